@@ -1,0 +1,1 @@
+"""The pipeline config: its schema, its reader, and ready recipes."""

@@ -1,0 +1,109 @@
+"""What every command of the project shares: flags, errors in one line, and exit codes.
+
+Exit codes: 0 done; 1 a failure that a person must look at; 2 bad usage or a bad config; 3 done, but more inputs were
+rejected than `--max_failures` allows (the ledger names each).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_TOO_MANY_REJECTED = 3
+EXIT_INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """A failure that the person at the keyboard can mend: the message says what was wrong, where, and what to do.
+
+    Attributes:
+        exit_code: What the command ends with.
+    """
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(UserError):
+    """A flag, a path or a config that cannot be used as given."""
+
+    exit_code = EXIT_USAGE
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An `argparse` parser that takes `--like_this` and `--like-this`, and shows an example and every default."""
+
+    def __init__(self, *, description: str, example: str) -> None:
+        super().__init__(
+            description=description,
+            epilog=f"example:\n{example}",
+            formatter_class=_HelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parses `args` (default: the command line's) after writing the dashes inside flags as underscores."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_with_underscores(word) for word in words], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Prints `message` in one line and exits with code 2."""
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (--help shows an example)\n")
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the description and of the example, and shows every default that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default == [] or action.required:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def positive_int(text: str) -> int:
+    """Reads a whole number from 1; for `add_argument(type=positive_int)`."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Reads a number from 0 to 1; for `add_argument(type=fraction)`."""
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return value
+
+
+def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs `main` and exits with its code, turning a `UserError` into one line on standard error.
+
+    Args:
+        main: Takes the command line's words (None: those of the process) and returns an exit code.
+        arguments: Passed to `main`.
+    """
+    try:
+        code = main(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; running the same command again goes on from here", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:  # `... | head` closed our output: not a failure, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_DONE
+    sys.exit(code)
+
+
+def _with_underscores(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return "--" + flag[2:].replace("-", "_") + equals + value

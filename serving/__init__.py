@@ -1,0 +1,1 @@
+"""Serving a SavedModel over gRPC, and asking it."""

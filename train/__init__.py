@@ -1,0 +1,1 @@
+"""Training and evaluation of detectors described by a pipeline config."""
