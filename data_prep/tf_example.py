@@ -270,7 +270,7 @@ def _expand(part: str) -> list[str]:
         if len(of_prefix) > 1:
             in_words = " and ".join(str(count) for count in sorted(of_prefix))
             raise UsageError(
-                f"{part} matches two runs of {prefix}, of {in_words} shards; delete the stale one's or write the number "
+                f"{part} matches two runs of {prefix}, of {in_words} shards; delete the stale ones or write the number "
                 f"out, as in {prefix}-?????-of-{max(of_prefix):05d}"
             )
         # On disk, not among the matches: who writes `-0000[0-4]-of-00010` wants just these five.
