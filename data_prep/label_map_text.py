@@ -157,7 +157,7 @@ class _Parser:
 
     def _integer(self, name: _Token, token: _Token) -> int:
         problem = f"{name.text!r} must be a whole number, not {_shown(token)}"
-        if token.kind != "number" or len(token.text) > 20:
+        if token.kind != "number" or len(token.text) > 20 or "_" in token.text:
             raise self._error(token, problem)
         digits = token.text.lstrip("+-")
         is_octal = len(digits) > 1 and digits.startswith("0") and digits.isdigit()

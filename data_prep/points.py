@@ -7,11 +7,12 @@ image (0..1), x from its left, y from its top.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -131,18 +132,31 @@ def write_points(path: str | os.PathLike[str], points: Iterable[Mapping[str, Any
 
 
 def write_json_array(path: str | os.PathLike[str], items: Iterable[Any]) -> int:
-    """Writes `items` as one JSON array, an item a line, whole or not at all; returns how many there were.
-
-    Items are written as they come, so that an array of millions needs no second copy in memory.
-    """
+    """Writes `items` as one JSON array, an item a line, whole or not at all; returns how many there were."""
     count = 0
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for item in items:
-            file.write((",\n" if count else "\n") + json.dumps(item, allow_nan=False))
-            count += 1
-        file.write("\n]\n" if count else "]\n")
+    with json_array_writer(path) as write:
+        for count, item in enumerate(items, start=1):  # noqa: B007 - the count is what is returned
+            write(item)
     return count
+
+
+@contextlib.contextmanager
+def json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]]:
+    """Yields a function that writes one item of a JSON array at `path`, an item a line.
+
+    The file takes its place when the block ends well. Items are written as they come, so that an array of millions
+    needs no second copy in memory.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        separator = "["
+
+        def write(item: Any) -> None:
+            nonlocal separator
+            file.write(f"{separator}\n{json.dumps(item, allow_nan=False)}")
+            separator = ","
+
+        yield write
+        file.write("[]\n" if separator == "[" else "\n]\n")
 
 
 def _checked(point: Mapping[str, Any], number: int, path: str | os.PathLike[str]) -> Mapping[str, Any]:

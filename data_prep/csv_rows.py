@@ -1,0 +1,137 @@
+"""Large CSVs, plain or gzipped, row by row, with their columns found by name and every bad row accounted for."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import operator
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from data_prep.command_line import UsageError, UserError
+
+MAX_LINE_LENGTH = 1024 * 1024  # characters; the longest line of Open Images has some two thousand
+MAX_CELLS_SHOWN = 30
+GZIP_MAGIC = b"\x1f\x8b"
+REPLACEMENT = "\ufffd"  # stands where bytes were not UTF-8, and for NUL
+
+BadRow = Callable[[int, str, str], None]
+
+
+def read_rows(
+    path: str | os.PathLike[str], *, required: Sequence[str], optional: Sequence[str] = (), on_bad_row: BadRow
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields the line number and the cells of each row of a CSV with a header.
+
+    The file may be gzipped, whatever it is called. Bytes that are not UTF-8, and NUL, become U+FFFD: harmless in a
+    column that nobody reads, and for the caller to refuse in one that matters.
+
+    Args:
+        path: The CSV.
+        required: Columns that must be there, in any order and letter case.
+        optional: Columns that may be.
+        on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
+            the header; reading goes on with the next line.
+
+    Yields:
+        The line, from 1, where the row ends, and its cells in the order of `required` and then `optional`; a column
+        that the file lacks gives empty cells.
+
+    Raises:
+        UsageError: The file is missing or empty, lacks a required column, has one twice, or a line of over a million
+            characters, or a quote that is never closed.
+        UserError: It is damaged.
+    """
+    source = Path(path)
+    with open_text(source) as text:
+        reader = csv.reader(_bounded_lines(text, source), strict=True)
+        header = _next_row(reader, source, None)
+        if header is None:
+            raise UsageError(f"{source}: the file is empty; it should begin with a line naming its columns")
+        pick = _column_picker(header, required, optional, source)
+        while (row := _next_row(reader, source, on_bad_row)) is not None:
+            if len(row) == len(header):
+                row.append("")  # what columns that the file lacks point to
+                yield reader.line_num, pick(row)
+            elif row:
+                on_bad_row(reader.line_num, "wrong number of cells", f"{len(row)} cells, the header has {len(header)}")
+
+
+def open_text(path: str | os.PathLike[str], errors: str = "replace") -> IO[str]:
+    """Opens a plain or gzipped file as UTF-8 text, with or without a byte order mark, for the csv module.
+
+    Raises:
+        UsageError: The file cannot be opened, or is UTF-16.
+    """
+    source = Path(path)
+    try:
+        with source.open("rb") as raw:
+            start = raw.read(2)
+        stream: Any = gzip.open(source, "rb") if start == GZIP_MAGIC else source.open("rb")  # noqa: SIM115
+    except OSError as error:
+        raise UsageError(f"{source}: {error.strerror or error}") from error
+    if start in (b"\xff\xfe", b"\xfe\xff"):
+        stream.close()
+        raise UsageError(f"{source}: the text is UTF-16; save it as UTF-8")
+    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
+
+
+def printable(text: str, length: int = 80) -> str:
+    """Returns at most `length` characters of `text`, with `?` for what would move a terminal's cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text[:length])
+
+
+def _bounded_lines(text: IO[str], source: Path) -> Iterator[str]:
+    number = 0
+    while True:
+        number += 1
+        try:
+            line = text.readline(MAX_LINE_LENGTH)
+        except (EOFError, zlib.error, OSError) as error:
+            raise UserError(f"{source}: damaged at line {number}: {error}; fetch it again") from error
+        if not line:
+            return
+        if len(line) == MAX_LINE_LENGTH:
+            raise UsageError(f"{source}:{number}: a line of over {MAX_LINE_LENGTH} characters; this is no CSV of ours")
+        # The csv module of Python 3.10 refuses NUL and later ones take it: this way all do the same.
+        yield line.replace("\0", REPLACEMENT) if "\0" in line else line
+
+
+def _next_row(reader: Any, source: Path, on_bad_row: BadRow | None) -> list[str] | None:
+    """Returns the next row that is CSV, or None at the end of the file."""
+    while True:
+        begins = reader.line_num + 1
+        try:
+            return next(reader, None)
+        except csv.Error as error:
+            if on_bad_row is None or reader.line_num > begins:  # rows in between may have been swallowed
+                hint = "; is a quote in this line never closed?" if reader.line_num > begins else ""
+                raise UsageError(f"{source}:{begins}: not CSV: {error}{hint}") from error
+            on_bad_row(begins, "not CSV", str(error))
+
+
+def _column_picker(
+    header: list[str], required: Sequence[str], optional: Sequence[str], source: Path
+) -> Callable[[list[str]], tuple[str, ...]]:
+    positions: dict[str, int] = {}
+    wanted = {name.casefold() for name in (*required, *optional)}
+    for position, cell in enumerate(header):
+        name = cell.strip().casefold()
+        if name in positions and name in wanted:
+            raise UsageError(f"{source}: the column {cell.strip()!r} is there twice")
+        positions[name] = position
+    missing = [name for name in required if name.casefold() not in positions]
+    if missing:
+        seen = ", ".join(printable(cell, 40) for cell in header[:MAX_CELLS_SHOWN])
+        seen += ", ..." * (len(header) > MAX_CELLS_SHOWN)
+        plural = "s" if len(missing) > 1 else ""
+        raise UsageError(f"{source}: no column{plural} {', '.join(missing)}; the columns of its first line are: {seen}")
+    indices = [positions.get(name.casefold(), len(header)) for name in (*required, *optional)]
+    if len(indices) == 1:
+        only = indices[0]
+        return lambda row: (row[only],)
+    return operator.itemgetter(*indices)
