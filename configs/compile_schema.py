@@ -33,7 +33,7 @@ def compile_schema(proto_path: Path = PROTO_PATH) -> descriptor_pb2.FileDescript
         ImportError: grpcio-tools is not installed.
         ConfigError: The file does not compile; protoc has written why to standard error.
     """
-    from grpc_tools import protoc
+    from grpc_tools import protoc  # type: ignore[import-untyped,unused-ignore]
 
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "schema.pb"
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; end with code 1 if the file is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 if out of date")
     arguments = parser.parse_args(argv)
     try:
         compiled = compile_schema()

@@ -24,6 +24,9 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+# The name that the mention of a `[package.extension]` gets.
+EXTENSION = "[extension]"
+
 
 @dataclasses.dataclass(frozen=True)
 class Token:
@@ -68,9 +71,16 @@ class Mention:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What a scan found: every mention in the order of the text, and the last one whose brace is not closed."""
+    """What a scan found.
+
+    Attributes:
+        mentions: Every field name, in the order of the text.
+        values: For the line and column of each scalar value, the mention that it belongs to.
+        unclosed: The innermost mention whose brace is not closed.
+    """
 
     mentions: tuple[Mention, ...]
+    values: dict[tuple[int, int], Mention]
     unclosed: Mention | None
 
 
@@ -89,6 +99,7 @@ class _Frame:
     descriptor: Descriptor | None
     opened_by: Mention | None
     state_after: _State
+    current: Mention | None = None
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -121,6 +132,7 @@ class _Scanner:
     def __init__(self, root: Descriptor) -> None:
         self.frames = [_Frame("", root, None, _State.NAME)]
         self.mentions: list[Mention] = []
+        self.values: dict[tuple[int, int], Mention] = {}
         self.state = _State.NAME
 
     def run(self, text: str) -> Scan:
@@ -129,11 +141,11 @@ class _Scanner:
             if in_brackets:  # The name of an extension, `[a.b.c]`: one mention, already noted.
                 in_brackets = token.text != "]"
             elif self.state is _State.NAME and token.text == "[":
-                self._note(dataclasses.replace(token, text="[extension]"))
+                self._note(dataclasses.replace(token, text=EXTENSION))
                 in_brackets = True
             elif not self._step(token):
                 break
-        return Scan(tuple(self.mentions), self.frames[-1].opened_by)
+        return Scan(tuple(self.mentions), self.values, self.frames[-1].opened_by)
 
     def _step(self, token: Token) -> bool:
         """Takes one token; False where the text makes no sense any more."""
@@ -141,14 +153,17 @@ class _Scanner:
             return self._step_name(token)
         if token.text in "{<":
             self._open()
+        elif token.text == "[" and self.state is not _State.LIST:
+            self.state = _State.LIST
         elif self.state is _State.AFTER_NAME:
             if token.text != ":":
                 return False
             self.state = _State.VALUE
-        elif self.state is _State.VALUE:
-            self.state = _State.LIST if token.text == "[" else _State.NAME
-        elif token.text == "]":
+        elif token.text == "]" and self.state is _State.LIST:
             self.state = _State.NAME
+        elif token.text != ",":
+            self.values[token.line, token.column] = self.mentions[-1]
+            self.state = _State.LIST if self.state is _State.LIST else _State.NAME
         return True
 
     def _step_name(self, token: Token) -> bool:
@@ -170,12 +185,13 @@ class _Scanner:
         if mention.field is not None and mention.field.message_type is not None and is_repeated(mention.field):
             mention = dataclasses.replace(mention, path=f"{path}[{frame.counts.get(token.text, 0)}]")
         self.mentions.append(mention)
+        frame.current = mention
         self.state = _State.AFTER_NAME
 
     def _open(self) -> None:
-        mention, frame = self.mentions[-1], self.frames[-1]
-        if self.state is _State.LIST:  # The mention may lie inside an earlier element of this list.
-            mention = next(m for m in reversed(self.mentions) if m.parent is frame.descriptor)
+        frame = self.frames[-1]
+        mention = frame.current
+        assert mention is not None
         field = mention.field
         path = mention.path
         if field is not None and field.message_type is not None and is_repeated(field):

@@ -46,8 +46,8 @@ def read_pipeline_config(path: str | os.PathLike[str]) -> Any:
         A `TrainEvalPipelineConfig` message.
 
     Raises:
-        ConfigError: The file is missing, too large, not UTF-8, or has problems: a line for each, with file, line, column
-            and the full path of the field.
+        ConfigError: The file is missing, too large, not UTF-8, or has problems: a line for each, with file, line,
+            column and the full path of the field.
     """
     try:
         with Path(path).open("rb") as file:
