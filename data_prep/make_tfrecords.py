@@ -1,7 +1,7 @@
 """Writes points.json and its pictures as sharded TFRecords, several shards at a time.
 
 Which picture goes to which shard, and where in it, depends on the points, the seed and the number of shards alone: any
-number of processes gives the same bytes. The shards appear together at the end; until then an older set stays as it was.
+number of processes gives the same bytes. The shards appear together at the end, and an older set stays until then.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from data_prep.record_shards import (
 from data_prep.tf_example import MAX_SHARDS, shard_path
 
 CLASSES_SHOWN = 20
+IMAGES_WORTH_A_PROCESS = 1000  # each imports TensorFlow first, which takes as long as some hundred images do
 
-# The workers only write records: no accelerator of theirs, and no word about it.
+# Writing records wants no accelerator, and nothing said about its absence.
 _WORKER_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -50,6 +51,7 @@ def write_records(
     num_shards: int,
     num_processes: int,
     shuffle_seed: int | None,
+    ledger: Ledger,
 ) -> list[ShardReport]:
     """Writes `points` and their pictures as `num_shards` shards, which appear together at the end.
 
@@ -62,6 +64,7 @@ def write_records(
         num_processes: How many shards are written at a time; 1 writes in this process.
         shuffle_seed: Spreads the pictures over the shards by chance, the same for the same seed; None deals them out in
             their order.
+        ledger: Takes the images and boxes that are left out.
 
     Returns:
         A report for each shard.
@@ -83,11 +86,11 @@ def write_records(
             steps = _in_processes(tasks, reports, num_processes) if num_processes > 1 else _one_by_one(tasks, reports)
             for _ in progress(steps, description="write records", total=len(order), unit="images"):
                 pass
+            for item, reason, detail in (entry for report in reports for entry in report.rejected):
+                ledger.reject(item, reason, detail)
             if not any(report.num_images for report in reports):
-                _, reason, detail = next(item for report in reports for item in report.rejected)
                 raise UserError(
-                    f"none of the {len(order)} pictures can be used, so no records are written; "
-                    f"the first: {reason}: {detail}"
+                    f"none of the {len(order)} pictures can be used, so no records are written: {ledger.summary()}"
                 )
     except OSError as error:
         raise UserError(f"cannot write records to {output_path.parent}: {error.strerror or error}") from error
@@ -99,8 +102,9 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         description="Writes points.json and its pictures as TFRecords, in shards RECORD_OUTPUT_PATH-00000-of-000NN.\n"
         "The same points, seed and number of shards give the same bytes.",
-        example="  python -m data_prep.make_tfrecords --datapoints_input_path clean_points.json --image_directory images \\\n"
-        "      --label_map_path label_map.pbtxt --record_output_path train.record --num_shards 10",
+        example="  python -m data_prep.make_tfrecords --datapoints_input_path clean_points.json \\\n"
+        "      --image_directory images --label_map_path label_map.pbtxt \\\n"
+        "      --record_output_path train.record --num_shards 10",
     )
     parser.add_argument("--datapoints_input_path", required=True, type=Path, help="clean_points.json")
     parser.add_argument("--image_directory", required=True, type=Path, help="holds ID.jpg (or .jpeg, .png, .webp, ...)")
@@ -110,8 +114,8 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--num_processes",
         type=positive_int,
-        default=worker_pool.default_num_processes(),
-        help="shards written at a time; does not change what is written",
+        help=f"shards written at a time, whatever they hold (by default one for {IMAGES_WORTH_A_PROCESS} images, up to "
+        "the number of cores)",
     )
     parser.add_argument(
         "--shuffle", action=argparse.BooleanOptionalAction, default=True, help="spread the pictures by chance"
@@ -146,29 +150,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         label, count = unknown.most_common(1)[0]
         others = f" (and {len(unknown) - 1} more labels)" if len(unknown) > 1 else ""
         raise UsageError(
-            f"{flags.datapoints_input_path}: label {label!r} of {count} boxes{others} is not in {flags.label_map_path}; "
-            "add it there, or leave such boxes out with --drop_unknown_labels"
+            f"{flags.datapoints_input_path}: label {label!r} of {count} boxes{others} is not in "
+            f"{flags.label_map_path}; add it there, or leave such boxes out with --drop_unknown_labels"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     ledger_path = flags.ledger_path or output_path.with_name(output_path.name + ".rejected.jsonl")
-    reports = write_records(
-        points,
-        image_directory=flags.image_directory,
-        label_map=label_map,
-        output_path=output_path,
-        num_shards=flags.num_shards,
-        num_processes=min(flags.num_processes, flags.num_shards),
-        shuffle_seed=flags.shuffle_seed if flags.shuffle else None,
-    )
+    with Ledger(ledger_path) as ledger:
+        reports = write_records(
+            points,
+            image_directory=flags.image_directory,
+            label_map=label_map,
+            output_path=output_path,
+            num_shards=flags.num_shards,
+            num_processes=min(flags.num_processes or _default_num_processes(len(points)), flags.num_shards),
+            shuffle_seed=flags.shuffle_seed if flags.shuffle else None,
+            ledger=ledger,
+        )
     stale = remove_shards_of_other_counts(output_path, flags.num_shards)
     if stale:
         print(f"removed {len(stale)} shards of an older run with another number of them: {stale[0].name}, ...")
-    with Ledger(ledger_path) as ledger:
-        for report in reports:
-            for item, reason, detail in report.rejected:
-                ledger.reject(item, reason, detail)
-    _print_summary(reports, ledger, label_map, unknown, len(points), output_path)
+    num_records = sum(report.num_images for report in reports)
+    without_boxes = sum(report.num_images_without_boxes for report in reports)
+    print(f"{len(points)} points: {num_records} records, {without_boxes} of them without a box; {ledger.summary()}")
+    if unknown:
+        print(f"left out {unknown.total()} boxes of {len(unknown)} labels that are not in the label map")
+    _print_classes(sum((report.boxes_by_label for report in reports), Counter()), label_map)
+    first, last = (shard_path(output_path, index, len(reports)).name for index in (0, len(reports) - 1))
+    names = first if len(reports) == 1 else f"{first} .. {last}"
+    megabytes = sum(report.num_bytes for report in reports) / 1e6
+    print(f"wrote {len(reports)} shards, {megabytes:.1f} MB, to {output_path.parent}: {names}")
     return ledger.exit_code(flags.max_failures)
+
+
+def _default_num_processes(num_images: int) -> int:
+    return max(1, min(worker_pool.default_num_processes(), num_images // IMAGES_WORTH_A_PROCESS))
 
 
 def _one_by_one(tasks: Sequence[ShardTask], reports: list[ShardReport]) -> Iterator[None]:
@@ -178,7 +192,7 @@ def _one_by_one(tasks: Sequence[ShardTask], reports: list[ShardReport]) -> Itera
 
 
 def _in_processes(tasks: Sequence[ShardTask], reports: list[ShardReport], num_processes: int) -> Iterator[None]:
-    counter = worker_pool.Counter()
+    counter = worker_pool.SharedCounter()
     with worker_pool.process_pool(num_processes, environment=_WORKER_ENVIRONMENT, counter=counter) as executor:
         futures = [executor.submit(_write_shard_counting, task) for task in tasks]
         with worker_pool.ending_cleanly(futures):
@@ -197,33 +211,16 @@ def _write_shard_counting(task: ShardTask) -> ShardReport:
         worker_pool.count_one()
 
 
-def _print_summary(
-    reports: Sequence[ShardReport],
-    ledger: Ledger,
-    label_map: LabelMap,
-    unknown: Counter[str],
-    num_points: int,
-    output_path: Path,
-) -> None:
-    by_label: Counter[str] = sum((report.boxes_by_label for report in reports), Counter())
-    without_boxes = sum(report.num_images_without_boxes for report in reports)
-    megabytes = sum(report.num_bytes for report in reports) / 1e6
-    print(
-        f"{num_points} points: {sum(report.num_images for report in reports)} records with {by_label.total()} boxes "
-        f"({without_boxes} without any), {ledger.summary()}"
-    )
-    if unknown:
-        print(f"left out {unknown.total()} boxes of {len(unknown)} labels that are not in the label map")
-    for label, count in by_label.most_common(CLASSES_SHOWN):
+def _print_classes(boxes_by_label: Counter[str], label_map: LabelMap) -> None:
+    print(f"{boxes_by_label.total():>10}  boxes, of which")
+    for label, count in boxes_by_label.most_common(CLASSES_SHOWN):
         print(f"{count:>10}  {label_map.display_name_of(label_map.id_of(label))}")
-    if len(by_label) > CLASSES_SHOWN:
-        print(f"            and {len(by_label) - CLASSES_SHOWN} classes with fewer boxes")
-    if len(by_label) < len(label_map):
-        print(f"{len(label_map) - len(by_label)} of the label map's {len(label_map)} classes have no box")
-    first, last = (shard_path(output_path, index, len(reports)).name for index in (0, len(reports) - 1))
-    names = first if len(reports) == 1 else f"{first} .. {last}"
-    print(f"wrote {len(reports)} shards, {megabytes:.1f} MB, to {output_path.parent}: {names}")
+    if len(boxes_by_label) > CLASSES_SHOWN:
+        print(f"            and {len(boxes_by_label) - CLASSES_SHOWN} classes with fewer boxes")
+    if len(boxes_by_label) < len(label_map):
+        print(f"{len(label_map) - len(boxes_by_label)} of the label map's {len(label_map)} classes have no box")
 
 
 if __name__ == "__main__":
+    os.environ.update(_WORKER_ENVIRONMENT)
     run_command(main)
