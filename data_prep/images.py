@@ -45,7 +45,7 @@ _DECODING_ERRORS = (
     Image.DecompressionBombError,
 )
 _EXIF_ORIENTATION = 0x0112
-_JPEG_END = b"\xff\xd9"
+_PNG_END = b"IEND"
 
 
 class ImageError(ValueError):
@@ -165,7 +165,7 @@ def prepare_image(
     """Decodes a picture whole and encodes it anew where something has to change, and only there.
 
     It has to where the format is not one of `keep_formats`, the pixels are not 8-bit RGB or grey, the longest side is
-    above `max_dimension`, an EXIF orientation would turn it in a viewer, or the end of a JPEG is missing. What is
+    above `max_dimension`, an EXIF orientation would turn it in a viewer, or the end of a PNG is missing. What is
     encoded anew is an RGB JPEG of quality 92 without metadata; everything else stays the bytes it was.
 
     Args:
@@ -243,8 +243,8 @@ def _reasons_to_change(image: Image.Image, content: bytes, keep_formats: tuple[s
         reasons.append(f"{image.format} file")
     if image.mode not in ("RGB", "L"):
         reasons.append(f"{image.mode} pixels")
-    if image.format == "JPEG" and _JPEG_END not in content[-1024:]:
-        # All pixels may be there and Pillow content; other decoders are not.
+    if image.format == "PNG" and _PNG_END not in content[-1024:]:
+        # All pixels may be there and Pillow content; TensorFlow is not.
         reasons.append("no end of file mark")
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)

@@ -139,9 +139,10 @@ def format_classes(summary: Summary, label_map: LabelMap) -> str:
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Decodes every record and fails on whatever would break training: class ids outside the label map,\n"
-        "class texts that disagree with their id, lists of unequal length, boxes that are not finite, reversed, without\n"
-        "area or outside the image, an image that does not decode or is of another size, a missing key, a corrupt file.",
+        description="Decodes every record and fails on whatever would break training: class ids outside the label\n"
+        "map, class texts that disagree with their id, lists of unequal length, boxes that are not finite, reversed,\n"
+        "without area or outside the image, an image that does not decode or is of another size, a missing key,\n"
+        "a corrupt file.",
         example="  python -m data_prep.verify_tfrecords --input_path 'train.record-?????-of-00010' \\\n"
         "      --label_map_path label_map.pbtxt",
     )
@@ -163,7 +164,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = make_parser().parse_args(argv)
     label_map = read_label_map(flags.label_map_path)
     shards = find_shards(flags.input_path)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     summary = verify_records(
         shards, label_map, num_threads=flags.num_threads, max_problems_shown=flags.max_problems_shown
     )
@@ -178,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(format_classes(summary, label_map))
     if summary.repeated_source_ids:
         print(
-            f"note: {summary.repeated_source_ids} records repeat another's source_id, which evaluation takes for one image"
+            f"note: {summary.repeated_source_ids} records repeat another's source_id; evaluation takes them for one image"
         )
     print(
         f"{summary.num_records} records in {len(shards)} files are sound: {summary.num_boxes} boxes, "
@@ -188,4 +188,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Decoding pictures wants no accelerator: on one, TensorFlow would take all the memory from under a training.
+    os.environ.update({"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"})
     run_command(main)
