@@ -1,1 +1,1 @@
-"""Serving a SavedModel over gRPC, and asking it."""
+"""Serving: the launcher, the local server, and the client that asks it."""

@@ -1,0 +1,174 @@
+"""Asks a served detector about pictures and shows, writes or draws what it found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from data_prep.command_line import (
+    EXIT_FAILED,
+    ArgumentParser,
+    UserError,
+    fraction,
+    positive_int,
+    run_command,
+)
+from data_prep.images import ImageError
+from data_prep.label_map import LabelMap, read_label_map
+from data_prep.ledger import Ledger
+from data_prep.progress import progress
+from serving.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
+from serving.detection_client import DetectionClient
+from serving.detections import PictureDetections
+from serving.detections_table import DetectionsTable, printable
+from serving.drawn_pictures import DrawnPictures
+from serving.image_requests import find_pictures
+
+DESCRIPTION = """Asks a served detector what is in pictures: a table, JSON lines, or pictures with boxes and names drawn.
+
+Boxes are those of the pixels as they are stored; an EXIF orientation is not applied, as in training."""
+EXAMPLE = """  python -m serving.client --server localhost:8500 --model_name detector \\
+      --label_map_path label_map.pbtxt photos/ --output_directory drawn
+  python -m serving.client --model_name detector --label_map_path label_map.pbtxt photo.jpg --json | jq .detections"""
+
+
+def build_parser() -> ArgumentParser:
+    """Returns the command's parser."""
+    parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of .jpg, .jpeg and .png")
+    parser.add_argument("--server", default="localhost:8500", help="host:port of the gRPC server")
+    parser.add_argument("--model_name", required=True, help="what the server calls the model")
+    parser.add_argument("--model_version", type=positive_int, help="which version to ask; by default the newest")
+    parser.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures to ask")
+    parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
+    parser.add_argument("--min_score", type=fraction, default=0.5, help="detections below it are left out")
+    parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
+    parser.add_argument("--json", action="store_true", help="one JSON object a picture on standard output, no table")
+    parser.add_argument("--timeout_seconds", type=_seconds, default=60.0, help="the deadline of each request")
+    parser.add_argument("--max_in_flight", type=positive_int, default=4, help="requests on their way at the same time")
+    parser.add_argument(
+        "--batch_size", type=positive_int, default=1, help="pictures in a request, where the model takes several"
+    )
+    parser.add_argument(
+        "--max_retries", type=_whole_number, default=4, help="times a request is sent again where no server answers"
+    )
+    parser.add_argument(
+        "--max_message_mebibytes",
+        type=positive_int,
+        default=DEFAULT_MAX_MESSAGE_MEBIBYTES,
+        help="the largest request; the server has to take as much",
+    )
+    parser.add_argument("--ledger_path", type=Path, help="JSON lines that name each picture that failed, and why")
+    parser.add_argument(
+        "--max_failures", type=_whole_number, default=0, help="with more pictures failed than this, the exit code is 3"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Asks about the pictures; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    pictures = find_pictures(arguments.images)
+    label_map = read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None
+    client = DetectionClient(
+        arguments.server,
+        arguments.model_name,
+        label_map=label_map,
+        model_version=arguments.model_version,
+        signature_name=arguments.signature_name,
+        min_score=arguments.min_score,
+        timeout_seconds=arguments.timeout_seconds,
+        max_retries=arguments.max_retries,
+        max_in_flight=arguments.max_in_flight,
+        batch_size=arguments.batch_size,
+        max_message_mebibytes=arguments.max_message_mebibytes,
+    )
+    with client, Ledger(arguments.ledger_path) as ledger:
+        report = _Report(arguments, pictures, label_map, ledger)
+        client.connect()
+        report.begin()
+        answers: Iterable[PictureDetections] = client.detect_many(pictures)
+        if len(pictures) > 1 and not sys.stdout.isatty():  # a terminal sees the answers themselves
+            answers = progress(answers, description="asking", total=len(pictures), unit="pictures")
+        try:
+            for result in answers:
+                report.add(result)
+        except UserError as error:
+            raise UserError(f"{error} (answered until then: {report.answered} of {len(pictures)} pictures)") from error
+    report.end()
+    if report.answered == 0:
+        print(f"error: none of the {len(pictures)} pictures was answered", file=sys.stderr)
+        return EXIT_FAILED
+    return ledger.exit_code(arguments.max_failures)
+
+
+class _Report:
+    """Shows each answer as it comes, and the counts at the end."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, pictures: list[Path], label_map: LabelMap | None, ledger: Ledger
+    ) -> None:
+        self.answered = 0
+        self._found = 0
+        self._drawn = 0
+        self._json = arguments.json
+        self._ledger = ledger
+        self._drawings = (
+            DrawnPictures(arguments.output_directory, pictures) if arguments.output_directory is not None else None
+        )
+        names = label_map.names_by_id().values() if label_map is not None else ()
+        self._table = DetectionsTable(map(str, pictures), names)
+        self._total = len(pictures)
+
+    def begin(self) -> None:
+        if not self._json:
+            print("\n".join(self._table.header()))
+
+    def add(self, result: PictureDetections) -> None:
+        if result.failure is not None:
+            self._fail(result.picture, result.failure.reason, result.failure.detail)
+        else:
+            self.answered += 1
+            self._found += len(result.detections)
+        entry = result.as_json()
+        if result.failure is None and self._drawings is not None:
+            try:
+                entry["drawn"] = str(self._drawings.write(result))
+                self._drawn += 1
+            except ImageError as error:
+                self._fail(result.picture, "cannot be drawn", str(error))
+        if self._json:
+            print(json.dumps(entry), flush=True)
+        elif result.failure is None:
+            print("\n".join(self._table.lines(result)), flush=True)
+
+    def end(self) -> None:
+        drawn = f", {self._drawn} drawn in {self._drawings.directory}" if self._drawings is not None else ""
+        line = f"{self.answered} of {self._total} pictures answered, {self._found} detections{drawn}; "
+        print(line + self._ledger.summary(), file=sys.stderr if self._json else sys.stdout)
+
+    def _fail(self, picture: str, reason: str, detail: str) -> None:
+        self._ledger.reject(picture, reason, detail)
+        print(f"{printable(picture)}: {printable(reason)}: {printable(detail)}", file=sys.stderr)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def _whole_number(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
+    return value
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,170 @@
+"""One version of a model in memory, run through a session as TensorFlow Serving's C++ server runs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from serving.request_checks import PICTURE_BEGINNINGS, PICTURE_INPUT
+from serving.status_errors import StatusError, code_of_number, invalid_argument
+
+MAX_WARM_UP_RECORDS = 1000  # TensorFlow Serving's limit
+WARM_UP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
+
+_NODE_NAMES = re.compile(r"\{\{[^}]*\}\}\s*")
+_DECORATION = re.compile(r"^\(\d+\) [A-Z_ ]+: | \[Op:\w+\]")
+_BEFORE_THE_POINT = ("Graph execution error", "Detected at node", "<stack traces", "File ", "[[", "1 root", "2 root")
+_LOADING_ERRORS = (
+    OSError,
+    tf.errors.OpError,
+    DecodeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+class ModelLoadError(Exception):
+    """A version that cannot be loaded; the message is one line.
+
+    Attributes:
+        code: The gRPC status code that says it best.
+    """
+
+    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        super().__init__(" ".join(message.split())[:500])
+        self.code = code
+
+
+class LoadedModel:
+    """A SavedModel in a session of its own.
+
+    Attributes:
+        version: Its number.
+        signatures: Signature name -> SignatureDef, as GetModelMetadata reports them.
+    """
+
+    def __init__(self, version: int, path: Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0) -> None:
+        """Loads the SavedModel; what it needs of the graph's variables is in memory when this returns.
+
+        Args:
+            version: Its number.
+            path: The folder that holds `saved_model.pb`.
+            intra_op_threads: Threads of one op; 0 leaves it to TensorFlow.
+            inter_op_threads: Ops at the same time; 0 leaves it to TensorFlow.
+
+        Raises:
+            ModelLoadError: It cannot be loaded.
+        """
+        self.version = version
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads
+        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        try:
+            with self._session.graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
+        except _LOADING_ERRORS as error:
+            self._session.close()
+            code = code_of_number(error.error_code) if isinstance(error, tf.errors.OpError) else grpc.StatusCode.UNKNOWN
+            raise ModelLoadError(f"{path} cannot be loaded: {_first_line(error)}", code) from error
+        self.signatures = {
+            name: signature
+            for name, signature in meta_graph.signature_def.items()
+            if not name.startswith("__saved_model_")  # how TensorFlow keeps its initialisers, not for people to call
+        }
+
+    def run(
+        self,
+        signature: Any,
+        inputs: dict[str, np.ndarray],
+        output_names: list[str],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Runs one of the signatures; any number of threads may at the same time.
+
+        Args:
+            signature: One of `signatures`' values.
+            inputs: Input name -> array, checked against it.
+            output_names: Which of its outputs to compute.
+            timeout_seconds: TensorFlow stops working on it after this; None never.
+
+        Returns:
+            Output name -> array.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT with the position of a picture that does not decode, DEADLINE_EXCEEDED, or
+                what else TensorFlow's error says.
+        """
+        options = None
+        if timeout_seconds is not None:
+            options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout_seconds * 1000)))
+        try:
+            return self._session.run(
+                {name: signature.outputs[name].name for name in output_names},
+                {signature.inputs[name].name: array for name, array in inputs.items()},
+                options=options,
+            )
+        except tf.errors.InvalidArgumentError as error:
+            raise invalid_argument(_broken_pictures(inputs) or _first_line(error)) from error
+        except (ValueError, TypeError) as error:  # what a session says of an array that it cannot be fed
+            raise invalid_argument(_first_line(error)) from error
+        except tf.errors.OpError as error:
+            raise StatusError(code_of_number(error.error_code), _first_line(error)) from error
+
+    def warm_up_requests(self, path: Path) -> list[bytes]:
+        """Reads the serialised PredictionLogs of a version's warm-up file; none if there is no file.
+
+        Raises:
+            ModelLoadError: It is not a TFRecord file, or has more than 1000 records.
+        """
+        file = path / WARM_UP_PATH
+        if not file.is_file():
+            return []
+        records = tf.data.TFRecordDataset(str(file)).take(MAX_WARM_UP_RECORDS + 1)
+        try:
+            found = list(records.as_numpy_iterator())
+        except tf.errors.OpError as error:
+            raise ModelLoadError(f"{file} cannot be read: {_first_line(error)}", grpc.StatusCode.DATA_LOSS) from error
+        if len(found) > MAX_WARM_UP_RECORDS:
+            raise ModelLoadError(f"{file} has more than {MAX_WARM_UP_RECORDS} records")
+        return found
+
+    def close(self) -> None:
+        """Frees what the version holds; no request may be running."""
+        self._session.close()
+
+
+def _first_line(error: BaseException) -> str:
+    """Returns the line of TensorFlow's message that says what was wrong, without where in the graph that was."""
+    text = str(error.message) if isinstance(error, tf.errors.OpError) else str(error)
+    lines = [line.strip() for line in _NODE_NAMES.sub("", text).splitlines()]
+    telling = [_DECORATION.sub("", line) for line in lines if line and not line.startswith(_BEFORE_THE_POINT)]
+    return telling[0] if telling else type(error).__name__
+
+
+def _broken_pictures(inputs: dict[str, np.ndarray]) -> str:
+    """Says which encoded pictures TensorFlow cannot decode; the graph's own error does not say where they stand."""
+    pictures = inputs.get(PICTURE_INPUT)
+    if pictures is None or pictures.dtype != object:
+        return ""
+    broken: dict[int, str] = {}
+    candidates = pictures.ravel().tolist()
+    for position, picture in enumerate(candidates):
+        try:
+            tf.io.decode_image(picture, channels=3, expand_animations=False)
+        except tf.errors.InvalidArgumentError as error:
+            broken[position] = _first_line(error)
+    if len(broken) == len(candidates) and not any(picture.startswith(PICTURE_BEGINNINGS) for picture in candidates):
+        return ""  # it may not be pictures that this model takes
+    return "; ".join(f"{PICTURE_INPUT}[{position}] does not decode: {why}" for position, why in broken.items())

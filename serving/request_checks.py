@@ -1,0 +1,142 @@
+"""What a Predict request must be before it costs anything: its names, types, shapes and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+
+from data_prep.images import ImageError, read_header
+from serving.status_errors import StatusError, invalid_argument
+from serving.wire.tensors import DT_STRING, TensorError, array_of, type_name
+
+PICTURE_INPUT = "input_tensor"
+# What TensorFlow's decoders go by. Bytes that begin otherwise reach no decoder: they may be a tf.Example, for instance.
+PICTURE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
+PICTURES_OF_FULL_SIZE = 4  # that one request may hold
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """How much a request may ask for.
+
+    Attributes:
+        max_tensor_bytes: Of one input, once it is an array.
+        max_image_pixels: Of one encoded picture, by its header; a request may hold four times as many together.
+    """
+
+    max_tensor_bytes: int
+    max_image_pixels: int
+
+
+def find_signature(signatures: Any, name: str) -> Any:
+    """Returns the SignatureDef called `name`.
+
+    Raises:
+        StatusError: FAILED_PRECONDITION, as TensorFlow Serving answers.
+    """
+    if name not in signatures:
+        raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    return signatures[name]
+
+
+def check_inputs(inputs: Any, signature: Any, limits: RequestLimits) -> dict[str, np.ndarray]:
+    """Reads a request's inputs.
+
+    Args:
+        inputs: Input name -> TensorProto.
+        signature: The SignatureDef that they are for.
+        limits: How much they may hold.
+
+    Returns:
+        Input name -> array, of the type and shape that the signature has.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: an input is missing, unknown, of another type or shape, or holds what is no
+            picture or too large a one.
+    """
+    extra, missing = sorted(set(inputs) - set(signature.inputs)), sorted(set(signature.inputs) - set(inputs))
+    if len(inputs) != len(signature.inputs):
+        raise invalid_argument(
+            f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
+            f"len({{{','.join(sorted(inputs))}}}) != len({{{','.join(sorted(signature.inputs))}}}). "
+            f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}."
+        )
+    if extra:
+        raise invalid_argument(
+            f"input tensor alias not found in signature: {extra[0]}. "
+            f"Inputs expected to be in the set {{{','.join(sorted(signature.inputs))}}}."
+        )
+    arrays = {}
+    for name in sorted(inputs):
+        arrays[name] = _read_input(name, inputs[name], signature.inputs[name], limits)
+        if name == PICTURE_INPUT and signature.inputs[name].dtype == DT_STRING:
+            check_pictures(name, arrays[name].ravel().tolist(), limits.max_image_pixels)
+    return arrays
+
+
+def check_output_filter(output_filter: Sequence[str], signature: Any) -> list[str]:
+    """Returns the names of the outputs to answer with: those asked for, or all.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: one is unknown or comes twice.
+    """
+    seen: set[str] = set()
+    for name in output_filter:
+        if name not in signature.outputs:
+            raise invalid_argument(
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+            )
+        if name in seen:
+            raise invalid_argument(f"duplicate output tensor alias: {name}")
+        seen.add(name)
+    return list(output_filter) or sorted(signature.outputs)
+
+
+def check_pictures(name: str, pictures: Iterable[bytes], max_image_pixels: int) -> None:
+    """Looks at the headers of encoded pictures, so that none is decoded that would fill the memory.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: one is empty, has a broken header or too many pixels; or all together have.
+    """
+    total_pixels = 0
+    for position, picture in enumerate(pictures):
+        try:
+            header = read_header(picture, max_image_pixels)
+        except ImageError as error:
+            if error.reason == "not a picture" and not picture.startswith(PICTURE_BEGINNINGS):
+                continue
+            raise invalid_argument(f"{name}[{position}] is not a picture that can be decoded: {error}") from error
+        total_pixels += header.width * header.height
+    if total_pixels > PICTURES_OF_FULL_SIZE * max_image_pixels:
+        raise invalid_argument(
+            f"{name} holds pictures of {total_pixels / 1e6:.0f} megapixels together; at most "
+            f"{PICTURES_OF_FULL_SIZE * max_image_pixels / 1e6:.0f} are taken: send fewer in one request"
+        )
+
+
+def _read_input(name: str, tensor: Any, info: Any, limits: RequestLimits) -> np.ndarray:
+    if tensor.dtype != info.dtype:
+        raise invalid_argument(
+            f'input "{name}" is of type {type_name(tensor.dtype)}; the signature takes {type_name(info.dtype)}'
+        )
+    try:
+        array = array_of(tensor, max_bytes=limits.max_tensor_bytes)
+    except TensorError as error:
+        raise invalid_argument(f"tensor parsing error: {name}: {error}") from error
+    if not _fits(array.shape, info.tensor_shape):
+        wanted = [dimension.size if dimension.size >= 0 else "any" for dimension in info.tensor_shape.dim]
+        shape = f"[{', '.join(map(str, wanted))}]"
+        raise invalid_argument(f'input "{name}" has the shape {list(array.shape)}; the signature takes {shape}')
+    return array
+
+
+def _fits(shape: tuple[int, ...], wanted: Any) -> bool:
+    if wanted.unknown_rank:
+        return True
+    sizes = [dimension.size for dimension in wanted.dim]
+    return len(shape) == len(sizes) and all(size in (-1, given) for size, given in zip(sizes, shape, strict=True))

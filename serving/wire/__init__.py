@@ -1,0 +1,7 @@
+"""TensorFlow Serving's messages without TensorFlow: what a client needs to ask a server, in a tenth of a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DESCRIPTOR_SET_PATH = Path(__file__).with_name("tensorflow_serving_apis.pb")
