@@ -16,6 +16,7 @@ from data_prep.points import COORDINATES, FLAGS, MAX_LABEL_LENGTH, TOLERANCE
 _TRUE = {"1", "1.0", "true", "True", "TRUE"}
 _FALSE = {"0", "0.0", "false", "False", "FALSE", "-1", "-1.0", ""}  # -1 and nothing at all: nobody looked
 _FLAG_VALUES = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+_FLAGS_OF_BITS = [{flag: bool(bits >> bit & 1) for bit, flag in enumerate(FLAGS)} for bits in range(1 << len(FLAGS))]
 _NUMBERS_A_BOX = 1 + len(COORDINATES)
 
 
@@ -117,12 +118,11 @@ class GroupedBoxes:
         """Yields the boxes of an image as points.json holds them, in the order they were added."""
         for row in self._rows(image_id):
             confidence, *coordinates = self._numbers[row].tolist()
-            bits = int(self._flags[row])
             yield {
                 "label": self._labels[self._label_of_box[row]],
                 "confidence": confidence,
                 **dict(zip(COORDINATES, coordinates, strict=True)),
-                **{flag: bool(bits >> bit & 1) for bit, flag in enumerate(FLAGS)},
+                **_FLAGS_OF_BITS[self._flags[row]],
             }
 
     def _rows(self, image_id: str) -> list[int]:
@@ -134,16 +134,17 @@ class GroupedBoxes:
 def _read_numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
     """Reads confidence, x0, x1, y0, y1 (relative, 0..1), cutting off what sticks out by a rounding error."""
     try:
-        confidence, x0, x1, y0, y1 = (float(cell) for cell in (cells[0] or "1", *cells[1:]))
+        confidence, x0, x1, y0, y1 = values = tuple(map(float, (cells[0] or "1", *cells[1:])))
     except ValueError:
         raise BadBoxError("not a number", _shown(cells)) from None
-    values = (confidence, x0, x1, y0, y1)
+    if 0.0 <= x0 < x1 <= 1.0 and 0.0 <= y0 < y1 <= 1.0 and 0.0 <= confidence <= 1.0:  # nearly all of them
+        return values
     if not all(map(math.isfinite, values)):
         raise BadBoxError("not a number", _shown(cells))
-    if min(values) < 0.0 or max(values) > 1.0:
-        if min(values) < -TOLERANCE or max(values) > 1.0 + TOLERANCE:
-            raise BadBoxError("outside 0..1", _shown(cells))
-        values = confidence, x0, x1, y0, y1 = tuple(min(max(value, 0.0), 1.0) for value in values)  # type: ignore[assignment]
+    if min(values) < -TOLERANCE or max(values) > 1.0 + TOLERANCE:
+        raise BadBoxError("outside 0..1", _shown(cells))
+    values = tuple(min(max(value, 0.0), 1.0) for value in values)
+    _, x0, x1, y0, y1 = values
     if x1 < x0 or y1 < y0:
         raise BadBoxError("reversed box", _shown(cells))
     if x1 == x0 or y1 == y0:

@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -165,10 +166,9 @@ def _read_lines(source: Path) -> list[str]:
         try:
             text = file.read(MAX_LIST_BYTES)
         except UnicodeDecodeError as error:
-            raise UsageError(
-                f"{source}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
-            ) from error
-        except (EOFError, OSError) as error:
+            byte = error.object[error.start]
+            raise UsageError(f"{source}: not UTF-8 text (it holds the byte 0x{byte:02x}); save it as UTF-8") from error
+        except (EOFError, OSError, zlib.error) as error:
             raise UsageError(f"{source}: damaged: {error}") from error
     if len(text) >= MAX_LIST_BYTES:
         raise UsageError(f"{source}: over {MAX_LIST_BYTES // 2**20} MiB, so not a list of classes")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -148,11 +147,12 @@ def json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], 
     needs no second copy in memory.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        encode = json.JSONEncoder(allow_nan=False).encode
         separator = "["
 
         def write(item: Any) -> None:
             nonlocal separator
-            file.write(f"{separator}\n{json.dumps(item, allow_nan=False)}")
+            file.write(f"{separator}\n{encode(item)}")
             separator = ","
 
         yield write
@@ -182,10 +182,10 @@ def _fill_in_and_check(annotation: Any) -> str:
 def _problem_with_numbers(annotation: dict[str, Any]) -> str:
     for key in ("confidence", *COORDINATES):
         value = annotation.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
             return f"'{key}' must be a number, not {_kind(value)}"
         if not -TOLERANCE <= value <= 1.0 + TOLERANCE:
-            return f"{key} is {value}, outside 0..1"
+            return f"{key} is {_kind(value)}, outside 0..1"
     for low, high in (("x0", "x1"), ("y0", "y1")):
         if annotation[high] <= annotation[low]:
             return f"{high} must be greater than {low}, but {high} is {annotation[high]} and {low} {annotation[low]}"

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from data_prep.label_map import LabelMapItem, read_label_map
+from data_prep.make_label_map import main
+
+
+def test_ids_follow_the_order_given_and_names_are_mids(open_images_files, run):
+    path = open_images_files.folder / "label_map.pbtxt"
+    words = ("--class_description_path", open_images_files.descriptions, "--label_map_path", path)
+    outcome = run(main, "--classes", "wall clock", "/m/03ssj5", *words)
+    assert outcome.code == 0
+    assert "wrote 2 classes, 1 'Wall clock' to 2 'Bed'" in outcome.output
+    assert path.read_text().startswith('item {\n  name: "/m/0h8mzrc"\n  id: 1\n  display_name: "Wall clock"\n}\n')
+    assert read_label_map(path).items == (
+        LabelMapItem(1, "/m/0h8mzrc", "Wall clock"),
+        LabelMapItem(2, "/m/03ssj5", "Bed"),
+    )
+    trainable = open_images_files.folder / "trainable.txt"
+    trainable.write_text("/m/07c52\nLamp\n")
+    assert run(main, "--trainable_classes_path", trainable, *words).code == 0
+    assert read_label_map(path).names_by_id() == {1: "Television", 2: "Lamp"}
+
+
+def test_without_classes_all_described_ones_are_taken(open_images_files, run):
+    path = open_images_files.folder / "label_map.pbtxt"
+    outcome = run(main, "--class_description_path", open_images_files.descriptions, "--label_map_path", path)
+    assert outcome.code == 0
+    assert list(read_label_map(path).names_by_id().values()) == ["Bed", "Television", "Lamp", "Table", "Wall clock"]
+
+
+def test_without_descriptions_classes_are_labels(open_images_files, run):
+    path = open_images_files.folder / "label_map.pbtxt"
+    assert run(main, "--classes", "sofa", "/m/03ssj5", "--label_map_path", path).code == 0
+    assert read_label_map(path).items == (LabelMapItem(1, "sofa"), LabelMapItem(2, "/m/03ssj5"))
+
+
+def test_mistakes_end_in_one_line_and_leave_the_earlier_label_map(open_images_files, run):
+    path = open_images_files.folder / "label_map.pbtxt"
+    path.write_text("earlier")
+    words = ("--class_description_path", open_images_files.descriptions, "--label_map_path", path)
+    for mistake, message in [
+        (("--classes", "Televison", *words), "class 'Televison' is not in the class descriptions; did you mean 'Telev"),
+        (("--classes", "Bed", "bed", *words), "class 'bed' is given twice"),
+        (("--classes", "Bed", "--trainable_classes_path", "x", *words), "exclude each other"),
+        (("--trainable_classes_path", "nowhere.txt", *words), "nowhere.txt: No such file"),
+        (("--label_map_path", path), "no classes given"),
+        (("--classes", *words), "expected at least one argument"),
+    ]:
+        outcome = run(main, *mistake)
+        assert outcome.code == 2
+        assert message in outcome.error
+        assert outcome.error.count("\n") == 1
+        assert path.read_text() == "earlier"
