@@ -1,0 +1,88 @@
+"""What the parts of a config about training, evaluation and input must be together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from configs.diagnosis import nearest
+from configs.problem import Problem
+from configs.run_rules import FINE_TUNE_CHECKPOINT_TYPES, METRICS_SETS
+
+
+def check_runs(config: Any) -> Iterator[Problem]:
+    """Checks every part of a `TrainEvalPipelineConfig` but the model; yields each problem.
+
+    A part that is not there at all is no problem: a config for evaluation needs no `train_config`.
+    """
+    if config.HasField("train_config"):
+        yield from _check_training(config.train_config, "train_config")
+    if config.HasField("eval_config"):
+        yield from _check_evaluation(config.eval_config, "eval_config")
+    if config.HasField("train_input_reader"):
+        yield from _check_reader(config.train_input_reader, "train_input_reader")
+    for index, reader in enumerate(config.eval_input_reader):
+        yield from _check_reader(reader, f"eval_input_reader[{index}]")
+    precision = config.extensions.DESCRIPTOR.fields_by_name["mixed_precision"].enum_type.values_by_number
+    if config.train_config.use_bfloat16 and config.extensions.HasField("mixed_precision"):
+        chosen = precision[config.extensions.mixed_precision].name
+        if chosen != "MIXED_BFLOAT16":
+            reason = f"{chosen} contradicts train_config.use_bfloat16: true"
+            yield Problem("extensions.mixed_precision", reason, "keep one of the two")
+
+
+def _check_training(train: Any, path: str) -> Iterator[Problem]:
+    if train.batch_size < 1:
+        yield Problem(f"{path}.batch_size", "0 pictures make no batch", "use 1 or more")
+    kind = train.optimizer.WhichOneof("optimizer")
+    if kind is None:
+        yield Problem(f"{path}.optimizer", "is not set", "use momentum_optimizer { learning_rate { ... } }")
+    elif getattr(train.optimizer, kind).learning_rate.WhichOneof("learning_rate") is None:
+        instead = "use cosine_decay_learning_rate { ... }"
+        yield Problem(f"{path}.optimizer.{kind}.learning_rate", "is not set", instead)
+    for index, step in enumerate(train.data_augmentation_options):
+        if step.WhichOneof("preprocessing_step") is None:
+            yield Problem(
+                f"{path}.data_augmentation_options[{index}]", "is empty", "name an augmentation, or delete it"
+            )
+    if train.max_number_of_boxes < 1:
+        yield Problem(f"{path}.max_number_of_boxes", "leaves no ground truth", "use 1 or more")
+    if not train.fine_tune_checkpoint:
+        return
+    if train.fine_tune_checkpoint_type and train.fine_tune_checkpoint_type not in FINE_TUNE_CHECKPOINT_TYPES:
+        near = nearest(train.fine_tune_checkpoint_type, FINE_TUNE_CHECKPOINT_TYPES)
+        if train.fine_tune_checkpoint_type == "fine_tune":
+            near = "full"
+        instead = f'use "{near}"' if near else f"use one of {', '.join(FINE_TUNE_CHECKPOINT_TYPES)}"
+        reason = f'"{train.fine_tune_checkpoint_type}" is not known'
+        yield Problem(f"{path}.fine_tune_checkpoint_type", reason, instead)
+    version = train.DESCRIPTOR.fields_by_name["fine_tune_checkpoint_version"].enum_type.values_by_number
+    if train.HasField("fine_tune_checkpoint_version"):
+        chosen = version[train.fine_tune_checkpoint_version].name
+        if chosen == "V1":
+            yield Problem(
+                f"{path}.fine_tune_checkpoint_version",
+                "V1 is a checkpoint of TensorFlow 1, whose variables have other names",
+                "use V2 and a checkpoint of TensorFlow 2",
+            )
+
+
+def _check_evaluation(evaluation: Any, path: str) -> Iterator[Problem]:
+    for index, name in enumerate(evaluation.metrics_set):
+        if name not in METRICS_SETS:
+            yield Problem(
+                f"{path}.metrics_set[{index}]", f'"{name}" is not supported', f'use "{", ".join(METRICS_SETS)}"'
+            )
+    if evaluation.batch_size < 1:
+        yield Problem(f"{path}.batch_size", "0 pictures make no batch", "use 1 or more")
+
+
+def _check_reader(reader: Any, path: str) -> Iterator[Problem]:
+    if reader.WhichOneof("input_reader") is None:
+        yield Problem(path, "has no input", 'use tf_record_input_reader { input_path: "train.record-*" }')
+    elif reader.WhichOneof("input_reader") == "tf_record_input_reader" and not reader.tf_record_input_reader.input_path:
+        yield Problem(f"{path}.tf_record_input_reader.input_path", "is empty", "name the records, or a glob")
+    if reader.sample_1_of_n_examples < 1:
+        yield Problem(f"{path}.sample_1_of_n_examples", "0 leaves no records", "use 1 or more")
+    if reader.max_number_of_boxes < 1:
+        yield Problem(f"{path}.max_number_of_boxes", "leaves no ground truth", "use 1 or more")

@@ -1,0 +1,181 @@
+"""What training here does with each field about training, augmentation, evaluation and input: one entry for each."""
+
+from __future__ import annotations
+
+from configs.rules import BOXES_ONLY, CONTEXT, KEYPOINTS, Only, Rules, each
+
+# The one list of augmentations that the training input knows, by field name in PreprocessingStep.
+_AUGMENTATIONS = (
+    "random_adjust_brightness random_adjust_contrast random_adjust_hue random_adjust_saturation random_black_patches "
+    "random_crop_image random_distort_color random_horizontal_flip random_image_scale random_jitter_boxes "
+    "random_pad_image random_pixel_value_scale random_rgb_to_gray random_rotation90 "
+    "random_scale_crop_and_pad_to_square random_vertical_flip ssd_random_crop"
+)
+SUPPORTED_AUGMENTATIONS = frozenset(_AUGMENTATIONS.split())
+
+METRICS_SETS = ("coco_detection_metrics",)
+FINE_TUNE_CHECKPOINT_TYPES = ("classification", "detection", "full")
+
+_REFUSED_AUGMENTATIONS = {
+    "normalize_image": "delete it: the model normalizes its own pixels",
+    "subtract_channel_mean": "delete it: the model normalizes its own pixels",
+    "scale_boxes_to_pixel_coordinates": "delete it: boxes are relative from the record to the loss",
+    "convert_class_logits_to_softmax": "delete it: class targets are 0 and 1",
+    "random_crop_pad_image": "use random_crop_image and random_pad_image",
+    "random_crop_to_aspect_ratio": "use random_crop_image",
+    "random_resize_method": "delete it: model.*.image_resizer resizes",
+    "resize_image": "delete it: model.*.image_resizer resizes",
+    "ssd_random_crop_pad": "use ssd_random_crop and random_pad_image",
+    "ssd_random_crop_fixed_aspect_ratio": "use ssd_random_crop",
+    "ssd_random_crop_pad_fixed_aspect_ratio": "use ssd_random_crop and random_pad_image",
+    "rgb_to_gray": "use random_rgb_to_gray { probability: 1.0 }",
+    "random_absolute_pad_image": "use random_pad_image",
+    "random_self_concat_image": "delete it",
+    "autoaugment_image": "use random_horizontal_flip and random_distort_color",
+    "drop_label_probabilistically": "delete it, and leave the boxes out of the records",
+    "remap_labels": "delete it, and write the records with the labels that you want",
+    "random_jpeg_quality": "delete it",
+    "random_downscale_to_target_pixels": "use random_image_scale",
+    "random_patch_gaussian": "use random_black_patches",
+    "random_square_crop_by_scale": "use random_scale_crop_and_pad_to_square",
+    "adjust_gamma": "use random_adjust_brightness and random_adjust_contrast",
+}
+
+_MULTICLASS = ("soft class targets are not read", "delete it: classes come from image/object/class/label")
+_OLD_QUEUE = "it steered queues that TensorFlow 2 has not"
+_OLD_REPLICAS = "replicas are always in step"
+_TF_DATA = "tf.data tunes itself"
+_NO_KEYPOINTS_READ = "keypoints are not read"
+_PICTURES = "pictures always show ground truth beside detections, with names and scores"
+
+RUN_RULES: dict[str, Rules] = {
+    "TrainEvalPipelineConfig": Rules(
+        honoured="model train_config train_input_reader eval_config eval_input_reader extensions",
+        refused={"graph_rewriter": ("training that simulates quantization is not supported", "delete it")},
+    ),
+    "Extensions": Rules("mixed_precision evaluate_every_n_steps checkpoint_every_n_steps"),
+    # ---------------------------------------------------------------------------------------------------- training
+    "TrainConfig": Rules(
+        honoured="batch_size data_augmentation_options optimizer gradient_clipping_by_norm fine_tune_checkpoint "
+        "fine_tune_checkpoint_type fine_tune_checkpoint_version from_detection_checkpoint num_steps "
+        "update_trainable_variables freeze_variables max_number_of_boxes use_bfloat16",
+        no_effect={
+            "sync_replicas": _OLD_REPLICAS,
+            "startup_delay_steps": _OLD_REPLICAS,
+            "replicas_to_aggregate": _OLD_REPLICAS,
+            "keep_checkpoint_every_n_hours": "train.train keeps checkpoints by number",
+            "batch_queue_capacity": _OLD_QUEUE,
+            "num_batch_queue_threads": _OLD_QUEUE,
+            "prefetch_queue_capacity": _OLD_QUEUE,
+            "load_all_detection_checkpoint_vars": "every variable that fits is always taken",
+            "run_fine_tune_checkpoint_dummy_computation": "the model always has its variables before restoring",
+            "unpad_groundtruth_tensors": "padding never counts",
+            "retain_original_images": "pictures for TensorBoard are always there",
+            "summarize_gradients": "gradients have no histograms",
+        },
+        only={
+            "bias_grad_multiplier": Only((0.0, 1.0), "gradients of biases are not multiplied"),
+            "add_regularization_loss": Only((True,), "a regularizer's weight of 0.0 leaves it out"),
+        },
+        refused={
+            "merge_multiple_label_boxes": ("every box has one class", "delete it"),
+            "use_multiclass_scores": _MULTICLASS,
+        },
+    ),
+    "Optimizer": Rules("rms_prop_optimizer momentum_optimizer adam_optimizer use_moving_average moving_average_decay"),
+    "RMSPropOptimizer": Rules("learning_rate momentum_optimizer_value decay epsilon"),
+    "MomentumOptimizer": Rules("learning_rate momentum_optimizer_value"),
+    "AdamOptimizer": Rules("learning_rate epsilon"),
+    "LearningRate": Rules(
+        "constant_learning_rate exponential_decay_learning_rate manual_step_learning_rate cosine_decay_learning_rate"
+    ),
+    "ConstantLearningRate": Rules("learning_rate"),
+    "ExponentialDecayLearningRate": Rules(
+        "initial_learning_rate decay_steps decay_factor staircase burnin_learning_rate burnin_steps min_learning_rate"
+    ),
+    "ManualStepLearningRate": Rules("initial_learning_rate schedule warmup"),
+    "ManualStepLearningRate.LearningRateSchedule": Rules("step learning_rate"),
+    "CosineDecayLearningRate": Rules(
+        "learning_rate_base total_steps warmup_learning_rate warmup_steps hold_base_rate_steps"
+    ),
+    # ------------------------------------------------------------------------------------------------ augmentation
+    "RandomHorizontalFlip": Rules("probability", no_effect={"keypoint_flip_permutation": _NO_KEYPOINTS_READ}),
+    "RandomVerticalFlip": Rules("probability", no_effect={"keypoint_flip_permutation": _NO_KEYPOINTS_READ}),
+    "RandomRotation90": Rules("probability", no_effect={"keypoint_rot_permutation": _NO_KEYPOINTS_READ}),
+    "PreprocessingStep": Rules(
+        honoured=" ".join(SUPPORTED_AUGMENTATIONS),
+        refused={
+            name: ("this augmentation is not supported", instead) for name, instead in _REFUSED_AUGMENTATIONS.items()
+        },
+    ),
+    # -------------------------------------------------------------------------------------------------- evaluation
+    "EvalConfig": Rules(
+        honoured="batch_size num_visualizations num_examples metrics_set use_moving_averages min_score_threshold "
+        "max_num_boxes_to_visualize include_metrics_per_category",
+        no_effect={
+            "eval_interval_secs": "extensions.evaluate_every_n_steps says when to evaluate",
+            "max_evals": "train.evaluate --once evaluates once",
+            "save_graph": "there is no graph to save; train.train writes TensorBoard's",
+            "visualization_export_dir": "pictures go to TensorBoard, in the evaluation folder",
+            "keep_image_id_for_visualization_export": "pictures go to TensorBoard, in the evaluation folder",
+            "eval_master": "there are no sessions",
+            "export_path": "metrics go to metrics.json, in the evaluation folder",
+            "skip_scores": _PICTURES,
+            "skip_labels": _PICTURES,
+            "visualize_groundtruth_boxes": _PICTURES,
+            "groundtruth_box_visualization_color": _PICTURES,
+            "retain_original_images": "pictures for TensorBoard are always there",
+            "recall_lower_bound": "no supported metric uses it",
+            "recall_upper_bound": "no supported metric uses it",
+            "image_classes_field_map_empty_to_ones": "no supported metric uses it",
+        },
+        refused={
+            "parameterized_metric": KEYPOINTS,
+            "keypoint_edge": KEYPOINTS,
+            "eval_instance_masks": BOXES_ONLY,
+            "ignore_groundtruth": ("evaluation is against ground truth", "delete it"),
+            "all_metrics_per_category": ("classes have AP only", "use include_metrics_per_category: true"),
+            "super_categories": ("metrics are not grouped", "use include_metrics_per_category: true"),
+            "retain_original_image_additional_channels": ("pictures have 3 channels", "delete it"),
+            "force_no_resize": ("the input needs one size", "delete it"),
+            "use_dummy_loss_in_eval": ("evaluation always computes the losses", "delete it"),
+            "skip_predictions_for_unlabeled_class": ("Open Images metrics are not supported", "delete it"),
+        },
+    ),
+    # ------------------------------------------------------------------------------------------------------- input
+    "InputReader": Rules(
+        honoured="label_map_path shuffle shuffle_buffer_size num_epochs sample_1_of_n_examples max_number_of_boxes "
+        "drop_remainder tf_record_input_reader",
+        no_effect={
+            "name": "readers are told apart by their place in the config",
+            **each(
+                "filenames_shuffle_buffer_size num_readers num_parallel_batches num_prefetch_batches queue_capacity min_after_dequeue read_block_length prefetch_size num_parallel_map_calls",
+                _TF_DATA,
+            ),
+            "num_keypoints": _NO_KEYPOINTS_READ,
+            "keypoint_type_weight": _NO_KEYPOINTS_READ,
+            "load_keypoint_depth_features": _NO_KEYPOINTS_READ,
+            "use_keypoint_label_map": _NO_KEYPOINTS_READ,
+            "mask_type": "masks are not read",
+            "include_source_id": "the source id is always read",
+            "use_display_name": "classes are looked up among names and display names",
+            "frame_index": "it goes with input_type: TF_SEQUENCE_EXAMPLE",
+        },
+        only={
+            "input_type": Only(("TF_EXAMPLE", "INPUT_DEFAULT"), "records hold tf.Example"),
+            "num_additional_channels": Only((0,), "pictures have 3 channels"),
+        },
+        refused={
+            "load_multiclass_scores": _MULTICLASS,
+            "load_context_features": CONTEXT,
+            "load_context_image_ids": CONTEXT,
+            "load_instance_masks": BOXES_ONLY,
+            "load_dense_pose": BOXES_ONLY,
+            "load_track_id": BOXES_ONLY,
+            "external_input_reader": ("readers of somebody's own are not supported", "use tf_record_input_reader"),
+            "sample_from_datasets_weights": ("records of all inputs are equally likely", "delete it"),
+            "expand_labels_hierarchy": ("classes have no hierarchy", "delete it"),
+        },
+    ),
+    "TFRecordInputReader": Rules("input_path"),
+}
