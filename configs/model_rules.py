@@ -223,7 +223,8 @@ MODEL_RULES: dict[str, Rules] = {
     "MaskRCNNBoxPredictor": Rules(
         honoured="fc_hyperparams use_dropout dropout_keep_probability share_box_across_classes",
         no_effect=each(
-            "conv_hyperparams mask_prediction_conv_depth mask_height mask_width mask_prediction_num_conv_layers masks_are_class_agnostic convolve_then_upsample_masks",
+            "conv_hyperparams mask_prediction_conv_depth mask_height mask_width "
+            "mask_prediction_num_conv_layers masks_are_class_agnostic convolve_then_upsample_masks",
             "no masks are predicted",
         ),
         only={"box_code_size": _FOUR},
@@ -280,7 +281,8 @@ MODEL_RULES: dict[str, Rules] = {
     "ClassificationLoss": Rules(
         honoured="weighted_sigmoid weighted_sigmoid_focal weighted_softmax",
         refused=each(
-            "weighted_logits_softmax bootstrapped_sigmoid penalty_reduced_logistic_focal_loss weighted_dice_classification_loss",
+            "weighted_logits_softmax bootstrapped_sigmoid penalty_reduced_logistic_focal_loss "
+            "weighted_dice_classification_loss",
             ("it is not supported", "use weighted_sigmoid_focal for ssd, weighted_softmax for faster_rcnn"),
         ),
     ),

@@ -149,7 +149,9 @@ RUN_RULES: dict[str, Rules] = {
         no_effect={
             "name": "readers are told apart by their place in the config",
             **each(
-                "filenames_shuffle_buffer_size num_readers num_parallel_batches num_prefetch_batches queue_capacity min_after_dequeue read_block_length prefetch_size num_parallel_map_calls",
+                "filenames_shuffle_buffer_size num_readers num_parallel_batches num_prefetch_batches "
+                "queue_capacity min_after_dequeue read_block_length prefetch_size "
+                "num_parallel_map_calls",
                 _TF_DATA,
             ),
             "num_keypoints": _NO_KEYPOINTS_READ,
