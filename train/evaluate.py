@@ -1,0 +1,94 @@
+"""Measures a checkpoint, each new checkpoint of a running training, or an exported SavedModel."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
+from data_prep.quiet_tensorflow import quiet_tensorflow
+from train.pipeline import Pipeline, add_pipeline_arguments, load_pipeline
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = ArgumentParser(
+        description=__doc__ or "",
+        example="  python -m train.evaluate --pipeline_config_path pipeline.config --checkpoint_dir model --once",
+    )
+    add_pipeline_arguments(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint_dir", help="a folder with checkpoints, or one checkpoint's prefix (M/ckpt-300)")
+    source.add_argument("--saved_model_dir", help="a folder that the exporter wrote")
+    parser.add_argument(
+        "--eval_dir", type=Path, help="for metrics.json and TensorBoard; by default `eval` beside the source"
+    )
+    parser.add_argument("--once", action="store_true", help="evaluate what is there and end")
+    parser.add_argument(
+        "--eval_timeout",
+        type=float,
+        default=3600.0,
+        metavar="SECONDS",
+        help="end when no new checkpoint comes for so long",
+    )
+    parser.add_argument("--eval_index", type=int, default=0, help="which eval_input_reader of the config")
+    arguments = parser.parse_args(argv)
+    pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override)
+    if not 0 <= arguments.eval_index < len(pipeline.config.eval_input_reader):
+        raise UsageError(
+            f"--eval_index {arguments.eval_index}: {arguments.pipeline_config_path} has "
+            f"{len(pipeline.config.eval_input_reader)} eval_input_reader"
+        )
+    quiet_tensorflow()
+    if arguments.saved_model_dir:
+        _evaluate_saved_model(pipeline, arguments)
+    else:
+        _evaluate_checkpoints(pipeline, arguments)
+    return EXIT_DONE
+
+
+def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
+    from train.evaluation import evaluate_saved_model
+
+    result = evaluate_saved_model(pipeline, arguments.saved_model_dir, reader_index=arguments.eval_index)
+    eval_dir = arguments.eval_dir or Path(arguments.saved_model_dir).parent / "eval_saved_model"
+    result.write(eval_dir, step=0, source=arguments.saved_model_dir)
+    print(f"{arguments.saved_model_dir} on {result.num_images} images:\n\n{result.table()}")
+    print(f"written to {eval_dir}")
+
+
+def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
+    from train.checkpoint_files import require_checkpoint, restore_trained, wait_for_new_checkpoint
+    from train.devices import precision_of, set_precision
+    from train.evaluation import CheckpointEvaluator
+    from train.training import build_or_explain
+
+    path = arguments.checkpoint_dir
+    prefix = require_checkpoint(path) if arguments.once else wait_for_new_checkpoint(path, None, arguments.eval_timeout)
+    if prefix is None:
+        print(f"no checkpoint appeared in {path} within {arguments.eval_timeout:.0f} s")
+        return
+    set_precision(precision_of(pipeline.config))
+    detector = build_or_explain(pipeline)
+    evaluator = CheckpointEvaluator(pipeline, detector, reader_index=arguments.eval_index)
+    eval_dir = arguments.eval_dir or (Path(path) if Path(path).is_dir() else Path(path).parent) / "eval"
+    last_step = pipeline.config.train_config.num_steps
+    while prefix is not None:
+        averages = pipeline.config.eval_config.use_moving_averages
+        step = restore_trained(detector, prefix, moving_averages=averages)
+        result = evaluator.evaluate()
+        result.write(eval_dir, step=step, source=prefix)
+        print(f"{prefix}, step {step}, on {result.num_images} images:\n\n{result.table()}")
+        print(f"written to {eval_dir}", flush=True)
+        if arguments.once:
+            return
+        if last_step and step >= last_step:
+            print(f"step {step} is train_config.num_steps: the training has ended")
+            return
+        prefix = wait_for_new_checkpoint(path, prefix, arguments.eval_timeout)
+    print(f"no new checkpoint appeared in {path} within {arguments.eval_timeout:.0f} s; ending")
+
+
+if __name__ == "__main__":
+    run_command(main)

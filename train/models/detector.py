@@ -1,0 +1,113 @@
+"""What every detector is to the task, the evaluator and the exporter, whatever network is inside."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+Labels = Mapping[str, tf.Tensor]
+
+
+class Detector(abc.ABC):
+    """A detection network with its anchors, losses and post-processing.
+
+    Images are float32 RGB 0..255, resized and padded as `train.inputs` does; labels are those of its batches.
+
+    Attributes:
+        network: The Keras model: what is trained, checkpointed and restored.
+        num_classes: Classes without background.
+        input_shape: Height and width of the padded input, in pixels.
+        loss_names: The keys of `compute_losses`.
+    """
+
+    network: tf_keras.Model
+    num_classes: int
+    input_shape: tuple[int, int]
+    loss_names: tuple[str, ...]
+
+    @abc.abstractmethod
+    def preprocess(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> tf.Tensor:
+        """Normalises pixels as the backbone was trained.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            true_image_shape: int32 [B, 3], without padding.
+        """
+
+    @abc.abstractmethod
+    def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
+        """Predicts on a batch and compares with its ground truth.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            labels: The batch's labels.
+            training: Whether batch norm and dropout train.
+
+        Returns:
+            float32 scalars by the Object Detection API's names, such as `Loss/classification_loss`, without
+            regularisation.
+        """
+
+    @abc.abstractmethod
+    def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Detects objects.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            true_image_shape: int32 [B, 3], without padding.
+
+        Returns:
+            `detection_boxes` float32 [B, D, 4] ymin xmin ymax xmax in 0..1 of the image without padding,
+            `detection_scores` float32 [B, D], `detection_classes` float32 [B, D] label map ids, `num_detections`
+            float32 [B].
+        """
+
+    def regularization_loss(self) -> tf.Tensor:
+        """The sum of the network's weight decay terms, float32."""
+        return tf.add_n(self.network.losses) if self.network.losses else tf.constant(0.0)
+
+
+def groundtruth_in_pixels(labels: Labels, input_shape: tuple[int, int]) -> tf.Tensor:
+    """Ground-truth boxes in pixels of the padded input: float32 [B, M, 4], ymin xmin ymax xmax."""
+    height, width = input_shape
+    return labels["groundtruth_boxes"] * tf.constant([height, width, height, width], tf.float32)
+
+
+def feature_map_shape(input_shape: tuple[int, int], level: int) -> tuple[int, int]:
+    """Height and width in cells of the feature map of stride 2**level, rounded up as SAME padding does."""
+    stride = 2**level
+    return -(-input_shape[0] // stride), -(-input_shape[1] // stride)
+
+
+def flatten_levels(maps: Mapping[str, tf.Tensor], levels: Sequence[str], depth: int) -> tf.Tensor:
+    """Puts predictions in the anchors' order.
+
+    Args:
+        maps: By level, [B, height, width, anchors * depth].
+        levels: The levels in the anchors' order.
+        depth: Numbers an anchor.
+
+    Returns:
+        float32 [B, A, depth].
+    """
+    rows = []
+    for level in levels:
+        _, height, width, channels = maps[level].shape
+        rows.append(tf.reshape(maps[level], [-1, height * width * channels // depth, depth]))
+    return tf.cast(tf.concat(rows, axis=1), tf.float32)
+
+
+def require_divisible(input_shape: tuple[int, int], stride: int, feature_extractor_type: str) -> None:
+    """Checks that a feature pyramid can be added up over this input.
+
+    Raises:
+        ValueError: A side is no multiple of `stride`.
+    """
+    if any(side % stride for side in input_shape):
+        raise ValueError(
+            f"image_resizer gives an input of {input_shape[0]}x{input_shape[1]}; the feature pyramid of "
+            f"{feature_extractor_type} needs both sides to be multiples of {stride}"
+        )

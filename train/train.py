@@ -1,0 +1,71 @@
+"""Trains the detector that a pipeline config describes. Flags follow the Object Detection API's `model_main_tf2.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.quiet_tensorflow import quiet_tensorflow
+from train.pipeline import add_pipeline_arguments, load_pipeline
+
+DEFAULT_CHECKPOINT_EVERY_N = 1000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = ArgumentParser(
+        description=__doc__ or "",
+        example="  python -m train.train --pipeline_config_path pipeline.config --model_dir model",
+    )
+    add_pipeline_arguments(parser)
+    parser.add_argument(
+        "--model_dir", type=Path, required=True, help="checkpoints, TensorBoard logs and reports go here"
+    )
+    parser.add_argument(
+        "--num_train_steps", type=positive_int, help="train up to this step, not train_config.num_steps"
+    )
+    parser.add_argument(
+        "--checkpoint_every_n",
+        type=positive_int,
+        help="steps between checkpoints; by default extensions.checkpoint_every_n_steps, "
+        f"or {DEFAULT_CHECKPOINT_EVERY_N}",
+    )
+    parser.add_argument("--checkpoint_max_to_keep", type=positive_int, default=7, help="how many checkpoints stay")
+    parser.add_argument("--log_every_n", type=positive_int, default=20, help="steps between TensorBoard scalars")
+    parser.add_argument("--no_evaluation", action="store_true", help="do not evaluate while training")
+    parser.add_argument("--seed", type=int, help="makes batches and initial weights repeatable")
+    parser.add_argument("--checkpoint_dir", help="not here: evaluating is a command of its own, train.evaluate")
+    arguments = parser.parse_args(argv)
+    if arguments.checkpoint_dir:
+        raise UsageError(
+            "--checkpoint_dir evaluated in model_main_tf2.py; here that is: python -m train.evaluate "
+            f"--pipeline_config_path {arguments.pipeline_config_path} --checkpoint_dir {arguments.checkpoint_dir}"
+        )
+    pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override)
+    extensions = pipeline.config.extensions
+
+    quiet_tensorflow()
+    from train.training import TrainingOptions, train
+
+    arguments.model_dir.mkdir(parents=True, exist_ok=True)
+    train(
+        pipeline,
+        TrainingOptions(
+            model_dir=arguments.model_dir,
+            num_train_steps=arguments.num_train_steps,
+            checkpoint_every_n=arguments.checkpoint_every_n
+            or extensions.checkpoint_every_n_steps
+            or DEFAULT_CHECKPOINT_EVERY_N,
+            evaluate_every_n=extensions.evaluate_every_n_steps,
+            checkpoint_max_to_keep=arguments.checkpoint_max_to_keep,
+            log_every_n=arguments.log_every_n,
+            evaluate=not arguments.no_evaluation,
+            seed=arguments.seed,
+        ),
+    )
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    run_command(main)
