@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_prep.command_line import ArgumentParser, UsageError, UserError, fraction, positive_int
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_parser():
+    parser = ArgumentParser(
+        description="Counts things.\n\nSecond paragraph.", example="  python -m count --max_count 3"
+    )
+    parser.add_argument("--input_path", required=True, help="what to count")
+    parser.add_argument("--max_count", type=positive_int, default=5, help="how many")
+    parser.add_argument("--min_score", type=fraction, help="how sure")
+    parser.add_argument("files", nargs="*", help="more")
+    return parser
+
+
+def test_dashes_and_underscores_are_one_in_flags_and_two_in_values():
+    parser = make_parser()
+    for words in (
+        ["--input-path", "my-file", "--max-count=7", "a-b"],
+        ["--input_path=my-file", "--max_count", "7", "a-b"],
+    ):
+        flags = parser.parse_args(words)
+        assert (flags.input_path, flags.max_count, flags.files) == ("my-file", 7, ["a-b"])
+    assert parser.parse_args(["--input-path=a--b-c"]).input_path == "a--b-c"
+
+
+def test_the_process_own_words_are_the_default(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["count", "--input-path", "x"])
+    assert make_parser().parse_args().input_path == "x"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--input_path"),
+        (["--input_path", "x", "--max_count", "0"], "0 is not a whole number from 1"),
+        (["--input_path", "x", "--max_count", "two"], "'two'"),
+        (["--input_path", "x", "--min_score", "1.5"], "1.5 is not a number from 0 to 1"),
+        (["--input_path", "x", "--min_score", "nan"], "nan is not a number from 0 to 1"),
+        (["--input_path", "x", "--max", "3"], "--max"),
+        (["--input_path", "x", "--what-is-this"], "--what_is_this"),
+    ],
+)
+def test_bad_flags_end_in_one_line_and_code_2(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        make_parser().parse_args(words)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert message in error
+    assert "--help shows an example" in error
+    assert error.count("\n") == 1
+
+
+def test_help_shows_the_example_and_every_default(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        make_parser().parse_args(["--help"])
+    text = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "example:\n  python -m count --max_count 3" in text
+    assert "Counts things.\n\nSecond paragraph." in text
+    assert "how many (default: 5)" in text
+    assert "None" not in text
+
+
+def test_exit_codes_and_one_line_for_what_a_person_can_mend(run):
+    def failing_with(error):
+        def main(argv):
+            raise error
+
+        return main
+
+    assert run(lambda argv: 0).code == 0
+    assert run(lambda argv: 3).code == 3
+    outcome = run(failing_with(UserError("picture 5 is torn")))
+    assert (outcome.code, outcome.error) == (1, "error: picture 5 is torn\n")
+    outcome = run(failing_with(UsageError("no such class")))
+    assert (outcome.code, outcome.error) == (2, "error: no such class\n")
+    outcome = run(failing_with(KeyboardInterrupt()))
+    assert outcome.code == 130
+    assert outcome.error.startswith("interrupted")
+    assert run(len, "a", "b").code == 2
+
+
+def test_our_own_mistakes_keep_their_traceback(run):
+    def main(argv):
+        raise ZeroDivisionError("ours")
+
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        run(main)
+
+
+def test_a_closed_pipe_is_no_failure():
+    program = (
+        "from data_prep.command_line import run_command\n"
+        "def main(argv):\n    for number in range(100000):\n        print(number)\n    return 0\n"
+        "run_command(main)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    with process:
+        assert process.stdout.readline() == "0\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=30) == 0
+
+
+def test_types_explain_themselves():
+    assert positive_int("12") == 12
+    assert fraction("0.25") == 0.25
+    with pytest.raises(argparse.ArgumentTypeError, match="-1 is not a whole number from 1"):
+        positive_int("-1")
