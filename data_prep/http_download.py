@@ -103,13 +103,11 @@ class Downloader:
         deadline = time.monotonic() + self.limits.timeout_seconds
         per_byte = min(self.limits.connect_timeout_seconds, self.limits.timeout_seconds)
         try:
-            # Redirects by hand: requests would read the body of each, however long it is.
             for _ in range(MAX_REDIRECTS + 1):
                 _check_scheme(url)
-                with self._session().get(
-                    url, stream=True, allow_redirects=False, timeout=(per_byte, per_byte)
-                ) as response:
-                    target = self._session().get_redirect_target(response)
+                session = self._session()
+                with session.get(url, stream=True, timeout=(per_byte, per_byte)) as response:
+                    target = session.target_of(response)
                     if target is None:
                         _check_status(response, url)
                         return self._read(response, url, deadline)
@@ -148,16 +146,29 @@ class Downloader:
             raise _RetryableError("connection broken off", f"{url}: {len(body)} of {announced[:20]} bytes came")
         return bytes(body)
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._of_thread, "session", None)
+    def _session(self) -> _SessionWithoutRedirects:
+        session: _SessionWithoutRedirects | None = getattr(self._of_thread, "session", None)
         if session is None:
-            session = requests.Session()
+            session = _SessionWithoutRedirects()
             session.headers.update({"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"})
             # Strangers' servers get neither the passwords of ~/.netrc nor cookies from one picture to the next.
             session.auth = lambda request: request
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             self._of_thread.session = session
         return session
+
+
+class _SessionWithoutRedirects(requests.Session):
+    """Hands out redirects as they come: requests would read the body of each, however long it is, even to ignore it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Returns None: nothing leads elsewhere."""
+        return None
+
+    def target_of(self, response: requests.Response) -> str | None:
+        """Returns where `response` redirects to, if it does."""
+        target: str | None = super().get_redirect_target(response)
+        return target
 
 
 def _check_scheme(url: str) -> None:

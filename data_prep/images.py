@@ -45,7 +45,7 @@ _DECODING_ERRORS = (
     Image.DecompressionBombError,
 )
 _EXIF_ORIENTATION = 0x0112
-_PNG_END = b"IEND"
+_PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
 
 class ImageError(ValueError):

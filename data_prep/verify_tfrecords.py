@@ -177,9 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"{len(shards)} files, but not one record in them: {', '.join(shards[:3])}")
     print(format_classes(summary, label_map))
     if summary.repeated_source_ids:
-        print(
-            f"note: {summary.repeated_source_ids} records repeat another's source_id; evaluation takes them for one image"
-        )
+        print(f"note: {summary.repeated_source_ids} records have another's source_id, and evaluation confuses them")
     print(
         f"{summary.num_records} records in {len(shards)} files are sound: {summary.num_boxes} boxes, "
         f"{summary.num_without_boxes} records without any"
