@@ -13,7 +13,7 @@ _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n\f\v]+|\#[^\n]*)
       |(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')
       |(?P<word>[A-Za-z_][A-Za-z0-9_.]*)
-      |(?P<number>[-+]?[0-9][A-Za-z0-9_.]*|[-+])
+      |(?P<number>[-+]?[0-9][A-Za-z0-9_.]*)
       |(?P<symbol>[{}<>\[\]:,;])""",
     re.VERBOSE,
 )
@@ -140,7 +140,10 @@ class _Parser:
     def _unescape(self, token: _Token) -> bytes:
         def replace(match: re.Match[bytes]) -> bytes:
             if match["octal"]:
-                return bytes([int(match["octal"], 8) & 0xFF])
+                code = int(match["octal"], 8)
+                if code > 0xFF:
+                    raise self._error(token, f"\\{match['octal'].decode()} is no byte")
+                return bytes([code])
             if match["hexadecimal"]:
                 return bytes([int(match["hexadecimal"], 16)])
             digits = match["short"] or match["long"]

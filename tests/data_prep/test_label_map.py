@@ -125,6 +125,7 @@ def test_is_written_as_the_apis_own_files_are():
         ("item {\n id: 1 name: 'a'", 1, "never closed"),
         ("item { id: 1 name: '\\q' }", 1, "unknown escape \\q"),
         ("item { id: 1 name: '\\xff' }", 1, "UTF-8"),
+        ("item { id: 1 name: '\\777' }", 1, "\\777 is no byte"),
         ("item { id: 1 name: '\\ud800' }", 1, "is not a character"),
         ("items { id: 1 name: 'a' }", 1, "expected 'item {', found 'items'"),
         ("item 'a'", 1, "expected '{' after 'item'"),
