@@ -19,6 +19,8 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from data_prep.command_line import UserError
 
+# What TensorFlow's reader raises, besides its own errors, for files that are cut short or damaged.
+_READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, KeyError, RuntimeError)
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 # Children that hold the same objects once more, or nothing that trains.
@@ -58,7 +60,7 @@ def _latest(folder: Path) -> str | None:
     if state.is_file():
         try:
             named = tf.train.latest_checkpoint(str(folder))
-        except (tf.errors.OpError, ValueError):  # Unreadable; the numbers below say as much.
+        except _READ_ERRORS:  # Unreadable; the numbers below say as much.
             named = None
         if named:  # The file may hold the absolute path of a folder that this one was copied from.
             here = folder / Path(named).name
@@ -95,7 +97,7 @@ class ObjectCheckpoint:
                     "TensorFlow 2 (fine_tune_checkpoint_version: V2) are read"
                 )
             graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH_KEY))
-        except (tf.errors.OpError, ValueError, DecodeError) as error:
+        except (*_READ_ERRORS, DecodeError) as error:
             raise self._unreadable(error) from error
         self._children = [{child.local_name: child.node_id for child in node.children} for node in graph.nodes]
         self._keys = [_value_key(node) for node in graph.nodes]
@@ -150,7 +152,7 @@ class ObjectCheckpoint:
         for key in keys:
             try:
                 value = self._reader.get_tensor(key)
-            except (tf.errors.OpError, ValueError) as error:
+            except _READ_ERRORS as error:
                 raise self._unreadable(error) from error
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 name = key.removesuffix(_VALUE_SUFFIX)
@@ -200,6 +202,6 @@ def variables_by_path(root: Any) -> dict[str, tf.Variable]:
 
 
 def _children(parent: Any) -> dict[str, Any]:
-    if isinstance(parent, (list, tuple)):
+    if type(parent) in (list, tuple):  # Keras' own lists are trackable objects, and skip what is not.
         return {str(index): child for index, child in enumerate(parent)}
     return dict(tf.train.TrackableView.children(parent))

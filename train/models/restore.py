@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from data_prep.command_line import UsageError, UserError
+from train.models.checkpoint_parts import parts_of
 from train.models.efficientnet_lite0_weights import PACKAGE, load_efficientnet_lite0
 from train.models.object_checkpoint import ObjectCheckpoint, variables_by_path
 from train.models.restore_report import RestoreReport
@@ -25,7 +26,7 @@ CHECKPOINT_TYPES = ("classification", "detection", "full")
 
 # Less than this part of the variables found: the checkpoint is of another network.
 _LEAST_FRACTION = 0.5
-_NOT_HEADS = frozenset({"backbone", "decoder", "rpn_head"})
+_NOT_HEADS = frozenset({"backbone", "conv5", "decoder", "rpn_head"})
 _CLASS_LAYER = re.compile(r"(^|.*/)_(classifier|class_predictor)/")
 _BOX_LAYER = re.compile(r"(?P<layer>(^|.*/)_(box_regressor|box_predictor))/(kernel|bias)")
 
@@ -105,59 +106,27 @@ def _restore_torch(model: Restorable, checkpoint: str, checkpoint_type: str) -> 
 
 def _match(model: Restorable, source: ObjectCheckpoint, checkpoint_type: str, moving_averages: bool) -> list[_Match]:
     """Finds each promised variable's place in the checkpoint."""
-    items = dict(model.checkpoint_items)
-    if checkpoint_type == "classification":
-        items = {"backbone": items["backbone"]}
-    elif checkpoint_type == "full":
-        items["model"] = model  # what belongs to no part, if anything does
     seen: set[int] = set()
-    matches = []
-    for item, part in items.items():
-        variables = {path: v for path, v in variables_by_path(part).items() if id(v) not in seen}
+    matches: list[_Match] = []
+    for part in parts_of(model, checkpoint_type):
+        variables = {path: v for path, v in variables_by_path(part.layers).items() if id(v) not in seen}
         seen.update(map(id, variables.values()))
-        candidates = [_match_at(item, variables, source, node, moving_averages) for node in _places(item, source)]
+        candidates = []
+        for place, rename in part.places(source, variables):
+            keys = {
+                path: source.key_of(source.follow(rename(path).split("/"), place), moving_average=moving_averages)
+                for path in variables
+            }
+            candidates.append(
+                [
+                    _Match(f"{part.name}/{path}", variables[path], key, source.shape_of(key) if key else None)
+                    for path, key in keys.items()
+                ]
+            )
         # A checkpoint may hold a part at several places, or something else under its name: the best fit is it.
-        matches += max(candidates, key=lambda candidate: sum(match.fits for match in candidate))
+        absent = [_Match(f"{part.name}/{path}", variable, None, None) for path, variable in variables.items()]
+        matches += max([*candidates, absent], key=lambda candidate: sum(match.fits for match in candidate))
     return matches
-
-
-def _places(item: str, source: ObjectCheckpoint) -> list[int | None]:
-    """Nodes where the part called `item` may lie: where Model Garden and our trainer put it."""
-    paths: list[tuple[str, ...]] = [(item,), ("model", item), ("model", f"_{item}"), (f"_{item}",)]
-    if item == "backbone":
-        paths += [("model",), ()]  # a backbone saved on its own
-    return [source.follow(path) for path in paths]
-
-
-def _match_at(
-    item: str, variables: Mapping[str, tf.Variable], source: ObjectCheckpoint, node: int | None, moving_averages: bool
-) -> list[_Match]:
-    matches = []
-    first_level = min(
-        (int(level) for path in variables for level in re.findall(r"^_norms/\w+/(\d+)/", path)), default=0
-    )
-    for path, variable in variables.items():
-        key = None
-        for name in (path, _model_garden_path(path, first_level)):
-            if node is not None and key is None:
-                key = source.key_of(source.follow(name.split("/"), node), moving_average=moving_averages)
-        matches.append(_Match(f"{item}/{path}", variable, key, source.shape_of(key) if key else None))
-    return matches
-
-
-def _model_garden_path(path: str, first_level: int) -> str:
-    """Where Model Garden's `RetinaNetHead` keeps what our box predictor keeps at `path`.
-
-    Args:
-        path: A variable's path in the box predictor.
-        first_level: The finest feature map's level; Model Garden counts levels from it.
-    """
-    towers = {"classes": "cls", "boxes": "box"}
-    if match := re.match(r"_towers/(classes|boxes)/(.*)", path):
-        return f"_{towers[match[1]]}_convs/{match[2]}"
-    if match := re.match(r"_norms/(classes|boxes)/(\d+)/(.*)", path):
-        return f"_{towers[match[1]]}_norms/{int(match[2]) - first_level}/{match[3]}"
-    return re.sub(r"^_box_predictor/", "_box_regressor/", re.sub(r"^_class_predictor/", "_classifier/", path))
 
 
 def _sort(matches: list[_Match], checkpoint_type: str, report: RestoreReport) -> tuple[list[_Match], list[_Match]]:
