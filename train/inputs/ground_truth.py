@@ -1,0 +1,83 @@
+"""A picture's ground truth as tensors, and what every augmentation does with it.
+
+Boxes are [ymin, xmin, ymax, xmax] relative to the picture (0..1) throughout.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import tensorflow as tf
+
+BOXES = "groundtruth_boxes"
+CLASSES = "groundtruth_classes"
+WEIGHTS = "groundtruth_weights"
+IS_CROWD = "groundtruth_is_crowd"
+DIFFICULT = "groundtruth_difficult"
+GROUP_OF = "groundtruth_group_of"
+AREA = "groundtruth_area"
+
+# One picture's objects: float32 [N, 4] boxes, int32 [N] classes (label map ids), float32 [N] weights, bool [N] flags,
+# float32 [N] area in pixels of the original picture. All have the same N and stay in the same order.
+GroundTruth: TypeAlias = dict[str, tf.Tensor]
+
+DTYPES: dict[str, tf.DType] = {
+    BOXES: tf.float32,
+    CLASSES: tf.int32,
+    WEIGHTS: tf.float32,
+    IS_CROWD: tf.bool,
+    DIFFICULT: tf.bool,
+    GROUP_OF: tf.bool,
+    AREA: tf.float32,
+}
+
+
+def with_boxes(ground_truth: GroundTruth, boxes: tf.Tensor) -> GroundTruth:
+    """Returns the same objects at other places.
+
+    Args:
+        ground_truth: N objects.
+        boxes: float32 [N, 4], ymin xmin ymax xmax.
+    """
+    return {**ground_truth, BOXES: boxes}
+
+
+def keep(ground_truth: GroundTruth, mask: tf.Tensor) -> GroundTruth:
+    """Returns the objects where `mask` (bool [N]) holds: boxes, classes, weights and flags together."""
+    indices = tf.where(mask)[:, 0]
+    return {name: tf.gather(values, indices) for name, values in ground_truth.items()}
+
+
+def first(ground_truth: GroundTruth, count: int) -> GroundTruth:
+    """Returns the first `count` objects, or all when there are fewer."""
+    return {name: values[:count] for name, values in ground_truth.items()}
+
+
+def box_area(boxes: tf.Tensor) -> tf.Tensor:
+    """Returns the area, float32 [N], of boxes [N, 4]; 0 for a reversed one."""
+    sides = tf.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
+    return sides[:, 0] * sides[:, 1]
+
+
+def clip_to_window(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Returns boxes [N, 4] cut off at `window`, float32 [4]; both ymin xmin ymax xmax in one coordinate system."""
+    low = tf.concat([window[:2], window[:2]], axis=0)
+    high = tf.concat([window[2:], window[2:]], axis=0)
+    return tf.clip_by_value(boxes, low, high)
+
+
+def share_inside(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Returns which share of each box's area lies inside the window, float32 [N] from 0 to 1."""
+    return tf.math.divide_no_nan(box_area(clip_to_window(boxes, window)), box_area(boxes))
+
+
+def relative_to_window(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Returns the boxes in a coordinate system in which `window` is 0, 0, 1, 1.
+
+    Args:
+        boxes: float32 [N, 4], ymin xmin ymax xmax.
+        window: float32 [4], ymin xmin ymax xmax in the boxes' coordinate system; may reach beyond the picture.
+    """
+    origin = tf.concat([window[:2], window[:2]], axis=0)
+    size = window[2:] - window[:2]
+    return (boxes - origin) / tf.concat([size, size], axis=0)

@@ -1,0 +1,224 @@
+"""Batches for training and for evaluation, from the records that a pipeline config names.
+
+A batch is a pair of images and labels.
+
+images: float32 [B, H, W, 3], RGB, 0..255, resized by the model's `image_resizer` and padded at the bottom and the
+right; not normalised, which is the model's part.
+
+labels, with M the reader's or the training's `max_number_of_boxes`:
+    groundtruth_boxes: float32 [B, M, 4], ymin xmin ymax xmax in 0..1 of the padded picture; 0 where there is no object
+    groundtruth_classes: int32 [B, M], label map ids; 0 where there is no object
+    groundtruth_weights: float32 [B, M]; 0 where there is no object
+    groundtruth_is_crowd, groundtruth_difficult, groundtruth_group_of: bool [B, M]
+    groundtruth_area: float32 [B, M], in pixels of the original picture
+    num_groundtruth_boxes: int32 [B]
+    num_groundtruth_boxes_cut: int32 [B], how many more there were than M
+    true_image_shape: int32 [B, 3], of the resized picture without its padding
+    original_image_shape: int32 [B, 3]
+    source_id: string [B]
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep.command_line import UsageError
+from data_prep.label_map import read_label_map
+from train.inputs.augmentation_pipeline import Augment, build_augmentation
+from train.inputs.decode import RecordDecoder
+from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, with_boxes
+from train.inputs.records import check_filled_in, read_records
+from train.inputs.resize import check_image_resizer, resize_image, static_input_size
+
+Labels = dict[str, tf.Tensor]
+
+_LARGEST_SEED = 2**31 - 1
+
+
+def build_training_dataset(
+    config: Any,
+    *,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    input_context: tf.distribute.InputContext | None = None,
+    resume_step: int = 0,
+) -> tf.data.Dataset:
+    """Returns shuffled, augmented batches, without end unless `train_input_reader.num_epochs` sets one.
+
+    Args:
+        config: The `TrainEvalPipelineConfig` message.
+        batch_size: Over all replicas; by default `train_config.batch_size`.
+        seed: Gives the same batches each time, for a price in speed; None gives others each time.
+        input_context: From `tf.distribute`: this pipeline yields its replica's share of the batch and of the records.
+        resume_step: The step that training goes on from: with a `seed`, another order than from step 0, so that a
+            resumed run does not see the first records twice.
+
+    Raises:
+        UsageError: The config cannot be honoured; the message gives the field's path.
+    """
+    model = model_config(config)
+    reader = config.train_input_reader
+    if batch_size is None:
+        batch_size = config.train_config.batch_size
+    if input_context is not None:
+        batch_size = input_context.get_per_replica_batch_size(batch_size)
+    _check_batch_size(batch_size, model.image_resizer, "train_config.batch_size")
+    pipeline = input_context.input_pipeline_id if input_context is not None else 0
+    mixed_seed = None if seed is None else _mix(seed, resume_step, pipeline)
+    records = read_records(
+        reader,
+        "train_input_reader",
+        num_epochs=reader.num_epochs or None,
+        seed=mixed_seed,
+        input_context=input_context,
+    )
+    prepare = _preparer(
+        config,
+        reader,
+        "train_input_reader",
+        augment=build_augmentation(config.train_config.data_augmentation_options),
+        max_number_of_boxes=config.train_config.max_number_of_boxes,
+        seed=secrets.randbelow(_LARGEST_SEED) if mixed_seed is None else mixed_seed,
+    )
+    return _batches(
+        records, prepare, batch_size, reader, drop_remainder=reader.drop_remainder, deterministic=seed is not None
+    )
+
+
+def build_evaluation_dataset(config: Any, *, reader_index: int = 0, batch_size: int | None = None) -> tf.data.Dataset:
+    """Returns each record of an evaluation reader once, in the same order each time, without augmentation.
+
+    The last batch may be smaller. `num_epochs` and `drop_remainder` do not apply: either would falsify the metrics.
+
+    Args:
+        config: The `TrainEvalPipelineConfig` message.
+        reader_index: Which of the config's `eval_input_reader`s.
+        batch_size: By default `eval_config.batch_size`.
+
+    Raises:
+        UsageError: The config cannot be honoured; the message gives the field's path.
+    """
+    model = model_config(config)
+    if not 0 <= reader_index < len(config.eval_input_reader):
+        raise UsageError(
+            f"eval_input_reader[{reader_index}] is not in the config, which has {len(config.eval_input_reader)} of them"
+        )
+    reader = config.eval_input_reader[reader_index]
+    where = f"eval_input_reader[{reader_index}]"
+    if batch_size is None:
+        batch_size = config.eval_config.batch_size
+    _check_batch_size(batch_size, model.image_resizer, "eval_config.batch_size")
+    records = read_records(reader, where, num_epochs=1, seed=0)
+    prepare = _preparer(
+        config,
+        reader,
+        where,
+        augment=build_augmentation(()),
+        max_number_of_boxes=reader.max_number_of_boxes,
+        seed=0,
+    )
+    return _batches(records, prepare, batch_size, reader, drop_remainder=False, deterministic=True)
+
+
+def model_config(config: Any) -> Any:
+    """Returns the message of the config's one model, such as `config.model.ssd`.
+
+    Raises:
+        UsageError: No model is set.
+    """
+    kind = config.model.WhichOneof("model")
+    if kind is None:
+        raise UsageError("model is not set; name one, such as model { ssd { ... } }")
+    return getattr(config.model, kind)
+
+
+def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Labels:
+    """Brings a picture's objects to a fixed number: those beyond it are left out, missing ones are zeros.
+
+    Args:
+        ground_truth: N objects.
+        max_number_of_boxes: M.
+
+    Returns:
+        The same fields, each [M, ...], with `num_groundtruth_boxes` and `num_groundtruth_boxes_cut` (int32 scalars).
+    """
+    count = tf.shape(ground_truth[BOXES])[0]
+    kept = tf.minimum(count, max_number_of_boxes)
+    labels: Labels = {}
+    for name, values in first(ground_truth, max_number_of_boxes).items():
+        paddings = [[0, max_number_of_boxes - kept]] + [[0, 0]] * (values.shape.rank - 1)
+        padded = tf.pad(tf.cast(values, DTYPES[name]), paddings)
+        padded.set_shape([max_number_of_boxes, *values.shape[1:]])
+        labels[name] = padded
+    labels["num_groundtruth_boxes"] = kept
+    labels["num_groundtruth_boxes_cut"] = count - kept
+    return labels
+
+
+def _preparer(
+    config: Any, reader: Any, where: str, *, augment: Augment, max_number_of_boxes: int, seed: int
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]]:
+    """Returns what turns one record and its number into one picture and its labels."""
+    model = model_config(config)
+    check_image_resizer(model.image_resizer, f"model.{config.model.WhichOneof('model')}.image_resizer")
+    if max_number_of_boxes < 1:
+        raise UsageError(f"max_number_of_boxes is {max_number_of_boxes} (for {where}); it must be 1 or more")
+    label_map = None
+    if reader.label_map_path:
+        check_filled_in(reader.label_map_path, f"{where}.label_map_path")
+        label_map = read_label_map(reader.label_map_path)
+    decode = RecordDecoder(label_map, model.num_classes)
+
+    @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow a second to find out
+    def prepare(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Labels]:
+        image, ground_truth, source_id = decode(record, index)
+        original_image_shape = tf.shape(image)
+        image, ground_truth = augment(image, ground_truth, tf.stack([tf.constant(seed, tf.int64), index]))
+        image, true_image_shape = resize_image(image, model.image_resizer)
+        # From relative to the picture to relative to the padded picture.
+        of_padded = tf.cast(true_image_shape[:2], tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
+        ground_truth = with_boxes(ground_truth, ground_truth[BOXES] * tf.tile(of_padded, [2]))
+        labels = pad_ground_truth(ground_truth, max_number_of_boxes)
+        labels["true_image_shape"] = true_image_shape
+        labels["original_image_shape"] = original_image_shape
+        labels["source_id"] = source_id
+        return image, labels
+
+    return prepare
+
+
+def _batches(
+    records: tf.data.Dataset,
+    prepare: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]],
+    batch_size: int,
+    reader: Any,
+    *,
+    drop_remainder: bool,
+    deterministic: bool,
+) -> tf.data.Dataset:
+    numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter()))
+    examples = numbered.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
+    batches = examples.batch(batch_size, drop_remainder=drop_remainder)
+    options = tf.data.Options()
+    options.deterministic = deterministic
+    return batches.with_options(options).prefetch(max(reader.num_prefetch_batches, 1))
+
+
+def _mix(*numbers: int) -> int:
+    """Returns one seed made from several."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0]) % _LARGEST_SEED
+
+
+def _check_batch_size(batch_size: int, image_resizer: Any, where: str) -> None:
+    if batch_size < 1:
+        raise UsageError(f"{where} is {batch_size}; it must be 1 or more")
+    if batch_size > 1 and static_input_size(image_resizer) == (None, None):
+        raise UsageError(
+            f"{where} is {batch_size}, but keep_aspect_ratio_resizer gives every picture a size of its own; set "
+            "pad_to_max_dimension: true in it, or the batch size to 1"
+        )

@@ -1,0 +1,115 @@
+"""The encoded records of an input reader: which files, in which order, how often. Nothing is decoded here.
+
+Shuffling works on encoded records, so a full buffer holds JPEGs and not the twenty times larger pictures in them. Each
+pass over the records sees every one of them once, in a new order (the Object Detection API shuffled an endless stream,
+in which a small set's pictures come up several times before others do once).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from data_prep.command_line import UsageError
+from data_prep.tf_example import find_shards
+
+UNFILLED = "PATH_TO_BE_CONFIGURED"
+_READ_BUFFER_BYTES = 1024 * 1024
+
+
+def read_records(
+    reader: Any,
+    where: str,
+    *,
+    num_epochs: int | None,
+    seed: int | None = None,
+    input_context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """Returns the serialised records of an input reader, in the order in which they are to be used.
+
+    Honours `tf_record_input_reader.input_path`, `shuffle`, `shuffle_buffer_size`, `filenames_shuffle_buffer_size`,
+    `num_readers`, `read_block_length`, `sample_1_of_n_examples` (the same records in every pass) and
+    `sample_from_datasets_weights`.
+
+    Args:
+        reader: The `InputReader` message.
+        where: Its path in the config, for messages.
+        num_epochs: How often to go over the records; None never stops.
+        seed: Of the shuffling; None takes another order each time.
+        input_context: Which part of the files (or, with fewer files than pipelines, of the records) is this pipeline's.
+
+    Returns:
+        A dataset of string scalars.
+
+    Raises:
+        UsageError: No input paths, one that is not filled in or matches nothing, or weights that do not fit the paths.
+    """
+    paths = input_paths(reader, where)
+    weights = list(reader.sample_from_datasets_weights)
+    if not weights:
+        return _read_files(find_shards(paths), reader, num_epochs, seed, input_context)
+    if len(weights) != len(paths):
+        raise UsageError(f"{where}.sample_from_datasets_weights has {len(weights)} values for {len(paths)} input_path")
+    if min(weights) < 0.0 or sum(weights) <= 0.0:
+        raise UsageError(f"{where}.sample_from_datasets_weights must be 0 or more, and not all 0")
+    used = [(path, weight) for path, weight in zip(paths, weights, strict=True) if weight > 0.0]
+    parts = [_read_files(find_shards(path), reader, num_epochs, seed, input_context) for path, _ in used]
+    return tf.data.Dataset.sample_from_datasets(parts, [weight for _, weight in used], seed=seed)
+
+
+def input_paths(reader: Any, where: str) -> list[str]:
+    """Returns the reader's `input_path`s as written: paths, globs, or `name@N`.
+
+    Raises:
+        UsageError: There are none, or one still holds `PATH_TO_BE_CONFIGURED`.
+    """
+    if reader.WhichOneof("input_reader") != "tf_record_input_reader":
+        raise UsageError(f"{where}: tf_record_input_reader {{ input_path: ... }} is not set")
+    paths = [path for path in reader.tf_record_input_reader.input_path if path]
+    if not paths:
+        raise UsageError(f"{where}.tf_record_input_reader.input_path is not set")
+    for path in paths:
+        check_filled_in(path, f"{where}.tf_record_input_reader.input_path")
+    return paths
+
+
+def check_filled_in(path: str, where: str) -> None:
+    """Raises a UsageError if a recipe's path was left as it came."""
+    if UNFILLED in path:
+        raise UsageError(f"{where} still reads {path!r}; put your own path in place of {UNFILLED}")
+
+
+def _read_files(
+    files: Sequence[str],
+    reader: Any,
+    num_epochs: int | None,
+    seed: int | None,
+    input_context: tf.distribute.InputContext | None,
+) -> tf.data.Dataset:
+    pipelines = input_context.num_input_pipelines if input_context is not None else 1
+    by_file = pipelines > 1 and len(files) >= pipelines
+    if input_context is not None and by_file:
+        files = files[input_context.input_pipeline_id :: pipelines]
+    every_nth = max(reader.sample_1_of_n_examples, 1)
+    # "Every third record" means the same records each time only if the files are read in one order.
+    fixed_order = not reader.shuffle or every_nth > 1 or (pipelines > 1 and not by_file)
+    names = tf.data.Dataset.from_tensor_slices(list(files))
+    if not fixed_order:
+        buffer_size = min(len(files), max(reader.filenames_shuffle_buffer_size, 1))
+        names = names.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True)
+    records = names.interleave(
+        lambda name: tf.data.TFRecordDataset(name, buffer_size=_READ_BUFFER_BYTES),
+        cycle_length=max(1, min(reader.num_readers, len(files))),
+        block_length=max(1, reader.read_block_length),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True if fixed_order else None,
+    )
+    if input_context is not None and pipelines > 1 and not by_file:
+        records = records.shard(pipelines, input_context.input_pipeline_id)
+    if every_nth > 1:
+        records = records.shard(every_nth, 0)
+    if reader.shuffle:
+        records = records.shuffle(max(reader.shuffle_buffer_size, 1), seed=seed, reshuffle_each_iteration=True)
+    return records.repeat(num_epochs)
