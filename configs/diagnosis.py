@@ -104,13 +104,13 @@ def _parser_error(said: str, text: str, place: tuple[int, int], scan: Scan) -> s
     """What the parser found, with the path of the field that it was at."""
     found = next((token for token in tokens_of(text) if (token.line, token.column) == place), None)
     before = [mention for mention in scan.mentions if (mention.line, mention.column) <= place]
+    if scan.unclosed is not None and said.startswith(('Expected "}"', 'Expected ">"')):
+        return f"{scan.unclosed.path}: its opening brace in line {scan.unclosed.line} is never closed"
     owner = scan.values.get(place)
     if owner is not None and owner.field is not None and "multiple" not in said:
         return f"{owner.path}: {_wrong_value(owner.field, found)}"
     if found is not None and found.text in "}>" and said.startswith("Expected identifier"):
         return "a closing brace that nothing opened"
-    if scan.unclosed is not None and said.startswith(('Expected "}"', 'Expected ">"')):
-        return f"{scan.unclosed.path}: its opening brace in line {scan.unclosed.line} is never closed"
     if not before:
         return _shortened(said)
     mention = before[-1]
