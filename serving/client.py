@@ -28,7 +28,7 @@ from serving.detections_table import DetectionsTable, printable
 from serving.drawn_pictures import DrawnPictures
 from serving.image_requests import find_pictures
 
-DESCRIPTION = """Asks a served detector what is in pictures: a table, JSON lines, or pictures with boxes and names drawn.
+DESCRIPTION = """Asks a served detector what is in pictures: a table, JSON lines, or pictures with the boxes drawn.
 
 Boxes are those of the pixels as they are stored; an EXIF orientation is not applied, as in training."""
 EXAMPLE = """  python -m serving.client --server localhost:8500 --model_name detector \\
@@ -153,7 +153,7 @@ class _Report:
 
     def _fail(self, picture: str, reason: str, detail: str) -> None:
         self._ledger.reject(picture, reason, detail)
-        print(f"{printable(picture)}: {printable(reason)}: {printable(detail)}", file=sys.stderr)
+        print(": ".join(printable(part) for part in (picture, reason, detail) if part), file=sys.stderr)
 
 
 def _seconds(text: str) -> float:

@@ -199,11 +199,13 @@ class DetectionClient:
         self._channel.close()
 
     def __enter__(self) -> DetectionClient:
+        """Returns the client."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Closes the channel."""
         self.close()
 
     def _ask_what_it_takes(self) -> bool:
@@ -224,9 +226,9 @@ class DetectionClient:
         lacking = [name for name in OUTPUT_NAMES if name not in signature.outputs]
         if set(signature.inputs) != {INPUT_NAME} or lacking:
             raise ServerError(
-                f"{model} is no detector: signature {self.signature_name!r} takes {', '.join(sorted(signature.inputs))} "
-                f"and answers {', '.join(sorted(signature.outputs))}; a detector takes {INPUT_NAME} and answers "
-                f"{', '.join(OUTPUT_NAMES)}"
+                f"{model} is no detector: signature {self.signature_name!r} takes "
+                f"{', '.join(sorted(signature.inputs))} and answers {', '.join(sorted(signature.outputs))}; "
+                f"a detector takes {INPUT_NAME} and answers {', '.join(OUTPUT_NAMES)}"
             )
         data_type = signature.inputs[INPUT_NAME].dtype
         if data_type not in (DT_STRING, DT_UINT8):
@@ -246,7 +248,8 @@ class DetectionClient:
             try:
                 readable.append((position, read_picture(source, self._max_picture_bytes)))
             except ImageError as error:
-                results[position] = PictureDetections(name, failure=Failure(error.reason, error.detail))
+                detail = error.detail if error.detail != name else ""
+                results[position] = PictureDetections(name, failure=Failure(error.reason, detail))
         groups = [readable]
         if len(readable) > 1 and sum(len(picture.encoded) for _, picture in readable) > self._max_picture_bytes:
             groups = [[one] for one in readable]
@@ -320,7 +323,7 @@ class DetectionClient:
         code, detail = error.code(), _one_line(error)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             # gRPC puts the cause last: "failed to connect to all addresses; last error: ...: Connection refused (111)"
-            cause = detail.rsplit("last error: ", 1)[-1]
+            cause = detail.rsplit("last error: ", 1)[-1].removeprefix("UNKNOWN: ")
             return ServerError(
                 f"no server answers at {self.server}: {cause}; start one with "
                 f"python -m serving.serve --model_name {self.model_name} --model_base_path ..."

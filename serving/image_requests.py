@@ -62,7 +62,7 @@ def find_pictures(arguments: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def read_picture(source: PictureSource, max_bytes: int) -> Picture:
-    """Reads a picture; one that is neither JPEG nor PNG (WebP, BMP, GIF) is encoded as JPEG, since models take no other.
+    """Reads a picture; one that is neither JPEG nor PNG (WebP, BMP, GIF) is encoded anew as JPEG.
 
     Args:
         source: The file's content, or its path.

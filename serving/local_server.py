@@ -18,6 +18,7 @@ import grpc
 
 from data_prep.command_line import UserError
 from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES, MEBIBYTE, server_options
+from serving.ports import check_port_free
 from serving.request_checks import RequestLimits
 from serving.version_folders import VersionFolder, check_base_path, check_model_name
 
@@ -114,6 +115,8 @@ class LocalServer:
         """
         if not self._wait_for_model:
             check_base_path(self.base_path)
+        # gRPC itself is content with one of localhost's two addresses, and leaves the other to whoever has it.
+        check_port_free(self.host, self._wanted_port)
         self._pool = ThreadPoolExecutor(self._max_workers, thread_name_prefix="request")
         self._server = grpc.server(
             self._pool, options=server_options(self._max_message_bytes), maximum_concurrent_rpcs=MAX_WAITING_CALLS
@@ -152,11 +155,13 @@ class LocalServer:
             return in_time
 
     def __enter__(self) -> LocalServer:
+        """Starts the server."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Stops the server."""
         self.stop()
 
     def _take_port(self) -> int:

@@ -1,7 +1,7 @@
 """The versions of one model: the newest is found, loaded, warmed and swapped in; the one before it is let go.
 
-As in TensorFlow Serving, a version becomes available only when it is ready, and the one that it replaces stays until its
-last request has been answered. A version that cannot be loaded is reported, and tried again when its files change.
+As in TensorFlow Serving, a version becomes available only when it is ready, and the one that it replaces stays until
+its last request has been answered. A version that cannot be loaded is reported, and tried again when its files change.
 """
 
 from __future__ import annotations

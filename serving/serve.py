@@ -23,12 +23,12 @@ from serving.backends import (
     LOCAL,
     Choice,
     ServerSettings,
-    check_port_free,
     choose_backend,
     docker_command,
     model_server_command,
 )
 from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES
+from serving.ports import check_port_free
 from serving.version_folders import check_base_path, check_model_name
 
 DESCRIPTION = """Serves the newest version of a model, BASE/1, BASE/2, ..., over gRPC.
@@ -182,7 +182,6 @@ def run_local_server(choice: Choice, settings: ServerSettings, arguments: argpar
             f"the local server (used since: {choice.reason}) does not know {settings.extra_arguments[0]}; "
             "leave out what follows --"
         )
-    check_port_free(settings.host, settings.port, "--port")
     print(
         f"backend local ({choice.reason}): for development and tests; production is TensorFlow Serving. REST is not "
         f"served by the local server yet; nothing listens at --rest_api_port {settings.rest_api_port}",

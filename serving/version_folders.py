@@ -75,9 +75,7 @@ def check_base_path(base_path: Path) -> list[VersionFolder]:
         UserError: There is no such folder, or no version in it; the message says what to do.
     """
     if not base_path.is_dir():
-        raise UserError(
-            f"there is no folder {base_path}; python -m export.export_saved_model --model_base_path makes it"
-        )
+        raise UserError(f"there is no folder {base_path}; export a model to it with --model_base_path")
     folders = find_version_folders(base_path)
     if folders:
         return folders

@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from serving.local_server import LocalServer
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS_TO_START = 90
 LABEL_MAP = """item { id: 1 name: "/m/red" display_name: "Red thing" }
@@ -28,7 +30,7 @@ item { id: 2 name: "/m/other" display_name: "Second version's thing" }
 
 
 def write_red_box_model(
-    folder: Path, *, class_id: int = 1, input_type: str = "encoded_image_string_tensor", extra_work: int = 0
+    folder: Path, *, class_id: int = 1, input_type: str = "encoded_image_string_tensor", busy_seconds: float = 0.0
 ) -> Path:
     """Writes a SavedModel that answers the bounding box of each picture's red pixels, computed from the pixels.
 
@@ -36,7 +38,7 @@ def write_red_box_model(
         folder: Where.
         class_id: What class it says they are, so that versions can be told apart.
         input_type: `encoded_image_string_tensor` or `image_tensor`.
-        extra_work: Matrix products to keep a request busy with (about 5 ms each).
+        busy_seconds: How long it takes for a request.
     """
     import tensorflow as tf
 
@@ -54,12 +56,11 @@ def write_red_box_model(
 
     def answer(boxes, scores):
         classes = tf.ones_like(scores) * float(class_id)
-        matrix = tf.random.uniform([400, 400])
-        for _ in tf.range(extra_work):
-            matrix = tf.tanh(matrix @ matrix)
+        end = tf.timestamp() + busy_seconds
+        now = tf.while_loop(lambda now: now < end, lambda now: (tf.timestamp(),), (tf.timestamp(),))[0]
         return {
             "detection_boxes": boxes,
-            "detection_scores": scores + 0.0 * tf.reduce_sum(matrix[0, 0]),
+            "detection_scores": scores + 0.0 * tf.cast(now, tf.float32),
             "detection_classes": classes,
             "num_detections": tf.reduce_sum(tf.cast(scores > 0.05, tf.float32), 1),
         }
@@ -131,7 +132,7 @@ class ServerProcess:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1"}
 
 
 @contextlib.contextmanager
@@ -196,10 +197,10 @@ def server(encoded_model: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="session")
-def pixel_server(pixel_model: Path) -> Iterator[ServerProcess]:
-    """A server of `pixel_model`, called `pixels`."""
-    with serve(pixel_model, model_name="pixels") as process:
-        yield process
+def pixel_server(pixel_model: Path) -> Iterator[LocalServer]:
+    """A server of `pixel_model`, called `pixels`, in this process."""
+    with LocalServer("pixels", pixel_model) as local_server:
+        yield local_server
 
 
 @pytest.fixture
