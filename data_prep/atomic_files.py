@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY_PREFIX, suffix="-" + target.name[-80:])
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = new_temporary_path(target)
     try:
         yield temporary
-        # mkstemp makes files that only their owner can read; what we leave behind follows the umask like any file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def new_temporary_path(target: Path) -> Path:
+    """Makes an empty file beside `target` under a name that no other process uses, with the rights of any new file.
+
+    `tempfile` would make one that only its owner can read, and asking for the umask to mend that is no thread's own
+    business: the umask belongs to the whole process.
+    """
+    while True:
+        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{target.name[-80:]}"
+        temporary = target.with_name(name)
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return temporary
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -49,7 +49,9 @@ class ArgumentParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parses `args` (default: the command line's) after writing the dashes inside flags as underscores."""
         words = sys.argv[1:] if args is None else args
-        return super().parse_known_args([_with_underscores(word) for word in words], namespace)
+        flags_end = list(words).index("--") if "--" in words else len(words)
+        words = [*map(_with_underscores, words[:flags_end]), *words[flags_end:]]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Prints `message` in one line and exits with code 2."""
@@ -99,6 +101,11 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
     except BrokenPipeError:  # `... | head` closed our output: not a failure, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_DONE
+    except OSError as error:
+        # A disk that is full, a folder that is a file, rights that are missing: the system's words and the place.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        code = EXIT_FAILED
     sys.exit(code)
 
 

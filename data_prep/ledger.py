@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from data_prep.atomic_files import TEMPORARY_PREFIX
+from data_prep.atomic_files import new_temporary_path
 from data_prep.command_line import EXIT_DONE, EXIT_TOO_MANY_REJECTED
 
 MAX_VALUE_LENGTH = 500  # of one value in the ledger: a hostile CSV must not grow it without bound
@@ -55,9 +54,7 @@ class Ledger:
             return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed by close()
-                "w", dir=self.path.parent, prefix=TEMPORARY_PREFIX, suffix="-ledger", delete=False, encoding="utf-8"
-            )
+            self._file = new_temporary_path(self.path).open("w", encoding="utf-8")
         entry = {"item": item[:MAX_VALUE_LENGTH], "reason": reason, "detail": detail[:MAX_VALUE_LENGTH]}
         self._file.write(json.dumps(entry) + "\n")
 
