@@ -135,6 +135,12 @@ def build_or_explain(pipeline: Pipeline) -> Detector:
         raise UserError(f"the model cannot be built: {error}") from error
 
 
+def write_config_and_label_map(folder: Path, pipeline: Pipeline) -> None:
+    """Writes what a folder's weights were trained with: `pipeline.config` and `label_map.pbtxt`."""
+    schema.write_pipeline_config(folder / CONFIG_NAME, pipeline.config)
+    write_label_map(folder / LABEL_MAP_NAME, pipeline.label_map)
+
+
 def _start(
     pipeline: Pipeline,
     options: TrainingOptions,
@@ -167,8 +173,7 @@ def _start(
         print(f"training from step 0, {where}", flush=True)
     else:
         print(f"training from scratch, {where}: no train_config.fine_tune_checkpoint is set", flush=True)
-    schema.write_pipeline_config(options.model_dir / CONFIG_NAME, pipeline.config)
-    write_label_map(options.model_dir / LABEL_MAP_NAME, pipeline.label_map)
+    write_config_and_label_map(options.model_dir, pipeline)
     return int(global_step)
 
 

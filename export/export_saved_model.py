@@ -1,0 +1,79 @@
+"""Writes a checkpoint as a SavedModel that equals it. Flags follow the Object Detection API's `exporter_main_v2.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from train.commands import (
+    EXIT_DONE,
+    ArgumentParser,
+    UsageError,
+    add_pipeline_arguments,
+    load_pipeline,
+    positive_int,
+    quiet_tensorflow,
+    run_command,
+)
+
+INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = ArgumentParser(
+        description=__doc__ or "",
+        example="  python -m export.export_saved_model --pipeline_config_path pipeline.config "
+        "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models",
+    )
+    add_pipeline_arguments(parser)
+    parser.add_argument("--trained_checkpoint_dir", required=True, help="a model folder, or one checkpoint's prefix")
+    parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
+    parser.add_argument("--input_type", choices=INPUT_TYPES, default=INPUT_TYPES[0], help="what a request holds")
+    parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
+    parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
+    parser.add_argument(
+        "--parity_pictures",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PICTURE",
+        help="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default generated ones",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.model_version and not arguments.model_base_path:
+        raise UsageError("--model_version needs --model_base_path, the folder of the versions")
+    pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override)
+
+    quiet_tensorflow()
+    from export.saved_model import export, next_version, require_new
+    from train.checkpoint_files import require_checkpoint, restore_trained
+    from train.training import build_or_explain
+
+    version_directory = None
+    if arguments.model_base_path:
+        version = arguments.model_version or next_version(arguments.model_base_path)
+        version_directory = arguments.model_base_path / str(version)
+    require_new(arguments.output_directory, version_directory)
+    prefix = require_checkpoint(arguments.trained_checkpoint_dir)
+    detector = build_or_explain(pipeline)
+    averages = pipeline.config.eval_config.use_moving_averages
+    step = restore_trained(detector, prefix, moving_averages=averages)
+    print(f"restored {prefix}, step {step}", flush=True)
+    report = export(
+        pipeline=pipeline,
+        detector=detector,
+        input_type=arguments.input_type,
+        output_directory=arguments.output_directory,
+        version_directory=version_directory,
+        parity_pictures=arguments.parity_pictures,
+    )
+    print(report.summary())
+    print(f"written to {arguments.output_directory}")
+    if version_directory is not None:
+        print(f"version {version_directory.name} for serving: {version_directory}")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    run_command(main)
