@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import sys
@@ -72,6 +73,8 @@ def build_parser() -> ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Asks about the pictures; returns the exit code."""
     arguments = build_parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows class names escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     pictures = find_pictures(arguments.images)
     label_map = read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None
     client = DetectionClient(

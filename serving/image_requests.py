@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Picture:
     height: int
 
 
-def find_pictures(arguments: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_pictures(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Returns the files among `arguments` as they are, and of folders all .jpg, .jpeg and .png below, sorted.
 
     Names that begin with a dot are left out, and links to folders are not followed.

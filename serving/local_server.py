@@ -95,7 +95,7 @@ class LocalServer:
     @property
     def address(self) -> str:
         """What a client connects to, `host:port`."""
-        return f"{self.host}:{self._port}"
+        return self._address(self._port)
 
     @property
     def version(self) -> int | None:
@@ -164,9 +164,12 @@ class LocalServer:
         """Stops the server."""
         self.stop()
 
+    def _address(self, port: int) -> str:
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
     def _take_port(self) -> int:
         try:
-            port = self._server.add_insecure_port(f"{self.host}:{self._wanted_port}")
+            port = self._server.add_insecure_port(self._address(self._wanted_port))
         except RuntimeError as error:
             port, reason = 0, str(error)
         else:

@@ -129,7 +129,12 @@ def test_docker_without_a_daemon_is_passed_over(programs, monkeypatch, info):
     choice = choose_backend("auto")
     assert choice.backend == "local" and "tensorflow_model_server is not on the PATH, and docker" in choice.reason
     assert time.monotonic() - started < 20
-    with pytest.raises(UserError, match=r"docker.*use --backend local"):
+
+
+def test_asking_for_docker_without_a_daemon_is_an_error(programs, monkeypatch):
+    programs.add("docker", "sys.exit(1)")
+    monkeypatch.setenv("PATH", str(programs.folder))
+    with pytest.raises(UserError, match="docker's daemon does not run; start it, or use --backend local"):
         choose_backend("docker")
 
 
