@@ -100,19 +100,24 @@ def annotate(scene: Scene, faces: Faces, visible: Visible) -> list[Annotation]:
     """Returns the boxes around what is seen of each item that has a class, tight to the pixel."""
     items = item_map(scene, faces, visible)
     height, width = items.shape
+    owner = np.array(scene.item_of_part)
     annotations = []
     for index, item in enumerate(scene.items):
         if item.class_name is None:
             continue
-        mask = items == index
+        outlines = [outline for part in np.flatnonzero(owner == index) for outline in faces.outlines[part]]
+        whole = silhouette(outlines, width, height)
+        if whole.window is None:
+            continue
+        left, top, right, bottom = whole.window
+        mask = items[top:bottom, left:right] == index
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(rows):
             continue
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        top, bottom, left, right = top + rows[0], top + rows[-1] + 1, left + columns[0], left + columns[-1] + 1
         if right - left < SMALLEST_SIDE * width or bottom - top < SMALLEST_SIDE * height:
             continue
-        whole = silhouette(item.parts, scene.camera)
-        seen = float(mask.sum())
+        seen = float(np.count_nonzero(mask))
         if seen < SMALLEST_SHARE_SEEN * whole.area:
             continue
         annotations.append(

@@ -49,8 +49,16 @@ class Item:
             lights=tuple(replace(light, position=turn @ light.position + shift) for light in self.lights),
         )
 
+    def bounds_if_placed(self, position: Sequence[float], turn_degrees: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns about what `placed(...).bounds()` would, at a fraction of the cost; turned askew, a little more."""
+        low, high = self.bounds()
+        corners = np.array([(x, y) for x in (low[0], high[0]) for y in (low[1], high[1])])
+        turned = corners @ rotation("z", turn_degrees)[:2, :2].T
+        lowest = np.array([*turned.min(axis=0), low[2]]) + position
+        highest = np.array([*turned.max(axis=0), high[2]]) + position
+        return lowest, highest
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the lowest and the highest x, y, z in metres."""
-        lows = np.min([part.vertices.min(axis=0) for part in self.parts], axis=0)
-        highs = np.max([part.vertices.max(axis=0) for part in self.parts], axis=0)
-        return lows, highs
+        vertices = np.concatenate([part.vertices for part in self.parts])
+        return vertices.min(axis=0), vertices.max(axis=0)

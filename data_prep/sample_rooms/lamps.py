@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -43,12 +44,12 @@ def floor_lamp(rng: np.random.Generator, style: Style, *, on: bool) -> Item:
             for a in np.linspace(0, math.pi * 0.96, 9)
         ]
         points.append((offset, 0.0, height - 0.02))
-        parts += [rod(a, b, 0.012, metal) for a, b in zip(points, points[1:], strict=False)]
+        parts += [rod(a, b, 0.012, metal) for a, b in itertools.pairwise(points)]
     else:
         parts.append(turned([(0.14, 0.0), (0.14, 0.025), (0.02, 0.04)], metal))
         parts.append(rod((0.0, 0.0, 0.03), (0.0, 0.0, bottom + 0.05), 0.014, metal))
     parts.append(shade.moved((offset, 0.0, 0.0)))
-    light = _light((offset, 0.0, height - 0.1), between(rng, 0.5, 0.9))
+    light = _light((offset, 0.0, height - 0.1), between(rng, 0.3, 0.6))
     return Item(tuple(parts), "Lamp", (light,) if on else ())
 
 
@@ -76,7 +77,7 @@ def table_lamp(rng: np.random.Generator, style: Style, *, on: bool) -> Item:
         base = turned([(0.06, 0.0), (0.06, bottom * 0.75), (0.015, bottom * 0.76), (0.015, bottom + 0.03)], color)
     else:
         base = turned([(0.075, 0.0), (0.075, 0.015), (0.012, 0.025), (0.012, bottom + 0.03)], style.metal)
-    light = _light((0.0, 0.0, height - 0.08), between(rng, 0.28, 0.55))
+    light = _light((0.0, 0.0, height - 0.08), between(rng, 0.18, 0.38))
     return Item((base, shade), "Lamp", (light,) if on else ())
 
 
@@ -85,7 +86,7 @@ def pendant_lamp(rng: np.random.Generator, style: Style, *, on: bool, drop: floa
     kind = pick(rng, ("drum", "dome", "globe", "cone"))
     color = pick(rng, (*SHADES, style.metal))
     radius = between(rng, 0.16, 0.26)
-    emission = between(rng, 1.2, 1.8) if on else 0.0
+    emission = between(rng, 0.8, 1.3) if on else 0.0
     if kind == "globe":
         radius *= 0.75
         angles = np.linspace(-1.45, 1.45, 11)
@@ -118,7 +119,7 @@ def pendant_lamp(rng: np.random.Generator, style: Style, *, on: bool, drop: floa
         parts.append(
             turned([(0.03, -drop - 0.03), (0.05, -drop), (0.03, -drop + 0.03)], (255, 240, 210), emission=2.0 * on)
         )
-    light = _light((0.0, 0.0, -drop - 0.1), between(rng, 0.9, 1.5))
+    light = _light((0.0, 0.0, -drop - 0.1), between(rng, 0.65, 1.2))
     return Item(tuple(parts), "Lamp", (light,) if on else ())
 
 
@@ -143,7 +144,7 @@ def _shade(rng: np.random.Generator, top: float, radius: float, *, on: bool) -> 
         ]
     else:
         profile = [(radius, top - tall), (radius * between(rng, 0.5, 0.75), top)]
-    glow = between(rng, 1.1, 1.7) if on else 0.0
+    glow = between(rng, 0.75, 1.15) if on else 0.0
     color = mix(color, (255, 214, 150), 0.35) if on else color
     return turned(profile, color, segments=24, emission=glow, casts_shadow=False), top - tall
 

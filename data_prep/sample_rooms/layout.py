@@ -51,8 +51,8 @@ class Layout:
             if self._is_taken(self.wall_taken[side], taken):
                 continue
             position = self.room.wall_position(side, along, high[1] + gap, 0.0)
-            placed = item.placed(position, self.room.wall_turn(side))
-            if self.settle(rng, placed):
+            placed = self.settle(rng, item, position, self.room.wall_turn(side))
+            if placed is not None:
                 self.wall_taken[side].append(taken)
                 return placed
         return None
@@ -71,8 +71,8 @@ class Layout:
         x_low, y_low, x_high, y_high = area or (-half + 0.3, 0.8, half - 0.3, self.room.depth - 0.3)
         for _ in range(TRIES):
             position = (between(rng, x_low, x_high), between(rng, y_low, y_high), 0.0)
-            placed = item.placed(position, between(rng, *turns))
-            if self.settle(rng, placed, clearance=clearance):
+            placed = self.settle(rng, item, position, between(rng, *turns), clearance=clearance)
+            if placed is not None:
                 return placed
         return None
 
@@ -98,9 +98,10 @@ class Layout:
             taken = (along + low[0] - margin, z + low[2] - margin, along + high[0] + margin, z + high[2] + margin)
             if self._is_taken(self.wall_taken[side], taken) or z + high[2] > self.room.height - 0.05:
                 continue
-            placed = item.placed(self.room.wall_position(side, along, 0.002, z), self.room.wall_turn(side))
-            if self.share_in_view(placed) < smallest_share_in_view:
+            position, turn = self.room.wall_position(side, along, 0.002, z), self.room.wall_turn(side)
+            if self.share_in_view(*item.bounds_if_placed(position, turn)) < smallest_share_in_view:
                 continue
+            placed = item.placed(position, turn)
             self.wall_taken[side].append(taken)
             self.items.append(placed)
             return placed, side
@@ -128,9 +129,13 @@ class Layout:
         self.items.append(placed)
         return placed
 
-    def share_in_view(self, item: Item) -> float:
-        """Returns which share of an item's rectangle is inside the picture; 0 where it is behind or too small."""
-        low, high = item.bounds()
+    def share_in_view(self, low: np.ndarray, high: np.ndarray) -> float:
+        """Returns which share of a thing's rectangle is inside the picture; 0 where it is behind or too small.
+
+        Args:
+            low: [3] the lowest x, y, z of the thing.
+            high: [3] the highest.
+        """
         corners = np.array([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
         in_camera = self.camera.to_camera_axes(corners)
         if in_camera[:, 2].min() < 0.35:
@@ -147,24 +152,33 @@ class Layout:
             return 0.0
         return float(inside / ((right - left) * (bottom - top)))
 
-    def settle(self, rng: np.random.Generator, placed: Item, *, clearance: float = 0.03) -> bool:
-        """Takes the floor under an item and keeps it, if the floor is free and the camera sees it."""
-        low, high = placed.bounds()
+    def settle(
+        self,
+        rng: np.random.Generator,
+        item: Item,
+        position: tuple[float, float, float],
+        turn_degrees: float,
+        *,
+        clearance: float = 0.03,
+    ) -> Item | None:
+        """Places an item on the floor, if the floor is free and the camera sees it; returns it as placed, or None."""
+        low, high = item.bounds_if_placed(position, turn_degrees)
         footprint = (low[0] - clearance, low[1] - clearance, high[0] + clearance, high[1] + clearance)
         half = self.room.width / 2
         if low[0] < -half - 0.01 or high[0] > half + 0.01 or low[1] < 0 or high[1] > self.room.depth + 0.01:
-            return False
+            return None
         if self._is_taken(self.floor_taken, footprint):
-            return False
+            return None
         nearest = np.clip(self.camera.position[:2], low[:2], high[:2])
         if np.linalg.norm(nearest - self.camera.position[:2]) < NEAREST_FURNITURE:
-            return False
+            return None
         # Most things are to be seen whole; some are cut off by the picture's edge.
-        if self.share_in_view(placed) < (0.35 if chance(rng, 0.25) else 0.7):
-            return False
+        if self.share_in_view(low, high) < (0.35 if chance(rng, 0.25) else 0.7):
+            return None
         self.floor_taken.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+        placed = item.placed(position, turn_degrees)
         self.items.append(placed)
-        return True
+        return placed
 
     @staticmethod
     def _is_taken(taken: list[tuple[float, float, float, float]], wanted: tuple[float, float, float, float]) -> bool:

@@ -1,4 +1,4 @@
-"""Flat pictures of the world: what windows look out on, televisions show, and posters hang on the wall."""
+"""Flat pictures of the world outside: hills and cities, by day and by night."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from data_prep.sample_rooms.shapes import Color
-from data_prep.sample_rooms.style import Style, between, chance, jitter, mix, pick, shade
+from data_prep.sample_rooms.style import between, chance, jitter, mix, pick, shade
 
 DAY_SKIES: tuple[tuple[Color, Color], ...] = (
     ((92, 158, 220), (206, 230, 244)),
@@ -18,6 +18,8 @@ DAY_SKIES: tuple[tuple[Color, Color], ...] = (
     ((104, 132, 190), (252, 206, 160)),
     ((236, 160, 116), (252, 226, 172)),
 )
+
+
 NIGHT_SKIES: tuple[tuple[Color, Color], ...] = (((10, 14, 34), (30, 40, 74)), ((22, 22, 44), (70, 58, 90)))
 
 
@@ -57,118 +59,6 @@ def view(rng: np.random.Generator, outlook: Outlook, size: tuple[int, int]) -> I
     else:
         _hills(rng, draw, size, night=night, haze=horizon)
     return image.filter(ImageFilter.GaussianBlur(0.8))
-
-
-def screen(rng: np.random.Generator, *, on: bool) -> Image.Image:
-    """Returns what a television shows: a film, a match, the news, a menu, or a dark screen with a reflection."""
-    size = (192, 108)
-    if not on:
-        image = gradient((34, 37, 44), (12, 13, 16), size)
-        glare = Image.new("L", size, 0)
-        x = between(rng, 20, 140)
-        ImageDraw.Draw(glare).polygon([(x, 0), (x + 36, 0), (x - 10, 108), (x - 46, 108)], fill=26)
-        white = Image.new("RGB", size, (200, 210, 220))
-        return Image.composite(white, image, glare.filter(ImageFilter.GaussianBlur(6)))
-    kind = pick(rng, ("film", "film", "match", "news", "menu", "cartoon"))
-    if kind == "film":
-        return view(rng, random_outlook(rng, night=chance(rng, 0.3)), size)
-    image = Image.new("RGB", size, (30, 34, 44))
-    draw = ImageDraw.Draw(image)
-    if kind == "match":
-        for stripe in range(12):
-            draw.rectangle((stripe * 16, 0, stripe * 16 + 15, 108), fill=(58, 140, 62) if stripe % 2 else (68, 156, 70))
-        draw.line((96, 0, 96, 108), fill=(230, 240, 230), width=2)
-        draw.ellipse((76, 34, 116, 74), outline=(230, 240, 230), width=2)
-        for team in ((220, 60, 50), (250, 240, 120)):
-            for _ in range(7):
-                x, y = between(rng, 6, 186), between(rng, 8, 98)
-                draw.ellipse((x - 2, y - 5, x + 2, y), fill=(230, 190, 160))
-                draw.rectangle((x - 2, y, x + 2, y + 6), fill=team)
-        draw.rectangle((6, 5, 52, 14), fill=(20, 24, 34))
-    elif kind == "news":
-        image.paste(gradient((26, 60, 130), (90, 150, 220), size))
-        skin = pick(rng, ((236, 196, 164), (196, 144, 108), (130, 90, 64)))
-        x = between(rng, 50, 140)
-        draw.rectangle((x - 30, 66, x + 30, 108), fill=pick(rng, ((44, 48, 60), (150, 44, 60), (232, 230, 226))))
-        draw.rectangle((x - 7, 54, x + 7, 70), fill=shade(skin, 0.9))
-        draw.ellipse((x - 16, 24, x + 16, 62), fill=skin)
-        draw.pieslice(
-            (x - 18, 20, x + 18, 58), 180, 360, fill=pick(rng, ((40, 30, 26), (120, 84, 48), (190, 186, 180)))
-        )
-        draw.rectangle((0, 88, 192, 108), fill=(170, 30, 40))
-        for line in range(2):
-            draw.rectangle((8, 92 + 7 * line, between(rng, 90, 180), 95 + 7 * line), fill=(245, 240, 236))
-    elif kind == "menu":
-        for row in range(3):
-            for column in range(4):
-                place = (8 + column * 46, 10 + row * 33, 48 + column * 46, 36 + row * 33)
-                draw.rectangle(
-                    place,
-                    fill=jitter(rng, pick(rng, ((200, 70, 70), (70, 120, 200), (90, 170, 110), (220, 180, 70))), 40),
-                )
-    else:
-        image.paste(gradient((120, 210, 240), (250, 240, 190), size))
-        draw.ellipse((20, 70, 230, 190), fill=(110, 190, 90))
-        for _ in range(3):
-            x, y, radius = between(rng, 30, 160), between(rng, 40, 70), between(rng, 12, 24)
-            color = pick(rng, ((240, 110, 90), (250, 200, 70), (140, 110, 210)))
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
-            for eye in (-0.4, 0.4):
-                draw.ellipse((x + (eye - 0.16) * radius, y - 6, x + (eye + 0.16) * radius, y + 2), fill=(250, 250, 250))
-    return image.filter(ImageFilter.GaussianBlur(0.7))
-
-
-def poster(rng: np.random.Generator, style: Style, size: tuple[int, int]) -> Image.Image:
-    """Returns a picture to hang on a wall, most with a passe-partout; some could be taken for a screen."""
-    kind = pick(rng, ("landscape", "landscape", "shapes", "arches", "leaf", "dark", "lines"))
-    paper = mix((246, 242, 234), style.textiles[2], 0.4)
-    image = Image.new("RGB", size, paper)
-    draw = ImageDraw.Draw(image)
-    width, height = size
-    colors = style.textiles
-    if kind == "landscape":
-        image = view(rng, random_outlook(rng, night=chance(rng, 0.15)), size)
-    elif kind == "shapes":
-        for _ in range(int(rng.integers(3, 8))):
-            x, y, radius = between(rng, 0, width), between(rng, 0, height), between(rng, 0.1, 0.35) * min(size)
-            color = jitter(rng, pick(rng, colors), 18)
-            if chance(rng, 0.5):
-                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
-            else:
-                draw.rectangle((x - radius, y - radius / 2, x + radius, y + radius / 2), fill=color)
-    elif kind == "arches":
-        for ring in range(5, 0, -1):
-            radius = ring * min(size) / 11
-            color = jitter(rng, colors[ring % len(colors)], 12)
-            draw.pieslice(
-                (width / 2 - radius, height * 0.75 - radius, width / 2 + radius, height * 0.75 + radius),
-                180,
-                360,
-                fill=color,
-            )
-    elif kind == "leaf":
-        for side in range(-3, 4):
-            tip = (width / 2 + side * width / 9, height * (0.18 + 0.06 * abs(side)))
-            draw.line((width / 2, height * 0.9, *tip), fill=jitter(rng, (70, 110, 80), 20), width=max(2, width // 26))
-            draw.ellipse(
-                (tip[0] - width / 20, tip[1] - height / 14, tip[0] + width / 20, tip[1] + height / 14),
-                fill=jitter(rng, (80, 126, 88), 20),
-            )
-    elif kind == "dark":
-        image = gradient(shade(colors[3], 0.5), shade(colors[3], 0.25), size)
-    else:
-        for line in range(7):
-            points = [
-                (x, height * (0.15 + 0.11 * line) + 6 * math.sin(x / width * 7 + line * between(rng, 0.5, 0.9)))
-                for x in range(0, width + 8, 8)
-            ]
-            draw.line(points, fill=pick(rng, colors), width=max(2, height // 40))
-    if chance(rng, 0.6):
-        margin = round(min(size) * between(rng, 0.08, 0.16))
-        mounted = Image.new("RGB", size, (248, 246, 240))
-        mounted.paste(image.resize((width - 2 * margin, height - 2 * margin)), (margin, margin))
-        return mounted
-    return image
 
 
 def gradient(top: Color, bottom: Color, size: tuple[int, int]) -> Image.Image:

@@ -30,6 +30,7 @@ class Faces:
         part: [F] index into the parts, -1 for entry 0.
         textures: By face.
         windows: By face with a texture, where in the picture it can be seen: left, top, right, bottom in pixels.
+        outlines: By part, the outlines of its faces, those beyond the picture's edges too.
     """
 
     normals: np.ndarray
@@ -39,6 +40,7 @@ class Faces:
     part: np.ndarray
     textures: dict[int, Texture]
     windows: dict[int, Window]
+    outlines: list[list[Outline]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def rasterize(parts: Sequence[Part], camera: Camera) -> tuple[Faces, Visible]:
     on_plane = [np.zeros((1, 3))]
     textures: dict[int, Texture] = {}
     windows: dict[int, Window] = {}
+    all_outlines: list[list[Outline]] = [[] for _ in parts]
     outlines: list[list[tuple[int, Outline]]] = []
     count = 1
     for index, part in enumerate(parts):
@@ -72,15 +75,18 @@ def rasterize(parts: Sequence[Part], camera: Camera) -> tuple[Faces, Visible]:
         in_camera = camera.to_camera_axes(part.vertices)
         pixels = camera.to_pixels(in_camera) if np.all(in_camera[:, 2] > NEAREST_DEPTH) else None
         shown = []
-        order = range(len(kept))
+        order: Sequence[int] = range(len(kept))
         if part.two_sided:  # not convex: the farther polygons of the part are drawn first
             distance = [-in_camera[list(part.polygons[polygon]), 2].mean() for polygon in kept]
             order = sorted(order, key=distance.__getitem__)
         for position in order:
             polygon = part.polygons[kept[position]]
             outline = _outline(polygon, in_camera, pixels, camera)
-            window = _window([outline], camera.width, camera.height) if outline is not None else None
-            if outline is None or window is None:
+            if outline is None:
+                continue
+            all_outlines[index].append(outline)
+            window = _window([outline], camera.width, camera.height)
+            if window is None:
                 continue
             shown.append((count + position, outline))
             if kept[position] in part.textures:
@@ -104,6 +110,7 @@ def rasterize(parts: Sequence[Part], camera: Camera) -> tuple[Faces, Visible]:
         part=np.concatenate(owner),
         textures=textures,
         windows=windows,
+        outlines=all_outlines,
     )
     visible = Visible(
         face=np.zeros((camera.height, camera.width), np.int32),
@@ -121,26 +128,20 @@ class Silhouette:
     Attributes:
         area: All of it, beyond the picture's edges too (as far as a picture's width and height beyond).
         area_inside: What lies inside the picture.
+        window: Where in the picture it can be seen: left, top, right, bottom in pixels; None where nowhere.
     """
 
     area: float
     area_inside: float
+    window: Window | None
 
 
-def silhouette(parts: Sequence[Part], camera: Camera) -> Silhouette:
-    """Returns how much an object of these parts would cover."""
-    outlines: list[Outline] = []
-    for part in parts:
-        kept, _ = _facing(part, camera)
-        in_camera = camera.to_camera_axes(part.vertices)
-        pixels = camera.to_pixels(in_camera) if np.all(in_camera[:, 2] > NEAREST_DEPTH) else None
-        found = (_outline(part.polygons[polygon], in_camera, pixels, camera) for polygon in kept)
-        outlines += [outline for outline in found if outline is not None]
-    width, height = camera.width, camera.height
+def silhouette(outlines: Sequence[Outline], width: int, height: int) -> Silhouette:
+    """Returns how much an object with these outlines would cover of a picture of `width` by `height` pixels."""
     moved = [[(x + width, y + height) for x, y in outline] for outline in outlines]
     window = _window(moved, 3 * width, 3 * height) if moved else None
     if window is None:
-        return Silhouette(0.0, 0.0)
+        return Silhouette(0.0, 0.0, None)
     left, top, right, bottom = window
     # A large object need not be measured to the pixel.
     scale = min(1.0, LARGEST_SILHOUETTE / max(right - left, bottom - top))
@@ -152,7 +153,11 @@ def silhouette(parts: Sequence[Part], camera: Camera) -> Silhouette:
     columns = [round(min(max((edge - left) * scale, 0), mask.width)) for edge in (width, 2 * width)]
     rows = [round(min(max((edge - top) * scale, 0), mask.height)) for edge in (height, 2 * height)]
     inside = covered[rows[0] : rows[1], columns[0] : columns[1]]
-    return Silhouette(float(covered.sum()) / scale**2, float(inside.sum()) / scale**2)
+    return Silhouette(
+        area=float(covered.sum()) / scale**2,
+        area_inside=float(inside.sum()) / scale**2,
+        window=_window(outlines, width, height),
+    )
 
 
 def _facing(part: Part, camera: Camera) -> tuple[list[int], np.ndarray]:

@@ -15,7 +15,7 @@ from data_prep.sample_rooms.scene import Scene
 from data_prep.sample_rooms.shapes import Texture
 
 SUPERSAMPLING = 2  # the scene's camera is this much larger than the picture, which smooths edges
-ROWS_AT_ONCE = 32
+ROWS_AT_ONCE = 48
 _TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _FROM_LINEAR = np.round(255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.uint8)
 

@@ -51,7 +51,7 @@ class Part:
     two_sided: bool = False
     casts_shadow: bool = True
 
-    def moved(self, offset: Sequence[float], rotation: np.ndarray | None = None) -> Part:
+    def moved(self, offset: Sequence[float] | np.ndarray, rotation: np.ndarray | None = None) -> Part:
         """Returns the part turned by `rotation` ([3, 3], about the origin) and then moved by `offset` ([3])."""
         turn = np.eye(3) if rotation is None else rotation
         shift = np.asarray(offset, dtype=np.float64)
@@ -122,21 +122,25 @@ def rounded_box(
     around = [(angle + math.pi / 2 * q, q) for q in range(4) for angle in quarter]
     signs = [(1, 1), (-1, 1), (-1, -1), (1, -1)]
     rings = [(-angle, -1) for angle in quarter[::-1]] + [(angle, 1) for angle in quarter]
-    vertices = []
-    for latitude, up in rings:
-        for longitude, q in around:
-            direction = (
+    corners_and_directions = [
+        (
+            (*signs[q], up),
+            (
                 math.cos(latitude) * math.cos(longitude),
                 math.cos(latitude) * math.sin(longitude),
                 math.sin(latitude),
-            )
-            vertices.append(center + core * (*signs[q], up) + radius * np.asarray(direction))
+            ),
+        )
+        for latitude, up in rings
+        for longitude, q in around
+    ]
+    at_corner, outwards = np.array(corners_and_directions, dtype=np.float64).transpose(1, 0, 2)
+    points = center + core * at_corner + radius * outwards
     polygons = _rings_to_polygons(len(rings), len(around))
     # At the poles all points of a quarter coincide: one of each makes the flat bottom and top.
     last = (len(rings) - 1) * len(around)
     polygons.append(tuple(q * (steps + 1) for q in (3, 2, 1, 0)))
     polygons.append(tuple(last + q * (steps + 1) for q in range(4)))
-    points = np.array(vertices)
     textures = {}
     if top is not None:
         corner = {sign: points[last + q * (steps + 1)] for q, sign in enumerate(signs)}
@@ -260,9 +264,10 @@ def leaf(spine: np.ndarray, width: float, color: Color, *, widest: float = 0.4) 
 
 
 def hanging_cloth(
-    x_low: float, x_high: float, z_low: float, z_high: float, y: float, color: Color, *, folds: float, depth: float
+    low: tuple[float, float], high: tuple[float, float], y: float, color: Color, *, folds: float, depth: float
 ) -> Part:
-    """Returns a curtain in the plane `y` that hangs in `folds` waves of `depth` metres."""
+    """Returns a curtain in the plane `y`, from `low` to `high` (x, z), hung in `folds` waves of `depth` metres."""
+    (x_low, z_low), (x_high, z_high) = low, high
     count = max(8, int(folds * 7))
     along = np.linspace(0, 1, count + 1)
     wave = depth * (np.sin(along * folds * 2 * math.pi) + 0.35 * np.sin(along * folds * 4.7 * math.pi + 1.0))
@@ -275,7 +280,7 @@ def hanging_cloth(
 
 def _rings_to_polygons(rings: int, around: int) -> list[tuple[int, ...]]:
     """Returns the four-sided polygons between consecutive closed rings of vertices, from the bottom up."""
-    polygons = []
+    polygons: list[tuple[int, ...]] = []
     for ring in range(rings - 1):
         for i in range(around):
             j = (i + 1) % around

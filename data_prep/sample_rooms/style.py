@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -106,20 +106,20 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 def jitter(rng: np.random.Generator, color: Color, amount: float) -> Color:
     """Returns a colour near `color`: lighter or darker, and a little off in hue."""
-    shift = rng.uniform(-amount, amount) + rng.uniform(-amount / 3, amount / 3, size=3)
-    return _color(np.asarray(color) + shift)
+    lighter, *hue = rng.uniform(-amount, amount, size=4).tolist()
+    return _color(value + lighter + shift / 3 for value, shift in zip(color, hue, strict=True))
 
 
 def shade(color: Color, factor: float) -> Color:
     """Returns `color` darker (factor below 1) or lighter."""
-    return _color(np.asarray(color) * factor)
+    return _color(value * factor for value in color)
 
 
 def mix(color: Color, other: Color, share_of_other: float) -> Color:
     """Returns a colour between two."""
-    return _color(np.asarray(color) * (1 - share_of_other) + np.asarray(other) * share_of_other)
+    return _color(a + (b - a) * share_of_other for a, b in zip(color, other, strict=True))
 
 
-def _color(values: np.ndarray) -> Color:
-    red, green, blue = (int(value) for value in np.clip(np.round(values), 0, 255))
+def _color(values: Iterable[float]) -> Color:
+    red, green, blue = (min(max(round(value), 0), 255) for value in values)
     return red, green, blue

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw
 
 from data_prep.sample_rooms.shapes import Color
 from data_prep.sample_rooms.style import Style, between, chance, jitter, mix, pick, shade
 
 FLOOR_PIXELS_PER_METRE = 130
-WALL_PIXELS_PER_METRE = 70
+WALL_PIXELS_PER_METRE = 100
 
 
 def floor(rng: np.random.Generator, style: Style, width_metres: float, depth_metres: float) -> Image.Image:
@@ -231,7 +231,7 @@ def _tiles(rng: np.random.Generator, color: Color, size: tuple[int, int]) -> Ima
 
 
 def _carpet(rng: np.random.Generator, color: Color, size: tuple[int, int]) -> Image.Image:
-    return _grained(rng, _grained(rng, Image.new("RGB", size, color), 8.0, (1, 1)), 6.0, (30, 30))
+    return _grained(rng, _grained(rng, Image.new("RGB", size, color), 11.0, (2, 2)), 6.0, (30, 30))
 
 
 def _bricks(
@@ -248,9 +248,6 @@ def _bricks(
 def _grained(rng: np.random.Generator, image: Image.Image, amount: float, grain: tuple[int, int]) -> Image.Image:
     """Returns the picture with soft light and dark spots of `grain` (width, height) pixels."""
     small = (max(2, math.ceil(image.width / grain[0])), max(2, math.ceil(image.height / grain[1])))
-    noise = rng.normal(128, amount, size=(small[1], small[0])).clip(0, 255).astype(np.uint8)
-    spots = Image.fromarray(noise).resize(image.size, Image.Resampling.BILINEAR)
-    if min(grain) == 1:
-        spots = spots.filter(ImageFilter.GaussianBlur(0.6))
-    values = np.asarray(image, dtype=np.int16) + (np.asarray(spots, dtype=np.int16) - 128)[..., None]
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    noise = rng.standard_normal((small[1], small[0]), dtype=np.float32) * np.float32(amount) + 128
+    spots = Image.fromarray(noise.clip(0, 255).astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
+    return ImageChops.add(image, Image.merge("RGB", [spots] * 3), scale=1, offset=-128)
