@@ -251,7 +251,15 @@ class TestWriting:
         path.write_text("old")
         schema.write_pipeline_config(path, ssd_config)
         assert schema.read_pipeline_config(path) == ssd_config
-        assert path.stat().st_mode & 0o044 or path.stat().st_mode & 0o777 == 0o600
+        ordinary = tmp_path / "ordinary"
+        ordinary.write_text("made like any file")
+        assert path.stat().st_mode == ordinary.stat().st_mode
+
+    def test_a_failure_leaves_what_was_there(self, tmp_path: Path, ssd_config: Any) -> None:
+        (tmp_path / "p.config").mkdir()
+        with pytest.raises(OSError):
+            schema.write_pipeline_config(tmp_path / "p.config", ssd_config)
+        assert [p.name for p in tmp_path.iterdir()] == ["p.config"]
 
 
 class TestFields:
