@@ -157,32 +157,29 @@ def download_images(
         How many were `fetched`, how many were `present`, and the `bytes` fetched.
 
     Raises:
-        UserError: The folder cannot be written to.
+        OSError: The folder cannot be written to.
     """
     folder = Path(directory)
     counts: Counter[str] = Counter(fetched=0, present=0, bytes=0)
     stop = threading.Event()
     downloader = Downloader(limits, stop=stop)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(num_threads) as executor:
-            try:
-                outcomes = map_as_completed(
-                    executor,
-                    lambda source: fetch_image(source, folder, downloader),
-                    sources,
-                    num_workers=num_threads,
-                )
-                for outcome in progress(outcomes, description="download", total=len(sources), unit="images"):
-                    if outcome.reason:
-                        ledger.reject(outcome.image_id, outcome.reason, outcome.detail)
-                    else:
-                        counts["fetched" if outcome.num_bytes else "present"] += 1
-                        counts["bytes"] += outcome.num_bytes
-            finally:
-                stop.set()  # whatever ended the loop, the threads need not wait out their back-offs
-    except OSError as error:
-        raise UserError(f"cannot write pictures to {folder}: {error.strerror or error}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(num_threads) as executor:
+        try:
+            outcomes = map_as_completed(
+                executor,
+                lambda source: fetch_image(source, folder, downloader),
+                sources,
+                num_workers=num_threads,
+            )
+            for outcome in progress(outcomes, description="download", total=len(sources), unit="images"):
+                if outcome.reason:
+                    ledger.reject(outcome.image_id, outcome.reason, outcome.detail)
+                else:
+                    counts["fetched" if outcome.num_bytes else "present"] += 1
+                    counts["bytes"] += outcome.num_bytes
+        finally:
+            stop.set()  # whatever ended the loop, the threads need not wait out their back-offs
     return counts
 
 
@@ -228,10 +225,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_retries=flags.max_retries,
     )
     ledger_path = flags.ledger_path or directory.with_name(directory.name + ".rejected.jsonl")
-    with Ledger(ledger_path) as ledger:
-        counts = download_images(
-            sources, directory, limits=limits, num_threads=min(flags.num_threads, len(sources)), ledger=ledger
-        )
+    try:
+        with Ledger(ledger_path) as ledger:
+            counts = download_images(
+                sources, directory, limits=limits, num_threads=min(flags.num_threads, len(sources)), ledger=ledger
+            )
+    except OSError as error:
+        raise UserError(f"cannot write pictures to {directory}: {error.strerror or error}") from error
     print(
         f"{len(sources)} pictures: {counts['fetched']} fetched ({counts['bytes'] / 1e6:.1f} MB), "
         f"{counts['present']} were there already, {ledger.summary()}"

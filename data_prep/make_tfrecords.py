@@ -6,7 +6,6 @@ number of processes gives the same bytes. The shards appear together at the end,
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 from collections import Counter
@@ -70,30 +69,27 @@ def write_records(
         A report for each shard.
 
     Raises:
-        UserError: Not one picture could be used, or the shards cannot be written; what was there before stays.
+        UserError: Not one picture could be used; what was there before stays.
+        OSError: The shards cannot be written.
     """
     order = list(points)
     if shuffle_seed is not None:
         random.Random(shuffle_seed).shuffle(order)
     label_ids = {item.name: item.id for item in label_map.items}
-    try:
-        with shards_in_the_making(output_path, num_shards) as paths:
-            tasks = [
-                ShardTask(path, order[index::num_shards], image_directory, label_ids)
-                for index, path in enumerate(paths)
-            ]
-            reports: list[ShardReport] = []
-            steps = _in_processes(tasks, reports, num_processes) if num_processes > 1 else _one_by_one(tasks, reports)
-            for _ in progress(steps, description="write records", total=len(order), unit="images"):
-                pass
-            for item, reason, detail in (entry for report in reports for entry in report.rejected):
-                ledger.reject(item, reason, detail)
-            if not any(report.num_images for report in reports):
-                raise UserError(
-                    f"none of the {len(order)} pictures can be used, so no records are written: {ledger.summary()}"
-                )
-    except OSError as error:
-        raise UserError(f"cannot write records to {output_path.parent}: {error.strerror or error}") from error
+    with shards_in_the_making(output_path, num_shards) as paths:
+        tasks = [
+            ShardTask(path, order[index::num_shards], image_directory, label_ids) for index, path in enumerate(paths)
+        ]
+        reports: list[ShardReport] = []
+        steps = _in_processes(tasks, reports, num_processes) if num_processes > 1 else _one_by_one(tasks, reports)
+        for _ in progress(steps, description="write records", total=len(order), unit="images"):
+            pass
+        for item, reason, detail in (entry for report in reports for entry in report.rejected):
+            ledger.reject(item, reason, detail)
+        if not any(report.num_images for report in reports):
+            raise UserError(
+                f"none of the {len(order)} pictures can be used, so no records are written: {ledger.summary()}"
+            )
     return reports
 
 
@@ -117,10 +113,8 @@ def make_parser() -> ArgumentParser:
         help=f"shards written at a time, whatever they hold (by default one for {IMAGES_WORTH_A_PROCESS} images, up to "
         "the number of cores)",
     )
-    parser.add_argument(
-        "--shuffle", action=argparse.BooleanOptionalAction, default=True, help="spread the pictures by chance"
-    )
-    parser.add_argument("--shuffle_seed", type=int, default=0, help="another seed spreads them otherwise")
+    parser.add_argument("--shuffle_seed", type=int, default=0, help="of the chance that spreads pictures over shards")
+    parser.add_argument("--no_shuffle", action="store_true", help="deal the pictures out in the order of the points")
     parser.add_argument(
         "--drop_unknown_labels", action="store_true", help="leave out boxes whose label is not in the label map"
     )
@@ -154,18 +148,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{flags.label_map_path}; add it there, or leave such boxes out with --drop_unknown_labels"
         )
     ledger_path = flags.ledger_path or output_path.with_name(output_path.name + ".rejected.jsonl")
-    with Ledger(ledger_path) as ledger:
-        reports = write_records(
-            points,
-            image_directory=flags.image_directory,
-            label_map=label_map,
-            output_path=output_path,
-            num_shards=flags.num_shards,
-            num_processes=min(flags.num_processes or _default_num_processes(len(points)), flags.num_shards),
-            shuffle_seed=flags.shuffle_seed if flags.shuffle else None,
-            ledger=ledger,
-        )
-    stale = remove_shards_of_other_counts(output_path, flags.num_shards)
+    try:
+        with Ledger(ledger_path) as ledger:
+            reports = write_records(
+                points,
+                image_directory=flags.image_directory,
+                label_map=label_map,
+                output_path=output_path,
+                num_shards=flags.num_shards,
+                num_processes=min(flags.num_processes or _default_num_processes(len(points)), flags.num_shards),
+                shuffle_seed=None if flags.no_shuffle else flags.shuffle_seed,
+                ledger=ledger,
+            )
+        stale = remove_shards_of_other_counts(output_path, flags.num_shards)
+    except OSError as error:
+        raise UserError(f"cannot write records to {output_path.parent}: {error.strerror or error}") from error
     if stale:
         print(f"removed {len(stale)} shards of an older run with another number of them: {stale[0].name}, ...")
     num_records = sum(report.num_images for report in reports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +77,11 @@ def printable(value: Any) -> str:
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
+
+
+def tensorflow_message(error: Any) -> str:
+    """Returns what a `tf.errors.OpError` says in one line, without the name of the node that said it."""
+    return re.sub(r"^\{\{[^}]*\}\} ?|\s*\[Op:.*", "", str(error.message), flags=re.DOTALL).strip()
 
 
 def _read_values(example: Any, report: RecordReport) -> dict[str, list[Any]]:
@@ -173,8 +179,7 @@ def _check_image(values: dict[str, list[Any]], report: RecordReport) -> None:
         report.note("image does not decode", str(error))
         return
     except tf.errors.InvalidArgumentError as error:
-        lines = error.message.strip().splitlines()
-        report.note("image does not decode", printable(lines[0] if lines else "TensorFlow refuses it"))
+        report.note("image does not decode", tensorflow_message(error))
         return
     for key, actual in ((tf_example.IMAGE_HEIGHT, shape[0]), (tf_example.IMAGE_WIDTH, shape[1])):
         if key in values and values[key] != [actual]:

@@ -79,7 +79,7 @@ def write_shard(task: ShardTask) -> Generator[None, None, ShardReport]:
                     report.num_images += 1
                 yield
     except tf.errors.OpError as error:
-        raise UserError(f"cannot write records to {task.path.parent.parent}: {error.message}") from error
+        raise UserError(f"cannot write records to {task.path.parent.parent}: {error.message.strip()}") from error
     report.num_bytes = task.path.stat().st_size
     return report
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from data_prep.command_line import ArgumentParser, UserError, positive_int, run_command
 from data_prep.label_map import LabelMap, read_label_map
 from data_prep.progress import progress
-from data_prep.record_checks import RecordReport, check_record
+from data_prep.record_checks import RecordReport, check_record, tensorflow_message
 from data_prep.tf_example import find_shards
 from data_prep.worker_pool import default_num_processes, map_in_order
 
@@ -72,7 +72,7 @@ def read_records(shards: Sequence[str]) -> Iterator[Record]:
                 yield Record(shard, index, serialized)
                 index += 1
         except tf.errors.OpError as error:
-            yield Record(shard, index, None, error.message.split(" [Op:")[0].split("\n")[0])
+            yield Record(shard, index, None, tensorflow_message(error))
 
 
 def verify_records(shards: Sequence[str], label_map: LabelMap, *, num_threads: int, max_problems_shown: int) -> Summary:

@@ -217,8 +217,10 @@ def test_bad_flags(download: Download, words: list[str]) -> None:
 
 def test_a_folder_that_cannot_be_written_to(site: Site, download: Download) -> None:
     site.pages = {"/a.jpg": RED}
-    download.images.write_text("a file where the folder should be")
-    outcome = download([{"id": "a", "url": site.url("/a.jpg")}])
-    assert outcome.code == 1
-    assert "cannot write pictures" in outcome.error
-    assert outcome.error.count("\n") == 1
+    obstacle = download.images
+    obstacle.write_text("a file where the folder should be")
+    for download.images in (obstacle, obstacle / "below"):
+        outcome = download([{"id": "a", "url": site.url("/a.jpg")}])
+        assert outcome.code == 1
+        assert "cannot write pictures" in outcome.error
+        assert outcome.error.count("\n") == 1

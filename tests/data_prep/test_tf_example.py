@@ -159,7 +159,7 @@ def test_a_glob_for_part_of_a_whole_set_is_taken(tmp_path: Path) -> None:
 def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
     make_shards(tmp_path, "train.record", 4)
     shards = make_shards(tmp_path, "train.record", 10)
-    with pytest.raises(UsageError, match="two runs .* of 4 and 10 shards"):
+    with pytest.raises(UsageError, match=r"two runs .* of 4 and 10 shards"):
         tf_example.find_shards(str(tmp_path / "train.record-*"))
     assert tf_example.find_shards(str(tmp_path / "train.record-?????-of-00010")) == shards
 

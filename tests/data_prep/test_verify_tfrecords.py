@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from data_prep import tf_example, verify_tfrecords
+
+LABEL_MAP = """
+item { name: '/m/03ssj5' id: 1 display_name: 'Bed' }
+item { name: '/m/07c52' id: 7 display_name: 'Television' }
+"""
+
+
+def encoded(size: tuple[int, int] = (80, 60), mode: str = "RGB", image_format: str = "JPEG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size, 128 if mode == "L" else None).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def good(source_id: str = "abc", **changes: Any) -> bytes:
+    arguments: dict[str, Any] = {
+        "encoded_image": encoded(),
+        "image_format": "jpeg",
+        "source_id": source_id,
+        "height": 60,
+        "width": 80,
+        "boxes_ymin_xmin_ymax_xmax": [[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 1.0, 1.0]],
+        "class_labels": [1, 7],
+        "class_texts": ["/m/03ssj5", "/m/07c52"],
+    }
+    return tf_example.make_example(**(arguments | changes))
+
+
+def edited(edit: Callable[[Any], object]) -> bytes:
+    """Returns a good record whose features `edit` has changed."""
+    import tensorflow as tf
+
+    example = tf.train.Example.FromString(good())
+    edit(example.features.feature)
+    return bytes(example.SerializeToString())
+
+
+class Verify:
+    """Runs the command on records in a folder of its own."""
+
+    def __init__(self, folder: Path, run: Callable[..., Any]) -> None:
+        self.folder = folder
+        self.path = folder / "train.record-00000-of-00001"
+        self.label_map_path = folder / "label_map.pbtxt"
+        self.label_map_path.write_text(LABEL_MAP)
+        self._run = run
+
+    def write(self, *records: bytes) -> None:
+        import tensorflow as tf
+
+        with tf.io.TFRecordWriter(str(self.path)) as writer:
+            for record in records:
+                writer.write(record)
+
+    def __call__(self, *words: object) -> Any:
+        pattern = self.folder / "train.record-*"
+        flags = ("--input_path", pattern, "--label_map_path", self.label_map_path)
+        return self._run(verify_tfrecords.main, *flags, *words)
+
+
+@pytest.fixture
+def verify(tmp_path: Path, run: Callable[..., Any]) -> Verify:
+    return Verify(tmp_path, run)
+
+
+def test_sound_records_pass_with_a_table(verify: Verify) -> None:
+    verify.write(
+        good("a"),
+        good("b", boxes_ymin_xmin_ymax_xmax=[], class_labels=[], class_texts=[]),
+        good("c", encoded_image=encoded(mode="L")),
+        good("d", encoded_image=encoded(image_format="PNG"), image_format="png"),
+        good("e", class_texts=["Bed", "Television"]),  # display names name the ids as well
+        good("f", boxes_ymin_xmin_ymax_xmax=[[0, 0, 1 + 5e-7, 1], [-5e-7, 0, 1, 1]], class_labels=[1, 1],
+             class_texts=["Bed", "Bed"], image_class_labels=[7], image_class_texts=["Television"]),
+    )  # fmt: skip
+    outcome = verify()
+    assert outcome.code == 0, outcome.output
+    assert "6 records in 1 files are sound: 10 boxes, 1 records without any" in outcome.output
+    lines = [line.split() for line in outcome.output.splitlines()]
+    assert ["6", "5", "Bed", "(1)"] in lines
+    assert ["4", "4", "Television", "(7)"] in lines
+
+
+def test_a_record_without_any_object_key_is_a_picture_without_boxes(verify: Verify) -> None:
+    def edit(features: Any) -> None:
+        for key in tf_example.OBJECT_KEYS:
+            features.pop(key, None)
+
+    verify.write(edited(edit))
+    assert verify().code == 0
+
+
+def boxes(*coordinates: float) -> bytes:
+    return good(boxes_ymin_xmin_ymax_xmax=[[0, 0, 1, 1], coordinates], areas=[1, 1])
+
+
+def drop(key: str) -> bytes:
+    return edited(lambda features: features.pop(key))
+
+
+JPEG = encoded()
+PROBLEMS: dict[str, tuple[Callable[[], bytes], str, str]] = {
+    "id 0": (lambda: good(class_labels=[1, 0]), "class id outside the label map", "class/label 0 (/m/07c52)"),
+    "id too large": (lambda: good(class_labels=[1, 8]), "class id outside the label map", "1 to 7"),
+    "id in a gap": (lambda: good(class_labels=[1, 3]), "class id outside the label map", "label 3"),
+    "image-level id": (
+        lambda: good(image_class_labels=[9], image_class_texts=["x"]),
+        "class id outside the label map",
+        "image/class/label 9",
+    ),
+    "text": (lambda: good(class_texts=["/m/07c52", "/m/07c52"]), "class text disagrees with id", "'/m/03ssj5'"),
+    "not a number": (lambda: boxes(math.nan, 0.1, 0.5, 0.6), "box is not finite", "box 1: ymin nan"),
+    "infinite": (lambda: boxes(0.1, 0.1, 0.5, math.inf), "box is not finite", "xmax inf"),
+    "reversed y": (lambda: boxes(0.6, 0.1, 0.5, 0.6), "reversed box", "ymin 0.6"),
+    "reversed x": (lambda: boxes(0.1, 0.7, 0.5, 0.6), "reversed box", "xmin 0.7"),
+    "no height": (lambda: boxes(0.5, 0.1, 0.5, 0.6), "box without area", "ymax 0.5"),
+    "no width": (lambda: boxes(0.1, 0.6, 0.5, 0.6), "box without area", "xmax 0.6"),
+    "pixels": (lambda: boxes(10, 20, 50, 60), "box outside the image", "ymax 50"),
+    "a hair outside": (lambda: boxes(0.1, -0.00001, 0.5, 0.6), "box outside the image", "xmin -1e-05"),
+    "area": (lambda: good(areas=[1, math.nan]), "not a finite number", "image/object/area"),
+    "truncated": (lambda: good(encoded_image=JPEG[: len(JPEG) // 2]), "image does not decode", "abc"),
+    "no picture": (lambda: good(encoded_image=b"<html>"), "image does not decode", "not a picture"),
+    "empty": (lambda: good(encoded_image=b""), "image does not decode", "empty file"),
+    "height": (lambda: good(height=61), "size differs from the image", "image/height is 61, the picture's 60"),
+    "turned": (lambda: good(height=80, width=60), "size differs from the image", "image/width is 60"),
+    "garbage": (lambda: b"\xff\xff\xffno example", "not a tf.train.Example", "record 1"),
+    "label as float": (
+        lambda: edited(lambda features: features["image/object/class/label"].float_list.value.extend([1.0, 7.0])),
+        "wrong type",
+        "image/object/class/label is a float_list",
+    ),
+    "two heights": (
+        lambda: edited(lambda features: features["image/height"].int64_list.value.append(60)),
+        "too many values",
+        "image/height has 2",
+    ),
+    "lengths": (
+        lambda: edited(lambda features: features["image/object/bbox/xmax"].float_list.value.pop()),
+        "unequal lengths",
+        "bbox/xmax 1",
+    ),
+    "length of a flag": (
+        lambda: edited(lambda features: features["image/object/group_of"].int64_list.value.append(0)),
+        "unequal lengths",
+        "group_of 3",
+    ),
+    "length of texts": (
+        lambda: edited(lambda features: features["image/object/class/text"].bytes_list.value.pop()),
+        "unequal lengths",
+        "class/text 1",
+    ),
+} | {
+    f"no {key}": (lambda key=key: drop(key), "missing key", key)  # type: ignore[misc]
+    for key, feature in tf_example.FEATURES.items()
+    if feature.is_required
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_what_would_break_training_fails(verify: Verify, name: str) -> None:
+    make, kind, detail = PROBLEMS[name]
+    verify.write(good("first"), make(), good("last"))
+    outcome = verify()
+    assert outcome.code == 1
+    assert outcome.error.count("\n") == 1
+    assert "in 1 of 3 records" in outcome.error
+    table = outcome.output
+    assert kind in table
+    assert detail in table
+    assert f"{verify.path}, record 1" in table
+    if name not in ("garbage", "no image/source_id"):
+        assert "image abc" in table
+    kinds = [line.strip().split("  ", 1)[1] for line in table.splitlines() if not line.startswith(" " * 10)]
+    assert set(kinds) == {kind}  # one mistake is not reported as several
+
+
+def test_a_record_that_breaks_off_is_named_and_the_other_files_are_checked(verify: Verify) -> None:
+    verify.path = verify.folder / "train.record-00001-of-00002"
+    verify.write(good("c", class_labels=[1, 99]))
+    verify.path = verify.folder / "train.record-00000-of-00002"
+    verify.write(good("a"), good("b"))
+    whole = verify.path.read_bytes()
+    for damaged, problem in ((whole[:-30], "truncated"), (whole[:-30] + bytes(30), "corrupted")):
+        verify.path.write_bytes(damaged)
+        outcome = verify()
+        assert outcome.code == 1
+        assert f"{verify.path}, record 1: {problem}" in outcome.output
+        assert "train.record-00001-of-00002, record 0, image c" in outcome.output
+        assert "2 problems in 2 of 2 records" in outcome.error
+
+
+def test_only_the_first_of_each_kind_are_shown_and_all_are_counted(verify: Verify) -> None:
+    verify.write(*(good(f"p{number}", height=61) for number in range(9)))
+    outcome = verify("--max_problems_shown", 2)
+    assert outcome.code == 1
+    assert outcome.output.count("picture's 60") == 2
+    assert "9  size differs from the image" in outcome.output
+    assert "and 7 more" in outcome.output
+
+
+def test_what_a_hostile_record_says_is_shown_safely(verify: Verify) -> None:
+    verify.write(good("\x1b[2J\n" + "x" * 10_000, height=61))
+    outcome = verify()
+    assert outcome.code == 1
+    assert "\x1b" not in outcome.output
+    assert max(map(len, outcome.output.splitlines())) < 1000
+
+
+def test_repeated_ids_are_noted(verify: Verify) -> None:
+    verify.write(good("a"), good("b"), good("a"))
+    outcome = verify()
+    assert outcome.code == 0
+    assert "1 records have another's source_id" in outcome.output
+
+
+def test_nothing_to_check(verify: Verify) -> None:
+    outcome = verify()
+    assert (outcome.code, outcome.error.count("\n")) == (2, 1)
+    assert "no record file matches" in outcome.error
+    verify.write()
+    outcome = verify()
+    assert (outcome.code, outcome.error.count("\n")) == (1, 1)
+    assert "not one record" in outcome.error
