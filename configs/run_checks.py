@@ -86,3 +86,7 @@ def _check_reader(reader: Any, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.sample_1_of_n_examples", "0 leaves no records", "use 1 or more")
     if reader.max_number_of_boxes < 1:
         yield Problem(f"{path}.max_number_of_boxes", "leaves no ground truth", "use 1 or more")
+    weights, paths = reader.sample_from_datasets_weights, reader.tf_record_input_reader.input_path
+    if weights and len(weights) != len(paths):
+        reason = f"{len(weights)} weights for {len(paths)} input_path"
+        yield Problem(f"{path}.sample_from_datasets_weights", reason, "give one weight to each")

@@ -58,7 +58,7 @@ RUN_RULES: dict[str, Rules] = {
     "TrainConfig": Rules(
         honoured="batch_size data_augmentation_options optimizer gradient_clipping_by_norm fine_tune_checkpoint "
         "fine_tune_checkpoint_type fine_tune_checkpoint_version from_detection_checkpoint num_steps "
-        "update_trainable_variables freeze_variables max_number_of_boxes use_bfloat16",
+        "update_trainable_variables freeze_variables bias_grad_multiplier max_number_of_boxes use_bfloat16",
         no_effect={
             "sync_replicas": _OLD_REPLICAS,
             "startup_delay_steps": _OLD_REPLICAS,
@@ -74,7 +74,6 @@ RUN_RULES: dict[str, Rules] = {
             "summarize_gradients": "gradients have no histograms",
         },
         only={
-            "bias_grad_multiplier": Only((0.0, 1.0), "gradients of biases are not multiplied"),
             "add_regularization_loss": Only((True,), "a regularizer's weight of 0.0 leaves it out"),
         },
         refused={
@@ -144,13 +143,14 @@ RUN_RULES: dict[str, Rules] = {
     ),
     # ------------------------------------------------------------------------------------------------------- input
     "InputReader": Rules(
-        honoured="label_map_path shuffle shuffle_buffer_size num_epochs sample_1_of_n_examples max_number_of_boxes "
-        "drop_remainder tf_record_input_reader",
+        honoured="label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_readers "
+        "read_block_length num_epochs sample_1_of_n_examples max_number_of_boxes drop_remainder "
+        "tf_record_input_reader sample_from_datasets_weights",
         no_effect={
             "name": "readers are told apart by their place in the config",
             **each(
-                "filenames_shuffle_buffer_size num_readers num_parallel_batches num_prefetch_batches "
-                "queue_capacity min_after_dequeue read_block_length prefetch_size "
+                "num_parallel_batches num_prefetch_batches "
+                "queue_capacity min_after_dequeue prefetch_size "
                 "num_parallel_map_calls",
                 _TF_DATA,
             ),
@@ -175,7 +175,6 @@ RUN_RULES: dict[str, Rules] = {
             "load_dense_pose": BOXES_ONLY,
             "load_track_id": BOXES_ONLY,
             "external_input_reader": ("readers of somebody's own are not supported", "use tf_record_input_reader"),
-            "sample_from_datasets_weights": ("records of all inputs are equally likely", "delete it"),
             "expand_labels_hierarchy": ("classes have no hierarchy", "delete it"),
         },
     ),

@@ -264,7 +264,7 @@ class TestOtherParts:
                 'use "detection"',
             ),
             ("train_config { batch_size: 0 }", "train_config.batch_size", "1 or more"),
-            ("train_config { bias_grad_multiplier: 2.0 }", "train_config.bias_grad_multiplier", "0.0 or"),
+            ("train_config { add_regularization_loss: false }", "train_config.add_regularization_loss", "weight"),
             (
                 'eval_config { metrics_set: "open_images_V2_detection_metrics" }',
                 "eval_config.metrics_set[1]",
@@ -273,9 +273,9 @@ class TestOtherParts:
             ("eval_config { keypoint_edge { } keypoint_edge { } }", "eval_config.keypoint_edge", "keypoints"),
             ("train_input_reader { load_instance_masks: true }", "train_input_reader.load_instance_masks", "boxes"),
             (
-                "train_input_reader { sample_from_datasets_weights: 1.0 }",
+                "train_input_reader { sample_from_datasets_weights: [1.0, 2.0] }",
                 "train_input_reader.sample_from_datasets_weights",
-                "equally likely",
+                "2 weights for 1 input_path",
             ),
             ("eval_input_reader { }", "eval_input_reader[1]", "tf_record_input_reader"),
             (
@@ -307,7 +307,7 @@ class TestOtherParts:
         config = schema.merge(
             ssd_config,
             "train_config { sync_replicas: true batch_queue_capacity: 50 unpad_groundtruth_tensors: false }"
-            "train_input_reader { num_readers: 3 }"
+            "train_input_reader { num_parallel_batches: 3 }"
             "model { ssd { matcher { argmax_matcher { use_matmul_gather: true } } } }",
         )
         assert support.check_supported(config) == []
@@ -317,6 +317,6 @@ class TestOtherParts:
             "train_config.sync_replicas",
             "train_config.batch_queue_capacity",
             "train_config.unpad_groundtruth_tensors",
-            "train_input_reader.num_readers",
+            "train_input_reader.num_parallel_batches",
         }
         assert all("has no effect" in note for note in notes.values())
