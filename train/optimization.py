@@ -48,7 +48,7 @@ def build_optimizer(
         where: The message's path in the pipeline config, for errors.
 
     Returns:
-        The optimizer, which with `use_moving_average` is Model Garden's `ExponentialMovingAverage` around it (call
+        The optimizer, which with `use_moving_average` is a `MovingAverage` around it (call
         `start_moving_average` once the model's variables have their first values), and the schedule.
 
     Raises:
@@ -79,7 +79,7 @@ def build_optimizer(
         raise UsageError(f"{path}: is not known; write momentum_optimizer, adam_optimizer or rms_prop_optimizer")
     if config.use_moving_average:
         decay = _below_one(config.moving_average_decay, f"{where}.moving_average_decay")
-        optimizer = ema_optimizer.ExponentialMovingAverage(optimizer, average_decay=decay)
+        optimizer = MovingAverage(optimizer, average_decay=decay)
     return optimizer, schedule
 
 
@@ -95,6 +95,30 @@ def _positive(value: float, path: str) -> float:
     return float(value)
 
 
+class MovingAverage(ema_optimizer.ExponentialMovingAverage):
+    """Model Garden's moving average, which a loss-scaling optimizer can hold too.
+
+    Model Garden's `apply_gradients` does not take the argument that `LossScaleOptimizer` hands on, so that with
+    `MIXED_FLOAT16` its first step fails.
+    """
+
+    def apply_gradients(
+        self, grads_and_vars: Any, name: str | None = None, experimental_aggregate_gradients: bool = True
+    ) -> Any:
+        """Applies gradients by the optimizer inside, then moves the averages."""
+        applied = self._optimizer.apply_gradients(
+            grads_and_vars, name=name, experimental_aggregate_gradients=experimental_aggregate_gradients
+        )
+        ema_optimizer.maybe_merge_call(self.update_average, tf.distribute.get_strategy())
+        return applied
+
+
+def _averager(optimizer: Any) -> MovingAverage | None:
+    if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    return optimizer if isinstance(optimizer, MovingAverage) else None
+
+
 def start_moving_average(optimizer: Any, model: tf_keras.Model) -> None:
     """Makes the moving averages of `model`'s trainable variables, each beginning at its variable's value.
 
@@ -102,11 +126,12 @@ def start_moving_average(optimizer: Any, model: tf_keras.Model) -> None:
     the strategy's scope, after a fine-tune checkpoint and before resuming. Does nothing for an optimizer without
     averages.
     """
-    if not isinstance(optimizer, ema_optimizer.ExponentialMovingAverage):
+    averager = _averager(optimizer)
+    if averager is None:
         return
-    optimizer.shadow_copy(model)
+    averager.shadow_copy(model)
     for variable in model.trainable_variables:
-        optimizer.get_slot(variable, "average").assign(variable)
+        averager.get_slot(variable, "average").assign(variable)
 
 
 @contextlib.contextmanager
@@ -116,12 +141,13 @@ def moving_averages(optimizer: Any, model: tf_keras.Model) -> Iterator[None]:
     Model Garden's `swap_weights` adds and subtracts the two in place, which rounds the values that training goes on
     with. Does nothing for an optimizer without averages.
     """
-    if not isinstance(optimizer, ema_optimizer.ExponentialMovingAverage):
+    averager = _averager(optimizer)
+    if averager is None:
         yield
         return
     own = [tf.identity(variable) for variable in model.trainable_variables]
     for variable in model.trainable_variables:
-        variable.assign(optimizer.get_slot(variable, "average"))
+        variable.assign(averager.get_slot(variable, "average"))
     try:
         yield
     finally:

@@ -147,6 +147,28 @@ def test_moving_average_before_the_first_step_is_the_model_itself():
             np.testing.assert_array_equal(variable.numpy(), value)
 
 
+def test_moving_average_inside_a_loss_scaling_optimizer():
+    """As mixed precision in float16 wraps it: averages move, and a step whose gradients overflow moves nothing."""
+    text = f"momentum_optimizer {{ {CONSTANT} momentum_optimizer_value: 0 }} moving_average_decay: 0.75"
+    optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer_of(text)[0])
+    model = TinyDetector()
+    start_moving_average(optimizer, model)
+    bias = model.head.bias
+
+    @tf.function
+    def step(gradient):
+        gradients = [tf.fill(v.shape, gradient) for v in model.trainable_variables]
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    step(tf.constant(1.0))
+    own = bias.numpy()
+    np.testing.assert_allclose(own, [-0.5, -0.5])
+    with moving_averages(optimizer, model):
+        np.testing.assert_allclose(bias.numpy(), [-0.5 * 9 / 11] * 2, rtol=1e-6)
+    step(tf.constant(np.inf))
+    np.testing.assert_array_equal(bias.numpy(), own)
+
+
 def test_without_moving_average_nothing_is_swapped():
     optimizer, _ = optimizer_of(f"adam_optimizer {{ {CONSTANT} }} use_moving_average: false")
     model = TinyDetector()
