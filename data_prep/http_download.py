@@ -72,7 +72,7 @@ class Downloader:
 
         Args:
             limits: Bounds on each URL.
-            stop: Once set, no try is begun and no wait goes on.
+            stop: Once set, no try is begun, no wait between tries goes on, and bodies are broken off.
         """
         self.limits = limits
         self._stop = stop or threading.Event()
@@ -136,6 +136,8 @@ class Downloader:
         # What a server compresses unasked is not unpacked: it could be a bomb, and pictures gain nothing by it.
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
             body += chunk
+            if self._stop.is_set():
+                raise DownloadError("stopped", url)
             if len(body) > self.limits.max_bytes:
                 raise too_large
             if time.monotonic() > deadline:
