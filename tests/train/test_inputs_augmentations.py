@@ -90,8 +90,18 @@ def assert_on_objects(image: np.ndarray, ground_truth: dict[str, np.ndarray], to
         np.testing.assert_allclose([ymin, xmin, ymax, xmax], found, atol=tolerance_pixels)
 
 
+def assert_belongings(ground_truth: dict[str, np.ndarray]) -> None:
+    """Weights, flags and areas are still those of their boxes' classes."""
+    numbers = ground_truth["groundtruth_classes"]
+    np.testing.assert_array_equal(ground_truth["groundtruth_weights"], numbers / 4)
+    np.testing.assert_array_equal(ground_truth["groundtruth_is_crowd"], numbers == 1)
+    np.testing.assert_array_equal(ground_truth["groundtruth_difficult"], numbers == 2)
+    np.testing.assert_array_equal(ground_truth["groundtruth_group_of"], numbers == 3)
+    np.testing.assert_array_equal(ground_truth["groundtruth_area"], numbers * 100)
+
+
 @pytest.mark.parametrize("name", GEOMETRIC)
-def test_geometry_keeps_boxes_on_their_objects(name):
+def test_geometry_keeps_boxes_on_their_objects_and_what_belongs_to_them(name):
     resizes = name in ("random_image_scale", "random_scale_crop_and_pad_to_square")
     seen = 0
     for image, ground_truth in augmented([f"{name} {{ {GEOMETRIC[name]} }}"], 40):
@@ -100,19 +110,9 @@ def test_geometry_keeps_boxes_on_their_objects(name):
         assert boxes.max(initial=1.0) <= 1 + 1e-5
         assert np.all(boxes[:, :2] < boxes[:, 2:])
         assert_on_objects(image, ground_truth, tolerance_pixels=3.0 if resizes else 0.51)
+        assert_belongings(ground_truth)
         seen += len(boxes)
     assert seen > 40, "the boxes were lost on the way"
-
-
-@pytest.mark.parametrize("name", [*GEOMETRIC, "random_jitter_boxes"])
-def test_what_belongs_to_a_box_travels_with_it(name):
-    for _, ground_truth in augmented([f"{name} {{ {GEOMETRIC.get(name, '')} }}"], 10):
-        numbers = ground_truth["groundtruth_classes"]
-        np.testing.assert_array_equal(ground_truth["groundtruth_weights"], numbers / 4)
-        np.testing.assert_array_equal(ground_truth["groundtruth_is_crowd"], numbers == 1)
-        np.testing.assert_array_equal(ground_truth["groundtruth_difficult"], numbers == 2)
-        np.testing.assert_array_equal(ground_truth["groundtruth_group_of"], numbers == 3)
-        np.testing.assert_array_equal(ground_truth["groundtruth_area"], numbers * 100)
 
 
 @pytest.mark.parametrize("name", COLOURS)
@@ -230,6 +230,7 @@ def test_jitter_moves_edges_by_at_most_its_ratio():
     sides = before["groundtruth_boxes"][:, 2:] - before["groundtruth_boxes"][:, :2]
     outwards = []
     for _, after in augmented(["random_jitter_boxes { ratio: 0.2 jitter_mode: SHRINK }"], 20):
+        assert_belongings(after)
         moved = after["groundtruth_boxes"] - before["groundtruth_boxes"]
         assert np.all(np.abs(moved) <= 0.1 * np.tile(sides, [1, 2]) + 1e-5)  # half the ratio an edge
         outwards.append(moved[:, :2].min())

@@ -180,7 +180,7 @@ def test_classes_come_from_names_first_then_from_ids(workplace):
     batches = list(build_evaluation_dataset(config))
     assert np.concatenate([labels["groundtruth_classes"][:, 0] for _, labels in batches]).tolist() == [1, 2]
     workplace.write([by_text])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="class id 0 is missing .set label_map_path., or beyond"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="class id 0 is missing"):
         list(build_evaluation_dataset(config))
 
 
@@ -396,7 +396,7 @@ def test_the_class_table_outlives_the_function_that_made_it(workplace):
     assert labels["groundtruth_classes"][:, 0].numpy().tolist() == [1, 1]
 
 
-def test_a_mirrored_strategy_gets_its_batches(workplace):
+def test_a_strategy_gets_its_batches(workplace):
     workplace.write(numbered(4))
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     dataset = strategy.distribute_datasets_from_function(

@@ -32,15 +32,15 @@ def random_adjust_hue(
     image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, max_delta: float = 0.02
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Turns all hues by one angle between -max_delta and max_delta, in turns of the colour circle."""
-    return _in_range(tf.image.adjust_hue(image / 255.0, uniform(seed, -max_delta, max_delta)) * 255.0), ground_truth
+    # Hue and saturation do not depend on the scale of the values, so 0..255 need not become 0..1 and back.
+    return _in_range(tf.image.adjust_hue(image, uniform(seed, -max_delta, max_delta))), ground_truth
 
 
 def random_adjust_saturation(
     image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, min_delta: float = 0.8, max_delta: float = 1.25
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Multiplies the saturation of all pixels by a factor between the two deltas."""
-    factor = uniform(seed, min_delta, max_delta)
-    return _in_range(tf.image.adjust_saturation(image / 255.0, factor) * 255.0), ground_truth
+    return _in_range(tf.image.adjust_saturation(image, uniform(seed, min_delta, max_delta))), ground_truth
 
 
 def random_distort_color(

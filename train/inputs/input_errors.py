@@ -46,6 +46,6 @@ def readable_error(error: BaseException) -> str | None:
     found = _SENTENCE.search(str(error))
     if found is None:
         return None
-    # TensorFlow writes an assertion's data as C would: quotes behind backslashes, other than ASCII as octal bytes.
-    as_bytes = found.group(1).encode("ascii", "backslashreplace").decode("unicode_escape").encode("latin-1", "replace")
+    # TensorFlow writes an assertion's data as C would, with backslashes before quotes and for bytes that are not text.
+    as_bytes = found.group(1).encode().decode("unicode_escape").encode("latin-1", "replace")
     return " ".join(as_bytes.decode("utf-8", "replace").split())
