@@ -252,7 +252,7 @@ def test_black_patches_have_their_size_and_number():
 
 
 def test_the_same_seed_gives_the_same_picture_and_options_are_applied_in_order():
-    texts = ["random_distort_color {}", "ssd_random_crop {}", "random_pad_image {}"]
+    texts = ["random_distort_color {}", "random_crop_image {}", "random_pad_image {}"]
     for (one, fields_one), (two, fields_two) in zip(augmented(texts, 5), augmented(texts, 5), strict=True):
         np.testing.assert_array_equal(one, two)
         np.testing.assert_array_equal(fields_one["groundtruth_boxes"], fields_two["groundtruth_boxes"])
