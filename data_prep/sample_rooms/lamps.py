@@ -144,7 +144,7 @@ def _shade(rng: np.random.Generator, top: float, radius: float, *, on: bool) -> 
         ]
     else:
         profile = [(radius, top - tall), (radius * between(rng, 0.5, 0.75), top)]
-    glow = between(rng, 0.75, 1.15) if on else 0.0
+    glow = between(rng, 0.9, 1.35) if on else 0.0
     color = mix(color, (255, 214, 150), 0.35) if on else color
     return turned(profile, color, segments=24, emission=glow, casts_shadow=False), top - tall
 

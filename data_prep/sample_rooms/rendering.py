@@ -15,6 +15,7 @@ from data_prep.sample_rooms.scene import Scene
 from data_prep.sample_rooms.shapes import Texture
 
 SUPERSAMPLING = 2  # the scene's camera is this much larger than the picture, which smooths edges
+GLOW_AT_NIGHT = 0.6  # of screens and lamps, for a camera opens up in the dark and they would be white
 ROWS_AT_ONCE = 48
 _TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _FROM_LINEAR = np.round(255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.uint8)
@@ -69,7 +70,7 @@ def render(scene: Scene) -> tuple[np.ndarray, Faces, Visible]:
     `Faces` and `Visible` are at the scene camera's size, `SUPERSAMPLING` times the picture's.
     """
     faces, visible = rasterize(scene.parts, scene.camera)
-    albedo = _colors(faces, visible, scene.camera)
+    albedo = surface_colors(faces, visible, scene.camera)
     lighting = Lighting(
         scene.camera,
         faces,
@@ -79,6 +80,7 @@ def render(scene: Scene) -> tuple[np.ndarray, Faces, Visible]:
         plane_of_part=scene.plane_of_part,
         illumination=scene.illumination,
     )
+    glow = faces.emission * np.float32(GLOW_AT_NIGHT if scene.night else 1)
     height, width = (side // SUPERSAMPLING for side in visible.face.shape)
     image = np.empty((height, width, 3), np.float32)
     for top in range(0, height, ROWS_AT_ONCE):
@@ -86,7 +88,7 @@ def render(scene: Scene) -> tuple[np.ndarray, Faces, Visible]:
         band = slice(top * SUPERSAMPLING, (top + rows) * SUPERSAMPLING)
         light = lighting.on_rows(band.start, band.stop)
         # What glows is seen by its own light, and a little by the room's.
-        emission = faces.emission[visible.face[band]]
+        emission = glow[visible.face[band]]
         light *= np.where(emission > 0, np.float32(0.25), np.float32(1))
         light += emission
         for channel in range(3):
@@ -99,9 +101,10 @@ def render(scene: Scene) -> tuple[np.ndarray, Faces, Visible]:
 def develop(linear: np.ndarray, finish: Finish, rng: np.random.Generator) -> bytes:
     """Returns the JPEG that a camera with `finish` makes of a picture in linear light [height, width, 3]."""
     height, width = linear.shape[:2]
-    luminance = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    # As a camera does: exposed for the room, not for its lamps and windows.
-    metered = float(np.exp(np.mean(np.log(np.clip(luminance, 0.004, 1.2)))))
+    luminance = linear[::4, ::4] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    # As a camera does: exposed for the room, not for its lamps and windows, but not at the cost of all that is light.
+    middle = float(np.exp(np.mean(np.log(np.clip(luminance, 0.004, 1.2)))))
+    metered = middle**0.7 * (float(np.percentile(luminance, 92)) / 2.6) ** 0.3
     image = linear * np.float32(finish.exposure / metered)
     image *= np.asarray(finish.color_cast, np.float32)
     image += np.float32(finish.glow) * _glow(image)
@@ -115,9 +118,7 @@ def develop(linear: np.ndarray, finish: Finish, rng: np.random.Generator) -> byt
         picture = picture.filter(ImageFilter.GaussianBlur(finish.blur_pixels))
     values = np.asarray(picture, dtype=np.float32)
     values = (values - 118) * np.float32(finish.contrast) + 118
-    noise = rng.standard_normal((height, width, 1), dtype=np.float32) * np.float32(0.8)
-    noise = noise + rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(0.6)
-    values += noise * np.float32(finish.noise)
+    values += rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(finish.noise)
     final = Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
     encoded = io.BytesIO()
     final.save(encoded, "JPEG", quality=finish.jpeg_quality, subsampling=finish.jpeg_subsampling)
@@ -136,7 +137,7 @@ def _shrunk(values: np.ndarray) -> np.ndarray:
     return result
 
 
-def _colors(faces: Faces, visible: Visible, camera: Camera) -> np.ndarray:
+def surface_colors(faces: Faces, visible: Visible, camera: Camera) -> np.ndarray:
     """Returns each pixel's own colour without light, [height, width, 4] uint8, of which the fourth means nothing."""
     palette = np.zeros((len(faces.part), 4), np.uint8)
     palette[:, :3] = faces.colors.round()

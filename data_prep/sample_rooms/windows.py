@@ -14,7 +14,7 @@ def window(rng: np.random.Generator, style: Style, width: float, height: float, 
     """Returns a window with panes and a sill."""
     half, thick = width / 2, between(rng, 0.045, 0.08)
     outside = pictures.view(rng, outlook, (200, max(60, round(200 * height / width))))
-    glow = between(rng, 0.35, 0.6) if outlook.night else between(rng, 1.1, 1.6)
+    glow = between(rng, 0.7, 1.2) if outlook.night else between(rng, 1.1, 1.6)
     glass = box(
         (-half + 0.02, -0.012, 0.02),
         (half - 0.02, -0.004, height - 0.02),
