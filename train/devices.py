@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-_POLICIES = {"FLOAT32": "float32", "MIXED_BFLOAT16": "mixed_bfloat16", "MIXED_FLOAT16": "mixed_float16"}
+from configs import effective
 
 
 def pick_strategy() -> tf.distribute.Strategy:
@@ -28,15 +28,6 @@ def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     return f"{replicas} {kind}{'s' if replicas > 1 else ''}"
 
 
-def precision_of(config: Any) -> str:
-    """The precision that a pipeline config asks for: FLOAT32, MIXED_BFLOAT16 or MIXED_FLOAT16."""
-    extensions = config.extensions
-    if extensions.HasField("mixed_precision"):
-        values = extensions.DESCRIPTOR.fields_by_name["mixed_precision"].enum_type.values_by_number
-        return values[extensions.mixed_precision].name
-    return "MIXED_BFLOAT16" if config.train_config.use_bfloat16 else "FLOAT32"
-
-
-def set_precision(name: str) -> None:
-    """Sets the precision of layers built from here on: FLOAT32, MIXED_BFLOAT16 or MIXED_FLOAT16."""
-    tf_keras.mixed_precision.set_global_policy(_POLICIES[name])
+def set_precision(config: Any) -> None:
+    """Sets the precision, which `extensions.mixed_precision` asks for, of all layers built from here on."""
+    tf_keras.mixed_precision.set_global_policy(effective.precision_policy(config))

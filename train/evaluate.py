@@ -60,7 +60,7 @@ def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace) -> 
 
 def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
     from train.checkpoint_files import require_checkpoint, restore_trained, wait_for_new_checkpoint
-    from train.devices import precision_of, set_precision
+    from train.devices import set_precision
     from train.evaluation import CheckpointEvaluator
     from train.training import build_or_explain
 
@@ -69,7 +69,7 @@ def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> 
     if prefix is None:
         print(f"no checkpoint appeared in {path} within {arguments.eval_timeout:.0f} s")
         return
-    set_precision(precision_of(pipeline.config))
+    set_precision(pipeline.config)
     detector = build_or_explain(pipeline)
     evaluator = CheckpointEvaluator(pipeline, detector, reader_index=arguments.eval_index)
     eval_dir = arguments.eval_dir or (Path(path) if Path(path).is_dir() else Path(path).parent) / "eval"

@@ -106,7 +106,8 @@ class CheckpointEvaluator:
         self._dataset = build_evaluation_dataset(pipeline.config, reader_index=reader_index, batch_size=batch_size)
         self._losses: dict[str, list[float]] = {}
 
-        @tf.function(reduce_retracing=True)
+        # Traced anew for a smaller last batch: Model Garden's sampler needs to know how many images it has.
+        @tf.function
         def step(images: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tuple[Any, Any]:
             losses = detector.compute_losses(images, labels, training=False)
             return detector.detect(images, labels["true_image_shape"]), losses

@@ -32,6 +32,11 @@ class Pipeline:
         return getattr(self.config.model, self.config.model.WhichOneof("model"))
 
     @property
+    def notes(self) -> list[str]:
+        """A line for each field that is set and has no effect here."""
+        return [str(note) for note in support.fields_without_effect(self.config)]
+
+    @property
     def names_by_id(self) -> dict[int, str]:
         """Display names by label map id."""
         return self.label_map.names_by_id()

@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--pipeline_config_path {arguments.pipeline_config_path} --checkpoint_dir {arguments.checkpoint_dir}"
         )
     pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override)
+    for note in pipeline.notes:
+        print(f"note: {note}")
     extensions = pipeline.config.extensions
 
     quiet_tensorflow()

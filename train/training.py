@@ -15,11 +15,11 @@ import tensorflow as tf
 import tf_keras
 from tqdm import tqdm
 
-from configs import schema
+from configs import effective, schema
 from data_prep.atomic_files import write_json
 from data_prep.command_line import UserError
 from data_prep.label_map import write_label_map
-from train.devices import describe_strategy, pick_strategy, precision_of, set_precision
+from train.devices import describe_strategy, pick_strategy, set_precision
 from train.evaluation import CheckpointEvaluator, EvaluationResult
 from train.inputs.input_errors import readable_error
 from train.inputs.reader import build_training_dataset
@@ -84,11 +84,11 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     if not num_steps:
         raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
     strategy = pick_strategy()
-    set_precision(precision_of(pipeline.config))
+    set_precision(pipeline.config)
     with strategy.scope():
         detector = build_or_explain(pipeline)
         optimizer, learning_rate = build_optimizer(train_config.optimizer)
-        if precision_of(pipeline.config) == "MIXED_FLOAT16":
+        if effective.precision_policy(pipeline.config) == "mixed_float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
         global_step = orbit.utils.create_global_step()
         variables = trainable_variables_of(
@@ -155,7 +155,7 @@ def _start(
     where = f"on {describe_strategy(strategy)}, batches of {train_config.batch_size}"
     if not manager.latest_checkpoint and train_config.fine_tune_checkpoint:
         report = restore(
-            detector.network, train_config.fine_tune_checkpoint, train_config.fine_tune_checkpoint_type or "detection"
+            detector.network, train_config.fine_tune_checkpoint, effective.fine_tune_checkpoint_type(train_config)
         )
         write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
         print(report.summary())

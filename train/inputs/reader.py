@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from configs import effective
 from data_prep.command_line import UsageError
 from data_prep.label_map import read_label_map
 from train.inputs.augmentation_pipeline import Augment, build_augmentation
@@ -82,7 +83,7 @@ def build_training_dataset(
         reader,
         "train_input_reader",
         augment=build_augmentation(config.train_config.data_augmentation_options),
-        max_number_of_boxes=config.train_config.max_number_of_boxes,
+        max_number_of_boxes=effective.max_number_of_training_boxes(config),
         seed=secrets.randbelow(_LARGEST_SEED) if mixed_seed is None else mixed_seed,
     )
     return _batches(

@@ -1,0 +1,123 @@
+# make demo   a fresh machine to served detections: installs, draws a sample set, prepares it, fine-tunes, exports, serves, asks
+# make test   a fresh machine to a green suite: lint, format, types, tests
+# make .venv  the virtual environment alone
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The first of these that is a Python from 3.10 to 3.12; say `make PYTHON=/path/to/python3.11 ...` to choose.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+    $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+    && { echo $$python; break; }; done)
+BIN := .venv/bin
+IN_VENV := $(BIN)/python -m
+
+.PHONY: help demo test lint benchmark .venv clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+
+# ---------------------------------------------------------------------------------------------------- installing
+
+.venv: .venv/.installed
+
+.venv/.installed: requirements.txt
+	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.10, 3.11 or 3.12 is needed; give one with make PYTHON=..." >&2; exit 2; }
+	@echo "installing into .venv with $$($(PYTHON) --version); a few minutes, and about 3 GB"
+	$(PYTHON) -m venv .venv
+	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# ------------------------------------------------------------------------------------------------------- testing
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(IN_VENV) pytest
+
+benchmark: .venv/.installed-dev
+	$(IN_VENV) tests.benchmarks.serving_graph
+
+# ---------------------------------------------------------------------------------------------------------- demo
+# Each step's result is a file, so that a second run reuses what is there, and one that was stopped goes on.
+
+DEMO := build/demo
+SAMPLE := $(DEMO)/sample_rooms
+RECIPE := configs/ssd_efficientnet-lite0_fpn_320.config
+STEPS := 400
+PORT := 8500
+
+demo: $(DEMO)/detections.txt
+	@echo
+	@cat $(DEMO)/detections.txt
+	@echo
+	@echo "picture:     $(DEMO)/detections/$$(ls $(DEMO)/detections | head -1)"
+	@echo "metrics:     $(DEMO)/model/eval/metrics.json"
+	@echo "TensorBoard: $(BIN)/tensorboard --logdir $(DEMO)/model"
+	@echo "serve it:    $(IN_VENV) serving.serve --model_name rooms --model_base_path $(DEMO)/serving_models"
+
+$(SAMPLE)/sample_set.json: | .venv/.installed
+	@echo "== a sample set: furnished rooms, annotated as Open Images is"
+	$(IN_VENV) data_prep.make_sample_set --output_directory $(SAMPLE)
+
+$(DEMO)/label_map.pbtxt: $(SAMPLE)/sample_set.json
+	@echo "== label map"
+	$(IN_VENV) data_prep.make_label_map --trainable_classes_path $(SAMPLE)/trainable-classes.txt \
+	    --class_description_path $(SAMPLE)/class-descriptions-boxable.csv --label_map_path $@
+
+$(DEMO)/%.points.json: $(SAMPLE)/sample_set.json
+	@echo "== $*: from CSVs to points"
+	$(IN_VENV) data_prep.process_metadata --annotations_input_path $(SAMPLE)/$*-annotations-bbox.csv \
+	    --image_index_input_path $(SAMPLE)/$*-images.csv --trainable_classes_path $(SAMPLE)/trainable-classes.txt \
+	    --class_description_path $(SAMPLE)/class-descriptions-boxable.csv \
+	    --point_output_path $@ --image_index_output_path $(DEMO)/$*.images.json
+
+$(DEMO)/%.clean.json: $(DEMO)/%.points.json
+	@echo "== $*: pictures verified and resized"
+	$(IN_VENV) data_prep.validate_images --image_directory $(SAMPLE)/images/$* --image_saving_directory $(DEMO)/images/$* \
+	    --max_dimension 640 --datapoints_input_path $< --datapoints_output_path $@
+
+$(DEMO)/%.verified: $(DEMO)/%.clean.json $(DEMO)/label_map.pbtxt
+	@echo "== $*: records"
+	$(IN_VENV) data_prep.make_tfrecords --datapoints_input_path $< --image_directory $(DEMO)/images/$* \
+	    --label_map_path $(DEMO)/label_map.pbtxt --record_output_path $(DEMO)/$*.record --num_shards 4
+	$(IN_VENV) data_prep.verify_tfrecords --input_path '$(DEMO)/$*.record-?????-of-00004' \
+	    --label_map_path $(DEMO)/label_map.pbtxt
+	touch $@
+
+$(DEMO)/pipeline.config: $(RECIPE) $(DEMO)/label_map.pbtxt
+	sed -e 's#PATH_TO_BE_CONFIGURED#$(DEMO)#' \
+	    -e "s#num_classes: [0-9]*#num_classes: $$(grep -c '^item' $(DEMO)/label_map.pbtxt)#" $(RECIPE) > $@
+
+$(DEMO)/model/checkpoint: $(DEMO)/pipeline.config $(DEMO)/train.verified $(DEMO)/validation.verified
+	@echo "== fine-tuning from ImageNet weights; stop it and run make demo again: it goes on"
+	$(IN_VENV) train.train --pipeline_config_path $< --model_dir $(DEMO)/model --num_train_steps $(STEPS) --seed 0
+	touch $@
+
+$(DEMO)/exported/saved_model/saved_model.pb: $(DEMO)/model/checkpoint
+	@echo "== export"
+	rm -rf $(DEMO)/exported
+	$(IN_VENV) export.export_saved_model --pipeline_config_path $(DEMO)/pipeline.config \
+	    --trained_checkpoint_dir $(DEMO)/model --output_directory $(DEMO)/exported \
+	    --model_base_path $(DEMO)/serving_models
+
+# A server for as long as the question takes, on a port of its own.
+$(DEMO)/detections.txt: $(DEMO)/exported/saved_model/saved_model.pb
+	@echo "== serve, and ask over gRPC"
+	@$(IN_VENV) serving.serve --model_name rooms --model_base_path $(DEMO)/serving_models --port $(PORT) \
+	    > $(DEMO)/server.log 2>&1 & server=$$!; trap 'kill $$server 2>/dev/null; wait $$server || true' EXIT; \
+	rm -rf $(DEMO)/detections; \
+	$(IN_VENV) serving.client --server localhost:$(PORT) --model_name rooms --label_map_path $(DEMO)/label_map.pbtxt \
+	    --output_directory $(DEMO)/detections $$(ls $(DEMO)/images/validation/*.jpg | head -1) > $@ \
+	    || { tail -5 $(DEMO)/server.log >&2; exit 1; }
+
+clean:
+	rm -rf $(DEMO)

@@ -1,0 +1,117 @@
+"""What both families' detectors promise, whatever is inside; and the anchors and targets of published models."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from configs.schema import parse_pipeline_config, read_pipeline_config
+from train.inputs.reader import build_training_dataset
+from train.models.build import build_detector
+
+REFERENCES = Path(__file__).resolve().parents[2].parent / "shared" / "odapi_fixtures"
+
+
+@pytest.fixture(scope="module", params=["ssd", "faster_rcnn"])
+def detector_and_batch(request, block_config):
+    config = read_pipeline_config(block_config(request.param))
+    tf_keras.utils.set_random_seed(0)
+    batch = next(iter(build_training_dataset(config, seed=0)))
+    return build_detector(config), batch
+
+
+def test_every_trainable_variable_gets_a_gradient(detector_and_batch):
+    detector, (images, labels) = detector_and_batch
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            losses = detector.compute_losses(images, labels, training=True)
+            total = tf.add_n(list(losses.values())) + detector.regularization_loss()
+        return losses, tape.gradient(total, detector.network.trainable_variables)
+
+    losses, found = gradients()
+    assert set(losses) == set(detector.loss_names)
+    assert all(np.isfinite(value) and value >= 0 for value in losses.values())
+    missing = [v.name for v, g in zip(detector.network.trainable_variables, found, strict=True) if g is None]
+    assert not missing
+    assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in found)
+
+
+def test_a_picture_without_objects_has_finite_losses(detector_and_batch):
+    detector, (images, labels) = detector_and_batch
+    empty = {
+        **labels,
+        "groundtruth_boxes": tf.zeros_like(labels["groundtruth_boxes"]),
+        "groundtruth_classes": tf.zeros_like(labels["groundtruth_classes"]),
+        "groundtruth_weights": tf.zeros_like(labels["groundtruth_weights"]),
+    }
+    losses = detector.compute_losses(images, empty, training=False)
+    assert all(np.isfinite(value) for value in losses.values())
+    assert all(float(value) == 0 for name, value in losses.items() if "localization" in name)
+
+
+def test_detections_are_sorted_inside_the_picture_and_zero_beyond_their_number(detector_and_batch):
+    detector, (images, labels) = detector_and_batch
+    found = {name: value.numpy() for name, value in detector.detect(images, labels["true_image_shape"]).items()}
+    for row in range(len(images)):
+        count = int(found["num_detections"][row])
+        assert 0 < count <= found["detection_boxes"].shape[1]
+        boxes, scores = found["detection_boxes"][row], found["detection_scores"][row]
+        assert (boxes >= 0).all() and (boxes <= 1).all()
+        assert (boxes[:count, 2:] >= boxes[:count, :2]).all()
+        assert (np.diff(scores[:count]) <= 0).all()
+        assert set(found["detection_classes"][row][:count]) <= {1.0, 2.0}
+        assert not boxes[count:].any() and not found["detection_classes"][row][count:].any()
+
+
+def test_detecting_changes_no_variable(detector_and_batch):
+    detector, (images, labels) = detector_and_batch
+    before = [variable.numpy().copy() for variable in detector.network.variables]
+    detector.detect(images, labels["true_image_shape"])
+    detector.compute_losses(images, labels, training=False)
+    assert all(np.array_equal(old, new) for old, new in zip(before, detector.network.variables, strict=True))
+
+
+def test_a_pyramid_refuses_an_input_that_its_strides_do_not_divide(block_config):
+    config = read_pipeline_config(block_config("ssd"))
+    config.model.ssd.image_resizer.fixed_shape_resizer.height = 100
+    with pytest.raises(ValueError, match=r"100x96.*multiples of 32"):
+        build_detector(config)
+
+
+def test_faster_rcnn_names_the_anchor_generator_that_it_needs(block_config):
+    config = read_pipeline_config(block_config("faster_rcnn"))
+    config.model.faster_rcnn.first_stage_anchor_generator.multiscale_anchor_generator.min_level = 2
+    with pytest.raises(ValueError, match=r"is a multiscale_anchor_generator.*needs a grid_anchor_generator"):
+        build_detector(config)
+
+
+@pytest.mark.parametrize("name", ["ssd_mobilenet_v2_fpnlite_320", "ssd_resnet50_v1_fpn_320"])
+def test_anchors_and_targets_are_those_of_the_object_detection_api(name):
+    folder = REFERENCES / name
+    if not folder.is_dir():
+        pytest.skip("the reference values are not here")
+    text = (folder / "pipeline.config").read_text()
+    config = parse_pipeline_config(text)
+    detector = build_detector(config)
+    reference = np.load(folder / "batch.npz")
+    np.testing.assert_allclose(detector.anchors / 320, reference["anchors"], atol=1e-6)
+    labels = {
+        "groundtruth_boxes": np.zeros((2, 20, 4), np.float32),
+        "groundtruth_classes": np.zeros((2, 20), np.int32),
+        "groundtruth_weights": np.zeros((2, 20), np.float32),
+    }
+    for row in range(2):
+        boxes = reference[f"gt/boxes_{row}"]
+        labels["groundtruth_boxes"][row, : len(boxes)] = boxes
+        labels["groundtruth_classes"][row, : len(boxes)] = reference[f"gt/class_index_{row}"] + 1
+        labels["groundtruth_weights"][row, : len(boxes)] = 1
+    targets = detector.assign_targets({key: tf.constant(value) for key, value in labels.items()})
+    rows = np.stack([reference["target/image"], reference["target/anchor"]], axis=1)
+    order = np.lexsort(rows.T[::-1])
+    np.testing.assert_array_equal(np.argwhere(targets.positive.numpy()), rows[order])
+    # In the API's targets background is 0, as it is in ours.
+    np.testing.assert_array_equal(targets.classes.numpy()[targets.positive], reference["target/class_index"][order])
