@@ -15,7 +15,7 @@ from data_prep.sample_rooms.scene import Scene
 from data_prep.sample_rooms.shapes import Texture
 
 SUPERSAMPLING = 2  # the scene's camera is this much larger than the picture, which smooths edges
-GLOW_AT_NIGHT = 0.6  # of screens and lamps, for a camera opens up in the dark and they would be white
+GLOW_AT_NIGHT = 0.8  # of screens and lamps, for a camera opens up in the dark and they would be white
 ROWS_AT_ONCE = 48
 _TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 _FROM_LINEAR = np.round(255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.uint8)
@@ -54,7 +54,7 @@ def random_finish(rng: np.random.Generator, *, night: bool) -> Finish:
     return Finish(
         exposure=float(rng.uniform(0.15, 0.24) if night else rng.uniform(0.22, 0.34)),
         color_cast=(1 + warmth, 1 + tint, 1 - warmth),
-        contrast=float(rng.uniform(1.0, 1.2)),
+        contrast=float(rng.uniform(0.94, 1.1)),
         glow=float(rng.uniform(0.25, 0.55)),
         vignette=float(rng.uniform(0.0, 0.3)),
         noise=float(rng.uniform(0.5, 5.0) if night else rng.uniform(0.3, 3.2)),
@@ -105,21 +105,28 @@ def develop(linear: np.ndarray, finish: Finish, rng: np.random.Generator) -> byt
     # As a camera does: exposed for the room, not for its lamps and windows, but not at the cost of all that is light.
     middle = float(np.exp(np.mean(np.log(np.clip(luminance, 0.004, 1.2)))))
     metered = middle**0.7 * (float(np.percentile(luminance, 92)) / 2.6) ** 0.3
-    image = linear * np.float32(finish.exposure / metered)
-    image *= np.asarray(finish.color_cast, np.float32)
-    image += np.float32(finish.glow) * _glow(image)
+    image = linear * (np.asarray(finish.color_cast, np.float32) * np.float32(finish.exposure / metered))
+    image += _glow(image, finish.glow)
     x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     image *= (1 - np.float32(finish.vignette) * (x * x + y * y) / 2)[..., None]
     # A film's shoulder: highlights fade out instead of clipping.
-    image = image * (1 + image / 9.0) / (1 + 0.6 * image)
+    shoulder = image * np.float32(1 / 9)
+    shoulder += 1
+    shoulder *= image
+    image *= np.float32(0.6)
+    image += 1
+    np.divide(shoulder, image, out=image)
     np.clip(image, 0, 1, out=image)
-    picture = Image.fromarray(_FROM_LINEAR[(image * 4095).astype(np.int32)])
+    image *= 4095
+    values = _FROM_LINEAR[image.astype(np.int16)]
     if finish.blur_pixels > 0.2:
-        picture = picture.filter(ImageFilter.GaussianBlur(finish.blur_pixels))
-    values = np.asarray(picture, dtype=np.float32)
-    values = (values - 118) * np.float32(finish.contrast) + 118
-    values += rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(finish.noise)
-    final = Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
+        values = np.asarray(Image.fromarray(values).filter(ImageFilter.GaussianBlur(finish.blur_pixels)))
+    noisy = rng.standard_normal((height, width, 3), dtype=np.float32)
+    noisy *= np.float32(finish.noise)
+    noisy += values * np.float32(finish.contrast)
+    noisy += np.float32(118 * (1 - finish.contrast) + 0.5)
+    np.clip(noisy, 0, 255, out=noisy)
+    final = Image.fromarray(noisy.astype(np.uint8))
     encoded = io.BytesIO()
     final.save(encoded, "JPEG", quality=finish.jpeg_quality, subsampling=finish.jpeg_subsampling)
     return encoded.getvalue()
@@ -180,18 +187,12 @@ def _warp(texture: Texture, camera: Camera, window: tuple[int, int, int, int], s
     return np.asarray(warped).view(np.uint32)[..., 0]
 
 
-def _glow(image: np.ndarray) -> np.ndarray:
+def _glow(image: np.ndarray, strength: float) -> np.ndarray:
     """Returns the soft light that bright things spread around them, [height, width, 3]."""
     height, width = image.shape[:2]
-    bright = np.clip(image - 0.9, 0, 2.5)
-    small_size = (max(1, width // 4), max(1, height // 4))
-    result = np.empty_like(image)
-    for channel in range(3):
-        small = Image.fromarray(bright[..., channel]).resize(small_size, Image.Resampling.BOX)
-        values = np.asarray(small) * (255 / 2.5)
-        soft = Image.fromarray(values.astype(np.uint8))
-        spread = 0.5 * np.asarray(soft.filter(ImageFilter.GaussianBlur(width / 160)), np.float32)
-        spread = spread + 0.5 * np.asarray(soft.filter(ImageFilter.GaussianBlur(width / 45)), np.float32)
-        back = Image.fromarray(spread).resize((width, height), Image.Resampling.BILINEAR)
-        result[..., channel] = np.asarray(back) * np.float32(2.5 / 255)
-    return result
+    rows, columns = height // 4 * 4, width // 4 * 4
+    small = image[:rows:2, :columns:2].reshape(rows // 4, 2, columns // 4, 2, 3).mean(axis=(1, 3))
+    bright = Image.fromarray((np.clip(small - 0.9, 0, 2.5) * (255 / 2.5)).astype(np.uint8))
+    near, far = (bright.filter(ImageFilter.GaussianBlur(width / share)) for share in (160, 45))
+    spread = Image.blend(near, far, 0.5).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(spread) * np.float32(strength * 2.5 / 255)

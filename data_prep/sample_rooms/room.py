@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from data_prep.sample_rooms import textures
-from data_prep.sample_rooms.shapes import Part, Texture, box
+from data_prep.sample_rooms.shapes import Color, Part, Texture, box
 from data_prep.sample_rooms.style import Style, chance, mix, pick, shade
 
 SIDES = ("back", "left", "right")
@@ -80,37 +80,17 @@ def shell(rng: np.random.Generator, room: Room, style: Style) -> tuple[list[Part
     side_kind = kind if chance(rng, 0.45) or kind == "panels" else "plain"
     back_style = style
     if kind == "plain" and chance(rng, 0.3):
-        back_style = Style(**{**style.__dict__, "wall": mix(style.accent_wall, style.wall, 0.2)})
+        back_style = replace(style, wall=mix(style.accent_wall, style.wall, 0.2))
+    ground = textures.floor(rng, style, room.width, depth)
     parts = [
+        _sheet([(-half, 0, 0), (half, 0, 0), (half, depth, 0), (-half, depth, 0)], style.floor_wood, ground),
+        _wall(rng, [(-half, depth), (half, depth)], height, back_style, kind),
+        _wall(rng, [(-half, 0), (-half, depth)], height, style, side_kind),
+        _wall(rng, [(half, depth), (half, 0)], height, style, side_kind),
+        _wall(rng, [(half, 0), (-half, 0)], height, style, "plain"),
         _sheet(
-            [(-half, 0, 0), (half, 0, 0), (half, depth, 0), (-half, depth, 0)],
-            textures.floor(rng, style, room.width, depth),
-        ),
-        _sheet(
-            [(-half, depth, 0), (half, depth, 0), (half, depth, height), (-half, depth, height)],
-            textures.wall(rng, back_style, room.width, height, kind),
-        ),
-        _sheet(
-            [(-half, 0, 0), (-half, depth, 0), (-half, depth, height), (-half, 0, height)],
-            textures.wall(rng, style, depth, height, side_kind),
-        ),
-        _sheet(
-            [(half, depth, 0), (half, 0, 0), (half, 0, height), (half, depth, height)],
-            textures.wall(rng, style, depth, height, side_kind),
-        ),
-        Part(
-            np.array(
-                [(-half, depth, height), (half, depth, height), (half, 0, height), (-half, 0, height)], dtype=np.float64
-            ),
-            ((0, 1, 2, 3),),
+            [(-half, depth, height), (half, depth, height), (half, 0, height), (-half, 0, height)],
             mix(style.wall, (250, 250, 248), 0.75),
-            casts_shadow=False,
-        ),
-        Part(
-            np.array([(half, 0, 0), (-half, 0, 0), (-half, 0, height), (half, 0, height)], dtype=np.float64),
-            ((0, 1, 2, 3),),
-            style.wall,
-            casts_shadow=False,
         ),
     ]
     names = {0: "floor", 1: "back", 2: "left", 3: "right"}
@@ -131,8 +111,16 @@ def shell(rng: np.random.Generator, room: Room, style: Style) -> tuple[list[Part
     return parts, names
 
 
-def _sheet(corners: list[tuple[float, float, float]], image: Image.Image) -> Part:
+def _wall(rng: np.random.Generator, base: list[tuple[float, float]], height: float, style: Style, kind: str) -> Part:
+    """Returns a wall over the line between two points (x, y) of the floor: its left and right end, seen from inside."""
+    left, right = base
+    length = abs(right[0] - left[0]) + abs(right[1] - left[1])
+    paper = None if kind == "plain" else textures.wall(rng, style, length, height, kind)
+    return _sheet([(*left, 0.0), (*right, 0.0), (*right, height), (*left, height)], style.wall, paper)
+
+
+def _sheet(corners: list[tuple[float, float, float]], color: Color, image: Image.Image | None = None) -> Part:
     """Returns a four-cornered side: bottom left, bottom right, top right, top left, as seen from inside."""
     points = np.array(corners, dtype=np.float64)
-    texture = Texture(image, points[[3, 2, 0]])
-    return Part(points, ((0, 1, 2, 3),), (128, 128, 128), textures={0: texture}, casts_shadow=False)
+    laid = {} if image is None else {0: Texture(image, points[[3, 2, 0]])}
+    return Part(points, ((0, 1, 2, 3),), color, textures=laid, casts_shadow=False)

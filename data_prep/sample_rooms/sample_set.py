@@ -217,6 +217,8 @@ def _read_manifest(directory: Path) -> dict | None:
         manifest = json.loads((directory / MANIFEST_NAME).read_text(encoding="utf-8"))
         known = manifest["generator_version"] == GENERATOR_VERSION
         SampleSetOptions(**manifest["options"])
+        if not {"boxes", "pictures_with"} <= set(manifest):
+            raise ValueError("it counts no boxes")
     except FileNotFoundError:
         raise UsageError(
             f"{directory} is not empty and holds no sample set ({MANIFEST_NAME} is not there): nothing in it was "

@@ -102,8 +102,8 @@ def _illumination(layout: Layout, setting: Setting, windows: list[tuple[Item, st
     """Returns the room's light: daylight through its windows and from behind the camera, or lamps and the moon."""
     rng = setting.rng
     lit = [light for item in layout.items for light in item.lights]
-    # Each light costs time, and beyond three more of them change little.
-    strongest = tuple(sorted(lit, key=lambda light: -light.strength)[:3])
+    # Each light costs time, and beyond two more of them change little.
+    strongest = tuple(sorted(lit, key=lambda light: -light.strength)[:2])
     daylight: list[WindowLight] = []
     if not setting.night:
         for item, side in windows:

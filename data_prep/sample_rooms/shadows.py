@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from data_prep.sample_rooms.room import Plane
 from data_prep.sample_rooms.shapes import BOX_FACES, Part
 
-MAP_PIXELS_PER_METRE = 44
+MAP_PIXELS_PER_METRE = 34
 
 
 def map_size(plane: Plane) -> tuple[int, int]:

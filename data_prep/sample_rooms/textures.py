@@ -28,7 +28,7 @@ def floor(rng: np.random.Generator, style: Style, width_metres: float, depth_met
 
 
 def wall(rng: np.random.Generator, style: Style, width_metres: float, height_metres: float, kind: str) -> Image.Image:
-    """Returns a wall; `kind` is `plain`, `stripes`, `dots`, `panels`, `diamonds` or `bricks`."""
+    """Returns a wall that is not plain; `kind` is `stripes`, `dots`, `panels`, `diamonds` or `bricks`."""
     scale = WALL_PIXELS_PER_METRE
     size = (max(8, round(width_metres * scale)), max(8, round(height_metres * scale)))
     image = Image.new("RGB", size, style.wall)
@@ -40,16 +40,12 @@ def wall(rng: np.random.Generator, style: Style, width_metres: float, height_met
             draw.rectangle((i * step, 0, (i + 1) * step, size[1]), fill=color)
     elif kind in ("dots", "diamonds"):
         step = between(rng, 0.18, 0.32) * scale
-        radius = step * between(rng, 0.1, 0.22)
+        motif = _motif(kind, step * between(rng, 0.1, 0.22))
         color = mix(style.wall, style.accent_wall, 0.55)
         for row in range(int(size[1] / step) + 2):
             for column in range(int(size[0] / step) + 2):
                 x, y = (column + 0.5 * (row % 2)) * step, row * step
-                if kind == "dots":
-                    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
-                else:
-                    tall = 1.7 * radius
-                    draw.polygon([(x, y - tall), (x + radius, y), (x, y + tall), (x - radius, y)], fill=color)
+                image.paste(color, (round(x) - motif.width // 2, round(y) - motif.height // 2), motif)
     elif kind == "panels":
         height = round(size[1] * between(rng, 0.58, 0.68))
         lower = mix(style.accent_wall, style.wall, between(rng, 0.0, 0.5))
@@ -180,6 +176,21 @@ def book_row(rng: np.random.Generator, style: Style, rows: int = 1) -> Image.Ima
         draw.rectangle((0, row * row_height, width, row * row_height + 2), fill=shade(style.wood, 0.6))
     draw.rectangle((0, 0, width - 1, row_height * rows - 1), outline=style.wood, width=4)
     return image
+
+
+def _motif(kind: str, radius: float) -> Image.Image:
+    """Returns the mask of a dot or a diamond of `radius` pixels, with soft edges."""
+    finer = 4
+    half = math.ceil(1.8 * radius)
+    mask = Image.new("L", (2 * half * finer, 2 * half * finer), 0)
+    center, reach = half * finer, radius * finer
+    if kind == "dots":
+        ImageDraw.Draw(mask).ellipse((center - reach, center - reach, center + reach, center + reach), fill=255)
+    else:
+        tall = 1.7 * reach
+        corners = [(center, center - tall), (center + reach, center), (center, center + tall), (center - reach, center)]
+        ImageDraw.Draw(mask).polygon(corners, fill=255)
+    return mask.reduce(finer)
 
 
 def _planks(rng: np.random.Generator, wood: Color, size: tuple[int, int]) -> Image.Image:
