@@ -107,7 +107,8 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
     dataset = _distribute(pipeline, options, strategy, start)
-    _write_input_pictures(pipeline, options, dataset, start)
+    with _explained_failures():
+        _write_input_pictures(pipeline, options, dataset, start)
     trainer = DetectionTrainer(
         detector=detector,
         dataset=dataset,
