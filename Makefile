@@ -52,7 +52,6 @@ benchmark: .venv/.installed-dev
 DEMO := build/demo
 SAMPLE := $(DEMO)/sample_rooms
 RECIPE := configs/ssd_efficientnet-lite0_fpn_320.config
-STEPS := 400
 PORT := 8500
 
 demo: $(DEMO)/detections.txt
@@ -99,7 +98,7 @@ $(DEMO)/pipeline.config: $(RECIPE) $(DEMO)/label_map.pbtxt
 
 $(DEMO)/model/checkpoint: $(DEMO)/pipeline.config $(DEMO)/train.verified $(DEMO)/validation.verified
 	@echo "== fine-tuning from ImageNet weights; stop it and run make demo again: it goes on"
-	$(IN_VENV) train.train --pipeline_config_path $< --model_dir $(DEMO)/model --num_train_steps $(STEPS) --seed 0
+	$(IN_VENV) train.train --pipeline_config_path $< --model_dir $(DEMO)/model --seed 0
 	touch $@
 
 $(DEMO)/exported/saved_model/saved_model.pb: $(DEMO)/model/checkpoint

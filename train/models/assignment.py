@@ -115,7 +115,7 @@ class Targets:
 
 
 def assign(
-    *, matches: tf.Tensor, groundtruth_boxes: tf.Tensor, groundtruth_classes: tf.Tensor, groundtruth_weights: tf.Tensor
+    matches: tf.Tensor, groundtruth_boxes: tf.Tensor, groundtruth_classes: tf.Tensor, groundtruth_weights: tf.Tensor
 ) -> Targets:
     """Gathers each anchor's targets from its match.
 

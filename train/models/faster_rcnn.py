@@ -20,10 +20,10 @@ from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.box_predictors import MaskRcnnBoxPredictor, RegionProposalPredictor
 from train.models.detector import (
     Detector,
+    GroundTruth,
     Labels,
     feature_map_shape,
     flatten_levels,
-    groundtruth_in_pixels,
     require_divisible,
 )
 from train.models.hyperparams import LayerHyperparams
@@ -214,22 +214,21 @@ class FasterRcnnDetector(Detector):
         """
         network = self.network
         true_shape = labels["true_image_shape"]
-        boxes = groundtruth_in_pixels(labels, self.input_shape)
-        valid = labels["groundtruth_classes"] > 0
+        truth = GroundTruth.from_labels(labels, self.input_shape)
         features = self._features(self.preprocess(images, true_shape), training)
         scores, codes = network.rpn_head(features, training=training)
         proposals, _ = network.roi_generator(codes, scores, self._tiled_anchors(tf.shape(images)[0]), true_shape[:, :2])
         # Model Garden's sampler takes -1 for padding.
         sampled, matched_boxes, matched_classes, _ = network.roi_sampler[0](
             proposals,
-            tf.where(valid[..., tf.newaxis], boxes, -1.0),
-            tf.where(valid, labels["groundtruth_classes"], -1),
+            tf.where(truth.valid[..., tf.newaxis], truth.boxes, -1.0),
+            tf.where(truth.valid, truth.classes, -1),
         )
         sampled = tf.stop_gradient(sampled)
         crops = network.roi_aligner(features, sampled)
         class_logits, box_codes = network.detection_head[0](crops, training=training)
         return {
-            **self._first_stage_losses(scores, codes, labels, boxes, valid),
+            **self._first_stage_losses(scores, codes, truth),
             **self._second_stage_losses(class_logits, box_codes, sampled, matched_boxes, matched_classes),
         }
 
@@ -237,9 +236,7 @@ class FasterRcnnDetector(Detector):
         features = self.network.backbone(normalized, training=training)
         return features if self.network.decoder is None else self.network.decoder(features, training=training)
 
-    def _first_stage_losses(
-        self, scores: Any, codes: Any, labels: Labels, boxes: tf.Tensor, valid: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def _first_stage_losses(self, scores: Any, codes: Any, truth: GroundTruth) -> dict[str, tf.Tensor]:
         config = self.config
         logits = flatten_levels(scores, self._levels, 1)[..., 0]
         predicted_codes = flatten_levels(codes, self._levels, 4)
@@ -248,14 +245,11 @@ class FasterRcnnDetector(Detector):
         if config.clip_anchors_to_image:
             anchors = np.clip(anchors, 0, np.tile(self.input_shape, 2)).astype(np.float32)
             inside = tf.ones_like(inside)
-        similarity = pairwise_iou(boxes, tf.constant(anchors)[tf.newaxis])
+        similarity = pairwise_iou(truth.boxes, tf.constant(anchors)[tf.newaxis])
         # Anchors that leave the input must not be anybody's best one either.
         similarity = tf.where(inside[:, tf.newaxis], similarity, -1.0)
         targets = assign(
-            matches=_PROPOSAL_MATCHER.match(similarity, valid),
-            groundtruth_boxes=boxes,
-            groundtruth_classes=labels["groundtruth_classes"],
-            groundtruth_weights=labels["groundtruth_weights"],
+            _PROPOSAL_MATCHER.match(similarity, truth.valid), truth.boxes, truth.classes, truth.weights
         )
         sampled = tf.cast(
             sample_balanced(

@@ -18,10 +18,10 @@ from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.box_predictors import WeightSharedConvolutionalBoxPredictor
 from train.models.detector import (
     Detector,
+    GroundTruth,
     Labels,
     feature_map_shape,
     flatten_levels,
-    groundtruth_in_pixels,
     require_divisible,
 )
 from train.models.hyperparams import LayerHyperparams
@@ -159,15 +159,9 @@ class SsdDetector(Detector):
 
     def assign_targets(self, labels: Labels) -> Targets:
         """Assigns a batch's ground truth to the anchors."""
-        boxes = groundtruth_in_pixels(labels, self.input_shape)
-        valid = labels["groundtruth_classes"] > 0
-        similarity = pairwise_iou(boxes, tf.constant(self.anchors)[tf.newaxis])
-        return assign(
-            matches=self._matcher.match(similarity, valid),
-            groundtruth_boxes=boxes,
-            groundtruth_classes=labels["groundtruth_classes"],
-            groundtruth_weights=labels["groundtruth_weights"],
-        )
+        truth = GroundTruth.from_labels(labels, self.input_shape)
+        similarity = pairwise_iou(truth.boxes, tf.constant(self.anchors)[tf.newaxis])
+        return assign(self._matcher.match(similarity, truth.valid), truth.boxes, truth.classes, truth.weights)
 
     def _flatten(self, logits: dict[str, tf.Tensor], codes: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Puts the levels in the anchors' order: float32 [B, A, classes] and [B, A, 4]."""
