@@ -8,6 +8,8 @@ Needs grpcio-tools (requirements-dev.txt); nobody who only uses the schema does.
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -33,13 +35,13 @@ def compile_schema(proto_path: Path = PROTO_PATH) -> descriptor_pb2.FileDescript
         ImportError: grpcio-tools is not installed.
         ConfigError: The file does not compile; protoc has written why to standard error.
     """
-    from grpc_tools import protoc  # type: ignore[import-untyped,unused-ignore]
-
+    if importlib.util.find_spec("grpc_tools") is None:
+        raise ImportError("grpcio-tools is not installed")
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "schema.pb"
-        code = protoc.main(
-            ["protoc", f"--proto_path={proto_path.parent.parent}", f"--descriptor_set_out={output}", str(proto_path)]
-        )
+        # In a process of its own: the compiler brings a protobuf library that crashes beside TensorFlow's.
+        flags = [f"--proto_path={proto_path.parent.parent}", f"--descriptor_set_out={output}", str(proto_path)]
+        code = subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *flags], check=False).returncode
         if code != 0:
             raise ConfigError(f"{proto_path}: does not compile (protoc ended with code {code})")
         return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())

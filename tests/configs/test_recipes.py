@@ -47,7 +47,7 @@ class TestRecipe:
             text = re.sub(pattern, replacement, text)
         config = schema.parse_pipeline_config(text)
         assert schema.unfilled_paths(config) == []
-        assert getattr(config.model, config.model.WhichOneof("model")).num_classes == 6
+        assert getattr(config.model, config.model.WhichOneof("model")).num_classes == 8
         assert config.train_input_reader.label_map_path == "/data/rooms/label_map.pbtxt"
         assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["/data/rooms/train.record-*"]
         (reader,) = config.eval_input_reader
