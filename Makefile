@@ -53,6 +53,7 @@ DEMO := build/demo
 SAMPLE := $(DEMO)/sample_rooms
 RECIPE := configs/ssd_efficientnet-lite0_fpn_320.config
 PORT := 8500
+ROOM := 1
 
 demo: $(DEMO)/detections.txt
 	@echo
@@ -96,12 +97,12 @@ $(DEMO)/pipeline.config: $(RECIPE) $(DEMO)/label_map.pbtxt
 	sed -e 's#PATH_TO_BE_CONFIGURED#$(DEMO)#' \
 	    -e "s#num_classes: [0-9]*#num_classes: $$(grep -c '^item' $(DEMO)/label_map.pbtxt)#" $(RECIPE) > $@
 
-$(DEMO)/model/checkpoint: $(DEMO)/pipeline.config $(DEMO)/train.verified $(DEMO)/validation.verified
+$(DEMO)/trained: $(DEMO)/pipeline.config $(DEMO)/train.verified $(DEMO)/validation.verified
 	@echo "== fine-tuning from ImageNet weights; stop it and run make demo again: it goes on"
 	$(IN_VENV) train.train --pipeline_config_path $< --model_dir $(DEMO)/model --seed 0
 	touch $@
 
-$(DEMO)/exported/saved_model/saved_model.pb: $(DEMO)/model/checkpoint
+$(DEMO)/exported/saved_model/saved_model.pb: $(DEMO)/trained
 	@echo "== export"
 	rm -rf $(DEMO)/exported
 	$(IN_VENV) export.export_saved_model --pipeline_config_path $(DEMO)/pipeline.config \
@@ -110,13 +111,14 @@ $(DEMO)/exported/saved_model/saved_model.pb: $(DEMO)/model/checkpoint
 
 # A server for as long as the question takes, on a port of its own.
 $(DEMO)/detections.txt: $(DEMO)/exported/saved_model/saved_model.pb
-	@echo "== serve, and ask over gRPC"
-	@$(IN_VENV) serving.serve --model_name rooms --model_base_path $(DEMO)/serving_models --port $(PORT) \
-	    > $(DEMO)/server.log 2>&1 & server=$$!; trap 'kill $$server 2>/dev/null; wait $$server || true' EXIT; \
-	rm -rf $(DEMO)/detections; \
+	@echo "== serve on port $(PORT), and ask over gRPC about a room that was held out"
+	@rm -rf $(DEMO)/detections; \
+	$(IN_VENV) serving.serve --model_name rooms --model_base_path $(DEMO)/serving_models --port $(PORT) \
+	    --rest_api_port 0 > $(DEMO)/server.log 2>&1 & server=$$!; \
+	trap 'kill $$server 2>/dev/null; wait $$server 2>/dev/null || true' EXIT; \
 	$(IN_VENV) serving.client --server localhost:$(PORT) --model_name rooms --label_map_path $(DEMO)/label_map.pbtxt \
-	    --output_directory $(DEMO)/detections $$(ls $(DEMO)/images/validation/*.jpg | head -1) > $@ \
-	    || { tail -5 $(DEMO)/server.log >&2; exit 1; }
+	    --max_retries 30 --output_directory $(DEMO)/detections $$(ls $(DEMO)/images/validation/*.jpg | sed -n $(ROOM)p) \
+	    > $@ || { cat $(DEMO)/server.log >&2; exit 1; }
 
 clean:
 	rm -rf $(DEMO)
