@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from configs.schema import parse_pipeline_config, read_pipeline_config
+from train.devices import set_precision
 from train.inputs.reader import build_training_dataset
 from train.models.build import build_detector
 
@@ -73,6 +74,25 @@ def test_detecting_changes_no_variable(detector_and_batch):
     detector.detect(images, labels["true_image_shape"])
     detector.compute_losses(images, labels, training=False)
     assert all(np.array_equal(old, new) for old, new in zip(before, detector.network.variables, strict=True))
+
+
+@pytest.mark.parametrize("family", ["ssd", "faster_rcnn"])
+def test_mixed_precision_computes_in_bfloat16_and_keeps_variables_and_losses_in_float32(family, block_config):
+    config = read_pipeline_config(block_config(family, "extensions { mixed_precision: MIXED_BFLOAT16 }"))
+    images, labels = next(iter(build_training_dataset(config, seed=0)))
+    set_precision(config)
+    try:
+        detector = build_detector(config)
+        losses = detector.compute_losses(images, labels, training=True)
+        features = detector.network.backbone(images, training=False)
+        detections = detector.detect(images, labels["true_image_shape"])
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    assert {value.dtype for value in features.values()} == {tf.bfloat16}
+    assert {value.dtype for value in losses.values()} == {tf.float32}
+    assert {variable.dtype for variable in detector.network.trainable_variables} == {tf.float32}
+    assert all(np.isfinite(value) for value in losses.values())
+    assert {value.dtype for value in detections.values()} == {tf.float32}
 
 
 def test_a_pyramid_refuses_an_input_that_its_strides_do_not_divide(block_config):

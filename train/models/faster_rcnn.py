@@ -28,7 +28,7 @@ from train.models.detector import (
 )
 from train.models.hyperparams import LayerHyperparams
 from train.models.post_processing import batch_non_max_suppression, convert_scores
-from train.models.proposals import ProposalCropper, ProposalGenerator, clip_to_image
+from train.models.proposals import COORDINATES_DTYPE, ProposalCropper, ProposalGenerator, clip_to_image
 
 _C4_LEVEL = 4
 _C4_STRIDE = 16
@@ -136,6 +136,7 @@ class FasterRcnnDetector(Detector):
             roi_sampler=roi_sampler.ROISampler(
                 num_sampled_rois=config.second_stage_batch_size,
                 foreground_fraction=config.second_stage_balance_fraction,
+                dtype=COORDINATES_DTYPE,
             ),
             roi_aligner=cropper,
             detection_generator=_FasterRcnnDetections(self),
@@ -248,9 +249,7 @@ class FasterRcnnDetector(Detector):
         similarity = pairwise_iou(truth.boxes, tf.constant(anchors)[tf.newaxis])
         # Anchors that leave the input must not be anybody's best one either.
         similarity = tf.where(inside[:, tf.newaxis], similarity, -1.0)
-        targets = assign(
-            _PROPOSAL_MATCHER.match(similarity, truth.valid), truth.boxes, truth.classes, truth.weights
-        )
+        targets = assign(_PROPOSAL_MATCHER.match(similarity, truth.valid), truth.boxes, truth.classes, truth.weights)
         sampled = tf.cast(
             sample_balanced(
                 targets.positive,
@@ -349,7 +348,7 @@ class _FasterRcnnDetections(tf_keras.layers.Layer):
     """The detector's post-processing in the place where Model Garden's Mask R-CNN has its own."""
 
     def __init__(self, detector: FasterRcnnDetector) -> None:
-        super().__init__(name="detections")
+        super().__init__(name="detections", dtype=COORDINATES_DTYPE)
         self._detector = detector
 
     def call(

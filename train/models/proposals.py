@@ -10,6 +10,9 @@ from official.vision.modeling.layers import roi_aligner
 
 from train.models.box_coders import FasterRcnnBoxCoder
 
+# Under mixed precision layers compute in 16 bits, in which a box is off by a pixel or more; these must not.
+COORDINATES_DTYPE = "float32"
+
 
 class ProposalGenerator(tf_keras.layers.Layer):
     """Turns the first stage's predictions into proposals: decode, clip, one NMS over all levels.
@@ -29,7 +32,7 @@ class ProposalGenerator(tf_keras.layers.Layer):
             iou_threshold: Of the NMS.
             score_threshold: Objectness below which nothing is proposed.
         """
-        super().__init__(name="proposal_generator")
+        super().__init__(name="proposal_generator", dtype=COORDINATES_DTYPE)
         self._box_coder = box_coder
         self._max_proposals = max_proposals
         self._iou_threshold = iou_threshold
@@ -96,12 +99,12 @@ class ProposalCropper(tf_keras.layers.Layer):
             maxpool_kernel_size: 1 pools nothing.
             maxpool_stride: Of the pooling.
         """
-        super().__init__(name="proposal_cropper")
+        super().__init__(name="proposal_cropper", dtype=COORDINATES_DTYPE)
         self._input_shape_pixels = input_shape
         self._crop_size = initial_crop_size
         self._kernel_size = maxpool_kernel_size
         self._stride = maxpool_stride
-        self._aligner = roi_aligner.MultilevelROIAligner(crop_size=initial_crop_size)
+        self._aligner = roi_aligner.MultilevelROIAligner(crop_size=initial_crop_size, dtype=COORDINATES_DTYPE)
 
     @property
     def output_size(self) -> int:

@@ -201,7 +201,7 @@ class _SsdDetections(tf_keras.layers.Layer):
     """The detector's post-processing in the place where Model Garden's RetinaNet has its own."""
 
     def __init__(self, detector: SsdDetector) -> None:
-        super().__init__(name="detections")
+        super().__init__(name="detections", dtype="float32")
         self._detector = detector
 
     def call(
