@@ -4,6 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+# What pattern rules make on the way stays: a later step, or a person, may want it.
+.SECONDARY:
 .DEFAULT_GOAL := help
 
 # The first of these that is a Python from 3.10 to 3.12; say `make PYTHON=/path/to/python3.11 ...` to choose.
@@ -53,7 +55,7 @@ DEMO := build/demo
 SAMPLE := $(DEMO)/sample_rooms
 RECIPE := configs/ssd_efficientnet-lite0_fpn_320.config
 PORT := 8500
-ROOM := 1
+ROOM := 15
 
 demo: $(DEMO)/detections.txt
 	@echo
