@@ -102,9 +102,18 @@ class _Comparison:
     def add(self, name: str, expected: Mapping[str, np.ndarray], exported: Mapping[str, np.ndarray]) -> None:
         self._num_pictures += 1
         self._num_detections += int(expected["num_detections"])
+        self._compare_ranks(name, expected, exported)
         for owner, ours, others in (("checkpoint", expected, exported), ("SavedModel", exported, expected)):
             for row in range(int(ours["num_detections"])):
                 self._find(f"{name}: only the {owner} has", row, ours, others)
+
+    def _compare_ranks(self, name: str, expected: Mapping[str, np.ndarray], exported: Mapping[str, np.ndarray]) -> None:
+        """Compares scores by rank, which no near-tie excuses: a network whose scores are all alike has only ties."""
+        difference = np.abs(expected["detection_scores"] - exported["detection_scores"])
+        if difference.max() > MAX_SCORE_DIFFERENCE:
+            rank = int(difference.argmax())
+            scores = expected["detection_scores"][rank], exported["detection_scores"][rank]
+            self._unmatched.append(f"{name}: score {scores[0]:.4f} at rank {rank}, {scores[1]:.4f} in the SavedModel")
 
     def _find(self, words: str, row: int, ours: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> None:
         box, score, class_id = (ours[f"detection_{key}"][row] for key in ("boxes", "scores", "classes"))

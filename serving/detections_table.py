@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from serving.detections import PictureDetections
 
-MAX_PICTURE_WIDTH = 48
+MAX_PICTURE_WIDTH = 60
 MAX_NAME_WIDTH = 32
 NOTHING = "(nothing found)"
 

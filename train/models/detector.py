@@ -93,15 +93,20 @@ class GroundTruth:
     @classmethod
     def from_labels(cls, labels: Labels, input_shape: tuple[int, int]) -> GroundTruth:
         """Reads a batch's labels."""
-        height, width = input_shape
+        padded = cls.with_padding(labels, input_shape)
         # Never 0 columns: a matcher's argmax needs at least one to look at.
-        columns = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(labels["groundtruth_classes"] > 0, tf.int32), 1)), 1)
-        classes = labels["groundtruth_classes"][:, :columns]
+        columns = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(padded.valid, tf.int32), axis=1)), 1)
+        return cls(*(getattr(padded, field.name)[:, :columns] for field in dataclasses.fields(cls)))
+
+    @classmethod
+    def with_padding(cls, labels: Labels, input_shape: tuple[int, int]) -> GroundTruth:
+        """Reads a batch's labels with all their padding, for parts that need a shape known beforehand."""
+        height, width = input_shape
         return cls(
-            boxes=labels["groundtruth_boxes"][:, :columns] * tf.constant([height, width, height, width], tf.float32),
-            classes=classes,
-            weights=labels["groundtruth_weights"][:, :columns],
-            valid=classes > 0,
+            boxes=labels["groundtruth_boxes"] * tf.constant([height, width, height, width], tf.float32),
+            classes=labels["groundtruth_classes"],
+            weights=labels["groundtruth_weights"],
+            valid=labels["groundtruth_classes"] > 0,
         )
 
 

@@ -219,11 +219,12 @@ class FasterRcnnDetector(Detector):
         features = self._features(self.preprocess(images, true_shape), training)
         scores, codes = network.rpn_head(features, training=training)
         proposals, _ = network.roi_generator(codes, scores, self._tiled_anchors(tf.shape(images)[0]), true_shape[:, :2])
-        # Model Garden's sampler takes -1 for padding.
+        # Model Garden's sampler takes -1 for padding, and needs to know its shape before the batch is there: all of it.
+        padded = GroundTruth.with_padding(labels, self.input_shape)
         sampled, matched_boxes, matched_classes, _ = network.roi_sampler[0](
             proposals,
-            tf.where(truth.valid[..., tf.newaxis], truth.boxes, -1.0),
-            tf.where(truth.valid, truth.classes, -1),
+            tf.where(padded.valid[..., tf.newaxis], padded.boxes, -1.0),
+            tf.where(padded.valid, padded.classes, -1),
         )
         sampled = tf.stop_gradient(sampled)
         crops = network.roi_aligner(features, sampled)
