@@ -97,19 +97,19 @@ def test_a_difference_is_an_error(exported):
     model = getattr(config.model, config.model.WhichOneof("model"))
     saved = folder / "versions" / "1"
     assert check_parity(saved, detector, model.image_resizer, "encoded_image_string_tensor").num_detections > 0
-    predictor = next(
-        v for v in detector.network.trainable_variables if "class_predictor" in v.name and v.shape.rank > 1
-    )
-    right = predictor.numpy()
-    predictor.assign(-20.0 * right + 0.5)
+    head = [v for v in detector.network.trainable_variables if "class_predictor" in v.name]
+    right = [variable.numpy() for variable in head]
+    for variable in head:
+        variable.assign(0.5 - 2 * variable)
     try:
         with pytest.raises(UserError, match="does not detect what the checkpoint does"):
             check_parity(saved, detector, model.image_resizer, "encoded_image_string_tensor")
     finally:
-        predictor.assign(right)
+        for variable, value in zip(head, right, strict=True):
+            variable.assign(value)
 
 
-def test_nothing_is_left_when_the_check_fails(exported, tmp_path, monkeypatch):
+def test_nothing_is_left_when_the_check_fails(exported, tmp_path):
     _, words, *_ = exported
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(block_picture(0)[0][:300])
