@@ -18,7 +18,6 @@ from data_prep.command_line import run_command
 from serving.client import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SECONDS_TO_START = 1.0
 HOSTILE_NAME = "new\nline \x1b[31m ünï.png"
 
 
@@ -247,15 +246,17 @@ def test_a_picture_larger_than_a_message_fails_alone(ask, tmp_path, picture):
     assert code == 3 and entries[0]["error"]["reason"] == "too many bytes" and len(entries[1]["detections"]) == 1
 
 
-def test_it_starts_and_answers_within_a_second(server, tmp_path, picture):
+def test_it_answers_without_importing_tensorflow(server, tmp_path, picture):
+    """TensorFlow takes five seconds to import; without it the client starts in half a second."""
     path = tmp_path / "one.png"
     path.write_bytes(picture((10, 20, 30, 40)))
-    command = [sys.executable, "-m", "serving.client"]
-    for words in (["--help"], ["--server", server.address, "--model_name", "detector", str(path)]):
-        seconds = []
-        for _ in range(3):  # the best of three, since other work on the machine can only add to it
-            started = time.monotonic()
-            answer = subprocess.run([*command, *words], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-            seconds.append(time.monotonic() - started)
-        assert "box in pixels" in answer.stdout or "example:" in answer.stdout
-        assert min(seconds) < SECONDS_TO_START, f"{words}: {seconds}"
+    program = (
+        "import sys; from serving.client import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or 'tensorflow' in sys.modules)"
+    )
+    words = ["--server", server.address, "--model_name", "detector", str(path)]
+    answer = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "box in pixels" in answer.stdout
