@@ -95,6 +95,42 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_variables_and_losses_in_
     assert {value.dtype for value in detections.values()} == {tf.float32}
 
 
+def test_faster_rcnn_on_a_feature_pyramid_trains_and_detects(block_config):
+    text = block_config("faster_rcnn").read_text()
+    head, rest = text.split("feature_extractor {", 1)
+    _, tail = rest.split("first_stage_box_predictor_conv_hyperparams", 1)
+    pyramid = """feature_extractor {
+        type: "faster_rcnn_resnet50_fpn_keras" batch_norm_trainable: true
+        fpn { min_level: 2 max_level: 6 additional_layer_depth: 32 }
+        conv_hyperparams {
+          activation: RELU_6
+          regularizer { l2_regularizer { weight: 0.0004 } }
+          initializer { truncated_normal_initializer { stddev: 0.03 } }
+          batch_norm { decay: 0.997 epsilon: 0.001 }
+        }
+      }
+      first_stage_anchor_generator { multiscale_anchor_generator {
+        min_level: 2 max_level: 6 anchor_scale: 4.0 aspect_ratios: [1.0] scales_per_octave: 1
+        normalize_coordinates: false
+      } }
+      first_stage_box_predictor_conv_hyperparams"""
+    config = parse_pipeline_config(head + pyramid + tail)
+    detector = build_detector(config)
+    images, labels = next(iter(build_training_dataset(config, seed=0)))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            losses = detector.compute_losses(images, labels, training=True)
+            total = tf.add_n(list(losses.values()))
+        return losses, tape.gradient(total, detector.network.trainable_variables)
+
+    losses, gradients = step()
+    assert all(np.isfinite(value) for value in losses.values())
+    assert all(gradient is not None for gradient in gradients)
+    assert float(detector.detect(images, labels["true_image_shape"])["num_detections"][0]) > 0
+
+
 def test_a_pyramid_refuses_an_input_that_its_strides_do_not_divide(block_config):
     config = read_pipeline_config(block_config("ssd"))
     config.model.ssd.image_resizer.fixed_shape_resizer.height = 100

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.vision.modeling import maskrcnn_model
-from official.vision.modeling.decoders import fpn
 from official.vision.modeling.layers import roi_sampler
 
 from train.losses import smooth_l1
@@ -29,6 +28,7 @@ from train.models.detector import (
 from train.models.hyperparams import LayerHyperparams
 from train.models.post_processing import batch_non_max_suppression, convert_scores
 from train.models.proposals import COORDINATES_DTYPE, ProposalCropper, ProposalGenerator, clip_to_image
+from train.models.pyramid import build_pyramid
 
 _C4_LEVEL = 4
 _C4_STRIDE = 16
@@ -180,17 +180,7 @@ class FasterRcnnDetector(Detector):
         require_divisible(self.input_shape, 2 ** min(5, extractor.fpn.max_level), extractor.type)
         hyperparams = LayerHyperparams.from_config(extractor.conv_hyperparams)
         backbone = self._backbone(*self.input_shape)
-        decoder = fpn.FPN(
-            input_specs=backbone.output_specs,
-            min_level=extractor.fpn.min_level,
-            max_level=extractor.fpn.max_level,
-            num_filters=extractor.fpn.additional_layer_depth,
-            activation=hyperparams.activation,
-            norm_momentum=hyperparams.norm_momentum,
-            norm_epsilon=hyperparams.norm_epsilon,
-            kernel_initializer=hyperparams.initializer_config(),
-            kernel_regularizer=hyperparams.regularizer(),
-        )
+        decoder = build_pyramid(backbone, extractor)
         crop = tf_keras.Input([crop_size, crop_size, extractor.fpn.additional_layer_depth])
         x = tf_keras.layers.Flatten()(crop)
         x = tf_keras.layers.Dense(_BOX_HEAD_UNITS, activation="relu")(x)

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.vision.modeling import retinanet_model
-from official.vision.modeling.decoders import fpn
 
 from train.losses import classification_loss, localization_loss
 from train.models.anchors import multiscale_anchors
@@ -26,6 +25,7 @@ from train.models.detector import (
 )
 from train.models.hyperparams import LayerHyperparams
 from train.models.post_processing import batch_non_max_suppression, convert_scores
+from train.models.pyramid import build_pyramid
 
 
 class SsdDetector(Detector):
@@ -76,20 +76,7 @@ class SsdDetector(Detector):
             norm_epsilon=hyperparams.norm_epsilon if override else 0.001,
             kernel_regularizer=hyperparams.regularizer(),
         )
-        decoder = fpn.FPN(
-            input_specs=backbone.output_specs,
-            min_level=extractor.fpn.min_level,
-            max_level=extractor.fpn.max_level,
-            num_filters=extractor.fpn.additional_layer_depth,
-            use_separable_conv=extractor.use_depthwise,
-            activation=hyperparams.activation,
-            norm_momentum=hyperparams.norm_momentum,
-            norm_epsilon=hyperparams.norm_epsilon,
-            kernel_initializer=hyperparams.initializer_config(),
-            kernel_regularizer=None if extractor.use_depthwise else hyperparams.regularizer(),
-        )
-        if extractor.use_depthwise:
-            hyperparams.apply_to_separable(decoder)
+        decoder = build_pyramid(backbone, extractor, use_depthwise=extractor.use_depthwise)
         head = WeightSharedConvolutionalBoxPredictor(
             config=config.box_predictor.weight_shared_convolutional_box_predictor,
             num_classes=self.num_classes,
