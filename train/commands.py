@@ -1,12 +1,10 @@
 """What commands on a pipeline config share, for this room and those that build on it."""
 
-from data_prep.atomic_files import write_json, write_text
 from data_prep.command_line import (
     EXIT_DONE,
     ArgumentParser,
     UsageError,
     UserError,
-    fraction,
     positive_int,
     run_command,
 )
@@ -20,11 +18,8 @@ __all__ = [
     "UsageError",
     "UserError",
     "add_pipeline_arguments",
-    "fraction",
     "load_pipeline",
     "positive_int",
     "quiet_tensorflow",
     "run_command",
-    "write_json",
-    "write_text",
 ]
