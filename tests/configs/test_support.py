@@ -54,7 +54,7 @@ class TestTable:
 
     def test_augmentations_are_those_that_the_training_input_carries_out(self) -> None:
         pytest.importorskip("tensorflow")
-        from train.inputs.augmentation_pipeline import AUGMENTATIONS
+        from train.inputs.augmentations.pipeline import AUGMENTATIONS
 
         assert frozenset(AUGMENTATIONS) == SUPPORTED_AUGMENTATIONS
 

@@ -10,8 +10,8 @@ tf = pytest.importorskip("tensorflow")
 
 from configs.descriptors import message_class  # noqa: E402
 from data_prep.command_line import UsageError  # noqa: E402
-from train.inputs.augmentation_crops import CropRule  # noqa: E402
-from train.inputs.augmentation_pipeline import AUGMENTATIONS, build_augmentation  # noqa: E402
+from train.inputs.augmentations.crops import CropRule  # noqa: E402
+from train.inputs.augmentations.pipeline import AUGMENTATIONS, build_augmentation  # noqa: E402
 
 BACKGROUND = 90.0
 HEIGHT, WIDTH = 96, 128

@@ -30,7 +30,7 @@ import tensorflow as tf
 from configs import effective
 from data_prep.command_line import UsageError
 from data_prep.label_map import read_label_map
-from train.inputs.augmentation_pipeline import Augment, build_augmentation
+from train.inputs.augmentations.pipeline import Augment, build_augmentation
 from train.inputs.decode import RecordDecoder
 from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, with_boxes
 from train.inputs.records import check_filled_in, read_records

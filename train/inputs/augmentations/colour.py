@@ -6,8 +6,12 @@ the first two; pixel values stay in 0..255. Parameters and their defaults are th
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
+from train.inputs.augmentations import parameters
+from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import GroundTruth
 from train.inputs.randomness import happens, split, uniform
 
@@ -129,3 +133,47 @@ def random_black_patches(
 
 def _in_range(image: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image, 0.0, 255.0)
+
+
+def _max_delta(message: Any) -> dict[str, Any]:
+    parameters.require(
+        0.0 <= message.max_delta <= 1.0, f"max_delta is {message.max_delta:g}; it must lie between 0 and 1"
+    )
+    return {"max_delta": message.max_delta}
+
+
+def _color_ordering(message: Any) -> dict[str, Any]:
+    parameters.require(
+        message.color_ordering in (0, 1), f"color_ordering is {message.color_ordering}; it must be 0 or 1"
+    )
+    return {"color_ordering": message.color_ordering}
+
+
+def _black_patches(message: Any) -> dict[str, Any]:
+    ratio = message.size_to_image_ratio
+    parameters.require(0.0 < ratio < 1.0, f"size_to_image_ratio is {ratio:g}; it must lie between 0 and 1")
+    parameters.require(
+        message.max_black_patches >= 0, f"max_black_patches is {message.max_black_patches}; it must be 0 or more"
+    )
+    return {
+        **parameters.probability(message),
+        "max_black_patches": message.max_black_patches,
+        "size_to_image_ratio": ratio,
+    }
+
+
+_DELTAS = parameters.interval("min_delta", "max_delta", may_be_zero=True)
+
+# By the option's name in the schema.
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "random_adjust_brightness": Augmentation(random_adjust_brightness, _max_delta),
+    "random_adjust_contrast": Augmentation(random_adjust_contrast, _DELTAS),
+    "random_adjust_hue": Augmentation(random_adjust_hue, _max_delta),
+    "random_adjust_saturation": Augmentation(random_adjust_saturation, _DELTAS),
+    "random_black_patches": Augmentation(random_black_patches, _black_patches),
+    "random_distort_color": Augmentation(random_distort_color, _color_ordering),
+    "random_pixel_value_scale": Augmentation(
+        random_pixel_value_scale, parameters.interval("minval", "maxval", may_be_zero=True)
+    ),
+    "random_rgb_to_gray": Augmentation(random_rgb_to_gray, parameters.probability),
+}

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
+from train.inputs.augmentations import parameters
+from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import (
     BOXES,
     GroundTruth,
@@ -180,3 +183,51 @@ def _crop(
     kept = with_boxes(kept, boxes)
     # Rounding can make a box of a hair's breadth empty, which no loss can bear.
     return cropped, keep(kept, box_area(boxes) > 0.0)
+
+
+def _crop_rule(message: Any) -> CropRule:
+    return CropRule(
+        min_object_covered=message.min_object_covered,
+        aspect_ratio_range=(message.min_aspect_ratio, message.max_aspect_ratio),
+        area_range=(message.min_area, message.max_area),
+        overlap_thresh=message.overlap_thresh,
+        clip_boxes=message.clip_boxes,
+        random_coef=message.random_coef,
+    )
+
+
+def _ssd_crop(message: Any) -> dict[str, Any]:
+    if not message.operations:
+        return {}
+    rules = []
+    for index, operation in enumerate(message.operations):
+        try:
+            rules.append(_crop_rule(operation))
+        except ValueError as error:
+            raise ValueError(f"operations[{index}]: {error}") from error
+    return {"operations": rules}
+
+
+def _pad(message: Any) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for bound in ("min", "max"):
+        height, width = f"{bound}_image_height", f"{bound}_image_width"
+        parameters.require(
+            message.HasField(height) == message.HasField(width), f"set both {height} and {width}, or neither"
+        )
+        if message.HasField(height):
+            read[f"{bound}_image_size"] = (getattr(message, height), getattr(message, width))
+    parameters.require(len(message.pad_color) in (0, 3), f"pad_color has {len(message.pad_color)} values, not 3")
+    if message.pad_color:
+        read["pad_color"] = tuple(message.pad_color)
+    return read
+
+
+# By the option's name in the schema.
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "random_crop_image": Augmentation(
+        random_crop_image, lambda message: {"rule": _crop_rule(message)}, needs_float=False
+    ),
+    "random_pad_image": Augmentation(random_pad_image, _pad),
+    "ssd_random_crop": Augmentation(ssd_random_crop, _ssd_crop, needs_float=False),
+}

@@ -6,8 +6,12 @@ returns the first two changed. Parameters and their defaults are the Object Dete
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
+from train.inputs.augmentations import parameters
+from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import BOXES, GroundTruth, box_area, clip_to_window, keep, with_boxes
 from train.inputs.randomness import happens, split, uniform
 
@@ -161,3 +165,27 @@ def random_scale_crop_and_pad_to_square(
     shifted = ground_truth[BOXES] * pixels - tf.tile(tf.cast(offset, tf.float32), [2])
     boxes = clip_to_window(shifted / output_size, tf.constant([0.0, 0.0, 1.0, 1.0]))
     return square, keep(with_boxes(ground_truth, boxes), box_area(boxes) > 0.0)
+
+
+def _jitter(message: Any) -> dict[str, Any]:
+    parameters.require(0.0 <= message.ratio < 1.0, f"ratio is {message.ratio:g}; it must be 0 or more, and less than 1")
+    mode = message.DESCRIPTOR.fields_by_name["jitter_mode"].enum_type.values_by_number[message.jitter_mode].name
+    return {"ratio": message.ratio, "jitter_mode": mode.lower()}
+
+
+def _square(message: Any) -> dict[str, Any]:
+    parameters.require(message.output_size >= 1, f"output_size is {message.output_size}; it must be 1 or more")
+    return {**parameters.interval("scale_min", "scale_max")(message), "output_size": message.output_size}
+
+
+# By the option's name in the schema.
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "random_horizontal_flip": Augmentation(random_horizontal_flip, parameters.probability, needs_float=False),
+    "random_image_scale": Augmentation(random_image_scale, parameters.interval("min_scale_ratio", "max_scale_ratio")),
+    "random_jitter_boxes": Augmentation(random_jitter_boxes, _jitter, needs_float=False),
+    "random_rotation90": Augmentation(random_rotation90, parameters.probability, needs_float=False),
+    "random_scale_crop_and_pad_to_square": Augmentation(
+        random_scale_crop_and_pad_to_square, _square, needs_float=False
+    ),
+    "random_vertical_flip": Augmentation(random_vertical_flip, parameters.probability, needs_float=False),
+}

@@ -1,0 +1,26 @@
+"""How one option of `train_config.data_augmentation_options` is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from train.inputs.ground_truth import GroundTruth
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How one option of the config is carried out.
+
+    Attributes:
+        function: Takes a picture, its ground truth, a seed and the parameters by name; returns the first two.
+        parameters: Reads the parameters off the option's message; raises ValueError where they make no sense.
+        needs_float: Whether the picture must be float32. The others take uint8 too, which is four times less to move.
+    """
+
+    function: Callable[..., tuple[tf.Tensor, GroundTruth]]
+    parameters: Callable[[Any], dict[str, Any]]
+    needs_float: bool = True
