@@ -11,8 +11,8 @@ from official.vision.modeling import factory
 from official.vision.modeling.backbones import resnet
 
 from configs.schema import message_class
-from train.models.box_predictors import WeightSharedConvolutionalBoxPredictor
 from train.models.restore import restore
+from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 
 
 def scramble(model: tf_keras.Model, seed: int) -> None:
@@ -61,7 +61,7 @@ def test_our_box_predictor_takes_model_gardens_head(tmp_path, use_depthwise):
     )
     config.conv_hyperparams.batch_norm.scale = True
     head = WeightSharedConvolutionalBoxPredictor(
-        config=config, num_classes=6, anchors_per_location=2, min_level=3, max_level=4
+        message=config, num_class_slots=6, anchors_per_location=2, levels=["3", "4"]
     )
     head({"3": tf.zeros([1, 8, 8, 8]), "4": tf.zeros([1, 4, 4, 8])})
     ours = Parts(backbone=theirs.backbone, head=head)

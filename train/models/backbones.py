@@ -10,6 +10,8 @@ import tensorflow as tf
 import tf_keras
 from official.vision.modeling.backbones import efficientnet, mobilenet, resnet
 
+from train.models.batch_norm import freeze_batch_norm  # noqa: F401
+
 # Channel means of ImageNet in RGB, 0..255, as VGG and the Object Detection API's ResNets subtract them.
 _CAFFE_MEANS = (123.68, 116.779, 103.939)
 
@@ -101,10 +103,3 @@ def pyramid_features(backbone: tf_keras.Model) -> tf_keras.Model:
     """
     outputs = {level: backbone.output[level] for level in backbone.output_specs}
     return tf_keras.Model(backbone.inputs, outputs, name="backbone")
-
-
-def freeze_batch_norm(layer: tf_keras.layers.Layer) -> None:
-    """Stops every batch norm below `layer` from training: its moving statistics are used, and kept."""
-    for part in layer._flatten_layers():
-        if isinstance(part, tf_keras.layers.BatchNormalization):
-            part.trainable = False

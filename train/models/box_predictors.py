@@ -2,106 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
+from train.models.convolutional_box_predictor import ConvolutionalBoxPredictor
 from train.models.hyperparams import LayerHyperparams
+from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 
 
-class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
-    """RetinaNet's heads as a `weight_shared_convolutional_box_predictor` describes them.
+def build_ssd_box_predictor(
+    message: Any, *, num_class_slots: int, anchors_per_location: Sequence[int], levels: Sequence[str]
+) -> tf_keras.layers.Layer:
+    """Builds an SSD's heads.
 
-    Model Garden's `RetinaNetHead` fixes its initializers, has no common tower and no kernel size, all of which the
-    message can say; so this stands in its place, with its calling convention.
+    Args:
+        message: A `BoxPredictor` message.
+        num_class_slots: Class logits an anchor, background counted where it has one.
+        anchors_per_location: Anchors in each cell, one number a level.
+        levels: Names of the feature maps, finest first.
+
+    Returns:
+        A layer that maps features by level to class logits by level [B, height, width, anchors * slots], box codes by
+        level [B, height, width, anchors * code size], and an empty dictionary. It makes its variables when first
+        called.
+
+    Raises:
+        ValueError: The message describes no SSD's heads, or contradicts itself or the anchors.
     """
-
-    def __init__(
-        self, *, config: Any, num_classes: int, anchors_per_location: int, min_level: int, max_level: int, **kwargs: Any
-    ) -> None:
-        """Creates the layers.
-
-        Args:
-            config: A `WeightSharedConvolutionalBoxPredictor` message.
-            num_classes: Classes without background.
-            anchors_per_location: Anchors in each cell.
-            min_level: The finest feature map's level.
-            max_level: The coarsest feature map's level.
-            **kwargs: Of the Keras layer.
-        """
-        super().__init__(**kwargs)
-        self._levels = [str(level) for level in range(min_level, max_level + 1)]
-        self._config = config
-        self._hyperparams = LayerHyperparams.from_config(config.conv_hyperparams)
-        self._activation = tf_keras.activations.get(self._hyperparams.activation)
-        self._shares_tower = config.share_prediction_tower
-        self._towers: dict[str, list[Any]] = {}
-        self._norms: dict[str, dict[str, list[Any]]] = {}
-        for tower in ["shared"] if self._shares_tower else ["classes", "boxes"]:
-            depth = range(config.num_layers_before_predictor)
-            self._towers[tower] = [self._convolution(config.depth, f"{tower}_tower_{i}") for i in depth]
-            self._norms[tower] = {
-                level: [self._norm(f"{tower}_tower_{i}_norm_{level}") for i in depth] for level in self._levels
-            }
-        self._class_predictor = self._convolution(
-            num_classes * anchors_per_location,
-            "class_predictor",
-            bias=tf_keras.initializers.Constant(config.class_prediction_bias_init),
+    kind = message.WhichOneof("box_predictor_oneof")
+    if kind == "convolutional_box_predictor":
+        return ConvolutionalBoxPredictor(
+            message=message.convolutional_box_predictor,
+            num_class_slots=num_class_slots,
+            anchors_per_location=anchors_per_location,
+            levels=levels,
+            name="box_predictor",
         )
-        self._box_predictor = self._convolution(4 * anchors_per_location, "box_predictor", bias="zeros")
-
-    def _convolution(self, filters: int, name: str, bias: Any = None) -> tf_keras.layers.Layer:
-        hyperparams = self._hyperparams
-        has_bias = bias is not None or not hyperparams.has_batch_norm or self._config.conv_hyperparams.force_use_bias
-        shared = {
-            "filters": filters,
-            "kernel_size": self._config.kernel_size,
-            "padding": "same",
-            "use_bias": has_bias,
-            "bias_initializer": bias or "zeros",
-            "name": name,
-        }
-        if self._config.use_depthwise:
-            return tf_keras.layers.SeparableConv2D(
-                depthwise_initializer=hyperparams.initializer(),
-                pointwise_initializer=hyperparams.initializer(),
-                depthwise_regularizer=hyperparams.regularizer(),
-                pointwise_regularizer=hyperparams.regularizer(),
-                **shared,
+    if kind == "weight_shared_convolutional_box_predictor":
+        if len(set(anchors_per_location)) != 1:
+            raise ValueError(
+                "weight_shared_convolutional_box_predictor shares its layers over feature maps, so all must have as "
+                f"many anchors a cell; the anchor generator gives {list(anchors_per_location)}; write a "
+                "convolutional_box_predictor, or an anchor generator with equal numbers"
             )
-        return tf_keras.layers.Conv2D(
-            kernel_initializer=hyperparams.initializer(), kernel_regularizer=hyperparams.regularizer(), **shared
+        return WeightSharedConvolutionalBoxPredictor(
+            message=message.weight_shared_convolutional_box_predictor,
+            num_class_slots=num_class_slots,
+            anchors_per_location=anchors_per_location[0],
+            levels=levels,
+            name="box_predictor",
         )
-
-    def _norm(self, name: str) -> tf_keras.layers.Layer:
-        if self._hyperparams.has_batch_norm:
-            return self._hyperparams.batch_norm(name)
-        return tf_keras.layers.Activation("linear", name=name)
-
-    def _run_tower(self, tower: str, level: str, features: tf.Tensor) -> tf.Tensor:
-        for convolution, norm in zip(self._towers[tower], self._norms[tower][level], strict=True):
-            features = self._activation(norm(convolution(features)))
-        return features
-
-    def call(self, features: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict]:
-        """Predicts at every level.
-
-        Args:
-            features: For each level's name, [B, height, width, channels].
-
-        Returns:
-            Class logits by level [B, height, width, anchors * classes], box codes by level
-            [B, height, width, anchors * 4], and an empty dictionary where Model Garden has attributes.
-        """
-        logits, codes = {}, {}
-        for level in self._levels:
-            for_classes = self._run_tower("shared" if self._shares_tower else "classes", level, features[level])
-            for_boxes = for_classes if self._shares_tower else self._run_tower("boxes", level, features[level])
-            logits[level] = self._class_predictor(for_classes)
-            codes[level] = self._box_predictor(for_boxes)
-        return logits, codes, {}
+    raise ValueError(
+        f"model.ssd.box_predictor is a {kind}; write a convolutional_box_predictor or a "
+        "weight_shared_convolutional_box_predictor"
+    )
 
 
 class RegionProposalPredictor(tf_keras.layers.Layer):

@@ -1,4 +1,7 @@
-"""What a `Hyperparams` message says of a layer: initializer, regularizer, activation, batch norm."""
+"""What a `Hyperparams` message says of a layer: initializer, regularizer, activation, normalisation.
+
+Meanings are those of `KerasLayerHyperparams` in the API's builders/hyperparams_builder.py.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ from typing import Any
 
 import tf_keras
 
+from train.models.batch_norm import FreezableBatchNorm
+
 _ACTIVATIONS = {"NONE": "linear", "RELU": "relu", "RELU_6": "relu6", "SWISH": "swish"}
 _VARIANCE_MODES = {"FAN_IN": "fan_in", "FAN_OUT": "fan_out", "FAN_AVG": "fan_avg"}
+# tf_slim's group_norm, which is what the message's `group_norm` (without fields) stood for.
+_GROUPS = 32
+_GROUP_EPSILON = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +27,9 @@ class LayerHyperparams:
     Attributes:
         config: The message.
         activation: A name that Keras and Model Garden know.
-        norm_momentum: Of the moving averages.
-        norm_epsilon: Added to the variance.
-        has_batch_norm: Whether the message asks for batch norm.
+        norm_momentum: Of the moving averages; the schema's default where the message has no batch norm.
+        norm_epsilon: Added to the variance; the schema's default where the message has no batch norm.
+        has_batch_norm: Whether the message asks for batch norm, synchronised or not.
     """
 
     config: Any
@@ -33,14 +41,28 @@ class LayerHyperparams:
     @classmethod
     def from_config(cls, config: Any) -> LayerHyperparams:
         """Reads a `Hyperparams` message; every default is the schema's own."""
-        activation = type(config).DESCRIPTOR.fields_by_name["activation"].enum_type
+        norm = _batch_norm_message(config)
         return cls(
             config=config,
-            activation=_ACTIVATIONS[activation.values_by_number[config.activation].name],
-            norm_momentum=config.batch_norm.decay,
-            norm_epsilon=config.batch_norm.epsilon,
-            has_batch_norm=config.HasField("batch_norm"),
+            activation=_ACTIVATIONS[_enum_name(config, "activation")],
+            norm_momentum=norm.decay,
+            norm_epsilon=norm.epsilon,
+            has_batch_norm=config.HasField("batch_norm") or config.HasField("sync_batch_norm"),
         )
+
+    @property
+    def has_norm(self) -> bool:
+        """Whether the message asks for any normalisation."""
+        return self.config.WhichOneof("normalizer_oneof") is not None
+
+    @property
+    def use_bias(self) -> bool:
+        """Whether a convolution that this message describes, normalised after, has a bias.
+
+        The offset of a batch norm stands in for it, so batch norm with `center: false` brings it back.
+        """
+        has_offset = self.has_norm and (not self.has_batch_norm or _batch_norm_message(self.config).center)
+        return self.config.force_use_bias or not has_offset
 
     def regularizer(self) -> tf_keras.regularizers.Regularizer | None:
         """A new regularizer of kernels, or None where its weight is 0.
@@ -55,22 +77,32 @@ class LayerHyperparams:
         return None
 
     def initializer(self) -> tf_keras.initializers.Initializer:
-        """A new initializer of kernels."""
+        """A new initializer of kernels; Glorot's uniform, Keras' own, where the message names none.
+
+        Of the truncated ones, variance scaling makes up for what truncation takes off the deviation (as Keras does,
+        and the API where it builds for Keras), and truncated normal does not.
+
+        Raises:
+            ValueError: Keras has no initializer of the name in `keras_initializer_by_name`.
+        """
         config = self.config.initializer
         kind = config.WhichOneof("initializer_oneof")
+        if kind == "truncated_normal_initializer":
+            normal = config.truncated_normal_initializer
+            return tf_keras.initializers.TruncatedNormal(normal.mean, normal.stddev)
         if kind == "random_normal_initializer":
             normal = config.random_normal_initializer
             return tf_keras.initializers.RandomNormal(normal.mean, normal.stddev)
         if kind == "variance_scaling_initializer":
             scaling = config.variance_scaling_initializer
-            mode = type(scaling).DESCRIPTOR.fields_by_name["mode"].enum_type.values_by_number[scaling.mode].name
             return tf_keras.initializers.VarianceScaling(
                 scale=scaling.factor,
-                mode=_VARIANCE_MODES[mode],
+                mode=_VARIANCE_MODES[_enum_name(scaling, "mode")],
                 distribution="uniform" if scaling.uniform else "truncated_normal",
             )
-        normal = config.truncated_normal_initializer
-        return tf_keras.initializers.TruncatedNormal(normal.mean, normal.stddev)
+        if kind == "keras_initializer_by_name":
+            return _initializer_by_name(config.keras_initializer_by_name)
+        return tf_keras.initializers.GlorotUniform()
 
     def initializer_config(self) -> dict[str, Any]:
         """The initializer as Keras' config, from which each of several layers makes one of its own.
@@ -78,6 +110,23 @@ class LayerHyperparams:
         An unseeded initializer that layers share gives all of them the same values.
         """
         return tf_keras.initializers.serialize(self.initializer())
+
+    def convolution_arguments(self) -> dict[str, Any]:
+        """New arguments of a `Conv2D` or `Dense` layer: its kernel's initializer and regularizer."""
+        return {"kernel_initializer": self.initializer(), "kernel_regularizer": self.regularizer()}
+
+    def separable_arguments(self, *, depthwise: bool = True, pointwise: bool = True) -> dict[str, Any]:
+        """New arguments of a `SeparableConv2D` layer.
+
+        Args:
+            depthwise: Whether the message describes the depthwise kernel; else it has Keras' defaults.
+            pointwise: Whether the message describes the pointwise kernel; else it has Keras' defaults.
+        """
+        arguments: dict[str, Any] = {}
+        for half in ("depthwise",) * depthwise + ("pointwise",) * pointwise:
+            arguments[f"{half}_initializer"] = self.initializer()
+            arguments[f"{half}_regularizer"] = self.regularizer()
+        return arguments
 
     def apply_to_separable(self, model: tf_keras.Model) -> None:
         """Gives a built model's separable convolutions this initializer and regularizer.
@@ -92,14 +141,45 @@ class LayerHyperparams:
                     if regularizer is not None:
                         model.add_loss(functools.partial(regularizer, kernel))
 
-    def batch_norm(self, name: str | None = None) -> tf_keras.layers.BatchNormalization:
-        """A new batch norm layer."""
-        norm = self.config.batch_norm
-        return tf_keras.layers.BatchNormalization(
-            momentum=norm.decay,
-            epsilon=norm.epsilon,
-            center=norm.center,
-            scale=norm.scale,
-            trainable=norm.train,
-            name=name,
-        )
+    def activate(self, features: Any) -> Any:
+        """Applies the activation to a tensor."""
+        return tf_keras.activations.get(self.activation)(features)
+
+    def batch_norm(self, name: str | None = None) -> tf_keras.layers.Layer:
+        """A new layer of the normalisation that the message asks for, or one that does nothing where it asks for none.
+
+        `train: false` keeps the moving statistics, and uses them in training, as `is_training` of tf_slim's batch norm
+        did; scale and offset train on.
+        """
+        if self.has_batch_norm:
+            norm = _batch_norm_message(self.config)
+            return FreezableBatchNorm(
+                momentum=norm.decay,
+                epsilon=norm.epsilon,
+                center=norm.center,
+                scale=norm.scale,
+                frozen=not norm.train,
+                synchronized=self.config.HasField("sync_batch_norm"),
+                name=name,
+            )
+        if self.has_norm:
+            return tf_keras.layers.GroupNormalization(groups=_GROUPS, epsilon=_GROUP_EPSILON, name=name)
+        return tf_keras.layers.Activation("linear", name=name)
+
+
+def _batch_norm_message(config: Any) -> Any:
+    return config.sync_batch_norm if config.HasField("sync_batch_norm") else config.batch_norm
+
+
+def _enum_name(message: Any, field: str) -> str:
+    values = type(message).DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
+    return values[getattr(message, field)].name
+
+
+def _initializer_by_name(name: str) -> tf_keras.initializers.Initializer:
+    try:
+        return tf_keras.initializers.get(name)
+    except ValueError as error:
+        raise ValueError(
+            f'keras_initializer_by_name: "{name}" is no initializer of Keras; write one such as "glorot_uniform"'
+        ) from error

@@ -14,7 +14,7 @@ from train.models.anchors import multiscale_anchors
 from train.models.assignment import ArgmaxMatcher, Targets, assign, pairwise_iou
 from train.models.backbones import backbone_spec, freeze_batch_norm, pyramid_features
 from train.models.box_coders import FasterRcnnBoxCoder
-from train.models.box_predictors import WeightSharedConvolutionalBoxPredictor
+from train.models.box_predictors import build_ssd_box_predictor
 from train.models.detector import (
     Detector,
     GroundTruth,
@@ -77,13 +77,11 @@ class SsdDetector(Detector):
             kernel_regularizer=hyperparams.regularizer(),
         )
         decoder = build_pyramid(backbone, extractor, use_depthwise=extractor.use_depthwise)
-        head = WeightSharedConvolutionalBoxPredictor(
-            config=config.box_predictor.weight_shared_convolutional_box_predictor,
-            num_classes=self.num_classes,
-            anchors_per_location=anchors_per_location,
-            min_level=generator.min_level,
-            max_level=generator.max_level,
-            name="box_predictor",
+        head = build_ssd_box_predictor(
+            config.box_predictor,
+            num_class_slots=self.num_classes,
+            anchors_per_location=[anchors_per_location] * len(self._levels),
+            levels=self._levels,
         )
         network = retinanet_model.RetinaNetModel(
             pyramid_features(backbone),

@@ -1,0 +1,51 @@
+"""Batch norm whose statistics can be frozen while its scale and offset go on training."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+
+class FreezableBatchNorm(tf_keras.layers.BatchNormalization):
+    """Batch norm that may always use, and never update, its moving statistics.
+
+    As the API's core/freezable_batch_norm.py. Keras' own `trainable = False` would freeze scale and offset too, which
+    the API trains on.
+
+    Attributes:
+        frozen: Whether `training` is ignored.
+    """
+
+    def __init__(self, *, frozen: bool = False, **kwargs: Any) -> None:
+        """Creates the layer; `kwargs` are those of Keras' batch norm."""
+        super().__init__(**kwargs)
+        self.frozen = frozen
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Normalises `inputs`, with the batch's statistics where `training` and not `frozen`."""
+        return super().call(inputs, training=False if self.frozen else training)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal layer."""
+        return {**super().get_config(), "frozen": self.frozen}
+
+
+def freeze_batch_norm(layer: tf_keras.layers.Layer) -> None:
+    """Freezes the statistics of every batch norm in `layer`, itself included: they are used, and kept, in training.
+
+    Scales and offsets stay trainable, as with the API's `freeze_batchnorm` and `batch_norm_trainable: false`.
+    """
+    for part in layer._flatten_layers():
+        if isinstance(part, FreezableBatchNorm):
+            part.frozen = True
+        elif isinstance(part, tf_keras.layers.BatchNormalization):
+            # A backbone of Model Garden's makes its own layers, of Keras' class.
+            part.call = functools.partial(_call_frozen, part.call)
+
+
+def _call_frozen(call: Any, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    del training
+    return call(inputs, training=False)
