@@ -21,17 +21,13 @@ def build_detector(config: Any) -> Detector:
     if kind not in ("ssd", "faster_rcnn"):
         raise ValueError(f"model.{kind} is not a detector that can be built here; use model.ssd or model.faster_rcnn")
     model = getattr(config.model, kind)
-    height, width = static_input_size(model.image_resizer)
-    if height is None or width is None:
-        raise ValueError(
-            f"model.{kind}.image_resizer.keep_aspect_ratio_resizer gives every picture another size; add "
-            "pad_to_max_dimension: true"
-        )
+    # Without sides where every picture has a size of its own.
+    input_shape = static_input_size(model.image_resizer)
     # Each family imports its own part of Model Garden, which takes a second.
     if kind == "ssd":
         from train.models.ssd import SsdDetector
 
-        return SsdDetector(model, (height, width))
+        return SsdDetector(model, input_shape)
     from train.models.faster_rcnn import FasterRcnnDetector
 
-    return FasterRcnnDetector(model, (height, width))
+    return FasterRcnnDetector(model, input_shape)

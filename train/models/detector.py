@@ -10,6 +10,10 @@ import tensorflow as tf
 import tf_keras
 
 Labels = Mapping[str, tf.Tensor]
+# Height and width in pixels, None where pictures differ.
+InputShape = tuple[int | None, int | None]
+# Height and width, known beforehand or, as int32 scalars, once a batch is there.
+ActualShape = tuple[int, int] | tuple[tf.Tensor, tf.Tensor]
 
 
 class Detector(abc.ABC):
@@ -20,13 +24,14 @@ class Detector(abc.ABC):
     Attributes:
         network: The Keras model: what is trained, checkpointed and restored.
         num_classes: Classes without background.
-        input_shape: Height and width of the padded input, in pixels.
+        input_shape: Height and width of the padded input, in pixels; None where the image resizer gives every picture
+            a size of its own.
         loss_names: The keys of `compute_losses`.
     """
 
     network: tf_keras.Model
     num_classes: int
-    input_shape: tuple[int, int]
+    input_shape: InputShape
     loss_names: tuple[str, ...]
 
     @abc.abstractmethod
@@ -91,23 +96,42 @@ class GroundTruth:
     valid: tf.Tensor
 
     @classmethod
-    def from_labels(cls, labels: Labels, input_shape: tuple[int, int]) -> GroundTruth:
-        """Reads a batch's labels."""
+    def from_labels(cls, labels: Labels, input_shape: ActualShape) -> GroundTruth:
+        """Reads a batch's labels.
+
+        Args:
+            labels: The batch's labels.
+            input_shape: Height and width of the padded input in pixels; see `actual_shape`.
+        """
         padded = cls.with_padding(labels, input_shape)
         # Never 0 columns: a matcher's argmax needs at least one to look at.
         columns = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(padded.valid, tf.int32), axis=1)), 1)
         return cls(*(getattr(padded, field.name)[:, :columns] for field in dataclasses.fields(cls)))
 
     @classmethod
-    def with_padding(cls, labels: Labels, input_shape: tuple[int, int]) -> GroundTruth:
+    def with_padding(cls, labels: Labels, input_shape: ActualShape) -> GroundTruth:
         """Reads a batch's labels with all their padding, for parts that need a shape known beforehand."""
-        height, width = input_shape
+        sides = tf.cast(tf.stack(input_shape), tf.float32)
         return cls(
-            boxes=labels["groundtruth_boxes"] * tf.constant([height, width, height, width], tf.float32),
+            boxes=labels["groundtruth_boxes"] * tf.concat([sides, sides], axis=0),
             classes=labels["groundtruth_classes"],
             weights=labels["groundtruth_weights"],
             valid=labels["groundtruth_classes"] > 0,
         )
+
+
+def actual_shape(images: tf.Tensor, input_shape: InputShape) -> ActualShape:
+    """Height and width of a batch: as numbers where they are known beforehand, else as int32 scalars.
+
+    Args:
+        images: [B, height, width, channels].
+        input_shape: As `Detector.input_shape`.
+    """
+    height, width = input_shape
+    if height is not None and width is not None:
+        return height, width
+    shape = tf.shape(images)
+    return shape[1], shape[2]
 
 
 def feature_map_shape(input_shape: tuple[int, int], level: int) -> tuple[int, int]:
@@ -130,17 +154,19 @@ def flatten_levels(maps: Mapping[str, tf.Tensor], levels: Sequence[str], depth: 
     rows = []
     for level in levels:
         _, height, width, channels = maps[level].shape
-        rows.append(tf.reshape(maps[level], [-1, height * width * channels // depth, depth]))
+        known = height is not None and width is not None
+        size = height * width * channels // depth if known else -1
+        rows.append(tf.reshape(maps[level], [tf.shape(maps[level])[0], size, depth]))
     return tf.cast(tf.concat(rows, axis=1), tf.float32)
 
 
-def require_divisible(input_shape: tuple[int, int], stride: int, feature_extractor_type: str) -> None:
-    """Checks that a feature pyramid can be added up over this input.
+def require_divisible(input_shape: InputShape, stride: int, feature_extractor_type: str) -> None:
+    """Checks that a feature pyramid can be added up over this input, as far as its size is known beforehand.
 
     Raises:
         ValueError: A side is no multiple of `stride`.
     """
-    if any(side % stride for side in input_shape):
+    if any(side % stride for side in input_shape if side is not None):
         raise ValueError(
             f"image_resizer gives an input of {input_shape[0]}x{input_shape[1]}; the feature pyramid of "
             f"{feature_extractor_type} needs both sides to be multiples of {stride}"
