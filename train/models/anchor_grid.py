@@ -1,0 +1,98 @@
+"""What every anchor generator shares: anchors repeated over the cells of feature maps.
+
+Boxes are ymin, xmin, ymax, xmax in pixels of the input, not clipped, ordered by feature map, row, column, then anchor:
+the Object Detection API's order, which its checkpoints' last layers depend on.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+# Pixels or cells: a Python int where it is known beforehand, else an int32 scalar.
+Side = int | tf.Tensor
+Shape = tuple[Side, Side]
+
+
+def tile_anchors(
+    feature_shape: Shape,
+    *,
+    sizes: Sequence[tuple[float, float]],
+    base_size: tuple[Any, Any],
+    stride: tuple[Any, Any],
+    offset: tuple[Any, Any],
+) -> tf.Tensor:
+    """Repeats a set of anchors at every cell of one feature map.
+
+    Args:
+        feature_shape: Height and width of the feature map, in cells.
+        sizes: For each anchor of a cell, its scale and its aspect ratio (width over height).
+        base_size: Height and width, in pixels, of an anchor of scale and aspect ratio 1.
+        stride: Pixels between neighbouring cells, down and across.
+        offset: Pixels from the input's top left corner to the first cell's centre, down and across.
+
+    Returns:
+        float32 [feature height * feature width * anchors a cell, 4], ymin xmin ymax xmax in pixels.
+    """
+    scales = tf.constant([scale for scale, _ in sizes], tf.float32)
+    ratio_roots = tf.sqrt(tf.constant([ratio for _, ratio in sizes], tf.float32))
+    anchor_sides = tf.stack([scales / ratio_roots * base_size[0], scales * ratio_roots * base_size[1]], axis=-1)
+    centers = tf.stack(
+        tf.meshgrid(
+            tf.cast(tf.range(feature_shape[0]), tf.float32) * stride[0] + offset[0],
+            tf.cast(tf.range(feature_shape[1]), tf.float32) * stride[1] + offset[1],
+            indexing="ij",
+        ),
+        axis=-1,
+    )[:, :, tf.newaxis]
+    half_sides = 0.5 * anchor_sides
+    return tf.reshape(tf.concat([centers - half_sides, centers + half_sides], axis=-1), [-1, 4])
+
+
+class AnchorGenerator(abc.ABC):
+    """Makes the anchors of one or more feature maps."""
+
+    @property
+    @abc.abstractmethod
+    def num_anchors_by_map(self) -> list[int]:
+        """Anchors in each cell, one number a feature map that the message describes, finest first."""
+
+    @abc.abstractmethod
+    def _generate_map(self, index: int, feature_shape: Shape, input_shape: Shape) -> tf.Tensor:
+        """Makes the anchors of the feature map at `index`."""
+
+    def anchors_per_location(self, num_maps: int) -> list[int]:
+        """Anchors in each cell, one number a feature map, finest first.
+
+        Raises:
+            ValueError: The message describes another number of feature maps than `num_maps`.
+        """
+        if num_maps != len(self.num_anchors_by_map):
+            raise ValueError(
+                f"the anchor generator describes {len(self.num_anchors_by_map)} feature maps, "
+                f"and the feature extractor has {num_maps}"
+            )
+        return self.num_anchors_by_map
+
+    def generate(self, feature_shapes: Sequence[Shape], input_shape: Shape) -> list[tf.Tensor]:
+        """Makes the anchors of a whole input.
+
+        Args:
+            feature_shapes: Height and width of each feature map, in cells, finest first.
+            input_shape: Height and width of the input, in pixels.
+
+        Returns:
+            For each feature map, float32 [height * width * anchors, 4], ymin xmin ymax xmax in pixels. Where all sides
+            are Python ints, these are made at once, outside of any graph that is being traced.
+
+        Raises:
+            ValueError: The message describes another number of feature maps.
+        """
+        self.anchors_per_location(len(feature_shapes))
+        is_static = all(isinstance(side, int) for shape in (*feature_shapes, input_shape) for side in shape)
+        with tf.init_scope() if is_static else contextlib.nullcontext():
+            return [self._generate_map(index, shape, input_shape) for index, shape in enumerate(feature_shapes)]
