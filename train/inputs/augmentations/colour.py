@@ -1,7 +1,8 @@
 """Augmentations that change colours and leave shapes and boxes alone.
 
 Each takes a picture (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
-the first two; pixel values stay in 0..255. Parameters and their defaults are the Object Detection API's.
+the first two. Pixel values stay in 0..255, except after `normalize_image` and `subtract_channel_mean`. Parameters and
+their defaults are the Object Detection API's (its core/preprocessor.py).
 """
 
 from __future__ import annotations
@@ -78,12 +79,13 @@ def random_rgb_to_gray(
     image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float = 0.1
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Takes the colour out, leaving three equal channels, with `probability`."""
+    return tf.cond(happens(seed, probability), lambda: _grey(image), lambda: image), ground_truth
 
-    def grey() -> tf.Tensor:
-        luma = tf.reduce_sum(image * tf.constant(LUMA_WEIGHTS), axis=-1, keepdims=True)
-        return tf.repeat(luma, 3, axis=-1)
 
-    return tf.cond(happens(seed, probability), grey, lambda: image), ground_truth
+def rgb_to_gray(image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor) -> tuple[tf.Tensor, GroundTruth]:
+    """Takes the colour out, always. The API left one channel, which no network takes; here three equal ones stay."""
+    del seed  # nothing is random here
+    return _grey(image), ground_truth
 
 
 def random_pixel_value_scale(
@@ -94,41 +96,56 @@ def random_pixel_value_scale(
     return _in_range(image * factors), ground_truth
 
 
-def random_black_patches(
+def adjust_gamma(
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, gamma: float = 1.0, gain: float = 1.0
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Replaces each value by gain * value ^ gamma, with values as parts of the range; above 1, `gamma` darkens."""
+    del seed  # nothing is random here
+    # A value below 0, as `subtract_channel_mean` leaves them, has no power; the API made it NaN.
+    return _in_range(255.0 * gain * tf.pow(tf.maximum(image, 0.0) / 255.0, gamma)), ground_truth
+
+
+def normalize_image(
     image: tf.Tensor,
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    max_black_patches: int = 10,
-    probability: float = 0.5,
-    size_to_image_ratio: float = 0.1,
+    original_minval: float,
+    original_maxval: float,
+    target_minval: float = 0.0,
+    target_maxval: float = 1.0,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Blackens up to `max_black_patches` squares, each with `probability`; boxes under them stay.
+    """Maps original_minval..original_maxval to target_minval..target_maxval, and what lies outside along with it.
+
+    What follows sees the new range: most other augmentations expect 0..255 and cut off what lies outside, and every
+    model normalises its input once more by itself, in training; evaluation and export see no augmentation at all. It is
+    here because the API has it. A config for a new model does not need it.
 
     Args:
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
-        seed: As in the module's docstring.
-        max_black_patches: How many times a square is tried.
-        probability: Of each try to happen.
-        size_to_image_ratio: The square's side, as a part of the picture's shorter side.
+        seed: Not used.
+        original_minval: Becomes `target_minval`.
+        original_maxval: Becomes `target_maxval`.
+        target_minval: As said.
+        target_maxval: As said.
     """
-    chance_seed, y_seed, x_seed = split(seed, 3)
-    count = [max_black_patches]
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    side = tf.cast(tf.cast(tf.minimum(height, width), tf.float32) * size_to_image_ratio, tf.int32)
-    drawn = tf.random.stateless_uniform(count, chance_seed) < probability
+    del seed  # nothing is random here
+    scale = (target_maxval - target_minval) / (original_maxval - original_minval)
+    return (image - original_minval) * scale + target_minval, ground_truth
 
-    def covered(corner_seed: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        """Which of `length` rows or columns each square covers: float32 [squares, length], 0 or 1."""
-        start = tf.random.stateless_uniform(count, corner_seed, 0.0, 1.0 - size_to_image_ratio)
-        start = tf.cast(start * tf.cast(length, tf.float32), tf.int32)[:, tf.newaxis]
-        position = tf.range(length)[tf.newaxis]
-        return tf.cast((position >= start) & (position < start + side), tf.float32)
 
-    rows = covered(y_seed, height) * tf.cast(drawn, tf.float32)[:, tf.newaxis]
-    squares_over_pixel = tf.matmul(rows, covered(x_seed, width), transpose_a=True)  # [H, W]
-    return tf.where(squares_over_pixel[..., tf.newaxis] > 0.0, 0.0, image), ground_truth
+def subtract_channel_mean(
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, means: tuple[float, float, float]
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Subtracts a number from each of red, green and blue; what follows sees values below 0, as `normalize_image`."""
+    del seed  # nothing is random here
+    return image - tf.constant(means, tf.float32), ground_truth
+
+
+def _grey(image: tf.Tensor) -> tf.Tensor:
+    luma = tf.reduce_sum(image * tf.constant(LUMA_WEIGHTS), axis=-1, keepdims=True)
+    return tf.repeat(luma, 3, axis=-1)
 
 
 def _in_range(image: tf.Tensor) -> tf.Tensor:
@@ -149,31 +166,42 @@ def _color_ordering(message: Any) -> dict[str, Any]:
     return {"color_ordering": message.color_ordering}
 
 
-def _black_patches(message: Any) -> dict[str, Any]:
-    ratio = message.size_to_image_ratio
-    parameters.require(0.0 < ratio < 1.0, f"size_to_image_ratio is {ratio:g}; it must lie between 0 and 1")
+def _gamma(message: Any) -> dict[str, Any]:
+    for name in ("gamma", "gain"):
+        value = getattr(message, name)
+        parameters.require(value >= 0.0, f"{name} is {value:g}; it must be 0 or more")
+    return {"gamma": message.gamma, "gain": message.gain}
+
+
+def _value_ranges(message: Any) -> dict[str, Any]:
+    low, high = message.original_minval, message.original_maxval
     parameters.require(
-        message.max_black_patches >= 0, f"max_black_patches is {message.max_black_patches}; it must be 0 or more"
+        low != high, f"original_minval and original_maxval are both {low:g}; set them to the range of the input"
     )
-    return {
-        **parameters.probability(message),
-        "max_black_patches": message.max_black_patches,
-        "size_to_image_ratio": ratio,
-    }
+    return {name: getattr(message, name) for name in _VALUE_RANGES}
 
 
+def _means(message: Any) -> dict[str, Any]:
+    parameters.require(len(message.means) == 3, f"means has {len(message.means)} values, not one each for RGB")
+    return {"means": tuple(message.means)}
+
+
+_VALUE_RANGES = ("original_minval", "original_maxval", "target_minval", "target_maxval")
 _DELTAS = parameters.interval("min_delta", "max_delta", may_be_zero=True)
 
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
+    "adjust_gamma": Augmentation(adjust_gamma, _gamma),
+    "normalize_image": Augmentation(normalize_image, _value_ranges),
     "random_adjust_brightness": Augmentation(random_adjust_brightness, _max_delta),
     "random_adjust_contrast": Augmentation(random_adjust_contrast, _DELTAS),
     "random_adjust_hue": Augmentation(random_adjust_hue, _max_delta),
     "random_adjust_saturation": Augmentation(random_adjust_saturation, _DELTAS),
-    "random_black_patches": Augmentation(random_black_patches, _black_patches),
     "random_distort_color": Augmentation(random_distort_color, _color_ordering),
     "random_pixel_value_scale": Augmentation(
         random_pixel_value_scale, parameters.interval("minval", "maxval", may_be_zero=True)
     ),
     "random_rgb_to_gray": Augmentation(random_rgb_to_gray, parameters.probability),
+    "rgb_to_gray": Augmentation(rgb_to_gray, parameters.no_parameters),
+    "subtract_channel_mean": Augmentation(subtract_channel_mean, _means),
 }

@@ -27,6 +27,34 @@ def probability(message: Any) -> dict[str, Any]:
     return {"probability": message.probability}
 
 
+def random_coef(message: Any) -> dict[str, Any]:
+    """Reads `random_coef`, the chance that the picture stays as it is, which must lie between 0 and 1."""
+    require(0.0 <= message.random_coef <= 1.0, f"random_coef is {message.random_coef:g}; it must lie between 0 and 1")
+    return {"random_coef": message.random_coef}
+
+
+def above_zero(name: str) -> Callable[[Any], dict[str, Any]]:
+    """Returns a reader of one number that must be above 0."""
+
+    def read(message: Any) -> dict[str, Any]:
+        value = getattr(message, name)
+        require(value > 0, f"{name} is {value:g}; it must be above 0")
+        return {name: value}
+
+    return read
+
+
+def at_least_one(name: str) -> Callable[[Any], dict[str, Any]]:
+    """Returns a reader of one whole number that must be 1 or more."""
+
+    def read(message: Any) -> dict[str, Any]:
+        value = getattr(message, name)
+        require(value >= 1, f"{name} is {value}; it must be 1 or more")
+        return {name: value}
+
+    return read
+
+
 def interval(smallest: str, largest: str, *, may_be_zero: bool = False) -> Callable[[Any], dict[str, Any]]:
     """Returns a reader of two fields that must be in order, and above 0 (or not below it)."""
     bound = "0 or more" if may_be_zero else "above 0"

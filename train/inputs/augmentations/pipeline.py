@@ -8,14 +8,38 @@ from typing import Any
 import tensorflow as tf
 
 from data_prep.command_line import UsageError
-from train.inputs.augmentations import colour, crops, geometry
+from train.inputs.augmentations import (
+    colour,
+    composition,
+    crops,
+    crops_with_padding,
+    geometry,
+    labels,
+    padding,
+    patches,
+    policy,
+    quality,
+    squares,
+)
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import GroundTruth
 
 Augment = Callable[[tf.Tensor, GroundTruth, tf.Tensor], tuple[tf.Tensor, GroundTruth]]
 
 # Of each kind: by the option's name in the schema, how it is carried out.
-_KINDS = (colour, crops, geometry)
+_KINDS = (
+    colour,
+    composition,
+    crops,
+    crops_with_padding,
+    geometry,
+    labels,
+    padding,
+    patches,
+    policy,
+    quality,
+    squares,
+)
 
 # What `train_config.data_augmentation_options` may hold.
 AUGMENTATIONS: dict[str, Augmentation] = {

@@ -1,0 +1,140 @@
+"""Augmentations that cost the picture some of its quality, as cameras, networks and other programs do.
+
+Each takes a picture (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
+the first two; boxes are relative to the picture, so a resizing leaves them as they are. Parameters and their defaults
+are the Object Detection API's (its core/preprocessor.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from train.inputs.augmentations import parameters
+from train.inputs.augmentations.augmentation import Augmentation
+from train.inputs.ground_truth import GroundTruth
+from train.inputs.randomness import happens, split, uniform_integer
+
+# What the API used where the config sets no max_target_pixels: its schema says 500,000, but its code never read that.
+DEFAULT_MAX_TARGET_PIXELS = 800_000
+
+_METHODS = ("BILINEAR", "NEAREST_NEIGHBOR", "BICUBIC", "AREA")
+
+
+def random_jpeg_quality(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    min_jpeg_quality: int = 0,
+    max_jpeg_quality: int = 100,
+    random_coef: float = 0.0,
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Encodes the picture as a JPEG of a random quality, and decodes that.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: As in the module's docstring.
+        min_jpeg_quality: The lowest quality, 0..100.
+        max_jpeg_quality: One more than the highest, 0..100.
+        random_coef: The chance, 0..1, that the picture stays as it is.
+    """
+    chance_seed, quality_seed = split(seed, 2)
+
+    def encode() -> tf.Tensor:
+        quality = uniform_integer(quality_seed, min_jpeg_quality, max_jpeg_quality)
+        encoded = tf.io.encode_jpeg_variable_quality(tf.saturate_cast(image, tf.uint8), quality)
+        return tf.cast(tf.io.decode_jpeg(encoded, channels=3), tf.float32)
+
+    image_out = tf.cond(happens(chance_seed, random_coef), lambda: image, encode)
+    return tf.ensure_shape(image_out, image.shape), ground_truth
+
+
+def random_downscale_to_target_pixels(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    min_target_pixels: int = 300_000,
+    max_target_pixels: int = DEFAULT_MAX_TARGET_PIXELS,
+    random_coef: float = 0.0,
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Makes the picture smaller, with the same aspect ratio, until it has a random number of pixels.
+
+    A picture with no more pixels than that stays as it is.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: As in the module's docstring.
+        min_target_pixels: The smallest number of pixels, height times width.
+        max_target_pixels: One more than the largest.
+        random_coef: The chance, 0..1, that the picture stays as it is.
+    """
+    chance_seed, target_seed = split(seed, 2)
+    target = uniform_integer(target_seed, min_target_pixels, max_target_pixels)
+    size = tf.shape(image)[:2]
+    factor = tf.sqrt(tf.cast(target, tf.float32) / tf.cast(tf.reduce_prod(size), tf.float32))
+
+    def downscale() -> tf.Tensor:
+        smaller = tf.maximum(tf.cast(factor * tf.cast(size, tf.float32), tf.int32), 1)
+        return tf.cast(tf.compat.v1.image.resize(image, smaller), tf.float32)
+
+    stays = happens(chance_seed, random_coef) | (factor >= 1.0)
+    image_out = tf.cond(stays, lambda: image, downscale)
+    image_out.set_shape([None, None, 3])
+    return image_out, ground_truth
+
+
+def random_resize_method(
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, target_height: int, target_width: int
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Resizes to a size in pixels by a method picked at random: bilinear, nearest neighbour, bicubic or area.
+
+    Bicubic values may leave 0..255 by a little at hard edges, as they did in the API.
+    """
+    size = [target_height, target_width]
+    image_out = tf.switch_case(
+        uniform_integer(seed, 0, len(_METHODS)),
+        [
+            lambda method=method: tf.compat.v1.image.resize(image, size, getattr(tf.image.ResizeMethod, method))
+            for method in _METHODS
+        ],
+    )
+    image_out.set_shape([target_height, target_width, 3])
+    return image_out, ground_truth
+
+
+def _jpeg_quality(message: Any) -> dict[str, Any]:
+    low, high = message.min_jpeg_quality, message.max_jpeg_quality
+    parameters.require(
+        0 <= low <= high <= 100,
+        f"min_jpeg_quality {low}, max_jpeg_quality {high}: must lie between 0 and 100 and in order",
+    )
+    return {**parameters.random_coef(message), "min_jpeg_quality": low, "max_jpeg_quality": high}
+
+
+def _target_pixels(message: Any) -> dict[str, Any]:
+    low = message.min_target_pixels
+    high = message.max_target_pixels if message.HasField("max_target_pixels") else DEFAULT_MAX_TARGET_PIXELS
+    parameters.require(
+        0 < low <= high, f"min_target_pixels {low}, max_target_pixels {high}: must be above 0 and in order"
+    )
+    return {**parameters.random_coef(message), "min_target_pixels": low, "max_target_pixels": high}
+
+
+def _target_size(message: Any) -> dict[str, Any]:
+    size = {"target_height": message.target_height, "target_width": message.target_width}
+    for name, value in size.items():
+        parameters.require(value >= 1, f"{name} is {value}; it must be 1 or more")
+    return size
+
+
+# By the option's name in the schema.
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "random_downscale_to_target_pixels": Augmentation(random_downscale_to_target_pixels, _target_pixels),
+    "random_jpeg_quality": Augmentation(random_jpeg_quality, _jpeg_quality),
+    "random_resize_method": Augmentation(random_resize_method, _target_size),
+}
