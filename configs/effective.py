@@ -43,3 +43,14 @@ def max_number_of_training_boxes(config: Any) -> int:
     reader, train = config.train_input_reader, config.train_config
     is_older = train.HasField("max_number_of_boxes") and not reader.HasField("max_number_of_boxes")
     return train.max_number_of_boxes if is_older else reader.max_number_of_boxes
+
+
+def input_sizes_vary(image_resizer: Any) -> bool:
+    """Whether an `ImageResizer` message gives pictures of different shapes inputs of different sizes.
+
+    Pictures of different sizes make no batch; the API trains on one at a time then.
+    """
+    kind = image_resizer.WhichOneof("image_resizer_oneof")
+    if kind == "keep_aspect_ratio_resizer":
+        return not image_resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
+    return kind not in (None, "fixed_shape_resizer")

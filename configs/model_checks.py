@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from configs.anchor_checks import check_anchors
 from configs.diagnosis import nearest
-from configs.model_rules import FASTER_RCNN_FEATURE_EXTRACTORS, SSD_FEATURE_EXTRACTORS
-from configs.problem import Problem
+from configs.effective import input_sizes_vary
+from configs.networks import (
+    ABSENT_FEATURE_EXTRACTORS,
+    FASTER_RCNN_FEATURE_EXTRACTORS,
+    SSD_FEATURE_EXTRACTORS,
+    TF1_EQUALS,
+    TF1_WITHOUT_EQUAL,
+    has_pyramid,
+    is_here,
+)
+from configs.problem import Note, Problem
+from configs.resizer_checks import check_resizer
+
+# Losses whose logits are each other's rivals, and those whose logits stand alone.
+_SOFTMAX_LOSSES = ("weighted_softmax", "weighted_logits_softmax")
+_SIGMOID_LOSSES = ("weighted_sigmoid", "weighted_sigmoid_focal", "bootstrapped_sigmoid")
+# The API's Faster R-CNN reads these; whatever else is set, it takes weighted_softmax without a word.
+_SECOND_STAGE_LOSSES = ("weighted_softmax", "weighted_sigmoid", "weighted_logits_softmax", "weighted_sigmoid_focal")
 
 
-def check_model(config: Any) -> Iterator[Problem]:
-    """Checks the `model` part of a `TrainEvalPipelineConfig`; yields each problem."""
+def check_model(config: Any) -> Iterator[Problem | Note]:
+    """Checks the `model` part of a `TrainEvalPipelineConfig`; yields each problem, and what is worth a note."""
     kind = config.model.WhichOneof("model")
     if kind is None:
         yield Problem("model", "is not set", "write model { ssd { ... } } or model { faster_rcnn { ... } }")
@@ -21,85 +38,147 @@ def check_model(config: Any) -> Iterator[Problem]:
         yield from _check_faster_rcnn(config.model.faster_rcnn, "model.faster_rcnn")
 
 
-def _check_ssd(ssd: Any, path: str) -> Iterator[Problem]:
+def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
     yield from _check_num_classes(ssd, path)
-    yield from _check_type(ssd.feature_extractor.type, f"{path}.feature_extractor.type", SSD_FEATURE_EXTRACTORS)
-    yield from _check_resizer(ssd.image_resizer, f"{path}.image_resizer")
-    box_predictor = "weight_shared_convolutional_box_predictor"
-    yield from _check_choice(ssd.box_coder, f"{path}.box_coder", ["faster_rcnn_box_coder"])
-    yield from _check_choice(ssd.matcher, f"{path}.matcher", ["argmax_matcher"])
-    yield from _check_choice(ssd.similarity_calculator, f"{path}.similarity_calculator", ["iou_similarity"])
-    yield from _check_choice(ssd.anchor_generator, f"{path}.anchor_generator", ["multiscale_anchor_generator"])
-    yield from _check_choice(ssd.box_predictor, f"{path}.box_predictor", [box_predictor])
-    classification = ["weighted_sigmoid_focal", "weighted_sigmoid"]
-    yield from _check_choice(ssd.loss.classification_loss, f"{path}.loss.classification_loss", classification)
-    yield from _check_choice(ssd.loss.localization_loss, f"{path}.loss.localization_loss", ["weighted_smooth_l1"])
-    yield from _check_score_converter(ssd.post_processing, f"{path}.post_processing", "SIGMOID")
+    extractor = ssd.feature_extractor
+    yield from _check_type(extractor.type, f"{path}.feature_extractor.type", SSD_FEATURE_EXTRACTORS)
+    yield from check_resizer(ssd.image_resizer, f"{path}.image_resizer")
+    yield from _check_set(ssd.box_coder, f"{path}.box_coder", "faster_rcnn_box_coder")
+    yield from _check_set(ssd.matcher, f"{path}.matcher", "argmax_matcher")
+    yield from _check_set(ssd.similarity_calculator, f"{path}.similarity_calculator", "iou_similarity")
+    if is_here(extractor.type):
+        yield from _check_ssd_extractor(ssd, f"{path}.feature_extractor")
+    levels = _ssd_levels(extractor)
+    yield from check_anchors(ssd.anchor_generator, f"{path}.anchor_generator", levels, extractor.type)
+    yield from _check_ssd_predictor(ssd, path)
+    losses = f"{path}.loss"
+    yield from _check_set(ssd.loss.classification_loss, f"{losses}.classification_loss", "weighted_sigmoid_focal")
+    yield from _check_set(ssd.loss.localization_loss, f"{losses}.localization_loss", "weighted_smooth_l1")
+    loss = ssd.loss.classification_loss.WhichOneof("classification_loss")
+    yield from _check_post_processing(ssd.post_processing, f"{path}.post_processing", loss)
 
-    predictor = ssd.box_predictor.weight_shared_convolutional_box_predictor
-    if ssd.box_predictor.WhichOneof("box_predictor_oneof") == box_predictor and predictor.depth < 1:
-        at = f"{path}.box_predictor.{box_predictor}.depth"
-        if predictor.num_layers_before_predictor > 0:
-            yield Problem(at, f"{predictor.depth} channels are none", "set it, such as depth: 256")
-    if ssd.anchor_generator.WhichOneof("anchor_generator_oneof") == "multiscale_anchor_generator":
-        generator = ssd.anchor_generator.multiscale_anchor_generator
-        at = f"{path}.anchor_generator.multiscale_anchor_generator"
-        yield from _check_levels(generator, at, ssd.feature_extractor.fpn, f"{path}.feature_extractor.fpn")
-        yield from _check_multiscale(generator, at)
+
+def _ssd_levels(extractor: Any) -> tuple[int, int] | int | None:
+    """The pyramid's lowest and highest level, the number of feature maps without a pyramid, or None if unknown."""
+    if extractor.type not in SSD_FEATURE_EXTRACTORS and extractor.type not in ABSENT_FEATURE_EXTRACTORS:
+        return None
+    if not has_pyramid(extractor.type):
+        return int(extractor.num_layers)
+    pyramid = extractor.bifpn if "_bifpn_" in extractor.type else extractor.fpn
+    return int(pyramid.min_level), int(pyramid.max_level)
+
+
+def _check_ssd_extractor(ssd: Any, path: str) -> Iterator[Problem | Note]:
+    """Checks the fields that depend on the network, for the networks that are here."""
     extractor = ssd.feature_extractor
     if extractor.depth_multiplier != 1.0 and "mobilenet" not in extractor.type:
-        yield Problem(
-            f"{path}.feature_extractor.depth_multiplier",
-            f"{extractor.type} has one width",
-            "use 1.0, or ssd_mobilenet_v2_fpn_keras",
-        )
+        reason, instead = f"{extractor.type} has one width", "use 1.0, or ssd_mobilenet_v2_fpn_keras"
+        yield Problem(f"{path}.depth_multiplier", reason, instead)
+    if extractor.use_explicit_padding:
+        yield Problem(f"{path}.use_explicit_padding", "layers pad as TensorFlow's SAME does", "delete it")
+    if extractor.replace_preprocessor_with_placeholder:
+        at = f"{path}.replace_preprocessor_with_placeholder"
+        yield Problem(at, "the model normalizes its own pixels", "delete it")
+    if extractor.spaghettinet_arch_name:
+        yield Problem(f"{path}.spaghettinet_arch_name", f"{extractor.type} is no SpaghettiNet", "delete it")
+    if extractor.HasField("bifpn"):
+        yield Problem(f"{path}.bifpn", f"{extractor.type} has no BiFPN", "use fpn { }")
+    if extractor.HasField("num_layers"):
+        text = "has no effect: a pyramid's min_level and max_level say how many feature maps there are"
+        yield Note(f"{path}.num_layers", text)
+    multiple = extractor.pad_to_multiple
+    if multiple > 1 and not _is_multiple(ssd.image_resizer, multiple):
+        reason = f"the input keeps the size that image_resizer gives it, which is no multiple of {multiple}"
+        yield Problem(f"{path}.pad_to_multiple", reason, "use a size that is one, and delete it")
 
 
-def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem]:
+def _is_multiple(resizer: Any, multiple: int) -> bool:
+    """Whether a resizer's size is a multiple already."""
+    kind = resizer.WhichOneof("image_resizer_oneof")
+    if kind is None or input_sizes_vary(resizer):
+        return False
+    if kind == "fixed_shape_resizer":
+        return resizer.fixed_shape_resizer.height % multiple == resizer.fixed_shape_resizer.width % multiple == 0
+    return resizer.keep_aspect_ratio_resizer.max_dimension % multiple == 0
+
+
+def _check_ssd_predictor(ssd: Any, path: str) -> Iterator[Problem | Note]:
+    kind = ssd.box_predictor.WhichOneof("box_predictor_oneof")
+    at = f"{path}.box_predictor"
+    if kind is None:
+        yield Problem(at, "is not set", "use weight_shared_convolutional_box_predictor { ... }")
+        return
+    predictor = getattr(ssd.box_predictor, kind)
+    if kind == "mask_rcnn_box_predictor":
+        instead = "use weight_shared_convolutional_box_predictor or convolutional_box_predictor"
+        yield Problem(f"{at}.{kind}", "is Faster R-CNN's head", instead)
+    elif kind != "rfcn_box_predictor":
+        codes = 3 if ssd.box_coder.HasField("square_box_coder") else 4
+        if predictor.box_code_size != codes:
+            reason = f"{predictor.box_code_size} numbers are not what {path}.box_coder makes of a box"
+            yield Problem(f"{at}.{kind}.box_code_size", reason, f"use {codes}")
+    if kind == "weight_shared_convolutional_box_predictor":
+        if predictor.depth < 1 and predictor.num_layers_before_predictor > 0:
+            yield Problem(f"{at}.{kind}.depth", f"{predictor.depth} channels are none", "set it, such as depth: 256")
+
+
+def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:
+    if model.number_of_stages not in (1, 2):
+        what = "the third stage predicts masks" if model.number_of_stages == 3 else "there is no such model"
+        yield Problem(f"{path}.number_of_stages", what, "use 2 for boxes with classes, or 1 for proposals alone")
     yield from _check_num_classes(model, path)
     extractor = model.feature_extractor
     yield from _check_type(extractor.type, f"{path}.feature_extractor.type", FASTER_RCNN_FEATURE_EXTRACTORS)
-    yield from _check_resizer(model.image_resizer, f"{path}.image_resizer")
-    has_pyramid = "_fpn_" in extractor.type
-    anchors_path = f"{path}.first_stage_anchor_generator"
-    kind = "multiscale_anchor_generator" if has_pyramid else "grid_anchor_generator"
-    yield from _check_choice(model.first_stage_anchor_generator, anchors_path, [kind], f" with {extractor.type}")
-    chosen = model.first_stage_anchor_generator.WhichOneof("anchor_generator_oneof")
-    if has_pyramid and chosen == kind:
-        generator = model.first_stage_anchor_generator.multiscale_anchor_generator
-        yield from _check_levels(generator, f"{anchors_path}.{kind}", extractor.fpn, f"{path}.feature_extractor.fpn")
-        yield from _check_multiscale(generator, f"{anchors_path}.{kind}")
-    elif chosen == kind:
-        grid = model.first_stage_anchor_generator.grid_anchor_generator
-        for name in ("scales", "aspect_ratios"):
-            if not getattr(grid, name):
-                yield Problem(f"{anchors_path}.{kind}.{name}", "is empty", f"set it, such as {name}: [0.5, 1.0, 2.0]")
-        for name in ("height_stride", "width_stride"):
-            if getattr(grid, name) != extractor.first_stage_features_stride:
-                yield Problem(
-                    f"{anchors_path}.{kind}.{name}",
-                    f"{getattr(grid, name)} is not the feature map's stride",
-                    f"use {extractor.first_stage_features_stride}",
-                )
-    if not has_pyramid and extractor.HasField("fpn"):
-        yield Problem(
-            f"{path}.feature_extractor.fpn",
-            f"{extractor.type} has no pyramid",
-            f"use type: {extractor.type.replace('_keras', '_fpn_keras')!r}, or delete it",
-        )
+    yield from check_resizer(model.image_resizer, f"{path}.image_resizer")
+    is_known = is_here(extractor.type) or extractor.type in ABSENT_FEATURE_EXTRACTORS
+    levels = (int(extractor.fpn.min_level), int(extractor.fpn.max_level)) if has_pyramid(extractor.type) else 1
+    yield from check_anchors(
+        model.first_stage_anchor_generator,
+        f"{path}.first_stage_anchor_generator",
+        levels if is_known else None,
+        extractor.type,
+    )
+    if is_here(extractor.type):
+        yield from _check_faster_rcnn_extractor(model, path)
+    if model.number_of_stages < 2:
+        return
     for name in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
         if getattr(model, name) < 1:
             usual = 14 if name == "initial_crop_size" else 2
             yield Problem(f"{path}.{name}", f"{getattr(model, name)} is not a size", f"set it, such as {name}: {usual}")
-    second = f"{path}.second_stage_box_predictor"
-    yield from _check_choice(model.second_stage_box_predictor, second, ["mask_rcnn_box_predictor"])
-    loss = model.second_stage_classification_loss
-    if loss.WhichOneof("classification_loss") not in (None, "weighted_softmax"):
-        at = f"{path}.second_stage_classification_loss.{loss.WhichOneof('classification_loss')}"
-        yield Problem(at, "the second stage's classes exclude each other", "use weighted_softmax { }")
-    yield from _check_score_converter(
-        model.second_stage_post_processing, f"{path}.second_stage_post_processing", "SOFTMAX"
-    )
+    kind = model.second_stage_box_predictor.WhichOneof("box_predictor_oneof")
+    if kind is None:
+        yield Problem(f"{path}.second_stage_box_predictor", "is not set", "use mask_rcnn_box_predictor { ... }")
+    elif kind not in ("mask_rcnn_box_predictor", "rfcn_box_predictor"):
+        at = f"{path}.second_stage_box_predictor.{kind}"
+        yield Problem(at, "is SSD's head", "use mask_rcnn_box_predictor { ... }")
+    loss = model.second_stage_classification_loss.WhichOneof("classification_loss") or "weighted_softmax"
+    if loss not in _SECOND_STAGE_LOSSES:
+        at = f"{path}.second_stage_classification_loss.{loss}"
+        yield Problem(at, "is no loss of the second stage", f"use one of {', '.join(_SECOND_STAGE_LOSSES)}")
+    yield from _check_post_processing(model.second_stage_post_processing, f"{path}.second_stage_post_processing", loss)
+
+
+def _check_faster_rcnn_extractor(model: Any, path: str) -> Iterator[Problem | Note]:
+    """Checks the fields that depend on the network, for the networks that are here."""
+    extractor = model.feature_extractor
+    at = f"{path}.feature_extractor"
+    if not has_pyramid(extractor.type) and extractor.HasField("fpn"):
+        pyramid = extractor.type.replace("_keras", "_fpn_keras")
+        yield Problem(f"{at}.fpn", f"{extractor.type} has no pyramid", f"use type: {pyramid!r}, or delete it")
+    stride = extractor.first_stage_features_stride
+    if stride not in (8, 16):
+        yield Problem(f"{at}.first_stage_features_stride", f"{stride} is no stride of it", "use 16 or 8")
+    if has_pyramid(extractor.type) or not model.first_stage_anchor_generator.HasField("grid_anchor_generator"):
+        return
+    grid = model.first_stage_anchor_generator.grid_anchor_generator
+    for name in ("height_stride", "width_stride"):
+        if getattr(grid, name) != stride:
+            text = (
+                f"{getattr(grid, name)} is not the feature map's stride, {stride}; anchors lie where it says, and "
+                "not where the features come from"
+            )
+            yield Note(f"{path}.first_stage_anchor_generator.grid_anchor_generator.{name}", text)
 
 
 def _check_num_classes(model: Any, path: str) -> Iterator[Problem]:
@@ -107,69 +186,57 @@ def _check_num_classes(model: Any, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.num_classes", f"{model.num_classes} classes", "set it to the label map's largest id")
 
 
-def _check_type(given: str, path: str, supported: Sequence[str]) -> Iterator[Problem]:
+def _check_type(given: str, path: str, supported: tuple[str, ...]) -> Iterator[Problem]:
     if given in supported:
         return
+    elsewhere = [*SSD_FEATURE_EXTRACTORS, *FASTER_RCNN_FEATURE_EXTRACTORS]
+    family = "ssd" if supported is SSD_FEATURE_EXTRACTORS else "faster_rcnn"
     if not given:
         yield Problem(path, "is not set", f"use one of {', '.join(supported)}")
-    elif f"{given}_keras" in supported:
-        yield Problem(path, f"{given!r} is the network's name in TensorFlow 1", f"use '{given}_keras'")
+    elif given in ABSENT_FEATURE_EXTRACTORS and ABSENT_FEATURE_EXTRACTORS[given] in supported:
+        near = ABSENT_FEATURE_EXTRACTORS[given]
+        yield Problem(path, f"the network '{given}' is not here", f"the nearest that is: '{near}'")
+    elif given in TF1_WITHOUT_EQUAL and TF1_WITHOUT_EQUAL[given] in supported:
+        near = TF1_WITHOUT_EQUAL[given]
+        reason = f"'{given}' is a network that the API has in TensorFlow 1 only"
+        yield Problem(path, reason, f"the nearest that is here: '{near}'")
+    elif given in TF1_EQUALS and TF1_EQUALS[given] in supported:
+        yield Problem(path, f"{given!r} is the network's name in TensorFlow 1", f"use '{TF1_EQUALS[given]}'")
+    elif given in elsewhere:
+        other = "faster_rcnn" if family == "ssd" else "ssd"
+        yield Problem(path, f"'{given}' is a network of model.{other}", f"use one of {', '.join(supported)}")
     else:
-        near = nearest(given, supported)
-        instead = f"use {near!r}" if near else f"use one of {', '.join(supported)}"
+        near_name = nearest(given, supported)
+        instead = f"use {near_name!r}" if near_name else f"use one of {', '.join(supported)}"
         yield Problem(path, f"{given!r} is not a network here", instead)
 
 
-def _check_choice(message: Any, path: str, supported: Sequence[str], context: str = "") -> Iterator[Problem]:
-    """Checks the one oneof of a message: it must be set, to one of what is supported."""
+def _check_set(message: Any, path: str, usual: str) -> Iterator[Problem]:
+    """Checks that the one oneof of a message is set."""
     oneof = message.DESCRIPTOR.oneofs[0]
-    chosen = message.WhichOneof(oneof.name)
-    instead = f"use {' or '.join(f'{name} {{ }}' for name in supported)}"
-    if chosen is None:
-        yield Problem(path, "is not set", instead)
-    elif chosen not in supported:
-        yield Problem(f"{path}.{chosen}", f"cannot be used{context or ' here'}", instead)
+    if message.WhichOneof(oneof.name) is None:
+        yield Problem(path, "is not set", f"use {usual} {{ }}")
 
 
-def _check_resizer(resizer: Any, path: str) -> Iterator[Problem]:
-    chosen = resizer.WhichOneof("image_resizer_oneof")
-    if chosen is None:
-        yield Problem(path, "is not set", "use fixed_shape_resizer { height: 320 width: 320 }")
-    elif chosen == "fixed_shape_resizer":
-        fixed = resizer.fixed_shape_resizer
-        for name in ("height", "width"):
-            if getattr(fixed, name) < 1:
-                yield Problem(f"{path}.{chosen}.{name}", f"{getattr(fixed, name)} pixels are none", "use 1 or more")
-    elif chosen == "keep_aspect_ratio_resizer":
-        keep = resizer.keep_aspect_ratio_resizer
-        if not 1 <= keep.min_dimension <= keep.max_dimension:
-            reason = f"{keep.min_dimension} does not lie between 1 and max_dimension, {keep.max_dimension}"
-            yield Problem(f"{path}.{chosen}.min_dimension", reason, "use a smaller one")
-
-
-def _check_score_converter(post_processing: Any, path: str, name: str) -> Iterator[Problem]:
-    field = post_processing.DESCRIPTOR.fields_by_name["score_converter"]
-    given = field.enum_type.values_by_number[post_processing.score_converter].name
-    if given != name:
+def _check_post_processing(post_processing: Any, path: str, loss: str | None) -> Iterator[Problem | Note]:
+    suppression = post_processing.batch_non_max_suppression
+    at = f"{path}.batch_non_max_suppression"
+    if not 0.0 <= suppression.iou_threshold <= 1.0:
+        reason = f"{suppression.iou_threshold:g} does not lie between 0 and 1"
+        yield Problem(f"{at}.iou_threshold", reason, "use one that does, such as 0.6")
+    if suppression.max_detections_per_class > suppression.max_total_detections:
+        reason = f"{suppression.max_detections_per_class} is more than max_total_detections"
+        yield Problem(f"{at}.max_detections_per_class", reason, f"use {suppression.max_total_detections} or fewer")
+    if suppression.soft_nms_sigma < 0:
+        yield Problem(f"{at}.soft_nms_sigma", f"{suppression.soft_nms_sigma:g} is no width", "use 0.0 or more")
+    if suppression.use_hard_nms and suppression.soft_nms_sigma > 0:
+        yield Problem(f"{at}.soft_nms_sigma", "use_hard_nms: true contradicts it", "keep one of the two")
+    if post_processing.HasField("calibration_config"):
+        usual = "function_approximation"
+        yield from _check_set(post_processing.calibration_config, f"{path}.calibration_config", usual)
+    given = post_processing.DESCRIPTOR.fields_by_name["score_converter"]
+    converter = given.enum_type.values_by_number[post_processing.score_converter].name
+    fitting = "SOFTMAX" if loss in _SOFTMAX_LOSSES else "SIGMOID" if loss in _SIGMOID_LOSSES else converter
+    if converter != fitting:
         unset = "" if post_processing.HasField("score_converter") else "unset, which means "
-        reason = f"{unset}{given} does not give scores from this loss's logits"
-        yield Problem(f"{path}.score_converter", reason, f"use {name}")
-
-
-def _check_levels(generator: Any, path: str, pyramid: Any, pyramid_path: str) -> Iterator[Problem]:
-    for name in ("min_level", "max_level"):
-        if getattr(generator, name) != getattr(pyramid, name):
-            yield Problem(
-                f"{path}.{name}",
-                f"{getattr(generator, name)} is not {pyramid_path}.{name}, {getattr(pyramid, name)}",
-                "make the two equal: every level of the pyramid has its anchors",
-            )
-    if generator.min_level > generator.max_level:
-        yield Problem(f"{path}.min_level", f"{generator.min_level} lies above max_level", "use a smaller one")
-
-
-def _check_multiscale(generator: Any, path: str) -> Iterator[Problem]:
-    if not generator.aspect_ratios:
-        yield Problem(f"{path}.aspect_ratios", "is empty", "set it, such as aspect_ratios: [1.0, 2.0, 0.5]")
-    if generator.scales_per_octave < 1:
-        yield Problem(f"{path}.scales_per_octave", f"{generator.scales_per_octave} sizes are none", "use 1 or more")
+        yield Note(f"{path}.score_converter", f"{unset}{converter}; the scores that {loss} trains come with {fitting}")

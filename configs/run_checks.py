@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.diagnosis import nearest
+from configs.effective import input_sizes_vary
 from configs.problem import Problem
-from configs.run_rules import FINE_TUNE_CHECKPOINT_TYPES, METRICS_SETS
+from configs.run_rules import FINE_TUNE_CHECKPOINT_TYPES, METRICS_SETS, OTHER_METRICS_SETS
 
 
 def check_runs(config: Any) -> Iterator[Problem]:
@@ -23,12 +24,52 @@ def check_runs(config: Any) -> Iterator[Problem]:
         yield from _check_reader(config.train_input_reader, "train_input_reader")
     for index, reader in enumerate(config.eval_input_reader):
         yield from _check_reader(reader, f"eval_input_reader[{index}]")
-    precision = config.extensions.DESCRIPTOR.fields_by_name["mixed_precision"].enum_type.values_by_number
-    if config.train_config.use_bfloat16 and config.extensions.HasField("mixed_precision"):
-        chosen = precision[config.extensions.mixed_precision].name
+    yield from _check_batches_of_one_size(config)
+    yield from _check_extensions(config)
+
+
+def _check_batches_of_one_size(config: Any) -> Iterator[Problem]:
+    """Pictures that the resizer leaves in sizes of their own make no batch, as in the API."""
+    kind = config.model.WhichOneof("model")
+    if kind not in ("ssd", "faster_rcnn"):
+        return
+    resizer = getattr(config.model, kind).image_resizer
+    if not input_sizes_vary(resizer):
+        return
+    chosen = resizer.WhichOneof("image_resizer_oneof")
+    instead = "use batch_size: 1"
+    if chosen == "keep_aspect_ratio_resizer":
+        instead += f", or pad_to_max_dimension: true in model.{kind}.image_resizer.{chosen}"
+    else:
+        instead += f", or fixed_shape_resizer in model.{kind}.image_resizer"
+    for part in ("train_config", "eval_config"):
+        size = getattr(config, part).batch_size
+        if config.HasField(part) and size > 1:
+            unset = "" if getattr(config, part).HasField("batch_size") else "unset, which means "
+            reason = f"{unset}{size} pictures of different sizes, as {chosen} leaves them, make no batch"
+            yield Problem(f"{part}.batch_size", reason, instead)
+
+
+def _check_extensions(config: Any) -> Iterator[Problem]:
+    extensions = config.extensions
+    precision = extensions.DESCRIPTOR.fields_by_name["mixed_precision"].enum_type.values_by_number
+    if config.train_config.use_bfloat16 and extensions.HasField("mixed_precision"):
+        chosen = precision[extensions.mixed_precision].name
         if chosen != "MIXED_BFLOAT16":
             reason = f"{chosen} contradicts train_config.use_bfloat16: true"
             yield Problem("extensions.mixed_precision", reason, "keep one of the two")
+    for message, name in (("class_aware_sampling", "max_repeats"), ("early_stopping", "patience")):
+        if extensions.HasField(message) and getattr(getattr(extensions, message), name) < 1:
+            yield Problem(f"extensions.{message}.{name}", "0 is none", "use 1 or more")
+    if extensions.HasField("early_stopping"):
+        stopping = extensions.early_stopping
+        if not stopping.metric:
+            reason, instead = "is empty", 'use "DetectionBoxes_Precision/mAP", or delete it'
+            yield Problem("extensions.early_stopping.metric", reason, instead)
+        if stopping.min_delta < 0:
+            yield Problem(
+                "extensions.early_stopping.min_delta", f"{stopping.min_delta:g} is no gain", "use 0.0 or more"
+            )
 
 
 def _check_training(train: Any, path: str) -> Iterator[Problem]:
@@ -56,23 +97,23 @@ def _check_training(train: Any, path: str) -> Iterator[Problem]:
         instead = f'use "{near}"' if near else f"use one of {', '.join(FINE_TUNE_CHECKPOINT_TYPES)}"
         reason = f'"{train.fine_tune_checkpoint_type}" is not known'
         yield Problem(f"{path}.fine_tune_checkpoint_type", reason, instead)
-    version = train.DESCRIPTOR.fields_by_name["fine_tune_checkpoint_version"].enum_type.values_by_number
-    if train.HasField("fine_tune_checkpoint_version"):
-        chosen = version[train.fine_tune_checkpoint_version].name
-        if chosen == "V1":
-            yield Problem(
-                f"{path}.fine_tune_checkpoint_version",
-                "V1 is a checkpoint of TensorFlow 1, whose variables have other names",
-                "use V2 and a checkpoint of TensorFlow 2",
-            )
 
 
 def _check_evaluation(evaluation: Any, path: str) -> Iterator[Problem]:
+    if not 0.0 <= evaluation.recall_lower_bound <= evaluation.recall_upper_bound <= 1.0:
+        reason = f"{evaluation.recall_lower_bound:g} does not lie between 0 and recall_upper_bound"
+        yield Problem(f"{path}.recall_lower_bound", reason, "use recall_lower_bound: 0.0 recall_upper_bound: 1.0")
     for index, name in enumerate(evaluation.metrics_set):
-        if name not in METRICS_SETS:
-            yield Problem(
-                f"{path}.metrics_set[{index}]", f'"{name}" is not supported', f'use "{", ".join(METRICS_SETS)}"'
-            )
+        if name in METRICS_SETS:
+            continue
+        at = f"{path}.metrics_set[{index}]"
+        if name in OTHER_METRICS_SETS:
+            reason = f'"{name}" is about {OTHER_METRICS_SETS[name]}, and only boxes are detected here'
+            yield Problem(at, reason, 'delete it, or use "coco_detection_metrics"')
+            continue
+        near = nearest(name, METRICS_SETS)
+        instead = f'use "{near}"' if near else f"use one of {', '.join(METRICS_SETS)}"
+        yield Problem(at, f'"{name}" is not known', instead)
     if evaluation.batch_size < 1:
         yield Problem(f"{path}.batch_size", "0 pictures make no batch", "use 1 or more")
 

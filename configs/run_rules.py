@@ -6,39 +6,46 @@ from configs.rules import BOXES_ONLY, CONTEXT, KEYPOINTS, Only, Rules, each
 
 # The one list of augmentations that the training input knows, by field name in PreprocessingStep.
 _AUGMENTATIONS = (
+    "adjust_gamma autoaugment_image drop_label_probabilistically normalize_image random_absolute_pad_image "
     "random_adjust_brightness random_adjust_contrast random_adjust_hue random_adjust_saturation random_black_patches "
-    "random_crop_image random_distort_color random_horizontal_flip random_image_scale random_jitter_boxes "
-    "random_pad_image random_pixel_value_scale random_rgb_to_gray random_rotation90 "
-    "random_scale_crop_and_pad_to_square random_vertical_flip ssd_random_crop"
+    "random_crop_image random_crop_pad_image random_crop_to_aspect_ratio random_distort_color "
+    "random_downscale_to_target_pixels random_horizontal_flip random_image_scale random_jitter_boxes "
+    "random_jpeg_quality random_pad_image random_patch_gaussian random_pixel_value_scale random_resize_method "
+    "random_rgb_to_gray random_rotation90 random_scale_crop_and_pad_to_square random_self_concat_image "
+    "random_square_crop_by_scale random_vertical_flip remap_labels resize_image rgb_to_gray ssd_random_crop "
+    "ssd_random_crop_fixed_aspect_ratio ssd_random_crop_pad ssd_random_crop_pad_fixed_aspect_ratio "
+    "subtract_channel_mean"
 )
 SUPPORTED_AUGMENTATIONS = frozenset(_AUGMENTATIONS.split())
 
-METRICS_SETS = ("coco_detection_metrics",)
+# What eval_config.metrics_set may name, as the API's eval_util.py has it; two spellings of one metric are one.
+METRICS_SETS = (
+    "coco_detection_metrics",
+    "pascal_voc_detection_metrics",
+    "weighted_pascal_voc_detection_metrics",
+    "precision_at_recall_detection_metrics",
+    "oid_V2_detection_metrics",
+    "open_images_V2_detection_metrics",
+    "oid_challenge_detection_metrics",
+)
+# Those that the API has and that are about more than boxes: what they are about.
+OTHER_METRICS_SETS = {
+    "coco_keypoint_metrics": "keypoints",
+    "coco_mask_metrics": "masks",
+    "coco_panoptic_metrics": "masks",
+    "lvis_mask_metrics": "masks",
+    "oid_challenge_segmentation_metrics": "masks",
+    "pascal_voc_instance_segmentation_metrics": "masks",
+    "weighted_pascal_voc_instance_segmentation_metrics": "masks",
+}
 FINE_TUNE_CHECKPOINT_TYPES = ("classification", "detection", "full")
 
 _REFUSED_AUGMENTATIONS = {
-    "normalize_image": "delete it: the model normalizes its own pixels",
-    "subtract_channel_mean": "delete it: the model normalizes its own pixels",
-    "scale_boxes_to_pixel_coordinates": "delete it: boxes are relative from the record to the loss",
-    "convert_class_logits_to_softmax": "delete it: class targets are 0 and 1",
-    "random_crop_pad_image": "use random_crop_image and random_pad_image",
-    "random_crop_to_aspect_ratio": "use random_crop_image",
-    "random_resize_method": "delete it: model.*.image_resizer resizes",
-    "resize_image": "delete it: model.*.image_resizer resizes",
-    "ssd_random_crop_pad": "use ssd_random_crop and random_pad_image",
-    "ssd_random_crop_fixed_aspect_ratio": "use ssd_random_crop",
-    "ssd_random_crop_pad_fixed_aspect_ratio": "use ssd_random_crop and random_pad_image",
-    "rgb_to_gray": "use random_rgb_to_gray { probability: 1.0 }",
-    "random_absolute_pad_image": "use random_pad_image",
-    "random_self_concat_image": "delete it",
-    "autoaugment_image": "use random_horizontal_flip and random_distort_color",
-    "drop_label_probabilistically": "delete it, and leave the boxes out of the records",
-    "remap_labels": "delete it, and write the records with the labels that you want",
-    "random_jpeg_quality": "delete it",
-    "random_downscale_to_target_pixels": "use random_image_scale",
-    "random_patch_gaussian": "use random_black_patches",
-    "random_square_crop_by_scale": "use random_scale_crop_and_pad_to_square",
-    "adjust_gamma": "use random_adjust_brightness and random_adjust_contrast",
+    "scale_boxes_to_pixel_coordinates": (
+        "boxes are relative from the record to the loss",
+        "delete it; the model scales them itself",
+    ),
+    "convert_class_logits_to_softmax": ("soft class targets are not read", "delete it: class targets are 0 and 1"),
 }
 
 _MULTICLASS = ("soft class targets are not read", "delete it: classes come from image/object/class/label")
@@ -51,14 +58,24 @@ _PICTURES = "pictures always show ground truth beside detections, with names and
 RUN_RULES: dict[str, Rules] = {
     "TrainEvalPipelineConfig": Rules(
         honoured="model train_config train_input_reader eval_config eval_input_reader extensions",
-        refused={"graph_rewriter": ("training that simulates quantization is not supported", "delete it")},
+        refused={
+            "graph_rewriter": (
+                "training that simulates quantization is not supported",
+                "delete it to train in float",
+            )
+        },
     ),
-    "Extensions": Rules("mixed_precision evaluate_every_n_steps checkpoint_every_n_steps"),
+    "Extensions": Rules(
+        "mixed_precision evaluate_every_n_steps checkpoint_every_n_steps class_aware_sampling early_stopping"
+    ),
+    "ClassAwareSampling": Rules("max_repeats"),
+    "EarlyStopping": Rules("metric patience min_delta"),
     # ---------------------------------------------------------------------------------------------------- training
     "TrainConfig": Rules(
         honoured="batch_size data_augmentation_options optimizer gradient_clipping_by_norm fine_tune_checkpoint "
         "fine_tune_checkpoint_type fine_tune_checkpoint_version from_detection_checkpoint num_steps "
-        "update_trainable_variables freeze_variables bias_grad_multiplier max_number_of_boxes use_bfloat16",
+        "update_trainable_variables freeze_variables bias_grad_multiplier max_number_of_boxes use_bfloat16 "
+        "merge_multiple_label_boxes",
         no_effect={
             "sync_replicas": _OLD_REPLICAS,
             "startup_delay_steps": _OLD_REPLICAS,
@@ -77,7 +94,6 @@ RUN_RULES: dict[str, Rules] = {
             "add_regularization_loss": Only((True,), "a regularizer's weight of 0.0 leaves it out"),
         },
         refused={
-            "merge_multiple_label_boxes": ("every box has one class", "delete it"),
             "use_multiclass_scores": _MULTICLASS,
         },
     ),
@@ -103,14 +119,13 @@ RUN_RULES: dict[str, Rules] = {
     "RandomRotation90": Rules("probability", no_effect={"keypoint_rot_permutation": _NO_KEYPOINTS_READ}),
     "PreprocessingStep": Rules(
         honoured=" ".join(SUPPORTED_AUGMENTATIONS),
-        refused={
-            name: ("this augmentation is not supported", instead) for name, instead in _REFUSED_AUGMENTATIONS.items()
-        },
+        refused=_REFUSED_AUGMENTATIONS,
     ),
     # -------------------------------------------------------------------------------------------------- evaluation
     "EvalConfig": Rules(
         honoured="batch_size num_visualizations num_examples metrics_set use_moving_averages min_score_threshold "
-        "max_num_boxes_to_visualize include_metrics_per_category",
+        "max_num_boxes_to_visualize include_metrics_per_category all_metrics_per_category super_categories "
+        "recall_lower_bound recall_upper_bound ignore_groundtruth skip_predictions_for_unlabeled_class",
         no_effect={
             "eval_interval_secs": "extensions.evaluate_every_n_steps says when to evaluate",
             "max_evals": "train.evaluate --once evaluates once",
@@ -124,21 +139,15 @@ RUN_RULES: dict[str, Rules] = {
             "visualize_groundtruth_boxes": _PICTURES,
             "groundtruth_box_visualization_color": _PICTURES,
             "retain_original_images": "pictures for TensorBoard are always there",
-            "recall_lower_bound": "no supported metric uses it",
-            "recall_upper_bound": "no supported metric uses it",
             "image_classes_field_map_empty_to_ones": "no supported metric uses it",
         },
         refused={
             "parameterized_metric": KEYPOINTS,
             "keypoint_edge": KEYPOINTS,
             "eval_instance_masks": BOXES_ONLY,
-            "ignore_groundtruth": ("evaluation is against ground truth", "delete it"),
-            "all_metrics_per_category": ("classes have AP only", "use include_metrics_per_category: true"),
-            "super_categories": ("metrics are not grouped", "use include_metrics_per_category: true"),
             "retain_original_image_additional_channels": ("pictures have 3 channels", "delete it"),
             "force_no_resize": ("the input needs one size", "delete it"),
             "use_dummy_loss_in_eval": ("evaluation always computes the losses", "delete it"),
-            "skip_predictions_for_unlabeled_class": ("Open Images metrics are not supported", "delete it"),
         },
     ),
     # ------------------------------------------------------------------------------------------------------- input

@@ -5,7 +5,6 @@ Nothing that a config says is silently ignored: it is honoured, refused, or note
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
@@ -17,7 +16,7 @@ from configs.errors import ConfigError
 from configs.fields import children
 from configs.model_checks import check_model
 from configs.model_rules import MODEL_RULES
-from configs.problem import Problem
+from configs.problem import Note, Problem
 from configs.rules import Only, Rules
 from configs.run_checks import check_runs
 from configs.run_rules import RUN_RULES
@@ -26,23 +25,6 @@ __all__ = ["Note", "Problem", "check_supported", "fields_without_effect", "requi
 
 # By message type. A test sees to it that no field of a message in it is forgotten.
 RULES: dict[str, Rules] = {**MODEL_RULES, **RUN_RULES}
-
-
-@dataclasses.dataclass(frozen=True)
-class Note:
-    """A field that is set and changes nothing.
-
-    Attributes:
-        path: Of the field.
-        reason: Why it changes nothing.
-    """
-
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        """The note as a person reads it."""
-        return f"{self.path}: has no effect: {self.reason}"
 
 
 def check_supported(config: Message) -> list[Problem]:
@@ -59,7 +41,8 @@ def check_supported(config: Message) -> list[Problem]:
     problems = survey.problems
     refused = {problem.path for problem in problems}
     # What a field was refused for is not told again as a consequence.
-    problems += [problem for problem in [*check_model(config), *check_runs(config)] if problem.path not in refused]
+    checked = [found for found in check_model(config) if isinstance(found, Problem)]
+    problems += [problem for problem in [*checked, *check_runs(config)] if problem.path not in refused]
     return problems
 
 
@@ -80,14 +63,14 @@ def require_supported(config: Message, where: str = "") -> None:
 
 
 def fields_without_effect(config: Message) -> list[Note]:
-    """Lists the fields that are set and change nothing, because they steered machinery that is gone.
+    """Lists what is no problem, but worth knowing: above all fields that steered machinery that is gone.
 
     Args:
         config: A `TrainEvalPipelineConfig` message.
     """
     survey = _Survey()
     survey.visit(config, "")
-    return survey.notes
+    return survey.notes + [found for found in check_model(config) if isinstance(found, Note)]
 
 
 class _Survey:
@@ -117,7 +100,7 @@ class _Survey:
     def _tell(self, path: str, field: FieldDescriptor, value: Any, rules: Rules) -> None:
         """Notes or refuses a field that is not honoured."""
         if field.name in rules.no_effect:
-            self.notes.append(Note(path, rules.no_effect[field.name]))
+            self.notes.append(Note(path, f"has no effect: {rules.no_effect[field.name]}"))
         elif field.name in rules.refused and not _is_default(field, value):
             reason, instead = rules.refused[field.name]
             self.problems.append(Problem(path, reason, instead))
