@@ -1,19 +1,27 @@
-"""Augmentations that cut a part out of the picture, or put it on a larger canvas.
+"""Augmentations that cut a part out of the picture.
 
 Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
-returns the first two changed. Parameters and their defaults are the Object Detection API's.
+returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
+core/preprocessor.py. Boxes of which nothing is left are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
+from train.inputs.augmentations.crop_rules import (
+    DEFAULT_CROP_RULE,
+    SSD_CROP_RULES,
+    CropRule,
+    read_crop_rule,
+    read_operations,
+)
+from train.inputs.augmentations.parameters import above_zero
 from train.inputs.ground_truth import (
     BOXES,
     GroundTruth,
@@ -29,74 +37,11 @@ from train.inputs.randomness import split, uniform, uniform_integer
 MAX_ATTEMPTS = 100  # to find a window that covers an object; after that the whole picture is the window
 
 
-@dataclass(frozen=True)
-class CropRule:
-    """How a window may be cut out.
-
-    Attributes:
-        min_object_covered: Which share of at least one box the window must cover, 0..1.
-        aspect_ratio_range: The window's width over its height, smallest and largest.
-        area_range: The window's area over the picture's, smallest and largest, in (0, 1].
-        overlap_thresh: Boxes of which less than this share lies in the window are left out.
-        clip_boxes: Whether boxes are cut off at the window's edge.
-        random_coef: The chance, 0..1, that the picture stays as it is.
-    """
-
-    min_object_covered: float = 1.0
-    aspect_ratio_range: tuple[float, float] = (0.75, 1.33)
-    area_range: tuple[float, float] = (0.1, 1.0)
-    overlap_thresh: float = 0.3
-    clip_boxes: bool = True
-    random_coef: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Checks the ranges, which TensorFlow would do while training, without saying which augmentation it was.
-
-        Raises:
-            ValueError: A range is empty or outside its bounds.
-        """
-        if not self.min_object_covered >= 0.0:
-            raise ValueError(f"min_object_covered is {self.min_object_covered:g}; it must be 0 or more")
-        smallest, largest = self.aspect_ratio_range
-        if not 0.0 < smallest <= largest:
-            raise ValueError(f"aspect ratios from {smallest:g} to {largest:g}: they must be above 0, the smaller first")
-        smallest, largest = self.area_range
-        if not 0.0 < smallest <= largest <= 1.0:
-            raise ValueError(f"areas from {smallest:g} to {largest:g}: they must lie in (0, 1], the smaller first")
-        if not 0.0 <= self.random_coef <= 1.0:
-            raise ValueError(f"random_coef is {self.random_coef:g}; it must lie between 0 and 1")
-
-
-# The SSD paper's (https://arxiv.org/abs/1512.02325), as the Object Detection API reads it.
-SSD_CROP_RULES = tuple(
-    CropRule(
-        min_object_covered=share,
-        aspect_ratio_range=(0.5, 2.0),
-        area_range=(0.1, 1.0),
-        overlap_thresh=share,
-        clip_boxes=True,
-        random_coef=0.15,
-    )
-    for share in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-)
-
-
 def random_crop_image(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, rule: CropRule = CropRule()
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, rule: CropRule = DEFAULT_CROP_RULE
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Cuts out a random window that obeys `rule`, with the boxes that lie in it."""
-    chance_seed, window_seed = split(seed, 2)
-
-    def crop() -> tuple[tf.Tensor, GroundTruth]:
-        return _crop(image, ground_truth, window_seed, rule)
-
-    if rule.random_coef == 0.0:
-        return crop()
-    image_out, ground_truth_out = tf.cond(
-        uniform(chance_seed) >= rule.random_coef, crop, lambda: (image, dict(ground_truth))
-    )
-    image_out.set_shape([None, None, 3])
-    return image_out, ground_truth_out
+    return crop_by_rule(image, ground_truth, seed, [rule], tf.constant(0))
 
 
 def ssd_random_crop(
@@ -108,126 +53,193 @@ def ssd_random_crop(
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Cuts out a random window that obeys one of the `operations`, picked with equal chances."""
     choice_seed, crop_seed = split(seed, 2)
-    image_out, ground_truth_out = tf.switch_case(
-        uniform_integer(choice_seed, 0, len(operations)),
-        [lambda rule=rule: random_crop_image(image, dict(ground_truth), crop_seed, rule=rule) for rule in operations],
-    )
-    image_out.set_shape([None, None, 3])
-    return image_out, ground_truth_out
+    choice = uniform_integer(choice_seed, 0, len(operations))
+    return crop_by_rule(image, ground_truth, crop_seed, operations, choice)
 
 
-def random_pad_image(
+def ssd_random_crop_fixed_aspect_ratio(
     image: tf.Tensor,
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    min_image_size: tuple[int, int] | None = None,
-    max_image_size: tuple[int, int] | None = None,
-    pad_color: tuple[float, float, float] | None = None,
+    operations: Sequence[CropRule] = SSD_CROP_RULES,
+    aspect_ratio: float = 1.0,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Puts the picture at a random place on a larger canvas of one colour.
+    """As `ssd_random_crop` with windows of one aspect ratio, to which whole pictures are cut too.
+
+    The second cut, to the exact ratio, leaves out boxes of which less than 0.3 remains and clips the others, whatever
+    the operations say: so does the API's. Without operations the API forgot the aspect ratio and took 1; here it holds.
 
     Args:
-        image: float32; else as in the module's docstring.
+        image: As in the module's docstring.
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
-        min_image_size: Smallest height and width of the canvas; the picture's own where that is larger, or by default.
-        max_image_size: Largest height and width; by default twice the picture's, and never less than the picture's.
-        pad_color: Red, green and blue, 0..255; by default the picture's mean.
+        operations: One is picked for each picture; their own aspect ratios do not matter.
+        aspect_ratio: Width over height.
     """
-    seeds = split(seed, 4)
-    size = tf.shape(image)[:2]
-    smallest = size if min_image_size is None else tf.maximum(min_image_size, size)
-    largest = size * 2 if max_image_size is None else tf.maximum(max_image_size, size)
-    # Where the config's smallest exceeds its largest, the largest wins, as it did in the API.
-    canvas = [
-        tf.where(
-            largest[axis] > smallest[axis], uniform_integer(seeds[axis], smallest[axis], largest[axis]), largest[axis]
-        )
-        for axis in (0, 1)
-    ]
-    offset = [uniform_integer(seeds[2 + axis], 0, canvas[axis] - size[axis]) for axis in (0, 1)]
-    colour = tf.reduce_mean(image, axis=[0, 1]) if pad_color is None else tf.constant(pad_color, tf.float32)
-    # Padding with zeros the difference from the colour is padding with the colour.
-    padded = tf.image.pad_to_bounding_box(image - colour, offset[0], offset[1], canvas[0], canvas[1]) + colour
-    padded.set_shape([None, None, 3])
-    window = tf.cast(
-        tf.stack([-offset[0], -offset[1], canvas[0] - offset[0], canvas[1] - offset[1]]), tf.float32
-    ) / tf.cast(tf.tile(size, [2]), tf.float32)
-    return padded, with_boxes(ground_truth, relative_to_window(ground_truth[BOXES], window))
+    window_seed, ratio_seed = split(seed, 2)
+    rules = [replace(rule, aspect_ratio_range=(aspect_ratio, aspect_ratio)) for rule in operations]
+    image, ground_truth = ssd_random_crop(image, ground_truth, window_seed, operations=rules)
+    return random_crop_to_aspect_ratio(image, ground_truth, ratio_seed, aspect_ratio=aspect_ratio)
 
 
-def _crop(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, rule: CropRule
+def random_crop_to_aspect_ratio(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    aspect_ratio: float = 1.0,
+    overlap_thresh: float = 0.3,
+    clip_boxes: bool = True,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Cuts out one window that obeys `rule` (its `random_coef` apart)."""
-    whole = tf.constant([0.0, 0.0, 1.0, 1.0])
-    begin, size, window = tf.image.stateless_sample_distorted_bounding_box(
-        tf.shape(image),
-        bounding_boxes=clip_to_window(ground_truth[BOXES], whole)[tf.newaxis],
-        seed=seed,
-        min_object_covered=rule.min_object_covered,
-        aspect_ratio_range=rule.aspect_ratio_range,
-        area_range=rule.area_range,
-        max_attempts=MAX_ATTEMPTS,
-        use_image_if_no_bounding_boxes=True,
-    )
+    """Cuts out, at a random place, the largest window of an aspect ratio.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: As in the module's docstring.
+        aspect_ratio: Width over height.
+        overlap_thresh: Boxes of which less than this share lies in the window are left out.
+        clip_boxes: Whether boxes are cut off at the window's edge.
+    """
+    shape = tf.shape(image)[:2]
+    height, width = tf.unstack(tf.cast(shape, tf.float32))
+    wanted = tf.stack([tf.minimum(tf.round(width / aspect_ratio), height), tf.round(height * aspect_ratio)])
+    size = tf.clip_by_value(tf.cast(wanted, tf.int32), 1, shape)
+    begin = tf.stack([uniform_integer(s, 0, shape[axis] - size[axis] + 1) for axis, s in enumerate(split(seed, 2))])
+    window = tf.cast(tf.concat([begin, begin + size], axis=0), tf.float32) / tf.cast(tf.tile(shape, [2]), tf.float32)
+    kept = _in_window(ground_truth, window, tf.constant(overlap_thresh), tf.constant(clip_boxes))
+    return _cut_out(image, begin, size), kept
+
+
+def crop_by_rule(
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, rules: Sequence[CropRule], choice: tf.Tensor
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Cuts out a random window that obeys one of several rules.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: As in the module's docstring.
+        rules: At least one.
+        choice: int32 scalar: which of them.
+    """
+    chance_seed, window_seed = split(seed, 2)
+
+    # One crop with the chosen rule's numbers, not a crop for each rule to choose from: a seventh of the graph.
+    def chosen(values: Sequence[Any]) -> tf.Tensor:
+        return tf.gather(tf.constant(values), choice)
+
+    def crop() -> tuple[tf.Tensor, GroundTruth]:
+        begin, size, window = _random_window(
+            tf.shape(image),
+            ground_truth[BOXES],
+            window_seed,
+            rules,
+            choice,
+            chosen([rule.min_object_covered for rule in rules]),
+        )
+        overlap_thresh = chosen([rule.overlap_thresh for rule in rules])
+        clip_boxes = chosen([rule.clip_boxes for rule in rules])
+        return _cut_out(image, begin, size), _in_window(ground_truth, window, overlap_thresh, clip_boxes)
+
+    chances = [rule.random_coef for rule in rules]
+    if not any(chances):
+        return crop()
+    stays = uniform(chance_seed) < chosen(chances)
+    image_out, ground_truth_out = tf.cond(stays, lambda: (image, dict(ground_truth)), crop)
+    image_out.set_shape([None, None, 3])
+    return image_out, ground_truth_out
+
+
+def _random_window(
+    image_shape: tf.Tensor,
+    boxes: tf.Tensor,
+    seed: tf.Tensor,
+    rules: Sequence[CropRule],
+    choice: tf.Tensor,
+    min_object_covered: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Draws a window.
+
+    Returns:
+        Its upper left corner and its size, int32 [2] in pixels, height first, and float32 [4], ymin xmin ymax xmax in
+        0..1 of the picture.
+    """
+
+    def sampler(aspect_ratio_range: tuple[float, float], area_range: tuple[float, float]) -> Any:
+        return lambda: tuple(
+            tf.image.stateless_sample_distorted_bounding_box(
+                image_shape,
+                bounding_boxes=tf.clip_by_value(boxes, 0.0, 1.0)[tf.newaxis],
+                seed=seed,
+                min_object_covered=min_object_covered,
+                aspect_ratio_range=aspect_ratio_range,
+                area_range=area_range,
+                max_attempts=MAX_ATTEMPTS,
+                use_image_if_no_bounding_boxes=True,
+            )
+        )
+
+    # The kernel takes these two ranges as constants only.
+    ranges = [(rule.aspect_ratio_range, rule.area_range) for rule in rules]
+    distinct = list(dict.fromkeys(ranges))
+    samplers = [sampler(*one) for one in distinct]
+    if len(samplers) == 1:
+        begin, size, window = samplers[0]()
+    else:
+        which = tf.gather(tf.constant([distinct.index(one) for one in ranges]), choice)
+        begin, size, window = tf.switch_case(which, samplers)
+    return begin[:2], size[:2], tf.reshape(window, [4])
+
+
+def _cut_out(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     cropped = image[begin[0] : begin[0] + size[0], begin[1] : begin[1] + size[1]]
     cropped.set_shape([None, None, 3])
-    window = tf.reshape(window, [4])
+    return cropped
+
+
+def _in_window(
+    ground_truth: GroundTruth, window: tf.Tensor, overlap_thresh: tf.Tensor, clip_boxes: tf.Tensor
+) -> GroundTruth:
+    """Returns the objects that lie in the window well enough, their boxes relative to it."""
     share = share_inside(ground_truth[BOXES], window)
-    kept = keep(ground_truth, (share > 0.0) & (share >= rule.overlap_thresh))
+    kept = keep(ground_truth, (share > 0.0) & (share >= overlap_thresh))
     boxes = relative_to_window(kept[BOXES], window)
-    if rule.clip_boxes:
-        boxes = clip_to_window(boxes, whole)
-    kept = with_boxes(kept, boxes)
+    boxes = tf.where(clip_boxes, clip_to_window(boxes, tf.constant([0.0, 0.0, 1.0, 1.0])), boxes)
     # Rounding can make a box of a hair's breadth empty, which no loss can bear.
-    return cropped, keep(kept, box_area(boxes) > 0.0)
+    return keep(with_boxes(kept, boxes), box_area(boxes) > 0.0)
 
 
-def _crop_rule(message: Any) -> CropRule:
-    return CropRule(
-        min_object_covered=message.min_object_covered,
-        aspect_ratio_range=(message.min_aspect_ratio, message.max_aspect_ratio),
-        area_range=(message.min_area, message.max_area),
-        overlap_thresh=message.overlap_thresh,
-        clip_boxes=message.clip_boxes,
-        random_coef=message.random_coef,
-    )
+def _crop_to_aspect_ratio(message: Any) -> dict[str, Any]:
+    return {
+        **above_zero("aspect_ratio")(message),
+        "overlap_thresh": message.overlap_thresh,
+        "clip_boxes": message.clip_boxes,
+    }
 
 
 def _ssd_crop(message: Any) -> dict[str, Any]:
-    if not message.operations:
-        return {}
-    rules = []
-    for index, operation in enumerate(message.operations):
-        try:
-            rules.append(_crop_rule(operation))
-        except ValueError as error:
-            raise ValueError(f"operations[{index}]: {error}") from error
-    return {"operations": rules}
+    return {"operations": read_operations(message.operations, read_crop_rule)} if message.operations else {}
 
 
-def _pad(message: Any) -> dict[str, Any]:
-    read: dict[str, Any] = {}
-    for bound in ("min", "max"):
-        height, width = f"{bound}_image_height", f"{bound}_image_width"
-        parameters.require(
-            message.HasField(height) == message.HasField(width), f"set both {height} and {width}, or neither"
+def _ssd_crop_fixed_aspect_ratio(message: Any) -> dict[str, Any]:
+    read = above_zero("aspect_ratio")(message)
+    if message.operations:
+        read["operations"] = read_operations(
+            message.operations, lambda operation: read_crop_rule(operation, aspect_ratio=read["aspect_ratio"])
         )
-        if message.HasField(height):
-            read[f"{bound}_image_size"] = (getattr(message, height), getattr(message, width))
-    parameters.require(len(message.pad_color) in (0, 3), f"pad_color has {len(message.pad_color)} values, not 3")
-    if message.pad_color:
-        read["pad_color"] = tuple(message.pad_color)
     return read
 
 
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
     "random_crop_image": Augmentation(
-        random_crop_image, lambda message: {"rule": _crop_rule(message)}, needs_float=False
+        random_crop_image, lambda message: {"rule": read_crop_rule(message)}, needs_float=False
     ),
-    "random_pad_image": Augmentation(random_pad_image, _pad),
+    "random_crop_to_aspect_ratio": Augmentation(random_crop_to_aspect_ratio, _crop_to_aspect_ratio, needs_float=False),
     "ssd_random_crop": Augmentation(ssd_random_crop, _ssd_crop, needs_float=False),
+    "ssd_random_crop_fixed_aspect_ratio": Augmentation(
+        ssd_random_crop_fixed_aspect_ratio, _ssd_crop_fixed_aspect_ratio, needs_float=False
+    ),
 }

@@ -1,7 +1,8 @@
 """Augmentations that move, scale or turn the whole picture, its boxes with it, or the boxes alone.
 
 Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
-returns the first two changed. Parameters and their defaults are the Object Detection API's.
+returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
+core/preprocessor.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tensorflow as tf
 from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import BOXES, GroundTruth, box_area, clip_to_window, keep, with_boxes
-from train.inputs.randomness import happens, split, uniform
+from train.inputs.randomness import happens, uniform
 
 JITTER_MODES = (
     "default",
@@ -24,6 +25,12 @@ JITTER_MODES = (
     "expand_symmetric_xy",
     "shrink_symmetric_xy",
 )
+RESIZE_METHODS = {
+    "area": tf.image.ResizeMethod.AREA,
+    "bicubic": tf.image.ResizeMethod.BICUBIC,
+    "bilinear": tf.image.ResizeMethod.BILINEAR,
+    "nearest_neighbor": tf.image.ResizeMethod.NEAREST_NEIGHBOR,
+}
 _SMALLEST_SIDE = 1e-6  # of a box to jitter, relative to the picture
 
 
@@ -79,7 +86,35 @@ def random_image_scale(
     """Scales height and width by one factor between the two ratios; relative boxes stay as they are."""
     factor = uniform(seed, min_scale_ratio, max_scale_ratio)
     size = tf.cast(tf.cast(tf.shape(image)[:2], tf.float32) * factor, tf.int32)
-    return tf.compat.v1.image.resize(image, tf.maximum(size, 1), align_corners=True), ground_truth
+    scaled = tf.compat.v1.image.resize(image, tf.maximum(size, 1), align_corners=True)
+    return tf.cast(scaled, tf.float32), ground_truth
+
+
+def resize_image(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    new_height: int,
+    new_width: int,
+    method: str = "bilinear",
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Brings each picture to one size, whatever its proportions; relative boxes stay as they are.
+
+    The model's own `image_resizer` comes after all augmentations all the same.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: Not used: nothing here is random.
+        new_height: In pixels.
+        new_width: In pixels.
+        method: One of `RESIZE_METHODS`, of TensorFlow's first kernels, with corners not aligned.
+    """
+    del seed
+    resized = tf.compat.v1.image.resize(image, [new_height, new_width], method=RESIZE_METHODS[method])
+    # Bicubic interpolation overshoots at edges.
+    return tf.clip_by_value(tf.cast(resized, tf.float32), 0.0, 255.0), ground_truth
 
 
 def random_jitter_boxes(
@@ -87,13 +122,13 @@ def random_jitter_boxes(
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Moves the edges of each box a little, as careless annotators do; the picture stays.
 
-    Boxes are cut off at the picture's edge. One that shrinks to nothing (ratio near 1) is left out.
+    Boxes are cut off at the picture's edge. One that shrinks to nothing (a ratio near 1 or above) is left out.
 
     Args:
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
-        ratio: By which part of the box's height or width it may grow or shrink.
+        ratio: By which part of its height or width the box may grow or shrink, half of it at each edge.
         jitter_mode: One of `JITTER_MODES`: `default` moves each edge for itself, outwards or inwards; `expand` and
             `shrink` only in the one direction; `..._symmetric` keeps the centre, `..._symmetric_xy` the proportions
             too.
@@ -126,66 +161,29 @@ def random_jitter_boxes(
     return image, keep(ground_truth, box_area(jittered) > 0.0)
 
 
-def random_scale_crop_and_pad_to_square(
-    image: tf.Tensor,
-    ground_truth: GroundTruth,
-    seed: tf.Tensor,
-    *,
-    scale_min: float = 0.1,
-    scale_max: float = 2.0,
-    output_size: int = 512,
-) -> tuple[tf.Tensor, GroundTruth]:
-    """Scales the longer side to `output_size` times a random factor, then crops or pads to a square of that size.
-
-    EfficientDet's augmentation (https://arxiv.org/abs/1911.09070). What is missing at the bottom and the right is
-    black; boxes are cut off at the edge, and those wholly outside left out.
-
-    Args:
-        image: As in the module's docstring.
-        ground_truth: As in the module's docstring.
-        seed: As in the module's docstring.
-        scale_min: The smallest factor.
-        scale_max: The largest factor.
-        output_size: Height and width of the result, in pixels.
-    """
-    scale_seed, y_seed, x_seed = split(seed, 3)
-    shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    scaled_size = tf.cast(
-        uniform(scale_seed, scale_min, scale_max) * output_size * shape / tf.reduce_max(shape), tf.int32
-    )
-    scaled_size = tf.maximum(scaled_size, 1)
-    room = tf.cast(tf.maximum(scaled_size - output_size, 0), tf.float32)
-    offset = tf.cast(room * tf.stack([uniform(y_seed), uniform(x_seed)]), tf.int32)
-    scaled = tf.cast(tf.compat.v1.image.resize(image, scaled_size), tf.float32)
-    cropped = scaled[offset[0] : offset[0] + output_size, offset[1] : offset[1] + output_size]
-    square = tf.image.pad_to_bounding_box(cropped, 0, 0, output_size, output_size)
-    square.set_shape([output_size, output_size, 3])
-    # Boxes in pixels of the scaled picture, then relative to the square.
-    pixels = tf.tile(tf.cast(scaled_size, tf.float32), [2])
-    shifted = ground_truth[BOXES] * pixels - tf.tile(tf.cast(offset, tf.float32), [2])
-    boxes = clip_to_window(shifted / output_size, tf.constant([0.0, 0.0, 1.0, 1.0]))
-    return square, keep(with_boxes(ground_truth, boxes), box_area(boxes) > 0.0)
-
-
 def _jitter(message: Any) -> dict[str, Any]:
-    parameters.require(0.0 <= message.ratio < 1.0, f"ratio is {message.ratio:g}; it must be 0 or more, and less than 1")
+    parameters.require(message.ratio >= 0.0, f"ratio is {message.ratio:g}; it must be 0 or more")
     mode = message.DESCRIPTOR.fields_by_name["jitter_mode"].enum_type.values_by_number[message.jitter_mode].name
     return {"ratio": message.ratio, "jitter_mode": mode.lower()}
 
 
-def _square(message: Any) -> dict[str, Any]:
-    parameters.require(message.output_size >= 1, f"output_size is {message.output_size}; it must be 1 or more")
-    return {**parameters.interval("scale_min", "scale_max")(message), "output_size": message.output_size}
+def _resize(message: Any) -> dict[str, Any]:
+    method = message.DESCRIPTOR.fields_by_name["method"].enum_type.values_by_number[message.method].name
+    return {
+        **parameters.at_least_one("new_height")(message),
+        **parameters.at_least_one("new_width")(message),
+        "method": method.lower(),
+    }
 
 
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
     "random_horizontal_flip": Augmentation(random_horizontal_flip, parameters.probability, needs_float=False),
-    "random_image_scale": Augmentation(random_image_scale, parameters.interval("min_scale_ratio", "max_scale_ratio")),
+    "random_image_scale": Augmentation(
+        random_image_scale, parameters.interval("min_scale_ratio", "max_scale_ratio"), needs_float=False
+    ),
     "random_jitter_boxes": Augmentation(random_jitter_boxes, _jitter, needs_float=False),
     "random_rotation90": Augmentation(random_rotation90, parameters.probability, needs_float=False),
-    "random_scale_crop_and_pad_to_square": Augmentation(
-        random_scale_crop_and_pad_to_square, _square, needs_float=False
-    ),
+    "resize_image": Augmentation(resize_image, _resize, needs_float=False),
     "random_vertical_flip": Augmentation(random_vertical_flip, parameters.probability, needs_float=False),
 }

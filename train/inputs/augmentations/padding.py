@@ -1,0 +1,191 @@
+"""Augmentations that put the picture on a larger canvas.
+
+Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
+returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
+core/preprocessor.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+from train.inputs.augmentations.augmentation import Augmentation
+from train.inputs.augmentations.parameters import require
+from train.inputs.ground_truth import BOXES, GroundTruth, relative_to_window, with_boxes
+from train.inputs.randomness import split, uniform, uniform_integer
+
+# Height and width in pixels, known or int32 [2].
+Size: TypeAlias = "tuple[int, int] | tf.Tensor"
+# Red, green and blue, 0..255, known or float32 [3]; None is the picture's mean.
+Colour: TypeAlias = "tuple[float, float, float] | tf.Tensor | None"
+
+BLACK = (0.0, 0.0, 0.0)
+
+
+def random_pad_image(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    min_image_size: Size | None = None,
+    max_image_size: Size | None = None,
+    pad_color: Colour = None,
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Puts the picture at a random place on a larger canvas of one colour.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: As in the module's docstring.
+        min_image_size: Smallest height and width of the canvas; the picture's own where that is larger, or by default.
+        max_image_size: What height and width stay below; by default twice the picture's, and never less than the
+            picture's.
+        pad_color: The canvas's colour.
+    """
+    seeds = split(seed, 4)
+    size = tf.shape(image)[:2]
+    smallest = size if min_image_size is None else tf.maximum(min_image_size, size)
+    largest = size * 2 if max_image_size is None else tf.maximum(max_image_size, size)
+    # Where the config's smallest exceeds its largest, the largest wins, as it did in the API.
+    canvas = tf.stack(
+        [uniform_integer(seeds[axis], tf.minimum(smallest[axis], largest[axis]), largest[axis]) for axis in (0, 1)]
+    )
+    offset = tf.stack([uniform_integer(seeds[2 + axis], 0, canvas[axis] - size[axis]) for axis in (0, 1)])
+    return place_on_canvas(image, ground_truth, canvas, offset, pad_color)
+
+
+def random_absolute_pad_image(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    max_height_padding: int = 1,
+    max_width_padding: int = 1,
+    pad_color: Colour = None,
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Adds up to some pixels to height and width; the picture lies at a random place of the canvas.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: As in the module's docstring.
+        max_height_padding: What the number of rows above and below together stays below.
+        max_width_padding: What the number of columns left and right together stays below.
+        pad_color: The canvas's colour.
+    """
+    size = tf.shape(image)[:2]
+    return random_pad_image(
+        image,
+        ground_truth,
+        seed,
+        min_image_size=size,
+        max_image_size=size + tf.constant([max_height_padding, max_width_padding]),
+        pad_color=pad_color,
+    )
+
+
+def random_pad_to_aspect_ratio(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    aspect_ratio: float = 1.0,
+    min_padded_size_ratio: tuple[float, float] = (1.0, 1.0),
+    max_padded_size_ratio: tuple[float, float] = (2.0, 2.0),
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Adds black at the bottom and the right, so that the canvas has an aspect ratio and a random size.
+
+    No option of its own, but a part of `ssd_random_crop_pad_fixed_aspect_ratio`.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        seed: As in the module's docstring.
+        aspect_ratio: The canvas's width over its height.
+        min_padded_size_ratio: Smallest height and width of the canvas over the picture's, where the aspect ratio
+            leaves the choice.
+        max_padded_size_ratio: The largest, likewise.
+    """
+    size = tf.shape(image)[:2]
+    height, width = tf.unstack(tf.cast(size, tf.float32))
+    # The smallest canvas of that aspect ratio, and how often it fits between the bounds.
+    least = tf.stack([tf.maximum(height, width / aspect_ratio), tf.maximum(width, height * aspect_ratio)])
+    own = tf.cast(size, tf.float32)
+    largest = tf.reduce_min(tf.maximum(max_padded_size_ratio * own, least) / least)
+    smallest = tf.minimum(largest, tf.reduce_max(tf.maximum(min_padded_size_ratio * own, least) / least))
+    scale = smallest + (largest - smallest) * uniform(seed)
+    canvas = tf.maximum(tf.cast(tf.round(scale * least), tf.int32), size)
+    return place_on_canvas(image, ground_truth, canvas, tf.zeros([2], tf.int32), BLACK)
+
+
+def place_on_canvas(
+    image: tf.Tensor, ground_truth: GroundTruth, canvas: tf.Tensor, offset: tf.Tensor, colour: Colour
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Puts a picture on a canvas of one colour.
+
+    Args:
+        image: As in the module's docstring.
+        ground_truth: As in the module's docstring.
+        canvas: int32 [2], the canvas's height and width, at least the picture's.
+        offset: int32 [2], rows above the picture and columns to its left.
+        colour: The canvas's.
+
+    Returns:
+        The canvas, of the picture's type, or float32 where the colour is not of whole numbers, and the ground truth
+        relative to it.
+    """
+    size = tf.shape(image)[:2]
+    around = tf.concat([tf.stack([offset, canvas - size - offset], axis=1), [[0, 0]]], axis=0)
+    whole_numbers = isinstance(colour, tuple) and all(value == round(value) for value in colour)
+    if not whole_numbers:
+        image = tf.cast(image, tf.float32)
+    padded = tf.pad(image, around)
+    if not (isinstance(colour, tuple) and colour == BLACK):
+        behind = tf.reduce_mean(image, axis=[0, 1]) if colour is None else tf.cast(colour, image.dtype)
+        inside = tf.pad(tf.ones([size[0], size[1], 1], tf.bool), around)
+        padded = tf.where(inside, padded, behind)
+    padded.set_shape([None, None, 3])
+    window = tf.cast(tf.concat([-offset, canvas - offset], axis=0), tf.float32) / tf.cast(
+        tf.tile(size, [2]), tf.float32
+    )
+    return padded, with_boxes(ground_truth, relative_to_window(ground_truth[BOXES], window))
+
+
+def read_pad_color(message: Any) -> dict[str, Any]:
+    """Reads `pad_color`: three values, or one for all three channels; none is the picture's mean.
+
+    Raises:
+        ValueError: Another number of values, or one outside 0..255.
+    """
+    values = tuple(message.pad_color)
+    require(len(values) in (0, 1, 3), f"pad_color has {len(values)} values, not 3")
+    require(all(0.0 <= value <= 255.0 for value in values), f"pad_color {values}: values must lie between 0 and 255")
+    return {"pad_color": values if len(values) == 3 else values * 3} if values else {}
+
+
+def _pad(message: Any) -> dict[str, Any]:
+    read = read_pad_color(message)
+    for bound in ("min", "max"):
+        height, width = f"{bound}_image_height", f"{bound}_image_width"
+        require(message.HasField(height) == message.HasField(width), f"set both {height} and {width}, or neither")
+        if message.HasField(height):
+            read[f"{bound}_image_size"] = (getattr(message, height), getattr(message, width))
+    return read
+
+
+def _absolute_pad(message: Any) -> dict[str, Any]:
+    read = read_pad_color(message)
+    for name in ("max_height_padding", "max_width_padding"):
+        padding = getattr(message, name)
+        require(padding >= 0, f"{name} is {padding}; it must be 0 or more")
+        read[name] = max(padding, 1)  # unset is 1, which is less than 1 pixel: none
+    return read
+
+
+# By the option's name in the schema.
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "random_absolute_pad_image": Augmentation(random_absolute_pad_image, _absolute_pad, needs_float=False),
+    "random_pad_image": Augmentation(random_pad_image, _pad, needs_float=False),
+}
