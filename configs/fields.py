@@ -51,3 +51,10 @@ def children(message: Message) -> Iterator[tuple[str, FieldDescriptor, Any]]:
 def unfilled_paths(message: Message) -> list[str]:
     """The paths of text fields that still contain `PATH_TO_BE_CONFIGURED`, in the order of field numbers."""
     return [path for path, _, value in set_fields(message) if isinstance(value, str) and PLACEHOLDER in value]
+
+
+def is_unfilled(value: Any) -> bool:
+    """Whether a text, or anything in a message, still contains `PATH_TO_BE_CONFIGURED`."""
+    if isinstance(value, Message):
+        return bool(unfilled_paths(value))
+    return isinstance(value, str) and PLACEHOLDER in value

@@ -117,9 +117,9 @@ def _check_ssd_predictor(ssd: Any, path: str) -> Iterator[Problem | Note]:
         if predictor.box_code_size != codes:
             reason = f"{predictor.box_code_size} numbers are not what {path}.box_coder makes of a box"
             yield Problem(f"{at}.{kind}.box_code_size", reason, f"use {codes}")
-    if kind == "weight_shared_convolutional_box_predictor":
-        if predictor.depth < 1 and predictor.num_layers_before_predictor > 0:
-            yield Problem(f"{at}.{kind}.depth", f"{predictor.depth} channels are none", "set it, such as depth: 256")
+    is_shared = kind == "weight_shared_convolutional_box_predictor"
+    if is_shared and predictor.depth < 1 and predictor.num_layers_before_predictor > 0:
+        yield Problem(f"{at}.{kind}.depth", f"{predictor.depth} channels are none", "set it, such as depth: 256")
 
 
 def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from configs.descriptors import ROOT_MESSAGE, message_class
+from configs.descriptors import ROOT_MESSAGE, is_map, is_repeated, message_class
 from configs.errors import ConfigError
-from configs.fields import set_fields, unfilled_paths
+from configs.fields import is_unfilled, set_fields, unfilled_paths
 from configs.files import write_bytes_atomically
 from configs.text import format_text, parse_text
 
@@ -87,7 +87,10 @@ def merge(config: Message, text: str, where: str = "config override") -> Any:
     """Merges a text config over a message, as `--config_override` does.
 
     A value replaces the one that was there, a member of a oneof the member that was there, and lists grow, as in every
-    protobuf merge.
+    protobuf merge and as in the API. With one addition: elements of a list that still hold PATH_TO_BE_CONFIGURED give
+    way to the override's elements of that list, so that a recipe can be run without an edit:
+    `train_input_reader { tf_record_input_reader { input_path: "x" } }` replaces the recipe's input path, and
+    `eval_input_reader { ... }` the recipe's whole reader, if anything in it was still to be filled in.
 
     Args:
         config: A `TrainEvalPipelineConfig`; left as it is.
@@ -103,8 +106,23 @@ def merge(config: Message, text: str, where: str = "config override") -> Any:
     override = parse_pipeline_config(text, where)
     merged = message_class(ROOT_MESSAGE)()
     merged.CopyFrom(config)
+    _make_way(merged, override)
     merged.MergeFrom(override)
     return merged
+
+
+def _make_way(message: Message, override: Message) -> None:
+    """Drops the unfilled elements of each list that the override adds to."""
+    for field, added in override.ListFields():
+        if is_map(field):
+            continue
+        if is_repeated(field):
+            elements = getattr(message, field.name)
+            for index in reversed(range(len(elements))):
+                if is_unfilled(elements[index]):
+                    del elements[index]
+        elif isinstance(added, Message) and message.HasField(field.name):
+            _make_way(getattr(message, field.name), added)
 
 
 def format_pipeline_config(config: Message) -> str:

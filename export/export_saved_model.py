@@ -10,7 +10,7 @@ from train.commands import (
     ArgumentParser,
     UsageError,
     add_pipeline_arguments,
-    load_pipeline,
+    pipeline_from,
     positive_int,
     quiet_tensorflow,
     run_command,
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.model_version and not arguments.model_base_path:
         raise UsageError("--model_version needs --model_base_path, the folder of the versions")
-    pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override)
+    pipeline = pipeline_from(arguments)
 
     quiet_tensorflow()
     from export.saved_model import export, next_version, require_new

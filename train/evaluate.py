@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
 from data_prep.quiet_tensorflow import quiet_tensorflow
-from train.pipeline import Pipeline, add_pipeline_arguments, load_pipeline
+from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--eval_index", type=int, default=0, help="which eval_input_reader of the config")
     arguments = parser.parse_args(argv)
-    pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override)
+    pipeline = pipeline_from(arguments)
     if not 0 <= arguments.eval_index < len(pipeline.config.eval_input_reader):
         raise UsageError(
             f"--eval_index {arguments.eval_index}: {arguments.pipeline_config_path} has "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import schema, support
+from configs.errors import ConfigError
+from configs.loading import add_config_arguments, load_config
 from data_prep.command_line import UsageError
 from data_prep.label_map import LabelMap, read_label_map
 
@@ -20,21 +23,20 @@ class Pipeline:
         config: The `TrainEvalPipelineConfig` message.
         label_map: Of the training input; ids run from 1.
         label_map_path: Where it was read from.
+        notes: A line for each field that was read as another, or that has no effect here.
+        warnings: A line for each field that was dropped because `--ignore_unsupported` names it.
     """
 
     config: Any
     label_map: LabelMap
     label_map_path: Path
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def model(self) -> Any:
         """The `Ssd` or `FasterRcnn` message."""
         return getattr(self.config.model, self.config.model.WhichOneof("model"))
-
-    @property
-    def notes(self) -> list[str]:
-        """A line for each field that is set and has no effect here."""
-        return [str(note) for note in support.fields_without_effect(self.config)]
 
     @property
     def names_by_id(self) -> dict[int, str]:
@@ -44,46 +46,46 @@ class Pipeline:
 
 def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that every command on a pipeline config has."""
-    parser.add_argument("--pipeline_config_path", required=True, help="the pipeline config, in protobuf text format")
-    parser.add_argument(
-        "--config_override",
-        default="",
-        metavar="TEXT",
-        help="protobuf text merged over the file, such as 'train_config { batch_size: 4 }'",
-    )
+    add_config_arguments(parser)
 
 
-def load_pipeline(path: str, override: str = "") -> Pipeline:
+def pipeline_from(arguments: argparse.Namespace) -> Pipeline:
+    """Loads the pipeline that a command's flags name, and says on standard error what was dropped from it.
+
+    Raises:
+        UsageError: As `load_pipeline` does.
+    """
+    pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override, arguments.ignore_unsupported)
+    for warning in pipeline.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return pipeline
+
+
+def load_pipeline(path: str, override: str = "", ignore_unsupported: Sequence[str] = ()) -> Pipeline:
     """Reads a pipeline config and everything that must hold before any work begins.
 
     Args:
         path: The config's file.
         override: Protobuf text to merge over it.
+        ignore_unsupported: Paths of fields that cannot be honoured, to be taken as not written.
 
     Raises:
         UsageError: The config cannot be read or says what cannot be honoured, has paths that are still to be filled in,
             or does not fit its label map.
     """
     try:
-        config = schema.read_pipeline_config(path)
-        if override:
-            config = schema.merge(config, override)
-        unfilled = schema.unfilled_paths(config)
-        if unfilled:
-            raise UsageError(
-                f"{path}: PATH_TO_BE_CONFIGURED is still to be replaced in {', '.join(unfilled)}; "
-                f"fill all in with sed -i 's#PATH_TO_BE_CONFIGURED#/your/folder#' {path}"
-            )
-        support.require_supported(config)
-    except schema.ConfigError as error:
+        loaded = load_config(path, override, ignore_unsupported)
+        loaded.require_usable()
+    except ConfigError as error:
         raise UsageError(str(error)) from None
+    config = loaded.config
     reader = config.train_input_reader if config.HasField("train_input_reader") else None
     if reader is None and config.eval_input_reader:
         reader = config.eval_input_reader[0]
     if reader is None or not reader.label_map_path:
         raise UsageError(f"{path}: train_input_reader.label_map_path is not set; the classes' names come from there")
     label_map = read_label_map(reader.label_map_path)
-    pipeline = Pipeline(config, label_map, Path(reader.label_map_path))
+    pipeline = Pipeline(config, label_map, Path(reader.label_map_path), tuple(map(str, loaded.notes)), loaded.warnings)
     if pipeline.model.num_classes < label_map.max_id:
         kind = config.model.WhichOneof("model")
         raise UsageError(

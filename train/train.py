@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
 from data_prep.quiet_tensorflow import quiet_tensorflow
-from train.pipeline import add_pipeline_arguments, load_pipeline
+from train.pipeline import add_pipeline_arguments, pipeline_from
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--checkpoint_dir evaluated in model_main_tf2.py; here that is: python -m train.evaluate "
             f"--pipeline_config_path {arguments.pipeline_config_path} --checkpoint_dir {arguments.checkpoint_dir}"
         )
-    pipeline = load_pipeline(arguments.pipeline_config_path, arguments.config_override)
+    pipeline = pipeline_from(arguments)
     for note in pipeline.notes:
         print(f"note: {note}")
     extensions = pipeline.config.extensions
