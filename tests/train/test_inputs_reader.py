@@ -18,6 +18,7 @@ from configs.descriptors import message_class  # noqa: E402
 from data_prep.command_line import UsageError  # noqa: E402
 from data_prep.tf_example import make_example  # noqa: E402
 from train.inputs.input_errors import readable_error  # noqa: E402
+from train.inputs.left_out import LeftOut, add_counts, count_batch  # noqa: E402
 from train.inputs.reader import build_evaluation_dataset, build_training_dataset  # noqa: E402
 
 LABEL_MAP = """
@@ -132,6 +133,7 @@ def test_a_batch_holds_what_the_contract_says(workplace):
         "groundtruth_area": ((2, 5), tf.float32),
         "num_groundtruth_boxes": ((2,), tf.int32),
         "num_groundtruth_boxes_cut": ((2,), tf.int32),
+        "num_groundtruth_boxes_unknown": ((2,), tf.int32),
         "true_image_shape": ((2, 3), tf.int32),
         "original_image_shape": ((2, 3), tf.int32),
         "source_id": ((2,), tf.string),
@@ -243,10 +245,9 @@ BROKEN = {
         lambda: edited(example("x"), "image/object/class/text", [b"/m/1", b"/m/1"]),
         "image 'x': image/object/class/text has 2 values for 1 boxes",
     ),
-    "unknown name": (lambda: example("x", texts=["Sofá [2]"]), "image 'x': class Sofá (2) is not in the label map"),
     "gap in the ids": (
-        lambda: edited(example("x", labels=[3]), "image/object/class/text", []),
-        "image 'x': class id 3 is not in the label map, or beyond num_classes (4)",
+        lambda: edited(example("Sofá [2]", labels=[3]), "image/object/class/text", []),
+        "image 'Sofá (2)': class id 3 is not in the label map, or beyond num_classes (4)",
     ),
     "id too large": (
         lambda: edited(example("x", labels=[900]), "image/object/class/text", []),
@@ -422,8 +423,24 @@ def test_a_strategy_gets_its_batches(workplace):
             "train_config.batch_size is 2, but keep_aspect_ratio_resizer gives every picture a size of its own",
         ),
         (
-            "train_config { data_augmentation_options { random_patch_gaussian {} } }",
-            r"train_config.data_augmentation_options\[0\].random_patch_gaussian is not supported",
+            "train_config { data_augmentation_options {} }",
+            r"train_config.data_augmentation_options\[0\] is empty",
+        ),
+        (
+            "model { ssd { image_resizer { identity_resizer {} } } }",
+            "identity_resizer gives every picture a size of its own; use fixed_shape_resizer, or a batch size of 1",
+        ),
+        (
+            "extensions { class_aware_sampling { max_repeats: 0 } }",
+            "max_repeats is 0, which leaves no records",
+        ),
+        (
+            "extensions { class_aware_sampling {} } train_input_reader { shuffle: false }",
+            "class_aware_sampling repeats records, and train_input_reader.shuffle: false would show",
+        ),
+        (
+            "extensions { class_aware_sampling {} } train_input_reader { sample_from_datasets_weights: 1 }",
+            "both say how often a record is drawn",
         ),
     ],
 )
@@ -433,8 +450,122 @@ def test_a_config_that_cannot_be_honoured_is_refused(workplace, more, message):
         build_training_dataset(workplace.config(more))
 
 
-def test_pictures_of_their_own_sizes_one_at_a_time(workplace):
+def test_pictures_of_their_own_sizes_alone_and_padded_to_the_largest_of_a_batch(workplace):
     workplace.write([example("wide"), example("tall", encoded=jpeg(80, 40))])
     resizer = "keep_aspect_ratio_resizer { min_dimension: 20 max_dimension: 30 }"
-    batches = list(build_evaluation_dataset(workplace.config(resizer=resizer), batch_size=1))
-    assert [tuple(images.shape) for images, _ in batches] == [(1, 15, 30, 3), (1, 30, 15, 3)]
+    config = workplace.config(resizer=resizer)
+    dataset = build_evaluation_dataset(config, batch_size=1)
+    assert dataset.element_spec[0].shape.as_list() == [1, None, None, 3]
+    alone = list(dataset)
+    assert [tuple(images.shape) for images, _ in alone] == [(1, 15, 30, 3), (1, 30, 15, 3)]
+    ((images, labels),) = list(build_evaluation_dataset(config, batch_size=2))
+    assert images.shape == (2, 30, 30, 3)
+    np.testing.assert_array_equal(labels["true_image_shape"], [[15, 30, 3], [30, 15, 3]])
+    np.testing.assert_array_equal(images[0, :15], alone[0][0][0])
+    assert images[0, 15:].numpy().max() == 0.0
+    np.testing.assert_allclose(labels["groundtruth_boxes"][0, 0], [0.125, 0.125, 0.375, 0.625])
+    np.testing.assert_allclose(labels["groundtruth_boxes"][1, 0], [0.25, 0.0625, 0.75, 0.3125])
+    config.train_config.batch_size = 1
+    images, _ = next(iter(build_training_dataset(config)))
+    assert images.shape[0] == 1
+
+
+def test_boxes_whose_class_name_the_label_map_lacks_are_left_out_and_counted(workplace):
+    boxes = [BOX, [0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]]
+    workplace.write([example("some", boxes=boxes, labels=[1, 3, 2], texts=["/m/1", "Sofa", "/m/2"]), example("all")])
+    ((_, labels),) = list(build_evaluation_dataset(workplace.config()))
+    assert labels["groundtruth_classes"].numpy().tolist() == [[1, 2, 0, 0, 0], [1, 0, 0, 0, 0]]
+    np.testing.assert_allclose(labels["groundtruth_boxes"][0, 1], boxes[2])
+    assert labels["num_groundtruth_boxes"].numpy().tolist() == [2, 1]
+    assert labels["num_groundtruth_boxes_unknown"].numpy().tolist() == [1, 0]
+
+
+def test_features_that_boxes_do_not_need_are_not_read(workplace):
+    record = edited(example("keypoints"), "image/object/keypoint/x", [0.1, 0.2, 0.3])
+    record = edited(record, "image/object/mask", [b"not a picture"])
+    workplace.write([record])
+    ((_, labels),) = list(build_evaluation_dataset(workplace.config()))
+    assert labels["source_id"].numpy().tolist() == [b"keypoints"]
+
+
+def test_what_was_left_out_is_said_with_the_setting_that_would_keep_it(workplace):
+    seven = [[0.0, 0.0, 0.1 * (i + 1), 0.1 * (i + 1)] for i in range(7)]
+    many = example("many", boxes=seven, labels=[1] * 7, texts=["/m/1"] * 6 + ["Sofa"])
+    more = example("more", boxes=[*seven, BOX, BOX], labels=[1] * 9, texts=["/m/1"] * 9)
+    workplace.write([many, example("one"), more])
+    config = workplace.config()
+    left_out = LeftOut.of_evaluation(config)
+    assert left_out.sentences() == []
+    counts = [count_batch(labels) for _, labels in build_evaluation_dataset(config)]
+    for of_batch in counts:
+        left_out.add(of_batch)
+    cut, unknown = left_out.sentences()
+    assert cut == (
+        "5 of 17 boxes were cut, in 2 of 3 pictures: eval_input_reader[0].max_number_of_boxes is 5, and 9 would have "
+        "kept them all"
+    )
+    assert unknown.startswith("1 of 17 boxes were left out, in 1 of 3 pictures: the label map has no class")
+    together = LeftOut.of_training(config)
+    together.add(add_counts(tf.stack(counts)))
+    assert together.counts == left_out.counts
+    assert "train_config.max_number_of_boxes is 5" in together.sentences()[0]
+    config.train_input_reader.max_number_of_boxes = 3
+    assert LeftOut.of_training(config)._setting == "train_input_reader.max_number_of_boxes"
+
+
+def shuffle_buffers(dataset) -> list[tuple[str, object]]:
+    """The shuffles that a dataset goes through, with what each holds."""
+    found, queue = [], [dataset]
+    while queue:
+        part = queue.pop()
+        if "Shuffle" in type(part).__name__:
+            found.append((type(part).__name__, part.element_spec))
+        queue += part._inputs()
+    return found
+
+
+@pytest.mark.parametrize("more", ["", "extensions { class_aware_sampling {} }"])
+def test_shuffle_buffers_hold_encoded_records_and_never_pictures(workplace, more):
+    workplace.write(numbered(4))
+    buffers = shuffle_buffers(build_training_dataset(workplace.config(more)))
+    assert len(buffers) == 2  # of file names, and of records
+    assert [spec for _, spec in buffers] == [tf.TensorSpec([], tf.string)] * 2
+
+
+def test_equal_boxes_become_one_with_several_classes_in_training_only(workplace):
+    other = [0.0, 0.5, 0.5, 1.0]
+    nearly = [value + 1e-6 for value in BOX]
+    workplace.write(
+        [
+            example(
+                name,
+                boxes=[BOX, other, nearly],
+                labels=[4, 1, 2],
+                texts=["/m/4", "/m/1", "/m/2"],
+                weights=[0.5, 1.0, 0.25],
+                group_of=[True, False, False],
+            )
+            for name in ("one", "two")
+        ]
+    )
+    config = workplace.config("train_config { merge_multiple_label_boxes: true }")
+    ((_, labels),) = list(build_training_dataset(config).take(1))
+    np.testing.assert_allclose(labels["groundtruth_boxes"][0], [BOX, other, [0] * 4, [0] * 4, [0] * 4], atol=1e-5)
+    targets = labels["groundtruth_class_targets"]
+    assert targets.dtype == tf.float32
+    assert targets.numpy().tolist() == [[[0, 1, 0, 1], [1, 0, 0, 0], [0] * 4, [0] * 4, [0] * 4]] * 2
+    assert labels["groundtruth_classes"][0].numpy().tolist() == [4, 1, 0, 0, 0]
+    assert labels["groundtruth_weights"][0].numpy().tolist() == [0.5, 1.0, 0, 0, 0]
+    assert labels["groundtruth_group_of"][0].numpy().tolist() == [True, False, False, False, False]
+    assert labels["num_groundtruth_boxes"].numpy().tolist() == [2, 2]
+    ((_, labels),) = list(build_evaluation_dataset(config))
+    assert "groundtruth_class_targets" not in labels
+    assert labels["num_groundtruth_boxes"].numpy().tolist() == [3, 3]
+
+
+def test_pictures_without_objects_can_be_merged_too(workplace):
+    workplace.write([example(name, boxes=[], labels=[], texts=[]) for name in "ab"])
+    config = workplace.config("train_config { merge_multiple_label_boxes: true }")
+    ((_, labels),) = list(build_training_dataset(config).take(1))
+    assert labels["groundtruth_class_targets"].shape == (2, 5, 4)
+    assert labels["num_groundtruth_boxes"].numpy().tolist() == [0, 0]

@@ -85,6 +85,10 @@ def test_pad_value():
         resizer("fixed_shape_resizer { height: 9 width: 12 }"),
         keep_aspect(),
         keep_aspect("pad_to_max_dimension: true per_channel_pad_value: [1, 2, 3]"),
+        keep_aspect("convert_to_grayscale: true"),
+        resizer("identity_resizer {}"),
+        resizer("conditional_shape_resizer { size_threshold: 30 }"),
+        resizer("pad_to_multiple_resizer { multiple: 32 }"),
     ],
 )
 def test_a_batch_gives_what_single_pictures_give(config):
@@ -94,6 +98,66 @@ def test_a_batch_gives_what_single_pictures_give(config):
         alone, shape = resize_image(tf.constant(batch[index]), config)
         np.testing.assert_allclose(together[index], alone, atol=1e-4)
         np.testing.assert_array_equal(shapes[index], shape)
+
+
+@pytest.mark.parametrize(
+    ("condition", "threshold", "size", "expected"),
+    [
+        ("GREATER", 30, (60, 90), (20, 30)),  # 60 * (30 / 90)
+        ("GREATER", 50, (60, 91), (32, 50)),  # 60 * 50 / 91 = 32.97, cut off
+        ("GREATER", 50, (60, 99), (30, 49)),  # 99 * (50 / 99) is less than 50 in float32, so it is in the API
+        ("GREATER", 100, (60, 90), (60, 90)),  # small enough
+        ("GREATER", 4, (1, 90), (1, 4)),  # never nothing
+        ("SMALLER", 90, (60, 90), (90, 135)),
+        ("SMALLER", 50, (60, 90), (60, 90)),  # large enough
+        ("SMALLER", 70, (90, 61), (103, 70)),  # 90 * 70 / 61 = 103.3
+    ],
+)
+def test_conditional_shape(condition, threshold, size, expected):
+    config = resizer(f"conditional_shape_resizer {{ condition: {condition} size_threshold: {threshold} }}")
+    image = ramp(*size)
+    out, shape = resize_image(tf.constant(image), config)
+    assert out.shape == (*expected, 3)
+    assert shape.numpy().tolist() == [*expected, 3]
+    # Corners are aligned: the last row and column stay the last, also where nothing is to be done.
+    np.testing.assert_allclose(out[0, 0], image[0, 0], atol=1e-3)
+    if min(expected) > 1:
+        np.testing.assert_allclose(out[-1, -1], image[-1, -1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("multiple", "size", "expected"), [(4, (101, 199), (104, 200)), (32, (64, 65), (64, 96)), (1, (7, 9), (7, 9))]
+)
+def test_pad_to_multiple(multiple, size, expected):
+    image = ramp(*size)
+    out, shape = resize_image(tf.constant(image), resizer(f"pad_to_multiple_resizer {{ multiple: {multiple} }}"))
+    assert out.shape == (*expected, 3)
+    assert shape.numpy().tolist() == [*size, 3]
+    np.testing.assert_array_equal(out[: size[0], : size[1]], image)
+    assert np.sum(out) == np.sum(image)
+
+
+def test_identity_leaves_pixels_alone():
+    out, shape = resize_image(tf.constant(ramp(23, 41)), resizer("identity_resizer {}"))
+    assert out.dtype == tf.float32
+    np.testing.assert_array_equal(out, ramp(23, 41))
+    assert shape.numpy().tolist() == [23, 41, 3]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "fixed_shape_resizer { height: 8 width: 8 %s }",
+        "keep_aspect_ratio_resizer { min_dimension: 8 max_dimension: 8 pad_to_max_dimension: true %s }",
+        "conditional_shape_resizer { size_threshold: 8 %s }",
+        "pad_to_multiple_resizer { multiple: 8 %s }",
+    ],
+)
+def test_grey_is_three_equal_channels(kind):
+    colour = np.full([8, 8, 3], [200, 100, 50], np.uint8)
+    out, shape = resize_image(tf.constant(colour), resizer(kind % "convert_to_grayscale: true"))
+    np.testing.assert_allclose(out, np.full([8, 8, 3], 0.2989 * 200 + 0.587 * 100 + 0.114 * 50), rtol=1e-6)
+    assert shape.numpy().tolist() == [8, 8, 3]
 
 
 def test_inside_a_graph_over_pictures_of_unknown_size():
@@ -128,14 +192,17 @@ def test_static_input_size():
     assert static_input_size(resizer("fixed_shape_resizer { height: 9 width: 12 }")) == (9, 12)
     assert static_input_size(keep_aspect("pad_to_max_dimension: true")) == (50, 50)
     assert static_input_size(keep_aspect()) == (None, None)
+    for kind in ("identity_resizer", "conditional_shape_resizer", "pad_to_multiple_resizer"):
+        assert static_input_size(resizer(f"{kind} {{}}")) == (None, None)
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (resizer(""), "image_resizer is not set; use fixed_shape_resizer or"),
-        (resizer("identity_resizer {}"), "image_resizer.identity_resizer is not supported; use fixed_shape_resizer"),
-        (resizer("fixed_shape_resizer { convert_to_grayscale: true }"), "convert_to_grayscale is not supported"),
+        (resizer(""), "image_resizer is not set; use fixed_shape_resizer, keep_aspect_ratio_resizer or one of"),
+        (resizer("conditional_shape_resizer { condition: INVALID }"), "condition is INVALID; use GREATER or SMALLER"),
+        (resizer("conditional_shape_resizer { size_threshold: 0 }"), "size_threshold is 0; it must be 1 or more"),
+        (resizer("pad_to_multiple_resizer { multiple: 0 }"), "pad_to_multiple_resizer.multiple is 0"),
         (keep_aspect(smallest=60), "min_dimension 60 must lie between 1 and max_dimension 50"),
         (keep_aspect("per_channel_pad_value: 4"), "per_channel_pad_value has 1 values, not 3"),
         (resizer("fixed_shape_resizer { height: 0 }"), "height 0 and width 300 must be 1 or more"),

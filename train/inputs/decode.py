@@ -2,7 +2,11 @@
 
 What would make a loss NaN, or the training silently learn the wrong thing, stops the pipeline with a sentence that
 names the picture (see `input_errors`): a picture that does not decode, lists of unequal lengths, a box that is not
-finite, reversed, empty, or far outside the picture, a class that the label map does not know.
+finite, reversed, empty, or far outside the picture, a class id that the label map does not know.
+
+An object whose class has a name that the label map does not know is left out, as in the Object Detection API (so that a
+smaller label map trains on some of the records' classes), and counted. Features of other kinds, such as keypoints and
+masks, are not read.
 
 Crowd boxes are trained on like others unless their `image/object/weight` is 0: so did the Object Detection API, which
 uses `is_crowd` in evaluation only.
@@ -16,8 +20,9 @@ import tensorflow as tf
 
 from data_prep import tf_example
 from data_prep.label_map import LabelMap
-from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS, GroundTruth
-from train.inputs.input_errors import ensure
+from train.inputs.class_labels import ClassLookup
+from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS, GroundTruth, keep
+from train.inputs.input_errors import ensure, sentence
 
 # How far a box may reach beyond the picture, as a part of the picture, before it is an error and not rounding; the API
 # drew the line at the same place. What reaches out is cut off.
@@ -50,11 +55,13 @@ class DecodedRecord(NamedTuple):
         image: uint8 [H, W, 3], RGB.
         ground_truth: Its N objects, boxes relative to the picture.
         source_id: String scalar, never empty.
+        num_unknown: int32 scalar, objects left out because the label map does not have their class's name.
     """
 
     image: tf.Tensor
     ground_truth: GroundTruth
     source_id: tf.Tensor
+    num_unknown: tf.Tensor
 
 
 class RecordDecoder:
@@ -68,21 +75,7 @@ class RecordDecoder:
                 they count and not its ids, as in the Object Detection API. None takes the ids.
             num_classes: The largest id that the network can learn.
         """
-        self._num_classes = num_classes
-        self._ids_by_name: tf.lookup.StaticHashTable | None = None
-        known = [False] + [True] * num_classes
-        if label_map is not None:
-            ids = {item.display_name: item.id for item in label_map.items if item.display_name}
-            ids.update({item.name: item.id for item in label_map.items})  # a name goes before a display name
-            self._ids_by_name = tf.lookup.StaticHashTable(
-                tf.lookup.KeyValueTensorInitializer(list(ids), list(ids.values()), tf.string, tf.int64),
-                default_value=-1,
-                # Lives as long as a dataset that looks up in it, even when this object is gone.
-                experimental_is_anonymous=True,
-            )
-            present = set(ids.values())
-            known = [class_id in present for class_id in range(num_classes + 1)]
-        self._known = tf.constant(known, tf.bool)
+        self._look_up = ClassLookup(label_map, num_classes)
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, record: tf.Tensor, index: tf.Tensor) -> DecodedRecord:
@@ -113,42 +106,22 @@ class RecordDecoder:
             boxes = tf.clip_by_value(boxes, 0.0, 1.0)
         count = tf.shape(boxes)[0]
         sides = (boxes[:, 2:] - boxes[:, :2]) * tf.cast(tf.shape(image)[:2], tf.float32)
+        names = _or_default(fields[tf_example.CLASS_TEXT], tf.fill([count], ""))
+        ids = _or_default(fields[tf_example.CLASS_LABEL], tf.zeros([count], tf.int64))
+        classes = self._look_up(names, ids)
+        with tf.control_dependencies([self._look_up.ensure_learnable(classes, source_id)]):
+            is_known = tf.identity(classes.is_known)
         ground_truth = {
             BOXES: boxes,
-            CLASSES: self._classes(fields, source_id),
+            CLASSES: classes.ids,
             WEIGHTS: _or_default(fields[tf_example.OBJECT_WEIGHT], tf.ones([count])),
             IS_CROWD: _flags(fields[tf_example.OBJECT_IS_CROWD], count),
             DIFFICULT: _flags(fields[tf_example.OBJECT_DIFFICULT], count),
             GROUP_OF: _flags(fields[tf_example.OBJECT_GROUP_OF], count),
             AREA: _or_default(fields[tf_example.OBJECT_AREA], sides[:, 0] * sides[:, 1]),
         }
-        return DecodedRecord(image, ground_truth, source_id)
-
-    def _classes(self, fields: dict[str, tf.Tensor], source_id: tf.Tensor) -> tf.Tensor:
-        """Returns the objects' label map ids, int32 [N]."""
-        count = tf.size(fields[tf_example.BOX_YMIN])
-        names = _or_default(fields[tf_example.CLASS_TEXT], tf.fill([count], ""))
-        ids = _or_default(fields[tf_example.CLASS_LABEL], tf.zeros([count], tf.int64))
-        is_named = tf.zeros([count], tf.bool)
-        if self._ids_by_name is not None:
-            is_named = tf.not_equal(names, "")
-            ids = tf.where(is_named, self._ids_by_name.lookup(names), ids)
-        in_range = (ids >= 1) & (ids <= self._num_classes)
-        is_known = in_range & tf.gather(self._known, tf.where(in_range, ids, 0))
-
-        def message() -> tf.Tensor:
-            number = tf.argmax(~is_known)
-            class_id = tf.strings.as_string(ids[number])
-            where = "not in the label map" if self._ids_by_name is not None else "missing (set label_map_path)"
-            beyond = f" is {where}, or beyond num_classes ({self._num_classes})"
-            return tf.where(
-                is_named[number] & (ids[number] < 0),
-                _sentence(source_id, "class ", names[number], " is not in the label map"),
-                _sentence(source_id, "class id ", class_id, beyond),
-            )
-
-        with tf.control_dependencies([ensure(tf.reduce_all(is_known), message)]):
-            return tf.cast(ids, tf.int32)
+        num_unknown = tf.reduce_sum(tf.cast(~is_known, tf.int32))
+        return DecodedRecord(image, keep(ground_truth, is_known), source_id, num_unknown)
 
 
 def _decode_image(encoded: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
@@ -167,7 +140,7 @@ def _decode_image(encoded: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
     size = tf.strings.as_string(tf.strings.length(encoded))
     check = ensure(
         tf.size(image) > 0,
-        lambda: _sentence(source_id, "its picture does not decode (", size, " bytes)"),
+        lambda: sentence(source_id, "its picture does not decode (", size, " bytes)"),
     )
     with tf.control_dependencies([check]):
         return tf.identity(image)
@@ -187,8 +160,8 @@ def _check_lengths(fields: dict[str, tf.Tensor], source_id: tf.Tensor) -> tf.Ten
         size, boxes = tf.strings.as_string(sizes[number]), tf.strings.as_string(count)
         return tf.where(
             tf.reduce_all(fits),
-            _sentence(source_id, boxes, " boxes, but no classes for them"),
-            _sentence(source_id, tf.constant(keys)[number], " has ", size, " values for ", boxes, " boxes"),
+            sentence(source_id, boxes, " boxes, but no classes for them"),
+            sentence(source_id, tf.constant(keys)[number], " has ", size, " values for ", boxes, " boxes"),
         )
 
     return ensure(tf.reduce_all(fits) & (num_classes == count), message)
@@ -208,13 +181,9 @@ def _check_boxes(boxes: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
         problem = tf.where(is_relative[number], "is reversed or empty", outside)
         problem = tf.where(is_finite[number], problem, "is not finite")
         box = ["box ", tf.strings.as_string(number), " (ymin xmin ymax xmax ", coordinates, ") "]
-        return _sentence(source_id, *box, problem)
+        return sentence(source_id, *box, problem)
 
     return ensure(tf.reduce_all(is_right), message)
-
-
-def _sentence(source_id: tf.Tensor, *parts: tf.Tensor | str) -> tf.Tensor:
-    return tf.strings.join(["image '", source_id, "': ", *parts])
 
 
 def _first_non_empty(*candidates: tf.Tensor) -> tf.Tensor:

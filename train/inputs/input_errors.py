@@ -30,11 +30,16 @@ def ensure(condition: tf.Tensor, message: Callable[[], tf.Tensor]) -> tf.Operati
     """
 
     def fail() -> tf.Tensor:
-        sentence = tf.strings.regex_replace(tf.strings.regex_replace(message(), r"\[", "("), r"\]", ")")
-        with tf.control_dependencies([tf.debugging.Assert(False, [tf.strings.join([_MARK, sentence])])]):
+        cleaned = tf.strings.regex_replace(tf.strings.regex_replace(message(), r"\[", "("), r"\]", ")")
+        with tf.control_dependencies([tf.debugging.Assert(False, [tf.strings.join([_MARK, cleaned])])]):
             return tf.constant(False)
 
     return tf.cond(condition, lambda: tf.constant(True), fail)
+
+
+def sentence(source_id: tf.Tensor, *parts: tf.Tensor | str) -> tf.Tensor:
+    """Returns a sentence about a picture, for `ensure`: its id, then the parts."""
+    return tf.strings.join(["image '", source_id, "': ", *parts])
 
 
 def readable_error(error: BaseException) -> str | None:

@@ -3,7 +3,8 @@
 A batch is a pair of images and labels.
 
 images: float32 [B, H, W, 3], RGB, 0..255, resized by the model's `image_resizer` and padded at the bottom and the
-right; not normalised, which is the model's part.
+right; not normalised, which is the model's part. Where the resizer gives every picture a size of its own, training
+takes one at a time, and evaluation pads all with zeros to the largest height and width in the batch.
 
 labels, with M the reader's or the training's `max_number_of_boxes`:
     groundtruth_boxes: float32 [B, M, 4], ymin xmin ymax xmax in 0..1 of the padded picture; 0 where there is no object
@@ -13,8 +14,13 @@ labels, with M the reader's or the training's `max_number_of_boxes`:
     groundtruth_area: float32 [B, M], in pixels of the original picture
     num_groundtruth_boxes: int32 [B]
     num_groundtruth_boxes_cut: int32 [B], how many more there were than M
+    num_groundtruth_boxes_unknown: int32 [B], how many were left out for a class' name that the label map does not have
+    groundtruth_class_targets: float32 [B, M, num_classes], 1 for each class of a box, column 0 being label map id 1;
+        only in training with `train_config.merge_multiple_label_boxes`
     true_image_shape: int32 [B, 3], of the resized picture without its padding
     original_image_shape: int32 [B, 3]
+    verified_class_ids: int32 [B, num_classes], classes that a person looked for in the whole picture, then zeros; only in
+        evaluation
     source_id: string [B]
 """
 
@@ -29,12 +35,16 @@ import tensorflow as tf
 
 from configs import effective
 from data_prep.command_line import UsageError
-from data_prep.label_map import read_label_map
+from data_prep.label_map import LabelMap, read_label_map
 from train.inputs.augmentations.pipeline import Augment, build_augmentation
+from train.inputs.class_aware_sampling import count_classes, repeat_by_class
+from train.inputs.class_labels import ClassLookup
 from train.inputs.decode import RecordDecoder
 from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, with_boxes
-from train.inputs.records import check_filled_in, read_records
+from train.inputs.merged_boxes import merge_equal_boxes
+from train.inputs.records import Transform, check_filled_in, read_every_record, read_records
 from train.inputs.resize import check_image_resizer, resize_image, static_input_size
+from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 
 Labels = dict[str, tf.Tensor]
 
@@ -68,7 +78,14 @@ def build_training_dataset(
         batch_size = config.train_config.batch_size
     if input_context is not None:
         batch_size = input_context.get_per_replica_batch_size(batch_size)
-    _check_batch_size(batch_size, model.image_resizer, "train_config.batch_size")
+    _check_batch_size(batch_size, "train_config.batch_size")
+    if batch_size > 1 and None in static_input_size(model.image_resizer):
+        kind = model.image_resizer.WhichOneof("image_resizer_oneof")
+        instead = "pad_to_max_dimension: true in it" if kind == "keep_aspect_ratio_resizer" else "fixed_shape_resizer"
+        raise UsageError(
+            f"train_config.batch_size is {batch_size}, but {kind} gives every picture a size of its own; "
+            f"use {instead}, or a batch size of 1"
+        )
     pipeline = input_context.input_pipeline_id if input_context is not None else 0
     mixed_seed = None if seed is None else _mix(seed, resume_step, pipeline)
     records = read_records(
@@ -77,6 +94,7 @@ def build_training_dataset(
         num_epochs=reader.num_epochs or None,
         seed=mixed_seed,
         input_context=input_context,
+        repeat_some=_class_aware_sampling(config, mixed_seed),
     )
     prepare = _preparer(
         config,
@@ -84,10 +102,17 @@ def build_training_dataset(
         "train_input_reader",
         augment=build_augmentation(config.train_config.data_augmentation_options),
         max_number_of_boxes=effective.max_number_of_training_boxes(config),
+        merge_equal=config.train_config.merge_multiple_label_boxes,
         seed=secrets.randbelow(_LARGEST_SEED) if mixed_seed is None else mixed_seed,
     )
     return _batches(
-        records, prepare, batch_size, reader, drop_remainder=reader.drop_remainder, deterministic=seed is not None
+        records,
+        prepare,
+        batch_size,
+        model,
+        reader,
+        drop_remainder=reader.drop_remainder,
+        deterministic=seed is not None,
     )
 
 
@@ -113,7 +138,7 @@ def build_evaluation_dataset(config: Any, *, reader_index: int = 0, batch_size: 
     where = f"eval_input_reader[{reader_index}]"
     if batch_size is None:
         batch_size = config.eval_config.batch_size
-    _check_batch_size(batch_size, model.image_resizer, "eval_config.batch_size")
+    _check_batch_size(batch_size, "eval_config.batch_size")
     records = read_records(reader, where, num_epochs=1, seed=0)
     prepare = _preparer(
         config,
@@ -121,9 +146,19 @@ def build_evaluation_dataset(config: Any, *, reader_index: int = 0, batch_size: 
         where,
         augment=build_augmentation(()),
         max_number_of_boxes=reader.max_number_of_boxes,
+        merge_equal=False,
         seed=0,
     )
-    return _batches(records, prepare, batch_size, reader, drop_remainder=False, deterministic=True)
+    read_verified_labels = VerifiedLabelReader(_label_map(reader, where), model.num_classes)
+
+    @tf.autograph.experimental.do_not_convert
+    def prepare_with_verified_labels(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Labels]:
+        image, labels = prepare(record, index)
+        return image, {**labels, VERIFIED_CLASS_IDS: read_verified_labels(record)}
+
+    return _batches(
+        records, prepare_with_verified_labels, batch_size, model, reader, drop_remainder=False, deterministic=True
+    )
 
 
 def model_config(config: Any) -> Any:
@@ -153,7 +188,7 @@ def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Lab
     labels: Labels = {}
     for name, values in first(ground_truth, max_number_of_boxes).items():
         paddings = [[0, max_number_of_boxes - kept]] + [[0, 0]] * (values.shape.rank - 1)
-        padded = tf.pad(tf.cast(values, DTYPES[name]), paddings)
+        padded = tf.pad(tf.cast(values, DTYPES.get(name, values.dtype)), paddings)
         padded.set_shape([max_number_of_boxes, *values.shape[1:]])
         labels[name] = padded
     labels["num_groundtruth_boxes"] = kept
@@ -161,33 +196,73 @@ def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Lab
     return labels
 
 
+def _class_aware_sampling(config: Any, seed: int | None) -> Transform | None:
+    """What `extensions.class_aware_sampling` does to each pass over the records; None where it is not set."""
+    if not config.extensions.HasField("class_aware_sampling"):
+        return None
+    reader, where = config.train_input_reader, "train_input_reader"
+    max_repeats = config.extensions.class_aware_sampling.max_repeats
+    if max_repeats < 1:
+        raise UsageError("extensions.class_aware_sampling.max_repeats is 0, which leaves no records; use 1 or more")
+    if not reader.shuffle:
+        raise UsageError(
+            f"extensions.class_aware_sampling repeats records, and {where}.shuffle: false would show the repeats one "
+            "after the other; delete one of the two"
+        )
+    if reader.sample_from_datasets_weights:
+        raise UsageError(
+            f"extensions.class_aware_sampling and {where}.sample_from_datasets_weights both say how often a record is "
+            "drawn; delete one of the two"
+        )
+    num_classes = model_config(config).num_classes
+    label_map = _label_map(reader, where)
+    look_up = ClassLookup(label_map, num_classes)
+    counts = count_classes(read_every_record(reader, where), look_up, num_classes, where)
+    print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
+    return repeat_by_class(counts, look_up, max_repeats, seed)
+
+
+def _label_map(reader: Any, where: str) -> LabelMap | None:
+    if not reader.label_map_path:
+        return None
+    check_filled_in(reader.label_map_path, f"{where}.label_map_path")
+    return read_label_map(reader.label_map_path)
+
+
 def _preparer(
-    config: Any, reader: Any, where: str, *, augment: Augment, max_number_of_boxes: int, seed: int
+    config: Any,
+    reader: Any,
+    where: str,
+    *,
+    augment: Augment,
+    max_number_of_boxes: int,
+    merge_equal: bool,
+    seed: int,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]]:
     """Returns what turns one record and its number into one picture and its labels."""
     model = model_config(config)
     check_image_resizer(model.image_resizer, f"model.{config.model.WhichOneof('model')}.image_resizer")
     if max_number_of_boxes < 1:
         raise UsageError(f"max_number_of_boxes is {max_number_of_boxes} (for {where}); it must be 1 or more")
-    label_map = None
-    if reader.label_map_path:
-        check_filled_in(reader.label_map_path, f"{where}.label_map_path")
-        label_map = read_label_map(reader.label_map_path)
-    decode = RecordDecoder(label_map, model.num_classes)
+    decode = RecordDecoder(_label_map(reader, where), model.num_classes)
 
     @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow a second to find out
     def prepare(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Labels]:
-        image, ground_truth, source_id = decode(record, index)
-        original_image_shape = tf.shape(image)
-        image, ground_truth = augment(image, ground_truth, tf.stack([tf.constant(seed, tf.int64), index]))
+        decoded = decode(record, index)
+        image, ground_truth = augment(
+            decoded.image, decoded.ground_truth, tf.stack([tf.constant(seed, tf.int64), index])
+        )
         image, true_image_shape = resize_image(image, model.image_resizer)
         # From relative to the picture to relative to the padded picture.
         of_padded = tf.cast(true_image_shape[:2], tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
         ground_truth = with_boxes(ground_truth, ground_truth[BOXES] * tf.tile(of_padded, [2]))
+        if merge_equal:
+            ground_truth = merge_equal_boxes(ground_truth, model.num_classes)
         labels = pad_ground_truth(ground_truth, max_number_of_boxes)
+        labels["num_groundtruth_boxes_unknown"] = decoded.num_unknown
         labels["true_image_shape"] = true_image_shape
-        labels["original_image_shape"] = original_image_shape
-        labels["source_id"] = source_id
+        labels["original_image_shape"] = tf.shape(decoded.image)
+        labels["source_id"] = decoded.source_id
         return image, labels
 
     return prepare
@@ -197,6 +272,7 @@ def _batches(
     records: tf.data.Dataset,
     prepare: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]],
     batch_size: int,
+    model: Any,
     reader: Any,
     *,
     drop_remainder: bool,
@@ -204,10 +280,28 @@ def _batches(
 ) -> tf.data.Dataset:
     numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter()))
     examples = numbered.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
-    batches = examples.batch(batch_size, drop_remainder=drop_remainder)
+    # A batch of 1 is never a remainder; saying so gives models a known batch size.
+    drop_remainder = drop_remainder or batch_size == 1
+    if batch_size > 1 and None in static_input_size(model.image_resizer):
+        batches = _padded_batches(examples, batch_size, drop_remainder)
+    else:
+        batches = examples.batch(batch_size, drop_remainder=drop_remainder)
     options = tf.data.Options()
     options.deterministic = deterministic
     return batches.with_options(options).prefetch(max(reader.num_prefetch_batches, 1))
+
+
+def _padded_batches(examples: tf.data.Dataset, batch_size: int, drop_remainder: bool) -> tf.data.Dataset:
+    """Batches pictures of different sizes, each padded to the largest; boxes are then relative to that."""
+
+    def with_size(image: tf.Tensor, labels: Labels) -> tuple[tf.Tensor, Labels, tf.Tensor]:
+        return image, labels, tf.shape(image)[:2]
+
+    def to_batch(images: tf.Tensor, labels: Labels, sizes: tf.Tensor) -> tuple[tf.Tensor, Labels]:
+        share = tf.cast(sizes, tf.float32) / tf.cast(tf.shape(images)[1:3], tf.float32)
+        return images, {**labels, BOXES: labels[BOXES] * tf.tile(share, [1, 2])[:, tf.newaxis]}
+
+    return examples.map(with_size).padded_batch(batch_size, drop_remainder=drop_remainder).map(to_batch)
 
 
 def _mix(*numbers: int) -> int:
@@ -215,11 +309,6 @@ def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0]) % _LARGEST_SEED
 
 
-def _check_batch_size(batch_size: int, image_resizer: Any, where: str) -> None:
+def _check_batch_size(batch_size: int, where: str) -> None:
     if batch_size < 1:
         raise UsageError(f"{where} is {batch_size}; it must be 1 or more")
-    if batch_size > 1 and static_input_size(image_resizer) == (None, None):
-        raise UsageError(
-            f"{where} is {batch_size}, but keep_aspect_ratio_resizer gives every picture a size of its own; set "
-            "pad_to_max_dimension: true in it, or the batch size to 1"
-        )

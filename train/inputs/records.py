@@ -7,13 +7,16 @@ in which a small set's pictures come up several times before others do once).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 from data_prep.command_line import UsageError
 from data_prep.tf_example import find_shards
+
+Transform: TypeAlias = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 UNFILLED = "PATH_TO_BE_CONFIGURED"
 _READ_BUFFER_BYTES = 1024 * 1024
@@ -26,6 +29,7 @@ def read_records(
     num_epochs: int | None,
     seed: int | None = None,
     input_context: tf.distribute.InputContext | None = None,
+    repeat_some: Transform | None = None,
 ) -> tf.data.Dataset:
     """Returns the serialised records of an input reader, in the order in which they are to be used.
 
@@ -39,6 +43,7 @@ def read_records(
         num_epochs: How often to go over the records; None never stops.
         seed: Of the shuffling; None takes another order each time.
         input_context: Which part of the files (or, with fewer files than pipelines, of the records) is this pipeline's.
+        repeat_some: Applied to each pass before it is shuffled.
 
     Returns:
         A dataset of string scalars.
@@ -46,17 +51,41 @@ def read_records(
     Raises:
         UsageError: No input paths, one that is not filled in or matches nothing, or weights that do not fit the paths.
     """
+    parts = _weighted_parts(reader, where)
+    datasets = []
+    for files, _ in parts:
+        records = _read_files(files, reader, seed, input_context)
+        if repeat_some is not None:
+            records = repeat_some(records)
+        if reader.shuffle:
+            records = records.shuffle(max(reader.shuffle_buffer_size, 1), seed=seed, reshuffle_each_iteration=True)
+        datasets.append(records.repeat(num_epochs))
+    if len(datasets) == 1:
+        return datasets[0]
+    return tf.data.Dataset.sample_from_datasets(datasets, [weight for _, weight in parts], seed=seed)
+
+
+def read_every_record(reader: Any, where: str) -> tf.data.Dataset:
+    """Returns the serialised records that training goes over, each once, in the files' order.
+
+    Raises:
+        UsageError: As `read_records`.
+    """
+    parts = [_read_files(files, reader, None, None, fixed_order=True) for files, _ in _weighted_parts(reader, where)]
+    return functools.reduce(tf.data.Dataset.concatenate, parts)
+
+
+def _weighted_parts(reader: Any, where: str) -> list[tuple[list[str], float]]:
+    """The files to read, in parts to be drawn from with a weight each: one part where no weights are set."""
     paths = input_paths(reader, where)
     weights = list(reader.sample_from_datasets_weights)
     if not weights:
-        return _read_files(find_shards(paths), reader, num_epochs, seed, input_context)
+        return [(find_shards(paths), 1.0)]
     if len(weights) != len(paths):
         raise UsageError(f"{where}.sample_from_datasets_weights has {len(weights)} values for {len(paths)} input_path")
     if min(weights) < 0.0 or sum(weights) <= 0.0:
         raise UsageError(f"{where}.sample_from_datasets_weights must be 0 or more, and not all 0")
-    used = [(path, weight) for path, weight in zip(paths, weights, strict=True) if weight > 0.0]
-    parts = [_read_files(find_shards(path), reader, num_epochs, seed, input_context) for path, _ in used]
-    return tf.data.Dataset.sample_from_datasets(parts, [weight for _, weight in used], seed=seed)
+    return [(find_shards(path), weight) for path, weight in zip(paths, weights, strict=True) if weight > 0.0]
 
 
 def input_paths(reader: Any, where: str) -> list[str]:
@@ -84,17 +113,19 @@ def check_filled_in(path: str, where: str) -> None:
 def _read_files(
     files: Sequence[str],
     reader: Any,
-    num_epochs: int | None,
     seed: int | None,
     input_context: tf.distribute.InputContext | None,
+    *,
+    fixed_order: bool = False,
 ) -> tf.data.Dataset:
+    """Reads this pipeline's records once; with `shuffle`, the files' order is another each time where it may be."""
     pipelines = input_context.num_input_pipelines if input_context is not None else 1
     by_file = pipelines > 1 and len(files) >= pipelines
     if input_context is not None and by_file:
         files = files[input_context.input_pipeline_id :: pipelines]
     every_nth = max(reader.sample_1_of_n_examples, 1)
     # "Every third record" means the same records each time only if the files are read in one order.
-    fixed_order = not reader.shuffle or every_nth > 1 or (pipelines > 1 and not by_file)
+    fixed_order = fixed_order or not reader.shuffle or every_nth > 1 or (pipelines > 1 and not by_file)
     names = tf.data.Dataset.from_tensor_slices(list(files))
     if not fixed_order:
         buffer_size = min(len(files), max(reader.filenames_shuffle_buffer_size, 1))
@@ -110,6 +141,4 @@ def _read_files(
         records = records.shard(pipelines, input_context.input_pipeline_id)
     if every_nth > 1:
         records = records.shard(every_nth, 0)
-    if reader.shuffle:
-        records = records.shuffle(max(reader.shuffle_buffer_size, 1), seed=seed, reshuffle_each_iteration=True)
-    return records.repeat(num_epochs)
+    return records

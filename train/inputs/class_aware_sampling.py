@@ -1,0 +1,151 @@
+"""Class-aware sampling for long tails: `extensions.class_aware_sampling`.
+
+Each class is as likely to be drawn as any other, then one of the pictures that have it: Shen, Lin and Huang, "Relay
+Backpropagation for Effective Learning of Deep Convolutional Neural Networks", 2016, https://arxiv.org/abs/1512.05830,
+section 4.1. There, lists of every class' pictures are drawn from; records in shards can only be read in their order.
+So each record is repeated instead, in expectation
+
+    N / C * sum over its classes c of 1 / N_c
+
+times a pass, with N records, N_c of them with class c, and C classes that occur: its probability under such a draw,
+times N draws. Fractions are rounded up or down at random, so a pass has N records in expectation, and memory holds no
+more than without: the shuffle buffer's encoded records. What takes time is one scan of the records' labels beforehand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep import tf_example
+from data_prep.command_line import UsageError
+from data_prep.progress import progress
+from train.inputs.class_labels import ClassLookup
+
+_RECORDS_AT_A_TIME = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassCounts:
+    """What a scan found.
+
+    Attributes:
+        num_records: N.
+        num_without: Records of these with no object of a known class.
+        records_by_class: int64 [num_classes + 1], N_c by label map id.
+    """
+
+    num_records: int
+    num_without: int
+    records_by_class: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """What each class adds to how often a record comes: float32 [num_classes + 1], N / C / N_c, or 0."""
+        occurs = self.records_by_class > 0
+        share = self.num_records / max(int(occurs.sum()), 1)
+        return np.where(occurs, share / np.maximum(self.records_by_class, 1), 0.0).astype(np.float32)
+
+    def summary(self, names_by_id: dict[int, str], max_repeats: int) -> str:
+        """One line for people."""
+        present = np.flatnonzero(self.records_by_class)
+        most, least = (int(present[pick(self.records_by_class[present])]) for pick in (np.argmax, np.argmin))
+
+        def of_class(class_id: int) -> str:
+            times = min(float(self.weights[class_id]), max_repeats)
+            name = names_by_id.get(class_id, f"class {class_id}")
+            return f"{name} ({self.records_by_class[class_id]} records, each {times:.3g} times a pass)"
+
+        without = f"; {self.num_without} records have no object and are never drawn" if self.num_without else ""
+        return (
+            f"class-aware sampling over {self.num_records} records with {len(present)} classes, "
+            f"from {of_class(most)} to {of_class(least)}{without}"
+        )
+
+
+def count_classes(records: tf.data.Dataset, look_up: ClassLookup, num_classes: int, where: str) -> ClassCounts:
+    """Scans the records' labels once.
+
+    Args:
+        records: Serialised records, one pass.
+        look_up: Gives their classes ids.
+        num_classes: The largest of these.
+        where: The input reader's path in the config, for messages.
+
+    Raises:
+        UsageError: No record has an object.
+    """
+
+    def classes_of(record: tf.Tensor) -> tf.Tensor:
+        return classes_of_record(record, look_up, num_classes)
+
+    batches = records.map(classes_of, num_parallel_calls=tf.data.AUTOTUNE).batch(_RECORDS_AT_A_TIME).prefetch(2)
+    by_class = np.zeros(num_classes + 1, np.int64)
+    num_records = num_without = 0
+    singles = (row for batch in batches.as_numpy_iterator() for row in batch)
+    for row in progress(singles, description="counting classes", unit="record"):
+        num_records += 1
+        num_without += not row.any()
+        by_class += row
+    if not by_class.any():
+        raise UsageError(
+            f"extensions.class_aware_sampling: none of the {num_records} records of {where} has an object of a class "
+            "that the label map knows"
+        )
+    return ClassCounts(num_records, num_without, by_class)
+
+
+def classes_of_record(record: tf.Tensor, look_up: ClassLookup, num_classes: int) -> tf.Tensor:
+    """Reads from a serialised record which classes it has: bool [num_classes + 1], by label map id."""
+    fields = tf.io.parse_single_example(
+        record,
+        {
+            tf_example.CLASS_TEXT: tf.io.FixedLenSequenceFeature((), tf.string, allow_missing=True),
+            tf_example.CLASS_LABEL: tf.io.FixedLenSequenceFeature((), tf.int64, allow_missing=True),
+        },
+    )
+    names, ids = fields[tf_example.CLASS_TEXT], fields[tf_example.CLASS_LABEL]
+    # Where a list is absent or, in a broken record, too short: reading the whole record says what is wrong with it.
+    size = tf.maximum(tf.size(names), tf.size(ids))
+    names = tf.concat([names, tf.fill([size - tf.size(names)], "")], axis=0)
+    ids = tf.concat([ids, tf.zeros([size - tf.size(ids)], tf.int64)], axis=0)
+    classes = look_up(names, ids)
+    known = tf.boolean_mask(classes.ids, classes.is_known)
+    return tf.reduce_any(tf.one_hot(known, num_classes + 1, on_value=True, off_value=False), axis=0)
+
+
+def repeat_by_class(
+    counts: ClassCounts, look_up: ClassLookup, max_repeats: int, seed: int | None
+) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
+    """Makes what repeats each record of a pass as often as its classes ask for, and leaves out what comes 0 times.
+
+    Args:
+        counts: Of all records.
+        look_up: As for the scan.
+        max_repeats: No record comes more often in a pass.
+        seed: Of the rounding; None takes another each time.
+
+    Returns:
+        To be applied to a dataset of serialised records. The same record's repeats come one after the other; shuffle
+        behind it.
+    """
+    weights = tf.constant(counts.weights)
+    num_classes = len(counts.records_by_class) - 1
+
+    @tf.autograph.experimental.do_not_convert
+    def repeats(record: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+        present = classes_of_record(record, look_up, num_classes)
+        expected = tf.reduce_sum(tf.where(present, weights, 0.0))
+        fraction = tf.random.stateless_uniform([], tf.stack([number, 0]))
+        times = tf.minimum(tf.floor(expected + fraction), float(max_repeats))
+        return tf.data.Dataset.from_tensors(record).repeat(tf.cast(times, tf.int64))
+
+    def apply(records: tf.data.Dataset) -> tf.data.Dataset:
+        # Other numbers in each pass: always rounding a record down would mean never drawing it.
+        numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+        return tf.data.Dataset.zip((records, numbers)).flat_map(repeats)
+
+    return apply

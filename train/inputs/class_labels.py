@@ -1,0 +1,84 @@
+"""The classes of a record's objects: from names and ids, as records hold them, to label map ids."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from data_prep.label_map import LabelMap
+from train.inputs.input_errors import ensure, sentence
+
+
+class ClassIds(NamedTuple):
+    """Objects' classes.
+
+    Attributes:
+        ids: int32 [N], label map ids; -1 for a name that the label map does not have.
+        is_known: bool [N], whether the id is one to train on.
+        is_named: bool [N], whether a name said it and not an id.
+    """
+
+    ids: tf.Tensor
+    is_known: tf.Tensor
+    is_named: tf.Tensor
+
+
+class ClassLookup:
+    """Looks classes up as the Object Detection API's `data_decoders/tf_example_decoder.py` does.
+
+    Where a record has names, they count and not its ids; they are looked up among `name`s and `display_name`s alike.
+    """
+
+    def __init__(self, label_map: LabelMap | None, num_classes: int) -> None:
+        """Prepares the look-up.
+
+        Args:
+            label_map: Ids may have gaps. None takes the records' ids.
+            num_classes: The largest id that the network can learn.
+        """
+        self._num_classes = num_classes
+        self._ids_by_name: tf.lookup.StaticHashTable | None = None
+        known = [False] + [True] * num_classes
+        if label_map is not None:
+            ids = {item.display_name: item.id for item in label_map.items if item.display_name}
+            ids.update({item.name: item.id for item in label_map.items})  # a name goes before a display name
+            self._ids_by_name = tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(list(ids), list(ids.values()), tf.string, tf.int64),
+                default_value=-1,
+                # Lives as long as a dataset that looks up in it, even when this object is gone.
+                experimental_is_anonymous=True,
+            )
+            present = set(ids.values())
+            known = [class_id in present for class_id in range(num_classes + 1)]
+        self._known = tf.constant(known, tf.bool)
+
+    def __call__(self, names: tf.Tensor, ids: tf.Tensor) -> ClassIds:
+        """Looks up the classes of N objects.
+
+        Args:
+            names: string [N], empty where there is none.
+            ids: int64 [N], 0 where there is none.
+        """
+        is_named = tf.zeros_like(ids, tf.bool)
+        if self._ids_by_name is not None:
+            is_named = tf.not_equal(names, "")
+            ids = tf.where(is_named, self._ids_by_name.lookup(names), ids)
+        in_range = (ids >= 1) & (ids <= self._num_classes)
+        is_known = in_range & tf.gather(self._known, tf.where(in_range, ids, 0))
+        return ClassIds(tf.cast(ids, tf.int32), is_known, is_named)
+
+    def ensure_learnable(self, classes: ClassIds, source_id: tf.Tensor) -> tf.Operation | tf.Tensor:
+        """Stops the pipeline at an id that the network cannot learn, or that the label map leaves out.
+
+        A name that the label map does not have passes: such objects are left out, as in the API, and counted.
+        """
+        is_right = classes.is_known | (classes.is_named & (classes.ids < 0))
+
+        def message() -> tf.Tensor:
+            class_id = tf.strings.as_string(classes.ids[tf.argmax(~is_right)])
+            where = "not in the label map" if self._ids_by_name is not None else "missing (set label_map_path)"
+            beyond = f" is {where}, or beyond num_classes ({self._num_classes})"
+            return sentence(source_id, "class id ", class_id, beyond)
+
+        return ensure(tf.reduce_all(is_right), message)
