@@ -1,0 +1,203 @@
+"""Single pictures as the model is fed with them, each beside the record that it was made of; for people to look at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep.command_line import UserError
+from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS
+from train.inputs.input_errors import readable_error
+from train.inputs.reader import build_evaluation_dataset, build_training_dataset, model_config
+
+LONGER_SIDE_OF_ORIGINALS = 640
+# Of the original's boxes, none is to be cut.
+_MANY_BOXES = 10_000
+# Enough for a mixture, and read in a moment.
+_SHUFFLE_BUFFER_SIZE = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """N objects on a picture.
+
+    Attributes:
+        boxes: float32 [N, 4], ymin xmin ymax xmax in pixels of the picture that they are drawn on.
+        classes: int32 [N], label map ids.
+        weights: float32 [N].
+        is_crowd: bool [N].
+        difficult: bool [N].
+        group_of: bool [N].
+        area: float32 [N], as the record says or in pixels of the record's picture; augmentations leave it alone.
+    """
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    weights: np.ndarray
+    is_crowd: np.ndarray
+    difficult: np.ndarray
+    group_of: np.ndarray
+    area: np.ndarray
+
+    def __len__(self) -> int:
+        """How many objects there are."""
+        return len(self.boxes)
+
+    def where(self, mask: np.ndarray) -> Objects:
+        """Returns the objects for which `mask` (bool [N]) holds."""
+        return Objects(*(getattr(self, field.name)[mask] for field in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class InputExample:
+    """One picture as it goes into the model, and where it comes from.
+
+    Attributes:
+        source_id: The record's.
+        original: float32 [h, w, 3], the record's picture, its longer side scaled to `LONGER_SIDE_OF_ORIGINALS`.
+        original_size: Height and width of the record's picture, in pixels.
+        original_objects: All of the record's, on `original`.
+        fed: float32 [H, W, 3], what the model gets, before it normalises the values by itself.
+        picture_size: Height and width of what is picture in `fed`; the rest, at the bottom and the right, is padding.
+        fed_objects: On `fed`.
+        num_cut: How many more there were than `max_number_of_boxes`.
+        num_unknown: How many the record has of classes that the label map does not know.
+    """
+
+    source_id: str
+    original: np.ndarray
+    original_size: tuple[int, int]
+    original_objects: Objects
+    fed: np.ndarray
+    picture_size: tuple[int, int]
+    fed_objects: Objects
+    num_cut: int
+    num_unknown: int
+
+    def is_left(self) -> np.ndarray:
+        """Tells which of `original_objects` are among `fed_objects`: bool [N].
+
+        Augmentations hand objects over without a name. They are known again by what no augmentation changes; of objects
+        alike in all of that, the first are taken to be those that are left.
+        """
+        left = np.zeros(len(self.original_objects), bool)
+        places: dict[tuple[float, ...], list[int]] = {}
+        for index, marks in enumerate(_marks(self.original_objects)):
+            places.setdefault(marks, []).append(index)
+        for marks in _marks(self.fed_objects):
+            if places.get(marks):  # a copy, as of random_self_concat_image, has none left
+                left[places[marks].pop(0)] = True
+        return left
+
+
+def read_training_examples(config: Any, count: int, *, seed: int) -> Iterator[InputExample]:
+    """Yields pictures of `train_input_reader`, augmented, each record at most once.
+
+    Args:
+        config: The `TrainEvalPipelineConfig` message.
+        count: How many pictures; fewer where there are fewer records.
+        seed: Of the order and of the augmentations.
+
+    Raises:
+        UserError: The config cannot be honoured, or a record is broken.
+    """
+    config = _copy(config)
+    config.train_input_reader.num_epochs = 1
+    buffer_size = min(config.train_input_reader.shuffle_buffer_size, max(_SHUFFLE_BUFFER_SIZE, count))
+    config.train_input_reader.shuffle_buffer_size = buffer_size
+    plain = _originals(config)
+    plain.train_config.ClearField("data_augmentation_options")
+    plain.train_input_reader.max_number_of_boxes = _MANY_BOXES
+    # The same seed gives the same records in the same order.
+    yield from _pairs(
+        build_training_dataset(config, batch_size=1, seed=seed),
+        build_training_dataset(plain, batch_size=1, seed=seed),
+        count,
+    )
+
+
+def read_evaluation_examples(config: Any, count: int, *, reader_index: int = 0) -> Iterator[InputExample]:
+    """Yields pictures of an `eval_input_reader`, which are never augmented.
+
+    Args:
+        config: The `TrainEvalPipelineConfig` message.
+        count: How many pictures; fewer where there are fewer records.
+        reader_index: Which of the readers.
+
+    Raises:
+        UserError: The config cannot be honoured, or a record is broken.
+    """
+    plain = _originals(config)
+    for reader in plain.eval_input_reader:
+        reader.max_number_of_boxes = _MANY_BOXES
+    yield from _pairs(
+        build_evaluation_dataset(config, reader_index=reader_index, batch_size=1),
+        build_evaluation_dataset(plain, reader_index=reader_index, batch_size=1),
+        count,
+    )
+
+
+def _pairs(fed: tf.data.Dataset, originals: tf.data.Dataset, count: int) -> Iterator[InputExample]:
+    try:
+        for one, other in tf.data.Dataset.zip((fed, originals)).take(count).as_numpy_iterator():
+            yield _example(one, other)
+    except tf.errors.OpError as error:
+        sentence = readable_error(error)
+        if sentence is None:
+            raise
+        raise UserError(f"{sentence}; verify the records with python -m data_prep.verify_tfrecords") from error
+
+
+def _example(fed: tuple[Any, Any], original: tuple[Any, Any]) -> InputExample:
+    """Puts together what two batches of one picture hold."""
+    (fed_images, fed_labels), (original_images, original_labels) = fed, original
+    source_id = fed_labels["source_id"][0]
+    if source_id != original_labels["source_id"][0]:
+        raise RuntimeError(f"records came in two orders: {source_id!r}, {original_labels['source_id'][0]!r}")
+    height, width = (int(side) for side in original_labels["original_image_shape"][0][:2])
+    picture_height, picture_width = (int(side) for side in fed_labels["true_image_shape"][0][:2])
+    return InputExample(
+        source_id=source_id.decode("utf-8", "replace"),
+        original=original_images[0],
+        original_size=(height, width),
+        original_objects=_objects(original_images[0], original_labels),
+        fed=fed_images[0],
+        picture_size=(picture_height, picture_width),
+        fed_objects=_objects(fed_images[0], fed_labels),
+        num_cut=int(fed_labels["num_groundtruth_boxes_cut"][0]),
+        num_unknown=int(fed_labels["num_groundtruth_boxes_unknown"][0]),
+    )
+
+
+def _objects(image: np.ndarray, labels: dict[str, np.ndarray]) -> Objects:
+    count = int(labels["num_groundtruth_boxes"][0])
+    height, width = image.shape[:2]
+    names = (CLASSES, WEIGHTS, IS_CROWD, DIFFICULT, GROUP_OF, AREA)
+    boxes = labels[BOXES][0, :count] * np.float32([height, width, height, width])
+    return Objects(boxes, *(labels[name][0, :count] for name in names))
+
+
+def _marks(objects: Objects) -> list[tuple[float, ...]]:
+    """Returns for each object what it is known by again; not its class, which `remap_labels` changes."""
+    fields = (objects.area, objects.weights, objects.is_crowd, objects.difficult, objects.group_of)
+    return list(zip(*(values.tolist() for values in fields), strict=True))
+
+
+def _originals(config: Any) -> Any:
+    """Returns a copy of the config that reads pictures whole, in their own proportions."""
+    plain = _copy(config)
+    resizer = model_config(plain).image_resizer
+    resizer.Clear()
+    resizer.keep_aspect_ratio_resizer.min_dimension = LONGER_SIDE_OF_ORIGINALS
+    resizer.keep_aspect_ratio_resizer.max_dimension = LONGER_SIDE_OF_ORIGINALS
+    return plain
+
+
+def _copy(config: Any) -> Any:
+    copy = type(config)()
+    copy.CopyFrom(config)
+    return copy
