@@ -28,10 +28,20 @@ class BlockPicture:
     blocks = BLOCKS
     colours = COLOURS
 
+    def __init__(self) -> None:
+        self._traced: dict[tuple[str, ...], Any] = {}
+
     def image(self) -> np.ndarray:
         image = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
         for number, (ymin, xmin, ymax, xmax) in BLOCKS.items():
             image[ymin:ymax, xmin:xmax] = COLOURS[number]
+        return image
+
+    def coordinates(self) -> np.ndarray:
+        """Another picture of the same size, uint8: each pixel says where it was, as (row, column, 255)."""
+        image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+        image[..., 0] = np.arange(HEIGHT)[:, np.newaxis]
+        image[..., 1] = np.arange(WIDTH)
         return image
 
     def ground_truth(self) -> Fields:
@@ -61,27 +71,35 @@ class BlockPicture:
             For each run the picture, in whatever type it came, and its ground truth.
         """
         import tensorflow as tf
+
+        image = self.image() if image is None else image
+        ground_truth = self.ground_truth() if ground_truth is None else ground_truth
+        run = self._run((options,) if isinstance(options, str) else tuple(options))
+        examples = tf.data.Dataset.range(count).map(
+            lambda index: run(tf.constant(image), ground_truth, tf.stack([tf.constant(7, tf.int64), index]))
+        )
+        return list(examples.as_numpy_iterator())
+
+    def _run(self, texts: tuple[str, ...]) -> Any:
+        """Returns the options as one function, traced once for pictures of all sizes and any number of objects."""
+        import tensorflow as tf
         from google.protobuf import text_format
 
         from configs.descriptors import message_class
         from train.inputs.augmentations.pipeline import build_augmentation
 
-        texts = [options] if isinstance(options, str) else options
-        augment = build_augmentation([text_format.Parse(text, message_class("PreprocessingStep")()) for text in texts])
-        image = self.image() if image is None else image
-        ground_truth = self.ground_truth() if ground_truth is None else ground_truth
-        # Of unknown sizes, as records are.
-        any_image = tf.TensorSpec([None, None, 3], tf.uint8)
-        any_fields = {name: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for name, v in ground_truth.items()}
-        run = tf.function(
-            augment,
-            input_signature=[any_image, any_fields, tf.TensorSpec([2], tf.int64)],
-            autograph=False,
-        )
-        examples = tf.data.Dataset.range(count).map(
-            lambda index: run(tf.constant(image), ground_truth, tf.stack([tf.constant(7, tf.int64), index]))
-        )
-        return list(examples.as_numpy_iterator())
+        if texts not in self._traced:
+            step = message_class("PreprocessingStep")
+            any_fields = {
+                name: tf.TensorSpec([None, *values.shape[1:]], values.dtype)
+                for name, values in self.ground_truth().items()
+            }
+            self._traced[texts] = tf.function(
+                build_augmentation([text_format.Parse(text, step()) for text in texts]),
+                input_signature=[tf.TensorSpec([None, None, 3], tf.uint8), any_fields, tf.TensorSpec([2], tf.int64)],
+                autograph=False,
+            )
+        return self._traced[texts]
 
     def assert_on_objects(self, image: np.ndarray, ground_truth: Fields, tolerance_pixels: float = 0.51) -> None:
         """Each box is not empty, lies in the picture, encloses what is left of its block, and is filled by it."""
@@ -111,6 +129,57 @@ class BlockPicture:
         np.testing.assert_array_equal(ground_truth["groundtruth_difficult"], numbers == 2)
         np.testing.assert_array_equal(ground_truth["groundtruth_group_of"], numbers == 3)
         np.testing.assert_array_equal(ground_truth["groundtruth_area"], numbers * 100)
+
+    def assert_cut_out(
+        self, ground_truth: Fields, window: tuple[int, int, int, int], *, overlap_thresh: float, clip: bool = True
+    ) -> None:
+        """The objects are those of the whole picture of which enough lies in a window, relative to it: the slow way.
+
+        Args:
+            ground_truth: After the cut.
+            window: ymin, xmin, ymax, xmax in pixels of the whole picture.
+            overlap_thresh: Which share of a box must lie in the window.
+            clip: Whether boxes are cut off at the window's edge.
+        """
+        top, left, bottom, right = window
+        classes, boxes = [], []
+        for number, (ymin, xmin, ymax, xmax) in BLOCKS.items():
+            inside = max(ymin, top), max(xmin, left), min(ymax, bottom), min(xmax, right)
+            area = max(inside[2] - inside[0], 0) * max(inside[3] - inside[1], 0)
+            margin = area / ((ymax - ymin) * (xmax - xmin)) - overlap_thresh
+            kept = margin > 0 if abs(margin) > 1e-5 else number in ground_truth["groundtruth_classes"]  # rounding rules
+            if area == 0 or not kept:
+                continue
+            y1, x1, y2, x2 = inside if clip else (ymin, xmin, ymax, xmax)
+            height, width = bottom - top, right - left
+            classes.append(number)
+            boxes.append([(y1 - top) / height, (x1 - left) / width, (y2 - top) / height, (x2 - left) / width])
+        assert ground_truth["groundtruth_classes"].tolist() == classes
+        expected = np.array(boxes, np.float32).reshape(-1, 4)
+        np.testing.assert_allclose(ground_truth["groundtruth_boxes"], expected, atol=1e-5)
+        self.assert_belongings(ground_truth)
+
+    @staticmethod
+    def assert_uniform(values: Any, low: float, high: float) -> None:
+        """Five equal parts of an interval get about equal shares of the values, and nothing is outside."""
+        values = np.asarray(values, np.float64)
+        assert values.min() >= low - 1e-6
+        assert values.max() <= high + 1e-6
+        counts, _ = np.histogram(values, bins=5, range=(low, high))
+        assert np.abs(counts / len(values) - 0.2).max() < 4 * np.sqrt(0.16 / len(values)), counts
+
+    def window_of(self, image: np.ndarray) -> tuple[int, int, int, int]:
+        """Finds a part that was cut out of `coordinates()`, on whatever background that is not blue.
+
+        Returns:
+            ymin, xmin, ymax, xmax in pixels of the whole picture; every pixel in between was compared.
+        """
+        rows, columns = np.nonzero(image[..., 2] == 255)
+        part = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        top, left = int(part[0, 0, 0]), int(part[0, 0, 1])
+        window = top, left, top + part.shape[0], left + part.shape[1]
+        np.testing.assert_array_equal(part, self.coordinates()[window[0] : window[2], window[1] : window[3]])
+        return window
 
 
 @pytest.fixture(scope="session")

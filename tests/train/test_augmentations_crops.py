@@ -1,0 +1,309 @@
+"""Crops, with and without a canvas: windows obey their rules, and boxes are those of the window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from train.inputs.augmentations.crop_rules import SSD_CROP_RULES
+from train.inputs.augmentations.crops_with_padding import SSD_CROP_PAD_RULES
+
+# An operation for each of the rules that hold when an option names none.
+_SHAPES = "min_aspect_ratio: 0.5 max_aspect_ratio: 2 min_area: 0.1 max_area: 1 random_coef: 0.15"
+_DEFAULTS = [
+    f"operations {{ min_object_covered: {share} overlap_thresh: {share} {_SHAPES} %s }}"
+    for share in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+]
+OPTIONS = (
+    "random_crop_image { min_object_covered: 0.3 }",
+    "random_crop_to_aspect_ratio { aspect_ratio: 0.7 }",
+    "ssd_random_crop {}",
+    "ssd_random_crop_fixed_aspect_ratio {}",
+    "random_crop_pad_image { pad_color: [0, 10, 20] }",
+    "ssd_random_crop_pad {}",
+    "ssd_random_crop_pad_fixed_aspect_ratio {}",
+)
+AREA = 96 * 128
+
+
+def area_of(window: tuple[int, int, int, int]) -> float:
+    """Of a window in pixels, as a part of the picture."""
+    top, left, bottom, right = window
+    return (bottom - top) * (right - left) / AREA
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_boxes_stay_on_their_objects_and_what_belongs_to_them_travels_along(block_picture, option):
+    seen = set()
+    for image, ground_truth in block_picture.augmented(option, 60):
+        block_picture.assert_on_objects(image, ground_truth)
+        block_picture.assert_belongings(ground_truth)
+        seen.update(ground_truth["groundtruth_classes"].tolist())
+    assert seen == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_same_seed_gives_the_same(block_picture, option):
+    first, second = block_picture.augmented(option, 5), block_picture.augmented(option, 5)
+    for (image, fields), (same_image, same_fields) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(image, same_image)
+        np.testing.assert_array_equal(fields["groundtruth_boxes"], same_fields["groundtruth_boxes"])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_picture_without_boxes_and_one_of_a_single_pixel(block_picture, option):
+    empty = {name: values[:0] for name, values in block_picture.ground_truth().items()}
+    for image, ground_truth in block_picture.augmented(option, 5, ground_truth=empty):
+        assert min(image.shape[:2]) >= 1
+        assert ground_truth["groundtruth_boxes"].shape == (0, 4)
+    one = {name: values[:1] for name, values in block_picture.ground_truth().items()}
+    one["groundtruth_boxes"] = np.float32([[0, 0, 1, 1]])
+    pixel = np.full((1, 1, 3), 200, np.uint8)
+    for image, ground_truth in block_picture.augmented(option, 20, image=pixel, ground_truth=one):
+        assert min(image.shape[:2]) >= 1
+        boxes = ground_truth["groundtruth_boxes"]
+        assert boxes.shape == (1, 4)
+        np.testing.assert_allclose(image[0, 0] if image.shape == (1, 1, 3) else image.max(axis=(0, 1)), 200)
+
+
+class TestRandomCropImage:
+    def test_windows_obey_their_rule(self, block_picture):
+        option = (
+            "random_crop_image { min_object_covered: 0.6 min_aspect_ratio: 0.8 max_aspect_ratio: 1.6 min_area: 0.2 "
+            "max_area: 0.6 overlap_thresh: 0.4 }"
+        )
+        areas, ratios = [], []
+        for image, ground_truth in block_picture.augmented(option, 200, image=block_picture.coordinates()):
+            assert image.dtype == np.uint8
+            window = block_picture.window_of(image)
+            assert image.shape[:2] == (window[2] - window[0], window[3] - window[1]), "nothing but the window"
+            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=0.4)
+            covered = []
+            for ymin, xmin, ymax, xmax in block_picture.blocks.values():
+                high = max(min(ymax, window[2]) - max(ymin, window[0]), 0)
+                wide = max(min(xmax, window[3]) - max(xmin, window[1]), 0)
+                covered.append(high * wide / ((ymax - ymin) * (xmax - xmin)))
+            assert max(covered) >= 0.6 - 0.05  # windows are drawn before they are rounded to pixels
+            areas.append(area_of(window))
+            ratios.append(image.shape[1] / image.shape[0])
+        assert 0.18 < min(areas) < 0.25
+        assert 0.55 < max(areas) < 0.63
+        assert 0.77 < min(ratios) < 0.85
+        assert 1.5 < max(ratios) < 1.65
+
+    def test_unclipped_boxes_reach_beyond_the_window(self, block_picture):
+        option = "random_crop_image { min_object_covered: 0.2 max_area: 0.4 overlap_thresh: 0.1 clip_boxes: false }"
+        beyond = 0
+        for image, ground_truth in block_picture.augmented(option, 60, image=block_picture.coordinates()):
+            window = block_picture.window_of(image)
+            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=0.1, clip=False)
+            boxes = ground_truth["groundtruth_boxes"]
+            beyond += bool(np.any((boxes < 0) | (boxes > 1)))
+        assert beyond > 20
+
+    def test_no_overlap_threshold_keeps_whatever_is_inside(self, block_picture):
+        option = "random_crop_image { min_object_covered: 0 max_area: 0.3 overlap_thresh: 0 }"
+        for image, ground_truth in block_picture.augmented(option, 60, image=block_picture.coordinates()):
+            block_picture.assert_cut_out(ground_truth, block_picture.window_of(image), overlap_thresh=0.0)
+
+    def test_a_rule_that_no_window_obeys_gives_the_whole_picture(self, block_picture):
+        option = "random_crop_image { min_object_covered: 1 min_area: 0.001 max_area: 0.01 }"
+        for image, ground_truth in block_picture.augmented(option, 3):
+            np.testing.assert_array_equal(image, block_picture.image())
+            assert len(ground_truth["groundtruth_boxes"]) == 4
+
+    def test_random_coef_is_the_chance_that_nothing_changes(self, block_picture):
+        ground_truth = block_picture.ground_truth()
+        ground_truth["groundtruth_boxes"][0] = [-0.2, 0.1, 0.3, 0.4]  # nor is it clipped
+        outputs = block_picture.augmented(
+            "random_crop_image { max_area: 0.6 random_coef: 0.3 }", 400, ground_truth=ground_truth
+        )
+        whole = [after for image, after in outputs if image.shape[:2] == (96, 128)]
+        assert len(whole) / 400 == pytest.approx(0.3, abs=0.08)
+        for after in whole:
+            np.testing.assert_array_equal(after["groundtruth_boxes"], ground_truth["groundtruth_boxes"])
+
+
+class TestSsdRandomCrop:
+    def test_without_operations_it_is_the_papers(self, block_picture):
+        written_out = f"ssd_random_crop {{ {' '.join(_DEFAULTS) % (('',) * 7)} }}"
+        outputs = zip(
+            block_picture.augmented("ssd_random_crop {}", 100),
+            block_picture.augmented(written_out, 100),
+            strict=True,
+        )
+        for (image, after), (expected_image, expected) in outputs:
+            np.testing.assert_array_equal(image, expected_image)
+            np.testing.assert_array_equal(after["groundtruth_classes"], expected["groundtruth_classes"])
+            np.testing.assert_array_equal(after["groundtruth_boxes"], expected["groundtruth_boxes"])
+        assert [rule.min_object_covered for rule in SSD_CROP_RULES] == [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
+
+    def test_operations_are_picked_with_equal_chances_and_each_keeps_its_own_rule(self, block_picture):
+        # By the area of its windows, one can tell which operation was picked.
+        thresholds = {(0.1, 0.25): 0.8, (0.35, 0.5): 0.0, (0.6, 0.75): 0.3}
+        operations = " ".join(
+            f"operations {{ min_area: {low} max_area: {high} overlap_thresh: {threshold} random_coef: {coef} "
+            f"min_aspect_ratio: 1 max_aspect_ratio: 1.5 min_object_covered: 0 clip_boxes: {clip} }}"
+            for ((low, high), threshold), coef, clip in zip(
+                thresholds.items(), (0.0, 0.2, 0.0), ("true", "true", "false"), strict=True
+            )
+        )
+        picked = []
+        for image, ground_truth in block_picture.augmented(
+            f"ssd_random_crop {{ {operations} }}", 500, image=block_picture.coordinates()
+        ):
+            window = block_picture.window_of(image)
+            if area_of(window) == 1.0:
+                picked.append("whole")
+                continue
+            (bounds,) = [one for one in thresholds if one[0] - 0.04 < area_of(window) < one[1] + 0.04]
+            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=thresholds[bounds], clip=bounds[0] != 0.6)
+            picked.append(bounds)
+        shares = [picked.count(one) / 500 for one in thresholds]
+        np.testing.assert_allclose(shares, [1 / 3, 0.8 / 3, 1 / 3], atol=0.08)
+        assert picked.count("whole") / 500 == pytest.approx(0.2 / 3, abs=0.05)
+
+
+class TestAspectRatio:
+    @pytest.mark.parametrize(
+        ("ratio", "size"), [(1.0, (96, 96)), (0.7, (96, 67)), (2.0, (64, 128)), (4 / 3, (96, 128))]
+    )
+    def test_the_largest_window_is_cut_at_a_random_place(self, block_picture, ratio, size):
+        option = f"random_crop_to_aspect_ratio {{ aspect_ratio: {ratio} overlap_thresh: 0.5 }}"
+        begins = []
+        for image, ground_truth in block_picture.augmented(option, 200, image=block_picture.coordinates()):
+            assert image.shape[:2] == size
+            window = block_picture.window_of(image)
+            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=0.5)
+            begins.append(window[:2])
+        for axis in (0, 1):
+            room = (96, 128)[axis] - size[axis]
+            values = [begin[axis] for begin in begins]
+            if room:
+                block_picture.assert_uniform(values, 0, room)
+            else:
+                assert set(values) == {0}
+
+    def test_unclipped_boxes(self, block_picture):
+        option = "random_crop_to_aspect_ratio { aspect_ratio: 0.5 clip_boxes: false overlap_thresh: 0.0 }"
+        for image, ground_truth in block_picture.augmented(option, 20, image=block_picture.coordinates()):
+            block_picture.assert_cut_out(ground_truth, block_picture.window_of(image), overlap_thresh=0.0, clip=False)
+
+    def test_ssd_crops_of_one_ratio(self, block_picture):
+        operation = "operations { min_area: 0.1 max_area: 0.5 overlap_thresh: 0.5 random_coef: 0.2 clip_boxes: false }"
+        option = f"ssd_random_crop_fixed_aspect_ratio {{ aspect_ratio: 2 {operation} }}"
+        whole = 0
+        for image, after in block_picture.augmented(option, 200, image=block_picture.coordinates()):
+            window = block_picture.window_of(image)
+            assert image.shape[1] / 2 == pytest.approx(image.shape[0], abs=0.51)
+            whole += image.shape[:2] == (64, 128)
+            assert after["groundtruth_boxes"].min(initial=0) >= 0, "the second cut clips, whatever the operation says"
+            assert after["groundtruth_boxes"].max(initial=1) <= 1
+            assert window[3] - window[1] >= 20
+        assert whole / 200 == pytest.approx(0.2, abs=0.12)
+
+    def test_ssd_crops_are_square_unless_said_otherwise(self, block_picture):
+        assert all(
+            image.shape[0] == image.shape[1]
+            for image, _ in block_picture.augmented("ssd_random_crop_fixed_aspect_ratio {}", 30)
+        )
+        wide = block_picture.augmented("ssd_random_crop_fixed_aspect_ratio { aspect_ratio: 2 }", 30)
+        assert all(image.shape[1] / 2 == pytest.approx(image.shape[0], abs=0.51) for image, _ in wide)
+
+
+class TestWithPadding:
+    def place(
+        self, block_picture, image: np.ndarray, ground_truth
+    ) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+        """Finds the window in the whole picture and its upper left corner on the canvas, and compares the boxes."""
+        window = block_picture.window_of(image)
+        rows, columns = np.nonzero(image[..., 2] == 255)
+        top, left = int(rows.min()), int(columns.min())
+        size = np.float32([window[2] - window[0], window[3] - window[1]] * 2)
+        boxes = ground_truth["groundtruth_boxes"] * np.float32([*image.shape[:2]] * 2) - [top, left, top, left]
+        on_window = {**ground_truth, "groundtruth_boxes": boxes / size}
+        block_picture.assert_cut_out(on_window, window, overlap_thresh=0.3)
+        return window, (top, left)
+
+    def test_canvas_has_its_size_and_colour_and_the_window_lies_anywhere_on_it(self, block_picture):
+        option = (
+            "random_crop_pad_image { min_object_covered: 0 max_area: 0.5 min_padded_size_ratio: [0.9, 1.0] "
+            "max_padded_size_ratio: [1.5, 2.0] pad_color: [7, 8, 9] }"
+        )
+        heights, widths, shares = [], [], []
+        for image, ground_truth in block_picture.augmented(option, 300, image=block_picture.coordinates()):
+            assert image.dtype == np.uint8
+            window, (top, left) = self.place(block_picture, image, ground_truth)
+            outside = np.ones(image.shape[:2], bool)
+            outside[top : top + window[2] - window[0], left : left + window[3] - window[1]] = False
+            assert np.all(image[outside] == [7, 8, 9])
+            if window[2] - window[0] <= int(96 * 0.9):
+                heights.append(image.shape[0])
+            widths.append(image.shape[1])
+            shares.append(left / (image.shape[1] - (window[3] - window[1])))
+        block_picture.assert_uniform(heights, int(96 * 0.9), 143)
+        block_picture.assert_uniform(widths, 128, 255)
+        block_picture.assert_uniform(shares, 0.0, 1.0)
+
+    def test_default_colour_is_the_mean_of_what_was_cut_out(self, block_picture):
+        for image, _ in block_picture.augmented("random_crop_pad_image { max_area: 0.5 }", 10):
+            rows, columns = np.nonzero((image == np.round(image)).all(axis=-1))  # the picture's own whole numbers
+            part = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+            np.testing.assert_allclose(image[-1, -1], part.mean(axis=(0, 1)), atol=0.01)
+
+    def test_ssd_crop_pad_picks_among_its_operations(self, block_picture):
+        crop = "min_aspect_ratio: 1 max_aspect_ratio: 1 min_area: 0.2 max_area: 0.5 overlap_thresh: 0.3"
+        operations = (
+            f"operations {{ {crop} min_padded_size_ratio: [1, 1] max_padded_size_ratio: [1, 1] pad_color_r: 5 }} "
+            f"operations {{ {crop} min_padded_size_ratio: [2, 3] max_padded_size_ratio: [2, 3] pad_color_g: 6 }} "
+            f"operations {{ {crop} }}"
+        )
+        sizes = []
+        for image, ground_truth in block_picture.augmented(
+            f"ssd_random_crop_pad {{ {operations} }}", 300, image=block_picture.coordinates()
+        ):
+            self.place(block_picture, image, ground_truth)
+            corner = image[-1, -1]  # never covered: a window's place stays below the room that there is
+            if image.shape[:2] in ((96, 128), (192, 384)):
+                np.testing.assert_array_equal(corner, [5, 0, 0] if image.shape[0] == 96 else [0, 6, 0])
+            else:
+                assert 96 <= image.shape[0] < 192
+                assert 128 <= image.shape[1] < 256
+                np.testing.assert_array_equal(corner, [0, 0, 0])
+            sizes.append(image.shape[0])
+        assert sizes.count(96) / 300 == pytest.approx(1 / 3, abs=0.1)
+        assert sizes.count(192) / 300 == pytest.approx(1 / 3, abs=0.1)
+
+    def test_ssd_crop_pad_without_operations_is_the_papers_without_its_first_rule(self, block_picture):
+        assert [rule for rule, _ in SSD_CROP_PAD_RULES] == list(SSD_CROP_RULES[1:])
+        outputs = block_picture.augmented("ssd_random_crop_pad {}", 300)
+        block_picture.assert_uniform([image.shape[0] for image, _ in outputs], 96, 191)
+        block_picture.assert_uniform([image.shape[1] for image, _ in outputs], 128, 255)
+        assert all(np.all(image[-1, -1] >= 90) for image, _ in outputs), "the mean's colour"
+
+    def test_fixed_ratio_pads_with_black_below_and_on_the_right(self, block_picture):
+        option = (
+            "ssd_random_crop_pad_fixed_aspect_ratio { aspect_ratio: 1.5 min_padded_size_ratio: [1.5, 1.5] "
+            "max_padded_size_ratio: [2.5, 2.5] operations { min_area: 0.1 max_area: 0.4 min_aspect_ratio: 1.5 "
+            "max_aspect_ratio: 1.5 overlap_thresh: 0.3 } }"
+        )
+        scales = []
+        for image, ground_truth in block_picture.augmented(option, 300, image=block_picture.coordinates()):
+            window, begin = self.place(block_picture, image, ground_truth)
+            assert begin == (0, 0)
+            assert not image[window[2] - window[0] :].any()
+            assert not image[:, window[3] - window[1] :].any()
+            assert image.shape[1] / image.shape[0] == pytest.approx(1.5, abs=0.04)
+            scales.append(image.shape[0] / (window[2] - window[0]))
+        block_picture.assert_uniform(scales, 1.45, 2.55)
+
+    def test_fixed_ratio_pads_as_little_as_it_can_where_the_bounds_leave_no_choice(self, block_picture):
+        option = (
+            "ssd_random_crop_pad_fixed_aspect_ratio { max_padded_size_ratio: [1, 1] operations { random_coef: 1 "
+            "min_area: 1 max_area: 1 min_aspect_ratio: 1 max_aspect_ratio: 1 } }"
+        )
+        for image, _ in block_picture.augmented(option, 5):
+            assert image.shape == (128, 128, 3)
+            np.testing.assert_array_equal(image[:96], block_picture.image())
