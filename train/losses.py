@@ -1,7 +1,7 @@
 """Losses of single anchors and proposals; the detectors weight, sum and normalise them.
 
-Equations are the Object Detection API's (`core/losses.py`): everything comes back per anchor, so that sampling and
-normalising stay visible where they happen.
+Equations are the Object Detection API's (core/losses.py): everything comes back per anchor, so that sampling and
+normalising stay visible where they happen. The API smooths no labels in any of them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,34 @@ from typing import Any
 
 import tensorflow as tf
 
+# ---------------------------------------------------------------------------------------------------- localisation
 
-def smooth_l1(codes: tf.Tensor, targets: tf.Tensor, delta: float) -> tf.Tensor:
-    """Huber loss summed over the four numbers of a box code (Girshick, "Fast R-CNN", equation 3).
+
+def l2(codes: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Half the squared distance of weighted codes; a weight of 0.5 therefore counts a quarter, as in the API.
 
     Args:
-        codes: float32 [..., 4].
-        targets: float32 [..., 4].
+        codes: float32 [..., code size].
+        targets: float32 [..., code size].
+        weights: float32 [...].
+
+    Returns:
+        float32 [...].
+    """
+    return 0.5 * tf.reduce_sum(tf.square((codes - targets) * weights[..., tf.newaxis]), axis=-1)
+
+
+def l1(codes: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Sum of the absolute differences of codes [..., code size]; float32 [...]."""
+    return tf.reduce_sum(tf.abs(codes - targets), axis=-1)
+
+
+def smooth_l1(codes: tf.Tensor, targets: tf.Tensor, delta: float) -> tf.Tensor:
+    """Huber loss summed over the numbers of a box code (Girshick, "Fast R-CNN", equation 3).
+
+    Args:
+        codes: float32 [..., code size].
+        targets: float32 [..., code size].
         delta: Where the parabola turns into a line.
 
     Returns:
@@ -25,6 +46,82 @@ def smooth_l1(codes: tf.Tensor, targets: tf.Tensor, delta: float) -> tf.Tensor:
     error = tf.abs(codes - targets)
     quadratic = tf.minimum(error, delta)
     return tf.reduce_sum(0.5 * tf.square(quadratic) + delta * (error - quadratic), axis=-1)
+
+
+def iou_loss(boxes: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """1 minus intersection over union of boxes with boxes, both float32 [..., 4], ymin xmin ymax xmax; float32 [...].
+
+    1 where they do not overlap, two empty boxes included.
+    """
+    intersection, union, _ = _intersection_union_hull(boxes, targets)
+    return 1.0 - tf.where(intersection > 0.0, tf.math.divide_no_nan(intersection, union), 0.0)
+
+
+def giou_loss(boxes: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """1 minus generalised intersection over union (Rezatofighi et al., "Generalized Intersection over Union").
+
+    Args:
+        boxes: float32 [..., 4], ymin xmin ymax xmax.
+        targets: float32 [..., 4], ymin xmin ymax xmax.
+
+    Returns:
+        float32 [...], 0..2 for boxes whose maxima are not below their minima. 1 where no hull can be drawn.
+    """
+    intersection, union, hull = _intersection_union_hull(boxes, targets)
+    iou = tf.math.divide_no_nan(intersection, union)
+    # The API takes the overlap itself away where the hull is empty.
+    outside = tf.where(hull > 0.0, tf.math.divide_no_nan(hull - union, hull), iou)
+    return 1.0 - (iou - outside)
+
+
+def _intersection_union_hull(boxes: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Areas, float32 [...]; a reversed box's own area keeps its sign, as in the API."""
+    overlap_sides = tf.minimum(boxes[..., 2:], others[..., 2:]) - tf.maximum(boxes[..., :2], others[..., :2])
+    hull_sides = tf.maximum(boxes[..., 2:], others[..., 2:]) - tf.minimum(boxes[..., :2], others[..., :2])
+    intersection = tf.reduce_prod(tf.maximum(overlap_sides, 0.0), axis=-1)
+    area, other_area = (tf.reduce_prod(b[..., 2:] - b[..., :2], axis=-1) for b in (boxes, others))
+    return intersection, area + other_area - intersection, tf.reduce_prod(hull_sides, axis=-1)
+
+
+def localization_loss(config: Any, codes: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """The loss that a `LocalizationLoss` message names.
+
+    `weighted_iou` and `weighted_giou` read what they are given as boxes. The API's SSD gives them codes (its
+    meta_architectures/ssd_meta_arch.py never decodes for the loss), and so does the SSD here.
+
+    Args:
+        config: The message.
+        codes: float32 [..., code size].
+        targets: float32 [..., code size].
+        weights: float32 [...]; None weighs all with 1.
+
+    Returns:
+        float32 [...], weighted.
+
+    Raises:
+        ValueError: The message names no loss, or one that is not here.
+    """
+    if weights is None:
+        weights = tf.ones(tf.shape(codes)[:-1], codes.dtype)
+    kind = config.WhichOneof("localization_loss")
+    if kind == "weighted_smooth_l1":
+        return smooth_l1(codes, targets, config.weighted_smooth_l1.delta) * weights
+    if kind == "weighted_l2":
+        return l2(codes, targets, weights)
+    if kind == "l1_localization_loss":
+        return l1(codes, targets) * weights
+    if kind == "weighted_iou":
+        return iou_loss(codes, targets) * weights
+    if kind == "weighted_giou":
+        return giou_loss(codes, targets) * weights
+    raise ValueError(
+        "loss.localization_loss is empty: write localization_loss { weighted_smooth_l1 {} }"
+        if kind is None
+        else f"loss.localization_loss.{kind} is not supported"
+    )
+
+
+# -------------------------------------------------------------------------------------------------- classification
 
 
 def sigmoid_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -52,56 +149,77 @@ def sigmoid_focal(logits: tf.Tensor, targets: tf.Tensor, *, alpha: float | None,
     Returns:
         float32 [...].
     """
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+    return tf.reduce_sum(_focal_by_class(logits, targets, alpha, gamma), axis=-1)
+
+
+def _focal_by_class(logits: tf.Tensor, targets: tf.Tensor, alpha: float | None, gamma: float) -> tf.Tensor:
+    loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     probabilities = tf.sigmoid(logits)
     probability_of_truth = targets * probabilities + (1.0 - targets) * (1.0 - probabilities)
-    loss = cross_entropy
     if gamma:
         loss *= tf.pow(1.0 - probability_of_truth, gamma)
     if alpha is not None:
         loss *= targets * alpha + (1.0 - targets) * (1.0 - alpha)
-    return tf.reduce_sum(loss, axis=-1)
+    return loss
 
 
-def classification_loss(config: Any, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+def bootstrapped_targets(logits: tf.Tensor, targets: tf.Tensor, *, alpha: float, hard: bool) -> tf.Tensor:
+    """Labels mixed with the model's own predictions (Reed et al., "Training Deep Neural Networks on Noisy Labels").
+
+    Args:
+        logits: float32 [..., classes].
+        targets: float32 of the same shape, 0..1.
+        alpha: Weight of the label, 1 - alpha being that of the prediction.
+        hard: Whether the prediction is taken as 0 or 1 (above 0.5).
+
+    Returns:
+        float32 of the same shape. Soft predictions pass gradients on, as in the API.
+    """
+    predictions = tf.sigmoid(logits)
+    if hard:
+        predictions = tf.cast(predictions > 0.5, logits.dtype)
+    return alpha * targets + (1.0 - alpha) * predictions
+
+
+def classification_loss(
+    config: Any, logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None
+) -> tf.Tensor:
     """The loss that a `ClassificationLoss` message names.
 
     Args:
         config: The message.
         logits: float32 [..., classes].
-        targets: float32 of the same shape.
+        targets: float32 of the same shape; logits themselves for `weighted_logits_softmax`.
+        weights: float32 [..., classes] or [..., 1]; None weighs all with 1. The softmax losses take their mean over
+            classes.
 
     Returns:
-        float32 [...].
+        float32 [...], weighted and summed over classes.
 
     Raises:
-        ValueError: The message names a loss that is not here.
+        ValueError: The message names no loss, or one that is not here.
     """
     kind = config.WhichOneof("classification_loss")
+    if kind in ("weighted_softmax", "weighted_logits_softmax"):
+        scale = getattr(config, kind).logit_scale
+        if kind == "weighted_logits_softmax":
+            targets = tf.nn.softmax(targets / scale)
+        loss = tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits / scale)
+        return loss if weights is None else loss * tf.reduce_mean(weights, axis=-1)
     if kind == "weighted_sigmoid_focal":
         focal = config.weighted_sigmoid_focal
         alpha = focal.alpha if focal.HasField("alpha") else None
-        return sigmoid_focal(logits, targets, alpha=alpha, gamma=focal.gamma)
-    if kind in ("weighted_sigmoid", None):
-        return sigmoid_cross_entropy(logits, targets)
-    raise ValueError(f"loss.classification_loss.{kind} is not supported")
-
-
-def localization_loss(config: Any, codes: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """The loss that a `LocalizationLoss` message names.
-
-    Args:
-        config: The message.
-        codes: float32 [..., 4].
-        targets: float32 [..., 4].
-
-    Returns:
-        float32 [...].
-
-    Raises:
-        ValueError: The message names a loss that is not here.
-    """
-    kind = config.WhichOneof("localization_loss")
-    if kind in ("weighted_smooth_l1", None):
-        return smooth_l1(codes, targets, config.weighted_smooth_l1.delta)
-    raise ValueError(f"loss.localization_loss.{kind} is not supported")
+        by_class = _focal_by_class(logits, targets, alpha, focal.gamma)
+    elif kind == "weighted_sigmoid":
+        by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+    elif kind == "bootstrapped_sigmoid":
+        bootstrap = config.bootstrapped_sigmoid
+        mixed = bootstrapped_targets(logits, targets, alpha=bootstrap.alpha, hard=bootstrap.hard_bootstrap)
+        by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=mixed, logits=logits)
+    else:
+        raise ValueError(
+            "loss.classification_loss is empty: write classification_loss { weighted_sigmoid_focal {} }"
+            if kind is None
+            else f"loss.classification_loss.{kind} is not supported"
+        )
+    return tf.reduce_sum(by_class if weights is None else by_class * weights, axis=-1)

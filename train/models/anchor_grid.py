@@ -9,13 +9,13 @@ from __future__ import annotations
 import abc
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 # Pixels or cells: a Python int where it is known beforehand, else an int32 scalar.
-Side = int | tf.Tensor
-Shape = tuple[Side, Side]
+Side: TypeAlias = int | tf.Tensor
+Shape: TypeAlias = tuple[Side, Side]
 
 
 def tile_anchors(

@@ -7,10 +7,8 @@ anchor_generators and builders/anchor_generator_builder.py.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from train.models.anchor_grid import AnchorGenerator, Shape, tile_anchors
@@ -162,7 +160,7 @@ class FlexibleGridAnchorGenerator(AnchorGenerator):
         )
 
 
-_GENERATORS = {
+_GENERATORS: dict[str, Any] = {
     "grid_anchor_generator": GridAnchorGenerator,
     "multiscale_anchor_generator": MultiscaleAnchorGenerator,
     "ssd_anchor_generator": SsdAnchorGenerator,
@@ -180,17 +178,3 @@ def build_anchor_generator(message: Any) -> AnchorGenerator:
     if kind is None:
         raise ValueError(f"anchor_generator is empty: give one of {', '.join(_GENERATORS)}")
     return _GENERATORS[kind].from_config(getattr(message, kind))
-
-
-def multiscale_anchors(generator: Any, input_shape: tuple[int, int]) -> dict[int, np.ndarray]:
-    """Makes a `multiscale_anchor_generator`'s anchors by level, float32 [anchors, 4], ymin xmin ymax xmax in pixels."""
-    levels = range(generator.min_level, generator.max_level + 1)
-    shapes = [(math.ceil(input_shape[0] / 2**level), math.ceil(input_shape[1] / 2**level)) for level in levels]
-    anchors = MultiscaleAnchorGenerator.from_config(generator).generate(shapes, input_shape)
-    return {level: boxes.numpy() for level, boxes in zip(levels, anchors, strict=True)}
-
-
-def single_map_anchors(generator: Any, input_shape: tuple[int, int], feature_stride: int) -> np.ndarray:
-    """Makes a `grid_anchor_generator`'s anchors, float32 [anchors, 4], ymin xmin ymax xmax in pixels."""
-    shape = (math.ceil(input_shape[0] / feature_stride), math.ceil(input_shape[1] / feature_stride))
-    return GridAnchorGenerator.from_config(generator).generate([shape], input_shape)[0].numpy()

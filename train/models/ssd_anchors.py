@@ -38,7 +38,7 @@ class SsdAnchorGenerator(AnchorGenerator):
             ValueError: A list of strides or offsets has another length than there are feature maps.
         """
         scales = [*(config.scales or _linear_scales(config)), 1.0]
-        sizes = []
+        sizes: list[tuple[tuple[float, float], ...]] = []
         for index, (scale, next_scale) in enumerate(itertools.pairwise(scales[: config.num_layers + 1])):
             if index == 0 and config.reduce_boxes_in_lowest_layer:
                 sizes.append(((0.1, 1.0), (scale, 2.0), (scale, 0.5)))

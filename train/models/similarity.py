@@ -1,0 +1,85 @@
+"""How alike ground truth and anchors are: what matchers compare, as the API's core/region_similarity_calculator.py.
+
+All boxes are ymin, xmin, ymax, xmax. Ground truth is float32 [..., M, 4], anchors are float32 [..., A, 4] in the same
+units, and leading axes broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+# Of ground truth boxes, anchors and ground truth scores, float32 [..., M, A].
+Similarity = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def pairwise_iou(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """Intersection over union of every pair, float32 [..., M, A] in 0..1; 0 where both boxes are empty."""
+    intersection = _pairwise_intersection(boxes, anchors)
+    union = _area(boxes)[..., :, tf.newaxis] + _area(anchors)[..., tf.newaxis, :] - intersection
+    return tf.math.divide_no_nan(intersection, union)
+
+
+def pairwise_ioa(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """Intersection over the anchor's area of every pair, float32 [..., M, A] in 0..1; 0 where the anchor is empty."""
+    return tf.math.divide_no_nan(_pairwise_intersection(boxes, anchors), _area(anchors)[..., tf.newaxis, :])
+
+
+def negative_squared_distance(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """Minus the squared distance of every pair, as points in four dimensions; float32 [..., M, A], at most 0."""
+    difference = boxes[..., :, tf.newaxis, :] - anchors[..., tf.newaxis, :, :]
+    return -tf.reduce_sum(tf.square(difference), axis=-1)
+
+
+def thresholded_iou(boxes: tf.Tensor, anchors: tf.Tensor, scores: tf.Tensor, iou_threshold: float) -> tf.Tensor:
+    """A ground truth's score where its intersection over union with an anchor exceeds a threshold, else 0.
+
+    Args:
+        boxes: Ground truth.
+        anchors: Anchors.
+        scores: float32 [..., M], of the ground truth.
+        iou_threshold: 0..1.
+
+    Returns:
+        float32 [..., M, A].
+    """
+    return tf.where(pairwise_iou(boxes, anchors) > iou_threshold, scores[..., :, tf.newaxis], 0.0)
+
+
+def build_similarity(message: Any) -> Similarity:
+    """Builds what a `RegionSimilarityCalculator` message names.
+
+    Args:
+        message: The message.
+
+    Returns:
+        A function of ground truth boxes [..., M, 4], anchors [..., A, 4] and ground truth scores [..., M], which only
+        `thresholded_iou_similarity` looks at. Distances depend on the unit of the boxes: the API's SSD compares boxes
+        in 0..1 of the input.
+
+    Raises:
+        ValueError: The message names none.
+    """
+    kind = message.WhichOneof("region_similarity")
+    if kind == "iou_similarity":
+        return lambda boxes, anchors, scores: pairwise_iou(boxes, anchors)
+    if kind == "ioa_similarity":
+        return lambda boxes, anchors, scores: pairwise_ioa(boxes, anchors)
+    if kind == "neg_sq_dist_similarity":
+        return lambda boxes, anchors, scores: negative_squared_distance(boxes, anchors)
+    if kind == "thresholded_iou_similarity":
+        threshold = message.thresholded_iou_similarity.iou_threshold
+        return lambda boxes, anchors, scores: thresholded_iou(boxes, anchors, scores, threshold)
+    raise ValueError("similarity_calculator is empty: write similarity_calculator { iou_similarity {} }")
+
+
+def _area(boxes: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
+
+
+def _pairwise_intersection(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    boxes, anchors = boxes[..., :, tf.newaxis, :], anchors[..., tf.newaxis, :, :]
+    sides = tf.minimum(boxes[..., 2:], anchors[..., 2:]) - tf.maximum(boxes[..., :2], anchors[..., :2])
+    return tf.reduce_prod(tf.maximum(sides, 0.0), axis=-1)
