@@ -48,7 +48,7 @@ def max_number_of_training_boxes(config: Any) -> int:
 def input_sizes_vary(image_resizer: Any) -> bool:
     """Whether an `ImageResizer` message gives pictures of different shapes inputs of different sizes.
 
-    Pictures of different sizes make no batch; the API trains on one at a time then.
+    In a batch, each of them is then padded to the largest.
     """
     kind = image_resizer.WhichOneof("image_resizer_oneof")
     if kind == "keep_aspect_ratio_resizer":

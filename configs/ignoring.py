@@ -56,8 +56,8 @@ def without_fields(config: Message, paths: Sequence[str]) -> Any:
     Args:
         config: A `TrainEvalPipelineConfig`; left as it is.
         paths: Of fields, as problems have them: `model.ssd.mask_head_config`, `eval_config.metrics_set[1]`,
-            `eval_config.super_categories["animal"]`. One that is not set is let be. Of a list's element nothing else can
-            be set in (an augmentation), the whole element goes.
+            `eval_config.super_categories["animal"]`. One that is not set is let be. Of an augmentation the whole
+            `data_augmentation_options` element goes.
 
     Returns:
         A new message.

@@ -77,8 +77,8 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, is_path_required: b
         "--config_override",
         default="",
         metavar="TEXT",
-        help="protobuf text merged over the file, such as 'train_config { batch_size: 4 }': values replace, lists grow, "
-        "and what is written takes the place of list elements that hold PATH_TO_BE_CONFIGURED",
+        help="protobuf text merged over the file, such as 'train_config { batch_size: 4 }': values replace, lists "
+        "grow, and what is written takes the place of list elements that hold PATH_TO_BE_CONFIGURED",
     )
     parser.add_argument(
         FLAG,
@@ -99,7 +99,8 @@ def load_config(path: str | os.PathLike[str], override: str = "", ignore: Sequen
         ignore: Paths of refused fields to drop.
 
     Raises:
-        ConfigError: The file or the override cannot be read as a pipeline config, or `ignore` names what is not refused.
+        ConfigError: The file or the override cannot be read as a pipeline config, or `ignore` names what is not
+            refused.
     """
     config = schema.read_pipeline_config(path)
     if override:

@@ -11,6 +11,15 @@ from configs.problem import Note
 # The API's class has these where no `fpn` is written; the message's own defaults are SSD's.
 _FASTER_RCNN_PYRAMID = (2, 6)
 
+# What metrics were called before the API gave them their present names.
+_OLDER_METRICS = {
+    "pascal_voc_metrics": "pascal_voc_detection_metrics",
+    "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics",
+    "open_images_metrics": "oid_V2_detection_metrics",
+    "open_images_detection_metrics": "oid_V2_detection_metrics",
+    "open_images_V2_detection_metrics": "oid_V2_detection_metrics",
+}
+
 
 def migrate(config: Any) -> tuple[Any, list[Note]]:
     """Rewrites what has an equal under another name, and explains what older configs leave unsaid.
@@ -23,7 +32,11 @@ def migrate(config: Any) -> tuple[Any, list[Note]]:
     """
     migrated = message_class(ROOT_MESSAGE)()
     migrated.CopyFrom(config)
-    return migrated, [*_migrate_model(migrated), *_explain_checkpoint(migrated.train_config)]
+    return migrated, [
+        *_migrate_model(migrated),
+        *_explain_checkpoint(migrated.train_config),
+        *_migrate_metrics(migrated.eval_config if migrated.HasField("eval_config") else None),
+    ]
 
 
 def _migrate_model(config: Any) -> list[Note]:
@@ -76,4 +89,14 @@ def _explain_checkpoint(train: Any) -> list[Note]:
             "TensorFlow 1 is refused then"
         )
         notes.append(Note(f"{at}_version", text))
+    return notes
+
+
+def _migrate_metrics(evaluation: Any) -> list[Note]:
+    notes = []
+    for index, name in enumerate(evaluation.metrics_set if evaluation is not None else ()):
+        if name in _OLDER_METRICS:
+            text = f'"{name}" is read as "{_OLDER_METRICS[name]}", its present name'
+            notes.append(Note(f"eval_config.metrics_set[{index}]", text))
+            evaluation.metrics_set[index] = _OLDER_METRICS[name]
     return notes

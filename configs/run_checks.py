@@ -7,12 +7,13 @@ from typing import Any
 
 from configs.diagnosis import nearest
 from configs.effective import input_sizes_vary
-from configs.problem import Problem
+from configs.learning_rates import ScheduleError, build_schedule
+from configs.problem import Note, Problem
 from configs.run_rules import FINE_TUNE_CHECKPOINT_TYPES, METRICS_SETS, OTHER_METRICS_SETS
 
 
-def check_runs(config: Any) -> Iterator[Problem]:
-    """Checks every part of a `TrainEvalPipelineConfig` but the model; yields each problem.
+def check_runs(config: Any) -> Iterator[Problem | Note]:
+    """Checks every part of a `TrainEvalPipelineConfig` but the model; yields each problem, and what is worth a note.
 
     A part that is not there at all is no problem: a config for evaluation needs no `train_config`.
     """
@@ -24,30 +25,27 @@ def check_runs(config: Any) -> Iterator[Problem]:
         yield from _check_reader(config.train_input_reader, "train_input_reader")
     for index, reader in enumerate(config.eval_input_reader):
         yield from _check_reader(reader, f"eval_input_reader[{index}]")
-    yield from _check_batches_of_one_size(config)
+    yield from _explain_padding(config)
     yield from _check_extensions(config)
 
 
-def _check_batches_of_one_size(config: Any) -> Iterator[Problem]:
-    """Pictures that the resizer leaves in sizes of their own make no batch, as in the API."""
+def _explain_padding(config: Any) -> Iterator[Note]:
+    """Says what becomes of pictures that the resizer leaves in sizes of their own."""
     kind = config.model.WhichOneof("model")
     if kind not in ("ssd", "faster_rcnn"):
         return
     resizer = getattr(config.model, kind).image_resizer
     if not input_sizes_vary(resizer):
         return
-    chosen = resizer.WhichOneof("image_resizer_oneof")
-    instead = "use batch_size: 1"
-    if chosen == "keep_aspect_ratio_resizer":
-        instead += f", or pad_to_max_dimension: true in model.{kind}.image_resizer.{chosen}"
-    else:
-        instead += f", or fixed_shape_resizer in model.{kind}.image_resizer"
     for part in ("train_config", "eval_config"):
         size = getattr(config, part).batch_size
         if config.HasField(part) and size > 1:
             unset = "" if getattr(config, part).HasField("batch_size") else "unset, which means "
-            reason = f"{unset}{size} pictures of different sizes, as {chosen} leaves them, make no batch"
-            yield Problem(f"{part}.batch_size", reason, instead)
+            text = (
+                f"{unset}{size} pictures, which {resizer.WhichOneof('image_resizer_oneof')} leaves in different sizes: "
+                "each is padded with zeros to the largest of its batch"
+            )
+            yield Note(f"{part}.batch_size", text)
 
 
 def _check_extensions(config: Any) -> Iterator[Problem]:
@@ -78,9 +76,10 @@ def _check_training(train: Any, path: str) -> Iterator[Problem]:
     kind = train.optimizer.WhichOneof("optimizer")
     if kind is None:
         yield Problem(f"{path}.optimizer", "is not set", "use momentum_optimizer { learning_rate { ... } }")
-    elif getattr(train.optimizer, kind).learning_rate.WhichOneof("learning_rate") is None:
-        instead = "use cosine_decay_learning_rate { ... }"
-        yield Problem(f"{path}.optimizer.{kind}.learning_rate", "is not set", instead)
+    else:
+        yield from _check_learning_rate(
+            getattr(train.optimizer, kind).learning_rate, f"{path}.optimizer.{kind}.learning_rate"
+        )
     for index, step in enumerate(train.data_augmentation_options):
         if step.WhichOneof("preprocessing_step") is None:
             yield Problem(
@@ -97,6 +96,16 @@ def _check_training(train: Any, path: str) -> Iterator[Problem]:
         instead = f'use "{near}"' if near else f"use one of {', '.join(FINE_TUNE_CHECKPOINT_TYPES)}"
         reason = f'"{train.fine_tune_checkpoint_type}" is not known'
         yield Problem(f"{path}.fine_tune_checkpoint_type", reason, instead)
+
+
+def _check_learning_rate(message: Any, path: str) -> Iterator[Problem]:
+    if message.WhichOneof("learning_rate") is None:
+        yield Problem(path, "is not set", "use cosine_decay_learning_rate { ... }")
+        return
+    try:
+        build_schedule(message)
+    except ScheduleError as error:
+        yield Problem(f"{path}.{error.field}", error.reason, "python -m configs.plot_schedule draws what is written")
 
 
 def _check_evaluation(evaluation: Any, path: str) -> Iterator[Problem]:

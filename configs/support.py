@@ -41,9 +41,8 @@ def check_supported(config: Message) -> list[Problem]:
     problems = survey.problems
     refused = {problem.path for problem in problems}
     # What a field was refused for is not told again as a consequence.
-    checked = [found for found in check_model(config) if isinstance(found, Problem)]
-    problems += [problem for problem in [*checked, *check_runs(config)] if problem.path not in refused]
-    return problems
+    checked = [found for found in [*check_model(config), *check_runs(config)] if isinstance(found, Problem)]
+    return problems + [problem for problem in checked if problem.path not in refused]
 
 
 def require_supported(config: Message, where: str = "") -> None:
@@ -70,7 +69,7 @@ def fields_without_effect(config: Message) -> list[Note]:
     """
     survey = _Survey()
     survey.visit(config, "")
-    return survey.notes + [found for found in check_model(config) if isinstance(found, Note)]
+    return survey.notes + [found for found in [*check_model(config), *check_runs(config)] if isinstance(found, Note)]
 
 
 class _Survey:

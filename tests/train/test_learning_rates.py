@@ -59,6 +59,12 @@ def test_manual_steps():
     assert rates(text, [0, 4, 5, 9, 10, 999]) == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
 
 
+def test_manual_steps_may_begin_at_step_0():
+    text = """manual_step_learning_rate { initial_learning_rate: 0.1 schedule { step: 0 learning_rate: 0.01 }
+              schedule { step: 10 learning_rate: 0.001 } }"""
+    assert rates(text, [0, 9, 10]) == pytest.approx([0.01, 0.01, 0.001])
+
+
 def test_manual_steps_with_a_ramp():
     text = """manual_step_learning_rate { initial_learning_rate: 0.1 warmup: true
               schedule { step: 4 learning_rate: 0.5 } schedule { step: 8 learning_rate: 0.05 } }"""
@@ -99,7 +105,10 @@ def test_cosine_held_to_the_end_has_no_nan():
         ("exponential_decay_learning_rate { decay_steps: 0 }", "decay_steps: 0 must be at least 1"),
         ("exponential_decay_learning_rate { decay_factor: 0 }", "decay_factor: 0 must be greater"),
         ("manual_step_learning_rate { }", "manual_step_learning_rate.schedule: is empty"),
-        ("manual_step_learning_rate { schedule { step: 0 } }", r"schedule\[0\].step: 0 must be at least 1"),
+        (
+            "manual_step_learning_rate { warmup: true schedule { step: 0 } }",
+            r"schedule\[0\].step: 0 must be at least 1",
+        ),
         (
             "manual_step_learning_rate { schedule { step: 5 } schedule { step: 5 } }",
             r"schedule\[1\].step: 5 must be great",
