@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     source.add_argument("--checkpoint_dir", help="a folder with checkpoints, or one checkpoint's prefix (M/ckpt-300)")
     source.add_argument("--saved_model_dir", help="a folder that the exporter wrote")
     parser.add_argument(
-        "--eval_dir", type=Path, help="for metrics.json and TensorBoard; by default `eval` beside the source"
+        "--eval_dir",
+        type=Path,
+        help="for metrics.json and TensorBoard; by default `eval` beside the source, and in it the reader's name",
     )
     parser.add_argument("--once", action="store_true", help="evaluate what is there and end")
     parser.add_argument(
@@ -40,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--eval_index {arguments.eval_index}: {arguments.pipeline_config_path} has "
             f"{len(pipeline.config.eval_input_reader)} eval_input_reader"
         )
+    if len(pipeline.config.eval_input_reader) > 1:
+        print(
+            f"evaluating on eval_input_reader[{arguments.eval_index}] of {len(pipeline.config.eval_input_reader)}; "
+            "--eval_index takes another"
+        )
     quiet_tensorflow()
     if arguments.saved_model_dir:
         _evaluate_saved_model(pipeline, arguments)
@@ -49,30 +56,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
-    from train.evaluation import evaluate_saved_model
+    from train.evaluation import evaluate_saved_model, evaluation_folder
 
     result = evaluate_saved_model(pipeline, arguments.saved_model_dir, reader_index=arguments.eval_index)
-    eval_dir = arguments.eval_dir or Path(arguments.saved_model_dir).parent / "eval_saved_model"
+    name = evaluation_folder(pipeline, arguments.eval_index).relative_to("eval")
+    eval_dir = arguments.eval_dir or Path(arguments.saved_model_dir).parent / "eval_saved_model" / name
     result.write(eval_dir, step=0, source=arguments.saved_model_dir)
     print(f"{arguments.saved_model_dir} on {result.num_images} images:\n\n{result.table()}")
     print(f"written to {eval_dir}")
 
 
 def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
-    from train.checkpoint_files import require_checkpoint, restore_trained, wait_for_new_checkpoint
+    from train.checkpoint_files import read_training_end, restore_trained, wait_for_new_checkpoint
     from train.devices import set_precision
     from train.evaluation import CheckpointEvaluator
+    from train.models.object_checkpoint import find_checkpoint
     from train.training import build_or_explain
 
     path = arguments.checkpoint_dir
-    prefix = require_checkpoint(path) if arguments.once else wait_for_new_checkpoint(path, None, arguments.eval_timeout)
+    # One checkpoint's prefix stays what it is: there is nothing to wait for.
+    once = arguments.once or Path(f"{path}.index").is_file()
+    prefix = find_checkpoint(path) if once else wait_for_new_checkpoint(path, None, arguments.eval_timeout)
     if prefix is None:
         print(f"no checkpoint appeared in {path} within {arguments.eval_timeout:.0f} s")
         return
     set_precision(pipeline.config)
     detector = build_or_explain(pipeline)
     evaluator = CheckpointEvaluator(pipeline, detector, reader_index=arguments.eval_index)
-    eval_dir = arguments.eval_dir or (Path(path) if Path(path).is_dir() else Path(path).parent) / "eval"
+    eval_dir = arguments.eval_dir or (Path(path) if Path(path).is_dir() else Path(path).parent) / evaluator.folder
     last_step = pipeline.config.train_config.num_steps
     while prefix is not None:
         averages = pipeline.config.eval_config.use_moving_averages
@@ -81,12 +92,16 @@ def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> 
         result.write(eval_dir, step=step, source=prefix)
         print(f"{prefix}, step {step}, on {result.num_images} images:\n\n{result.table()}")
         print(f"written to {eval_dir}", flush=True)
-        if arguments.once:
+        if once:
             return
         if last_step and step >= last_step:
             print(f"step {step} is train_config.num_steps: the training has ended")
             return
         prefix = wait_for_new_checkpoint(path, prefix, arguments.eval_timeout)
+    end = read_training_end(path)
+    if end is not None and step >= end.step:
+        print(f"the training has ended at step {end.step}: {end.reason}")
+        return
     print(f"no new checkpoint appeared in {path} within {arguments.eval_timeout:.0f} s; ending")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from data_prep.drawing import draw_boxes, side_by_side
+from data_prep.drawing import Color, color_of, draw_boxes, side_by_side
 
 IGNORED_COLOUR = (140, 140, 140)  # of ground truth that the losses leave out: its weight is 0
 
@@ -48,7 +48,7 @@ def input_pictures(
 def evaluation_picture(
     image: npt.ArrayLike,
     *,
-    groundtruth_boxes: npt.ArrayLike,
+    groundtruth_boxes: npt.ArrayLike | None,
     groundtruth_classes: npt.ArrayLike,
     detection_boxes: npt.ArrayLike,
     detection_classes: npt.ArrayLike,
@@ -56,12 +56,16 @@ def evaluation_picture(
     names_by_id: Mapping[int, str],
     min_score: float = 0.5,
     max_boxes: int = 20,
+    show_names: bool = True,
+    show_scores: bool = True,
+    overlay_color: Color | None = None,
 ) -> np.ndarray:
     """Draws ground truth (left) beside detections (right) of one picture.
 
     Args:
         image: [H, W, 3], 0..255.
-        groundtruth_boxes: [N, 4], ymin xmin ymax xmax in pixels of `image`, without padding.
+        groundtruth_boxes: [N, 4], ymin xmin ymax xmax in pixels of `image`, without padding; None shows none, and the
+            picture as it is on the left.
         groundtruth_classes: [N] label map ids.
         detection_boxes: [D, 4], likewise.
         detection_classes: [D] label map ids.
@@ -69,6 +73,10 @@ def evaluation_picture(
         names_by_id: Class names by label map id.
         min_score: Detections below it are not drawn (`eval_config.min_score_threshold`).
         max_boxes: Only so many of the best are drawn (`eval_config.max_num_boxes_to_visualize`).
+        show_names: Writes the detections' classes (not `eval_config.skip_labels`).
+        show_scores: Writes their scores (not `eval_config.skip_scores`).
+        overlay_color: Red, green, blue in which the ground truth is drawn, dashed, under the detections too; None
+            leaves it to the left picture.
 
     Returns:
         uint8 [H', W', 3], both pictures with their captions.
@@ -77,16 +85,22 @@ def evaluation_picture(
     scores = np.asarray(detection_scores, np.float32).reshape(-1)
     best = np.argsort(-scores, kind="stable")
     best = best[scores[best] >= min_score][:max_boxes]
-    truth = draw_boxes(
-        picture, np.asarray(groundtruth_boxes).reshape(-1, 4), _names(np.asarray(groundtruth_classes), names_by_id)
-    )
+    truth_boxes = np.zeros((0, 4)) if groundtruth_boxes is None else np.asarray(groundtruth_boxes).reshape(-1, 4)
+    truth_names = _names(np.asarray(groundtruth_classes), names_by_id) if len(truth_boxes) else []
+    truth = draw_boxes(picture, truth_boxes, truth_names)
+    names = _names(np.asarray(detection_classes).reshape(-1)[best], names_by_id)
+    ground = picture
+    if overlay_color is not None:
+        count = len(truth_boxes)
+        ground = draw_boxes(picture, truth_boxes, [""] * count, colors=[overlay_color] * count, dashed=True)
     detected = draw_boxes(
-        picture,
+        ground,
         np.asarray(detection_boxes).reshape(-1, 4)[best],
-        _names(np.asarray(detection_classes).reshape(-1)[best], names_by_id),
-        scores[best].tolist(),
+        names if show_names else [""] * len(names),
+        scores[best].tolist() if show_scores else None,
+        colors=[color_of(name) for name in names],
     )
-    captions = ["ground truth", f"detections from {min_score:.0%}"]
+    captions = ["picture" if groundtruth_boxes is None else "ground truth", f"detections from {min_score:.0%}"]
     return np.asarray(side_by_side([truth, detected], captions))
 
 
@@ -112,7 +126,5 @@ def _names(classes: np.ndarray, names_by_id: Mapping[int, str]) -> list[str]:
     return [names_by_id.get(int(class_id), f"class {int(class_id)}") for class_id in classes]
 
 
-def _colour(name: str, *, ignored: bool) -> tuple[int, int, int]:
-    from data_prep.drawing import color_of
-
+def _colour(name: str, *, ignored: bool) -> Color:
     return IGNORED_COLOUR if ignored else color_of(name)

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orbit
 import tensorflow as tf
 import tf_keras
-from tqdm import tqdm
 
 from configs import effective, schema
 from data_prep.atomic_files import write_json
 from data_prep.command_line import UserError
 from data_prep.label_map import write_label_map
+from train.checkpoint_files import forget_training_end
 from train.devices import describe_strategy, pick_strategy, set_precision
-from train.evaluation import CheckpointEvaluator, EvaluationResult
-from train.inputs.input_errors import readable_error
+from train.evaluation import EvaluationResult
+from train.evaluation_history import EvaluationHistory, StoppingRule
+from train.failures import explained_failures
+from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.models.build import build_detector
 from train.models.detector import Detector
 from train.models.restore import restore
-from train.optimization import build_optimizer, moving_averages, start_moving_average, trainable_variables_of
+from train.optimization import build_optimizer, start_moving_average, trainable_variables_of
 from train.pipeline import Pipeline
 from train.summaries import input_pictures, write_pictures
 from train.trainer import DetectionTrainer
+from train.training_run import CHECKPOINT_NAME, Intervals, TrainingRun
 
 PICTURES_SHOWN = 4
-CHECKPOINT_NAME = "ckpt"
 CONFIG_NAME = "pipeline.config"
 LABEL_MAP_NAME = "label_map.pbtxt"
 RESTORE_REPORT_NAME = "restore_report.json"
-ORBIT_LOG_NAME = "orbit.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +96,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         checkpoint,
         str(options.model_dir),
         max_to_keep=options.checkpoint_max_to_keep,
+        keep_checkpoint_every_n_hours=train_config.keep_checkpoint_every_n_hours,
         checkpoint_name=CHECKPOINT_NAME,
     )
     with strategy.scope():
@@ -106,8 +104,13 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
+    history = EvaluationHistory(options.model_dir, StoppingRule.of(pipeline.config), start)
+    if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
+        print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
+        return None
+    forget_training_end(options.model_dir)
     dataset = _distribute(pipeline, options, strategy, start)
-    with _explained_failures():
+    with explained_failures():
         _write_input_pictures(pipeline, options, dataset, start)
     trainer = DetectionTrainer(
         detector=detector,
@@ -119,8 +122,26 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         variables=variables,
         strategy=strategy,
         global_step=global_step,
+        left_out=LeftOut.of_training(pipeline.config),
+        add_regularization_loss=train_config.add_regularization_loss,
+        summarize_gradients=train_config.summarize_gradients,
     )
-    run = _Run(pipeline, options, detector, trainer, optimizer, manager, global_step, num_steps)
+    run = TrainingRun(
+        pipeline=pipeline,
+        model_dir=options.model_dir,
+        intervals=Intervals(
+            checkpoint_every_n=options.checkpoint_every_n,
+            evaluate_every_n=options.evaluate_every_n or options.checkpoint_every_n,
+            log_every_n=options.log_every_n,
+        ),
+        detector=detector,
+        trainer=trainer,
+        optimizer=optimizer,
+        manager=manager,
+        num_steps=num_steps,
+        history=history,
+        evaluates=options.evaluate,
+    )
     return run.to_the_end()
 
 
@@ -190,7 +211,13 @@ def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distr
 
 def _write_input_pictures(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
     """Writes the first batch's pictures as the model is given them."""
-    images, labels = next(iter(dataset))
+    batch = next(iter(dataset), None)
+    if batch is None:
+        raise UserError(
+            "the training input has no batch to give: it has fewer records than train_config.batch_size "
+            f"({pipeline.config.train_config.batch_size})"
+        )
+    images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
     writer = tf.summary.create_file_writer(str(options.model_dir / "train"))
     with writer.as_default():
@@ -200,154 +227,3 @@ def _write_input_pictures(pipeline: Pipeline, options: TrainingOptions, dataset:
 
 def _first_replica(value: Any) -> Any:
     return value.values[0] if isinstance(value, tf.distribute.DistributedValues) else value
-
-
-class _Run:
-    """The outer loop around Orbit's controller: checkpoints, evaluations, and a word on how it goes."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        options: TrainingOptions,
-        detector: Detector,
-        trainer: DetectionTrainer,
-        optimizer: Any,
-        manager: tf.train.CheckpointManager,
-        global_step: tf.Variable,
-        num_steps: int,
-    ) -> None:
-        self._options = options
-        self._manager = manager
-        self._global_step = global_step
-        self._num_steps = num_steps
-        self._start_step = int(global_step)
-        self._progress = _Progress(self._start_step, num_steps)
-        self._network = detector.network
-        self._optimizer = optimizer
-        self._use_moving_averages = pipeline.config.eval_config.use_moving_averages
-        self._evaluator = None
-        if options.evaluate and pipeline.config.eval_input_reader:
-            self._evaluator = CheckpointEvaluator(pipeline, detector)
-        self._controller = orbit.Controller(
-            global_step=global_step,
-            trainer=trainer,
-            train_actions=[lambda results: self._progress.report(int(global_step), results)],
-            steps_per_loop=self._steps_in_loop,
-            summary_dir=str(options.model_dir / "train"),
-        )
-
-    def _steps_in_loop(self, step: int) -> int:
-        """Loops end where scalars are due; the first is a single step, to show early that all is well."""
-        every = self._options.log_every_n
-        return 1 if step == self._start_step else every - step % every
-
-    def to_the_end(self) -> EvaluationResult | None:
-        """Trains on, saving and evaluating at their intervals and at the end."""
-        options = self._options
-        evaluate_every = options.evaluate_every_n or options.checkpoint_every_n
-        result = None
-        while (step := int(self._global_step)) < self._num_steps:
-            target = min(_next_multiple(step, options.checkpoint_every_n), self._num_steps)
-            if self._evaluator is not None:
-                target = min(target, _next_multiple(step, evaluate_every))
-            with _explained_failures(), _orbit_log(options.model_dir):
-                self._controller.train(target)
-            is_last = target == self._num_steps
-            path = "a network that is not saved"
-            if is_last or target % options.checkpoint_every_n == 0:
-                path = self._manager.save(checkpoint_number=self._global_step, check_interval=False)
-                self._progress.say(f"step {target}: saved {path}")
-            if self._evaluator is not None and (is_last or target % evaluate_every == 0):
-                with _explained_failures(), self._evaluated_weights():
-                    result = self._evaluator.evaluate()
-                result.write(options.model_dir / "eval", step=target, source=str(path))
-                self._progress.say(
-                    f"step {target}: evaluated on {result.num_images} images\n{result.table(max_classes=12)}"
-                )
-        self._progress.close()
-        print(f"watch the run with: tensorboard --logdir {options.model_dir}")
-        return result
-
-    def _evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
-        """The moving averages in the variables' place, where `eval_config` asks for them."""
-        if not self._use_moving_averages:
-            return contextlib.nullcontext()
-        return moving_averages(self._optimizer, self._network)
-
-
-class _Progress:
-    """What a person sees of a run: a bar on a terminal, lines elsewhere, and a summary at the end."""
-
-    def __init__(self, start_step: int, num_steps: int) -> None:
-        self._start_step = start_step
-        self._num_steps = num_steps
-        self._started = time.monotonic()
-        self._losses: list[float] = []
-        self._is_terminal = sys.stderr.isatty()
-        # Kept, since standard output is Orbit's log while its controller runs.
-        self._out = sys.stdout
-        self._bar = tqdm(
-            total=num_steps, initial=start_step, desc="training", unit="step", disable=not self._is_terminal
-        )
-
-    def report(self, step: int, results: dict[str, Any]) -> None:
-        """Shows the losses of a loop that ended at `step`."""
-        losses = {
-            name.removeprefix("Loss/"): float(orbit.utils.get_value(value))
-            for name, value in results.items()
-            if name.startswith("Loss/")
-        }
-        self._losses.append(losses["total_loss"])
-        if self._is_terminal:
-            self._bar.set_postfix(loss=f"{losses['total_loss']:.3f}")
-            self._bar.update(step - self._bar.n)
-            return
-        rate = (step - self._start_step) / (time.monotonic() - self._started)
-        minutes_left = (self._num_steps - step) / rate / 60
-        words = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        self.say(f"step {step}/{self._num_steps}: {words}; {rate:.2f} steps/s, {minutes_left:.1f} min left")
-
-    def say(self, text: str) -> None:
-        """Prints without tearing the bar."""
-        tqdm.write(text, file=self._out)
-        self._out.flush()
-
-    def close(self) -> None:
-        """Ends the bar and sums up."""
-        self._bar.close()
-        seconds = time.monotonic() - self._started
-        steps = self._num_steps - self._start_step
-        self.say(
-            f"trained {steps} steps in {seconds:.0f} s ({steps / seconds:.2f} steps/s, all included); "
-            f"total loss {self._losses[0]:.3f} at first, {self._losses[-1]:.3f} at last"
-        )
-
-
-def _next_multiple(step: int, every: int) -> int:
-    return step - step % every + every
-
-
-@contextlib.contextmanager
-def _orbit_log(model_dir: Path) -> Iterator[None]:
-    """Sends what Orbit prints, a line a loop in its own form, to a file beside the checkpoints."""
-    with (model_dir / ORBIT_LOG_NAME).open("a") as log, contextlib.redirect_stdout(log):
-        yield
-
-
-@contextlib.contextmanager
-def _explained_failures() -> Iterator[None]:
-    """Turns what TensorFlow says of a broken record or an infinite loss into one line."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        sentence = readable_error(error)
-        if sentence is not None:
-            raise UserError(sentence) from error
-        if isinstance(error, tf.errors.DataLossError):
-            raise UserError(f"a record file is damaged: {error.message.splitlines()[0]}") from error
-        if isinstance(error, tf.errors.ResourceExhaustedError):
-            raise UserError(
-                "out of memory; make train_config.batch_size or the image_resizer's size smaller "
-                f"({error.message.splitlines()[0]})"
-            ) from error
-        raise

@@ -10,39 +10,58 @@ from typing import Any
 from data_prep.atomic_files import write_json
 from train.metrics.coco import BY_CATEGORY, BY_CATEGORY_50
 
+# What a class has in the table: a column's head, and which metric it shows.
+_COLUMNS = (
+    ("AP", BY_CATEGORY),
+    ("AP@.50", BY_CATEGORY_50),
+    ("VOC", "PascalBoxes_PerformanceByCategory/AP@0.5IOU"),
+    ("VOC-w", "WeightedPascalBoxes_PerformanceByCategory/AP@0.5IOU"),
+    ("P@R", "PrecisionAtRecallBoxes_PerformanceByCategory/AP@0.5IOU"),
+    ("OID-V2", "OpenImagesV2_PerformanceByCategory/AP@0.5IOU"),
+    ("OID-ch", "OpenImagesDetectionChallenge_PerformanceByCategory/AP@0.5IOU"),
+)
+_OF_A_CATEGORY = "ByCategory/"  # in the name of every metric of one class
 _NAME_WIDTH = 40  # longer class names are shortened
 
 
 def metrics_table(
     metrics: Mapping[str, float], groundtruth_counts: Mapping[str, int], *, max_classes: int | None = None
 ) -> str:
-    """Returns the metrics as text: one row a class, the best AP first, then the averages.
+    """Returns the metrics as text: one row a class, the best AP first, with a column a metric set, then the averages.
 
     Args:
         metrics: From an evaluator: by-category metrics and others. What could not be measured (-1 or NaN) is a dash.
-        groundtruth_counts: How many ground truth boxes each class has, by name.
+        groundtruth_counts: How many ground truth boxes each class has, by name; none leaves out the classes.
         max_classes: How many classes to show at most, the most frequent ones; None shows all.
     """
-    counts = dict(groundtruth_counts)
-    if max_classes is not None:
-        counts = dict(sorted(counts.items(), key=lambda item: -item[1])[:max_classes])
-    rows = [
-        (name, count, metrics.get(f"{BY_CATEGORY}/{name}"), metrics.get(f"{BY_CATEGORY_50}/{name}"))
-        for name, count in counts.items()
-    ]
-    rows.sort(key=lambda row: (-_sortable(row[2]), row[0]))
-    width = max([len("class"), *(min(len(row[0]), _NAME_WIDTH) for row in rows)])
-    lines = [f"{'class':<{width}}  {'boxes':>7}  {'AP':>6}  {'AP@.50':>6}"]
-    for name, count, average, average_50 in rows:
-        lines.append(f"{_shortened(name):<{width}}  {count:>7}  {_number(average):>6}  {_number(average_50):>6}")
-    left_out = len(groundtruth_counts) - len(rows)
-    if left_out:
-        lines.append(f"... and {left_out} classes with fewer boxes")
-    lines.append("")
-    overall = {name: value for name, value in metrics.items() if not name.startswith((BY_CATEGORY, BY_CATEGORY_50))}
+    lines = [*_class_table(metrics, groundtruth_counts, max_classes), ""] if groundtruth_counts else []
+    overall = {name: value for name, value in metrics.items() if _OF_A_CATEGORY not in name}
     overall_width = max(map(len, overall), default=0)
     lines += [f"{name:<{overall_width}}  {_number(value):>6}" for name, value in overall.items()]
     return "\n".join(lines) + "\n"
+
+
+def _class_table(
+    metrics: Mapping[str, float], groundtruth_counts: Mapping[str, int], max_classes: int | None
+) -> list[str]:
+    counts = dict(groundtruth_counts)
+    if max_classes is not None:
+        counts = dict(sorted(counts.items(), key=lambda item: -item[1])[:max_classes])
+    columns = [column for column in _COLUMNS if any(f"{column[1]}/{name}" in metrics for name in counts)]
+    rows = [
+        (name, count, [metrics.get(f"{prefix}/{name}", math.nan) for _, prefix in columns])
+        for name, count in counts.items()
+    ]
+    rows.sort(key=lambda row: (*(-_sortable(value) for value in row[2][:1]), row[0]))
+    width = max([len("class"), *(min(len(row[0]), _NAME_WIDTH) for row in rows)])
+    lines = [f"{'class':<{width}}  {'boxes':>7}" + "".join(f"  {head:>6}" for head, _ in columns)]
+    for name, count, values in rows:
+        numbers = "".join(f"  {_number(value):>6}" for value in values)
+        lines.append(f"{_shortened(name):<{width}}  {count:>7}{numbers}")
+    left_out = len(groundtruth_counts) - len(rows)
+    if left_out:
+        lines.append(f"... and {left_out} classes with fewer boxes")
+    return lines
 
 
 def write_metrics_json(
@@ -59,12 +78,12 @@ def write_metrics_json(
     write_json(path, {**(extra or {}), "metrics": values}, indent=2)
 
 
-def _sortable(value: float | None) -> float:
-    return -2.0 if value is None or math.isnan(value) else value
+def _sortable(value: float) -> float:
+    return -2.0 if math.isnan(value) else value
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) or value < 0 else f"{value:.3f}"
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) or value < 0 else f"{value:.3f}"
 
 
 def _shortened(name: str) -> str:
