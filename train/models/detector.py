@@ -88,12 +88,15 @@ class GroundTruth:
         classes: int32 [B, m], label map ids, 0 for padding.
         weights: float32 [B, m].
         valid: bool [B, m], false for padding.
+        class_targets: float32 [B, m, classes], multi-hot without background, where boxes that lie on each other were
+            merged and so may have several classes; None where `classes` says all.
     """
 
     boxes: tf.Tensor
     classes: tf.Tensor
     weights: tf.Tensor
     valid: tf.Tensor
+    class_targets: tf.Tensor | None = None
 
     @classmethod
     def from_labels(cls, labels: Labels, input_shape: ActualShape) -> GroundTruth:
@@ -106,7 +109,8 @@ class GroundTruth:
         padded = cls.with_padding(labels, input_shape)
         # Never 0 columns: a matcher's argmax needs at least one to look at.
         columns = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(padded.valid, tf.int32), axis=1)), 1)
-        return cls(*(getattr(padded, field.name)[:, :columns] for field in dataclasses.fields(cls)))
+        values = (getattr(padded, field.name) for field in dataclasses.fields(cls))
+        return cls(*(None if value is None else value[:, :columns] for value in values))
 
     @classmethod
     def with_padding(cls, labels: Labels, input_shape: ActualShape) -> GroundTruth:
@@ -117,6 +121,7 @@ class GroundTruth:
             classes=labels["groundtruth_classes"],
             weights=labels["groundtruth_weights"],
             valid=labels["groundtruth_classes"] > 0,
+            class_targets=labels.get("groundtruth_class_targets"),
         )
 
 
