@@ -12,7 +12,7 @@ import tf_keras
 
 from train.models.backbones import backbone_spec, build_backbone, pyramid_features
 from train.models.detector import InputShape
-from train.models.pyramid import build_pyramid
+from train.models.pyramid import build_pyramid, pad_to_multiple, pyramid_stride
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +44,10 @@ class SsdFeatureExtractor:
         Returns:
             For each level, finest first, [B, height, width, channels].
         """
-        features = self.backbone(self._pad(normalized), training=training)
+        features = self.backbone(pad_to_multiple(normalized, self.pad_to_multiple), training=training)
         if self.decoder is not None:
             features = self.decoder(features, training=training)
         return {level: features[level] for level in self.levels}
-
-    def _pad(self, images: tf.Tensor) -> tf.Tensor:
-        if self.pad_to_multiple == 1:
-            return images
-        height, width = (
-            tf.shape(images)[axis] if images.shape[axis] is None else images.shape[axis] for axis in (1, 2)
-        )
-        return tf.pad(images, [[0, 0], [0, -height % self.pad_to_multiple], [0, -width % self.pad_to_multiple], [0, 0]])
 
     def feature_shapes(self) -> list[tuple[int, int]]:
         """Height and width of each feature map, in cells, for inputs of a size that is known beforehand."""
@@ -79,8 +71,7 @@ def build_ssd_feature_extractor(config: Any, input_shape: InputShape) -> SsdFeat
     extractor = config.feature_extractor
     height, width = input_shape
     multiple = max(extractor.pad_to_multiple, 1)
-    # Above level 5 every map is made of the one before it, and nothing needs to be added up.
-    stride = 2 ** min(5, extractor.fpn.max_level)
+    stride = pyramid_stride(extractor)
     if height is None or width is None:
         height = width = None
         multiple = math.lcm(multiple, stride)
