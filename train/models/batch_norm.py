@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import types
 from typing import Any
 
 import tensorflow as tf
@@ -24,9 +24,9 @@ class FreezableBatchNorm(tf_keras.layers.BatchNormalization):
         super().__init__(**kwargs)
         self.frozen = frozen
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         """Normalises `inputs`, with the batch's statistics where `training` and not `frozen`."""
-        return super().call(inputs, training=False if self.frozen else training)
+        return super().call(inputs, training=False if self.frozen else training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer."""
@@ -43,9 +43,33 @@ def freeze_batch_norm(layer: tf_keras.layers.Layer) -> None:
             part.frozen = True
         elif isinstance(part, tf_keras.layers.BatchNormalization):
             # A backbone of Model Garden's makes its own layers, of Keras' class.
-            part.call = functools.partial(_call_frozen, part.call)
+            part.call = types.MethodType(_call_frozen, part)
 
 
-def _call_frozen(call: Any, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+def pin_batch_norm(layer: tf_keras.layers.Layer, *, center: bool, scale: bool) -> None:
+    """Takes offsets and scales of every batch norm in `layer` out of training, as if it had none.
+
+    For networks of Model Garden's, whose batch norms always have both. They keep their values: 0 and 1, unless a
+    checkpoint brings others.
+
+    Args:
+        layer: Built.
+        center: Whether offsets stay.
+        scale: Whether scales stay.
+    """
+    for part in layer._flatten_layers():
+        # Some blocks of Model Garden's make a batch norm that they never call.
+        if isinstance(part, tf_keras.layers.BatchNormalization) and part.built:
+            for stays, weight in ((center, part.beta), (scale, part.gamma)):
+                if not stays and weight is not None:
+                    # Changed in place: Keras takes a variable in a list it is given for one to train.
+                    index = next((i for i, other in enumerate(part._trainable_weights) if other is weight), None)
+                    if index is not None:
+                        part._non_trainable_weights.append(part._trainable_weights.pop(index))
+
+
+def _call_frozen(
+    layer: tf_keras.layers.BatchNormalization, inputs: tf.Tensor, training: bool | None = None, mask: Any = None
+) -> tf.Tensor:
     del training
-    return call(inputs, training=False)
+    return type(layer).call(layer, inputs, training=False, mask=mask)

@@ -11,7 +11,7 @@ from typing import Any
 
 import tf_keras
 
-from train.models.batch_norm import FreezableBatchNorm
+from train.models.batch_norm import FreezableBatchNorm, freeze_batch_norm, pin_batch_norm
 
 _ACTIVATIONS = {"NONE": "linear", "RELU": "relu", "RELU_6": "relu6", "SWISH": "swish"}
 _VARIANCE_MODES = {"FAN_IN": "fan_in", "FAN_OUT": "fan_out", "FAN_AVG": "fan_avg"}
@@ -141,6 +141,19 @@ class LayerHyperparams:
                     if regularizer is not None:
                         model.add_loss(functools.partial(regularizer, kernel))
 
+    def apply_to_batch_norms(self, model: tf_keras.Model) -> None:
+        """Gives a built model's batch norms what Model Garden takes no argument for: `center`, `scale` and `train`."""
+        if self.has_batch_norm:
+            norm = _batch_norm_message(self.config)
+            pin_batch_norm(model, center=norm.center, scale=norm.scale)
+            if not norm.train:
+                freeze_batch_norm(model)
+
+    @property
+    def is_synchronized(self) -> bool:
+        """Whether batch norm's statistics are those of all replicas together."""
+        return self.config.HasField("sync_batch_norm")
+
     def activate(self, features: Any) -> Any:
         """Applies the activation to a tensor."""
         return tf_keras.activations.get(self.activation)(features)
@@ -159,7 +172,7 @@ class LayerHyperparams:
                 center=norm.center,
                 scale=norm.scale,
                 frozen=not norm.train,
-                synchronized=self.config.HasField("sync_batch_norm"),
+                synchronized=self.is_synchronized,
                 name=name,
             )
         if self.has_norm:

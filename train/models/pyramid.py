@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 from official.vision.modeling.decoders import fpn
 
@@ -18,6 +19,9 @@ def build_pyramid(backbone: tf_keras.Model, extractor: Any, *, use_depthwise: bo
         extractor: A `SsdFeatureExtractor` or `FasterRcnnFeatureExtractor` message.
         use_depthwise: Whether its convolutions are separable.
 
+    Each level is added to the next finer one upsampled by 2, so the input's sides must be multiples of the coarsest
+    backbone level's stride (see `pyramid_stride`); `pad_to_multiple` makes them so. Sides may be None.
+
     Returns:
         Maps features by level to features by level, from `fpn.min_level` to `fpn.max_level`.
     """
@@ -29,6 +33,7 @@ def build_pyramid(backbone: tf_keras.Model, extractor: Any, *, use_depthwise: bo
         num_filters=extractor.fpn.additional_layer_depth,
         use_separable_conv=use_depthwise,
         activation=hyperparams.activation,
+        use_sync_bn=hyperparams.is_synchronized,
         norm_momentum=hyperparams.norm_momentum,
         norm_epsilon=hyperparams.norm_epsilon,
         kernel_initializer=hyperparams.initializer_config(),
@@ -36,4 +41,28 @@ def build_pyramid(backbone: tf_keras.Model, extractor: Any, *, use_depthwise: bo
     )
     if use_depthwise:
         hyperparams.apply_to_separable(pyramid)
+    hyperparams.apply_to_batch_norms(pyramid)
     return pyramid
+
+
+def pyramid_stride(extractor: Any) -> int:
+    """The stride, in pixels, of the coarsest backbone level that a feature extractor's pyramid adds up."""
+    return 2 ** min(5, extractor.fpn.max_level)
+
+
+def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
+    """Pads pictures with zeros, at the bottom and on the right, as pad_to_multiple of the API's utils/ops.py.
+
+    Args:
+        images: [B, height, width, channels], normalised; sides may be unknown beforehand.
+        multiple: What both sides are to be multiples of, in pixels.
+
+    Returns:
+        Of `images`' type; sides that were known beforehand still are.
+    """
+    shape = tf.shape(images)
+    bottom, right = (
+        -(static if static is not None else shape[axis]) % multiple
+        for axis, static in ((1, images.shape[1]), (2, images.shape[2]))
+    )
+    return tf.pad(images, [[0, 0], [0, bottom], [0, right], [0, 0]])
