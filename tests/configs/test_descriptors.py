@@ -1,4 +1,15 @@
-"""The schema: that it is what its source says, and what the Object Detection API's is."""
+"""The schema: that it is what its source says, and what the Object Detection API's is.
+
+The comparison with the API needs its compiled descriptors, which the package tf-models-research-object-detection
+2.8.0.post1 holds. It is no dependency; where it is missing, the comparison is skipped. To run it without installing
+anything of it or of what it requires:
+
+    pip download --no-deps --no-binary :all: tf-models-research-object-detection==2.8.0.post1  (and unpack it), or
+    pip install --no-deps --target /tmp/api tf-models-research-object-detection==2.8.0.post1
+    OBJECT_DETECTION_API_PATH=/tmp/api pytest tests/configs/test_descriptors.py
+
+OBJECT_DETECTION_API_PATH names the folder that `object_detection` lies in.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +26,7 @@ from google.protobuf import descriptor_pb2
 
 from configs.descriptors import DESCRIPTOR_SET_PATH, PACKAGE, PROTO_PATH, message_class, message_descriptor
 
-OURS = {"Extensions"}
+OURS = {"Extensions", "ClassAwareSampling", "EarlyStopping"}
 OUR_FIELDS = {("TrainEvalPipelineConfig", "extensions")}
 
 
@@ -26,12 +37,17 @@ def schema_file() -> descriptor_pb2.FileDescriptorProto:
 
 def api_files() -> list[descriptor_pb2.FileDescriptorProto]:
     """The descriptors inside the API's generated modules, taken out as data: the modules no longer import."""
-    spec = importlib.util.find_spec("object_detection")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("the Object Detection API's package is not there to compare with")
-    modules = sorted((Path(next(iter(spec.submodule_search_locations))) / "protos").glob("*_pb2.py"))
-    if not modules:
-        pytest.skip("the Object Detection API's package has no compiled protos")
+    named = os.environ.get("OBJECT_DETECTION_API_PATH")
+    if named:
+        package = Path(named) / "object_detection"
+        assert package.is_dir(), f"OBJECT_DETECTION_API_PATH: there is no {package}"
+    else:
+        spec = importlib.util.find_spec("object_detection")
+        if spec is None or not spec.submodule_search_locations:
+            pytest.skip("the Object Detection API's package is not there to compare with")
+        package = Path(next(iter(spec.submodule_search_locations)))
+    modules = sorted((package / "protos").glob("*_pb2.py"))
+    assert modules, f"{package} has no compiled protos"
     return [
         descriptor_pb2.FileDescriptorProto.FromString(node.value)
         for module in modules
