@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     quiet_tensorflow()
     from export.saved_model import export, next_version, require_new
-    from train.checkpoint_files import require_checkpoint, restore_trained
+    from train.checkpoint_files import restore_trained
+    from train.models.object_checkpoint import find_checkpoint
     from train.training import build_or_explain
 
     version_directory = None
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         version = arguments.model_version or next_version(arguments.model_base_path)
         version_directory = arguments.model_base_path / str(version)
     require_new(arguments.output_directory, version_directory)
-    prefix = require_checkpoint(arguments.trained_checkpoint_dir)
+    prefix = find_checkpoint(arguments.trained_checkpoint_dir)
     detector = build_or_explain(pipeline)
     averages = pipeline.config.eval_config.use_moving_averages
     step = restore_trained(detector, prefix, moving_averages=averages)

@@ -14,7 +14,8 @@ from export.parity import ParityReport, check_parity
 from export.signatures import ServingModule
 from train.commands import Pipeline, UsageError
 from train.models.detector import Detector
-from train.training import CHECKPOINT_NAME, write_config_and_label_map
+from train.training import write_config_and_label_map
+from train.training_run import CHECKPOINT_NAME
 
 _TEMPORARY_PREFIX = ".partial-export-"
 

@@ -1,7 +1,9 @@
-"""Finding the checkpoints of a run, and giving a detector's network their values."""
+"""What passes between a training and who follows it: its checkpoints, as they come, and that it has ended."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import time
 from collections.abc import Callable
@@ -9,68 +11,77 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data_prep.command_line import UserError
+from data_prep.atomic_files import write_json
 from train.models.detector import Detector
+from train.models.object_checkpoint import newest_checkpoint
 from train.models.restore import restore
 
 POLL_SECONDS = 2.0
+END_NAME = "training_ended.json"
 
 
-def find_checkpoint(path: str) -> str | None:
-    """Returns the prefix that `path` means: itself, or the newest checkpoint in a folder or in its `checkpoint/`.
+@dataclasses.dataclass(frozen=True)
+class TrainingEnd:
+    """That a training has ended.
 
-    Args:
-        path: A prefix such as `M/ckpt-300`, or a folder.
-
-    Returns:
-        None where there is no checkpoint (yet).
+    Attributes:
+        step: Its last.
+        reason: Why it was the last, as a sentence.
     """
-    if Path(path + ".index").is_file():
-        return path
-    for folder in (Path(path), Path(path) / "checkpoint"):
-        if folder.is_dir() and (newest := tf.train.latest_checkpoint(str(folder))):
-            return newest
-    return None
+
+    step: int
+    reason: str
 
 
-def require_checkpoint(path: str) -> str:
-    """Returns the prefix that `path` means.
+def write_training_end(model_dir: Path, end: TrainingEnd) -> None:
+    """Tells those who wait for checkpoints that no more will come."""
+    write_json(model_dir / END_NAME, dataclasses.asdict(end))
 
-    Raises:
-        UserError: There is none.
-    """
-    prefix = find_checkpoint(path)
-    if prefix is None:
-        raise UserError(f"{path} holds no checkpoint; train.train writes them into its --model_dir")
-    return prefix
+
+def forget_training_end(model_dir: Path) -> None:
+    """Takes that back, for a training that goes on."""
+    (model_dir / END_NAME).unlink(missing_ok=True)
+
+
+def read_training_end(folder: str | Path) -> TrainingEnd | None:
+    """Returns how the training into a folder ended, or None where it has not, or does not say so."""
+    try:
+        written = json.loads((Path(folder) / END_NAME).read_text())
+        return TrainingEnd(int(written["step"]), str(written["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def wait_for_new_checkpoint(
-    path: str, seen: str | None, timeout_seconds: float, say: Callable[[str], None] = print
+    folder: str, seen: str | None, timeout_seconds: float, say: Callable[[str], None] = print
 ) -> str | None:
     """Waits until a folder has a checkpoint other than `seen`.
 
     Args:
-        path: The folder.
+        folder: Where a training writes them.
         seen: The last one that was taken, or None.
         timeout_seconds: How long to wait.
         say: Told once what is waited for, and until when.
 
     Returns:
-        The new checkpoint's prefix, or None when the time is up.
+        The new checkpoint's prefix, or None when the time is up, or the training has ended with the one that was seen.
     """
     deadline = time.time() + timeout_seconds
     told = False
     while True:
-        newest = find_checkpoint(path)
+        # Asked before looking: a training says so only after its last checkpoint is there.
+        end = read_training_end(folder)
+        newest = newest_checkpoint(folder)
         if newest is not None and newest != seen:
             return newest
+        if seen is not None and end is not None:
+            return None
         if time.time() >= deadline:
             return None
         if not told:
             what = f"one newer than {seen}" if seen else "a first one"
             until = time.strftime("%H:%M:%S", time.localtime(deadline))
-            say(f"waiting for a checkpoint in {path} ({what}) until {until}")
+            say(f"waiting for a checkpoint in {folder} ({what}) until {until}")
             told = True
         time.sleep(min(POLL_SECONDS, max(deadline - time.time(), 0.0)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
 from data_prep.quiet_tensorflow import quiet_tensorflow
+from train.learning_rate_scaling import scale_to_batch_size
 from train.pipeline import add_pipeline_arguments, pipeline_from
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
@@ -31,6 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="steps between checkpoints; by default extensions.checkpoint_every_n_steps, "
         f"or {DEFAULT_CHECKPOINT_EVERY_N}",
     )
+    parser.add_argument(
+        "--scale_learning_rate_to_batch_size",
+        type=positive_int,
+        metavar="BATCH_SIZE",
+        help="train with this batch size, and multiply every learning rate by how much larger it is than "
+        "train_config.batch_size",
+    )
     parser.add_argument("--checkpoint_max_to_keep", type=positive_int, default=7, help="how many checkpoints stay")
     parser.add_argument("--log_every_n", type=positive_int, default=20, help="steps between TensorBoard scalars")
     parser.add_argument("--no_evaluation", action="store_true", help="do not evaluate while training")
@@ -45,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     pipeline = pipeline_from(arguments)
     for note in pipeline.notes:
         print(f"note: {note}")
+    if arguments.scale_learning_rate_to_batch_size:
+        config, words = scale_to_batch_size(pipeline.config, arguments.scale_learning_rate_to_batch_size)
+        pipeline = dataclasses.replace(pipeline, config=config)
+        print(words)
     extensions = pipeline.config.extensions
 
     quiet_tensorflow()

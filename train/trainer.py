@@ -10,12 +10,15 @@ import tensorflow as tf
 import tf_keras
 
 from train.inputs.input_errors import ensure
+from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
 from train.models.detector import Detector
 from train.optimization import clip_gradients, scale_bias_gradients
 
 TOTAL_LOSS = "Loss/total_loss"
 REGULARIZATION_LOSS = "Loss/regularization_loss"
 LEARNING_RATE = "learning_rate"
+# Of the pictures of one loop, for TensorBoard: the counts that a person would want to see change.
+_COUNTS_SHOWN = {"Input/boxes": "boxes", "Input/cut_boxes": "cut boxes", "Input/unknown_boxes": "unknown boxes"}
 
 
 class DetectionTrainer(orbit.StandardTrainer):
@@ -23,6 +26,7 @@ class DetectionTrainer(orbit.StandardTrainer):
 
     Attributes:
         global_step: int64 variable, counted by the optimizer.
+        left_out: Ground truth that the run's batches left out, up to the last loop's end.
     """
 
     def __init__(
@@ -37,6 +41,9 @@ class DetectionTrainer(orbit.StandardTrainer):
         variables: list[tf.Variable],
         strategy: tf.distribute.Strategy,
         global_step: tf.Variable,
+        left_out: LeftOut,
+        add_regularization_loss: bool = True,
+        summarize_gradients: bool = False,
     ) -> None:
         """Creates a trainer.
 
@@ -50,6 +57,9 @@ class DetectionTrainer(orbit.StandardTrainer):
             variables: Those to train.
             strategy: Where.
             global_step: Counts steps.
+            left_out: Where to count ground truth that batches left out.
+            add_regularization_loss: Whether the network's weight decay is trained on.
+            summarize_gradients: Writes a histogram of each variable's gradients where summaries are recorded.
         """
         super().__init__(dataset)
         self._detector = detector
@@ -60,22 +70,32 @@ class DetectionTrainer(orbit.StandardTrainer):
         self._variables = variables
         self._strategy = strategy
         self.global_step = global_step
+        self.left_out = left_out
+        self._add_regularization_loss = add_regularization_loss
+        self._summarize_gradients = summarize_gradients
         with strategy.scope():
-            names = [*detector.loss_names, REGULARIZATION_LOSS, TOTAL_LOSS]
+            names = [*detector.loss_names, *([REGULARIZATION_LOSS] if add_regularization_loss else []), TOTAL_LOSS]
             self._means = {name: tf_keras.metrics.Mean(name) for name in names}
+            self._counts = tf.Variable(
+                tf.zeros([len(COUNTS)], tf.int64),
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
 
     def train_loop_begin(self) -> None:
         """Starts the means anew."""
         for mean in self._means.values():
             mean.reset_state()
+        self._counts.assign(tf.zeros_like(self._counts))
 
     def train_step(self, iterator: Any) -> None:
         """One step on every replica."""
 
-        def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> None:
+        def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 losses = self._detector.compute_losses(images, labels, training=True)
-                losses[REGULARIZATION_LOSS] = self._detector.regularization_loss()
+                if self._add_regularization_loss:
+                    losses[REGULARIZATION_LOSS] = self._detector.regularization_loss()
                 total = tf.add_n(list(losses.values()))
                 losses[TOTAL_LOSS] = total
                 # Replicas' gradients are summed, so each replica's loss is its share of the mean.
@@ -89,18 +109,32 @@ class DetectionTrainer(orbit.StandardTrainer):
             gradients = scale_bias_gradients(gradients, self._variables, self._bias_multiplier)
             gradients = clip_gradients(gradients, self._clip_norm)
             pairs = [(g, v) for g, v in zip(gradients, self._variables, strict=True) if g is not None]
+            if self._summarize_gradients:
+                _write_histograms(pairs, self.global_step)
             self._optimizer.apply_gradients(pairs)
             for name, value in losses.items():
                 self._means[name].update_state(value)
+            return count_batch(labels)
 
-        self._strategy.run(step, args=next(iterator))
+        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=next(iterator)))
+        self._counts.assign(add_counts(tf.stack([self._counts, *counts])))
         self.global_step.assign_add(1)
 
     def train_loop_end(self) -> dict[str, Any]:
-        """Returns the losses' means over the loop, and the learning rate."""
+        """Returns the losses' means over the loop, the learning rate, and how many boxes were left out."""
         results = {name: mean.result() for name, mean in self._means.items()}
+        counts = dict(zip(COUNTS, self._counts.numpy().tolist(), strict=True))
+        self.left_out.add(list(counts.values()))
+        results |= {name: np.float32(counts[shown]) for name, shown in _COUNTS_SHOWN.items()}
         results[LEARNING_RATE] = np.float32(self._learning_rate(self.global_step - 1))
         return results
+
+
+def _write_histograms(pairs: list[tuple[tf.Tensor, tf.Variable]], step: tf.Tensor) -> None:
+    """Writes gradients as TensorBoard histograms: `train_config.summarize_gradients`."""
+    for gradient, variable in pairs:
+        name = str(variable.name).split(":")[0]
+        tf.summary.histogram(f"gradients/{name}", tf.convert_to_tensor(gradient), step=step)
 
 
 def _require_finite(losses: dict[str, tf.Tensor], labels: dict[str, tf.Tensor], step: tf.Tensor) -> None:

@@ -173,7 +173,7 @@ def test_an_unusable_saved_model_is_one_line(block_config, tmp_path):
 
 def test_no_checkpoint_is_one_line(block_config, tmp_path):
     words = ["--pipeline_config_path", str(block_config("ssd")), "--trained_checkpoint_dir", str(tmp_path)]
-    with pytest.raises(UserError, match="holds no checkpoint"):
+    with pytest.raises(UserError, match="no checkpoint in this folder"):
         export([*words, "--output_directory", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
     assert Path(words[1]).is_file()

@@ -144,7 +144,7 @@ def test_waiting_for_a_checkpoint_ends_and_says_what_for(block_config, tmp_path,
     assert evaluate([*words, "--eval_timeout", "1"]) == 0
     out = capsys.readouterr().out
     assert "waiting for a checkpoint in" in out and "until" in out and "no checkpoint appeared" in out
-    with pytest.raises(UserError, match="holds no checkpoint"):
+    with pytest.raises(UserError, match="no checkpoint in this folder"):
         evaluate([*words, "--once"])
 
 

@@ -42,9 +42,12 @@ def find_checkpoint(path: str | Path) -> str:
     """
     path = Path(path)
     if path.is_dir():
-        prefix = _latest(path) or (_latest(path / "checkpoint") if (path / "checkpoint").is_dir() else None)
+        prefix = newest_checkpoint(path)
         if prefix is None:
-            raise UserError(f"{path}: no checkpoint in this folder (no NAME-STEP.index file)")
+            raise UserError(
+                f"{path}: no checkpoint in this folder (no NAME-STEP.index file); train.train writes them into its "
+                "--model_dir"
+            )
         return prefix
     prefix = str(path).removesuffix(".index")
     if not Path(prefix + ".index").is_file():
@@ -54,7 +57,15 @@ def find_checkpoint(path: str | Path) -> str:
     return prefix
 
 
-def _latest(folder: Path) -> str | None:
+def newest_checkpoint(folder: str | Path) -> str | None:
+    """The newest checkpoint in a folder, or in the folder `checkpoint` inside it, or None where there is none (yet)."""
+    for place in (Path(folder), Path(folder) / "checkpoint"):
+        if place.is_dir() and (prefix := _newest_of(place)):
+            return prefix
+    return None
+
+
+def _newest_of(folder: Path) -> str | None:
     """The newest checkpoint by TensorFlow's own `checkpoint` file, or, where a copy left that behind, by number."""
     state = folder / "checkpoint"
     if state.is_file():
