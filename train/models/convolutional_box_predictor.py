@@ -19,7 +19,8 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
     predictors/heads/keras_box_head.py and keras_class_head.py: at each map 1x1 convolutions that classes and boxes
     share, dropout for the classes, and a convolution each. Depthwise heads have a depthwise convolution, normalisation
     and activation, then a 1x1 convolution; there the API sets neither the depthwise kernel's initializer and
-    regularizer nor the classes' initial bias, whatever the message says, and so does this.
+    regularizer nor the classes' initial bias, whatever the message says, and so does this. Nor does either know
+    `apply_sigmoid_to_scores`, which only the API's TF1 heads do.
     """
 
     def __init__(
@@ -125,9 +126,8 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
             training: Whether dropout acts and batch norm learns.
 
         Returns:
-            Class logits by level [B, height, width, anchors * slots] (scores where `apply_sigmoid_to_scores`, which
-            only the API's TF1 predictor knows), box codes by level [B, height, width, anchors * code size], and an
-            empty dictionary where Model Garden has attributes.
+            Class logits by level [B, height, width, anchors * slots], box codes by level
+            [B, height, width, anchors * code size], and an empty dictionary where Model Garden has attributes.
         """
         logits, codes = {}, {}
         for level in self._levels:
@@ -141,7 +141,5 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
                 for_boxes = self._run_depthwise(self._box_depthwise[level], for_boxes, training)
                 for_classes = self._run_depthwise(self._class_depthwise[level], for_classes, training)
             logits[level] = self._class_predictor[level](for_classes)
-            if self._message.apply_sigmoid_to_scores:
-                logits[level] = tf.sigmoid(logits[level])
             codes[level] = clip_codes(self._box_predictor[level](for_boxes), self._message)
         return logits, codes, {}
