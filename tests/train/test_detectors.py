@@ -1,7 +1,5 @@
 """What both families' detectors promise, whatever is inside; and the anchors and targets of published models."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,8 +9,6 @@ from configs.schema import parse_pipeline_config, read_pipeline_config
 from train.devices import set_precision
 from train.inputs.reader import build_training_dataset
 from train.models.build import build_detector
-
-REFERENCES = Path(__file__).resolve().parents[2].parent / "shared" / "odapi_fixtures"
 
 
 @pytest.fixture(scope="module", params=["ssd", "faster_rcnn"])
@@ -143,31 +139,3 @@ def test_faster_rcnn_names_the_anchor_generator_that_it_needs(block_config):
     config.model.faster_rcnn.first_stage_anchor_generator.multiscale_anchor_generator.min_level = 2
     with pytest.raises(ValueError, match=r"is a multiscale_anchor_generator.*needs a grid_anchor_generator"):
         build_detector(config)
-
-
-@pytest.mark.parametrize("name", ["ssd_mobilenet_v2_fpnlite_320", "ssd_resnet50_v1_fpn_320"])
-def test_anchors_and_targets_are_those_of_the_object_detection_api(name):
-    folder = REFERENCES / name
-    if not folder.is_dir():
-        pytest.skip("the reference values are not here")
-    text = (folder / "pipeline.config").read_text()
-    config = parse_pipeline_config(text)
-    detector = build_detector(config)
-    reference = np.load(folder / "batch.npz")
-    np.testing.assert_allclose(detector.anchors / 320, reference["anchors"], atol=1e-6)
-    labels = {
-        "groundtruth_boxes": np.zeros((2, 20, 4), np.float32),
-        "groundtruth_classes": np.zeros((2, 20), np.int32),
-        "groundtruth_weights": np.zeros((2, 20), np.float32),
-    }
-    for row in range(2):
-        boxes = reference[f"gt/boxes_{row}"]
-        labels["groundtruth_boxes"][row, : len(boxes)] = boxes
-        labels["groundtruth_classes"][row, : len(boxes)] = reference[f"gt/class_index_{row}"] + 1
-        labels["groundtruth_weights"][row, : len(boxes)] = 1
-    targets = detector.assign_targets({key: tf.constant(value) for key, value in labels.items()})
-    rows = np.stack([reference["target/image"], reference["target/anchor"]], axis=1)
-    order = np.lexsort(rows.T[::-1])
-    np.testing.assert_array_equal(np.argwhere(targets.positive.numpy()), rows[order])
-    # In the API's targets background is 0, as it is in ours.
-    np.testing.assert_array_equal(targets.classes.numpy()[targets.positive], reference["target/class_index"][order])
