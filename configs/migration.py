@@ -79,14 +79,14 @@ def _explain_checkpoint(train: Any) -> list[Note]:
     chosen = version[train.fine_tune_checkpoint_version].name
     if train.HasField("fine_tune_checkpoint_version") and chosen == "V1":
         text = (
-            "V1 is a checkpoint of TensorFlow 1, whose variables no network of TensorFlow 2 has; what the file really "
-            "holds is seen when it is read, and only a V2 one is taken: download the model's TensorFlow 2 checkpoint"
+            "V1 is a checkpoint of TensorFlow 1, whose variables no network of TensorFlow 2 has: if it really is one, "
+            "it is refused when it is read; the API's TensorFlow 2 model zoo has most models' V2 ones"
         )
         notes.append(Note(f"{at}_version", text))
     elif not train.HasField("fine_tune_checkpoint_version") and train.fine_tune_checkpoint:
         text = (
-            "unset, which was V1 in TensorFlow 1; what the checkpoint is is seen when it is read, and one of "
-            "TensorFlow 1 is refused then"
+            "unset, which in the API means V1, a checkpoint of TensorFlow 1; here the file itself tells, and one of "
+            "TensorFlow 1 is refused when it is read"
         )
         notes.append(Note(f"{at}_version", text))
     return notes

@@ -1,0 +1,53 @@
+"""Says whether training here can do all that pipeline configs ask for: every problem at once, and what to know.
+
+A field is honoured, refused (with what to write instead), or noted as having no effect. Paths that are still to be
+filled in are no problem here, so that a recipe can be checked as it is. Ends with 2 if any config cannot be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from configs.command_line import EXIT_DONE, EXIT_UNUSABLE, ConfigArgumentParser, run_command
+from configs.errors import ConfigError
+from configs.loading import LoadedConfig, load_config
+
+
+def describe_verdict(loaded: LoadedConfig) -> str:
+    """A page about one config: the verdict, then a line for each problem, each dropped field and each note."""
+    count = len(loaded.problems)
+    verdict = "can be used" if not count else f"cannot be used: {count} problem{'s' if count > 1 else ''}"
+    lines = [f"{loaded.where}: {verdict}"]
+    lines += [f"  problem  {problem}" for problem in loaded.problems]
+    lines += [f"  warning  {warning}" for warning in loaded.warnings]
+    lines += [f"  note     {note}" for note in loaded.notes]
+    if loaded.unfilled:
+        lines.append(f"  to fill  {', '.join(loaded.unfilled)}: replace PATH_TO_BE_CONFIGURED before a run")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = ConfigArgumentParser(
+        description=__doc__ or "",
+        example="  python -m configs.check pipeline.config\n  python -m configs.check configs/*.config",
+        takes_several=True,
+    )
+    arguments = parser.parse_args(argv)
+    usable = 0
+    for path in arguments.paths:
+        try:
+            loaded = load_config(path, arguments.config_override, arguments.ignore_unsupported)
+        except ConfigError as error:
+            print(f"{path}: cannot be loaded")
+            print("\n".join(f"  problem  {problem.removeprefix(f'{path}: ')}" for problem in error.problems))
+            continue
+        print(describe_verdict(loaded))
+        usable += not loaded.problems
+    if len(arguments.paths) > 1:
+        print(f"{len(arguments.paths)} configs: {usable} can be used, {len(arguments.paths) - usable} cannot")
+    return EXIT_DONE if usable == len(arguments.paths) else EXIT_UNUSABLE
+
+
+if __name__ == "__main__":
+    run_command(main)
