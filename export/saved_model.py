@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -82,11 +83,24 @@ def export(
         tf.train.CheckpointManager(
             checkpoint, str(staging / "checkpoint"), max_to_keep=1, checkpoint_name=CHECKPOINT_NAME
         ).save(checkpoint_number=0)
-        write_config_and_label_map(staging, pipeline)
+        write_config_and_label_map(staging, _as_exported(pipeline))
         if version_directory is not None:
             with _staged(version_directory) as version_staging:
                 shutil.copytree(saved_model_dir, version_staging, dirs_exist_ok=True)
     return report
+
+
+def _as_exported(pipeline: Pipeline) -> Pipeline:
+    """The pipeline of an exported checkpoint, whose values are the moving averages already where those were asked for.
+
+    As the API's `exporter.py`, which turns `use_moving_averages` off in the config that it writes.
+    """
+    if not pipeline.config.eval_config.use_moving_averages:
+        return pipeline
+    config = type(pipeline.config)()
+    config.CopyFrom(pipeline.config)
+    config.eval_config.use_moving_averages = False
+    return dataclasses.replace(pipeline, config=config)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from train.inputs.resize import resize_image
+from train.inputs.resize import pad_to_size, resize_image
 from train.models.detector import Detector
 
 INPUT_NAME = "input_tensor"
@@ -44,23 +44,59 @@ def detection_function(detector: Detector, image_resizer: Any, input_type: str) 
     def decode_and_resize(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return resize_image(decode_image(encoded), image_resizer)
 
+    def decode_and_resize_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if None in detector.input_shape:
+            return _pad_to_largest(decode_and_resize, encoded)
+        signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([3], tf.int32))
+        return tf.map_fn(
+            decode_and_resize, encoded, fn_output_signature=signature, parallel_iterations=_PARALLEL_PICTURES
+        )
+
     def detect(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
         if input_type == "image_tensor":
             images, true_shapes = resize_image(input_tensor, image_resizer)
         else:
-            images, true_shapes = tf.map_fn(
-                decode_and_resize,
-                input_tensor,
-                fn_output_signature=(
-                    tf.TensorSpec([height, width, 3], tf.float32),
-                    tf.TensorSpec([3], tf.int32),
-                ),
-                parallel_iterations=_PARALLEL_PICTURES,
-            )
+            images, true_shapes = decode_and_resize_all(input_tensor)
         detections = detector.detect(tf.ensure_shape(images, [None, height, width, 3]), true_shapes)
         return {name: detections[name] for name in OUTPUT_NAMES}
 
     return detect
+
+
+def _pad_to_largest(
+    decode_and_resize: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], encoded: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes one batch of pictures that come out in different sizes, padded with zeros at the bottom and the right.
+
+    Args:
+        decode_and_resize: From one encoded picture to its pixels, float32 [h, w, 3], and their shape without padding.
+        encoded: string [B].
+
+    Returns:
+        float32 [B, H, W, 3] with the largest height and width of the batch, and the shapes, int32 [B, 3].
+    """
+    count = tf.size(encoded)
+    arrays = tuple(
+        tf.TensorArray(dtype, count, element_shape=shape, infer_shape=False, clear_after_read=False)
+        for dtype, shape in ((tf.float32, [None, None, 3]), (tf.int32, [3]), (tf.int32, [2]))
+    )
+
+    def decode_one(number: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
+        image, true_shape = decode_and_resize(encoded[number])
+        values = (image, true_shape, tf.shape(image)[:2])
+        return number + 1, *(array.write(number, value) for array, value in zip(arrays, values, strict=True))
+
+    _, images, true_shapes, sizes = tf.while_loop(
+        lambda number, *_: number < count, decode_one, (0, *arrays), parallel_iterations=_PARALLEL_PICTURES
+    )
+    largest = tf.reduce_max(sizes.stack(), axis=0)
+    padded = tf.map_fn(
+        lambda number: pad_to_size(images.read(number), (largest[0], largest[1])),
+        tf.range(count),
+        fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
+        parallel_iterations=_PARALLEL_PICTURES,
+    )
+    return padded, true_shapes.stack()
 
 
 class ServingModule(tf.Module):

@@ -1,0 +1,92 @@
+"""Signatures of a detector that takes pictures of any size: batches of different ones, padded to the largest."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from google.protobuf import text_format
+from PIL import Image
+
+from configs.descriptors import message_class
+from export.parity import check_parity
+from export.signatures import ServingModule, detection_function
+from train.models.detector import Detector
+
+RESIZERS = {
+    "keep": "keep_aspect_ratio_resizer { min_dimension: 20 max_dimension: 30 }",
+    "multiple": "pad_to_multiple_resizer { multiple: 16 }",
+    "identity": "identity_resizer {}",
+}
+
+
+def resizer(text: str):
+    return text_format.Parse(text, message_class("ImageResizer")())
+
+
+class MeanColour(Detector):
+    """Finds the whole picture, and is as sure as it is red: a network that any size suits, with a weight to freeze."""
+
+    input_shape = (None, None)
+    num_classes = 1
+    loss_names = ()
+
+    def __init__(self) -> None:
+        self.network = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(3,))])
+        self.network.set_weights([np.array([[1 / 255], [0], [0]], np.float32)])
+
+    def preprocess(self, images, true_image_shape):
+        return images
+
+    def compute_losses(self, images, labels, *, training):
+        return {}
+
+    def detect(self, images, true_image_shape):
+        pixels = tf.cast(true_image_shape[:, 0] * true_image_shape[:, 1], tf.float32)
+        mean = tf.reduce_sum(images, axis=[1, 2]) / pixels[:, tf.newaxis]
+        count = tf.shape(images)[0]
+        # The sides are given out, so that a test sees what the batch was padded to.
+        sides = tf.cast(tf.stack([*tf.unstack(tf.shape(images)[1:3]), 0, 0])[tf.newaxis, tf.newaxis], tf.float32)
+        return {
+            "detection_boxes": tf.tile(sides, [count, 1, 1]) / 1000.0,
+            "detection_scores": self.network(mean),
+            "detection_classes": tf.ones([count, 1]),
+            "num_detections": tf.ones([count]),
+        }
+
+
+def encoded(red: int, height: int, width: int, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (red, 0, 0)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("name", "largest"), [("keep", (30, 30)), ("multiple", (80, 96)), ("identity", (80, 81))])
+def test_a_batch_of_different_pictures_is_padded_to_its_largest(name, largest, tmp_path):
+    module = ServingModule(MeanColour(), resizer(RESIZERS[name]), "encoded_image_string_tensor")
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve})
+    signature = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    pictures = [encoded(255, 80, 40), encoded(51, 40, 81), encoded(102, 40, 40)]
+    answers = signature(input_tensor=tf.constant(pictures))
+    # Padding counts for nothing: each picture is as red as it is alone.
+    np.testing.assert_allclose(answers["detection_scores"][:, 0], [1.0, 0.2, 0.4], atol=2e-3)
+    np.testing.assert_allclose(answers["detection_boxes"][0, 0, :2] * 1000, largest, atol=1e-3)
+    alone = signature(input_tensor=tf.constant(pictures[2:]))
+    np.testing.assert_allclose(alone["detection_scores"][:, 0], [0.4], atol=2e-3)
+
+
+def test_pixels_of_any_size_are_answered_too():
+    detect = detection_function(MeanColour(), resizer(RESIZERS["keep"]), "image_tensor")
+    answers = detect(tf.constant(np.full([2, 40, 80, 3], [204, 0, 0], np.uint8)))
+    np.testing.assert_allclose(answers["detection_scores"][:, 0], [0.8, 0.8], atol=1e-5)
+    np.testing.assert_allclose(answers["detection_boxes"][0, 0, :2] * 1000, [15, 30], atol=1e-3)
+
+
+def test_parity_is_checked_for_sizes_that_vary(tmp_path):
+    detector, config = MeanColour(), resizer(RESIZERS["keep"])
+    module = ServingModule(detector, config, "encoded_image_string_tensor")
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve})
+    assert check_parity(tmp_path, detector, config, "encoded_image_string_tensor").num_detections == 3
