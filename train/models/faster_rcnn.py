@@ -181,7 +181,7 @@ def _check(config: Any) -> None:
     where = "model.faster_rcnn"
     if config.number_of_stages not in (1, 2):
         raise ValueError(f"{where}.number_of_stages is {config.number_of_stages}; write 1 or 2: a third is for masks")
-    if config.second_stage_batch_size > config.first_stage_max_proposals:
+    if config.number_of_stages > 1 and config.second_stage_batch_size > config.first_stage_max_proposals:
         raise ValueError(
             f"{where}.second_stage_batch_size is {config.second_stage_batch_size}, more than the "
             f"{config.first_stage_max_proposals} of first_stage_max_proposals: there are not as many to train on"

@@ -99,15 +99,25 @@ def build_network(
         anchors_per_location: Anchors in each cell, one number a level.
         crop_size: Side of the second stage's crops, in cells.
     """
+    extractor = config.feature_extractor
+    decoder: tf_keras.Model | None = None
     if has_pyramid(config):
-        backbone, decoder, trunk = _build_pyramid(config.feature_extractor, input_shape, crop_size)
+        backbone, decoder = _build_pyramid(extractor, input_shape)
+        tail = None
     else:
-        decoder = None
-        backbone, trunk = _build_c4(config.feature_extractor, crop_size)
-    if not config.feature_extractor.batch_norm_trainable:
-        for part in (backbone, decoder, trunk):
-            if part is not None:
-                freeze_batch_norm(part)
+        backbone, tail = _build_c4(extractor)
+    parts = [part for part in (backbone, decoder, tail) if part is not None]
+    heads: list[MaskRcnnBoxPredictor] = []
+    if config.number_of_stages > 1:
+        trunk = _build_trunk(extractor, tail, crop_size)
+        predictor = config.second_stage_box_predictor.mask_rcnn_box_predictor
+        heads = [
+            MaskRcnnBoxPredictor(config=predictor, num_classes=config.num_classes, trunk=trunk, name="box_predictor")
+        ]
+        parts.append(trunk)
+    if not extractor.batch_norm_trainable:
+        for part in parts:
+            freeze_batch_norm(part)
     rpn_head = RegionProposalPredictor(
         hyperparams=config.first_stage_box_predictor_conv_hyperparams,
         depth=config.first_stage_box_predictor_depth,
@@ -117,12 +127,6 @@ def build_network(
         levels=levels,
         name="region_proposal_predictor",
     )
-    heads: list[MaskRcnnBoxPredictor] = []
-    if config.number_of_stages > 1:
-        predictor = config.second_stage_box_predictor.mask_rcnn_box_predictor
-        heads = [
-            MaskRcnnBoxPredictor(config=predictor, num_classes=config.num_classes, trunk=trunk, name="box_predictor")
-        ]
     network = FasterRcnnNetwork(
         backbone=backbone,
         decoder=decoder,
@@ -134,7 +138,7 @@ def build_network(
     channels = {level: features.shape[-1] for level, features in (decoder or backbone).output.items()}
     rpn_head({level: tf.zeros([1, 1, 1, channels[level]]) for level in levels}, training=False)
     for head in heads:
-        head(tf.zeros([1, 1, crop_size, crop_size, trunk.input_shape[-1]]), training=False)
+        head(tf.zeros([1, 1, crop_size, crop_size, head.trunk.input_shape[-1]]), training=False)
     return network
 
 
@@ -149,8 +153,8 @@ def padded_shape(input_shape: InputShape, multiple: int) -> InputShape:
     return height, width
 
 
-def _build_c4(extractor: Any, crop_size: int) -> tuple[tf_keras.Model, tf_keras.Model]:
-    """Splits a ResNet: up to conv4 as the feature map, conv5 and a spatial mean as the box head's trunk."""
+def _build_c4(extractor: Any) -> tuple[tf_keras.Model, tf_keras.Model]:
+    """Splits a ResNet: up to conv4, whose output is the feature map, and conv5."""
     # Sides are left open, since conv5 runs on crops.
     backbone = build_backbone(extractor, height=None, width=None)
     conv4 = backbone.get_layer(f"block_group_l{C4_LEVEL}").output
@@ -158,8 +162,7 @@ def _build_c4(extractor: Any, crop_size: int) -> tuple[tf_keras.Model, tf_keras.
     conv5 = tf_keras.Model(conv4, backbone.get_layer("block_group_l5").output, name="conv5")
     if extractor.first_stage_features_stride == 8:
         features = _with_dilated_conv4(features)
-    crop = tf_keras.Input([crop_size, crop_size, conv4.shape[-1]])
-    return features, tf_keras.Model(crop, tf_keras.layers.GlobalAveragePooling2D()(conv5(crop)), name="trunk")
+    return features, conv5
 
 
 def _with_dilated_conv4(features: tf_keras.Model) -> tf_keras.Model:
@@ -180,17 +183,21 @@ def _with_dilated_conv4(features: tf_keras.Model) -> tf_keras.Model:
     return tf_keras.models.clone_model(features, clone_function=dilated)
 
 
-def _build_pyramid(
-    extractor: Any, input_shape: InputShape, crop_size: int
-) -> tuple[tf_keras.Model, tf_keras.Model, tf_keras.Model]:
-    """A feature pyramid over the whole ResNet, and two dense layers as the box head's trunk."""
-    hyperparams = LayerHyperparams.from_config(extractor.conv_hyperparams)
+def _build_pyramid(extractor: Any, input_shape: InputShape) -> tuple[tf_keras.Model, tf_keras.Model]:
+    """A whole ResNet, and the feature pyramid over it."""
     height, width = padded_shape(input_shape, PYRAMID_MULTIPLE)
     backbone = build_backbone(extractor, height=height, width=width)
-    decoder = build_pyramid(backbone, extractor)
+    return pyramid_features(backbone), build_pyramid(backbone, extractor)
+
+
+def _build_trunk(extractor: Any, conv5: tf_keras.Model | None, crop_size: int) -> tf_keras.Model:
+    """What the box head has below its last layers: conv5 and a spatial mean, or on a pyramid, two dense layers."""
+    if conv5 is not None:
+        crop = tf_keras.Input([crop_size, crop_size, conv5.input_shape[-1]])
+        return tf_keras.Model(crop, tf_keras.layers.GlobalAveragePooling2D()(conv5(crop)), name="trunk")
     crop = tf_keras.Input([crop_size, crop_size, extractor.fpn.additional_layer_depth])
     x = tf_keras.layers.Flatten()(crop)
     x = tf_keras.layers.Dense(_BOX_HEAD_UNITS, activation="relu")(x)
-    x = hyperparams.batch_norm()(x)
+    x = LayerHyperparams.from_config(extractor.conv_hyperparams).batch_norm()(x)
     x = tf_keras.layers.Dense(_BOX_HEAD_UNITS, activation="relu")(x)
-    return pyramid_features(backbone), decoder, tf_keras.Model(crop, x, name="trunk")
+    return tf_keras.Model(crop, x, name="trunk")
