@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
-from train.inputs.ground_truth import GroundTruth
+from train.inputs.ground_truth import BOXES, GroundTruth, with_boxes
 from train.inputs.randomness import split, uniform_integer
 
 # Operations one after the other: (name, probability, magnitude).
@@ -98,24 +98,26 @@ def autoaugment_image(
         policy_name: `v0`, the paper's, to `v3`, or `test`.
     """
     # Brings in much of Model Garden, which a run without this augmentation need not wait for.
-    from train.inputs.augmentations.policy_operations import make_operation
+    from train.inputs.augmentations.policy_operations import Objects, make_operation
 
     choice_seed, operations_seed = split(seed, 2)
 
-    def apply(sub_policy: SubPolicy) -> tuple[tf.Tensor, GroundTruth]:
-        changed, objects = tf.saturate_cast(image, tf.uint8), dict(ground_truth)
+    def apply(sub_policy: SubPolicy) -> tuple[tf.Tensor, Objects]:
+        changed, objects = tf.saturate_cast(image, tf.uint8), Objects(boxes, tf.range(tf.shape(boxes)[0]))
         for number, (name, probability, magnitude) in enumerate(sub_policy):
             if probability > 0.0:  # what never happens need not be in the graph
                 operation = make_operation(name, probability, magnitude)
                 changed, objects = operation(changed, objects, tf.random.fold_in(operations_seed, number))
         return tf.cast(changed, image.dtype), objects
 
+    boxes = ground_truth[BOXES]
     policy = POLICIES[policy_name]
-    image_out, ground_truth_out = tf.switch_case(
+    image_out, objects = tf.switch_case(
         uniform_integer(choice_seed, 0, len(policy)), [lambda chosen=sub_policy: apply(chosen) for sub_policy in policy]
     )
     image_out.set_shape([None, None, 3])
-    return image_out, ground_truth_out
+    left = {name: tf.gather(values, objects.numbers) for name, values in ground_truth.items()}
+    return image_out, with_boxes(left, tf.ensure_shape(objects.boxes, [None, 4]))
 
 
 def _policy(message: Any) -> dict[str, Any]:

@@ -12,16 +12,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 from official.vision.ops import augment
 
 from train.inputs.augmentations.patches import paste
-from train.inputs.ground_truth import BOXES, GroundTruth, clip_to_window, keep, with_boxes
+from train.inputs.ground_truth import clip_to_window
 from train.inputs.randomness import happens, split, uniform_integer
 
-Operation: TypeAlias = Callable[[tf.Tensor, GroundTruth, tf.Tensor], tuple[tf.Tensor, GroundTruth]]
+
+class Objects(NamedTuple):
+    """What operations need to know of objects. Every branch of a graph has a price for each tensor that goes through.
+
+    Attributes:
+        boxes: float32 [N, 4], ymin xmin ymax xmax in 0..1.
+        numbers: int32 [N], which of the ground truth's objects these are.
+    """
+
+    boxes: tf.Tensor
+    numbers: tf.Tensor
+
+
+Operation: TypeAlias = Callable[[tf.Tensor, Objects, tf.Tensor], tuple[tf.Tensor, Objects]]
 # From a point of the result to the point of the picture that is shown there, (x, y) in pixels from the centre of the
 # top left one: x' = a0 x + a1 y + a2, y' = a3 x + a4 y + a5.
 Affine: TypeAlias = "list[tf.Tensor | float]"
@@ -45,27 +58,27 @@ def make_operation(name: str, probability: float, magnitude: float) -> Operation
         magnitude: How strong it is, 0..10.
 
     Returns:
-        A function of a picture (uint8 [H, W, 3]), its `GroundTruth` and a seed ([2]) that returns the first two.
+        A function of a picture (uint8 [H, W, 3]), its objects and a seed ([2]) that returns the first two.
     """
     if name in _ON_OBJECTS:
         return _on_objects(_ON_OBJECTS[name], probability * _SHARE_OF_OBJECTS, magnitude)
 
-    def operate(image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor) -> tuple[tf.Tensor, GroundTruth]:
+    def operate(image: tf.Tensor, objects: Objects, seed: tf.Tensor) -> tuple[tf.Tensor, Objects]:
         if name in _MOVES:
-            return _move(image, ground_truth, _MOVES[name](image, seed, magnitude))
+            return _move(image, objects, _MOVES[name](image, seed, magnitude))
         if name == "BBox_Cutout":
-            return _cutout_in_one_box(image, ground_truth[BOXES], seed, magnitude), ground_truth
-        return _ON_PICTURE[name](image, seed, magnitude), ground_truth
+            return _cutout_in_one_box(image, objects.boxes, seed, magnitude), objects
+        return _ON_PICTURE[name](image, seed, magnitude), objects
 
-    def apply(image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor) -> tuple[tf.Tensor, GroundTruth]:
+    def apply(image: tf.Tensor, objects: Objects, seed: tf.Tensor) -> tuple[tf.Tensor, Objects]:
         chance_seed, operation_seed = split(seed, 2)
-        image_out, ground_truth_out = tf.cond(
+        image_out, objects_out = tf.cond(
             happens(chance_seed, probability),
-            lambda: operate(image, dict(ground_truth), operation_seed),
-            lambda: (image, dict(ground_truth)),
+            lambda: operate(image, objects, operation_seed),
+            lambda: (image, objects),
         )
         image_out.set_shape([None, None, 3])
-        return image_out, ground_truth_out
+        return image_out, objects_out
 
     return apply
 
@@ -73,9 +86,9 @@ def make_operation(name: str, probability: float, magnitude: float) -> Operation
 def _on_objects(change: OfPixels, probability: float, magnitude: float) -> Operation:
     """Makes an operation that changes the pixels inside some boxes, in random order, and no boxes."""
 
-    def apply(image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor) -> tuple[tf.Tensor, GroundTruth]:
+    def apply(image: tf.Tensor, objects: Objects, seed: tf.Tensor) -> tuple[tf.Tensor, Objects]:
         draw_seed, change_seed = split(seed, 2)
-        boxes = ground_truth[BOXES]
+        boxes = objects.boxes
         draws = tf.random.stateless_uniform(tf.shape(boxes)[:1], draw_seed)
         count = tf.math.count_nonzero(draws < probability, dtype=tf.int32)
         chosen = tf.gather(boxes, tf.argsort(draws)[:count])
@@ -92,7 +105,7 @@ def _on_objects(change: OfPixels, probability: float, magnitude: float) -> Opera
             [tf.constant(0), image],
             shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, None, 3])],
         )
-        return image_out, ground_truth
+        return image_out, objects
 
     return apply
 
@@ -129,13 +142,13 @@ def _moved_boxes(boxes: tf.Tensor, image: tf.Tensor, affine: Affine) -> tf.Tenso
     return tf.concat([low, high], axis=1) / tf.tile(size, [2])
 
 
-def _move(image: tf.Tensor, ground_truth: GroundTruth, affine: Affine) -> tuple[tf.Tensor, GroundTruth]:
+def _move(image: tf.Tensor, objects: Objects, affine: Affine) -> tuple[tf.Tensor, Objects]:
     """Moves the picture and its boxes; those that leave it are left out."""
-    boxes = _moved_boxes(ground_truth[BOXES], image, affine)
+    boxes = _moved_boxes(objects.boxes, image, affine)
     boxes = clip_to_window(boxes, tf.constant([0.0, 0.0, 1.0, 1.0]))
     sides = (boxes[:, 2:] - boxes[:, :2]) * tf.cast(tf.shape(image)[:2], tf.float32)
     is_seen = tf.reduce_all(sides >= SMALLEST_SIDE_PIXELS, axis=1)
-    return _moved(image, affine), keep(with_boxes(ground_truth, boxes), is_seen)
+    return _moved(image, affine), Objects(tf.boolean_mask(boxes, is_seen), tf.boolean_mask(objects.numbers, is_seen))
 
 
 def _either_sign(seed: tf.Tensor, amount: float) -> tf.Tensor:

@@ -45,8 +45,7 @@ def random_jpeg_quality(
 
     def encode() -> tf.Tensor:
         quality = uniform_integer(quality_seed, min_jpeg_quality, max_jpeg_quality)
-        encoded = tf.io.encode_jpeg_variable_quality(tf.saturate_cast(image, tf.uint8), quality)
-        return tf.cast(tf.io.decode_jpeg(encoded, channels=3), tf.float32)
+        return tf.cast(tf.image.adjust_jpeg_quality(tf.saturate_cast(image, tf.uint8), quality), tf.float32)
 
     image_out = tf.cond(happens(chance_seed, random_coef), lambda: image, encode)
     return tf.ensure_shape(image_out, image.shape), ground_truth
@@ -126,10 +125,10 @@ def _target_pixels(message: Any) -> dict[str, Any]:
 
 
 def _target_size(message: Any) -> dict[str, Any]:
-    size = {"target_height": message.target_height, "target_width": message.target_width}
-    for name, value in size.items():
-        parameters.require(value >= 1, f"{name} is {value}; it must be 1 or more")
-    return size
+    return {
+        **parameters.at_least_one("target_height")(message),
+        **parameters.at_least_one("target_width")(message),
+    }
 
 
 # By the option's name in the schema.
