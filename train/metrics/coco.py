@@ -59,6 +59,7 @@ class CocoEvaluator:
             UsageError: A super category names a class that is not there.
         """
         self._names = unique_names(names_by_id)
+        self._ids = np.array(list(self._names), np.int32)
         self._all_metrics_per_category = all_metrics_per_category
         self._super_categories = super_categories or {}
         self._skip_unlabeled = skip_predictions_for_unlabeled_class
@@ -80,7 +81,7 @@ class CocoEvaluator:
             UserError: A ground truth class is not among the names.
         """
         check_named(image, self._names)
-        known = np.isin(image.detection_classes, list(self._names))
+        known = np.isin(image.detection_classes, self._ids)
         self.num_unknown_detections += int(np.count_nonzero(~known))
         image = image.with_detections_where(known)
         if self._skip_unlabeled:

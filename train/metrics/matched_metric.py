@@ -47,6 +47,7 @@ class MatchedMetric:
             recall_bounds: The lowest and the highest recall that count.
         """
         self._names = unique_names(names_by_id)
+        self._ids = np.array(list(self._names), np.int32)
         self._prefix = prefix
         self._prepare = prepare
         self._knows_difficult = knows_difficult
@@ -79,7 +80,7 @@ class MatchedMetric:
         group_of = image.groundtruth_group_of if self._knows_group_of else nowhere
         weights = np.where(group_of, self._group_of_weight, 1.0) * ~difficult
         np.add.at(self._num_groundtruth, image.groundtruth_classes, weights)
-        image = image.with_detections_where(np.isin(image.detection_classes, list(self._names)))
+        image = image.with_detections_where(np.isin(image.detection_classes, self._ids))
         self._parts.append(
             match_detections(
                 image,
@@ -104,10 +105,9 @@ class MatchedMetric:
         self._parts, self._num_small_parts = [_concatenated(self._parts)], 0
         matched = self._parts[0]
         order = np.argsort(matched.classes, kind="stable")
-        ids = np.array(list(self._names), np.int32)
-        starts, ends = (np.searchsorted(matched.classes[order], ids, side) for side in ("left", "right"))
+        starts, ends = (np.searchsorted(matched.classes[order], self._ids, side) for side in ("left", "right"))
         by_category = {}
-        for class_id, name, start, end in zip(ids, self._names.values(), starts, ends, strict=True):
+        for class_id, name, start, end in zip(self._ids, self._names.values(), starts, ends, strict=True):
             key = f"{self._prefix}_PerformanceByCategory/AP@{IOU_THRESHOLD}IOU/{name}"
             by_category[key] = self._area(matched, order[start:end], self._num_groundtruth[class_id])
         if self._all_classes_together:
