@@ -75,12 +75,11 @@ RUN_RULES: dict[str, Rules] = {
         honoured="batch_size data_augmentation_options optimizer gradient_clipping_by_norm fine_tune_checkpoint "
         "fine_tune_checkpoint_type fine_tune_checkpoint_version from_detection_checkpoint num_steps "
         "update_trainable_variables freeze_variables bias_grad_multiplier max_number_of_boxes use_bfloat16 "
-        "merge_multiple_label_boxes",
+        "merge_multiple_label_boxes add_regularization_loss summarize_gradients keep_checkpoint_every_n_hours",
         no_effect={
             "sync_replicas": _OLD_REPLICAS,
             "startup_delay_steps": _OLD_REPLICAS,
             "replicas_to_aggregate": _OLD_REPLICAS,
-            "keep_checkpoint_every_n_hours": "train.train keeps checkpoints by number",
             "batch_queue_capacity": _OLD_QUEUE,
             "num_batch_queue_threads": _OLD_QUEUE,
             "prefetch_queue_capacity": _OLD_QUEUE,
@@ -88,10 +87,6 @@ RUN_RULES: dict[str, Rules] = {
             "run_fine_tune_checkpoint_dummy_computation": "the model always has its variables before restoring",
             "unpad_groundtruth_tensors": "padding never counts",
             "retain_original_images": "pictures for TensorBoard are always there",
-            "summarize_gradients": "gradients have no histograms",
-        },
-        only={
-            "add_regularization_loss": Only((True,), "a regularizer's weight of 0.0 leaves it out"),
         },
         refused={
             "use_multiclass_scores": _MULTICLASS,

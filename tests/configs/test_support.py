@@ -81,7 +81,43 @@ class TestSsd:
                 "box_predictor.weight_shared_convolutional_box_predictor.box_code_size",
                 "use 3",
             ),
-            ("anchor_generator { ssd_anchor_generator { } }", "anchor_generator.ssd_anchor_generator.num_layers", "5"),
+            (
+                "anchor_generator { ssd_anchor_generator { aspect_ratios: 1.0 reduce_boxes_in_lowest_layer: false } }",
+                "anchor_generator.ssd_anchor_generator.num_layers",
+                "num_layers: 5",
+            ),
+            (
+                "anchor_generator { ssd_anchor_generator { num_layers: 5 aspect_ratios: 1.0 } }",
+                "box_predictor.weight_shared_convolutional_box_predictor",
+                "convolutional_box_predictor",
+            ),
+            (
+                "matcher { argmax_matcher { matched_threshold: 0.4 unmatched_threshold: 0.6 } }",
+                "matcher.argmax_matcher.unmatched_threshold",
+                "the same or less",
+            ),
+            ("loss { hard_example_miner { } }", "loss.hard_example_miner", "weighted_sigmoid"),
+            (
+                "loss { random_example_sampler { positive_sample_fraction: 0 } }",
+                "loss.random_example_sampler.positive_sample_fraction",
+                "above 0",
+            ),
+            (
+                "add_background_class: true explicit_background_class: true",
+                "explicit_background_class",
+                "add_background_class: false",
+            ),
+            (
+                "box_predictor { convolutional_box_predictor { min_depth: 9 } }",
+                "box_predictor.convolutional_box_predictor.min_depth",
+                "smaller",
+            ),
+            (
+                "post_processing { calibration_config { function_approximation { x_y_pairs { x_y_pair { x: 1 } "
+                "x_y_pair { x: 0 } } } } }",
+                "post_processing.calibration_config.function_approximation.x_y_pairs.x_y_pair",
+                "rising x",
+            ),
             (
                 "anchor_generator { grid_anchor_generator { scales: 1.0 aspect_ratios: 1.0 } }",
                 "anchor_generator.grid_anchor_generator",
@@ -99,7 +135,8 @@ class TestSsd:
                 "one to each",
             ),
             (
-                "anchor_generator { ssd_anchor_generator { num_layers: 5 height_stride: [8, 16, 32, 64, 128] } }",
+                "anchor_generator { ssd_anchor_generator { num_layers: 5 aspect_ratios: 1.0 "
+                "reduce_boxes_in_lowest_layer: false height_stride: [8, 16, 32, 64, 128] } }",
                 "anchor_generator.ssd_anchor_generator.width_stride",
                 "one to each layer",
             ),
@@ -111,7 +148,12 @@ class TestSsd:
             ("loss { equalization_loss { } }", "loss.equalization_loss", "delete it"),
             ("feature_extractor { bifpn { } }", "feature_extractor.bifpn", "use fpn"),
             ("feature_extractor { use_explicit_padding: true }", "feature_extractor.use_explicit_padding", "SAME"),
-            ("feature_extractor { pad_to_multiple: 128 }", "feature_extractor.pad_to_multiple", "multiple of 128"),
+            (
+                "image_resizer { keep_aspect_ratio_resizer { min_dimension: 300 max_dimension: 300 "
+                "pad_to_max_dimension: true } }",
+                "image_resizer.keep_aspect_ratio_resizer",
+                "pad_to_multiple: 32",
+            ),
             ("feature_extractor { depth_multiplier: 0.5 }", "feature_extractor.depth_multiplier", "1.0"),
             (
                 "post_processing { batch_non_max_suppression { max_detections_per_class: 200 } }",
@@ -159,15 +201,17 @@ class TestSsd:
     @pytest.mark.parametrize(
         "override",
         [
-            "encode_background_as_zeros: false add_background_class: true explicit_background_class: true",
+            "encode_background_as_zeros: false add_background_class: true",
+            "add_background_class: false explicit_background_class: true",
             "negative_class_weight: 0.5 implicit_example_weight: 0.1",
             "matcher { bipartite_matcher { } }",
             "similarity_calculator { thresholded_iou_similarity { iou_threshold: 0.4 } }",
             "box_coder { mean_stddev_box_coder { stddev: 0.1 } }",
             "box_coder { square_box_coder { } } box_predictor { weight_shared_convolutional_box_predictor { "
             "box_code_size: 3 } }",
-            "anchor_generator { ssd_anchor_generator { num_layers: 5 } }",
-            "loss { hard_example_miner { } random_example_sampler { } }",
+            "anchor_generator { ssd_anchor_generator { num_layers: 5 } } "
+            "box_predictor { convolutional_box_predictor { } }",
+            "loss { hard_example_miner { } random_example_sampler { } classification_loss { weighted_sigmoid { } } }",
             "loss { expected_loss_weights: EXPECTED_SAMPLING min_num_negative_samples: 10 }",
             "loss { classification_loss { bootstrapped_sigmoid { alpha: 0.5 } } }",
             "loss { classification_loss { weighted_softmax { logit_scale: 2.0 } } } "
@@ -176,7 +220,8 @@ class TestSsd:
             "box_predictor { convolutional_box_predictor { box_encodings_clip_range { min: -5 max: 5 } } }",
             "feature_extractor { conv_hyperparams { group_norm { } regularize_depthwise: true } }",
             "feature_extractor { conv_hyperparams { initializer { keras_initializer_by_name: 'he_normal' } } }",
-            "feature_extractor { pad_to_multiple: 32 }",
+            "feature_extractor { pad_to_multiple: 32 } "
+            "image_resizer { fixed_shape_resizer { height: 300 width: 301 } }",
             "image_resizer { identity_resizer { } }",
             "image_resizer { pad_to_multiple_resizer { multiple: 32 convert_to_grayscale: true } }",
             "image_resizer { keep_aspect_ratio_resizer { per_channel_pad_value: [1.0, 2.0, 3.0] } }",
@@ -242,7 +287,7 @@ class TestSsd:
         override = (
             'model { ssd { feature_extractor { type: "ssd_mobilenet_v2_keras" use_explicit_padding: true num_layers: 6 '
             "pad_to_multiple: 48 depth_multiplier: 0.75 replace_preprocessor_with_placeholder: true } "
-            "anchor_generator { ssd_anchor_generator { } } } }"
+            "anchor_generator { ssd_anchor_generator { } } box_predictor { convolutional_box_predictor { } } } }"
         )
         assert list(problems_after(ssd_config, override)) == ["model.ssd.feature_extractor.type"]
 
@@ -257,6 +302,7 @@ class TestFasterRcnn:
             ("number_of_stages: 3", "number_of_stages", "use 2"),
             ("context_config { }", "context_config", "delete it"),
             ("initial_crop_size: 0", "initial_crop_size", "14"),
+            ("second_stage_batch_size: 301", "second_stage_batch_size", "300 or fewer"),
             (
                 "feature_extractor { first_stage_features_stride: 4 }",
                 "feature_extractor.first_stage_features_stride",
@@ -293,7 +339,7 @@ class TestFasterRcnn:
     @pytest.mark.parametrize(
         "override",
         [
-            "hard_example_miner { loss_type: BOTH }",
+            "hard_example_miner { loss_type: BOTH } feature_extractor { pad_to_multiple: 64 }",
             "first_stage_atrous_rate: 2 feature_extractor { first_stage_features_stride: 8 }",
             "second_stage_classification_loss { weighted_sigmoid { } } "
             "second_stage_post_processing { score_converter: SIGMOID }",
@@ -350,6 +396,11 @@ class TestOtherParts:
                 "train_config.optimizer.momentum_optimizer.learning_rate.manual_step_learning_rate.schedule[1].step",
                 "greater than the step before it, 9",
             ),
+            (
+                "extensions { class_aware_sampling { } } train_input_reader { shuffle: false }",
+                "extensions.class_aware_sampling",
+                "delete one",
+            ),
             ("extensions { early_stopping { patience: 0 } }", "extensions.early_stopping.patience", "1 or more"),
             (
                 "extensions { class_aware_sampling { max_repeats: 0 } }",
@@ -363,7 +414,6 @@ class TestOtherParts:
                 'use "detection"',
             ),
             ("train_config { batch_size: 0 }", "train_config.batch_size", "1 or more"),
-            ("train_config { add_regularization_loss: false }", "train_config.add_regularization_loss", "weight"),
             ('eval_config { metrics_set: "coco_mask_metrics" }', "eval_config.metrics_set[1]", "is about masks"),
             (
                 'eval_config { metrics_set: "pascal_voc_detection_metric" }',
