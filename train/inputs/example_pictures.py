@@ -104,4 +104,6 @@ def _with_objects(
 ) -> Image.Image:
     names = [object_name(objects, index, names_by_id) for index in range(len(objects))]
     colors = [color_of(names_by_id.get(int(class_id), str(class_id))) for class_id in objects.classes]
-    return draw_boxes(picture, objects.boxes * np.float32([*factor, *factor]), names, colors=colors, dashed=dashed)
+    return draw_boxes(
+        picture, objects.boxes * np.array([*factor, *factor], np.float32), names, colors=colors, dashed=dashed
+    )

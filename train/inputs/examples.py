@@ -177,7 +177,7 @@ def _objects(image: np.ndarray, labels: dict[str, np.ndarray]) -> Objects:
     count = int(labels["num_groundtruth_boxes"][0])
     height, width = image.shape[:2]
     names = (CLASSES, WEIGHTS, IS_CROWD, DIFFICULT, GROUP_OF, AREA)
-    boxes = labels[BOXES][0, :count] * np.float32([height, width, height, width])
+    boxes = labels[BOXES][0, :count] * np.array([height, width, height, width], np.float32)
     return Objects(boxes, *(labels[name][0, :count] for name in names))
 
 
