@@ -55,6 +55,23 @@ def number_of_maps(generator: Any) -> int:
     return 0 if kind is None else 1
 
 
+def anchors_per_location(generator: Any) -> list[int]:
+    """How many anchors an `AnchorGenerator` message puts in each place of each feature map, finest map first."""
+    kind = generator.WhichOneof("anchor_generator_oneof")
+    if kind == "ssd_anchor_generator":
+        ssd = generator.ssd_anchor_generator
+        each = len(ssd.aspect_ratios) + (ssd.interpolated_scale_aspect_ratio > 0)
+        first = 3 if ssd.reduce_boxes_in_lowest_layer else each
+        return [first, *[each] * (ssd.num_layers - 1)][: ssd.num_layers]
+    if kind == "flexible_grid_anchor_generator":
+        return [len(grid.base_sizes) for grid in generator.flexible_grid_anchor_generator.anchor_grid]
+    if kind == "multiscale_anchor_generator":
+        multiscale = generator.multiscale_anchor_generator
+        return [len(multiscale.aspect_ratios) * multiscale.scales_per_octave] * number_of_maps(generator)
+    grid = generator.grid_anchor_generator
+    return [len(grid.scales) * len(grid.aspect_ratios)] * number_of_maps(generator)
+
+
 def _mismatch(
     kind: str, path: str, given: int, maps: int, levels: tuple[int, int] | int, feature_extractor_type: str
 ) -> tuple[str, str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from configs.anchor_checks import check_anchors
+from configs.anchor_checks import anchors_per_location, check_anchors
 from configs.diagnosis import nearest
 from configs.effective import input_sizes_vary
+from configs.head_checks import check_post_processing, check_ssd_predictor
+from configs.loss_checks import check_matcher, check_ssd_loss
 from configs.networks import (
     ABSENT_FEATURE_EXTRACTORS,
     FASTER_RCNN_FEATURE_EXTRACTORS,
@@ -17,12 +19,11 @@ from configs.networks import (
     has_pyramid,
     is_here,
 )
+from configs.oneofs import check_set
 from configs.problem import Note, Problem
 from configs.resizer_checks import check_resizer
 
-# Losses whose logits are each other's rivals, and those whose logits stand alone.
-_SOFTMAX_LOSSES = ("weighted_softmax", "weighted_logits_softmax")
-_SIGMOID_LOSSES = ("weighted_sigmoid", "weighted_sigmoid_focal", "bootstrapped_sigmoid")
+_COARSEST_BACKBONE_LEVEL = 5
 # The API's Faster R-CNN reads these; whatever else is set, it takes weighted_softmax without a word.
 _SECOND_STAGE_LOSSES = ("weighted_softmax", "weighted_sigmoid", "weighted_logits_softmax", "weighted_sigmoid_focal")
 
@@ -43,19 +44,22 @@ def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
     extractor = ssd.feature_extractor
     yield from _check_type(extractor.type, f"{path}.feature_extractor.type", SSD_FEATURE_EXTRACTORS)
     yield from check_resizer(ssd.image_resizer, f"{path}.image_resizer")
-    yield from _check_set(ssd.box_coder, f"{path}.box_coder", "faster_rcnn_box_coder")
-    yield from _check_set(ssd.matcher, f"{path}.matcher", "argmax_matcher")
-    yield from _check_set(ssd.similarity_calculator, f"{path}.similarity_calculator", "iou_similarity")
+    yield from check_set(ssd.box_coder, f"{path}.box_coder", "faster_rcnn_box_coder")
+    yield from check_matcher(ssd.matcher, f"{path}.matcher")
+    yield from check_set(ssd.similarity_calculator, f"{path}.similarity_calculator", "iou_similarity")
     if is_here(extractor.type):
         yield from _check_ssd_extractor(ssd, f"{path}.feature_extractor")
     levels = _ssd_levels(extractor)
     yield from check_anchors(ssd.anchor_generator, f"{path}.anchor_generator", levels, extractor.type)
-    yield from _check_ssd_predictor(ssd, path)
-    losses = f"{path}.loss"
-    yield from _check_set(ssd.loss.classification_loss, f"{losses}.classification_loss", "weighted_sigmoid_focal")
-    yield from _check_set(ssd.loss.localization_loss, f"{losses}.localization_loss", "weighted_smooth_l1")
+    codes = 3 if ssd.box_coder.HasField("square_box_coder") else 4
+    counts = anchors_per_location(ssd.anchor_generator)
+    yield from check_ssd_predictor(ssd.box_predictor, f"{path}.box_predictor", codes, counts)
+    yield from check_ssd_loss(ssd.loss, f"{path}.loss")
+    if ssd.add_background_class and ssd.explicit_background_class:
+        reason = "there is a background logit already, as add_background_class: true says"
+        yield Problem(f"{path}.explicit_background_class", reason, "write add_background_class: false beside it")
     loss = ssd.loss.classification_loss.WhichOneof("classification_loss")
-    yield from _check_post_processing(ssd.post_processing, f"{path}.post_processing", loss)
+    yield from check_post_processing(ssd.post_processing, f"{path}.post_processing", loss)
 
 
 def _ssd_levels(extractor: Any) -> tuple[int, int] | int | None:
@@ -86,40 +90,23 @@ def _check_ssd_extractor(ssd: Any, path: str) -> Iterator[Problem | Note]:
     if extractor.HasField("num_layers"):
         text = "has no effect: a pyramid's min_level and max_level say how many feature maps there are"
         yield Note(f"{path}.num_layers", text)
-    multiple = extractor.pad_to_multiple
-    if multiple > 1 and not _is_multiple(ssd.image_resizer, multiple):
-        reason = f"the input keeps the size that image_resizer gives it, which is no multiple of {multiple}"
-        yield Problem(f"{path}.pad_to_multiple", reason, "use a size that is one, and delete it")
+    sides = _padded_sides(ssd.image_resizer, extractor.pad_to_multiple)
+    stride = 2 ** min(_COARSEST_BACKBONE_LEVEL, extractor.fpn.max_level)
+    if any(side % stride for side in sides):
+        kind = ssd.image_resizer.WhichOneof("image_resizer_oneof")
+        reason = f"sides of {' and '.join(map(str, sides))} pixels are no multiples of {stride}, the pyramid's stride"
+        instead = f"use such sides, or feature_extractor {{ pad_to_multiple: {stride} }}"
+        yield Problem(f"{path.removesuffix('.feature_extractor')}.image_resizer.{kind}", reason, instead)
 
 
-def _is_multiple(resizer: Any, multiple: int) -> bool:
-    """Whether a resizer's size is a multiple already."""
+def _padded_sides(resizer: Any, multiple: int) -> list[int]:
+    """Height and width of the network's input in pixels, if they are known beforehand."""
     kind = resizer.WhichOneof("image_resizer_oneof")
-    if kind is None or input_sizes_vary(resizer):
-        return False
-    if kind == "fixed_shape_resizer":
-        return resizer.fixed_shape_resizer.height % multiple == resizer.fixed_shape_resizer.width % multiple == 0
-    return resizer.keep_aspect_ratio_resizer.max_dimension % multiple == 0
-
-
-def _check_ssd_predictor(ssd: Any, path: str) -> Iterator[Problem | Note]:
-    kind = ssd.box_predictor.WhichOneof("box_predictor_oneof")
-    at = f"{path}.box_predictor"
-    if kind is None:
-        yield Problem(at, "is not set", "use weight_shared_convolutional_box_predictor { ... }")
-        return
-    predictor = getattr(ssd.box_predictor, kind)
-    if kind == "mask_rcnn_box_predictor":
-        instead = "use weight_shared_convolutional_box_predictor or convolutional_box_predictor"
-        yield Problem(f"{at}.{kind}", "is Faster R-CNN's head", instead)
-    elif kind != "rfcn_box_predictor":
-        codes = 3 if ssd.box_coder.HasField("square_box_coder") else 4
-        if predictor.box_code_size != codes:
-            reason = f"{predictor.box_code_size} numbers are not what {path}.box_coder makes of a box"
-            yield Problem(f"{at}.{kind}.box_code_size", reason, f"use {codes}")
-    is_shared = kind == "weight_shared_convolutional_box_predictor"
-    if is_shared and predictor.depth < 1 and predictor.num_layers_before_predictor > 0:
-        yield Problem(f"{at}.{kind}.depth", f"{predictor.depth} channels are none", "set it, such as depth: 256")
+    if kind is None or input_sizes_vary(resizer) or any(check_resizer(resizer, "")):
+        return []
+    chosen = getattr(resizer, kind)
+    sides = [chosen.height, chosen.width] if kind == "fixed_shape_resizer" else [chosen.max_dimension] * 2
+    return [side + -side % max(multiple, 1) for side in sides]
 
 
 def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:
@@ -130,6 +117,10 @@ def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:
     extractor = model.feature_extractor
     yield from _check_type(extractor.type, f"{path}.feature_extractor.type", FASTER_RCNN_FEATURE_EXTRACTORS)
     yield from check_resizer(model.image_resizer, f"{path}.image_resizer")
+    if model.first_stage_anchor_generator.HasField("ssd_anchor_generator"):
+        at = f"{path}.first_stage_anchor_generator.ssd_anchor_generator"
+        reason = "its anchors follow the input's size, which Faster R-CNN's do not"
+        yield Problem(at, reason, "use grid_anchor_generator or multiscale_anchor_generator")
     is_known = is_here(extractor.type) or extractor.type in ABSENT_FEATURE_EXTRACTORS
     levels = (int(extractor.fpn.min_level), int(extractor.fpn.max_level)) if has_pyramid(extractor.type) else 1
     yield from check_anchors(
@@ -142,6 +133,10 @@ def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:
         yield from _check_faster_rcnn_extractor(model, path)
     if model.number_of_stages < 2:
         return
+    if model.second_stage_batch_size > model.first_stage_max_proposals:
+        reason = f"{model.second_stage_batch_size} is more than first_stage_max_proposals"
+        instead = f"use {model.first_stage_max_proposals} or fewer"
+        yield Problem(f"{path}.second_stage_batch_size", reason, instead)
     for name in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
         if getattr(model, name) < 1:
             usual = 14 if name == "initial_crop_size" else 2
@@ -156,7 +151,7 @@ def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:
     if loss not in _SECOND_STAGE_LOSSES:
         at = f"{path}.second_stage_classification_loss.{loss}"
         yield Problem(at, "is no loss of the second stage", f"use one of {', '.join(_SECOND_STAGE_LOSSES)}")
-    yield from _check_post_processing(model.second_stage_post_processing, f"{path}.second_stage_post_processing", loss)
+    yield from check_post_processing(model.second_stage_post_processing, f"{path}.second_stage_post_processing", loss)
 
 
 def _check_faster_rcnn_extractor(model: Any, path: str) -> Iterator[Problem | Note]:
@@ -209,34 +204,3 @@ def _check_type(given: str, path: str, supported: tuple[str, ...]) -> Iterator[P
         near_name = nearest(given, supported)
         instead = f"use {near_name!r}" if near_name else f"use one of {', '.join(supported)}"
         yield Problem(path, f"{given!r} is not a network here", instead)
-
-
-def _check_set(message: Any, path: str, usual: str) -> Iterator[Problem]:
-    """Checks that the one oneof of a message is set."""
-    oneof = message.DESCRIPTOR.oneofs[0]
-    if message.WhichOneof(oneof.name) is None:
-        yield Problem(path, "is not set", f"use {usual} {{ }}")
-
-
-def _check_post_processing(post_processing: Any, path: str, loss: str | None) -> Iterator[Problem | Note]:
-    suppression = post_processing.batch_non_max_suppression
-    at = f"{path}.batch_non_max_suppression"
-    if not 0.0 <= suppression.iou_threshold <= 1.0:
-        reason = f"{suppression.iou_threshold:g} does not lie between 0 and 1"
-        yield Problem(f"{at}.iou_threshold", reason, "use one that does, such as 0.6")
-    if suppression.max_detections_per_class > suppression.max_total_detections:
-        reason = f"{suppression.max_detections_per_class} is more than max_total_detections"
-        yield Problem(f"{at}.max_detections_per_class", reason, f"use {suppression.max_total_detections} or fewer")
-    if suppression.soft_nms_sigma < 0:
-        yield Problem(f"{at}.soft_nms_sigma", f"{suppression.soft_nms_sigma:g} is no width", "use 0.0 or more")
-    if suppression.use_hard_nms and suppression.soft_nms_sigma > 0:
-        yield Problem(f"{at}.soft_nms_sigma", "use_hard_nms: true contradicts it", "keep one of the two")
-    if post_processing.HasField("calibration_config"):
-        usual = "function_approximation"
-        yield from _check_set(post_processing.calibration_config, f"{path}.calibration_config", usual)
-    given = post_processing.DESCRIPTOR.fields_by_name["score_converter"]
-    converter = given.enum_type.values_by_number[post_processing.score_converter].name
-    fitting = "SOFTMAX" if loss in _SOFTMAX_LOSSES else "SIGMOID" if loss in _SIGMOID_LOSSES else converter
-    if converter != fitting:
-        unset = "" if post_processing.HasField("score_converter") else "unset, which means "
-        yield Note(f"{path}.score_converter", f"{unset}{converter}; the scores that {loss} trains come with {fitting}")

@@ -71,7 +71,8 @@ MODEL_RULES: dict[str, Rules] = {
     ),
     "FasterRcnnFeatureExtractor": Rules(
         "type first_stage_features_stride batch_norm_trainable conv_hyperparams "
-        "override_base_feature_extractor_hyperparams pad_to_multiple fpn"
+        "override_base_feature_extractor_hyperparams fpn",
+        no_effect={"pad_to_multiple": "the API reads it nowhere: it pads inputs of pyramids to 32, and others not"},
     ),
     # ---------------------------------------------------------------------------------------------------- resizers
     "ImageResizer": Rules(

@@ -59,6 +59,14 @@ def _check_extensions(config: Any) -> Iterator[Problem]:
     for message, name in (("class_aware_sampling", "max_repeats"), ("early_stopping", "patience")):
         if extensions.HasField(message) and getattr(getattr(extensions, message), name) < 1:
             yield Problem(f"extensions.{message}.{name}", "0 is none", "use 1 or more")
+    if extensions.HasField("class_aware_sampling"):
+        reader = config.train_input_reader
+        if config.HasField("train_input_reader") and not reader.shuffle:
+            reason = "train_input_reader.shuffle: false would show its repeats one after the other"
+            yield Problem("extensions.class_aware_sampling", reason, "delete one of the two")
+        elif reader.sample_from_datasets_weights:
+            reason = "train_input_reader.sample_from_datasets_weights also says how often a record is drawn"
+            yield Problem("extensions.class_aware_sampling", reason, "delete one of the two")
     if extensions.HasField("early_stopping"):
         stopping = extensions.early_stopping
         if not stopping.metric:
@@ -140,3 +148,5 @@ def _check_reader(reader: Any, path: str) -> Iterator[Problem]:
     if weights and len(weights) != len(paths):
         reason = f"{len(weights)} weights for {len(paths)} input_path"
         yield Problem(f"{path}.sample_from_datasets_weights", reason, "give one weight to each")
+    elif weights and (min(weights) < 0 or sum(weights) <= 0):
+        yield Problem(f"{path}.sample_from_datasets_weights", "are shares", "use 0 or more, and not 0 for all")

@@ -43,18 +43,19 @@ def draw_schedule(schedule: Schedule, num_steps: int, title: str) -> Image.Image
     _draw_axes(draw, num_steps, top_rate)
     draw.line([place(step, rate) for step, rate in zip(steps, rates, strict=True)], fill=_CURVE, width=3)
     small = ImageFont.load_default(size=14)
+    names = []
     for index, turn in enumerate(turns):
         rate = float(np.asarray(schedule.rate(np.array([float(turn.step)]), np))[0])
         x, y = place(turn.step, rate)
         for dash in range(_TOP, bottom, 10):
             draw.line([(x, dash), (x, dash + 4)], fill=_GREY)
         draw.ellipse([x - 5, y - 5, x + 5, y + 5], fill=_MARK)
-        text = f"{index + 1}"
-        draw.text((min(x + 6, right - 12), _TOP - 20), text, fill=_MARK, font=ImageFont.load_default(size=16))
+        number = f"{index + 1}"
+        draw.text((min(x + 6, right - 12), _TOP - 20), number, fill=_MARK, font=ImageFont.load_default(size=16))
+        names.append(f"{number}  {turn.what}: {rate:.4g}")
     draw.text((_LEFT, 12), title, fill=_INK, font=ImageFont.load_default(size=20))
-    names = [f"{index + 1} {turn.what}" for index, turn in enumerate(turns)]
     shown = names if len(names) <= _MOST_LABELS_A_ROW else [*names[: _MOST_LABELS_A_ROW - 1], "..."]
-    draw.text((_LEFT, _HEIGHT - 30), "     ".join(shown), fill=_MARK, font=small)
+    draw.text((_LEFT, _HEIGHT - 30), "        ".join(shown), fill=_MARK, font=small)
     return picture
 
 

@@ -420,16 +420,8 @@ def test_a_strategy_gets_its_batches(workplace):
         ("train_config { batch_size: 0 }", "train_config.batch_size is 0"),
         ("train_config { max_number_of_boxes: 0 }", "max_number_of_boxes is 0"),
         (
-            "model { ssd { image_resizer { keep_aspect_ratio_resizer { min_dimension: 8 max_dimension: 9 } } } }",
-            "train_config.batch_size is 2, but keep_aspect_ratio_resizer gives every picture a size of its own",
-        ),
-        (
             "train_config { data_augmentation_options {} }",
             r"train_config.data_augmentation_options\[0\] is empty",
-        ),
-        (
-            "model { ssd { image_resizer { identity_resizer {} } } }",
-            "identity_resizer gives every picture a size of its own; use fixed_shape_resizer, or a batch size of 1",
         ),
         (
             "extensions { class_aware_sampling { max_repeats: 0 } }",
@@ -466,9 +458,9 @@ def test_pictures_of_their_own_sizes_alone_and_padded_to_the_largest_of_a_batch(
     assert images[0, 15:].numpy().max() == 0.0
     np.testing.assert_allclose(labels["groundtruth_boxes"][0, 0], [0.125, 0.125, 0.375, 0.625])
     np.testing.assert_allclose(labels["groundtruth_boxes"][1, 0], [0.25, 0.0625, 0.75, 0.3125])
-    config.train_config.batch_size = 1
-    images, _ = next(iter(build_training_dataset(config)))
-    assert images.shape[0] == 1
+    config.train_config.batch_size = 2
+    images, labels = next(iter(build_training_dataset(config)))
+    assert images.shape == (2, *labels["true_image_shape"].numpy()[:, :2].max(axis=0), 3)
 
 
 def test_boxes_whose_class_name_the_label_map_lacks_are_left_out_and_counted(workplace):

@@ -3,8 +3,8 @@
 A batch is a pair of images and labels.
 
 images: float32 [B, H, W, 3], RGB, 0..255, resized by the model's `image_resizer` and padded at the bottom and the
-right; not normalised, which is the model's part. Where the resizer gives every picture a size of its own, training
-takes one at a time, and evaluation pads all with zeros to the largest height and width in the batch.
+right; not normalised, which is the model's part. Where the resizer gives every picture a size of its own, all are
+padded with zeros to the largest height and width in the batch.
 
 labels, with M the reader's or the training's `max_number_of_boxes`:
     groundtruth_boxes: float32 [B, M, 4], ymin xmin ymax xmax in 0..1 of the padded picture; 0 where there is no object
@@ -19,8 +19,8 @@ labels, with M the reader's or the training's `max_number_of_boxes`:
         only in training with `train_config.merge_multiple_label_boxes`
     true_image_shape: int32 [B, 3], of the resized picture without its padding
     original_image_shape: int32 [B, 3]
-    verified_class_ids: int32 [B, num_classes], classes that a person looked for in the whole picture, then zeros; only in
-        evaluation
+    verified_class_ids: int32 [B, num_classes], classes that a person looked for in the whole picture, then zeros; only
+        in evaluation
     source_id: string [B]
 """
 
@@ -79,13 +79,6 @@ def build_training_dataset(
     if input_context is not None:
         batch_size = input_context.get_per_replica_batch_size(batch_size)
     _check_batch_size(batch_size, "train_config.batch_size")
-    if batch_size > 1 and None in static_input_size(model.image_resizer):
-        kind = model.image_resizer.WhichOneof("image_resizer_oneof")
-        instead = "pad_to_max_dimension: true in it" if kind == "keep_aspect_ratio_resizer" else "fixed_shape_resizer"
-        raise UsageError(
-            f"train_config.batch_size is {batch_size}, but {kind} gives every picture a size of its own; "
-            f"use {instead}, or a batch size of 1"
-        )
     pipeline = input_context.input_pipeline_id if input_context is not None else 0
     mixed_seed = None if seed is None else _mix(seed, resume_step, pipeline)
     records = read_records(
