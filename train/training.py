@@ -80,6 +80,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     num_steps = options.num_train_steps or train_config.num_steps
     if not num_steps:
         raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
+    _check_evaluation(pipeline, options)
     strategy = pick_strategy()
     set_precision(pipeline.config)
     with strategy.scope():
@@ -143,6 +144,19 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         evaluates=options.evaluate,
     )
     return run.to_the_end()
+
+
+def _check_evaluation(pipeline: Pipeline, options: TrainingOptions) -> None:
+    """Refuses or explains what evaluating while training cannot do."""
+    config = pipeline.config
+    if config.eval_config.use_moving_averages and not config.train_config.optimizer.use_moving_average:
+        raise UserError(
+            "eval_config.use_moving_averages is true, but there will be no averages: train_config.optimizer."
+            "use_moving_average is false; set it to true, or the other to false"
+        )
+    if config.extensions.HasField("early_stopping") and not (options.evaluate and config.eval_input_reader):
+        reason = "there is no eval_input_reader" if options.evaluate else "this run does not evaluate"
+        print(f"note: extensions.early_stopping has no effect: {reason}")
 
 
 def build_or_explain(pipeline: Pipeline) -> Detector:

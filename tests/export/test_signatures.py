@@ -12,9 +12,12 @@ from google.protobuf import text_format
 from PIL import Image
 
 from configs.descriptors import message_class
+from configs.schema import read_pipeline_config
 from export.parity import check_parity
+from export.saved_model import export
 from export.signatures import ServingModule, detection_function
 from train.models.detector import Detector
+from train.pipeline import load_pipeline
 
 RESIZERS = {
     "keep": "keep_aspect_ratio_resizer { min_dimension: 20 max_dimension: 30 }",
@@ -90,3 +93,15 @@ def test_parity_is_checked_for_sizes_that_vary(tmp_path):
     module = ServingModule(detector, config, "encoded_image_string_tensor")
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve})
     assert check_parity(tmp_path, detector, config, "encoded_image_string_tensor").num_detections == 3
+
+
+def test_an_exported_config_does_not_ask_for_averages_that_are_the_weights_already(block_config, tmp_path):
+    pipeline = load_pipeline(str(block_config("ssd")), "eval_config { use_moving_averages: true }")
+    export(
+        pipeline=pipeline,
+        detector=MeanColour(),
+        input_type="image_tensor",
+        output_directory=tmp_path / "exported",
+    )
+    assert not read_pipeline_config(tmp_path / "exported" / "pipeline.config").eval_config.use_moving_averages
+    assert pipeline.config.eval_config.use_moving_averages
