@@ -55,8 +55,13 @@ LAYER_RULES: dict[str, Rules] = {
     # ------------------------------------------------------------------------------------------------------ losses
     "Loss": Rules(
         honoured="localization_loss classification_loss hard_example_miner classification_weight localization_weight "
-        "random_example_sampler expected_loss_weights min_num_negative_samples desired_negative_sampling_ratio",
-        refused={"equalization_loss": ("it is not supported", "delete it")},
+        "random_example_sampler",
+        no_effect={
+            "min_num_negative_samples": "only expected_loss_weights would look at it",
+            "desired_negative_sampling_ratio": "only expected_loss_weights would look at it",
+            "equalization_loss": "the API as published reads it and applies it nowhere",
+        },
+        only={"expected_loss_weights": Only(("NONE",), "the functions it names are missing from the API as published")},
     ),
     "LocalizationLoss": Rules(
         "weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou",

@@ -23,10 +23,9 @@ MODEL_RULES: dict[str, Rules] = {
         honoured="num_classes image_resizer feature_extractor box_coder matcher similarity_calculator box_predictor "
         "anchor_generator post_processing normalize_loss_by_num_matches normalize_loc_loss_by_codesize loss "
         "freeze_batchnorm add_background_class encode_background_as_zeros explicit_background_class "
-        "negative_class_weight implicit_example_weight",
+        "negative_class_weight use_confidences_as_targets implicit_example_weight",
         no_effect={"inplace_batchnorm_update": INPLACE},
         refused={
-            "use_confidences_as_targets": ("targets are 0 and 1", "delete it"),
             "return_raw_detections_during_predict": RAW_OUTPUTS,
             "mask_head_config": BOXES_ONLY,
         },

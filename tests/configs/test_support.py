@@ -72,7 +72,7 @@ class TestSsd:
         ("override", "path", "hint"),
         [
             ("return_raw_detections_during_predict: true", "return_raw_detections_during_predict", "delete it"),
-            ("use_confidences_as_targets: true", "use_confidences_as_targets", "delete it"),
+            ("loss { expected_loss_weights: EXPECTED_SAMPLING }", "loss.expected_loss_weights", "NONE"),
             ("mask_head_config { mask_height: 3 }", "mask_head_config", "delete it"),
             ("mask_head_config { }", "mask_head_config", "delete it"),
             ("box_coder { keypoint_box_coder { } }", "box_coder.keypoint_box_coder", "faster_rcnn_box_coder"),
@@ -145,7 +145,6 @@ class TestSsd:
                 "loss.classification_loss.weighted_dice_classification_loss",
                 "weighted_sigmoid_focal",
             ),
-            ("loss { equalization_loss { } }", "loss.equalization_loss", "delete it"),
             ("feature_extractor { bifpn { } }", "feature_extractor.bifpn", "use fpn"),
             ("feature_extractor { use_explicit_padding: true }", "feature_extractor.use_explicit_padding", "SAME"),
             (
@@ -212,7 +211,8 @@ class TestSsd:
             "anchor_generator { ssd_anchor_generator { num_layers: 5 } } "
             "box_predictor { convolutional_box_predictor { } }",
             "loss { hard_example_miner { } random_example_sampler { } classification_loss { weighted_sigmoid { } } }",
-            "loss { expected_loss_weights: EXPECTED_SAMPLING min_num_negative_samples: 10 }",
+            "loss { min_num_negative_samples: 10 equalization_loss { weight: 1.0 } }",
+            "use_confidences_as_targets: true implicit_example_weight: 0.5",
             "loss { classification_loss { bootstrapped_sigmoid { alpha: 0.5 } } }",
             "loss { classification_loss { weighted_softmax { logit_scale: 2.0 } } } "
             "post_processing { score_converter: SOFTMAX }",

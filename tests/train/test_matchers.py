@@ -172,7 +172,7 @@ def test_the_order_of_ground_truth_changes_only_its_numbers(matcher):
     [
         ("", "matcher is empty"),
         ("argmax_matcher { matched_threshold: 0.3 unmatched_threshold: 0.4 }", "must not be the larger"),
-        ("argmax_matcher { negatives_lower_than_unmatched: false }", "equal or ignored"),
+        ("argmax_matcher { negatives_lower_than_unmatched: false }", "equal here"),
     ],
 )
 def test_messages_that_contradict_themselves_are_refused(text, message):

@@ -145,6 +145,7 @@ def test_one_hot_background_is_no_positive_to_the_sampler():
     ("text", "message"),
     [
         ("loss { hard_example_miner {} classification_loss { weighted_sigmoid_focal {} } }", "both pick hard examples"),
+        ("loss { expected_loss_weights: EXPECTED_SAMPLING }", "expected_loss_weights is not supported"),
         ("loss { random_example_sampler { positive_sample_fraction: 0 } }", "positive_sample_fraction is 0"),
         ("loss { random_example_sampler { positive_sample_fraction: 1.5 } }", "positive_sample_fraction is 1.5"),
     ],

@@ -54,10 +54,10 @@ class ArgmaxMatcher:
                 f"argmax_matcher.unmatched_threshold is {unmatched:g} and matched_threshold {matched:g}: the first "
                 "must not be the larger"
             )
-        if not self.negatives_lower_than_unmatched and unmatched == matched:
+        if not self.negatives_lower_than_unmatched and matched is not None and unmatched == matched:
             raise ValueError(
                 "argmax_matcher.negatives_lower_than_unmatched: false makes background of what lies between "
-                "unmatched_threshold and matched_threshold, which are equal or ignored here"
+                "unmatched_threshold and matched_threshold, which are equal here"
             )
 
     @classmethod

@@ -28,8 +28,11 @@ class SsdLosses:
             box_coder: Its box coder.
 
         Raises:
-            ValueError: Losses or miner do not belong together, or have impossible parameters.
+            ValueError: Losses or miner do not belong together, or have impossible parameters; or
+                `expected_loss_weights` is set, whose functions are missing from the API as published.
         """
+        if config.loss.expected_loss_weights:
+            raise ValueError("model.ssd.loss.expected_loss_weights is not supported: delete it")
         self._config = config.loss
         self._normalizes_by_matches = config.normalize_loss_by_num_matches
         self._normalizes_by_code_size = config.normalize_loc_loss_by_codesize
