@@ -182,3 +182,31 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(block_config, tmp_path):
     words = ["--pipeline_config_path", str(config), "--model_dir", str(tmp_path), "--no_evaluation"]
     assert train([*words, "--num_train_steps", str(last + 1)]) == 0
     assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / f"ckpt-{last + 1}")
+
+
+def test_flags_and_extensions_of_ours_through_the_commands(block_config, tmp_path, capsys):
+    config = block_config("ssd")
+    rate = "learning_rate { constant_learning_rate { learning_rate: 0 } }"
+    override = f"""
+      extensions {{
+        class_aware_sampling {{}} early_stopping {{ patience: 1 }}
+        evaluate_every_n_steps: 1 checkpoint_every_n_steps: 50
+      }}
+      train_config {{ optimizer {{ momentum_optimizer {{ {rate} }} }} }}"""
+    flags = ["--pipeline_config_path", str(config), "--config_override", override]
+    model = ["--model_dir", str(tmp_path), "--num_train_steps", "40", "--scale_learning_rate_to_batch_size", "1"]
+    assert train([*flags, *model]) == 0
+    out = capsys.readouterr().out
+    assert "linear rule, 0.5 times the batch size" in out and "train_config.batch_size 2 -> 1" in out
+    assert "class-aware sampling over 8 records with 2 classes" in out
+    # Nothing is learned, so the second evaluation is no better than the first; or the third, as batch norm goes on.
+    stopped = int(re.search(r"step (\d+): stopping early: DetectionBoxes_Precision/mAP was", out).group(1))
+    assert stopped < 40
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / f"ckpt-{stopped}")
+    assert len(list((tmp_path / "best").glob("ckpt-*.index"))) == 1
+    assert "batch_size: 1" in (tmp_path / "pipeline.config").read_text()
+    assert train([*flags, *model]) == 0
+    assert f"stopped early at step {stopped}" in capsys.readouterr().out
+    # Without --once: the training has ended, and so does following it.
+    assert evaluate([*flags, "--checkpoint_dir", str(tmp_path), "--eval_timeout", "600"]) == 0
+    assert f"the training has ended at step {stopped}" in capsys.readouterr().out
