@@ -86,7 +86,8 @@ model { faster_rcnn {
     fc_hyperparams {
       op: FC
       regularizer { l2_regularizer { weight: 0.0 } }
-      initializer { variance_scaling_initializer { factor: 1.0 uniform: true mode: FAN_AVG } }
+      # Small, so that boxes of an untrained network stay in the picture.
+      initializer { variance_scaling_initializer { factor: 0.0001 uniform: true mode: FAN_AVG } }
     }
   } }
   second_stage_post_processing {

@@ -147,6 +147,22 @@ def test_merged_boxes_teach_all_their_classes():
     assert float(losses["Loss/BoxClassifierLoss/classification_loss"]) < 1e-6
 
 
+def test_ground_truth_is_in_pixels_and_cut_to_the_fullest_picture():
+    labels = {
+        "groundtruth_boxes": tf.constant([[[0.5, 0.25, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]], [[0.0] * 4] * 3]),
+        "groundtruth_classes": tf.constant([[2, 1, 0], [0, 0, 0]]),
+        "groundtruth_weights": tf.constant([[1.0, 0.5, 0], [0, 0, 0]]),
+        "groundtruth_class_targets": tf.constant([[[0.0, 1, 1], [1, 0, 0], [0, 0, 0]], [[0.0] * 3] * 3]),
+    }
+    for shape in ((100, 200), tuple(tf.unstack(tf.constant([100, 200])))):
+        truth = GroundTruth.from_labels(labels, shape)
+        np.testing.assert_array_equal(truth.boxes[0], [[50, 50, 100, 200], [0, 0, 100, 200]])
+        np.testing.assert_array_equal(truth.class_targets[0], [[0, 1, 1], [1, 0, 0]])
+        np.testing.assert_array_equal(truth.valid, [[True, True], [False, False]])
+    del labels["groundtruth_class_targets"]
+    assert GroundTruth.from_labels(labels, (100, 200)).class_targets is None
+
+
 def test_sampling_takes_a_quarter_of_positives_and_none_of_the_padding():
     config = faster_rcnn("second_stage_batch_size: 8 second_stage_balance_fraction: 0.25 first_stage_max_proposals: 40")
     truth = ground_truth([[[0, 0, 50, 50]], [[0, 0, 50, 50]]], [[1], [1]], [[1.0], [0.0]])

@@ -74,13 +74,12 @@ class ProposalCropper:
         if self._pools:
             crops = tf.nn.max_pool2d(crops, self.maxpool_kernel_size, self.maxpool_stride, "VALID")
         size, channels = self.output_size, features[0].shape[-1]
-        return tf.reshape(crops, [batch_size, num_boxes, size, size, channels])
+        return tf.cast(tf.reshape(crops, [batch_size, num_boxes, size, size, channels]), features[0].dtype)
 
     def _crop_map(self, feature_map: tf.Tensor, normalized: tf.Tensor, image_of_box: tf.Tensor) -> tf.Tensor:
         size = [self.initial_crop_size, self.initial_crop_size]
-        # The op knows 32 bits only.
-        crops = tf.image.crop_and_resize(tf.cast(feature_map, tf.float32), normalized, image_of_box, size)
-        return tf.cast(crops, feature_map.dtype)
+        # The op gives 32 bits whatever it gets, and on GPUs wants them.
+        return tf.image.crop_and_resize(tf.cast(feature_map, tf.float32), normalized, image_of_box, size)
 
 
 def pyramid_levels(boxes: tf.Tensor, input_shape: ActualShape, num_levels: int) -> tf.Tensor:
