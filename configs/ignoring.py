@@ -65,7 +65,7 @@ def without_fields(config: Message, paths: Sequence[str]) -> Any:
     remaining = message_class(ROOT_MESSAGE)()
     remaining.CopyFrom(config)
     single: list[tuple[Message, str]] = []
-    elements: dict[tuple[int, str], tuple[Any, set[int]]] = {}
+    elements: dict[str, tuple[Any, set[int]]] = {}
     keys: list[tuple[Any, Any]] = []
     for path in paths:
         parts = [(match["name"], match["index"]) for match in _PART.finditer(path)]
@@ -82,7 +82,8 @@ def without_fields(config: Message, paths: Sequence[str]) -> Any:
         elif is_map(parent.DESCRIPTOR.fields_by_name[name]):
             keys.append((getattr(parent, name), json.loads(index)))
         else:
-            elements.setdefault((id(parent), name), (getattr(parent, name), set()))[1].add(int(index))
+            in_list = ".".join(name if at is None else f"{name}[{at}]" for name, at in [*parts[:-1], (name, None)])
+            elements.setdefault(in_list, (getattr(parent, name), set()))[1].add(int(index))
     # All are found before any goes: the numbers of a list's elements change as it shrinks.
     for parent, name in single:
         parent.ClearField(name)

@@ -47,7 +47,7 @@ def leaves(message: Message, prefix: str = "", *, with_every_default: bool = Fal
     Args:
         message: Of the schema.
         prefix: Its path.
-        with_every_default: Also the defaults of fields that change nothing here.
+        with_every_default: Also the defaults of fields that change nothing here, and for each message the leaf `{ }`.
     """
     for field in message.DESCRIPTOR.fields:
         path = f"{prefix}.{field.name}" if prefix else field.name
@@ -74,7 +74,9 @@ def differences(left: Message, right: Message) -> list[Difference]:
             continue  # Of a message that the other has not, what is written says it all.
         if len(present) == 1 or present[0].value != present[1].value:
             found.append(Difference(path, *pair))
-    return found
+    # That a message is there is told by the fields that are set in it, if any are.
+    told = [difference.path for difference in found]
+    return [one for one in found if not any(path.startswith(f"{one.path}.") for path in told)]
 
 
 def written(field: FieldDescriptor, value: Any) -> str:
@@ -116,5 +118,6 @@ def _messages(message: Message, field: FieldDescriptor, path: str, with_every_de
         if not isinstance(value, Message):
             yield Leaf(here, json.dumps(value, ensure_ascii=False), False)
             continue
-        found = list(leaves(value, here, with_every_default=with_every_default))
-        yield from found or [Leaf(here, "{ }", False)]
+        if with_every_default or not value.ListFields():
+            yield Leaf(here, "{ }", False)
+        yield from leaves(value, here, with_every_default=with_every_default)
