@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UsageError
-from train.pipeline import load_pipeline
+from data_prep.command_line import ArgumentParser, UsageError
+from train.pipeline import add_pipeline_arguments, load_pipeline, pipeline_from
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,3 +51,18 @@ def test_an_override_is_merged_over_the_file_and_must_be_right(block_config):
 def test_fields_without_effect_are_noted(block_config):
     notes = load_pipeline(str(block_config("ssd")), "train_config { sync_replicas: true }").notes
     assert any(note.startswith("train_config.sync_replicas: has no effect") for note in notes)
+
+
+def test_refused_fields_are_dropped_on_request_and_each_command_takes_the_flag(block_config, capsys):
+    config = str(block_config("ssd"))
+    refused = "graph_rewriter { quantization { delay: 3 } }"
+    with pytest.raises(UsageError, match="--ignore_unsupported graph_rewriter"):
+        load_pipeline(config, refused)
+    parser = ArgumentParser(description="", example="")
+    add_pipeline_arguments(parser)
+    words = ["--pipeline-config-path", config, "--config_override", refused, "--ignore-unsupported", "graph_rewriter"]
+    pipeline = pipeline_from(parser.parse_args(words))
+    assert not pipeline.config.HasField("graph_rewriter")
+    assert "warning: graph_rewriter: is ignored" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="no such field is refused"):
+        load_pipeline(config, "", ["graph_rewriter"])
