@@ -73,8 +73,6 @@ def check_post_processing(post_processing: Any, path: str, loss: str | None) -> 
         yield Problem(f"{at}.max_detections_per_class", reason, f"use {suppression.max_total_detections} or fewer")
     if suppression.soft_nms_sigma < 0:
         yield Problem(f"{at}.soft_nms_sigma", f"{suppression.soft_nms_sigma:g} is no width", "use 0.0 or more")
-    if suppression.use_hard_nms and suppression.soft_nms_sigma > 0:
-        yield Problem(f"{at}.soft_nms_sigma", "use_hard_nms: true contradicts it", "keep one of the two")
     if post_processing.HasField("calibration_config"):
         yield from _check_calibration(post_processing.calibration_config, f"{path}.calibration_config")
     given = post_processing.DESCRIPTOR.fields_by_name["score_converter"]

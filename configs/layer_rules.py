@@ -96,13 +96,12 @@ LAYER_RULES: dict[str, Rules] = {
     "PostProcessing": Rules("batch_non_max_suppression score_converter logit_scale calibration_config"),
     "BatchNonMaxSuppression": Rules(
         honoured="score_threshold iou_threshold max_detections_per_class max_total_detections use_class_agnostic_nms "
-        "max_classes_per_detection soft_nms_sigma change_coordinate_frame",
+        "max_classes_per_detection soft_nms_sigma change_coordinate_frame use_hard_nms",
         no_effect={
             "use_static_shapes": TPU_SHAPES,
             "use_partitioned_nms": _NMS_KIND,
             "use_combined_nms": _NMS_KIND,
             "use_cpu_nms": _NMS_KIND,
-            "use_hard_nms": "soft_nms_sigma: 0.0 is hard NMS, and anything else is soft",
         },
     ),
     "CalibrationConfig": Rules(

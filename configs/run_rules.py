@@ -53,7 +53,6 @@ _OLD_QUEUE = "it steered queues that TensorFlow 2 has not"
 _OLD_REPLICAS = "replicas are always in step"
 _TF_DATA = "tf.data tunes itself"
 _NO_KEYPOINTS_READ = "keypoints are not read"
-_PICTURES = "pictures always show ground truth beside detections, with names and scores"
 
 RUN_RULES: dict[str, Rules] = {
     "TrainEvalPipelineConfig": Rules(
@@ -120,21 +119,17 @@ RUN_RULES: dict[str, Rules] = {
     "EvalConfig": Rules(
         honoured="batch_size num_visualizations num_examples metrics_set use_moving_averages min_score_threshold "
         "max_num_boxes_to_visualize include_metrics_per_category all_metrics_per_category super_categories "
-        "recall_lower_bound recall_upper_bound ignore_groundtruth skip_predictions_for_unlabeled_class",
+        "recall_lower_bound recall_upper_bound ignore_groundtruth skip_predictions_for_unlabeled_class "
+        "visualization_export_dir keep_image_id_for_visualization_export skip_scores skip_labels "
+        "visualize_groundtruth_boxes groundtruth_box_visualization_color image_classes_field_map_empty_to_ones "
+        "use_dummy_loss_in_eval",
         no_effect={
             "eval_interval_secs": "extensions.evaluate_every_n_steps says when to evaluate",
             "max_evals": "train.evaluate --once evaluates once",
             "save_graph": "there is no graph to save; train.train writes TensorBoard's",
-            "visualization_export_dir": "pictures go to TensorBoard, in the evaluation folder",
-            "keep_image_id_for_visualization_export": "pictures go to TensorBoard, in the evaluation folder",
             "eval_master": "there are no sessions",
             "export_path": "metrics go to metrics.json, in the evaluation folder",
-            "skip_scores": _PICTURES,
-            "skip_labels": _PICTURES,
-            "visualize_groundtruth_boxes": _PICTURES,
-            "groundtruth_box_visualization_color": _PICTURES,
             "retain_original_images": "pictures for TensorBoard are always there",
-            "image_classes_field_map_empty_to_ones": "no supported metric uses it",
         },
         refused={
             "parameterized_metric": KEYPOINTS,
@@ -142,20 +137,17 @@ RUN_RULES: dict[str, Rules] = {
             "eval_instance_masks": BOXES_ONLY,
             "retain_original_image_additional_channels": ("pictures have 3 channels", "delete it"),
             "force_no_resize": ("the input needs one size", "delete it"),
-            "use_dummy_loss_in_eval": ("evaluation always computes the losses", "delete it"),
         },
     ),
     # ------------------------------------------------------------------------------------------------------- input
     "InputReader": Rules(
         honoured="label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_readers "
         "read_block_length num_epochs sample_1_of_n_examples max_number_of_boxes drop_remainder "
-        "tf_record_input_reader sample_from_datasets_weights",
+        "tf_record_input_reader sample_from_datasets_weights num_prefetch_batches",
         no_effect={
             "name": "readers are told apart by their place in the config",
             **each(
-                "num_parallel_batches num_prefetch_batches "
-                "queue_capacity min_after_dequeue prefetch_size "
-                "num_parallel_map_calls",
+                "num_parallel_batches queue_capacity min_after_dequeue prefetch_size num_parallel_map_calls",
                 _TF_DATA,
             ),
             "num_keypoints": _NO_KEYPOINTS_READ,

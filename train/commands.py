@@ -9,7 +9,7 @@ from data_prep.command_line import (
     run_command,
 )
 from data_prep.quiet_tensorflow import quiet_tensorflow
-from train.pipeline import Pipeline, add_pipeline_arguments, load_pipeline, pipeline_from
+from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
 
 __all__ = [
     "EXIT_DONE",
@@ -18,7 +18,6 @@ __all__ = [
     "UsageError",
     "UserError",
     "add_pipeline_arguments",
-    "load_pipeline",
     "pipeline_from",
     "positive_int",
     "quiet_tensorflow",

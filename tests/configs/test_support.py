@@ -160,9 +160,9 @@ class TestSsd:
                 "100 or fewer",
             ),
             (
-                "post_processing { batch_non_max_suppression { soft_nms_sigma: 0.5 use_hard_nms: true } }",
-                "post_processing.batch_non_max_suppression.soft_nms_sigma",
-                "one of the two",
+                "loss { expected_loss_weights: EXPECTED_SAMPLING }",
+                "loss.expected_loss_weights",
+                "expected_loss_weights: NONE",
             ),
             (
                 "post_processing { calibration_config { } }",
