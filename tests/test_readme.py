@@ -37,7 +37,8 @@ def test_every_command_of_the_road_is_in_the_readme():
     assert {
         "data_prep.make_sample_set", "data_prep.process_metadata", "data_prep.download_images",
         "data_prep.validate_images", "data_prep.make_label_map", "data_prep.make_tfrecords",
-        "data_prep.verify_tfrecords", "train.train", "train.evaluate", "export.export_saved_model", "serving.serve",
+        "data_prep.verify_tfrecords", "configs.check", "configs.show", "configs.plot_schedule", "train.browse_inputs",
+        "train.train", "train.evaluate", "export.export_saved_model", "serving.serve",
         "serving.client",
     } <= modules  # fmt: skip
 

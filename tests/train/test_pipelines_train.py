@@ -35,7 +35,8 @@ def small(text: str, records: Path) -> str:
         resizer = "keep_aspect_ratio_resizer { min_dimension: 96 max_dimension: 128 }"
         if re.search(r"min_dimension: (\d+)\s+max_dimension: \1", text):  # A square.
             resizer = "keep_aspect_ratio_resizer { min_dimension: 128 max_dimension: 128 }"
-    batch_size = 1 if re.search(r"batch_size: 1\b", text.split("train_config")[1].split("eval_config")[0]) else 2
+    training = text[text.index("train_config") : text.index("eval_config")]
+    batch_size = 1 if re.search(r"batch_size: 1\b", training) else 2
     return f"""
         model {{ {family} {{ image_resizer {{ {resizer} }} {SMALL[family]} }} }}
         train_config {{ batch_size: {batch_size} num_steps: 2 fine_tune_checkpoint: "" }}
