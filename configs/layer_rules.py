@@ -38,8 +38,8 @@ LAYER_RULES: dict[str, Rules] = {
     ),
     # ------------------------------------------------------------------------------------------------------ layers
     "Hyperparams": Rules(
-        "op regularizer initializer activation batch_norm sync_batch_norm group_norm regularize_depthwise "
-        "force_use_bias"
+        "op regularizer initializer activation batch_norm sync_batch_norm group_norm force_use_bias",
+        no_effect={"regularize_depthwise": "in TensorFlow 2 the API reads it nowhere: each layer's kind decides"},
     ),
     "Regularizer": Rules("l1_regularizer l2_regularizer"),
     "L1Regularizer": Rules("weight"),
@@ -96,7 +96,10 @@ LAYER_RULES: dict[str, Rules] = {
     "PostProcessing": Rules("batch_non_max_suppression score_converter logit_scale calibration_config"),
     "BatchNonMaxSuppression": Rules(
         honoured="score_threshold iou_threshold max_detections_per_class max_total_detections use_class_agnostic_nms "
-        "max_classes_per_detection soft_nms_sigma change_coordinate_frame use_hard_nms",
+        "soft_nms_sigma change_coordinate_frame use_hard_nms",
+        only={
+            "max_classes_per_detection": Only((1,), "class-agnostic NMS gives each box its best class, as in the API")
+        },
         no_effect={
             "use_static_shapes": TPU_SHAPES,
             "use_partitioned_nms": _NMS_KIND,

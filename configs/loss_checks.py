@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.oneofs import check_set
-from configs.problem import Problem
+from configs.problem import Note, Problem
 
 
 def check_matcher(matcher: Any, path: str) -> Iterator[Problem]:
@@ -23,10 +23,14 @@ def check_matcher(matcher: Any, path: str) -> Iterator[Problem]:
         yield Problem(f"{at}.negatives_lower_than_unmatched", reason, "use true, or a lower unmatched_threshold")
 
 
-def check_ssd_loss(loss: Any, path: str) -> Iterator[Problem]:
+def check_ssd_loss(loss: Any, path: str) -> Iterator[Problem | Note]:
     """Checks a `Loss` message; yields each problem."""
     yield from check_set(loss.classification_loss, f"{path}.classification_loss", "weighted_sigmoid_focal")
     yield from check_set(loss.localization_loss, f"{path}.localization_loss", "weighted_smooth_l1")
+    for name in ("weighted_iou", "weighted_giou"):
+        if loss.localization_loss.HasField(name):
+            text = "compares box codes as if they were corners, which is what the API's SSD does with it"
+            yield Note(f"{path}.localization_loss.{name}", text)
     if loss.HasField("hard_example_miner") and loss.classification_loss.HasField("weighted_sigmoid_focal"):
         reason = "weighted_sigmoid_focal picks hard examples already"
         yield Problem(f"{path}.hard_example_miner", reason, "delete it, or use weighted_sigmoid")

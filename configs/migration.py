@@ -18,6 +18,7 @@ _OLDER_METRICS = {
     "open_images_metrics": "oid_V2_detection_metrics",
     "open_images_detection_metrics": "oid_V2_detection_metrics",
     "open_images_V2_detection_metrics": "oid_V2_detection_metrics",
+    "oid_challenge_object_detection_metrics": "oid_challenge_detection_metrics",
 }
 
 

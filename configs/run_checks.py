@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from configs.augmentation_checks import check_augmentations
 from configs.diagnosis import nearest
 from configs.effective import input_sizes_vary
 from configs.learning_rates import ScheduleError, build_schedule
 from configs.problem import Note, Problem
 from configs.run_rules import FINE_TUNE_CHECKPOINT_TYPES, METRICS_SETS, OTHER_METRICS_SETS
+
+# How the names of each set's metrics begin.
+_METRIC_PREFIXES = {
+    "coco_detection_metrics": "Detection",
+    "pascal_voc_detection_metrics": "PascalBoxes_",
+    "weighted_pascal_voc_detection_metrics": "WeightedPascalBoxes_",
+    "precision_at_recall_detection_metrics": "PrecisionAtRecall",
+    "oid_V2_detection_metrics": "OpenImagesV2_",
+    "oid_challenge_detection_metrics": "OpenImagesDetectionChallenge_",
+}
 
 
 def check_runs(config: Any) -> Iterator[Problem | Note]:
@@ -19,12 +30,20 @@ def check_runs(config: Any) -> Iterator[Problem | Note]:
     """
     if config.HasField("train_config"):
         yield from _check_training(config.train_config, "train_config")
+        kind = config.model.WhichOneof("model")
+        num_classes = getattr(config.model, kind).num_classes if kind in ("ssd", "faster_rcnn") else 0
+        options = config.train_config.data_augmentation_options
+        yield from check_augmentations(options, "train_config.data_augmentation_options", num_classes)
     if config.HasField("eval_config"):
         yield from _check_evaluation(config.eval_config, "eval_config")
     if config.HasField("train_input_reader"):
         yield from _check_reader(config.train_input_reader, "train_input_reader")
     for index, reader in enumerate(config.eval_input_reader):
         yield from _check_reader(reader, f"eval_input_reader[{index}]")
+    keeps_averages = config.train_config.optimizer.use_moving_average
+    if config.eval_config.use_moving_averages and config.HasField("train_config") and not keeps_averages:
+        reason = "training keeps none: train_config.optimizer.use_moving_average is false"
+        yield Problem("eval_config.use_moving_averages", reason, "make the two agree")
     yield from _explain_padding(config)
     yield from _check_extensions(config)
 
@@ -72,10 +91,20 @@ def _check_extensions(config: Any) -> Iterator[Problem]:
         if not stopping.metric:
             reason, instead = "is empty", 'use "DetectionBoxes_Precision/mAP", or delete it'
             yield Problem("extensions.early_stopping.metric", reason, instead)
+        elif not any(stopping.metric.startswith(_METRIC_PREFIXES[name]) for name in _metrics_sets(config)):
+            prefixes = " or ".join(_METRIC_PREFIXES[name] for name in _metrics_sets(config))
+            reason = f'"{stopping.metric}" is not measured by {", ".join(_metrics_sets(config))}'
+            yield Problem("extensions.early_stopping.metric", reason, f"use one that begins with {prefixes}")
         if stopping.min_delta < 0:
             yield Problem(
                 "extensions.early_stopping.min_delta", f"{stopping.min_delta:g} is no gain", "use 0.0 or more"
             )
+
+
+def _metrics_sets(config: Any) -> list[str]:
+    """The metrics sets that are evaluated, by their present names; those that are not known are told elsewhere."""
+    named = [name for name in config.eval_config.metrics_set if name in _METRIC_PREFIXES]
+    return named or ["coco_detection_metrics"]
 
 
 def _check_training(train: Any, path: str) -> Iterator[Problem]:
@@ -88,11 +117,6 @@ def _check_training(train: Any, path: str) -> Iterator[Problem]:
         yield from _check_learning_rate(
             getattr(train.optimizer, kind).learning_rate, f"{path}.optimizer.{kind}.learning_rate"
         )
-    for index, step in enumerate(train.data_augmentation_options):
-        if step.WhichOneof("preprocessing_step") is None:
-            yield Problem(
-                f"{path}.data_augmentation_options[{index}]", "is empty", "name an augmentation, or delete it"
-            )
     if train.max_number_of_boxes < 1:
         yield Problem(f"{path}.max_number_of_boxes", "leaves no ground truth", "use 1 or more")
     if not train.fine_tune_checkpoint:

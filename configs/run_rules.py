@@ -141,11 +141,10 @@ RUN_RULES: dict[str, Rules] = {
     ),
     # ------------------------------------------------------------------------------------------------------- input
     "InputReader": Rules(
-        honoured="label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_readers "
+        honoured="name label_map_path shuffle shuffle_buffer_size filenames_shuffle_buffer_size num_readers "
         "read_block_length num_epochs sample_1_of_n_examples max_number_of_boxes drop_remainder "
         "tf_record_input_reader sample_from_datasets_weights num_prefetch_batches",
         no_effect={
-            "name": "readers are told apart by their place in the config",
             **each(
                 "num_parallel_batches queue_capacity min_after_dequeue prefetch_size num_parallel_map_calls",
                 _TF_DATA,

@@ -226,7 +226,7 @@ class TestSsd:
             "image_resizer { pad_to_multiple_resizer { multiple: 32 convert_to_grayscale: true } }",
             "image_resizer { keep_aspect_ratio_resizer { per_channel_pad_value: [1.0, 2.0, 3.0] } }",
             "post_processing { batch_non_max_suppression { soft_nms_sigma: 0.5 use_class_agnostic_nms: true "
-            "max_classes_per_detection: 2 change_coordinate_frame: false } }",
+            "change_coordinate_frame: false } }",
             "post_processing { calibration_config { temperature_scaling_calibration { scaler: 2.0 } } }",
         ],
     )
@@ -407,7 +407,36 @@ class TestOtherParts:
                 "extensions.class_aware_sampling.max_repeats",
                 "1 or more",
             ),
+            (
+                'extensions { early_stopping { metric: "PascalBoxes_Precision/mAP@0.5IOU" } }',
+                "extensions.early_stopping.metric",
+                "begins with Detection",
+            ),
+            (
+                "eval_config { use_moving_averages: true } train_config { optimizer { use_moving_average: false } }",
+                "eval_config.use_moving_averages",
+                "agree",
+            ),
+            (
+                "model { ssd { post_processing { batch_non_max_suppression { max_classes_per_detection: 2 } } } }",
+                "model.ssd.post_processing.batch_non_max_suppression.max_classes_per_detection",
+                "use max_classes_per_detection: 1",
+            ),
             ("train_config { data_augmentation_options { } }", "train_config.data_augmentation_options[2]", "empty"),
+            *(
+                (
+                    f"train_config {{ data_augmentation_options {{ {name} {{ {fields} }} }} }}",
+                    f"train_config.data_augmentation_options[2].{name}.{field}",
+                    hint,
+                )
+                for name, fields, field, hint in [
+                    ("autoaugment_image", 'policy_name: "v9"', "policy_name", 'use "v'),
+                    ("subtract_channel_mean", "means: [1.0, 2.0]", "means", "2 values for 3 channels"),
+                    ("normalize_image", "original_minval: 1.0 original_maxval: 1.0", "original_maxval", "no range"),
+                    ("drop_label_probabilistically", "", "label", "unset, which means 0"),
+                    ("remap_labels", "original_labels: 1 new_label: 99", "new_label", "above the model's num_classes"),
+                ]
+            ),
             (
                 'train_config { fine_tune_checkpoint_type: "detektion" }',
                 "train_config.fine_tune_checkpoint_type",
@@ -458,15 +487,41 @@ class TestOtherParts:
             ssd_config,
             "train_config { sync_replicas: true batch_queue_capacity: 50 unpad_groundtruth_tensors: false }"
             "train_input_reader { num_parallel_batches: 3 }"
-            "model { ssd { matcher { argmax_matcher { use_matmul_gather: true } } } }",
+            "model { ssd { matcher { argmax_matcher { use_matmul_gather: true } }"
+            "  box_predictor { weight_shared_convolutional_box_predictor {"
+            "    conv_hyperparams { regularize_depthwise: true } } } } }",
         )
         assert support.check_supported(config) == []
         notes = {note.path: str(note) for note in support.fields_without_effect(config)}
         assert set(notes) == {
             "model.ssd.matcher.argmax_matcher.use_matmul_gather",
+            "model.ssd.box_predictor.weight_shared_convolutional_box_predictor.conv_hyperparams.regularize_depthwise",
             "train_config.sync_replicas",
             "train_config.batch_queue_capacity",
             "train_config.unpad_groundtruth_tensors",
             "train_input_reader.num_parallel_batches",
         }
         assert all("has no effect" in note for note in notes.values())
+
+    @pytest.mark.parametrize(
+        ("override", "path", "text"),
+        [
+            (
+                "train_config { data_augmentation_options { random_downscale_to_target_pixels { } } }",
+                "train_config.data_augmentation_options[2].random_downscale_to_target_pixels.max_target_pixels",
+                "means 800000 here",
+            ),
+            (
+                "model { ssd { loss { localization_loss { weighted_giou { } } } } }",
+                "model.ssd.loss.localization_loss.weighted_giou",
+                "as if they were corners",
+            ),
+        ],
+    )
+    def test_what_a_reader_would_not_expect_is_noted(
+        self, ssd_config: Any, override: str, path: str, text: str
+    ) -> None:
+        config = schema.merge(ssd_config, override)
+        assert support.check_supported(config) == []
+        notes = {note.path: note.text for note in support.fields_without_effect(config)}
+        assert text in notes[path]
