@@ -43,7 +43,7 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy
 
 test: lint
-	$(IN_VENV) pytest
+	$(IN_VENV) pytest -n 2 --dist loadfile
 
 benchmark: .venv/.installed-dev
 	$(IN_VENV) tests.benchmarks.serving_graph
