@@ -56,7 +56,7 @@ def resnet_v1(
     """
     defaults = TrunkDefaults(
         regularizer=lambda: tf_keras.regularizers.L2(weight_decay),
-        initializer=lambda: tf_keras.initializers.VarianceScaling(),
+        initializer=tf_keras.initializers.VarianceScaling,
         activation="relu",
         norm_momentum=0.997,
         norm_epsilon=1e-5,
