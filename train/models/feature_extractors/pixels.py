@@ -25,3 +25,8 @@ def standardized(images: tf.Tensor) -> tf.Tensor:
     return (images / 255.0 - tf.constant(_IMAGENET_MEANS, images.dtype)) / tf.constant(
         _IMAGENET_DEVIATIONS, images.dtype
     )
+
+
+def lite_centered(images: tf.Tensor) -> tf.Tensor:
+    """To about -1..1, as EfficientNet-Lite has it."""
+    return (images - 127.0) / 128.0

@@ -5,6 +5,7 @@ Attributes that hold layers have the API's names, since its checkpoints name var
 
 from __future__ import annotations
 
+import abc
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from train.models.api_objects import tree
+from train.models.detector import InputShape, feature_map_shape
 from train.models.feature_extractors import pixels, trunks
 from train.models.feature_extractors.bifpn import BiFpn
 from train.models.feature_extractors.conv_blocks import run
 from train.models.feature_extractors.multi_resolution import MultiResolutionMaps
+from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
 from train.models.feature_extractors.top_down_pyramid import TopDownPyramid, coarse_layers
 from train.models.hyperparams import LayerHyperparams
 
@@ -29,13 +33,20 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
 
     Attributes:
         levels: The maps' names, finest first.
+        channels: Of each map, by level.
+        finest_level: The finest map's stride is 2 to this power; each other's is twice the one before.
         normalize: Maps float32 RGB 0..255 to what the network takes.
-        classification_backbone: The trunk.
+        classification_backbone: The trunk, whose outputs are the maps that it gives to the rest.
+        stride: What both sides of a padded picture must be multiples of, or maps cannot be added to one another.
+        pad_to_multiple: What it pads pictures to, with zeros at the bottom and on the right.
     """
 
     levels: list[str]
+    channels: dict[str, int]
+    finest_level: int
     normalize: Callable[[tf.Tensor], tf.Tensor]
     classification_backbone: tf_keras.Model
+    stride: int = 1
 
     def __init__(self, message: Any, *, freeze_batch_norm: bool) -> None:
         """Reads what all extractors have.
@@ -46,6 +57,7 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
         """
         super().__init__(name="feature_extractor")
         self._message = message
+        self.pad_to_multiple = max(message.pad_to_multiple, 1)
         self._hyperparams = LayerHyperparams.from_config(message.conv_hyperparams)
         self._trunk_arguments: dict[str, Any] = {
             "hyperparams": self._hyperparams if message.override_base_feature_extractor_hyperparams else None,
@@ -73,11 +85,43 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
         Returns:
             [B, h, w, C] by the names in `levels`.
         """
-        padded = trunks.pad_to_multiple(images, self._message.pad_to_multiple)
-        return dict(zip(self.levels, self._extract(padded, training), strict=True))
+        padded = pad_to_multiple(images, self.pad_to_multiple)
+        maps = self._maps(self._trunk(padded, training=training), training)
+        return dict(zip(self.levels, maps, strict=True))
 
-    def _extract(self, images: tf.Tensor, training: bool | None) -> Sequence[tf.Tensor]:
-        raise NotImplementedError
+    def feature_shapes(self, input_shape: tuple[int, int]) -> list[tuple[int, int]]:
+        """Height and width of each map, in cells, from those of an input, in pixels, without `pad_to_multiple`."""
+        height, width = (side + -side % self.pad_to_multiple for side in input_shape)
+        return [feature_map_shape((height, width), self.finest_level + index) for index in range(len(self.levels))]
+
+    @property
+    def api_objects(self) -> Any:
+        """Its layers in the tree in which the API's checkpoints hold them: what `_feature_extractor` is there."""
+        # In this order: of two ways to a variable, checkpoints name the first.
+        return tree(**self._api_parts, classification_backbone=self.classification_backbone)
+
+    @property
+    def _trunk(self) -> tf_keras.Model:
+        """From padded images to what `_maps` takes."""
+        return self.classification_backbone
+
+    @property
+    @abc.abstractmethod
+    def _api_parts(self) -> dict[str, Any]:
+        """What is not the trunk, by the API's names."""
+
+    @abc.abstractmethod
+    def _maps(self, features: Sequence[tf.Tensor], training: bool | None) -> Sequence[tf.Tensor]:
+        """From the trunk's maps to all, finest first."""
+
+    def _make_variables(self) -> None:
+        """Makes the variables of what is not the trunk, by running it on next to nothing."""
+        outputs = self._trunk.outputs
+        finest = max(2 ** (len(outputs) - 1), self.stride >> self.finest_level)
+        empty = [tf.zeros([1, *[finest >> index] * 2, output.shape[-1]]) for index, output in enumerate(outputs)]
+        # In inference, so that batch norm learns nothing.
+        maps = self._maps(empty, False)
+        self.channels = {level: features.shape[-1] for level, features in zip(self.levels, maps, strict=True)}
 
 
 class PlainExtractor(SsdFeatureExtractor):
@@ -95,7 +139,7 @@ class PlainExtractor(SsdFeatureExtractor):
             trunk = trunks.mobilenet_v2(**arguments)
             names, base_name = ("block_13_expand_relu", "out_relu"), "layer_19"
         num_maps = message.num_layers
-        self.levels = [str(index) for index in range(num_maps)]
+        self.levels, self.finest_level = [str(index) for index in range(num_maps)], 4
         outputs = [trunk.get_layer(name).output for name in names]
         self.classification_backbone = tf_keras.Model(trunk.inputs, outputs)
         generator = MultiResolutionMaps(
@@ -105,16 +149,17 @@ class PlainExtractor(SsdFeatureExtractor):
             base_name=base_name,
             **self._layer_arguments,
         )
+        self.feature_map_generator = generator
         # The API spells the attribute in two ways.
-        if version == 1:
-            self._feature_map_generator = generator
-        else:
-            self.feature_map_generator = generator
-        self._run_generator = generator
+        self._generator_name = "_feature_map_generator" if version == 1 else "feature_map_generator"
+        self._make_variables()
 
-    def _extract(self, images: tf.Tensor, training: bool | None) -> Sequence[tf.Tensor]:
-        maps = self._run_generator(self.classification_backbone(images, training=training), training=training)
-        return maps[: len(self.levels)]
+    @property
+    def _api_parts(self) -> dict[str, Any]:
+        return {self._generator_name: self.feature_map_generator}
+
+    def _maps(self, features: Sequence[tf.Tensor], training: bool | None) -> Sequence[tf.Tensor]:
+        return self.feature_map_generator(features, training=training)[: len(self.levels)]
 
 
 class PyramidExtractor(SsdFeatureExtractor):
@@ -124,7 +169,7 @@ class PyramidExtractor(SsdFeatureExtractor):
         """Builds the layers; `trunk` is `mobilenet_v1`, `mobilenet_v2` or `resnet50` and its like."""
         super().__init__(message, freeze_batch_norm=freeze_batch_norm)
         min_level, max_level = message.fpn.min_level, message.fpn.max_level
-        self.levels = [str(level) for level in range(min_level, max_level + 1)]
+        self.levels, self.finest_level = [str(level) for level in range(min_level, max_level + 1)], min_level
         trunk_max_level = min(max_level, _COARSEST_TRUNK_LEVEL)
         network, by_level = self._build_trunk(trunk)
         # All four, as in the API: what a pyramid does not use is in the checkpoint none the less.
@@ -146,6 +191,9 @@ class PyramidExtractor(SsdFeatureExtractor):
         self._coarse_feature_layers = coarse_layers(
             self._hyperparams, max_level - trunk_max_level, depth=depth, names=names, **arguments
         )
+        # With explicit padding the API cuts what is upsampled to what it is added to.
+        self.stride = 1 if arguments.get("use_explicit_padding") else 2**trunk_max_level
+        self._make_variables()
 
     def _build_trunk(self, trunk: str) -> tuple[tf_keras.Model, dict[int, str]]:
         message = self._message
@@ -161,9 +209,15 @@ class PyramidExtractor(SsdFeatureExtractor):
         network = trunks.mobilenet_v2(**arguments)
         return network, {2: "block_2_add", 3: "block_5_add", 4: "block_12_add", 5: "out_relu"}
 
-    def _extract(self, images: tf.Tensor, training: bool | None) -> Sequence[tf.Tensor]:
-        trunk_maps = self.classification_backbone(images, training=training)[self._used]
-        maps = self._fpn_features_generator(trunk_maps, training=training)
+    @property
+    def _api_parts(self) -> dict[str, Any]:
+        return {
+            "_fpn_features_generator": self._fpn_features_generator,
+            "_coarse_feature_layers": self._coarse_feature_layers,
+        }
+
+    def _maps(self, features: Sequence[tf.Tensor], training: bool | None) -> Sequence[tf.Tensor]:
+        maps = self._fpn_features_generator(features[self._used], training=training)
         for layers in self._coarse_feature_layers:
             maps.append(run(layers, maps[-1], training))
         return maps
@@ -178,6 +232,7 @@ class EfficientDetExtractor(SsdFeatureExtractor):
         self.normalize = pixels.standardized
         bifpn = message.bifpn
         self.levels = [str(level) for level in range(bifpn.min_level, bifpn.max_level + 1)]
+        self.finest_level, self.stride = bifpn.min_level, 2**bifpn.max_level
         override = message.override_base_feature_extractor_hyperparams
         regularizer = message.conv_hyperparams.regularizer
         weight = getattr(regularizer, regularizer.WhichOneof("regularizer_oneof") or "l2_regularizer").weight
@@ -196,9 +251,18 @@ class EfficientDetExtractor(SsdFeatureExtractor):
             combine_method=bifpn.combine_method,
             freeze_batch_norm=freeze_batch_norm,
         )
+        self._make_variables()
 
-    def _extract(self, images: tf.Tensor, training: bool | None) -> Sequence[tf.Tensor]:
-        return self._bifpn_stage(self._efficientnet(images, training=training), training=training)
+    @property
+    def _trunk(self) -> tf_keras.Model:
+        return self._efficientnet
+
+    @property
+    def _api_parts(self) -> dict[str, Any]:
+        return {"_efficientnet": self._efficientnet, "_bifpn_stage": self._bifpn_stage}
+
+    def _maps(self, features: Sequence[tf.Tensor], training: bool | None) -> Sequence[tf.Tensor]:
+        return self._bifpn_stage(features, training=training)
 
 
 _BUILDERS: dict[str, Callable[..., SsdFeatureExtractor]] = {
@@ -213,18 +277,27 @@ _BUILDERS: dict[str, Callable[..., SsdFeatureExtractor]] = {
 }
 
 
-def build_ssd_feature_extractor(message: Any, *, freeze_batch_norm: bool) -> SsdFeatureExtractor:
-    """Builds the feature extractor that an `SsdFeatureExtractor` message names.
+def build_ssd_feature_extractor(
+    message: Any, input_shape: InputShape = (None, None), *, freeze_batch_norm: bool
+) -> SsdFeatureExtractor:
+    """Builds the feature extractor that an `SsdFeatureExtractor` message names, and its variables.
+
+    Pictures that have sizes of their own are padded to what the feature pyramid needs, whatever the message's
+    `pad_to_multiple` is: the API would fail.
 
     Args:
         message: The message.
+        input_shape: Height and width of the input in pixels, None where pictures have sizes of their own.
         freeze_batch_norm: Whether batch norm keeps its moving statistics.
 
     Raises:
         KeyError: No such `type`.
+        ValueError: The input's sides do not suit the feature pyramid.
     """
     for pattern, build in _BUILDERS.items():
         found = re.fullmatch(pattern, message.type)
         if found:
-            return build(found, message=message, freeze_batch_norm=freeze_batch_norm)
+            extractor = build(found, message=message, freeze_batch_norm=freeze_batch_norm)
+            extractor.pad_to_multiple = padding_multiple(input_shape, extractor.stride, message)
+            return extractor
     raise KeyError(message.type)

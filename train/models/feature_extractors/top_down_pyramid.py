@@ -118,4 +118,4 @@ def upsample(features: tf.Tensor, factor: int = 2) -> tf.Tensor:
     shape = tf.shape(features)
     sides = [(features.shape[axis] or shape[axis]) * factor for axis in (1, 2)]
     # The nearest neighbour of an integer factor; one fused op where repeating takes two passes over memory.
-    return tf.compat.v1.image.resize_nearest_neighbor(features, sides)
+    return tf.raw_ops.ResizeNearestNeighbor(images=features, size=sides)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 from official.legacy.image_classification.efficientnet import efficientnet_model
 
@@ -28,7 +27,13 @@ _MOBILENET = TrunkDefaults(
 class _ResNetLayers(TrunkLayers):
     """No convolution has a bias, and a strided one pads by its kernel's size."""
 
+    def __init__(self, *args: Any, is_dilated: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_dilated = is_dilated
+
     def Conv2D(self, filters: int, kernel_size: Any, **kwargs: Any) -> Any:  # noqa: N802 - Keras' name
+        if self._is_dilated and kwargs.get("name", "").startswith("conv4_"):
+            kwargs |= {"strides": 1, "dilation_rate": 2 if kernel_size > 1 else 1}
         return super().Conv2D(filters, kernel_size, **{**kwargs, "use_bias": False})
 
     def _pads_explicitly(self, kernel_size: int, stride: int) -> bool:
@@ -42,6 +47,7 @@ def resnet_v1(
     weight_decay: float = 0.0001,
     depth_multiplier: float = 1.0,
     min_depth: int = 8,
+    output_stride: int = 16,
     freeze_batch_norm: bool = False,
 ) -> tf_keras.Model:
     """ResNet-50, -101 or -152, version 1, with a block's stride in its first convolution.
@@ -52,6 +58,7 @@ def resnet_v1(
         weight_decay: Keras' L2 of every kernel where `hyperparams` is None.
         depth_multiplier: Multiplies every convolution's filters.
         min_depth: Fewest filters.
+        output_stride: Of conv4: 16, or 8 by dilation, which the API had in TensorFlow 1 only (slim's `output_stride`).
         freeze_batch_norm: Whether batch norm keeps its moving statistics.
     """
     defaults = TrunkDefaults(
@@ -65,6 +72,7 @@ def resnet_v1(
         defaults,
         hyperparams,
         filters=lambda name, count: max(int(count * depth_multiplier), min_depth),
+        is_dilated=output_stride == 8,
         freeze_batch_norm=freeze_batch_norm,
     )
     build = getattr(tf_keras.applications, f"ResNet{depth}")
@@ -229,19 +237,3 @@ def efficientnet(version: str, *, weight_decay: float | None = None) -> tf_keras
     if weight_decay is not None:
         overrides["weight_decay"] = weight_decay
     return efficientnet_model.EfficientNet.from_name(model_name=f"efficientnet-{version}", overrides=overrides)
-
-
-def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
-    """Pads images with zeros below and on the right until both sides are multiples of `multiple`.
-
-    Args:
-        images: [B, H, W, C]; H and W may be unknown beforehand.
-        multiple: 1 changes nothing.
-    """
-    if multiple <= 1:
-        return images
-    shape = tf.shape(images)
-    missing = [-(images.shape[axis] or shape[axis]) % multiple for axis in (1, 2)]
-    if all(isinstance(pixels, int) and not pixels for pixels in missing):
-        return images
-    return tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
