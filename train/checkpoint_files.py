@@ -12,9 +12,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from data_prep.atomic_files import write_json
+from train.checkpoints.files import newest_checkpoint
+from train.checkpoints.restore import restore
 from train.models.detector import Detector
-from train.models.object_checkpoint import newest_checkpoint
-from train.models.restore import restore
 
 POLL_SECONDS = 2.0
 END_NAME = "training_ended.json"

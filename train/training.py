@@ -15,6 +15,7 @@ from data_prep.atomic_files import write_json
 from data_prep.command_line import UserError
 from data_prep.label_map import write_label_map
 from train.checkpoint_files import forget_training_end
+from train.checkpoints.restore import restore
 from train.devices import describe_strategy, pick_strategy, set_precision
 from train.evaluation import EvaluationResult
 from train.evaluation_history import EvaluationHistory, StoppingRule
@@ -23,7 +24,6 @@ from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.models.build import build_detector
 from train.models.detector import Detector
-from train.models.restore import restore
 from train.optimization import build_optimizer, start_moving_average, trainable_variables_of
 from train.pipeline import Pipeline
 from train.summaries import input_pictures, write_pictures

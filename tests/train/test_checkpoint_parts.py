@@ -11,7 +11,7 @@ from official.vision.modeling import factory
 from official.vision.modeling.backbones import resnet
 
 from configs.schema import message_class
-from train.models.restore import restore
+from train.checkpoints.restore import restore
 from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 
 

@@ -15,8 +15,8 @@ from official.vision.configs import backbones, decoders, maskrcnn, retinanet
 from official.vision.modeling import factory
 
 from data_prep.command_line import UsageError, UserError
-from train.models.object_checkpoint import find_checkpoint
-from train.models.restore import restore
+from train.checkpoints.files import find_checkpoint
+from train.checkpoints.restore import restore
 
 IMAGE = tf_keras.layers.InputSpec(shape=[None, 64, 64, 3])
 SMALL_RESNET = backbones.Backbone(type="resnet", resnet=backbones.ResNet(model_id=10, depth_multiplier=0.125))

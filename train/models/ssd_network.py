@@ -36,7 +36,7 @@ class ApiSsdNetwork(tf_keras.Model):
 
     @property
     def checkpoint_items(self) -> Mapping[str, Any]:
-        """The parts by name, as `train.models.restore` takes them."""
+        """The parts by name, as `train.checkpoints.restore` takes them."""
         return {"backbone": self.backbone, "feature_extractor": self.feature_extractor, "head": self.head}
 
     @property
