@@ -25,6 +25,7 @@ class SsdDetector(Detector):
     Boxes and anchors are compared and coded in 0..1 of the input, as in the API's meta_architectures/ssd_meta_arch.py.
 
     Attributes:
+        box_coder: Between boxes and codes.
         anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where its size is not known
             beforehand.
     """
@@ -48,9 +49,9 @@ class SsdDetector(Detector):
         self.num_classes = config.num_classes
         self.input_shape = input_shape
         self._slots = ClassSlots.from_config(config)
-        self._box_coder = build_box_coder(config.box_coder)
-        self._assigner = SsdTargetAssigner(config, slots=self._slots, box_coder=self._box_coder)
-        self._losses = SsdLosses(config, slots=self._slots, box_coder=self._box_coder)
+        self.box_coder = build_box_coder(config.box_coder)
+        self._assigner = SsdTargetAssigner(config, slots=self._slots, box_coder=self.box_coder)
+        self._losses = SsdLosses(config, slots=self._slots, box_coder=self.box_coder)
         self._anchor_generator = build_anchor_generator(config.anchor_generator)
         extractor = build_ssd_extractor(config, input_shape, model_garden_backbone)
         self._normalize, self._levels = extractor.normalize, list(extractor.levels)
@@ -75,10 +76,10 @@ class SsdDetector(Detector):
             levels=self._levels,
         )
         predictor = getattr(message, message.WhichOneof("box_predictor_oneof"))
-        if predictor.box_code_size != self._box_coder.code_size:
+        if predictor.box_code_size != self.box_coder.code_size:
             raise ValueError(
                 f"model.ssd.box_predictor predicts codes of {predictor.box_code_size} numbers, and the box coder's "
-                f"have {self._box_coder.code_size}: write box_code_size: {self._box_coder.code_size}"
+                f"have {self.box_coder.code_size}: write box_code_size: {self.box_coder.code_size}"
             )
         return head
 
@@ -92,20 +93,29 @@ class SsdDetector(Detector):
 
     def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
         """See `Detector.compute_losses`; names are `Loss/classification_loss` and `Loss/localization_loss`."""
-        logits, codes, anchors = self._predict(
+        logits, codes, anchors = self.predict(
             images, self.preprocess(images, labels["true_image_shape"]), training=training
         )
         return self._losses(self._assign(labels, anchors, training=training), logits, codes, anchors)
 
-    def _predict(
+    def predict(
         self, images: tf.Tensor, normalized: tf.Tensor, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Logits float32 [B, A, slots], codes float32 [B, A, code size], and anchors float32 [A, 4] in 0..1."""
+        """Runs the network.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            normalized: What `preprocess` makes of them.
+            training: Whether batch norm trains and dropout acts.
+
+        Returns:
+            Logits float32 [B, A, slots], codes float32 [B, A, code size], and anchors float32 [A, 4] in 0..1.
+        """
         features = self.network.feature_maps(normalized, training=training)
         logits, codes, _ = self.network.head(features, training=training)
         return (
             flatten_levels(logits, self._levels, self._slots.num_slots),
-            flatten_levels(codes, self._levels, self._box_coder.code_size),
+            flatten_levels(codes, self._levels, self.box_coder.code_size),
             self._anchors_in_unit_square(images, features),
         )
 
@@ -137,9 +147,9 @@ class SsdDetector(Detector):
 
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
-        logits, codes, anchors = self._predict(images, self.preprocess(images, true_image_shape), training=False)
+        logits, codes, anchors = self.predict(images, self.preprocess(images, true_image_shape), training=False)
         shape = actual_shape(images, self.input_shape)
-        boxes = self._box_coder.decode(codes, anchors[tf.newaxis]) * _height_width_twice(shape)
+        boxes = self.box_coder.decode(codes, anchors[tf.newaxis]) * _height_width_twice(shape)
         processing = self.config.post_processing
         return batch_non_max_suppression(
             boxes[:, :, tf.newaxis],

@@ -1,4 +1,4 @@
-"""SSD's feature extractors that are no network of the Object Detection API: Model Garden's backbones and its pyramid."""
+"""SSD's feature extractors that the Object Detection API does not have: Model Garden's backbones and its pyramid."""
 
 from __future__ import annotations
 
