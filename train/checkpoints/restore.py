@@ -172,7 +172,7 @@ def plan_restore(
     if class_mapping is not None:
         report.notes.append(class_mapping.sentence())
     # They are of the variables themselves, not of their averages.
-    expected = None if moving_averages else _expectations(source)
+    expected = None if moving_averages else expectations_of(source)
     return RestorePlan(report, problem, expected, assign, model)
 
 
@@ -320,7 +320,7 @@ def _nearest(source: ObjectCheckpoint, wanted: str) -> str:
     return f"no {wanted}; {held}{f' and {len(source.names) - len(near)} more' if len(source.names) > len(near) else ''}"
 
 
-def _expectations(source: ObjectCheckpoint) -> dict[str, Any] | None:
+def expectations_of(source: ObjectCheckpoint) -> dict[str, Any] | None:
     """What a checkpoint says of its trunk, in itself or in a file beside it."""
     inside = source.state_of(source.follow([CHILD_NAME]))
     if inside is not None:

@@ -49,13 +49,17 @@ class RestoreReport:
         misfits = sum(reason == OTHER_SHAPE for _, reason in self.skipped)
         return len(self.restored) + len(self.missing) + misfits
 
-    def summary(self) -> str:
-        """Lines for people: how much was restored, by part, and what was not, by reason."""
-        return "\n".join(self._lines())
+    def summary(self, *, planned: bool = False) -> str:
+        """Lines for people: how much was restored, by part, and what was not, by reason.
 
-    def _lines(self) -> Iterator[str]:
+        Args:
+            planned: Whether it would be done, and is not.
+        """
+        return "\n".join(self._lines("would restore" if planned else "restored"))
+
+    def _lines(self, verb: str) -> Iterator[str]:
         parts = _by_part(self.restored)
-        yield f"restored {len(self.restored)} variables{f' ({parts})' if parts else ''} from {self.source}, {self.kind}"
+        yield f"{verb} {len(self.restored)} variables{f' ({parts})' if parts else ''} from {self.source}, {self.kind}"
         for reason, count in Counter(reason for _, reason in self.skipped).items():
             names = [name for name, its_reason in self.skipped if its_reason == reason]
             detail = f" ({self.details[names[0]]})" if names[0] in self.details else ""
