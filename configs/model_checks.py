@@ -8,8 +8,8 @@ from typing import Any
 from configs.anchor_checks import check_anchors
 from configs.diagnosis import nearest
 from configs.effective import input_sizes_vary
+from configs.extractor_checks import check_faster_rcnn_extractor, check_ssd_extractor
 from configs.networks import (
-    ABSENT_FEATURE_EXTRACTORS,
     FASTER_RCNN_FEATURE_EXTRACTORS,
     SSD_FEATURE_EXTRACTORS,
     TF1_EQUALS,
@@ -33,12 +33,12 @@ def check_model(config: Any) -> Iterator[Problem | Note]:
     if kind is None:
         yield Problem("model", "is not set", "write model { ssd { ... } } or model { faster_rcnn { ... } }")
     elif kind == "ssd":
-        yield from _check_ssd(config.model.ssd, "model.ssd")
+        yield from _check_ssd(config.model.ssd, "model.ssd", config.extensions.model_garden_backbone)
     elif kind == "faster_rcnn":
         yield from _check_faster_rcnn(config.model.faster_rcnn, "model.faster_rcnn")
 
 
-def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
+def _check_ssd(ssd: Any, path: str, backbone: Any) -> Iterator[Problem | Note]:
     yield from _check_num_classes(ssd, path)
     extractor = ssd.feature_extractor
     yield from _check_type(extractor.type, f"{path}.feature_extractor.type", SSD_FEATURE_EXTRACTORS)
@@ -48,6 +48,9 @@ def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
     yield from _check_set(ssd.similarity_calculator, f"{path}.similarity_calculator", "iou_similarity")
     if is_here(extractor.type):
         yield from _check_ssd_extractor(ssd, f"{path}.feature_extractor")
+    if extractor.type == "ssd_model_garden_fpn" and not backbone.type:
+        instead = "write extensions { model_garden_backbone { type: ... } }"
+        yield Problem("extensions.model_garden_backbone.type", "is not set", instead)
     levels = _ssd_levels(extractor)
     yield from check_anchors(ssd.anchor_generator, f"{path}.anchor_generator", levels, extractor.type)
     yield from _check_ssd_predictor(ssd, path)
@@ -60,7 +63,7 @@ def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
 
 def _ssd_levels(extractor: Any) -> tuple[int, int] | int | None:
     """The pyramid's lowest and highest level, the number of feature maps without a pyramid, or None if unknown."""
-    if extractor.type not in SSD_FEATURE_EXTRACTORS and extractor.type not in ABSENT_FEATURE_EXTRACTORS:
+    if extractor.type not in SSD_FEATURE_EXTRACTORS:
         return None
     if not has_pyramid(extractor.type):
         return int(extractor.num_layers)
@@ -71,21 +74,7 @@ def _ssd_levels(extractor: Any) -> tuple[int, int] | int | None:
 def _check_ssd_extractor(ssd: Any, path: str) -> Iterator[Problem | Note]:
     """Checks the fields that depend on the network, for the networks that are here."""
     extractor = ssd.feature_extractor
-    if extractor.depth_multiplier != 1.0 and "mobilenet" not in extractor.type:
-        reason, instead = f"{extractor.type} has one width", "use 1.0, or ssd_mobilenet_v2_fpn_keras"
-        yield Problem(f"{path}.depth_multiplier", reason, instead)
-    if extractor.use_explicit_padding:
-        yield Problem(f"{path}.use_explicit_padding", "layers pad as TensorFlow's SAME does", "delete it")
-    if extractor.replace_preprocessor_with_placeholder:
-        at = f"{path}.replace_preprocessor_with_placeholder"
-        yield Problem(at, "the model normalizes its own pixels", "delete it")
-    if extractor.spaghettinet_arch_name:
-        yield Problem(f"{path}.spaghettinet_arch_name", f"{extractor.type} is no SpaghettiNet", "delete it")
-    if extractor.HasField("bifpn"):
-        yield Problem(f"{path}.bifpn", f"{extractor.type} has no BiFPN", "use fpn { }")
-    if extractor.HasField("num_layers"):
-        text = "has no effect: a pyramid's min_level and max_level say how many feature maps there are"
-        yield Note(f"{path}.num_layers", text)
+    yield from check_ssd_extractor(extractor, path)
     multiple = extractor.pad_to_multiple
     if multiple > 1 and not _is_multiple(ssd.image_resizer, multiple):
         reason = f"the input keeps the size that image_resizer gives it, which is no multiple of {multiple}"
@@ -130,7 +119,7 @@ def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:
     extractor = model.feature_extractor
     yield from _check_type(extractor.type, f"{path}.feature_extractor.type", FASTER_RCNN_FEATURE_EXTRACTORS)
     yield from check_resizer(model.image_resizer, f"{path}.image_resizer")
-    is_known = is_here(extractor.type) or extractor.type in ABSENT_FEATURE_EXTRACTORS
+    is_known = is_here(extractor.type)
     levels = (int(extractor.fpn.min_level), int(extractor.fpn.max_level)) if has_pyramid(extractor.type) else 1
     yield from check_anchors(
         model.first_stage_anchor_generator,
@@ -163,12 +152,8 @@ def _check_faster_rcnn_extractor(model: Any, path: str) -> Iterator[Problem | No
     """Checks the fields that depend on the network, for the networks that are here."""
     extractor = model.feature_extractor
     at = f"{path}.feature_extractor"
-    if not has_pyramid(extractor.type) and extractor.HasField("fpn"):
-        pyramid = extractor.type.replace("_keras", "_fpn_keras")
-        yield Problem(f"{at}.fpn", f"{extractor.type} has no pyramid", f"use type: {pyramid!r}, or delete it")
     stride = extractor.first_stage_features_stride
-    if stride not in (8, 16):
-        yield Problem(f"{at}.first_stage_features_stride", f"{stride} is no stride of it", "use 16 or 8")
+    yield from check_faster_rcnn_extractor(extractor, at)
     if has_pyramid(extractor.type) or not model.first_stage_anchor_generator.HasField("grid_anchor_generator"):
         return
     grid = model.first_stage_anchor_generator.grid_anchor_generator
@@ -193,9 +178,6 @@ def _check_type(given: str, path: str, supported: tuple[str, ...]) -> Iterator[P
     family = "ssd" if supported is SSD_FEATURE_EXTRACTORS else "faster_rcnn"
     if not given:
         yield Problem(path, "is not set", f"use one of {', '.join(supported)}")
-    elif given in ABSENT_FEATURE_EXTRACTORS and ABSENT_FEATURE_EXTRACTORS[given] in supported:
-        near = ABSENT_FEATURE_EXTRACTORS[given]
-        yield Problem(path, f"the network '{given}' is not here", f"the nearest that is: '{near}'")
     elif given in TF1_WITHOUT_EQUAL and TF1_WITHOUT_EQUAL[given] in supported:
         near = TF1_WITHOUT_EQUAL[given]
         reason = f"'{given}' is a network that the API has in TensorFlow 1 only"
