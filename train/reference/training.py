@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,10 @@ from train.reference.folder import ReferenceFolder
 from train.reference.verdict import TRAINING, Comparison, of_range, of_values, worst
 
 Variables = Mapping[str, tf.Variable]
+# With batch norm over two pictures, gradients are at the mercy of rounding: changing each pixel by a millionth of
+# itself moves the joint norm of the third step by 4%, and one variable's norm in the first by 15%. The losses stay.
+_JOINT_NORM = 0.1
+_ONE_NORM = 0.2
 # A gradient's norm below this share of all gradients' joint norm is rounding: a bias before batch norm has none.
 _NO_GRADIENT = 1e-4
 
@@ -36,7 +41,7 @@ def compare_steps(
         if isinstance(layer, tf_keras.layers.Dropout):
             layer.rate = 0.0
     optimizer = tf_keras.optimizers.legacy.SGD(stored["learning_rate"], stored["momentum"])
-    rows = []
+    rows, norms = [], []
     for number, expected in enumerate(stored["steps"], start=1):
 
         def losses() -> dict[str, tf.Tensor]:
@@ -47,9 +52,14 @@ def compare_steps(
         if number == 1:
             yield _compare_norms("first step's gradients", gradients, stored["first_step_gradient_norms"], folder)
         found["gradient_global_norm"] = tf.linalg.global_norm([tf.convert_to_tensor(g) for g in gradients.values()])
-        rows.append(of_values(f"step {number}", [found[name] for name in expected], expected.values(), TRAINING))
+        joint = "gradient_global_norm"
+        names = [name for name in expected if name != joint]
+        losses_row = of_values("", [found[name] for name in names], [expected[name] for name in names], TRAINING)
+        rows.append(losses_row)
+        norms.append(of_values("", [found[joint]], [expected[joint]], _JOINT_NORM))
         optimizer.apply_gradients((gradient, variables[path]) for path, gradient in gradients.items())
-    yield worst("three steps of SGD", rows)
+    yield worst("three steps of SGD, losses", rows)
+    yield worst("three steps of SGD, gradients' norms", norms)
     statistics = [
         of_range(name, variables[path].numpy()[: len(values)], values, TRAINING)
         for name, values in stored["first_4_batchnorm_values_after_3_steps"].items()
@@ -96,7 +106,11 @@ def _compare_norms(
     extra = [path for path in gradients if path not in expected and float(tf.norm(gradients[path])) > floor]
     if extra:
         return Comparison(stage, np.inf, np.inf, False, f"{note}; {extra[0]} has a gradient, and {len(extra) - 1} more")
-    worst_path = max(expected, key=lambda path: abs(found[path] - expected[path]) / max(expected[path], floor))
-    return of_values(
-        stage, found.values(), expected.values(), TRAINING, floor=floor, note=f"{note}; most in {worst_path}"
+    differences = {path: abs(found[path] - norm) / max(norm, floor) for path, norm in expected.items()}
+    most, median = max(differences, key=differences.__getitem__), float(np.median(list(differences.values())))
+    largest = of_values(stage, [found[most]], [expected[most]], _ONE_NORM, floor=floor)
+    return dataclasses.replace(
+        largest,
+        passed=largest.passed and median <= TRAINING,
+        note=f"{note}, {median:.1g} in half of them; most in {most}",
     )
