@@ -65,7 +65,7 @@ def keras_values(model: Any, checkpoint: str | Path) -> tuple[list[tuple[tf.Vari
         source = {name: values for name, values in read_keras_weights(checkpoint).items() if values}
         report = RestoreReport(str(checkpoint), "weights of Keras Applications in an HDF5 file")
     names = _names_in_source(layers, source)
-    is_resnet = "conv1_conv" in layers
+    is_resnet = "conv1_conv" in names
     if is_resnet:
         _fold_biases(names, layers, source)
         report.notes.append("ResNet: biases folded into batch norm, first kernel from BGR to RGB")

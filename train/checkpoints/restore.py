@@ -278,6 +278,12 @@ def _problem(
 ) -> str | None:
     """Why a checkpoint does not give what the type promises, or None."""
     promised = report.num_promised
+    groups = {match.group for match in taken}
+    wanted = {match.group for match in matches if match.group in GROUPS_BY_TYPE[checkpoint_type]}
+    if groups == {TRUNK} != wanted and len(taken) >= LEAST_FRACTION * sum(match.group == TRUNK for match in matches):
+        return (
+            f'{source.prefix}: holds a trunk only, and no detector; write fine_tune_checkpoint_type: "classification"'
+        )
     misfits = [name for name, reason in report.skipped if reason in (OTHER_SHAPE, OTHER_CLASSES)]
     others = [name for name, reason in report.skipped if reason == OTHER_SHAPE]
     if not taken or len(taken) < LEAST_FRACTION * promised:
@@ -300,14 +306,6 @@ def _problem(
             + _nearest(source, report.missing[0])
             + "; use the config that it was trained with"
         )
-    groups = {match.group for match in taken}
-    if checkpoint_type != "classification" and report.missing and groups == {TRUNK}:
-        wanted = {match.group for match in matches} & set(GROUPS_BY_TYPE[checkpoint_type])
-        if wanted != {TRUNK}:
-            return (
-                f"{source.prefix}: holds a trunk only, and no detector; "
-                'write fine_tune_checkpoint_type: "classification"'
-            )
     if checkpoint_type == "full" and report.missing and HEAD not in groups:
         return f'{source.prefix}: holds no box predictor; write fine_tune_checkpoint_type: "detection"'
     return None
