@@ -52,8 +52,8 @@ class TrainingOptions:
         log_every_n: Steps between TensorBoard scalars.
         evaluate: Whether to evaluate while training, where the config has an evaluation input.
         seed: Makes batches and initial weights repeatable; None draws new ones.
-        fine_tune_label_map: That the fine-tune checkpoint was trained with: classes that it and the pipeline's label map
-            both name keep their rows of the class head.
+        fine_tune_label_map: That the fine-tune checkpoint was trained with: classes that it and the pipeline's label
+            map both name keep their rows of the class head.
     """
 
     model_dir: Path

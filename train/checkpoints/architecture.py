@@ -17,9 +17,11 @@ _EFFICIENTNETS = {
     (1280, 16): "b0", (1280, 23): "b1", (1408, 23): "b2", (1536, 26): "b3",
     (1792, 32): "b4", (2048, 39): "b5", (2304, 45): "b6", (2560, 55): "b7",
 }  # fmt: skip
+# By the number of depthwise convolutions.
+_MOBILENETS = {13: "mobilenet_v1", 17: "mobilenet_v2"}
 _MOBILENET_V2_LAST = 960
 _INCEPTION_CONVOLUTIONS = 244
-_LITE0_BLOCKS = 16
+_LITE0_BLOCKS, _LITE0_FIRST = 16, 32
 _CODE_SIZE = 4
 _MAX_LAYERS = 2000
 
@@ -139,22 +141,23 @@ def _trunk_of(layers: list[dict[str, Shape]]) -> tuple[str, tuple[str, ...]] | N
         return ("efficientnet-lite0" if is_lite0 else "backbone of Model Garden's", ())
     if not convolutions:
         return None
+    has_bias = any("bias" in layer for layer in layers if len(layer.get("kernel", ())) == 4)
+    remarks: tuple[str, ...] = ()
     if not depthwise:
-        if len(convolutions) >= _INCEPTION_CONVOLUTIONS:
-            return "inception_resnet_v2", ()
-        return (_RESNETS[len(convolutions)], ()) if len(convolutions) in _RESNETS else None
-    if any("bias" in layer for layer in layers if len(layer.get("kernel", ())) == 4):
-        name = _EFFICIENTNETS.get((convolutions[-1][-1], len(depthwise)))
+        is_inception = len(convolutions) >= _INCEPTION_CONVOLUTIONS
+        name = "inception_resnet_v2" if is_inception else _RESNETS.get(len(convolutions))
+    elif has_bias:
         # A detector's own view ends before the last convolution.
-        blocks = [letter for (_, count), letter in _EFFICIENTNETS.items() if count == len(depthwise)]
-        name = name or (blocks[0] if len(blocks) == 1 else None)
-        return (f"efficientnet-{name}", ()) if name else None
-    if len(depthwise) == 13:
-        return "mobilenet_v1", ()
-    if len(depthwise) == 17:
-        width = round(depthwise[-1][2] / _MOBILENET_V2_LAST, 2)
-        return "mobilenet_v2", (() if width == 1.0 else (f"depth_multiplier: about {width:g}",))
-    return None
+        by_blocks = [letter for (_, count), letter in _EFFICIENTNETS.items() if count == len(depthwise)]
+        only = by_blocks[0] if len(by_blocks) == 1 else None
+        letter = _EFFICIENTNETS.get((convolutions[-1][-1], len(depthwise)), only)
+        name = f"efficientnet-{letter}" if letter else None
+    else:
+        name = _MOBILENETS.get(len(depthwise))
+        if name == "mobilenet_v2":
+            width = round(depthwise[-1][2] / _MOBILENET_V2_LAST, 2)
+            remarks = () if width == 1.0 else (f"depth_multiplier: about {width:g}",)
+    return (name, remarks) if name else None
 
 
 def _classes(source: ObjectCheckpoint, is_two_stage: bool, kind: str | None) -> tuple[int | None, str]:

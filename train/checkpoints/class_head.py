@@ -35,8 +35,8 @@ def class_rows(names: Iterable[str]) -> dict[str, str]:
         names: Of all of a model's variables, as in reports.
 
     Returns:
-        By name `scores` (the last axis is anchors times classes) or `boxes` (classes times 4, of a second stage that may
-        have a box a class).
+        By name `scores` (the last axis is anchors times classes) or `boxes` (classes times 4, of a second stage that
+        may have a box a class).
     """
     names = list(names)
     last: dict[str, int] = {}
@@ -85,7 +85,9 @@ class ClassMapping:
         """
         by_name = {item.name.casefold(): item.id for item in checkpoint}
         by_display = {item.display_name.casefold(): item.id for item in checkpoint if item.display_name}
-        pairs, kept, fresh = [], [], []
+        pairs: list[tuple[int, int]] = []
+        kept: list[str] = []
+        fresh: list[str] = []
         for item in model:
             shown = item.display_name or item.name
             names = [item.name.casefold(), shown.casefold()]

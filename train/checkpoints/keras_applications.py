@@ -160,7 +160,7 @@ def _assignments(
     for name, layer in layers.items():
         values = source.get(names.get(name, ""), {})
         for attribute, variable in variables_by_path(layer).items():
-            full_name = f"{name}/{attribute}"
+            full_name = f"trunk/{name}/{attribute}"
             value = values.get(attribute)
             if value is None:
                 if name in _CLASSIFIER_LAYERS:
@@ -171,7 +171,7 @@ def _assignments(
                 report.skipped.append((full_name, OTHER_SHAPE))
                 report.details[full_name] = f"{list(value.shape)} in the weights, {list(variable.shape)} here"
             else:
-                if is_resnet and full_name == "conv1_conv/kernel":
+                if is_resnet and full_name == "trunk/conv1_conv/kernel":
                     value = value[:, :, ::-1]
                 assignments.append((variable, value))
                 report.restored.append(full_name)

@@ -71,7 +71,8 @@ class ObjectCheckpoint:
             slot.original_variable_node_id: slot.slot_variable_node_id for slot in slots if slot.slot_name == "average"
         }
         self._attributes = [{a.name: a.checkpoint_key for a in node.attributes} for node in graph.nodes]
-        self.names, self.optimizer_names = [], []
+        self.names: list[str] = []
+        self.optimizer_names: list[str] = []
         for key in self._shapes:
             if key.endswith(_VALUE_SUFFIX):
                 is_optimizers = "/.OPTIMIZER_SLOT/" in key or key.startswith("optimizer/")

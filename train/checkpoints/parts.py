@@ -92,14 +92,14 @@ def _parts_of_api_objects(model: Any, api_objects: Any) -> Iterator[Part]:
 
     def find_anywhere(source: ObjectCheckpoint) -> Iterator[Place]:
         for root in _nodes(source, _MODEL_ROOTS):
-            yield lambda path, root=root: source.follow(path.split("/"), root)
-            yield lambda path, root=root: _follow(source, own_paths.get(id(variables[path])), root)
+            yield _below(source, root)
+            yield _below(source, root, lambda path: own_paths.get(id(variables[path])))
 
     trunk = _api_trunk(api_objects)
 
     def find_trunk(source: ObjectCheckpoint) -> Iterator[Place]:
         for root in _nodes(source, _MODEL_ROOTS):
-            yield lambda path, root=root: _follow(source, own_paths.get(id(trunk[path])), root)
+            yield _below(source, root, lambda path: own_paths.get(id(trunk[path])))
         yield from trunk_places(source)
 
     yield Part(TRUNK, trunk, {path: names.get(id(variable), path) for path, variable in trunk.items()}, find_trunk)
@@ -128,7 +128,7 @@ def trunk_places(source: ObjectCheckpoint) -> Iterator[Place]:
     # The API's classifiers are `feature_extractor`, Model Garden's `backbone` or `model`.
     bases += [("feature_extractor",), *_item_places("backbone")]
     for node in _nodes(source, bases):
-        yield lambda path, node=node: source.follow(path.split("/"), node)
+        yield _below(source, node)
     for root in _MODEL_ROOTS:
         first, second = source.follow((*root, _PROPOSALS)), source.follow((*root, _BOX_FEATURES))
         if first is not None and second is not None:
@@ -154,8 +154,18 @@ def _nodes(source: ObjectCheckpoint, paths: Iterable[tuple[str, ...]]) -> Iterat
             yield node
 
 
-def _follow(source: ObjectCheckpoint, path: str | None, root: int) -> int | None:
-    return None if path is None else source.follow(path.split("/"), root)
+def _below(source: ObjectCheckpoint, node: int, rename: Callable[[str], str | None] = str) -> Place:
+    """The place of a part that lies below a node, under other paths where `rename` says so."""
+
+    def place(path: str) -> int | None:
+        renamed = rename(path)
+        return None if renamed is None else source.follow(renamed.split("/"), node)
+
+    return place
+
+
+def _renumbering(place: Place, offset: int) -> Place:
+    return lambda path: place(renumbered(path, offset))
 
 
 def renumbered(path: str, offset: int) -> str:
@@ -177,9 +187,9 @@ def _parts_of_items(model: Any) -> Iterator[Part]:
 
         def find_conv5(source: ObjectCheckpoint) -> Iterator[Place]:
             for node in _nodes(source, [(*path, *inside) for path in _item_places("detection_head")]):
-                yield lambda path, node=node: source.follow(path.split("/"), node)
+                yield _below(source, node)
             for place in trunk_places(source):
-                yield lambda path, place=place: place(renumbered(path, num_layers))
+                yield _renumbering(place, num_layers)
 
         yield _item_part(TRUNK, "conv5", variables_by_path(layers), find_conv5)
     for name, layers in items.items():
@@ -204,9 +214,9 @@ def _finder(item: str, variables: Iterable[str]) -> Callable[[ObjectCheckpoint],
 
     def find(source: ObjectCheckpoint) -> Iterator[Place]:
         for node in _nodes(source, _item_places(item) if item else [("model",)]):
-            yield lambda path, node=node: source.follow(path.split("/"), node)
+            yield _below(source, node)
             if item == "head":
-                yield lambda path, node=node: source.follow(_model_garden_path(path, first_level).split("/"), node)
+                yield _below(source, node, lambda path: _model_garden_path(path, first_level))
 
     return find
 

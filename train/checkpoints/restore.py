@@ -222,7 +222,9 @@ def _match(parts: Iterable[Part], source: ObjectCheckpoint, moving_averages: boo
     """Finds each variable's place in the checkpoint."""
     matches: list[_Match] = []
     for part in parts:
-        candidates = [[_Match(part.names[path], variable, part.group) for path, variable in part.variables.items()]]
+        candidates: list[list[_Match]] = [
+            [_Match(part.names[path], variable, part.group) for path, variable in part.variables.items()]
+        ]
         for place in part.find(source):
             keys = {path: source.key_of(place(path), moving_average=moving_averages) for path in part.variables}
             candidates.append(
@@ -238,8 +240,9 @@ def _match(parts: Iterable[Part], source: ObjectCheckpoint, moving_averages: boo
     return matches
 
 
-def _fit(candidate: list[_Match]) -> tuple[int, int]:
-    return sum(match.fits for match in candidate), sum(match.key is not None for match in candidate)
+def _fit(candidate: Iterable[_Match]) -> tuple[int, int]:
+    matches = list(candidate)
+    return sum(match.fits for match in matches), sum(match.key is not None for match in matches)
 
 
 def _sort(

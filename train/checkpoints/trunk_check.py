@@ -106,7 +106,7 @@ def parse_statistics(text: bytes | str | None) -> dict[str, Any] | None:
     if text is None or len(text) > MAX_BYTES:
         return None
     try:
-        pictures = [
+        pictures: list[dict[str, Any]] = [
             {
                 "shape": [int(side) for side in row["shape"]],
                 **{name: float(row[name]) for name in _NUMBERS},
@@ -116,7 +116,8 @@ def parse_statistics(text: bytes | str | None) -> dict[str, Any] | None:
         ]
     except (ValueError, TypeError, KeyError):
         return None
-    usable = all(len(row["values"]) == _SAMPLES and math.isfinite(sum(_numbers(row))) for row in pictures)
+    count = len(_NUMBERS) + _SAMPLES
+    usable = all(len(_numbers(row)) == count and math.isfinite(sum(_numbers(row))) for row in pictures)
     return {"pictures": pictures} if len(pictures) == len(_AMPLITUDES) and usable else None
 
 
