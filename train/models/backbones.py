@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -97,7 +98,7 @@ def model_garden_config(message: Any) -> backbones.Backbone:
         ValueError: Model Garden has no such backbone, or it has no such parameter.
     """
     where = "extensions.model_garden_backbone"
-    kinds = sorted(set(backbones.Backbone().as_dict()) - {"type"})
+    kinds = sorted(field.name for field in dataclasses.fields(backbones.Backbone) if field.name != "type")
     if message is None or message.type not in kinds:
         given = repr(message.type) if message is not None and message.type else "not set"
         raise ValueError(f"{where}.type is {given}; write one of Model Garden's: {', '.join(kinds)}")
@@ -106,7 +107,7 @@ def model_garden_config(message: Any) -> backbones.Backbone:
     for index, text in enumerate(message.parameter):
         name, _, value = text.partition(":")
         name = name.strip()
-        if name not in parameters.as_dict():
+        if not value or name not in parameters.as_dict():
             raise ValueError(
                 f"{where}.parameter[{index}]: {text!r} names no parameter of {message.type}; write NAME: VALUE, with "
                 f"one of {', '.join(sorted(parameters.as_dict()))}"

@@ -207,7 +207,12 @@ class PyramidExtractor(SsdFeatureExtractor):
             network = trunks.mobilenet_v1(**arguments, last_filters=256 if message.use_depthwise else None)
             return network, {2: "conv_pw_3_relu", 3: "conv_pw_5_relu", 4: "conv_pw_11_relu", 5: "conv_pw_13_relu"}
         network = trunks.mobilenet_v2(**arguments)
-        return network, {2: "block_2_add", 3: "block_5_add", 4: "block_12_add", 5: "out_relu"}
+        by_level = {2: "block_2_add", 3: "block_5_add", 4: "block_12_add", 5: "out_relu"}
+        # Where `min_depth` widens a block's output but not what Keras takes it for, its sum is left out. (The API then
+        # finds no such layer and fails.)
+        there = {layer.name for layer in network.layers}
+        ends = {name: name if name in there else name.replace("_add", "_project_BN") for name in by_level.values()}
+        return network, {level: ends[name] for level, name in by_level.items()}
 
     @property
     def _api_parts(self) -> dict[str, Any]:

@@ -167,13 +167,17 @@ class _InceptionLayers(TrunkLayers):
     def __init__(self, *args: Any, is_dilated: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_dilated = is_dilated
+        # What comes after the proposals' feature map is of stride 2 either way. (The API takes its strides too, but not
+        # all of them, so that its second stage fails.)
+        self._is_past_proposals = False
 
     def Conv2D(self, filters: int, kernel_size: Any, **kwargs: Any) -> Any:  # noqa: N802 - Keras' name
         # Keras names few of these layers; the API finds them by filters and padding, before it changes the padding.
         is_valid = str(kwargs.get("padding", "")).lower() == "valid"
-        if self._is_dilated and filters == 384:
-            kwargs["strides"] = 1
         in_block17 = "block17" in (kwargs.get("name") or "")
+        self._is_past_proposals |= in_block17
+        if self._is_dilated and filters == 384 and not self._is_past_proposals:
+            kwargs["strides"] = 1
         if self._is_dilated and (in_block17 or filters in (128, 160) or (filters == 192 and not is_valid)):
             kwargs["dilation_rate"] = 2
         regularizer = self.defaults.regularizer
@@ -186,7 +190,8 @@ class _InceptionLayers(TrunkLayers):
         return tf_keras.layers.Conv2D(filters, kernel_size, **arguments)
 
     def MaxPooling2D(self, pool_size: Any, **kwargs: Any) -> tf_keras.layers.Layer:  # noqa: N802 - Keras' name
-        if self._is_dilated and str(kwargs.get("padding", "")).lower() == "valid":
+        is_valid = str(kwargs.get("padding", "")).lower() == "valid"
+        if self._is_dilated and is_valid and not self._is_past_proposals:
             kwargs["strides"] = 1
         return super().MaxPooling2D(pool_size, **kwargs)
 
