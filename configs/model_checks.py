@@ -8,10 +8,10 @@ from typing import Any
 from configs.anchor_checks import anchors_per_location, check_anchors
 from configs.diagnosis import nearest
 from configs.effective import input_sizes_vary
+from configs.extractor_checks import check_faster_rcnn_extractor, check_ssd_extractor, pyramid_stride
 from configs.head_checks import check_post_processing, check_ssd_predictor
 from configs.loss_checks import check_matcher, check_ssd_loss
 from configs.networks import (
-    ABSENT_FEATURE_EXTRACTORS,
     FASTER_RCNN_FEATURE_EXTRACTORS,
     SSD_FEATURE_EXTRACTORS,
     TF1_EQUALS,
@@ -23,7 +23,6 @@ from configs.oneofs import check_set
 from configs.problem import Note, Problem
 from configs.resizer_checks import check_resizer
 
-_COARSEST_BACKBONE_LEVEL = 5
 # The API's Faster R-CNN reads these; whatever else is set, it takes weighted_softmax without a word.
 _SECOND_STAGE_LOSSES = ("weighted_softmax", "weighted_sigmoid", "weighted_logits_softmax", "weighted_sigmoid_focal")
 
@@ -34,12 +33,12 @@ def check_model(config: Any) -> Iterator[Problem | Note]:
     if kind is None:
         yield Problem("model", "is not set", "write model { ssd { ... } } or model { faster_rcnn { ... } }")
     elif kind == "ssd":
-        yield from _check_ssd(config.model.ssd, "model.ssd")
+        yield from _check_ssd(config.model.ssd, "model.ssd", config.extensions.model_garden_backbone)
     elif kind == "faster_rcnn":
         yield from _check_faster_rcnn(config.model.faster_rcnn, "model.faster_rcnn")
 
 
-def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
+def _check_ssd(ssd: Any, path: str, backbone: Any) -> Iterator[Problem | Note]:
     yield from _check_num_classes(ssd, path)
     extractor = ssd.feature_extractor
     yield from _check_type(extractor.type, f"{path}.feature_extractor.type", SSD_FEATURE_EXTRACTORS)
@@ -49,6 +48,9 @@ def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
     yield from check_set(ssd.similarity_calculator, f"{path}.similarity_calculator", "iou_similarity")
     if is_here(extractor.type):
         yield from _check_ssd_extractor(ssd, f"{path}.feature_extractor")
+    if extractor.type == "ssd_model_garden_fpn" and not backbone.type:
+        instead = "write extensions { model_garden_backbone { type: ... } }"
+        yield Problem("extensions.model_garden_backbone.type", "is not set", instead)
     levels = _ssd_levels(extractor)
     yield from check_anchors(ssd.anchor_generator, f"{path}.anchor_generator", levels, extractor.type)
     codes = 3 if ssd.box_coder.HasField("square_box_coder") else 4
@@ -64,7 +66,7 @@ def _check_ssd(ssd: Any, path: str) -> Iterator[Problem | Note]:
 
 def _ssd_levels(extractor: Any) -> tuple[int, int] | int | None:
     """The pyramid's lowest and highest level, the number of feature maps without a pyramid, or None if unknown."""
-    if extractor.type not in SSD_FEATURE_EXTRACTORS and extractor.type not in ABSENT_FEATURE_EXTRACTORS:
+    if extractor.type not in SSD_FEATURE_EXTRACTORS:
         return None
     if not has_pyramid(extractor.type):
         return int(extractor.num_layers)
@@ -75,23 +77,9 @@ def _ssd_levels(extractor: Any) -> tuple[int, int] | int | None:
 def _check_ssd_extractor(ssd: Any, path: str) -> Iterator[Problem | Note]:
     """Checks the fields that depend on the network, for the networks that are here."""
     extractor = ssd.feature_extractor
-    if extractor.depth_multiplier != 1.0 and "mobilenet" not in extractor.type:
-        reason, instead = f"{extractor.type} has one width", "use 1.0, or ssd_mobilenet_v2_fpn_keras"
-        yield Problem(f"{path}.depth_multiplier", reason, instead)
-    if extractor.use_explicit_padding:
-        yield Problem(f"{path}.use_explicit_padding", "layers pad as TensorFlow's SAME does", "delete it")
-    if extractor.replace_preprocessor_with_placeholder:
-        at = f"{path}.replace_preprocessor_with_placeholder"
-        yield Problem(at, "the model normalizes its own pixels", "delete it")
-    if extractor.spaghettinet_arch_name:
-        yield Problem(f"{path}.spaghettinet_arch_name", f"{extractor.type} is no SpaghettiNet", "delete it")
-    if extractor.HasField("bifpn"):
-        yield Problem(f"{path}.bifpn", f"{extractor.type} has no BiFPN", "use fpn { }")
-    if extractor.HasField("num_layers"):
-        text = "has no effect: a pyramid's min_level and max_level say how many feature maps there are"
-        yield Note(f"{path}.num_layers", text)
+    yield from check_ssd_extractor(extractor, path)
     sides = _padded_sides(ssd.image_resizer, extractor.pad_to_multiple)
-    stride = 2 ** min(_COARSEST_BACKBONE_LEVEL, extractor.fpn.max_level)
+    stride = pyramid_stride(extractor)
     if any(side % stride for side in sides):
         kind = ssd.image_resizer.WhichOneof("image_resizer_oneof")
         reason = f"sides of {' and '.join(map(str, sides))} pixels are no multiples of {stride}, the pyramid's stride"
@@ -121,7 +109,7 @@ def _check_faster_rcnn(model: Any, path: str) -> Iterator[Problem | Note]:
         at = f"{path}.first_stage_anchor_generator.ssd_anchor_generator"
         reason = "its anchors follow the input's size, which Faster R-CNN's do not"
         yield Problem(at, reason, "use grid_anchor_generator or multiscale_anchor_generator")
-    is_known = is_here(extractor.type) or extractor.type in ABSENT_FEATURE_EXTRACTORS
+    is_known = is_here(extractor.type)
     levels = (int(extractor.fpn.min_level), int(extractor.fpn.max_level)) if has_pyramid(extractor.type) else 1
     yield from check_anchors(
         model.first_stage_anchor_generator,
@@ -158,12 +146,8 @@ def _check_faster_rcnn_extractor(model: Any, path: str) -> Iterator[Problem | No
     """Checks the fields that depend on the network, for the networks that are here."""
     extractor = model.feature_extractor
     at = f"{path}.feature_extractor"
-    if not has_pyramid(extractor.type) and extractor.HasField("fpn"):
-        pyramid = extractor.type.replace("_keras", "_fpn_keras")
-        yield Problem(f"{at}.fpn", f"{extractor.type} has no pyramid", f"use type: {pyramid!r}, or delete it")
     stride = extractor.first_stage_features_stride
-    if stride not in (8, 16):
-        yield Problem(f"{at}.first_stage_features_stride", f"{stride} is no stride of it", "use 16 or 8")
+    yield from check_faster_rcnn_extractor(extractor, at)
     if has_pyramid(extractor.type) or not model.first_stage_anchor_generator.HasField("grid_anchor_generator"):
         return
     grid = model.first_stage_anchor_generator.grid_anchor_generator
@@ -188,9 +172,6 @@ def _check_type(given: str, path: str, supported: tuple[str, ...]) -> Iterator[P
     family = "ssd" if supported is SSD_FEATURE_EXTRACTORS else "faster_rcnn"
     if not given:
         yield Problem(path, "is not set", f"use one of {', '.join(supported)}")
-    elif given in ABSENT_FEATURE_EXTRACTORS and ABSENT_FEATURE_EXTRACTORS[given] in supported:
-        near = ABSENT_FEATURE_EXTRACTORS[given]
-        yield Problem(path, f"the network '{given}' is not here", f"the nearest that is: '{near}'")
     elif given in TF1_WITHOUT_EQUAL and TF1_WITHOUT_EQUAL[given] in supported:
         near = TF1_WITHOUT_EQUAL[given]
         reason = f"'{given}' is a network that the API has in TensorFlow 1 only"

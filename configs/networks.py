@@ -4,10 +4,15 @@ from __future__ import annotations
 
 SSD_FEATURE_EXTRACTORS = (
     "ssd_efficientnet-lite0_fpn_keras",
+    "ssd_mobilenet_v1_keras",
+    "ssd_mobilenet_v1_fpn_keras",
+    "ssd_mobilenet_v2_keras",
     "ssd_mobilenet_v2_fpn_keras",
     "ssd_resnet50_v1_fpn_keras",
     "ssd_resnet101_v1_fpn_keras",
     "ssd_resnet152_v1_fpn_keras",
+    *(f"ssd_efficientnet-b{size}_bifpn_keras" for size in range(8)),
+    "ssd_model_garden_fpn",
 )
 FASTER_RCNN_FEATURE_EXTRACTORS = (
     "faster_rcnn_resnet50_keras",
@@ -16,16 +21,8 @@ FASTER_RCNN_FEATURE_EXTRACTORS = (
     "faster_rcnn_resnet50_fpn_keras",
     "faster_rcnn_resnet101_fpn_keras",
     "faster_rcnn_resnet152_fpn_keras",
+    "faster_rcnn_inception_resnet_v2_keras",
 )
-
-# Networks of the API's TensorFlow 2 that are not here: nothing but their name is refused. And the nearest that is here.
-ABSENT_FEATURE_EXTRACTORS = {
-    "ssd_mobilenet_v1_keras": "ssd_mobilenet_v2_fpn_keras",
-    "ssd_mobilenet_v1_fpn_keras": "ssd_mobilenet_v2_fpn_keras",
-    "ssd_mobilenet_v2_keras": "ssd_mobilenet_v2_fpn_keras",
-    **{f"ssd_efficientnet-b{size}_bifpn_keras": "ssd_efficientnet-lite0_fpn_keras" for size in range(8)},
-    "faster_rcnn_inception_resnet_v2_keras": "faster_rcnn_resnet152_keras",
-}
 
 # Names of TensorFlow 1, and those of the same networks in TensorFlow 2.
 TF1_EQUALS = {
@@ -73,5 +70,5 @@ def is_here(feature_extractor_type: str) -> bool:
 
 
 def has_pyramid(feature_extractor_type: str) -> bool:
-    """Whether a network of the API's TensorFlow 2 ends in a feature pyramid, whose levels `fpn` or `bifpn` names."""
-    return "_fpn_" in feature_extractor_type or "_bifpn_" in feature_extractor_type
+    """Whether a network ends in a feature pyramid, whose levels `fpn` or `bifpn` names."""
+    return "fpn" in feature_extractor_type

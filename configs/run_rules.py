@@ -65,10 +65,12 @@ RUN_RULES: dict[str, Rules] = {
         },
     ),
     "Extensions": Rules(
-        "mixed_precision evaluate_every_n_steps checkpoint_every_n_steps class_aware_sampling early_stopping"
+        "mixed_precision evaluate_every_n_steps checkpoint_every_n_steps class_aware_sampling early_stopping "
+        "model_garden_backbone"
     ),
     "ClassAwareSampling": Rules("max_repeats"),
     "EarlyStopping": Rules("metric patience min_delta"),
+    "ModelGardenBackbone": Rules("type parameter"),
     # ---------------------------------------------------------------------------------------------------- training
     "TrainConfig": Rules(
         honoured="batch_size data_augmentation_options optimizer gradient_clipping_by_norm fine_tune_checkpoint "

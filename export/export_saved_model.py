@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet_tensorflow()
     from export.saved_model import export, next_version, require_new
     from train.checkpoint_files import restore_trained
-    from train.models.object_checkpoint import find_checkpoint
+    from train.checkpoints.files import find_checkpoint
     from train.training import build_or_explain
 
     version_directory = None

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from export.parity import ParityReport, check_parity
 from export.signatures import ServingModule
+from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.commands import Pipeline, UsageError
 from train.models.detector import Detector
 from train.training import write_config_and_label_map
@@ -79,7 +80,7 @@ def export(
         module = ServingModule(detector, image_resizer, input_type)
         tf.saved_model.save(module, str(saved_model_dir), signatures={"serving_default": module.serve})
         report = check_parity(saved_model_dir, detector, image_resizer, input_type, parity_pictures)
-        checkpoint = tf.train.Checkpoint(model=detector.network)
+        checkpoint = tf.train.Checkpoint(model=detector.network, **{CHILD_NAME: TrunkExpectations(detector.network)})
         tf.train.CheckpointManager(
             checkpoint, str(staging / "checkpoint"), max_to_keep=1, checkpoint_name=CHECKPOINT_NAME
         ).save(checkpoint_number=0)

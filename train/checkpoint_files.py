@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import tensorflow as tf
-
 from data_prep.atomic_files import write_json
+from train.checkpoints.files import newest_checkpoint
+from train.checkpoints.object_checkpoint import ObjectCheckpoint
+from train.checkpoints.restore import restore
 from train.models.detector import Detector
-from train.models.object_checkpoint import newest_checkpoint
-from train.models.restore import restore
 
 POLL_SECONDS = 2.0
 END_NAME = "training_ended.json"
@@ -100,10 +100,11 @@ def restore_trained(detector: Detector, prefix: str, *, moving_averages: bool = 
     Raises:
         UserError: The checkpoint is of another network.
     """
-    restore(detector.network, prefix, "full", moving_averages=moving_averages)
-    reader = tf.train.load_checkpoint(prefix)
-    key = "global_step/.ATTRIBUTES/VARIABLE_VALUE"
-    if reader.has_tensor(key):
-        return int(reader.get_tensor(key))
+    report = restore(detector.network, prefix, "full", moving_averages=moving_averages, exact=True)
+    if report.trunk_agrees is False:
+        print(f"warning: {prefix}: {report.trunk_check}", file=sys.stderr)
+    step = ObjectCheckpoint(prefix).step
+    if step is not None:
+        return step
     number = re.search(r"-(\d+)$", prefix)
     return int(number.group(1)) if number else 0

@@ -68,9 +68,9 @@ def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace) -> 
 
 def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
     from train.checkpoint_files import read_training_end, restore_trained, wait_for_new_checkpoint
+    from train.checkpoints.files import find_checkpoint
     from train.devices import set_precision
     from train.evaluation import CheckpointEvaluator
-    from train.models.object_checkpoint import find_checkpoint
     from train.training import build_or_explain
 
     path = arguments.checkpoint_dir

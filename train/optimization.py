@@ -17,18 +17,20 @@ import tf_keras
 from official.modeling.optimization import ema_optimizer
 
 from data_prep.command_line import UsageError
+from train.checkpoints.object_paths import variables_by_path
 from train.learning_rates import build_learning_rate
-from train.models.object_checkpoint import variables_by_path
 
 # What the Object Detection API called the parts of its models, which is what patterns in configs are written for.
 _SSD_PARTS = {
     "backbone": "FeatureExtractor",
+    "feature_extractor": "FeatureExtractor",
     "decoder": "FeatureExtractor",
     "head": "WeightSharedConvolutionalBoxPredictor",
 }
 _FASTER_RCNN_PARTS = {
     "backbone": "FirstStageFeatureExtractor",
-    "decoder": "FirstStageFeatureExtractor",
+    "proposal_features": "FirstStageFeatureExtractor",
+    "box_classifier_features": "SecondStageFeatureExtractor",
     "rpn_head": "FirstStageBoxPredictor",
     "detection_head": "SecondStageBoxPredictor",
 }
@@ -197,9 +199,9 @@ def trainable_variables_of(
 ) -> list[tf.Variable]:
     """Picks the variables to train by `train_config.update_trainable_variables` and `freeze_variables`.
 
-    A pattern is searched, as in the API, anywhere in a variable's name; it may meet the variable under any of three
-    names: its path in the model (`backbone/layer_with_weights-3/kernel`), Keras' name (`conv2d_3/kernel`), and Keras'
-    name below what the API called that part of the model (`FeatureExtractor/conv2d_3/kernel`).
+    A pattern is searched, as in the API, anywhere in a variable's name; it may meet the variable under any of its
+    names: its path in each part of the model that has it (`backbone/layer_with_weights-3/kernel`), Keras' name
+    (`conv2d_3/kernel`), and Keras' name below what the API called such a part (`FeatureExtractor/conv2d_3/kernel`).
 
     Args:
         model: A detection model with `checkpoint_items`.
@@ -233,7 +235,7 @@ def _names_by_variable(model: tf_keras.Model) -> dict[int, tuple[str, ...]]:
         for path, variable in variables_by_path(part).items():
             if id(variable) in names:
                 short = _short_name(variable)
-                names[id(variable)] = (f"{item}/{path}", short, f"{api_names.get(item, item)}/{short}")
+                names[id(variable)] += (f"{item}/{path}", f"{api_names.get(item, item)}/{short}")
     return names
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.label_map import read_label_map
 from data_prep.quiet_tensorflow import quiet_tensorflow
 from train.learning_rate_scaling import scale_to_batch_size
 from train.pipeline import add_pipeline_arguments, pipeline_from
@@ -43,6 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint_max_to_keep", type=positive_int, default=7, help="how many checkpoints stay")
     parser.add_argument("--log_every_n", type=positive_int, default=20, help="steps between TensorBoard scalars")
     parser.add_argument("--no_evaluation", action="store_true", help="do not evaluate while training")
+    parser.add_argument(
+        "--map_classes",
+        type=Path,
+        metavar="LABEL_MAP",
+        help="the label map that train_config.fine_tune_checkpoint was trained with: classes that it and the config's "
+        "label map both name keep their rows of the class head (fine_tune_checkpoint_type: full)",
+    )
     parser.add_argument("--seed", type=int, help="makes batches and initial weights repeatable")
     parser.add_argument("--checkpoint_dir", help="not here: evaluating is a command of its own, train.evaluate")
     arguments = parser.parse_args(argv)
@@ -58,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, words = scale_to_batch_size(pipeline.config, arguments.scale_learning_rate_to_batch_size)
         pipeline = dataclasses.replace(pipeline, config=config)
         print(words)
+    if arguments.map_classes and not pipeline.config.train_config.fine_tune_checkpoint:
+        raise UsageError("--map_classes maps a checkpoint's classes, and train_config.fine_tune_checkpoint names none")
+    fine_tune_label_map = read_label_map(arguments.map_classes) if arguments.map_classes else None
     extensions = pipeline.config.extensions
 
     quiet_tensorflow()
@@ -77,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             log_every_n=arguments.log_every_n,
             evaluate=not arguments.no_evaluation,
             seed=arguments.seed,
+            fine_tune_label_map=fine_tune_label_map,
         ),
     )
     return EXIT_DONE

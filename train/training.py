@@ -13,8 +13,12 @@ import tf_keras
 from configs import effective, schema
 from data_prep.atomic_files import write_json
 from data_prep.command_line import UserError
-from data_prep.label_map import write_label_map
+from data_prep.label_map import LabelMap, write_label_map
 from train.checkpoint_files import forget_training_end
+from train.checkpoints.class_head import ClassMapping
+from train.checkpoints.restore import restore
+from train.checkpoints.resume import resume
+from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.devices import describe_strategy, pick_strategy, set_precision
 from train.evaluation import EvaluationResult
 from train.evaluation_history import EvaluationHistory, StoppingRule
@@ -23,7 +27,6 @@ from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.models.build import build_detector
 from train.models.detector import Detector
-from train.models.restore import restore
 from train.optimization import build_optimizer, start_moving_average, trainable_variables_of
 from train.pipeline import Pipeline
 from train.summaries import input_pictures, write_pictures
@@ -49,6 +52,8 @@ class TrainingOptions:
         log_every_n: Steps between TensorBoard scalars.
         evaluate: Whether to evaluate while training, where the config has an evaluation input.
         seed: Makes batches and initial weights repeatable; None draws new ones.
+        fine_tune_label_map: That the fine-tune checkpoint was trained with: classes that it and the pipeline's label
+            map both name keep their rows of the class head.
     """
 
     model_dir: Path
@@ -59,6 +64,7 @@ class TrainingOptions:
     log_every_n: int = 20
     evaluate: bool = True
     seed: int | None = None
+    fine_tune_label_map: LabelMap | None = None
 
 
 def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | None:
@@ -92,7 +98,12 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         variables = trainable_variables_of(
             detector.network, train_config.update_trainable_variables, train_config.freeze_variables
         )
-    checkpoint = tf.train.Checkpoint(model=detector.network, optimizer=optimizer, global_step=global_step)
+    checkpoint = tf.train.Checkpoint(
+        model=detector.network,
+        optimizer=optimizer,
+        global_step=global_step,
+        **{CHILD_NAME: TrunkExpectations(detector.network)},
+    )
     manager = tf.train.CheckpointManager(
         checkpoint,
         str(options.model_dir),
@@ -191,14 +202,17 @@ def _start(
     where = f"on {describe_strategy(strategy)}, batches of {train_config.batch_size}"
     if not manager.latest_checkpoint and train_config.fine_tune_checkpoint:
         report = restore(
-            detector.network, train_config.fine_tune_checkpoint, effective.fine_tune_checkpoint_type(train_config)
+            detector.network,
+            train_config.fine_tune_checkpoint,
+            effective.fine_tune_checkpoint_type(train_config),
+            class_mapping=_class_mapping(pipeline, options),
         )
         write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
         print(report.summary())
     start_moving_average(optimizer, detector.network)
     if manager.latest_checkpoint:
         try:
-            manager.checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+            resume(manager.checkpoint, manager.latest_checkpoint)
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
                 f"{manager.latest_checkpoint} is not of the model that the config describes "
@@ -211,6 +225,19 @@ def _start(
         print(f"training from scratch, {where}: no train_config.fine_tune_checkpoint is set", flush=True)
     write_config_and_label_map(options.model_dir, pipeline)
     return int(global_step)
+
+
+def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping | None:
+    """Which rows of the class head the fine-tune checkpoint's label map says are of which class here."""
+    if options.fine_tune_label_map is None:
+        return None
+    kind = pipeline.config.model.WhichOneof("model")
+    return ClassMapping.between(
+        pipeline.label_map,
+        options.fine_tune_label_map,
+        pipeline.model.num_classes,
+        has_background=kind == "faster_rcnn" or pipeline.model.add_background_class,
+    )
 
 
 def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, start: int) -> Any:

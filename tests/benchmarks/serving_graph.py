@@ -72,9 +72,7 @@ def main() -> int:
 
     @tf.function(input_signature=[tf.TensorSpec([1, *detector.input_shape, 3], tf.float32)])
     def forward(images: tf.Tensor) -> object:
-        return network.head(network.decoder(network.backbone(images, training=False), training=False), training=False)[
-            :2
-        ]
+        return network.head(network.feature_maps(images, training=False), training=False)[:2]
 
     encoded = photograph_jpeg()
     request, images = tf.constant([encoded]), tf.random.uniform([1, *detector.input_shape, 3])

@@ -274,7 +274,7 @@ class TestSsd:
             ("ssd_mobilenet_v2_fpn_kers", "use 'ssd_mobilenet_v2_fpn_keras'"),
             ("vgg", "use one of ssd_efficientnet-lite0_fpn_keras, "),
             ("ssd_mobilenet_v1_ppn", "in TensorFlow 1 only; the nearest that is here: 'ssd_mobilenet_v2_fpn_keras'"),
-            ("ssd_efficientnet-b3_bifpn_keras", "is not here; the nearest that is: 'ssd_efficientnet-lite0_fpn_keras'"),
+            ("ssd_efficientnet-b8_bifpn_keras", "use 'ssd_efficientnet-b"),
             ("faster_rcnn_resnet50_keras", "is a network of model.faster_rcnn"),
             ("", "is not set"),
         ],
@@ -283,13 +283,35 @@ class TestSsd:
         problems = problems_after(ssd_config, f'model {{ ssd {{ feature_extractor {{ type: "{name}" }} }} }}')
         assert instead in str(problems["model.ssd.feature_extractor.type"])
 
-    def test_of_a_network_that_is_not_here_nothing_else_is_refused(self, ssd_config: Any) -> None:
+    def test_plain_ssd_has_padding_maps_and_widths_of_its_own(self, ssd_config: Any) -> None:
         override = (
             'model { ssd { feature_extractor { type: "ssd_mobilenet_v2_keras" use_explicit_padding: true num_layers: 6 '
-            "pad_to_multiple: 48 depth_multiplier: 0.75 replace_preprocessor_with_placeholder: true } "
-            "anchor_generator { ssd_anchor_generator { } } box_predictor { convolutional_box_predictor { } } } }"
+            "depth_multiplier: 0.75 } anchor_generator { ssd_anchor_generator { } } "
+            "box_predictor { convolutional_box_predictor { } } } }"
         )
-        assert list(problems_after(ssd_config, override)) == ["model.ssd.feature_extractor.type"]
+        assert list(problems_after(ssd_config, override)) == ["model.ssd.feature_extractor.fpn"]
+
+    @pytest.mark.parametrize(
+        ("extractor", "field", "hint"),
+        [
+            ('type: "ssd_resnet50_v1_fpn_keras" use_explicit_padding: true', "use_explicit_padding", "delete it"),
+            ('type: "ssd_resnet50_v1_fpn_keras" use_depthwise: true', "use_depthwise", "delete it"),
+            ('type: "ssd_efficientnet-b0_bifpn_keras" depth_multiplier: 0.5', "depth_multiplier", "use 1.0"),
+            ('type: "ssd_efficientnet-b0_bifpn_keras" fpn { }', "fpn", "use bifpn { }"),
+            ('type: "ssd_mobilenet_v1_keras" num_layers: 7', "num_layers", "use 6"),
+        ],
+    )
+    def test_what_a_network_does_not_have_is_refused(
+        self, ssd_config: Any, extractor: str, field: str, hint: str
+    ) -> None:
+        problems = problems_after(ssd_config, f"model {{ ssd {{ feature_extractor {{ {extractor} }} }} }}")
+        assert hint in str(problems[f"model.ssd.feature_extractor.{field}"])
+
+    def test_model_gardens_backbone_must_be_named(self, ssd_config: Any) -> None:
+        override = 'model { ssd { feature_extractor { type: "ssd_model_garden_fpn" } } }'
+        assert list(problems_after(ssd_config, override)) == ["extensions.model_garden_backbone.type"]
+        named = override + " extensions { model_garden_backbone { type: 'resnet' parameter: 'model_id: 18' } }"
+        assert not problems_after(ssd_config, named)
 
 
 class TestFasterRcnn:

@@ -11,7 +11,7 @@ from official.vision.modeling import factory
 from official.vision.modeling.backbones import resnet
 
 from configs.schema import message_class
-from train.models.restore import restore
+from train.checkpoints.restore import restore
 from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 
 
@@ -65,7 +65,7 @@ def test_our_box_predictor_takes_model_gardens_head(tmp_path, use_depthwise):
     )
     head({"3": tf.zeros([1, 8, 8, 8]), "4": tf.zeros([1, 4, 4, 8])})
     ours = Parts(backbone=theirs.backbone, head=head)
-    report = restore(ours, prefix, "detection")
+    report = restore(ours, prefix, "full")
 
     assert report.missing == []
     assert {name.split("/")[1] for name, _ in report.skipped} == {"_class_predictor"}

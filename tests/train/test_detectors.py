@@ -80,7 +80,7 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_variables_and_losses_in_
     try:
         detector = build_detector(config)
         losses = detector.compute_losses(images, labels, training=True)
-        features = detector.network.backbone(images, training=False)
+        features = detector.network.feature_maps(images, training=False)
         detections = detector.detect(images, labels["true_image_shape"])
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")

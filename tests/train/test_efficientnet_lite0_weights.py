@@ -11,7 +11,7 @@ import tf_keras
 from official.vision.modeling.backbones import efficientnet
 
 from data_prep.command_line import UserError
-from train.models.efficientnet_lite0_weights import find_efficientnet_lite0_weights, load_efficientnet_lite0
+from train.checkpoints.efficientnet_lite0_weights import find_efficientnet_lite0_weights, load_efficientnet_lite0
 
 SIDE = 96
 

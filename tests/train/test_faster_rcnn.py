@@ -168,8 +168,8 @@ def test_stride_8_dilates_conv4_and_hard_examples_train_both_stages(build, one_m
         hard_example_miner { num_hard_examples: 4 iou_threshold: 0.99 loss_type: BOTH }
     """)
     image, labels = picture(64, 64)
-    assert detector.network.backbone(image)["4"].shape == (1, 8, 8, 1024)
-    assert one_map.network.backbone(image)["4"].shape == (1, 4, 4, 1024)
+    assert detector.network.feature_maps(image)["4"].shape == (1, 8, 8, 1024)
+    assert one_map.network.feature_maps(image)["4"].shape == (1, 4, 4, 1024)
     assert [v.shape for v in detector.network.variables] == [v.shape for v in one_map.network.variables]
     assert len(detector.anchors) == 8 * 8 * 6
     assert_learns(detector, *step(detector, image, labels))

@@ -1,4 +1,4 @@
-"""The feature pyramid and the backbones below it, as a feature extractor's message describes them."""
+"""Model Garden's feature pyramid, as a feature extractor's message describes it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tf_keras
 from google.protobuf import text_format
 
 from configs.schema import message_class
-from train.models.backbones import build_backbone
-from train.models.pyramid import build_pyramid, pad_to_multiple, pyramid_stride
+from train.models.feature_extractors.padding import pad_to_multiple
+from train.models.pyramid import build_pyramid, pyramid_stride
 
 
 def extractor(text: str):
@@ -90,41 +90,3 @@ def test_batch_norm_is_as_the_message_says():
     for level, resting in model(x, training=False).items():
         np.testing.assert_allclose(model(x, training=True)[level], resting, atol=1e-6)
     assert not norms[0].moving_mean.numpy().any()
-
-
-def backbone(text: str) -> tf_keras.Model:
-    message = extractor(f'type: "ssd_mobilenet_v2_fpn_keras" depth_multiplier: 0.25 min_depth: 8 {text}')
-    return build_backbone(message, height=None, width=None)
-
-
-HYPERPARAMS = (
-    "conv_hyperparams { regularizer { l2_regularizer { weight: 0.5 } }"
-    " initializer { random_normal_initializer { mean: 3.0 stddev: 0.01 } }"
-    " batch_norm { decay: 0.5 epsilon: 0.25 scale: false train: false } }"
-)
-
-
-def norms_of(model: tf_keras.Model) -> list[tf_keras.layers.BatchNormalization]:
-    norms = [part for part in model._flatten_layers() if isinstance(part, tf_keras.layers.BatchNormalization)]
-    return [norm for norm in norms if norm.built]
-
-
-def kernels_of(model: tf_keras.Model) -> list[np.ndarray]:
-    return [variable.numpy() for variable in model.trainable_variables if "kernel" in variable.name]
-
-
-def test_a_backbone_has_its_own_layers_unless_the_message_overrides_them():
-    own = backbone(HYPERPARAMS)
-    assert {(norm.momentum, norm.epsilon) for norm in norms_of(own)} == {(0.9997, 0.001)}
-    assert all(abs(kernel.mean()) < 1 and abs(kernel).max() <= 0.18001 for kernel in kernels_of(own))
-    decay = sum(2e-5 * np.sum(kernel**2) for kernel in kernels_of(own))
-    np.testing.assert_allclose(tf.add_n(own.losses), decay, rtol=1e-3)
-
-    overridden = backbone(HYPERPARAMS + " override_base_feature_extractor_hyperparams: true")
-    assert {(norm.momentum, norm.epsilon) for norm in norms_of(overridden)} == {(0.5, 0.25)}
-    assert all(abs(kernel.mean() - 3) < 0.02 for kernel in kernels_of(overridden))
-    decay = sum(0.25 * np.sum(kernel**2) for kernel in kernels_of(overridden))
-    np.testing.assert_allclose(tf.add_n(overridden.losses), decay, rtol=1e-3)
-    assert not any("gamma" in variable.name for variable in overridden.trainable_variables)
-    overridden(tf.ones([1, 32, 32, 3]), training=True)
-    assert not any(norm.moving_mean.numpy().any() for norm in norms_of(overridden))

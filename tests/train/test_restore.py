@@ -15,8 +15,8 @@ from official.vision.configs import backbones, decoders, maskrcnn, retinanet
 from official.vision.modeling import factory
 
 from data_prep.command_line import UsageError, UserError
-from train.models.object_checkpoint import find_checkpoint
-from train.models.restore import restore
+from train.checkpoints.files import find_checkpoint
+from train.checkpoints.restore import restore
 
 IMAGE = tf_keras.layers.InputSpec(shape=[None, 64, 64, 3])
 SMALL_RESNET = backbones.Backbone(type="resnet", resnet=backbones.ResNet(model_id=10, depth_multiplier=0.125))
@@ -126,21 +126,33 @@ def test_classification_restores_the_backbone_alone(saved, same_retinanet):
     assert all(name.startswith("backbone/") for name in report.restored)
 
 
-def test_detection_leaves_the_classes_out(saved):
+def test_detection_restores_the_feature_extractor(saved, same_retinanet):
+    """As in the API: its pyramid too, and nothing of the box predictor."""
+    prefix, values = saved
+    scramble(same_retinanet, seed=2)
+    report = restore(same_retinanet, prefix, "detection")
+    extractor = positions(same_retinanet, same_retinanet.backbone, same_retinanet.decoder)
+    assert_restored(same_retinanet, values, extractor)
+    assert {reason for _, reason in report.skipped} == {'not of fine_tune_checkpoint_type "detection"'}
+    assert len(report.skipped) == len(values) - len(extractor) == report.unused["head"]
+
+
+def test_full_leaves_another_number_of_classes_out(saved):
     prefix, values = saved
     other = build_retinanet(9)
-    scramble(other, seed=2)
-    report = restore(other, prefix, "detection")
+    before = scramble(other, seed=2)
+    report = restore(other, prefix, "full")
     class_layer = positions(other, other.head._classifier)
     assert_restored(other, values, set(values) - class_layer)
     assert report.skipped == [
-        ("head/_classifier/kernel", "depends on the number of classes"),
-        ("head/_classifier/bias", "depends on the number of classes"),
+        ("head/_classifier/kernel", "another number of classes"),
+        ("head/_classifier/bias", "another number of classes"),
     ]
-    with pytest.raises(
-        UserError, match=r'head/_classifier/kernel: .*fine_tune_checkpoint_type: "detection" leaves out'
-    ):
-        restore(other, prefix, "full")
+    assert "([3, 3, 8, 5] in the checkpoint, [3, 3, 8, 9] here)" in report.summary()
+    scramble(other, seed=2)
+    with pytest.raises(UserError, match=r"2 variables have another shape .*_classifier/kernel: \[3, 3, 8, 5\]"):
+        restore(other, prefix, "full", exact=True)
+    assert_restored(other, before, set(before))
 
 
 def test_mask_rcnn_with_other_classes(mask_rcnn_model, tmp_path):
@@ -148,16 +160,14 @@ def test_mask_rcnn_with_other_classes(mask_rcnn_model, tmp_path):
     prefix = save_as_trainer(mask_rcnn_model, tmp_path)
     other = build_mask_rcnn(3)
     scramble(other, seed=2)
-    report = restore(other, prefix, "detection")
+    report = restore(other, prefix, "full")
     head = other.detection_head[0]
     assert_restored(other, values, set(values) - positions(other, head._classifier, head._box_regressor))
     # The region proposal network's own `_classifier` tells object from background: it knows no classes.
     assert "rpn_head/_classifier/kernel" in report.restored
-    assert sorted(name for name, _ in report.skipped) == [
-        "detection_head/0/_box_regressor/bias",
-        "detection_head/0/_box_regressor/kernel",
-        "detection_head/0/_classifier/bias",
-        "detection_head/0/_classifier/kernel",
+    assert sorted(report.skipped) == [
+        (f"detection_head/0/{name}", "another number of classes")
+        for name in ("_box_regressor/bias", "_box_regressor/kernel", "_classifier/bias", "_classifier/kernel")
     ]
     assert report.missing == []
 
@@ -191,10 +201,9 @@ def test_a_backbone_is_found_wherever_it_was_saved(saved, retinanet_model, same_
 def test_a_backbone_alone_is_no_detector(retinanet_model, same_retinanet, tmp_path):
     prefix = tf.train.Checkpoint(backbone=retinanet_model.backbone).write(str(tmp_path / "ckpt-1"))
     values = scramble(same_retinanet, seed=2)
-    with pytest.raises(UserError, match=r'holds a backbone only, and no detector; .*type: "classification"'):
-        restore(same_retinanet, prefix, "detection")
-    with pytest.raises(UserError, match="are not in the checkpoint"):
-        restore(same_retinanet, prefix, "full")
+    for checkpoint_type in ("detection", "full"):
+        with pytest.raises(UserError, match=r'holds a trunk only, and no detector; .*type: "classification"'):
+            restore(same_retinanet, prefix, checkpoint_type)
     assert_restored(same_retinanet, values, set(values))
 
 
@@ -230,12 +239,29 @@ def test_another_architecture_is_one_line_and_changes_nothing(mobilenet_checkpoi
     assert_restored(same_retinanet, values, set(values))
 
 
-def test_another_number_of_anchors_is_an_error(saved):
-    prefix, _ = saved
-    with pytest.raises(
-        UserError, match=r"head/_box_regressor/kernel: \[3, 3, 8, 4\] in the checkpoint, \[3, 3, 8, 12\] here"
-    ):
-        restore(build_retinanet(5, aspect_ratios=(0.5, 1.0, 2.0)), prefix, "detection")
+def test_half_matching_checkpoints(saved, tmp_path):
+    """Up to a tenth may not fit, and is named; more is an error."""
+    prefix, values = saved
+    other = build_retinanet(5, aspect_ratios=(0.5, 1.0, 2.0))
+    scramble(other, seed=2)
+    report = restore(other, prefix, "full")
+    heads = positions(other, other.head._box_regressor, other.head._classifier)
+    assert_restored(other, values, set(values) - heads)
+    assert ("head/_box_regressor/kernel", "another shape") in report.skipped
+    assert report.details["head/_box_regressor/kernel"] == "[3, 3, 8, 4] in the checkpoint, [3, 3, 8, 12] here"
+    assert report.to_json()["num_promised"] > report.to_json()["num_restored"] == len(report.restored)
+
+    # The first half of the backbone only.
+    half = build_retinanet(5)
+    layers = [layer for layer in half.backbone.layers if layer.weights]
+    root = tf.Module()
+    for number, layer in enumerate(layers[: len(layers) // 2]):
+        setattr(root, f"layer_with_weights-{number}", layer)
+    prefix = tf.train.Checkpoint(backbone=root).write(str(tmp_path / "half"))
+    before = scramble(other, seed=3)
+    with pytest.raises(UserError, match=r"\d+ of the \d+ .* promises are in it, and 90% must be; .*no backbone/"):
+        restore(other, prefix, "classification")
+    assert_restored(other, before, set(before))
 
 
 def test_moving_averages_take_the_place_of_what_they_average(retinanet_model, same_retinanet, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data_prep.command_line import UserError
-from train.models.torch_archive import read_torch_archive
+from train.checkpoints.torch_archive import read_torch_archive
 
 
 def text(value: str) -> bytes:
@@ -195,7 +195,7 @@ def test_says_what_other_files_are(write, tmp_path):
 def test_needs_neither_torch_nor_tensorflow(write):
     path = write(archive({"w": tensor(storage("a", 6), 0, (6,), (1,))}, {"a": SIX}))
     code = (
-        "import sys; from train.models.torch_archive import read_torch_archive; "
+        "import sys; from train.checkpoints.torch_archive import read_torch_archive; "
         f"print(read_torch_archive({path!r})['w'].sum(), 'torch' in sys.modules, 'tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

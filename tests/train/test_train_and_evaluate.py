@@ -126,17 +126,21 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(trained, block_c
     assert "not of the model that the config describes" in str(error.value)
 
 
-def test_fine_tuning_takes_all_but_the_classes_from_a_detection_checkpoint(trained, block_config, tmp_path, capsys):
+def test_fine_tuning_with_more_classes_keeps_the_rows_of_common_ones(trained, block_records, tmp_path, capsys):
     config, model_dir = trained
     if "faster_rcnn" in config.read_text():
         pytest.skip("one family shows it; restoring Faster R-CNN is tested by itself")
-    more = f'train_config {{ fine_tune_checkpoint: "{model_dir}/ckpt-4" fine_tune_checkpoint_type: "detection" }}'
+    more = f'train_config {{ fine_tune_checkpoint: "{model_dir}/ckpt-4" fine_tune_checkpoint_type: "full" }}'
     words = ["--pipeline_config_path", str(config), "--config_override", more + " model { ssd { num_classes: 3 } }"]
-    assert train([*words, "--model_dir", str(tmp_path), "--num_train_steps", "1", "--no_evaluation"]) == 0
+    words += ["--num_train_steps", "1", "--no_evaluation", "--map_classes", str(block_records / "label_map.pbtxt")]
+    assert train([*words, "--model_dir", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "restore_report.json").read_text())
     assert len(report["restored"]) > 100
-    assert {entry["name"].split("/")[-1] for entry in report["skipped"]} <= {"kernel", "bias", "pointwise_kernel"}
-    assert "restored" in capsys.readouterr().out
+    assert report["skipped"] == [] and report["missing"] == []
+    assert report["notes"] == ["class head: 2 classes keep their rows (Red block, Blue block)"]
+    assert report["trunk_agrees"] is True
+    out = capsys.readouterr().out
+    assert "restored" in out and "class head: 2 classes keep" in out and "those that the checkpoint says" in out
 
 
 def test_waiting_for_a_checkpoint_ends_and_says_what_for(block_config, tmp_path, capsys):

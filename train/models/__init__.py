@@ -1,1 +1,1 @@
-"""Detection models composed from a pipeline config, and their checkpoints."""
+"""Detection models composed from a pipeline config."""

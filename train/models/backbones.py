@@ -1,161 +1,130 @@
-"""Backbones by the names that `feature_extractor.type` uses, and how each wants its pixels."""
+"""Model Garden's backbones: EfficientNet-Lite0, and any other by Model Garden's own name."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
+import json
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
-from official.vision.modeling.backbones import efficientnet, mobilenet, resnet
+from official.vision.configs import backbones, common
+from official.vision.modeling.backbones import efficientnet, factory
 
+from train.models.feature_extractors import pixels
 from train.models.hyperparams import LayerHyperparams
 
-# Channel means of ImageNet in RGB, 0..255, as VGG and the Object Detection API's ResNets subtract them.
-_CAFFE_MEANS = (123.68, 116.779, 103.939)
+LITE0 = "ssd_efficientnet-lite0_fpn_keras"
+ANY_BACKBONE = "ssd_model_garden_fpn"
+MODEL_GARDEN_TYPES = (LITE0, ANY_BACKBONE)
+# Without `override_base_feature_extractor_hyperparams`, as EfficientNet-Lite0 was trained.
+_LITE_MOMENTUM, _LITE_EPSILON = 0.99, 1e-3
 
 
-@dataclasses.dataclass(frozen=True)
-class BackboneSpec:
-    """What a feature extractor's name stands for.
-
-    The layers' values hold where the recipe has no `override_base_feature_extractor_hyperparams`; they are those in the
-    API's models/keras_models.
-
-    Attributes:
-        build: Makes the network, whose outputs are feature maps by level, `"3"` having stride 8.
-        normalize: Maps float32 RGB 0..255 to what the network was trained on.
-        norm_momentum: Of batch norm's moving averages.
-        norm_epsilon: Added to batch norm's variance.
-        weight_decay: What kernels' squared sum is multiplied by in the loss; None takes the recipe's regularizer.
-        initializer: Of kernels.
-    """
-
-    build: Callable[..., tf_keras.Model]
-    normalize: Callable[[tf.Tensor], tf.Tensor]
-    norm_momentum: float
-    norm_epsilon: float
-    weight_decay: float | None
-    initializer: tf_keras.initializers.Initializer
+def normalization_of(feature_extractor_type: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What maps float32 RGB 0..255 to what a network of this type was trained on; Model Garden's all have one."""
+    return pixels.lite_centered if feature_extractor_type == LITE0 else pixels.standardized
 
 
-def _centered(images: tf.Tensor) -> tf.Tensor:
-    return images * (2.0 / 255.0) - 1.0
-
-
-def _mean_subtracted(images: tf.Tensor) -> tf.Tensor:
-    return images - tf.constant(_CAFFE_MEANS, images.dtype)
-
-
-def _lite_centered(images: tf.Tensor) -> tf.Tensor:
-    return (images - 127.0) / 128.0
-
-
-def _efficientnet_lite0(input_specs: tf_keras.layers.InputSpec, **arguments: object) -> tf_keras.Model:
-    # Lite: no squeeze and excitation, ReLU6 throughout. At B0's scale its stem and head are not scaled either way.
-    arguments.pop("depth_multiplier")
-    arguments.pop("min_depth")
-    arguments["activation"] = arguments.pop("activation") or "relu6"
-    return efficientnet.EfficientNet(model_id="b0", input_specs=input_specs, se_ratio=0.0, **arguments)
-
-
-def _mobilenet_v2(input_specs: tf_keras.layers.InputSpec, **arguments: object) -> tf_keras.Model:
-    arguments.pop("activation")  # ReLU6 is part of its definition
-    return mobilenet.MobileNet(
-        model_id="MobileNetV2",
-        input_specs=input_specs,
-        filter_size_scale=arguments.pop("depth_multiplier"),
-        regularize_depthwise=True,
-        **arguments,
-    )
-
-
-def _resnet(depth: int) -> Callable[..., tf_keras.Model]:
-    def build(input_specs: tf_keras.layers.InputSpec, **arguments: object) -> tf_keras.Model:
-        arguments.pop("min_depth")
-        arguments["activation"] = arguments.pop("activation") or "relu"
-        return resnet.ResNet(model_id=depth, input_specs=input_specs, **arguments)
-
-    return build
-
-
-_VARIANCE_SCALING = tf_keras.initializers.VarianceScaling()
-
-_SPECS = {
-    r"ssd_efficientnet-lite0_fpn_keras": BackboneSpec(
-        _efficientnet_lite0, _lite_centered, 0.99, 1e-3, None, _VARIANCE_SCALING
-    ),
-    r"ssd_mobilenet_v2_fpn_keras": BackboneSpec(
-        _mobilenet_v2, _centered, 0.9997, 1e-3, 2e-5, tf_keras.initializers.TruncatedNormal(stddev=0.09)
-    ),
-    **{
-        pattern.format(depth): BackboneSpec(
-            _resnet(depth), _mean_subtracted, 0.997, 1e-5, weight_decay, _VARIANCE_SCALING
-        )
-        for depth in (50, 101, 152)
-        # On one feature map, Faster R-CNN's extractor takes the ResNet's weight decay away.
-        for pattern, weight_decay in (
-            (r"(ssd_resnet{0}_v1_fpn_keras|faster_rcnn_resnet{0}_fpn_keras)", 1e-4),
-            (r"faster_rcnn_resnet{0}_keras", 0.0),
-        )
-    },
-}
-
-
-def backbone_spec(feature_extractor_type: str) -> BackboneSpec:
-    """Finds what a `feature_extractor.type` stands for.
-
-    Raises:
-        KeyError: No such type.
-    """
-    for pattern, spec in _SPECS.items():
-        if re.fullmatch(pattern, feature_extractor_type):
-            return spec
-    raise KeyError(feature_extractor_type)
-
-
-def build_backbone(extractor: Any, *, height: int | None, width: int | None) -> tf_keras.Model:
+def build_backbone(extractor: Any, backbone: Any, *, height: int | None, width: int | None) -> tf_keras.Model:
     """Builds the backbone that a feature extractor's message describes.
 
-    With `override_base_feature_extractor_hyperparams` its layers are as `conv_hyperparams` says, as in the API; else
-    they are the network's own.
+    With `override_base_feature_extractor_hyperparams` its layers are as `conv_hyperparams` says; else they are the
+    network's own, but for the kernels' regularizer.
 
     Args:
-        extractor: An `SsdFeatureExtractor` or a `FasterRcnnFeatureExtractor` message.
+        extractor: An `SsdFeatureExtractor` message.
+        backbone: The `ModelGardenBackbone` message of `ssd_model_garden_fpn`.
         height: Of the input, in pixels; None where it varies.
         width: Of the input, in pixels; None where it varies.
 
     Returns:
-        A classifier without its top, with `output_specs` by level.
+        A network with `output_specs` by level.
 
     Raises:
         KeyError: No such type.
+        ValueError: Model Garden has no such backbone, or it has no such parameter.
     """
-    spec = backbone_spec(extractor.type)
+    if extractor.type not in MODEL_GARDEN_TYPES:
+        raise KeyError(extractor.type)
     hyperparams = LayerHyperparams.from_config(extractor.conv_hyperparams)
     override = extractor.override_base_feature_extractor_hyperparams
-    regularizer = hyperparams.regularizer()
-    if not override and spec.weight_decay is not None:
-        regularizer = tf_keras.regularizers.L2(spec.weight_decay) if spec.weight_decay else None
-    backbone = spec.build(
-        tf_keras.layers.InputSpec(shape=[None, height, width, 3]),
-        # Faster R-CNN's message has neither.
-        depth_multiplier=getattr(extractor, "depth_multiplier", 1.0),
-        min_depth=getattr(extractor, "min_depth", 0),
-        activation=hyperparams.activation if override else None,
-        use_sync_bn=override and hyperparams.is_synchronized,
-        norm_momentum=hyperparams.norm_momentum if override else spec.norm_momentum,
-        norm_epsilon=hyperparams.norm_epsilon if override else spec.norm_epsilon,
-        kernel_initializer=(
-            hyperparams.initializer_config() if override else tf_keras.initializers.serialize(spec.initializer)
-        ),
-        kernel_regularizer=regularizer,
-    )
+    input_specs = tf_keras.layers.InputSpec(shape=[None, height, width, 3])
+    if extractor.type == LITE0:
+        # Lite: no squeeze and excitation, ReLU6 throughout. At B0's scale its stem and head are not scaled either way.
+        network = efficientnet.EfficientNet(
+            model_id="b0",
+            input_specs=input_specs,
+            se_ratio=0.0,
+            activation=hyperparams.activation if override else "relu6",
+            use_sync_bn=override and hyperparams.is_synchronized,
+            norm_momentum=hyperparams.norm_momentum if override else _LITE_MOMENTUM,
+            norm_epsilon=hyperparams.norm_epsilon if override else _LITE_EPSILON,
+            kernel_initializer=hyperparams.initializer_config() if override else "VarianceScaling",
+            kernel_regularizer=hyperparams.regularizer(),
+        )
+    else:
+        network = factory.build_backbone(
+            input_specs,
+            model_garden_config(backbone),
+            common.NormActivation(
+                activation=hyperparams.activation if override else "relu",
+                use_sync_bn=override and hyperparams.is_synchronized,
+                norm_momentum=hyperparams.norm_momentum if override else 0.99,
+                norm_epsilon=hyperparams.norm_epsilon if override else 1e-3,
+            ),
+            hyperparams.regularizer(),
+        )
+        missing = [
+            str(level)
+            for level in range(extractor.fpn.min_level, min(5, extractor.fpn.max_level) + 1)
+            if str(level) not in network.output_specs
+        ]
+        if missing:
+            raise ValueError(
+                f"extensions.model_garden_backbone.type: {backbone.type!r} gives feature maps of levels "
+                f"{', '.join(network.output_specs)}, and feature_extractor.fpn needs {', '.join(missing)} too"
+            )
     if override:
-        hyperparams.apply_to_batch_norms(backbone)
-    return backbone
+        hyperparams.apply_to_batch_norms(network)
+    return network
+
+
+def model_garden_config(message: Any) -> backbones.Backbone:
+    """Reads a `ModelGardenBackbone` message in Model Garden's terms.
+
+    Raises:
+        ValueError: Model Garden has no such backbone, or it has no such parameter.
+    """
+    where = "extensions.model_garden_backbone"
+    kinds = sorted(field.name for field in dataclasses.fields(backbones.Backbone) if field.name != "type")
+    if message is None or message.type not in kinds:
+        given = repr(message.type) if message is not None and message.type else "not set"
+        raise ValueError(f"{where}.type is {given}; write one of Model Garden's: {', '.join(kinds)}")
+    config = backbones.Backbone(type=message.type)
+    parameters = config.get()
+    for index, text in enumerate(message.parameter):
+        name, _, value = text.partition(":")
+        name = name.strip()
+        if not value or name not in parameters.as_dict():
+            raise ValueError(
+                f"{where}.parameter[{index}]: {text!r} names no parameter of {message.type}; write NAME: VALUE, with "
+                f"one of {', '.join(sorted(parameters.as_dict()))}"
+            )
+        try:
+            parameters.override({name: _parameter_value(value.strip())})
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{where}.parameter[{index}]: {text!r}: {str(error).splitlines()[0]}") from error
+    return config
+
+
+def _parameter_value(text: str) -> Any:
+    """A number, boolean, null or quoted text as JSON has it; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def pyramid_features(backbone: tf_keras.Model) -> tf_keras.Model:
@@ -167,5 +136,7 @@ def pyramid_features(backbone: tf_keras.Model) -> tf_keras.Model:
     Returns:
         The same layers up to the coarsest of those levels; a checkpoint of it has the names of the whole backbone's.
     """
+    if not isinstance(backbone.output, dict):
+        return backbone
     outputs = {level: backbone.output[level] for level in backbone.output_specs}
     return tf_keras.Model(backbone.inputs, outputs, name="backbone")

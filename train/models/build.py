@@ -27,7 +27,7 @@ def build_detector(config: Any) -> Detector:
     if kind == "ssd":
         from train.models.ssd import SsdDetector
 
-        return SsdDetector(model, input_shape)
+        return SsdDetector(model, input_shape, config.extensions.model_garden_backbone)
     from train.models.faster_rcnn import FasterRcnnDetector
 
     return FasterRcnnDetector(model, input_shape)

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from train.models.api_objects import place, tree
 from train.models.hyperparams import LayerHyperparams
 from train.models.weight_shared_box_predictor import Predictions, clip_codes
 
@@ -113,6 +114,36 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
             ]
             self._norms[level] = [hyperparams.batch_norm(f"tower_{level}_{i}_norm") for i in layers]
         super().build(input_shape)
+
+    @property
+    def api_objects(self) -> tf.Module:
+        """Its layers in the tree in which the API's checkpoints hold them: what `_box_predictor` is there."""
+
+        def layers(depthwise: dict[str, list[Any]], predictor: dict[str, Any], level: str) -> list[Any]:
+            before = [*depthwise[level], place()] if self._message.use_depthwise else []
+            return [*before, predictor[level]]
+
+        dropout = [place()] if self._dropout is not None else []
+        return tree(
+            _prediction_heads={
+                "box_encodings": [
+                    tree(_box_encoder_layers=layers(self._box_depthwise, self._box_predictor, level))
+                    for level in self._levels
+                ],
+                "class_predictions_with_background": [
+                    tree(_class_predictor_layers=dropout + layers(self._class_depthwise, self._class_predictor, level))
+                    for level in self._levels
+                ],
+            },
+            _shared_nets=[
+                [
+                    layer
+                    for pair in zip(self._towers[level], self._norms[level], strict=True)
+                    for layer in (*pair, place())
+                ]
+                for level in self._levels
+            ],
+        )
 
     def _run_depthwise(self, head: list[Any], features: tf.Tensor, training: bool | None) -> tf.Tensor:
         convolution, norm = head

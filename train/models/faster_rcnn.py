@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from configs.networks import has_pyramid
 from train.models.anchors import build_anchor_generator
-from train.models.backbones import backbone_spec
 from train.models.cropping import ProposalCropper
 from train.models.detector import (
     ActualShape,
@@ -17,10 +17,10 @@ from train.models.detector import (
     InputShape,
     Labels,
     actual_shape,
-    feature_map_shape,
     flatten_levels,
 )
-from train.models.faster_rcnn_network import C4_LEVEL, build_network, has_pyramid, padded_shape
+from train.models.faster_rcnn_network import FasterRcnnNetwork, build_network
+from train.models.feature_extractors.faster_rcnn_extractors import build_faster_rcnn_feature_extractor
 from train.models.first_stage import InputAnchors, first_stage_losses, propose_regions
 from train.models.proposals import Proposals
 from train.models.second_stage import detections_of, sample_proposals, second_stage_losses
@@ -41,9 +41,11 @@ class FasterRcnnDetector(Detector):
     With `number_of_stages: 1` its detections are its proposals, all of class 1.
 
     Attributes:
+        cropper: Cuts proposals out of feature maps.
         anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where pictures differ in size.
     """
 
+    network: FasterRcnnNetwork
     loss_names: tuple[str, ...] = _FIRST_STAGE_LOSSES + _SECOND_STAGE_LOSSES
 
     def __init__(self, config: Any, input_shape: InputShape) -> None:
@@ -62,19 +64,15 @@ class FasterRcnnDetector(Detector):
         if config.number_of_stages == 1:
             self.loss_names = _FIRST_STAGE_LOSSES
         _check(config)
-        self._spec = backbone_spec(config.feature_extractor.type)
-        self._has_pyramid = has_pyramid(config)
-        fpn = config.feature_extractor.fpn
-        levels = range(fpn.min_level, fpn.max_level + 1) if self._has_pyramid else (C4_LEVEL,)
-        self._levels = [str(level) for level in levels]
+        self._extractor = build_faster_rcnn_feature_extractor(config.feature_extractor)
+        self._levels = self._extractor.levels
         self._generator = build_anchor_generator(config.first_stage_anchor_generator)
-        self._cropper = ProposalCropper(config.initial_crop_size, config.maxpool_kernel_size, config.maxpool_stride)
+        self.cropper = ProposalCropper(config.initial_crop_size, config.maxpool_kernel_size, config.maxpool_stride)
         self.network = build_network(
             config,
-            input_shape=input_shape,
-            levels=self._levels,
+            self._extractor,
             anchors_per_location=self._anchors_per_location(),
-            crop_size=self._cropper.output_size,
+            crop_size=self.cropper.output_size,
         )
         self.anchors = self._static_anchors()
 
@@ -83,30 +81,38 @@ class FasterRcnnDetector(Detector):
             return self._generator.anchors_per_location(len(self._levels))
         except ValueError as error:
             kind = self.config.first_stage_anchor_generator.WhichOneof("anchor_generator_oneof")
-            expected = "multiscale_anchor_generator" if self._has_pyramid else "grid_anchor_generator"
+            expected = "multiscale_anchor_generator" if len(self._levels) > 1 else "grid_anchor_generator"
             raise ValueError(
                 f"model.faster_rcnn.first_stage_anchor_generator is a {kind}; {self.config.feature_extractor.type} "
                 f"needs a {expected}: {error}"
             ) from error
 
     def _static_anchors(self) -> np.ndarray | None:
-        height, width = padded_shape(self.input_shape, self.network.multiple)
+        height, width = self.input_shape
         if height is None or width is None:
             return None
-        # On one feature map, stride 8 is conv4 dilated to conv3's size.
-        is_fine = not self._has_pyramid and self.config.feature_extractor.first_stage_features_stride == 8
-        shapes = [feature_map_shape((height, width), int(level) - is_fine) for level in self._levels]
+        shapes = self._extractor.feature_shapes((height, width))
         return np.concatenate([boxes.numpy() for boxes in self._generator.generate(shapes, _DIVISIBLE_SHAPE)])
 
     def preprocess(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> tf.Tensor:
         """Normalises everything, padding included: the API's Faster R-CNN pads before it normalises."""
         del true_image_shape
-        return self._spec.normalize(images)
+        return self._extractor.normalize(images)
 
-    def _first_stage(
+    def first_stage(
         self, images: tf.Tensor, true_image_shape: tf.Tensor, *, training: bool
     ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor, InputAnchors, ActualShape]:
-        """Feature maps; logits [B, A, 2] and codes [B, A, 4] of the anchors; the anchors; the input's shape."""
+        """Runs the first stage's network.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            true_image_shape: int32 [B, 3], without padding.
+            training: Whether batch norm trains, and anchors that leave the input are dropped.
+
+        Returns:
+            Feature maps, finest first; logits float32 [B, A, 2] and codes float32 [B, A, 4] of the anchors; the
+            anchors; height and width of the input.
+        """
         features, logits, codes = self.network(self.preprocess(images, true_image_shape), training=training)
         maps = [features[level] for level in self._levels]
         input_shape = actual_shape(images, self.input_shape)
@@ -126,12 +132,22 @@ class FasterRcnnDetector(Detector):
             input_shape,
         )
 
-    def _second_stage(
+    def second_stage(
         self, maps: list[tf.Tensor], proposals: Proposals, input_shape: ActualShape, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Class logits [B, N, classes + 1] and box codes [B, N, 1 or classes, 4] of proposals."""
-        crops = self._cropper.crop(maps, proposals.boxes, input_shape)
-        logits, codes = self.network.detection_head[0](crops, training=training)
+        """Runs the second stage's network.
+
+        Args:
+            maps: Feature maps, finest first.
+            proposals: What to classify, N an image.
+            input_shape: Height and width of the input.
+            training: Whether batch norm trains and dropout acts.
+
+        Returns:
+            Class logits float32 [B, N, classes + 1] and box codes float32 [B, N, 1 or classes, 4].
+        """
+        crops = self.cropper.crop(maps, proposals.boxes, input_shape)
+        logits, codes = self.network.classify(crops, training=training)
         return tf.cast(logits, tf.float32), tf.cast(codes, tf.float32)
 
     def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
@@ -141,24 +157,24 @@ class FasterRcnnDetector(Detector):
         `hard_example_miner`, and evaluation at all of them; the first stage samples its anchors in both.
         """
         true_shape = labels["true_image_shape"]
-        maps, logits, codes, anchors, input_shape = self._first_stage(images, true_shape, training=training)
+        maps, logits, codes, anchors, input_shape = self.first_stage(images, true_shape, training=training)
         truth = GroundTruth.from_labels(labels, input_shape)
         losses = first_stage_losses(logits, codes, anchors, truth, self.config)
         if self.config.number_of_stages > 1:
             proposals = propose_regions(logits, codes, anchors, true_shape, self.config)
             if training and not self.config.HasField("hard_example_miner"):
                 proposals = sample_proposals(proposals, truth, self.config)
-            class_logits, box_codes = self._second_stage(maps, proposals, input_shape, training=training)
+            class_logits, box_codes = self.second_stage(maps, proposals, input_shape, training=training)
             losses |= second_stage_losses(class_logits, box_codes, proposals, truth, self.config)
         return losses
 
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
-        maps, logits, codes, anchors, input_shape = self._first_stage(images, true_image_shape, training=False)
+        maps, logits, codes, anchors, input_shape = self.first_stage(images, true_image_shape, training=False)
         proposals = propose_regions(logits, codes, anchors, true_image_shape, self.config)
         if self.config.number_of_stages == 1:
             return _detections_of_one_class(proposals, true_image_shape)
-        class_logits, box_codes = self._second_stage(maps, proposals, input_shape, training=False)
+        class_logits, box_codes = self.second_stage(maps, proposals, input_shape, training=False)
         return detections_of(class_logits, box_codes, proposals, true_image_shape, self.config)
 
 
@@ -194,5 +210,6 @@ def _check(config: Any) -> None:
     stride = config.feature_extractor.first_stage_features_stride
     if stride not in (8, 16):
         raise ValueError(f"{where}.feature_extractor.first_stage_features_stride is {stride}; write 8 or 16")
-    if has_pyramid(config) and config.feature_extractor.fpn.max_level < config.feature_extractor.fpn.min_level:
+    fpn = config.feature_extractor.fpn
+    if has_pyramid(config.feature_extractor.type) and fpn.max_level < fpn.min_level:
         raise ValueError(f"{where}.feature_extractor.fpn.max_level is below min_level")

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from train.models.api_objects import place, tree
 from train.models.hyperparams import LayerHyperparams
 
 
@@ -66,11 +67,35 @@ class RegionProposalPredictor(tf_keras.layers.Layer):
         self._objectness = predictors(2, "objectness")
         self._boxes = predictors(4, "boxes")
 
-    def call(self, features: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    @property
+    def api_objects(self) -> dict[str, Any]:
+        """Its layers in the trees in which the API's checkpoints hold them: two of its model's attributes."""
+        return {
+            "_first_stage_box_predictor_first_conv": tree(
+                **{"layer_with_weights-0": self._convolution, "layer_with_weights-1": self._norm}
+            ),
+            "_first_stage_box_predictor": tree(
+                _prediction_heads={
+                    "box_encodings": [tree(_box_encoder_layers=[self._boxes[level]]) for level in self._levels],
+                    "class_predictions_with_background": [
+                        tree(_class_predictor_layers=[self._objectness[level]]) for level in self._levels
+                    ],
+                }
+            ),
+        }
+
+    def shared_features(self, features: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """What the convolution that levels share makes of one feature map, [B, height, width, depth]."""
+        return tf.nn.relu6(self._norm(self._convolution(features), training=training))
+
+    def call(
+        self, features: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Predicts at every level.
 
         Args:
             features: For each level's name, [B, height, width, channels].
+            training: Whether batch norm trains.
 
         Returns:
             Objectness logits by level [B, height, width, anchors * 2], background before object, and box codes by
@@ -78,32 +103,31 @@ class RegionProposalPredictor(tf_keras.layers.Layer):
         """
         logits, codes = {}, {}
         for level in self._levels:
-            shared = tf.nn.relu6(self._norm(self._convolution(features[level])))
+            shared = self.shared_features(features[level], training)
             logits[level], codes[level] = self._objectness[level](shared), self._boxes[level](shared)
         return logits, codes
 
 
 class MaskRcnnBoxPredictor(tf_keras.layers.Layer):
-    """The second stage: a trunk over each crop, then dropout and a dense layer, for classes and for boxes.
+    """The second stage after its features: a spatial mean, dropout and a dense layer, for classes and for boxes.
 
     As the API's predictors/mask_rcnn_keras_box_predictor.py, without masks. Model Garden's `DetectionHead` knows
     neither conv5 as its trunk nor dropout, and gives background a box.
     """
 
-    def __init__(self, *, config: Any, num_classes: int, trunk: tf_keras.Model, **kwargs: Any) -> None:
+    def __init__(self, *, config: Any, num_classes: int, **kwargs: Any) -> None:
         """Creates the layers.
 
         Args:
             config: A `MaskRCNNBoxPredictor` message.
             num_classes: Classes without background.
-            trunk: Maps crops [N, size, size, channels] to [N, features].
             **kwargs: Of the Keras layer.
         """
         super().__init__(**kwargs)
         read = LayerHyperparams.from_config(config.fc_hyperparams)
-        self.trunk = trunk
         # Classes and boxes drop different features, as the API's two heads do.
-        rate = 1.0 - config.dropout_keep_probability if config.use_dropout else 0.0
+        self._drops = bool(config.use_dropout)
+        rate = 1.0 - config.dropout_keep_probability if self._drops else 0.0
         self._class_dropout, self._box_dropout = tf_keras.layers.Dropout(rate), tf_keras.layers.Dropout(rate)
         boxes = 1 if config.share_box_across_classes else num_classes
         self._class_predictor = tf_keras.layers.Dense(
@@ -112,21 +136,30 @@ class MaskRcnnBoxPredictor(tf_keras.layers.Layer):
         self._box_predictor = tf_keras.layers.Dense(4 * boxes, name="box_predictor", **read.convolution_arguments())
         self._class_norm, self._box_norm = read.batch_norm("class_norm"), read.batch_norm("box_norm")
 
-    def call(self, crops: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    @property
+    def api_objects(self) -> tf.Module:
+        """Its layers in the tree in which the API's checkpoints hold them: what `_mask_rcnn_box_predictor` is there."""
+        # Flattening comes first there, and dropout where there is some.
+        before = [place() for _ in range(1 + self._drops)]
+        return tree(
+            _box_prediction_head=tree(_box_encoder_layers=[*before, self._box_predictor, self._box_norm]),
+            _class_prediction_head=tree(_class_predictor_layers=[*before, self._class_predictor, self._class_norm]),
+        )
+
+    def call(self, features: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Classifies and refines proposals.
 
         Args:
-            crops: [B, N, size, size, channels].
+            features: [N, height, width, channels] or [N, channels].
             training: Whether dropout acts and batch norm trains.
 
         Returns:
-            Class logits [B, N, classes + 1], background first, and box codes [B, N, 1 or classes, 4].
+            Class logits [N, classes + 1], background first, and box codes [N, 1 or classes, 4].
         """
-        batch_size, num_proposals = tf.shape(crops)[0], tf.shape(crops)[1]
-        features = self.trunk(tf.reshape(crops, [-1, *crops.shape[2:]]), training=training)
-        logits = self._class_norm(self._class_predictor(self._class_dropout(features, training=training)))
-        codes = self._box_norm(self._box_predictor(self._box_dropout(features, training=training)))
-        return (
-            tf.reshape(logits, [batch_size, num_proposals, logits.shape[-1]]),
-            tf.reshape(codes, [batch_size, num_proposals, codes.shape[-1] // 4, 4]),
+        if features.shape.rank == 4:
+            features = tf.reduce_mean(features, axis=[1, 2])
+        logits = self._class_norm(
+            self._class_predictor(self._class_dropout(features, training=training)), training=training
         )
+        codes = self._box_norm(self._box_predictor(self._box_dropout(features, training=training)), training=training)
+        return logits, tf.reshape(codes, [-1, codes.shape[-1] // 4, 4])

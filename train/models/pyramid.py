@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 from official.vision.modeling.decoders import fpn
 
@@ -16,11 +15,11 @@ def build_pyramid(backbone: tf_keras.Model, extractor: Any, *, use_depthwise: bo
 
     Args:
         backbone: With `output_specs` by level.
-        extractor: A `SsdFeatureExtractor` or `FasterRcnnFeatureExtractor` message.
+        extractor: An `SsdFeatureExtractor` message.
         use_depthwise: Whether its convolutions are separable.
 
     Each level is added to the next finer one upsampled by 2, so the input's sides must be multiples of the coarsest
-    backbone level's stride (see `pyramid_stride`); `pad_to_multiple` makes them so. Sides may be None.
+    backbone level's stride (see `pyramid_stride`); padding makes them so. Sides may be None.
 
     Returns:
         Maps features by level to features by level, from `fpn.min_level` to `fpn.max_level`.
@@ -48,21 +47,3 @@ def build_pyramid(backbone: tf_keras.Model, extractor: Any, *, use_depthwise: bo
 def pyramid_stride(extractor: Any) -> int:
     """The stride, in pixels, of the coarsest backbone level that a feature extractor's pyramid adds up."""
     return 2 ** min(5, extractor.fpn.max_level)
-
-
-def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
-    """Pads pictures with zeros, at the bottom and on the right, as pad_to_multiple of the API's utils/ops.py.
-
-    Args:
-        images: [B, height, width, channels], normalised; sides may be unknown beforehand.
-        multiple: What both sides are to be multiples of, in pixels.
-
-    Returns:
-        Of `images`' type; sides that were known beforehand still are.
-    """
-    shape = tf.shape(images)
-    bottom, right = (
-        -(static if static is not None else shape[axis]) % multiple
-        for axis, static in ((1, images.shape[1]), (2, images.shape[2]))
-    )
-    return tf.pad(images, [[0, 0], [0, bottom], [0, right], [0, 0]])

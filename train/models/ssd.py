@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from official.vision.modeling import retinanet_model
 
 from train.models.anchors import build_anchor_generator
 from train.models.batch_norm import freeze_batch_norm
@@ -15,8 +14,8 @@ from train.models.box_coders import build_box_coder
 from train.models.box_predictors import build_ssd_box_predictor
 from train.models.detector import Detector, GroundTruth, InputShape, Labels, actual_shape, flatten_levels
 from train.models.post_processing import batch_non_max_suppression, scores_from_logits
-from train.models.ssd_feature_extractor import build_ssd_feature_extractor
 from train.models.ssd_losses import SsdLosses
+from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_extractor, build_ssd_network
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
 
 
@@ -26,18 +25,22 @@ class SsdDetector(Detector):
     Boxes and anchors are compared and coded in 0..1 of the input, as in the API's meta_architectures/ssd_meta_arch.py.
 
     Attributes:
+        box_coder: Between boxes and codes.
         anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where its size is not known
             beforehand.
     """
 
     loss_names = ("Loss/classification_loss", "Loss/localization_loss")
 
-    def __init__(self, config: Any, input_shape: InputShape) -> None:
+    network: ApiSsdNetwork | ModelGardenSsdNetwork
+
+    def __init__(self, config: Any, input_shape: InputShape, model_garden_backbone: Any = None) -> None:
         """Builds the network.
 
         Args:
             config: An `Ssd` message.
             input_shape: Height and width of the padded input in pixels; None where pictures have sizes of their own.
+            model_garden_backbone: A `ModelGardenBackbone` message, for `ssd_model_garden_fpn`.
 
         Raises:
             ValueError: Parts of the message do not belong together, or do not suit the input.
@@ -46,48 +49,39 @@ class SsdDetector(Detector):
         self.num_classes = config.num_classes
         self.input_shape = input_shape
         self._slots = ClassSlots.from_config(config)
-        self._box_coder = build_box_coder(config.box_coder)
-        self._assigner = SsdTargetAssigner(config, slots=self._slots, box_coder=self._box_coder)
-        self._losses = SsdLosses(config, slots=self._slots, box_coder=self._box_coder)
+        self.box_coder = build_box_coder(config.box_coder)
+        self._assigner = SsdTargetAssigner(config, slots=self._slots, box_coder=self.box_coder)
+        self._losses = SsdLosses(config, slots=self._slots, box_coder=self.box_coder)
         self._anchor_generator = build_anchor_generator(config.anchor_generator)
-        self._extract = build_ssd_feature_extractor(config, input_shape)
-        self._levels = self._extract.levels
+        extractor = build_ssd_extractor(config, input_shape, model_garden_backbone)
+        self._normalize, self._levels = extractor.normalize, list(extractor.levels)
         self.anchors: np.ndarray | None = None
         self._unit_anchors: np.ndarray | None = None
         height, width = input_shape
         if height is not None and width is not None:
-            maps = self._anchor_generator.generate(self._extract.feature_shapes(), (height, width))
+            shapes = extractor.feature_shapes((height, width))
+            maps = self._anchor_generator.generate(shapes, (height, width))
             self.anchors = np.concatenate(maps)
             self._unit_anchors = self.anchors / np.array([height, width, height, width], np.float32)
-        self.network = self._build_network()
+        self.network = build_ssd_network(extractor, self._build_head())
+        if config.freeze_batchnorm:
+            freeze_batch_norm(self.network)
 
-    def _build_network(self) -> tf_keras.Model:
-        """Model Garden's RetinaNet around the parts; they run part by part, so it post-processes nothing itself."""
-        config = self.config
+    def _build_head(self) -> tf_keras.layers.Layer:
+        message = self.config.box_predictor
         head = build_ssd_box_predictor(
-            config.box_predictor,
+            message,
             num_class_slots=self._slots.num_slots,
             anchors_per_location=self._anchor_generator.anchors_per_location(len(self._levels)),
             levels=self._levels,
         )
-        predictor = getattr(config.box_predictor, config.box_predictor.WhichOneof("box_predictor_oneof"))
-        if predictor.box_code_size != self._box_coder.code_size:
+        predictor = getattr(message, message.WhichOneof("box_predictor_oneof"))
+        if predictor.box_code_size != self.box_coder.code_size:
             raise ValueError(
                 f"model.ssd.box_predictor predicts codes of {predictor.box_code_size} numbers, and the box coder's "
-                f"have {self._box_coder.code_size}: write box_code_size: {self._box_coder.code_size}"
+                f"have {self.box_coder.code_size}: write box_code_size: {self.box_coder.code_size}"
             )
-        network = retinanet_model.RetinaNetModel(
-            self._extract.backbone, self._extract.decoder, head, detection_generator=None
-        )
-        # Makes the heads' variables; inference mode, so that batch norm learns nothing.
-        outputs = (self._extract.decoder or self._extract.backbone).output
-        head(
-            {level: tf.zeros([1, *(side or 1 for side in outputs[level].shape[1:])]) for level in self._levels},
-            training=False,
-        )
-        if config.freeze_batchnorm:
-            freeze_batch_norm(network)
-        return network
+        return head
 
     def preprocess(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> tf.Tensor:
         """Normalises, then sets padding to 0: the API's SSD resizes and pads what is normalised already."""
@@ -95,24 +89,33 @@ class SsdDetector(Detector):
         rows = tf.range(height)[tf.newaxis, :] < true_image_shape[:, 0:1]
         columns = tf.range(width)[tf.newaxis, :] < true_image_shape[:, 1:2]
         inside = tf.logical_and(rows[:, :, tf.newaxis], columns[:, tf.newaxis, :])[..., tf.newaxis]
-        return tf.where(inside, self._extract.normalize(images), 0.0)
+        return tf.where(inside, self._normalize(images), 0.0)
 
     def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
         """See `Detector.compute_losses`; names are `Loss/classification_loss` and `Loss/localization_loss`."""
-        logits, codes, anchors = self._predict(
+        logits, codes, anchors = self.predict(
             images, self.preprocess(images, labels["true_image_shape"]), training=training
         )
         return self._losses(self._assign(labels, anchors, training=training), logits, codes, anchors)
 
-    def _predict(
+    def predict(
         self, images: tf.Tensor, normalized: tf.Tensor, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Logits float32 [B, A, slots], codes float32 [B, A, code size], and anchors float32 [A, 4] in 0..1."""
-        features = self._extract(normalized, training=training)
+        """Runs the network.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            normalized: What `preprocess` makes of them.
+            training: Whether batch norm trains and dropout acts.
+
+        Returns:
+            Logits float32 [B, A, slots], codes float32 [B, A, code size], and anchors float32 [A, 4] in 0..1.
+        """
+        features = self.network.feature_maps(normalized, training=training)
         logits, codes, _ = self.network.head(features, training=training)
         return (
             flatten_levels(logits, self._levels, self._slots.num_slots),
-            flatten_levels(codes, self._levels, self._box_coder.code_size),
+            flatten_levels(codes, self._levels, self.box_coder.code_size),
             self._anchors_in_unit_square(images, features),
         )
 
@@ -144,9 +147,9 @@ class SsdDetector(Detector):
 
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
-        logits, codes, anchors = self._predict(images, self.preprocess(images, true_image_shape), training=False)
+        logits, codes, anchors = self.predict(images, self.preprocess(images, true_image_shape), training=False)
         shape = actual_shape(images, self.input_shape)
-        boxes = self._box_coder.decode(codes, anchors[tf.newaxis]) * _height_width_twice(shape)
+        boxes = self.box_coder.decode(codes, anchors[tf.newaxis]) * _height_width_twice(shape)
         processing = self.config.post_processing
         return batch_non_max_suppression(
             boxes[:, :, tf.newaxis],

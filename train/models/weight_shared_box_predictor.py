@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from train.models.api_objects import place, tree
 from train.models.hyperparams import LayerHyperparams
 
 Predictions = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -129,6 +130,34 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
                 )
                 self._projection_norms[level] = self._hyperparams.batch_norm(f"projection_{level}_norm")
         super().build(input_shape)
+
+    @property
+    def api_objects(self) -> tf.Module:
+        """Its layers in the tree in which the API's checkpoints hold them: what `_box_predictor` is there."""
+        scopes = {"shared": "PredictionTower", "boxes": "BoxPredictionTower", "classes": "ClassPredictionTower"}
+        heads = {"shared": "box_encodings", "boxes": "box_encodings", "classes": "class_predictions_with_background"}
+        dropout = [place()] if self._dropout is not None else []
+        return tree(
+            _box_prediction_head=tree(_box_encoder_layers=[self._box_predictor]),
+            _prediction_heads={
+                "class_predictions_with_background": tree(_class_predictor_layers=[*dropout, self._class_predictor])
+            },
+            _additional_projection_layers=[self._projection_layers(level) for level in self._levels],
+            _base_tower_layers_for_heads={
+                heads[tower]: [self._tower_layers(tower, level) for level in self._levels] for tower in self._towers
+            },
+            _head_scope_conv_layers={scopes[tower]: list(layers) for tower, layers in self._towers.items()},
+        )
+
+    def _projection_layers(self, level: str) -> list[Any]:
+        return [self._projections[level], self._projection_norms[level]] if level in self._projections else []
+
+    def _tower_layers(self, tower: str, level: str) -> list[Any]:
+        """As the API lists them: convolution, normalisation where there is one, activation, and again."""
+        layers: list[Any] = []
+        for convolution, norm in zip(self._towers[tower], self._norms[tower][level], strict=True):
+            layers += [convolution, *([norm] if self._hyperparams.has_norm else []), place()]
+        return layers
 
     def _run_tower(self, tower: str, level: str, features: tf.Tensor, training: bool | None) -> tf.Tensor:
         for convolution, norm in zip(self._towers[tower], self._norms[tower][level], strict=True):

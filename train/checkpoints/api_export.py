@@ -1,0 +1,83 @@
+"""Writes a model as the Object Detection API's exporter writes its checkpoints, for the API to read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from configs import schema
+from data_prep.command_line import UsageError
+from train.checkpoints.trunk_check import FILE_NAME, trunk_statistics
+
+CHECKPOINT_FOLDER = "checkpoint"
+CONFIG_NAME = "pipeline.config"
+
+
+def require_new_folder(folder: Path) -> None:
+    """Checks that nothing would be overwritten.
+
+    Raises:
+        UsageError: The folder exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--output_directory {folder} exists and is not empty; give another, or remove it")
+
+
+def export_for_api(network: Any, config: Any, folder: Path) -> int:
+    """Writes `checkpoint/ckpt-0` and `pipeline.config` as the API's exporter_lib_v2.py lays them out.
+
+    Beside the checkpoint lies what its trunk makes of a test picture, which the API does not read and we compare.
+
+    Args:
+        network: With `api_objects`.
+        config: The `TrainEvalPipelineConfig` that the network was built from.
+        folder: New or empty; it appears whole or not at all.
+
+    Returns:
+        How many variables were written.
+
+    Raises:
+        UsageError: The folder is not empty, or the API has no such network.
+    """
+    require_new_folder(folder)
+    api_objects = getattr(network, "api_objects", None)
+    if api_objects is None:
+        kind = config.model.WhichOneof("model")
+        name = getattr(config.model, kind).feature_extractor.type
+        raise UsageError(
+            f'model.{kind}.feature_extractor.type: "{name}" is none of the Object Detection API\'s networks; it could '
+            "not be read back there"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-export-"))
+    try:
+        checkpoint = tf.train.Checkpoint(model=api_objects)
+        prefix = tf.train.CheckpointManager(checkpoint, str(staging / CHECKPOINT_FOLDER), max_to_keep=1).save(
+            checkpoint_number=0
+        )
+        statistics = trunk_statistics(network)
+        if statistics is not None:
+            (staging / CHECKPOINT_FOLDER / FILE_NAME).write_text(json.dumps(statistics))
+        schema.write_pipeline_config(staging / CONFIG_NAME, _for_api(config))
+        staging.chmod(0o755)  # mkdtemp's folders can be read by their owner only
+        if folder.is_dir():
+            folder.rmdir()
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    names = tf.train.list_variables(str(folder / CHECKPOINT_FOLDER / Path(prefix).name))
+    return sum(name.startswith("model/") for name, _ in names)
+
+
+def _for_api(config: Any) -> Any:
+    """The config without what only we read, and with weights that are averages already where those were asked for."""
+    written = type(config)()
+    written.CopyFrom(config)
+    written.ClearField("extensions")
+    written.eval_config.use_moving_averages = False
+    return written

@@ -1,0 +1,49 @@
+"""The model that a pipeline config describes, whether or not its records and label maps are there."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from configs.errors import ConfigError
+from configs.loading import load_config
+from data_prep.command_line import UsageError, UserError
+from train.models.build import build_detector
+from train.models.detector import Detector
+
+
+def model_config_from(arguments: argparse.Namespace) -> Any:
+    """Reads the config that a command's flags name, and checks its model only.
+
+    A published config's paths may be PATH_TO_BE_CONFIGURED still: its model can be built all the same.
+
+    Args:
+        arguments: With the flags of `configs.loading.add_config_arguments`.
+
+    Returns:
+        The `TrainEvalPipelineConfig` message.
+
+    Raises:
+        UsageError: It cannot be read, or its model says what cannot be honoured.
+    """
+    path = arguments.pipeline_config_path
+    try:
+        loaded = load_config(path, arguments.config_override, arguments.ignore_unsupported)
+        problems = [problem for problem in loaded.problems if not problem.path or problem.path.startswith("model")]
+        if problems:
+            raise ConfigError([f"{loaded.where}: {problem}" for problem in problems])
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+    return loaded.config
+
+
+def build_model(config: Any) -> Detector:
+    """Builds a config's detector.
+
+    Raises:
+        UserError: In the words of the part that could not be built.
+    """
+    try:
+        return build_detector(config)
+    except ValueError as error:
+        raise UserError(f"the model cannot be built: {error}") from error

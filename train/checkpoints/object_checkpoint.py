@@ -1,0 +1,158 @@
+"""Reads TensorFlow 2's object-based checkpoints by the objects' paths, without building what was saved.
+
+A checkpoint stores variables in the tree of Python objects that held them
+(`model/_backbone/layer_with_weights-3/kernel`). Following such a path says for certain which saved value belongs to
+which variable, whatever the variables were called.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from data_prep.command_line import UserError
+from train.checkpoints.files import READ_ERRORS, find_checkpoint
+
+_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_STEP_KEYS = ("global_step" + _VALUE_SUFFIX, "step" + _VALUE_SUFFIX)
+
+
+class TensorFlow1Error(UserError):
+    """A checkpoint is of TensorFlow 1: its variables have names only, and no objects that hold them."""
+
+    def __init__(self, prefix: str) -> None:
+        """Says so, and what to do."""
+        super().__init__(
+            f"{prefix}: a checkpoint of TensorFlow 1, whose variables have names only; checkpoints of TensorFlow 2 "
+            "(fine_tune_checkpoint_version: V2) are read"
+        )
+
+
+class ObjectCheckpoint:
+    """One checkpoint, open for reading.
+
+    Attributes:
+        prefix: The checkpoint's prefix.
+        names: Path of every saved variable but the optimizer's, in the checkpoint's order.
+        optimizer_names: Path of every variable that is the optimizer's.
+        slots: How many variables the optimizer keeps of each kind, such as `momentum` or `average`.
+    """
+
+    ROOT = 0
+
+    def __init__(self, path: str | Path) -> None:
+        """Opens the checkpoint that `find_checkpoint(path)` finds.
+
+        Raises:
+            UserError: There is none, it cannot be read, or it is not object-based.
+        """
+        self.prefix = find_checkpoint(path)
+        try:
+            self._reader = tf.train.load_checkpoint(self.prefix)
+            self._shapes = self._reader.get_variable_to_shape_map()
+            if _GRAPH_KEY not in self._shapes:
+                raise TensorFlow1Error(self.prefix)
+            graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH_KEY))
+        except (*READ_ERRORS, DecodeError) as error:
+            raise self._unreadable(error) from error
+        self._children = [{child.local_name: child.node_id for child in node.children} for node in graph.nodes]
+        self._keys = [_value_key(node) for node in graph.nodes]
+        slots = [slot for node in graph.nodes for slot in node.slot_variables]
+        self.slots = Counter(slot.slot_name for slot in slots)
+        self._averages = {
+            slot.original_variable_node_id: slot.slot_variable_node_id for slot in slots if slot.slot_name == "average"
+        }
+        self._attributes = [{a.name: a.checkpoint_key for a in node.attributes} for node in graph.nodes]
+        self.names: list[str] = []
+        self.optimizer_names: list[str] = []
+        for key in self._shapes:
+            if key.endswith(_VALUE_SUFFIX):
+                is_optimizers = "/.OPTIMIZER_SLOT/" in key or key.startswith("optimizer/")
+                (self.optimizer_names if is_optimizers else self.names).append(key.removesuffix(_VALUE_SUFFIX))
+
+    def children(self, node: int) -> dict[str, int]:
+        """The nodes that a node's attributes lead to."""
+        return self._children[node] if 0 <= node < len(self._children) else {}
+
+    def follow(self, path: Iterable[str], node: int = ROOT) -> int | None:
+        """The node at the end of `path`, a row of attribute names, or None."""
+        for name in path:
+            if not 0 <= node < len(self._children) or name not in self._children[node]:
+                return None
+            node = self._children[node][name]
+        return node
+
+    def key_of(self, node: int | None, *, moving_average: bool = False) -> str | None:
+        """The key of the value that a variable's node holds, or None for another object.
+
+        Args:
+            node: A node, or None.
+            moving_average: Whether the optimizer's moving average of it is wanted, where it keeps one.
+        """
+        if moving_average and node is not None:
+            node = self._averages.get(node, node)
+        return self._keys[node] if node is not None and 0 <= node < len(self._keys) else None
+
+    @property
+    def has_moving_averages(self) -> bool:
+        """Whether an optimizer saved moving averages of the variables."""
+        return bool(self._averages)
+
+    @property
+    def step(self) -> int | None:
+        """The training step that it was saved at, where it says so: our trainer's `global_step`, the API's `step`."""
+        key = next((key for key in _STEP_KEYS if key in self._shapes), None)
+        if key is None or self._shapes[key]:
+            return None
+        return int(self.read([key])[0])
+
+    def state_of(self, node: int | None) -> bytes | None:
+        """What an object that is no variable wrote of itself (`tf.train.experimental.PythonState`), or None."""
+        key = self._attributes[node].get("py_state") if node is not None else None
+        if key is None or key not in self._shapes:
+            return None
+        value = self.read([key])[0]
+        return value if isinstance(value, bytes) else None
+
+    def shape_of(self, key: str) -> tuple[int, ...] | None:
+        """The shape of the value at `key`, or None where there is none."""
+        shape = self._shapes.get(key)
+        return None if shape is None else tuple(shape)
+
+    def read(self, keys: Sequence[str]) -> list[Any]:
+        """The values at `keys`: arrays, or bytes where a text was saved.
+
+        Raises:
+            UserError: One cannot be read (a file is cut short or damaged), or holds a number that is not finite.
+        """
+        values = []
+        for key in keys:
+            try:
+                value = self._reader.get_tensor(key)
+            except READ_ERRORS as error:
+                raise self._unreadable(error) from error
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
+                name = key.removesuffix(_VALUE_SUFFIX)
+                raise UserError(
+                    f"{self.prefix}: {name} holds numbers that are not finite: its training diverged; take another"
+                )
+            values.append(value)
+        return values
+
+    def _unreadable(self, error: Exception) -> UserError:
+        detail = str(getattr(error, "message", error)).splitlines()
+        return UserError(
+            f"{self.prefix}: the checkpoint cannot be read: {detail[0][:200] if detail else type(error).__name__}"
+        )
+
+
+def _value_key(node: Any) -> str | None:
+    return next((a.checkpoint_key for a in node.attributes if a.name == "VARIABLE_VALUE"), None)

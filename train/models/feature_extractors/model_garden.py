@@ -1,0 +1,89 @@
+"""SSD's feature extractors that the Object Detection API does not have: Model Garden's backbones and its pyramid."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from train.models.backbones import build_backbone, normalization_of, pyramid_features
+from train.models.detector import InputShape
+from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
+from train.models.pyramid import build_pyramid, pyramid_stride
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelGardenExtractor:
+    """What turns pictures into feature maps.
+
+    Attributes:
+        backbone: Maps pictures to features by level.
+        decoder: Maps those to the feature maps by level.
+        levels: Names of the feature maps, finest first.
+        normalize: Maps float32 RGB 0..255 to what the backbone was trained on.
+        pad_to_multiple: What the sides of a normalised picture must be multiples of; zeros at the bottom and the right
+            fill up.
+    """
+
+    backbone: tf_keras.Model
+    decoder: tf_keras.Model
+    levels: list[str]
+    normalize: Callable[[tf.Tensor], tf.Tensor]
+    pad_to_multiple: int
+
+    def __call__(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
+        """Extracts features.
+
+        Args:
+            images: float32 [B, height, width, 3], normalised.
+            training: Whether batch norm learns.
+
+        Returns:
+            For each level, finest first, [B, height, width, channels].
+        """
+        features = self.backbone(pad_to_multiple(images, self.pad_to_multiple), training=training)
+        features = self.decoder(features, training=training)
+        return {level: features[level] for level in self.levels}
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Of each feature map, by level."""
+        return {level: self.decoder.output[level].shape[-1] for level in self.levels}
+
+    def feature_shapes(self, input_shape: tuple[int, int]) -> list[tuple[int, int]]:
+        """Height and width of each feature map, in cells, for the input that the networks were built for."""
+        del input_shape
+        outputs: Mapping[str, Any] = self.decoder.output
+        return [(outputs[level].shape[1], outputs[level].shape[2]) for level in self.levels]
+
+
+def build_model_garden_extractor(message: Any, input_shape: InputShape, backbone: Any) -> ModelGardenExtractor:
+    """Builds the feature extractor that an `SsdFeatureExtractor` message describes.
+
+    Args:
+        message: The message.
+        input_shape: Height and width of the input in pixels, None where pictures have sizes of their own. Such pictures
+            are padded to what the feature pyramid needs.
+        backbone: The `ModelGardenBackbone` message of `ssd_model_garden_fpn`.
+
+    Raises:
+        KeyError: No such type.
+        ValueError: The input's sides do not suit the feature pyramid, or there is no such backbone.
+    """
+    multiple = padding_multiple(input_shape, pyramid_stride(message), message)
+    height, width = input_shape
+    if height is None or width is None:
+        height = width = None
+    else:
+        height, width = height + -height % multiple, width + -width % multiple
+    network = build_backbone(message, backbone, height=height, width=width)
+    return ModelGardenExtractor(
+        backbone=pyramid_features(network),
+        decoder=build_pyramid(network, message, use_depthwise=message.use_depthwise),
+        levels=[str(level) for level in range(message.fpn.min_level, message.fpn.max_level + 1)],
+        normalize=normalization_of(message.type),
+        pad_to_multiple=multiple,
+    )

@@ -1,0 +1,53 @@
+"""What pictures are padded to before a network sees them, as `pad_to_multiple` of the API's utils/ops.py.
+
+Only the network sees this padding: anchors and boxes are relative to the picture without it, as in the API.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from train.models.detector import InputShape
+
+
+def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
+    """Pads images with zeros below and on the right until both sides are multiples of `multiple`.
+
+    Args:
+        images: [B, H, W, C]; H and W may be unknown beforehand.
+        multiple: 1 changes nothing.
+    """
+    if multiple <= 1:
+        return images
+    shape = tf.shape(images)
+    missing = [-(images.shape[axis] or shape[axis]) % multiple for axis in (1, 2)]
+    if all(isinstance(pixels, int) and not pixels for pixels in missing):
+        return images
+    return tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
+
+
+def padding_multiple(input_shape: InputShape, stride: int, message: Any) -> int:
+    """What both sides of an input are padded to a multiple of.
+
+    Args:
+        input_shape: Height and width of the input in pixels, None where pictures have sizes of their own.
+        stride: What the network needs both sides to be multiples of.
+        message: An `SsdFeatureExtractor` message.
+
+    Raises:
+        ValueError: The sides are no such multiples, and the message's `pad_to_multiple` does not make them so.
+    """
+    multiple = max(message.pad_to_multiple, 1)
+    height, width = input_shape
+    if height is None or width is None:
+        return math.lcm(multiple, stride)
+    if any((side + -side % multiple) % stride for side in (height, width)):
+        raise ValueError(
+            f"image_resizer gives an input of {height}x{width}; the feature pyramid of {message.type} needs both "
+            f"sides to be multiples of {stride}: resize to such sides, or write feature_extractor {{ "
+            f"pad_to_multiple: {stride} }}"
+        )
+    return multiple

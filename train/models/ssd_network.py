@@ -1,0 +1,99 @@
+"""An SSD's network: what is trained, checkpointed and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+import tf_keras
+from official.vision.modeling import retinanet_model
+
+from train.models.api_objects import tree
+from train.models.backbones import MODEL_GARDEN_TYPES
+from train.models.detector import InputShape
+from train.models.feature_extractors.model_garden import ModelGardenExtractor, build_model_garden_extractor
+from train.models.feature_extractors.ssd_extractors import SsdFeatureExtractor, build_ssd_feature_extractor
+
+# By level: class logits, box codes.
+Predictions: TypeAlias = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+
+
+class ApiSsdNetwork(tf_keras.Model):
+    """A feature extractor of the API's and a box predictor.
+
+    Attributes:
+        feature_extractor: Maps normalised pictures to feature maps by level.
+        backbone: The part of it that a classifier may have trained.
+        head: Maps those to logits and codes by level.
+    """
+
+    def __init__(self, feature_extractor: SsdFeatureExtractor, head: tf_keras.layers.Layer) -> None:
+        super().__init__(name="ssd")
+        self.feature_extractor = feature_extractor
+        self.backbone = feature_extractor.classification_backbone
+        self.head = head
+
+    @property
+    def checkpoint_items(self) -> Mapping[str, Any]:
+        """The parts by name, as `train.checkpoints.restore` takes them."""
+        return {"backbone": self.backbone, "feature_extractor": self.feature_extractor, "head": self.head}
+
+    @property
+    def api_objects(self) -> tf.Module | None:
+        """Its layers in the tree in which the API's checkpoints hold them, below `model`."""
+        return tree(_feature_extractor=self.feature_extractor.api_objects, _box_predictor=self.head.api_objects)
+
+    def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
+        """By level, finest first, [B, h, w, channels] of normalised images [B, height, width, 3]."""
+        return self.feature_extractor(images, training=training)
+
+    def call(self, images: tf.Tensor, training: bool | None = None) -> Predictions:
+        """Logits and codes by level of normalised images."""
+        return self.head(self.feature_maps(images, training=training), training=training)[:2]
+
+
+class ModelGardenSsdNetwork(retinanet_model.RetinaNetModel):
+    """Model Garden's RetinaNet around the parts; they run part by part, so it post-processes nothing itself."""
+
+    # The API has no such network.
+    api_objects = None
+
+    def __init__(self, extractor: ModelGardenExtractor, head: tf_keras.layers.Layer) -> None:
+        super().__init__(extractor.backbone, extractor.decoder, head, detection_generator=None)
+        self._extractor = extractor
+
+    def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
+        """By level, finest first, [B, h, w, channels] of normalised images [B, height, width, 3]."""
+        return self._extractor(images, training=training)
+
+
+def build_ssd_extractor(
+    config: Any, input_shape: InputShape, model_garden_backbone: Any = None
+) -> SsdFeatureExtractor | ModelGardenExtractor:
+    """Builds the feature extractor that an `Ssd` message names.
+
+    Args:
+        config: The message.
+        input_shape: Height and width of the padded input in pixels; None where pictures have sizes of their own.
+        model_garden_backbone: A `ModelGardenBackbone` message, for `ssd_model_garden_fpn`.
+
+    Raises:
+        KeyError: There is none of that type.
+        ValueError: It does not suit the input.
+    """
+    message = config.feature_extractor
+    if message.type in MODEL_GARDEN_TYPES:
+        return build_model_garden_extractor(message, input_shape, model_garden_backbone)
+    return build_ssd_feature_extractor(message, input_shape, freeze_batch_norm=config.freeze_batchnorm)
+
+
+def build_ssd_network(
+    extractor: SsdFeatureExtractor | ModelGardenExtractor, head: tf_keras.layers.Layer
+) -> ApiSsdNetwork | ModelGardenSsdNetwork:
+    """Puts a feature extractor and a box predictor together and makes the predictor's variables."""
+    is_ours = isinstance(extractor, ModelGardenExtractor)
+    network = ModelGardenSsdNetwork(extractor, head) if is_ours else ApiSsdNetwork(extractor, head)
+    # Cells of zeros, in inference mode, so that batch norm learns nothing.
+    head({level: tf.zeros([1, 1, 1, count]) for level, count in extractor.channels.items()}, training=False)
+    return network
