@@ -284,8 +284,12 @@ def _problem(
     groups = {match.group for match in taken}
     wanted = {match.group for match in matches if match.group in GROUPS_BY_TYPE[checkpoint_type]}
     if groups == {TRUNK} != wanted and len(taken) >= LEAST_FRACTION * sum(match.group == TRUNK for match in matches):
+        looks = architecture_of(source)
+        is_detector = looks is not None and looks.feature_extractor_type is not None
+        held = f"this model's trunk in another detector ({looks.describe()})" if looks and is_detector else ""
         return (
-            f'{source.prefix}: holds a trunk only, and no detector; write fine_tune_checkpoint_type: "classification"'
+            f"{source.prefix}: holds {held or 'a trunk only, and no detector'}; write fine_tune_checkpoint_type: "
+            '"classification"'
         )
     misfits = [name for name, reason in report.skipped if reason in (OTHER_SHAPE, OTHER_CLASSES)]
     others = [name for name, reason in report.skipped if reason == OTHER_SHAPE]

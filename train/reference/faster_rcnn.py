@@ -62,7 +62,11 @@ def compare_inference(detector: FasterRcnnDetector, folder: ReferenceFolder, bat
     yield compare_maps_as("RoI features", "roi_features", flat, arrays)
     features = detector.network.box_classifier_features(flat, training=False)
     yield compare_maps_as("box classifier features", "box_classifier_features", features, arrays)
-    class_logits, box_codes = detector.second_stage(maps, proposals, input_shape, training=False)
+    shape = crops.shape[:2]
+    class_logits, box_codes = (
+        tf.reshape(values, [*shape, *values.shape[1:]])
+        for values in detector.network.detection_head[0](features, training=False)
+    )
     stored = arrays["class_predictions_with_background"]
     yield of_range("class logits", class_logits.numpy().reshape(stored.shape), stored, FEATURES)
     yield _compare_codes(box_codes.numpy(), arrays)

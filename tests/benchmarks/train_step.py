@@ -1,0 +1,121 @@
+"""What a training step costs, from a cold start: three models at 320 pixels with 80 classes, each in its own process.
+
+    python -m tests.benchmarks.train_step [--steps 6] [ssd_mobilenet_v2_fpnlite ...]
+
+Prints seconds a step (the median after the first two), CPU seconds a step, seconds from the process' start until the
+first step is done, and peak memory. Pictures are noise, with 8 boxes each, already in memory: the step alone is
+measured, as the trainer takes it. Figures of another machine, or of a busy one, do not compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDE, CLASSES, BOXES = 320, 80, 8
+# The recipe, and the batch.
+MODELS = {
+    "ssd_mobilenet_v2_fpnlite": ("ssd_mobilenet_v2_fpnlite_320.config", 8),
+    "ssd_resnet50_fpn": ("ssd_resnet50_v1_fpn_640.config", 4),
+    "faster_rcnn_resnet50": ("faster_rcnn_resnet50_v1_640.config", 2),
+}
+
+
+def started_seconds_ago() -> float:
+    """How long this process has been there, its interpreter's start included."""
+    fields = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(name: str, num_steps: int) -> dict[str, float]:
+    """Trains one model for a few steps, in this process."""
+    from data_prep.quiet_tensorflow import quiet_tensorflow
+
+    quiet_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    from configs.schema import merge, read_pipeline_config
+    from train.models.build import build_detector
+    from train.optimization import build_optimizer
+
+    recipe, batch_size = MODELS[name]
+    config = read_pipeline_config(ROOT / "configs" / recipe)
+    kind = config.model.WhichOneof("model")
+    getattr(config.model, kind).ClearField("image_resizer")
+    size = f"image_resizer {{ fixed_shape_resizer {{ height: {SIDE} width: {SIDE} }} }}"
+    config = merge(config, f"model {{ {kind} {{ num_classes: {CLASSES} {size} }} }}")
+
+    random = np.random.default_rng(0)
+    corners = np.sort(random.uniform(0, 1, (batch_size, BOXES, 2, 2)), axis=2).reshape(batch_size, BOXES, 4)
+    padding = ((0, 0), (0, 100 - BOXES))
+    images = tf.constant(random.uniform(0, 255, (batch_size, SIDE, SIDE, 3)), tf.float32)
+    labels = {
+        "groundtruth_boxes": tf.constant(np.pad(corners, (*padding, (0, 0))), tf.float32),
+        "groundtruth_classes": tf.constant(np.pad(random.integers(1, CLASSES, (batch_size, BOXES)), padding), tf.int32),
+        "groundtruth_weights": tf.constant(np.pad(np.ones((batch_size, BOXES)), padding), tf.float32),
+        "true_image_shape": tf.constant([[SIDE, SIDE, 3]] * batch_size),
+    }
+    detector = build_detector(config)
+    optimizer, _ = build_optimizer(config.train_config.optimizer)
+    variables = detector.network.trainable_variables
+
+    @tf.function
+    def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            losses = detector.compute_losses(images, labels, training=True)
+            total = tf.add_n([*losses.values(), detector.regularization_loss()])
+        pairs = zip(tape.gradient(total, variables), variables, strict=True)
+        optimizer.apply_gradients([(gradient, variable) for gradient, variable in pairs if gradient is not None])
+        return total
+
+    step(images, labels).numpy()
+    first = started_seconds_ago()
+    wall, processor = [], []
+    for _ in range(num_steps):
+        before, before_processor = time.perf_counter(), time.process_time()
+        step(images, labels).numpy()
+        wall.append(time.perf_counter() - before)
+        processor.append(time.process_time() - before_processor)
+    return {
+        "seconds a step": statistics.median(wall[1:]),
+        "CPU seconds a step": statistics.median(processor[1:]),
+        "seconds to the first step": first,
+        "peak GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures each model in a process of its own, and prints a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*", choices=[[], *MODELS], default=[])
+    parser.add_argument("--steps", type=int, default=6, help="after the first one")
+    parser.add_argument("--in_this_process", action="store_true", help="measures one model and prints JSON")
+    arguments = parser.parse_args(argv)
+    if arguments.in_this_process:
+        print(json.dumps(measure(arguments.models[0], arguments.steps)))
+        return 0
+    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    for name in arguments.models or MODELS:
+        command = [sys.executable, "-m", "tests.benchmarks.train_step", name, "--in_this_process"]
+        done = subprocess.run(
+            [*command, "--steps", str(arguments.steps)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+        )
+        found = json.loads(done.stdout.splitlines()[-1])
+        figures = "  ".join(f"{what} {value:.2f}" for what, value in found.items())
+        print(f"{name} (batch {MODELS[name][1]}): {figures}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
