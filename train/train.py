@@ -11,6 +11,7 @@ from data_prep.label_map import read_label_map
 from data_prep.quiet_tensorflow import quiet_tensorflow
 from train.learning_rate_scaling import scale_to_batch_size
 from train.pipeline import add_pipeline_arguments, pipeline_from
+from train.processor import prefer_onednn
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
 
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     extensions = pipeline.config.extensions
 
     quiet_tensorflow()
+    prefer_onednn()
     from train.training import TrainingOptions, train
 
     arguments.model_dir.mkdir(parents=True, exist_ok=True)

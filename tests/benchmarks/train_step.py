@@ -40,8 +40,10 @@ def started_seconds_ago() -> float:
 def measure(name: str, num_steps: int) -> dict[str, float]:
     """Trains one model for a few steps, in this process."""
     from data_prep.quiet_tensorflow import quiet_tensorflow
+    from train.processor import prefer_onednn
 
     quiet_tensorflow()
+    prefer_onednn()
     import numpy as np
     import tensorflow as tf
 
