@@ -38,7 +38,7 @@ class FasterRcnnNetwork(tf_keras.Model):
         is_whole = has_second_stage or isinstance(extractor.proposal_features, ResNetPyramid)
         self.backbone = extractor.classification_backbone if is_whole else extractor.proposal_features
         self.proposal_features = extractor.proposal_features
-        self.box_classifier_features = extractor.box_classifier_features if has_second_stage else None
+        self.box_classifier_features: Any = extractor.box_classifier_features if has_second_stage else None
         self.rpn_head = rpn_head
         self.detection_head = list(detection_head)
 

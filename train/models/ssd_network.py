@@ -92,8 +92,11 @@ def build_ssd_network(
     extractor: SsdFeatureExtractor | ModelGardenExtractor, head: tf_keras.layers.Layer
 ) -> ApiSsdNetwork | ModelGardenSsdNetwork:
     """Puts a feature extractor and a box predictor together and makes the predictor's variables."""
-    is_ours = isinstance(extractor, ModelGardenExtractor)
-    network = ModelGardenSsdNetwork(extractor, head) if is_ours else ApiSsdNetwork(extractor, head)
+    network: ApiSsdNetwork | ModelGardenSsdNetwork
+    if isinstance(extractor, ModelGardenExtractor):
+        network = ModelGardenSsdNetwork(extractor, head)
+    else:
+        network = ApiSsdNetwork(extractor, head)
     # Cells of zeros, in inference mode, so that batch norm learns nothing.
     head({level: tf.zeros([1, 1, 1, count]) for level, count in extractor.channels.items()}, training=False)
     return network

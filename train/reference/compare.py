@@ -25,6 +25,7 @@ def compare_model(folder: ReferenceFolder, *, training: bool = True) -> Iterator
         ValueError: The model has other variables than the folder.
     """
     detector, variables = build_with_weights(folder, folder.config())
+    assert isinstance(detector, (SsdDetector, FasterRcnnDetector))
     yield Comparison("variables", 0.0, 0.0, True, f"{len(variables)} assigned by path")
     for batch in BATCHES:
         yield from with_prefix(batch, _compare_inference(detector, folder, batch))
@@ -33,6 +34,7 @@ def compare_model(folder: ReferenceFolder, *, training: bool = True) -> Iterator
     yield compare_regularization(detector, folder)
     if (folder.path / OTHER_CONFIG).is_file():
         other, _ = build_with_weights(folder, folder.config(OTHER_CONFIG))
+        assert isinstance(other, (SsdDetector, FasterRcnnDetector))
         yield from with_prefix("TPU flags", _compare_inference(other, folder, "batch"))
     if not training:
         return

@@ -5,7 +5,7 @@ The second stage gets the stored proposals: a pair of nearly equal ones that cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,10 +71,10 @@ def compare_inference(detector: FasterRcnnDetector, folder: ReferenceFolder, bat
     yield of_range("class logits", class_logits.numpy().reshape(stored.shape), stored, FEATURES)
     yield _compare_codes(box_codes.numpy(), arrays)
     yield _compare_raw_boxes(class_logits, box_codes, proposals, true_shapes, arrays)
-    fed = detections_of(class_logits, box_codes, proposals, true_shapes, config)
+    fed: Mapping[str, Any] = detections_of(class_logits, box_codes, proposals, true_shapes, config)
     yield _renamed("detections of the stored proposals", compare_detections(fed, arrays))
-    found = detector.detect(images, true_shapes)
-    yield compare_detections(found, arrays, least_share=_SAME_PROPOSALS)
+    detections = detector.detect(images, true_shapes)
+    yield compare_detections(detections, arrays, least_share=_SAME_PROPOSALS)
 
 
 def compare_losses(detector: FasterRcnnDetector, folder: ReferenceFolder) -> Iterator[Comparison]:

@@ -92,7 +92,10 @@ class ResNetPyramid(tf_keras.Model):
         self._used = slice(min_level - 2, trunk_max_level - 1)
         channels = message.fpn.additional_layer_depth
         self.fpn_features_generator = TopDownPyramid(
-            hyperparams, num_levels=trunk_max_level + 1 - min_level, depth=channels, **frozen
+            hyperparams,
+            num_levels=trunk_max_level + 1 - min_level,
+            depth=channels,
+            freeze_batch_norm=not message.batch_norm_trainable,
         )
         names = [f"bottom_up_block{level}" for level in range(trunk_max_level, max_level)]
         self.coarse_feature_layers = coarse_layers(hyperparams, len(names), depth=channels, names=names, **frozen)
