@@ -91,14 +91,19 @@ def _check_extensions(config: Any) -> Iterator[Problem]:
         if not stopping.metric:
             reason, instead = "is empty", 'use "DetectionBoxes_Precision/mAP", or delete it'
             yield Problem("extensions.early_stopping.metric", reason, instead)
-        elif not any(stopping.metric.startswith(_METRIC_PREFIXES[name]) for name in _metrics_sets(config)):
-            prefixes = " or ".join(_METRIC_PREFIXES[name] for name in _metrics_sets(config))
+        elif not stopping.metric.startswith(prefixes := (*_measured_prefixes(config), "Loss/")):
             reason = f'"{stopping.metric}" is not measured by {", ".join(_metrics_sets(config))}'
-            yield Problem("extensions.early_stopping.metric", reason, f"use one that begins with {prefixes}")
+            yield Problem(
+                "extensions.early_stopping.metric", reason, f"use one that begins with {' or '.join(prefixes)}"
+            )
         if stopping.min_delta < 0:
             yield Problem(
                 "extensions.early_stopping.min_delta", f"{stopping.min_delta:g} is no gain", "use 0.0 or more"
             )
+
+
+def _measured_prefixes(config: Any) -> list[str]:
+    return [_METRIC_PREFIXES[name] for name in _metrics_sets(config)]
 
 
 def _metrics_sets(config: Any) -> list[str]:
