@@ -30,6 +30,14 @@ def resizer(text: str):
     return text_format.Parse(text, message_class("ImageResizer")())
 
 
+class OneLayer(tf_keras.Sequential):
+    """A network that is its own trunk."""
+
+    @property
+    def checkpoint_items(self):
+        return {"backbone": self}
+
+
 class MeanColour(Detector):
     """Finds the whole picture, and is as sure as it is red: a network that any size suits, with a weight to freeze."""
 
@@ -38,7 +46,7 @@ class MeanColour(Detector):
     loss_names = ()
 
     def __init__(self) -> None:
-        self.network = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(3,))])
+        self.network = OneLayer([tf_keras.layers.Dense(1, use_bias=False, input_shape=(3,))])
         self.network.set_weights([np.array([[1 / 255], [0], [0]], np.float32)])
 
     def preprocess(self, images, true_image_shape):

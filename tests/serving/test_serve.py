@@ -162,7 +162,9 @@ def test_a_port_in_use_is_one_line_and_exit_1(programs, base_path, backend):
             flags[-1] = 0
             answer = serve(programs, *flags)
             assert answer.returncode == 2 and "--port 0 needs --backend local" in answer.stderr
-            answer = serve(programs, *flags[:-2], "--port", port + 1, "--rest_api_port", port)
+            with socket.create_server(("localhost", 0)) as other:
+                free_port = other.getsockname()[1]
+            answer = serve(programs, *flags[:-2], "--port", free_port, "--rest_api_port", port)
             assert answer.stderr == f"error: port {port} is in use; choose another with --rest_api_port\n"
 
 
