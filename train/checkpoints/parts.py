@@ -76,12 +76,6 @@ def parts_of(model: Any) -> list[Part]:
     return unique
 
 
-def trunk_paths(model: Any) -> dict[str, tf.Variable]:
-    """The variables of the network that a classifier may have trained, by their paths in it as a whole."""
-    return {path: variable for part in parts_of(model) if part.group == TRUNK for path, variable in
-            part.variables.items()}  # fmt: skip
-
-
 # The API's tree.
 
 

@@ -23,7 +23,7 @@ import tensorflow as tf
 from data_prep import tf_example
 from data_prep.command_line import UsageError
 from data_prep.progress import progress
-from train.inputs.class_labels import ClassLookup
+from train.inputs.class_labels import ClassLookup, read_names_and_ids
 
 _RECORDS_AT_A_TIME = 64
 
@@ -100,19 +100,7 @@ def count_classes(records: tf.data.Dataset, look_up: ClassLookup, num_classes: i
 
 def classes_of_record(record: tf.Tensor, look_up: ClassLookup, num_classes: int) -> tf.Tensor:
     """Reads from a serialised record which classes it has: bool [num_classes + 1], by label map id."""
-    fields = tf.io.parse_single_example(
-        record,
-        {
-            tf_example.CLASS_TEXT: tf.io.FixedLenSequenceFeature((), tf.string, allow_missing=True),
-            tf_example.CLASS_LABEL: tf.io.FixedLenSequenceFeature((), tf.int64, allow_missing=True),
-        },
-    )
-    names, ids = fields[tf_example.CLASS_TEXT], fields[tf_example.CLASS_LABEL]
-    # Where a list is absent or, in a broken record, too short: reading the whole record says what is wrong with it.
-    size = tf.maximum(tf.size(names), tf.size(ids))
-    names = tf.concat([names, tf.fill([size - tf.size(names)], "")], axis=0)
-    ids = tf.concat([ids, tf.zeros([size - tf.size(ids)], tf.int64)], axis=0)
-    classes = look_up(names, ids)
+    classes = look_up(*read_names_and_ids(record, tf_example.CLASS_TEXT, tf_example.CLASS_LABEL))
     known = tf.boolean_mask(classes.ids, classes.is_known)
     return tf.reduce_any(tf.one_hot(known, num_classes + 1, on_value=True, off_value=False), axis=0)
 

@@ -82,3 +82,28 @@ class ClassLookup:
             return sentence(source_id, "class id ", class_id, beyond)
 
         return ensure(tf.reduce_all(is_right), message)
+
+
+def read_names_and_ids(record: tf.Tensor, names_key: str, ids_key: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads a serialised record's list of class names and its list of class ids, and nothing else of it.
+
+    Args:
+        record: string scalar, a serialised tf.Example.
+        names_key: The key of the names, such as `image/object/class/text`.
+        ids_key: The key of the ids.
+
+    Returns:
+        string [N] and int64 [N]. Where a list is absent or, in a broken record, too short, it is filled up with empty
+        names or zeros: reading the whole record says what is wrong with it.
+    """
+    fields = tf.io.parse_single_example(
+        record,
+        {
+            names_key: tf.io.FixedLenSequenceFeature((), tf.string, allow_missing=True),
+            ids_key: tf.io.FixedLenSequenceFeature((), tf.int64, allow_missing=True),
+        },
+    )
+    names, ids = fields[names_key], fields[ids_key]
+    size = tf.maximum(tf.size(names), tf.size(ids))
+    names = tf.concat([names, tf.fill([size - tf.size(names)], "")], axis=0)
+    return names, tf.concat([ids, tf.zeros([size - tf.size(ids)], tf.int64)], axis=0)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data_prep import tf_example
 from data_prep.label_map import LabelMap
-from train.inputs.class_labels import ClassLookup
+from train.inputs.class_labels import ClassLookup, read_names_and_ids
 
 VERIFIED_CLASS_IDS = "verified_class_ids"
 
@@ -41,18 +41,7 @@ class VerifiedLabelReader:
         Returns:
             int32 [num_classes], label map ids, each once, then zeros.
         """
-        fields = tf.io.parse_single_example(
-            record,
-            {
-                tf_example.IMAGE_CLASS_TEXT: tf.io.FixedLenSequenceFeature((), tf.string, allow_missing=True),
-                tf_example.IMAGE_CLASS_LABEL: tf.io.FixedLenSequenceFeature((), tf.int64, allow_missing=True),
-            },
-        )
-        names, ids = fields[tf_example.IMAGE_CLASS_TEXT], fields[tf_example.IMAGE_CLASS_LABEL]
-        count = tf.maximum(tf.size(names), tf.size(ids))
-        names = tf.concat([names, tf.fill([count - tf.size(names)], "")], axis=0)
-        ids = tf.concat([ids, tf.zeros([count - tf.size(ids)], tf.int64)], axis=0)
-        classes = self._look_up(names, ids)
+        classes = self._look_up(*read_names_and_ids(record, tf_example.IMAGE_CLASS_TEXT, tf_example.IMAGE_CLASS_LABEL))
         known, _ = tf.unique(tf.boolean_mask(classes.ids, classes.is_known))
         padded = tf.pad(known, [[0, self._num_classes - tf.size(known)]])
         padded.set_shape([self._num_classes])
