@@ -125,6 +125,7 @@ class CheckpointEvaluator:
         self.folder = evaluation_folder(pipeline, reader_index)
         _measuring(pipeline)  # whose mistakes in the config are better told before the training than after
 
+        @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow long to find out
         def step(images: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tuple[Any, Any]:
             losses = detector.compute_losses(images, labels, training=False) if self._has_losses else {}
             return detector.detect(images, labels["true_image_shape"]), losses

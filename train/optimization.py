@@ -115,6 +115,14 @@ class MovingAverage(ema_optimizer.ExponentialMovingAverage):
         return applied
 
 
+def create_slots(optimizer: Any, variables: Sequence[tf.Variable]) -> None:
+    """Makes the optimizer's variables now and not in the first step, which would trace its graph a second time.
+
+    To be called in the strategy's scope. On MobileNetV2's 230 variables the second trace took four seconds.
+    """
+    optimizer._create_all_weights(variables)  # what apply_gradients calls; there is no public name
+
+
 def _averager(optimizer: Any) -> MovingAverage | None:
     if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer

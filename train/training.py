@@ -27,7 +27,7 @@ from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.models.build import build_detector
 from train.models.detector import Detector
-from train.optimization import build_optimizer, start_moving_average, trainable_variables_of
+from train.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.pipeline import Pipeline
 from train.summaries import input_pictures, write_pictures
 from train.trainer import DetectionTrainer
@@ -113,6 +113,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     )
     with strategy.scope():
         start = _start(pipeline, options, detector, manager, optimizer, global_step, strategy)
+        create_slots(optimizer, variables)
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None

@@ -49,7 +49,7 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
 
     from configs.schema import merge, read_pipeline_config
     from train.models.build import build_detector
-    from train.optimization import build_optimizer
+    from train.optimization import build_optimizer, create_slots
 
     recipe, batch_size = MODELS[name]
     config = read_pipeline_config(ROOT / "configs" / recipe)
@@ -72,7 +72,9 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
     optimizer, _ = build_optimizer(config.train_config.optimizer)
     variables = detector.network.trainable_variables
 
-    @tf.function
+    create_slots(optimizer, variables)
+
+    @tf.function(autograph=False)  # as the trainer's
     def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
             losses = detector.compute_losses(images, labels, training=True)
