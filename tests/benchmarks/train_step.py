@@ -1,10 +1,12 @@
 """What a training step costs, from a cold start: three models at 320 pixels with 80 classes, each in its own process.
 
-    python -m tests.benchmarks.train_step [--steps 6] [ssd_mobilenet_v2_fpnlite ...]
+    python -m tests.benchmarks.train_step [--steps 6] [--baseline_python PYTHON] [ssd_mobilenet_v2_fpnlite ...]
 
 Prints seconds a step (the median after the first two), CPU seconds a step, seconds from the process' start until the
 first step is done, and peak memory. Pictures are noise, with 8 boxes each, already in memory: the step alone is
-measured, as the trainer takes it. Figures of another machine, or of a busy one, do not compare.
+measured, as the trainer takes it. Figures of another machine, or of a busy one, do not compare: `--baseline_python`,
+the interpreter of an environment with the Object Detection API (object_detection_api_step.py says how to make one),
+measures the API on the same config in the same run, and prints the ratios.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE, CLASSES, BOXES = 320, 80, 8
@@ -37,6 +41,36 @@ def started_seconds_ago() -> float:
     return uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
+def config_of(name: str) -> Any:
+    """The recipe at the benchmark's size."""
+    from configs.schema import merge, read_pipeline_config
+
+    config = read_pipeline_config(ROOT / "configs" / MODELS[name][0])
+    kind = config.model.WhichOneof("model")
+    getattr(config.model, kind).ClearField("image_resizer")
+    size = f"image_resizer {{ fixed_shape_resizer {{ height: {SIDE} width: {SIDE} }} }}"
+    return merge(config, f"model {{ {kind} {{ num_classes: {CLASSES} {size} }} }}")
+
+
+def measure_baseline(name: str, python: str, num_steps: int) -> dict[str, float]:
+    """Trains the same model with the Object Detection API, in a process of `python`."""
+    from configs.schema import format_pipeline_config
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.config"
+        path.write_text(format_pipeline_config(config_of(name)))
+        script = Path(__file__).parent / "object_detection_api_step.py"
+        numbers = [str(number) for number in (MODELS[name][1], SIDE, CLASSES, BOXES, num_steps)]
+        return last_json([python, str(script), str(path), *numbers])
+
+
+def last_json(command: Sequence[str]) -> dict[str, float]:
+    """Runs a command and reads the JSON in its last line."""
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def measure(name: str, num_steps: int) -> dict[str, float]:
     """Trains one model for a few steps, in this process."""
     from data_prep.quiet_tensorflow import quiet_tensorflow
@@ -47,16 +81,11 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
     import numpy as np
     import tensorflow as tf
 
-    from configs.schema import merge, read_pipeline_config
     from train.models.build import build_detector
     from train.optimization import build_optimizer, create_slots
 
-    recipe, batch_size = MODELS[name]
-    config = read_pipeline_config(ROOT / "configs" / recipe)
-    kind = config.model.WhichOneof("model")
-    getattr(config.model, kind).ClearField("image_resizer")
-    size = f"image_resizer {{ fixed_shape_resizer {{ height: {SIDE} width: {SIDE} }} }}"
-    config = merge(config, f"model {{ {kind} {{ num_classes: {CLASSES} {size} }} }}")
+    batch_size = MODELS[name][1]
+    config = config_of(name)
 
     random = np.random.default_rng(0)
     corners = np.sort(random.uniform(0, 1, (batch_size, BOXES, 2, 2)), axis=2).reshape(batch_size, BOXES, 4)
@@ -99,11 +128,17 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
     }
 
 
+def in_words(figures: dict[str, float]) -> str:
+    """The figures in one line."""
+    return "  ".join(f"{what} {value:.2f}" for what, value in figures.items())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures each model in a process of its own, and prints a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", choices=[[], *MODELS], default=[])
     parser.add_argument("--steps", type=int, default=6, help="after the first one")
+    parser.add_argument("--baseline_python", help="the interpreter of an environment with the Object Detection API")
     parser.add_argument("--in_this_process", action="store_true", help="measures one model and prints JSON")
     arguments = parser.parse_args(argv)
     if arguments.in_this_process:
@@ -112,12 +147,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for name in arguments.models or MODELS:
         command = [sys.executable, "-m", "tests.benchmarks.train_step", name, "--in_this_process"]
-        done = subprocess.run(
-            [*command, "--steps", str(arguments.steps)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-        )
-        found = json.loads(done.stdout.splitlines()[-1])
-        figures = "  ".join(f"{what} {value:.2f}" for what, value in found.items())
-        print(f"{name} (batch {MODELS[name][1]}): {figures}", flush=True)
+        found = last_json([*command, "--steps", str(arguments.steps)])
+        print(f"{name} (batch {MODELS[name][1]}): {in_words(found)}", flush=True)
+        if arguments.baseline_python:
+            baseline = measure_baseline(name, arguments.baseline_python, arguments.steps)
+            print(f"    the Object Detection API: {in_words(baseline)}")
+            ratios = {what: value / baseline[what] for what, value in found.items()}
+            print(f"    ratios: {in_words(ratios)}", flush=True)
     return 0
 
 
