@@ -36,5 +36,5 @@ def label_map_of(
         return earlier, f"the {len(earlier)} classes and ids of the earlier label map"
     shown = ", ".join(f"{item.id} {item.name!r}" for item in items[:CLASSES_SHOWN])
     more = ", ..." * (len(items) > CLASSES_SHOWN)
-    remark = f"the {len(earlier)} classes of the earlier label map keep their ids, {len(items)} are new: {shown}{more}"
+    remark = f"the {len(earlier)} classes of the earlier label map keep their ids, and {len(items)} more: {shown}{more}"
     return LabelMap([*earlier.items, *items]), remark

@@ -27,6 +27,7 @@ MAX_BYTES = 4 * 1024**3  # unpacked; instances_train2017.json has 0.45e9, LVIS' 
 MAX_URL_LENGTH = 2000
 CHANGES_SHOWN = 3
 
+_PIECE_BYTES = 16 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARTS = ("images", "annotations", "categories")
 # Polygons are nine tenths of the file and none of our business: dropped while parsing, they never pile up in memory.
@@ -124,13 +125,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as raw:
             is_gzip = raw.read(2) == _GZIP_MAGIC
-        with gzip.open(path, "rb") if is_gzip else path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        text = _unpack(path) if is_gzip else path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except (EOFError, zlib.error) as error:
         raise UsageError(f"{path}: damaged: {error}; fetch it again") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-    if len(text) > MAX_BYTES:
+    if text is None:
         raise UsageError(f"{path}: larger than {MAX_BYTES // 2**30} GiB; split it by image")
     try:
         content = json.loads(text, object_pairs_hook=_without_polygons)
@@ -148,6 +148,17 @@ def _read_json(path: Path) -> dict[str, Any]:
         if not isinstance(content.get(part), list):
             raise UsageError(f"{path}: no array {part!r}; COCO's annotations hold {', '.join(_PARTS)}")
     return content
+
+
+def _unpack(path: Path) -> bytes | None:
+    """Returns what a gzipped file holds, or None if that is more than `MAX_BYTES`."""
+    content = bytearray()
+    with gzip.open(path, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            content += piece
+            if len(content) > MAX_BYTES:
+                return None
+    return bytes(content)
 
 
 def _without_polygons(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
