@@ -152,13 +152,23 @@ def json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], 
     The file takes its place when the block ends well. Items are written as they come, so that an array of millions
     needs no second copy in memory.
     """
+    encode = json.JSONEncoder(allow_nan=False).encode
+    with encoded_json_array_writer(path) as write:
+        yield lambda item: write(encode(item))
+
+
+@contextlib.contextmanager
+def encoded_json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[str], None]]:
+    """Yields a function that writes items that are JSON already, one or several with `,` and a line's end in between.
+
+    Otherwise as `json_array_writer`.
+    """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        encode = json.JSONEncoder(allow_nan=False).encode
         separator = "["
 
-        def write(item: Any) -> None:
+        def write(items: str) -> None:
             nonlocal separator
-            file.write(f"{separator}\n{encode(item)}")
+            file.write(f"{separator}\n{items}")
             separator = ","
 
         yield write

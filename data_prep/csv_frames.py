@@ -1,0 +1,326 @@
+"""Large CSVs, plain or gzipped, as Polars frames of the rows that matter: block by block, so in bounded memory.
+
+A block is looked at as a whole first: whether it is plain (each line as many commas as the header, no quotes). If so,
+Polars reads one column of it, which tells the few rows that matter, and then only these are read. Where a block is not
+plain, its odd lines are taken out and read by the csv module, one by one, so that both ways keep and reject the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import polars as pl
+
+from data_prep.command_line import UsageError, UserError
+from data_prep.csv_rows import (
+    GZIP_MAGIC,
+    MAX_LINE_LENGTH,
+    REPLACEMENT,
+    BadRow,
+    find_columns,
+    open_bytes,
+    refuse_long_line,
+)
+
+BLOCK_BYTES = 16 * 1024 * 1024
+LINE = "line"  # the column that tells in which line of the file, from 1, a row ends
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIELD_LIMIT = csv.field_size_limit()
+
+Keep = Callable[[pl.Series], pl.Series]
+Block = tuple[int, bytes]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the columns are.
+
+    Attributes:
+        source: The file, for messages.
+        width: How many columns it has.
+        positions: Where each column asked for stands, None for one that the file lacks; by name.
+        key: The column that tells which rows matter.
+        keep: Takes cells of that column and returns a Boolean for each.
+    """
+
+    source: Path
+    width: int
+    positions: dict[str, int | None]
+    key: str
+    keep: Keep
+
+
+def read_frames(
+    path: str | os.PathLike[str],
+    *,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    key: str,
+    keep: Keep,
+    on_bad_row: BadRow,
+    on_start_of_block: Callable[[int], None] = lambda size: None,
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yields, block by block, how many rows were read and those that matter.
+
+    Bytes that are not UTF-8, and NUL, become U+FFFD, as `csv_rows.read_rows` has it, whose rules for what is a row hold
+    here too.
+
+    Args:
+        path: The CSV.
+        required: Columns that must be there, in any order and letter case.
+        optional: Columns that may be.
+        key: The one of `required` that tells which rows matter.
+        keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield.
+        on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
+            the header.
+        on_start_of_block: Called with the bytes (unzipped) of each block, before it is read.
+
+    Yields:
+        The number of rows of a block, bad ones aside, and a frame of those kept, in the file's order: the columns
+        asked for, all texts, empty where the file lacks them or a cell is empty, and `LINE`.
+
+    Raises:
+        UsageError: The file is missing or empty, lacks a required column, has one twice, or a line of over a million
+            characters, or a quote that is never closed.
+        UserError: It is damaged.
+    """
+    source = Path(path)
+    with open_bytes(source) as stream:
+        blocks = _blocks(stream, source)
+        layout, first = _read_header(blocks, source, required, optional, key, keep)
+        blocks = _chain(first, blocks)
+        for line, data in blocks:
+            on_start_of_block(len(data))
+            block = _with_plain_characters(data)
+            frame = _read_plain(block, line, layout)
+            yield frame if frame is not None else _OddBlock(block, line, blocks, layout, on_bad_row).read()
+
+
+def number_of_blocks(path: str | os.PathLike[str]) -> int | None:
+    """Returns how many blocks `read_frames` will find; None where only unzipping would tell."""
+    source = Path(path)
+    if not source.is_file():
+        return None
+    with source.open("rb") as file:
+        if file.read(2) == GZIP_MAGIC:
+            return None
+    return -(-source.stat().st_size // BLOCK_BYTES)
+
+
+def _blocks(stream: IO[bytes], source: Path) -> Iterator[Block]:
+    """Yields the number of the first line, from 1, and whole lines, the last of which ends too."""
+    line, rest = 1, b""
+    while True:
+        try:
+            chunk = stream.read(BLOCK_BYTES)
+        except (EOFError, zlib.error, OSError) as error:
+            raise UserError(f"{source}: damaged at line {line}: {error}; fetch it again") from error
+        if not chunk:
+            break
+        data = rest + chunk
+        end = data.rfind(b"\n") + 1
+        rest = data[end:]
+        lines = data.count(b"\n")
+        if len(rest) > MAX_LINE_LENGTH:
+            refuse_long_line(source, line + lines)
+        if end:
+            yield line, data[:end]
+            line += lines
+    if rest:
+        yield line, rest + b"\n"
+
+
+def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
+    if first[1]:
+        yield first
+    yield from rest
+
+
+def _read_header(
+    blocks: Iterator[Block], source: Path, required: Sequence[str], optional: Sequence[str], key: str, keep: Keep
+) -> tuple[_Layout, Block]:
+    """Returns where the columns are, and the first block without its first line."""
+    _, data = next(blocks, (1, b""))
+    data = data.removeprefix(_BYTE_ORDER_MARK)
+    if not data:
+        raise UsageError(f"{source}: the file is empty; it should begin with a line naming its columns")
+    line, _, rest = data.partition(b"\n")
+    if len(line) > MAX_LINE_LENGTH:
+        refuse_long_line(source, 1)
+    text = line.decode("utf-8", "replace").replace("\0", REPLACEMENT)
+    try:
+        header = next(csv.reader([text], strict=True), [])
+    except csv.Error as error:
+        raise UsageError(f"{source}:1: not CSV: {error}") from error
+    names = (*required, *optional)
+    positions = dict(zip(names, find_columns(header, required, optional, source), strict=True))
+    return _Layout(source, len(header), positions, key, keep), (2, rest)
+
+
+def _with_plain_characters(data: bytes) -> bytes:
+    """Returns `data` as UTF-8 without NUL and with Unix line ends, so that Polars and the csv module see the same."""
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    if not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            data = data.decode("utf-8", "replace").encode("utf-8")
+    return data.replace(b"\0", REPLACEMENT.encode()) if b"\0" in data else data
+
+
+def _read_plain(data: bytes, first_line: int, layout: _Layout) -> tuple[int, pl.DataFrame] | None:
+    """Returns what `read_frames` yields for a block all of whose lines are plain rows; None for another block."""
+    if b'"' in data or b"\r" in data:
+        return None
+    characters = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.min() == 1 or lengths.max() > _FIELD_LIMIT:
+        return None
+    commas = np.flatnonzero(characters == ord(","))
+    if len(commas) != len(ends) * (layout.width - 1):
+        return None
+    if layout.width > 1:
+        by_line = commas.reshape(len(ends), -1)
+        if (by_line[:, -1] > ends).any() or (by_line[1:, 0] < ends[:-1]).any():
+            return None
+    del characters, commas
+    return len(ends), _read_rows_that_matter(data, ends, lengths, first_line, layout)
+
+
+def _read_rows_that_matter(
+    data: bytes, ends: np.ndarray, lengths: np.ndarray, first_line: int, layout: _Layout
+) -> pl.DataFrame:
+    mask = layout.keep(_parse(data, layout, [layout.key])[layout.key])
+    kept = mask.arg_true().to_numpy()
+    names = list(layout.positions)
+    if 2 * len(kept) > len(ends):
+        frame = _parse(data, layout, names).filter(mask)
+    else:
+        stops = ends[kept] + 1
+        starts = stops - lengths[kept]
+        rows = [data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+        frame = _parse(b"".join(rows), layout, names)
+    return frame.with_columns(pl.Series(LINE, kept.astype(np.int64) + first_line))
+
+
+def _parse(data: bytes, layout: _Layout, names: Sequence[str]) -> pl.DataFrame:
+    """Reads the columns `names` of plain rows as texts."""
+    positions = {name: layout.positions[name] for name in names}
+    present = sorted({position for position in positions.values() if position is not None})
+    if not data:
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    cells = pl.read_csv(
+        data,
+        has_header=False,
+        quote_char=None,
+        schema={str(index): pl.String for index in range(layout.width)},
+        columns=present,
+    )
+    return cells.select(
+        pl.lit("").alias(name) if position is None else pl.col(str(position)).fill_null("").alias(name)
+        for name, position in positions.items()
+    )
+
+
+class _OddBlock:
+    """A block some of whose lines are not plain rows.
+
+    A row whose quotes reach beyond the block's end takes in the next block.
+    """
+
+    def __init__(
+        self, data: bytes, first_line: int, blocks: Iterator[Block], layout: _Layout, on_bad_row: BadRow
+    ) -> None:
+        self._lines = data.split(b"\n")[:-1]
+        self._next = 0
+        self._first_line = first_line
+        self._blocks = blocks
+        self._layout = layout
+        self._on_bad_row = on_bad_row
+
+    def read(self) -> tuple[int, pl.DataFrame]:
+        """Returns what `read_frames` yields for this block."""
+        plain: list[bytes] = []
+        plain_numbers: list[int] = []
+        quoted: list[list[str]] = []
+        quoted_numbers: list[int] = []
+        while self._next < len(self._lines):
+            line = self._lines[self._next]
+            self._next += 1
+            if b'"' in line or b"\r" in line or len(line) >= _FIELD_LIMIT:
+                row = self._read_with_csv()
+                if row and self._has_all_cells(len(row)):
+                    quoted.append(row)
+                    quoted_numbers.append(self._number)
+            elif line and self._has_all_cells(line.count(b",") + 1):
+                plain.append(line)
+                plain_numbers.append(self._number)
+        names = list(self._layout.positions)
+        frame = pl.concat(
+            [
+                _parse(b"".join(line + b"\n" for line in plain), self._layout, names).with_columns(
+                    pl.Series(LINE, plain_numbers, pl.Int64)
+                ),
+                _frame_of_rows(quoted, self._layout).with_columns(pl.Series(LINE, quoted_numbers, pl.Int64)),
+            ]
+        ).sort(LINE)
+        return len(frame), frame.filter(self._layout.keep(frame[self._layout.key]))
+
+    @property
+    def _number(self) -> int:
+        """The number, in the file, of the line read last."""
+        return self._first_line + self._next - 1
+
+    def _has_all_cells(self, cells: int) -> bool:
+        if cells == self._layout.width:
+            return True
+        detail = f"{cells} cells, the header has {self._layout.width}"
+        self._on_bad_row(self._number, "wrong number of cells", detail)
+        return False
+
+    def _read_with_csv(self) -> list[str] | None:
+        """Reads the row that begins with the line read last, and the lines that it takes in; None if it is no CSV."""
+        begins = self._number
+        reader = csv.reader(self._texts_from(self._next - 1), strict=True)
+        try:
+            return next(reader, None)
+        except csv.Error as error:
+            if reader.line_num > 1:  # rows in between may have been swallowed
+                hint = "; is a quote in this line never closed?"
+                raise UsageError(f"{self._layout.source}:{begins}: not CSV: {error}{hint}") from error
+            self._on_bad_row(begins, "not CSV", str(error))
+            return None
+        finally:
+            self._next += max(reader.line_num, 1) - 1
+
+    def _texts_from(self, index: int) -> Iterator[str]:
+        while True:
+            if index == len(self._lines):
+                _, data = next(self._blocks, (0, b""))
+                if not data:
+                    return
+                self._lines += _with_plain_characters(data).split(b"\n")[:-1]
+            line = self._lines[index]
+            if len(line) >= MAX_LINE_LENGTH:
+                refuse_long_line(self._layout.source, self._first_line + index)
+            yield line.decode("utf-8") + "\n"
+            index += 1
+
+
+def _frame_of_rows(rows: list[list[str]], layout: _Layout) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            name: ["" if position is None else row[position] for row in rows]
+            for name, position in layout.positions.items()
+        },
+        schema=dict.fromkeys(layout.positions, pl.String),
+    )
