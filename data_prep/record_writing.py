@@ -1,4 +1,4 @@
-"""A set of records from points and pictures: shards shared out to processes, those that are there already left alone."""
+"""A set of records from points and pictures: shards shared out to processes; those that are there already stay."""
 
 from __future__ import annotations
 
