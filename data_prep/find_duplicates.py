@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.duplicates import SAME_ID, SplitHashes, copies_across_splits, copies_within
+from data_prep.duplicates import SAME_ID, Duplicate, SplitHashes, copies_across_splits, copies_within
 from data_prep.duplicates_page import write_duplicates_page
 from data_prep.hash_cache import hash_images
 from data_prep.hash_flags import add_hash_flags
@@ -50,24 +50,41 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"also in {splits[copy.of_split].name}",
                 f"{match}, {SAME_ID if copy.distance is None else f'{copy.distance} of 64 bits differ'}",
             )
-    _print_within(splits, flags.max_distance)
+    for split in splits:
+        num_groups, num_images = copies_within(split, flags.max_distance)
+        print(f"{split.name}: near-duplicates within it: {num_images} pictures in {num_groups} groups, all kept")
     if flags.report_path is not None:
         shown = write_duplicates_page(flags.report_path, splits, found, flags.num_pairs_shown)
         print(f"wrote {shown} of {len(found)} pairs to {flags.report_path}")
-    for number, (table, split) in enumerate(zip(tables, splits, strict=True)):
-        kept = np.ones(len(table), bool)
-        kept[[copy.image for copy in found if copy.split == number]] = False
-        if flags.datapoints_output_path:
-            if not kept.any():
-                raise UserError(f"every picture of {split.name} is in a smaller split: nothing is left of it")
-            path = flags.datapoints_output_path[number]
-            table.write(path, kept)
-            print(f"{split.name}: {len(table)} points, {int((~kept).sum())} dropped, {int(kept.sum())} kept in {path}")
-        else:
-            print(f"{split.name}: {len(table)} points, {int((~kept).sum())} of them in a smaller split as well")
-    print(f"across splits: {ledger.summary().replace('rejected', 'found twice', 1)}")
-    print(f"without a hash, and kept: {unreadable.summary().replace('rejected', 'pictures', 1)}")
+    _drop(tables, splits, found, flags.datapoints_output_path)
+    print(f"{len(found)} pictures are in a smaller split as well" + f"; see {flags.ledger_path}" * bool(found))
+    if unreadable.total:
+        print(f"{unreadable.total} pictures have no hash and stay: {unreadable.summary()}")
     return unreadable.exit_code(flags.max_failures)
+
+
+def _drop(
+    tables: Sequence[PointsTable],
+    splits: Sequence[SplitHashes],
+    found: Sequence[Duplicate],
+    output_paths: Sequence[Path],
+) -> None:
+    """Writes each split without its duplicates, where there are paths for them, and prints how many these are."""
+    kept = [np.ones(len(table), bool) for table in tables]
+    for copy in found:
+        kept[copy.split][copy.image] = False
+    for split, stay in zip(splits, kept, strict=True):
+        if output_paths and not stay.any():
+            raise UserError(f"every picture of {split.name} is in a smaller split: nothing would be left of it")
+    for number, (split, stay) in enumerate(zip(splits, kept, strict=True)):
+        dropped = int((~stay).sum())
+        if output_paths:
+            tables[number].write(output_paths[number], stay)
+            print(
+                f"{split.name}: {len(stay)} points, {dropped} dropped, {len(stay) - dropped} in {output_paths[number]}"
+            )
+        else:
+            print(f"{split.name}: {len(stay)} points, {dropped} of them in a smaller split as well")
 
 
 def _hashed(flags: Any, name: str, table: PointsTable, directory: Path, unreadable: Ledger) -> SplitHashes:
@@ -91,12 +108,6 @@ def _hashed(flags: Any, name: str, table: PointsTable, directory: Path, unreadab
         from_cache += outcome.from_cache
     print(f"{name}: {int(has_hash.sum()) - from_cache} pictures hashed, {from_cache} hashed by an earlier run")
     return SplitHashes(name, table.image_ids, paths, hashes, has_hash)
-
-
-def _print_within(splits: Sequence[SplitHashes], max_distance: int) -> None:
-    for split in splits:
-        num_groups, num_images = copies_within(split, max_distance)
-        print(f"{split.name}: {num_images} pictures in {num_groups} groups of near-duplicates within it, all kept")
 
 
 def _split_names(paths: Sequence[Path]) -> list[str]:

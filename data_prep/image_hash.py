@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from data_prep.images import decode_rgb
+from data_prep.images import decode_rgb, read_header
 
 HASH_BITS = 64
+DECODED_PIXELS = 128  # a side, at least: four times what the hash shrinks a picture to
 DEFAULT_MAX_DISTANCE = 4
 LARGEST_MAX_DISTANCE = 12  # beyond it, unrelated photographs of plain scenes are taken for copies
 EDGES_AT_ONCE = 4_000_000
@@ -35,9 +36,21 @@ def perceptual_hash(image: Image.Image) -> int:
 def hash_content(content: bytes) -> int:
     """Returns the perceptual hash of an encoded picture.
 
+    A JPEG is decoded at a half, a quarter or an eighth of its size, as far as the hash has no need of more, and without
+    its colours.
+
     Raises:
-        ImageError: It does not decode.
+        ImageError: It does not decode, or only in part, or has too many pixels.
     """
+    if read_header(content).format == "JPEG":
+        import simplejpeg
+
+        try:
+            grey = simplejpeg.decode_jpeg(content, "GRAY", min_height=DECODED_PIXELS, min_width=DECODED_PIXELS)
+        except ValueError:
+            pass  # CMYK, or broken: Pillow decodes it, or says what is wrong
+        else:
+            return perceptual_hash(Image.fromarray(grey[:, :, 0]))
     return perceptual_hash(decode_rgb(content))
 
 
@@ -61,15 +74,11 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> Iterator[tuple[np.ndarr
     Yields:
         Three arrays [M]: indices of `hashes` (int64, the left below the right), and their distances (uint8).
     """
-    if max_distance < 0:
+    if not 0 <= max_distance <= HASH_BITS:
         raise ValueError(f"a distance of {max_distance} bits")
-    if max_distance >= HASH_BITS:
-        masks = [0]
-    elif max_distance == 0 or len(hashes) < 2:
+    if max_distance == 0 or len(hashes) < 2:
         return
-    else:
-        masks = _table_masks(len(hashes), max_distance)
-    for mask in masks:
+    for mask in _table_masks(len(hashes), max_distance):
         keys = hashes & np.uint64(mask)
         order = np.argsort(keys)
         keys, in_order = keys[order], hashes[order]
@@ -144,7 +153,7 @@ def _table_masks(num_hashes: int, max_distance: int) -> list[int]:
         bits = HASH_BITS * agreeing / num_blocks
         return math.comb(num_blocks, agreeing) * (_SORTING_COST + num_hashes / 2 ** (bits + 1))
 
-    agreeing = min(range(1, HASH_BITS - max_distance + 1), key=cost)
+    agreeing = min(range(HASH_BITS - max_distance + 1), key=cost)  # of none: one table, in which all are compared
     num_blocks = max_distance + agreeing
     # Neighbouring bits are of neighbouring frequencies and alike: a block takes every num_blocks-th bit.
     blocks = [sum(1 << bit for bit in range(block, HASH_BITS, num_blocks)) for block in range(num_blocks)]
