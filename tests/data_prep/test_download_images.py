@@ -82,7 +82,7 @@ class Download:
     def __call__(self, entries: object, *words: object) -> Any:
         index = self.folder / "images.json"
         index.write_text(entries if isinstance(entries, str) else json.dumps(entries))
-        flags = ("--images_path", index, "--images_output_directory", self.images, *words)
+        flags = ("--images_path", index, "--images_output_directory", self.images, "--allow_private_addresses", *words)
         return self._run(download_images.main, *flags)
 
     def files(self) -> dict[str, bytes]:

@@ -11,7 +11,13 @@ import pytest
 from data_prep.http_download import USER_AGENT, Downloader, DownloadError, DownloadLimits
 
 BODY = b"picture" * 1000
-LIMITS = DownloadLimits(timeout_seconds=1.5, connect_timeout_seconds=0.6, max_bytes=100_000, max_retries=2)
+LIMITS = DownloadLimits(
+    timeout_seconds=1.5,
+    connect_timeout_seconds=0.6,
+    max_bytes=100_000,
+    max_retries=2,
+    allow_private_addresses=True,
+)
 
 
 class Site(ThreadingHTTPServer):
@@ -148,7 +154,7 @@ def reason_of(url: str, limits: DownloadLimits = LIMITS) -> str:
 
 @pytest.mark.parametrize("path", ["ok", "chunked", "redirect/ok", "redirect/redirect/redirect/ok"])
 def test_fetches_the_body(site: Site, path: str) -> None:
-    assert Downloader(LIMITS).fetch(site.url(path)) == BODY
+    assert Downloader(LIMITS).fetch(site.url(path)).content == BODY
 
 
 def test_says_who_asks_and_keeps_no_cookies(
@@ -168,7 +174,7 @@ def test_says_who_asks_and_keeps_no_cookies(
 
 
 def test_a_failure_that_passes_is_tried_again(site: Site) -> None:
-    assert Downloader(LIMITS).fetch(site.url("fails/2")) == BODY
+    assert Downloader(LIMITS).fetch(site.url("fails/2")).content == BODY
     assert site.requests["fails"] == 3
 
 
@@ -180,7 +186,7 @@ def test_tries_come_to_an_end_and_wait_longer_each_time(site: Site) -> None:
 
 
 def test_a_server_that_asks_to_wait_is_obeyed(site: Site) -> None:
-    assert Downloader(LIMITS).fetch(site.url("busy")) == BODY
+    assert Downloader(LIMITS).fetch(site.url("busy")).content == BODY
     assert site.times[1] - site.times[0] >= 0.99
 
 
@@ -206,13 +212,15 @@ def test_what_has_no_end_or_leads_elsewhere_is_refused_at_once(site: Site, path:
 
 def test_the_body_of_a_redirect_is_not_read(site: Site) -> None:
     start = time.monotonic()
-    assert Downloader(LIMITS).fetch(site.url("endless_redirect")) == BODY
+    assert Downloader(LIMITS).fetch(site.url("endless_redirect")).content == BODY
     assert time.monotonic() - start < 1
 
 
 @pytest.mark.parametrize("path", ["silent", "dripping"])
 def test_a_slow_server_times_out(site: Site, path: str) -> None:
-    limits = DownloadLimits(timeout_seconds=0.8, connect_timeout_seconds=0.4, max_retries=1)
+    limits = DownloadLimits(
+        timeout_seconds=0.8, connect_timeout_seconds=0.4, max_retries=1, allow_private_addresses=True
+    )
     start = time.monotonic()
     assert reason_of(site.url(path), limits) == "timed out"
     assert site.requests[path] == 2
@@ -229,7 +237,7 @@ def test_a_server_that_is_down() -> None:
     closed = Site()
     url = closed.url("ok")
     closed.server_close()
-    assert reason_of(url, DownloadLimits(max_retries=0)) == "connection failed"
+    assert reason_of(url, DownloadLimits(max_retries=0, allow_private_addresses=True)) == "connection failed"
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://localhost/a.jpg", "a.jpg", "data:image/png;base64,AA"])
@@ -244,7 +252,7 @@ def test_a_url_that_is_none(url: str) -> None:
 
 def test_stopping_ends_the_wait_between_tries(site: Site) -> None:
     stop = threading.Event()
-    downloader = Downloader(DownloadLimits(max_retries=100), stop=stop)
+    downloader = Downloader(DownloadLimits(max_retries=100, allow_private_addresses=True), stop=stop)
     threading.Timer(0.5, stop.set).start()
     start = time.monotonic()
     with pytest.raises(DownloadError, match="stopped"):
