@@ -84,6 +84,6 @@ def distribution_lines(
         if len(absent):
             some = ", ".join(f"{shown_names[number]} (on {whole.image_counts[number]})" for number in absent[:5])
             lines.append(
-                f"{part.name}: {len(absent)} classes have no picture here: {some}{', ...' * (len(absent) > 5)}"
+                f"{part.name}: {len(absent)} of the classes without a picture here: {some}{', ...' * (len(absent) > 5)}"
             )
     return lines

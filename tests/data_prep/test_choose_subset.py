@@ -100,9 +100,9 @@ def test_a_rare_class_is_named_when_lost_and_kept_on_request(subset: Subset) -> 
     subset.points[7]["annotations"] = [{"label": "/m/rare", **BOX}]
     (subset.folder / "points.json").write_text(json.dumps(subset.points))
     outcome = subset("--fraction", 0.05)
-    assert "1 classes have no picture here: /m/rare (on 1)" in outcome.output
+    assert "1 of the classes without a picture here: /m/rare (on 1)" in outcome.output
     outcome = subset("--fraction", 0.05, "--keep_every_class")
-    assert "no picture here" not in outcome.output
+    assert "without a picture here" not in outcome.output
     assert any(point["id"] == "i7" for point in subset.chosen())
     assert len(subset.chosen()) == 50
 

@@ -131,7 +131,8 @@ import sys
 from pathlib import Path
 from data_prep import hash_cache
 hash_cache.SECONDS_BETWEEN_COMMITS = 0.05
-for number, _ in enumerate(hash_cache.hash_images([f"p{{i}}" for i in range(400)], [Path({str(folder)!r})], num_processes=1)):
+ids = [f"p{{number}}" for number in range(400)]
+for number, _ in enumerate(hash_cache.hash_images(ids, [Path({str(folder)!r})], num_processes=1)):
     print(number, flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_every_picture_is_in_one_split_and_each_has_its_part_of_every_class(spli
     assert outcome.code == 0
     splits = {name: split.ids(name) for name in ("train", "validation", "test")}
     assert [len(ids) for ids in splits.values()] == [350, 100, 50]
-    assert sorted(sum(splits.values(), [])) == sorted(item["id"] for item in points)
+    assert sorted(image_id for ids in splits.values() for image_id in ids) == sorted(item["id"] for item in points)
     labels_of = {item["id"]: {box["label"] for box in item["annotations"]} for item in points}
     for label in LABELS:
         share = sum(label in labels for labels in labels_of.values()) / 500
@@ -208,8 +209,6 @@ def test_flags_that_cannot_be_are_refused(split: Split, flags: list[str], messag
     outcome = split(*[{"POINTS": points, "INDEX": index}.get(word, word) for word in flags])
     assert outcome.code == 2
     assert outcome.error.count("\n") == 1
-    import re
-
     assert re.search(message, outcome.error)
     assert not list(split.output.glob("*/points.json"))
 
