@@ -10,25 +10,32 @@ their ids. A box that cannot be trained on is left out, counted, and named in th
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.annotations.class_ids import label_map_of
 from data_prep.annotations.coco import read_coco
-from data_prep.annotations.conversion import DEFAULT_MAX_OVERHANG, Options, Summary, convert
+from data_prep.annotations.conversion import DEFAULT_MAX_OVERHANG, Options
 from data_prep.annotations.flat_csv import read_flat_csv
+from data_prep.annotations.folder_state import folder_state
 from data_prep.annotations.image_list import read_image_list
+from data_prep.annotations.importing import import_annotations, summary_lines
 from data_prep.annotations.pascal_voc import read_pascal_voc
 from data_prep.annotations.source_image import Reject, SourceSet
-from data_prep.annotations.yolo import read_yolo
-from data_prep.command_line import ArgumentParser, UsageError, UserError, fraction, run_command
-from data_prep.csv_rows import printable
-from data_prep.label_map import LabelMap, read_label_map, write_label_map
+from data_prep.annotations.yolo import find_class_names, read_yolo
+from data_prep.command_line import (
+    EXIT_DONE,
+    EXIT_TOO_MANY_REJECTED,
+    ArgumentParser,
+    UsageError,
+    fraction,
+    run_command,
+)
+from data_prep.images import SUFFIXES, find_image
+from data_prep.label_map import read_label_map
 from data_prep.ledger import Ledger
-from data_prep.points import json_array_writer, write_json_array
-from data_prep.progress import progress
+from data_prep.points import read_points
+from data_prep.step_stamp import Step
 
 EXAMPLE = """\
   python -m data_prep.import_annotations --format coco --annotations_path annotations/instances_val2017.json \\
@@ -38,8 +45,10 @@ EXAMPLE = """\
       --image_directory VOCdevkit/VOC2012/JPEGImages --image_list_path VOCdevkit/VOC2012/ImageSets/Main/train.txt \\
       --point_output_path data/train/points.json --label_map_path data/label_map.pbtxt"""
 FORMATS = ("coco", "pascal_voc", "yolo", "csv")
+RULES = "data_prep.import_annotations, rules 1"  # another number where the same files would give other points
 LEDGER_SUFFIX = ".rejected.jsonl"
-SHOWN = 10
+
+_SUFFIX_OF_FOLDERS = {"pascal_voc": ".xml", "yolo": ".txt"}
 
 # Flags that only some formats have, and what they are when nobody gives them.
 _FORMATS_OF_FLAG = {
@@ -57,10 +66,6 @@ def read_source(flags: Any, reject: Reject) -> SourceSet:
         UsageError: It is not of this format.
     """
     path: Path = flags.annotations_path
-    if not path.exists():
-        raise UsageError(f"--annotations_path {path} does not exist")
-    if path.is_dir() and flags.format in ("coco", "csv"):
-        raise UsageError(f"--annotations_path {path} is a folder; --format {flags.format} has all boxes in one file")
     first_pixel = int(flags.one_based_pixels)
     if flags.format == "coco":
         return read_coco(path, keep_category_ids=flags.keep_category_ids, reject=reject)
@@ -73,102 +78,19 @@ def read_source(flags: Any, reject: Reject) -> SourceSet:
     return read_flat_csv(path, coordinates=flags.coordinates or "auto", first_pixel=first_pixel, reject=reject)
 
 
-def import_annotations(
-    source: SourceSet,
-    *,
-    options: Options,
-    earlier: LabelMap | None,
-    point_path: Path,
-    label_map_path: Path,
-    images_path: Path | None,
-    ledger: Ledger,
-) -> tuple[Summary, LabelMap, list[str]]:
-    """Writes points, the label map and, where asked for, images.json.
-
-    Args:
-        source: From a reader.
-        options: How to convert.
-        earlier: A label map whose ids stay.
-        point_path: points.json to write.
-        label_map_path: The label map to write.
-        images_path: images.json to write, if any picture has a URL; None for none.
-        ledger: Gets what cannot be used.
-
-    Returns:
-        What became of the pictures and boxes, the label map, and what else to say.
-
-    Raises:
-        UserError: Nothing is left to write; earlier files stay as they were.
-    """
-    summary = Summary()
-    remarks = list(source.remarks)
-    addresses: list[dict[str, str]] = []
-    with json_array_writer(point_path) as write_point:
-        shown = progress(source.images, description="import annotations", unit="images")
-        for point, url in convert(shown, options, summary, ledger.reject):
-            write_point(point)
-            if url:
-                addresses.append({"id": point["id"], "url": url})
-        if not summary.kept_by_label:
-            raise UserError(_why_nothing(summary, ledger))
-        label_map, remark = label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
-    remarks.append(f"label map: {remark}")
-    write_label_map(label_map_path, label_map)
-    if images_path is not None and addresses:
-        count = write_json_array(images_path, addresses)
-        remarks.append(f"{count} of {summary.images_kept} pictures have a URL, in {images_path}")
-    elif images_path is not None:
-        remarks.append(f"no picture has a URL, so that {images_path} is not written")
-    elif addresses:
-        remarks.append(f"{len(addresses)} pictures have a URL; --image_index_output_path writes them for the download")
-    return summary, label_map, remarks
-
-
-def print_summary(summary: Summary, ledger: Ledger, options: Options, remarks: Sequence[str]) -> None:
-    """Prints what was read, kept and left out, by reason."""
-    not_wanted = f", {summary.images_not_wanted} not in the list" if options.wanted is not None else ""
-    print(
-        f"pictures: {summary.images_read} read{not_wanted}, {summary.images_kept} kept, "
-        f"{summary.images_without_boxes} of them without a box"
-    )
-    print(f"boxes: {summary.boxes_read} read, {summary.kept_by_label.total()} kept")
-    if options.wanted is not None and (not_met := options.wanted.not_met):
-        examples = ", ".join(printable(name) for name in not_met[:SHOWN])
-        more = ", ..." * (len(not_met) > SHOWN)
-        print(f"{len(not_met)} of the {len(options.wanted)} pictures in the list have no annotations: {examples}{more}")
-    print(f"boxes a class: {_commonest(summary.kept_by_label)}")
-    for remark in remarks:
-        print(remark)
-    if summary.boxes_cut:
-        print(f"{summary.boxes_cut} boxes stuck out and were cut, the most by {summary.largest_cut:.2g} of the side")
-    if summary.images_scaled:
-        print(f"{summary.images_scaled} pictures are of another size than annotated, of the same aspect ratio: kept")
-    if summary.images_turned:
-        print(f"{summary.images_turned} pictures were annotated as EXIF turns them: boxes turned back to the pixels")
-    if summary.renamed is not None:
-        name, image_id = summary.renamed
-        print(f"{summary.num_renamed} names could not be ids as they are, such as {printable(name)!r} -> {image_id}")
-    if options.placing_directory is not None:
-        done = "linked" if options.placing == "link" else "copied"
-        print(
-            f"pictures in {options.placing_directory}: {summary.images_placed} {done}, "
-            f"{summary.images_in_place} were there"
-        )
-    elif summary.images_under_other_names or (summary.num_renamed and options.image_directory is None):
-        count = summary.images_under_other_names or summary.num_renamed
-        print(
-            f"note: {count} pictures are not called ID.jpg (.png, ...), as the next steps look for them; "
-            "--image_directory with --image_output_directory puts them there"
-        )
-    print(ledger.summary())
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     flags = _parser().parse_args(argv)
     _check_flags(flags)
     point_path: Path = flags.point_output_path
     ledger_path: Path = flags.ledger_path or point_path.with_name(point_path.stem + LEDGER_SUFFIX)
+    step = _step(flags, ledger_path)
+    notes = None if flags.force else step.earlier_notes()
+    if notes is not None and _are_all_placed(point_path, flags.image_output_directory):
+        print(f"nothing to do: {point_path} is of these files and flags already (--force does it again); it holds")
+        print("\n".join(notes["lines"]))
+        return EXIT_TOO_MANY_REJECTED if notes["rejected"] > flags.max_failures else EXIT_DONE
+    inputs = step.inputs_now()
     earlier_path: Path | None = flags.earlier_label_map_path
     if earlier_path is None and flags.label_map_path.exists():
         earlier_path = flags.label_map_path
@@ -194,9 +116,45 @@ def main(argv: Sequence[str] | None = None) -> int:
             images_path=flags.image_index_output_path,
             ledger=ledger,
         )
-    print_summary(summary, ledger, options, remarks)
+    lines = summary_lines(summary, ledger, options, remarks)
+    print("\n".join(lines))
     print(f"wrote {summary.images_kept} points to {point_path} and {len(label_map)} classes to {flags.label_map_path}")
+    step.write(inputs, {"lines": lines, "rejected": ledger.total})
     return ledger.exit_code(flags.max_failures)
+
+
+def _step(flags: Any, ledger_path: Path) -> Step:
+    """Returns what a stamp is to say of this run: files by their content, folders by names, sizes and times."""
+    inputs: dict[str, Path] = {
+        flag: path
+        for flag in ("earlier_label_map_path", "image_list_path", "class_names_path")
+        if (path := getattr(flags, flag)) is not None
+    }
+    settings = {flag: value for flag, value in vars(flags).items() if not isinstance(value, Path)}
+    settings = {flag: value for flag, value in settings.items() if flag not in ("max_failures", "force")}
+    settings["ledger_path"] = str(ledger_path)
+    for flag in ("image_directory", "image_output_directory"):
+        directory: Path | None = getattr(flags, flag)
+        settings[flag] = str(directory.resolve()) if directory is not None else None
+    if flags.image_directory is not None:
+        settings["pictures"] = folder_state(flags.image_directory, SUFFIXES)
+    if flags.format in _SUFFIX_OF_FOLDERS:
+        settings["annotations"] = folder_state(flags.annotations_path, {_SUFFIX_OF_FOLDERS[flags.format]})
+    else:
+        inputs["annotations_path"] = flags.annotations_path
+    if flags.format == "yolo" and flags.class_names_path is None:
+        inputs["class_names_path"] = find_class_names(flags.annotations_path)
+    outputs = [flags.point_output_path, flags.label_map_path]
+    if flags.image_index_output_path is not None:
+        outputs.append(flags.image_index_output_path)
+    return Step(RULES, settings, inputs, outputs)
+
+
+def _are_all_placed(point_path: Path, directory: Path | None) -> bool:
+    """Tells whether the picture of each point is in `directory`, if there is to be one."""
+    if directory is None:
+        return True
+    return all(find_image(directory, point["id"]) is not None for point in read_points(point_path))
 
 
 def _parser() -> ArgumentParser:
@@ -267,11 +225,19 @@ def _parser() -> ArgumentParser:
         help=f"JSON lines of what was rejected (default: beside points.json, *{LEDGER_SUFFIX})",
     )
     parser.add_argument("--max_failures", type=int, default=0, help="more rejects than this end with exit code 3")
+    parser.add_argument("--force", action="store_true", help="do the work even where nothing has changed")
     return parser
 
 
 def _check_flags(flags: Any) -> None:
     """Refuses flags of another format, flags that need another, and outputs that would overwrite an input."""
+    source: Path = flags.annotations_path
+    if not source.exists():
+        raise UsageError(f"--annotations_path {source} does not exist")
+    if source.is_dir() and flags.format not in _SUFFIX_OF_FOLDERS:
+        raise UsageError(f"--annotations_path {source} is a folder; --format {flags.format} has all boxes in one file")
+    if not source.is_dir() and flags.format in _SUFFIX_OF_FOLDERS:
+        raise UsageError(f"--annotations_path {source} is no folder; --format {flags.format} has a file a picture")
     for name, formats in _FORMATS_OF_FLAG.items():
         if getattr(flags, name) not in (None, False) and flags.format not in formats:
             raise UsageError(f"--{name} is for --format {' or '.join(formats)}, not {flags.format}")
@@ -281,8 +247,8 @@ def _check_flags(flags: Any) -> None:
     target: Path | None = flags.image_output_directory
     if target is not None and directory is None:
         raise UsageError("--image_output_directory needs --image_directory, where the pictures are")
-    if target is not None and directory is not None and target.resolve() == directory.resolve():
-        raise UsageError("--image_output_directory and --image_directory are the same folder; give each its own")
+    if target is not None and directory is not None and target.resolve().is_relative_to(directory.resolve()):
+        raise UsageError("--image_output_directory is within --image_directory, and would be read; give each its own")
     seen: dict[Path, str] = {}
     for name in ("annotations_path", "point_output_path", "label_map_path", "image_index_output_path", "ledger_path"):
         path: Path | None = getattr(flags, name)
@@ -290,19 +256,6 @@ def _check_flags(flags: Any) -> None:
             other = seen.setdefault(path.resolve(), name)
             if other != name:
                 raise UsageError(f"--{other} and --{name} are the same file, {path}; give each its own")
-
-
-def _why_nothing(summary: Summary, ledger: Ledger) -> str:
-    reasons = [f"{summary.images_read} pictures read"]
-    if summary.images_not_wanted:
-        reasons.append(f"{summary.images_not_wanted} not in --image_list_path")
-    return f"not one box is left, so nothing is written: {', '.join(reasons)}; {ledger.summary()}"
-
-
-def _commonest(counts: Counter[str]) -> str:
-    shown = [f"{printable(label)} {count}" for label, count in counts.most_common(SHOWN)]
-    more = f" and {len(counts) - SHOWN} more classes" if len(counts) > SHOWN else ""
-    return ", ".join(shown) + more
 
 
 if __name__ == "__main__":

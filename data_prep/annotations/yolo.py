@@ -46,7 +46,7 @@ def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Pat
     """
     if not path.is_dir():
         raise UsageError(f"{path} is no folder; YOLO has one text file a picture in a folder")
-    names_path = class_names_path or _find_class_names(path)
+    names_path = class_names_path or find_class_names(path)
     names, has_keypoints = read_class_names(names_path)
     files = {
         file.relative_to(path).with_suffix("").as_posix(): file
@@ -123,7 +123,12 @@ def _names_of_yaml(path: Path, text: str) -> tuple[dict[int, str], bool]:
     return by_number, "kpt_shape" in content
 
 
-def _find_class_names(path: Path) -> Path:
+def find_class_names(path: Path) -> Path:
+    """Returns the first of `CLASS_FILES` in the folder `path` or the two above it.
+
+    Raises:
+        UsageError: There is none.
+    """
     folder = path.resolve()
     for place in (folder, *folder.parents[:2]):
         for name in CLASS_FILES:

@@ -277,7 +277,7 @@ def test_without_placing_it_says_that_names_are_not_ids(tmp_path: Path, pictures
         (["--annotations_path", "."], "is a folder; --format coco"),
         (["--image_directory", "nowhere"], "is no folder"),
         (["--image_output_directory", "x"], "needs --image_directory"),
-        (["--image_directory", ".", "--image_output_directory", "."], "same folder"),
+        (["--image_directory", ".", "--image_output_directory", "x"], "within --image_directory"),
         (["--coordinates", "pixel"], "--coordinates is for --format csv, not coco"),
         (["--class_names_path", "x"], "--class_names_path is for --format yolo"),
         (["--one_based_pixels"], "for --format pascal_voc or csv"),
@@ -302,3 +302,62 @@ def test_help_shows_the_formats(run: RunCommand) -> None:
     assert outcome.code == 0
     for kind in import_annotations.FORMATS:
         assert kind in outcome.output
+
+
+@pytest.mark.parametrize("kind", import_annotations.FORMATS)
+def test_a_second_run_over_unchanged_files_does_nothing_and_says_so(
+    kind: str, tmp_path: Path, pictures: Path, run: RunCommand
+) -> None:
+    source, placed = WRITERS[kind](tmp_path), tmp_path / "by_id"
+    flags = words(kind, source, tmp_path, "--image_directory", pictures, "--image_output_directory", placed)
+    first = run(import_annotations.main, *flags)
+    points = tmp_path / "points.json"
+    written = points.stat().st_mtime_ns
+    second = run(import_annotations.main, *flags)
+    assert (second.code, points.stat().st_mtime_ns) == (0, written)
+    head, *lines = second.output.splitlines()
+    assert head.startswith(f"nothing to do: {points} is of these files and flags already")
+    assert lines == first.output.splitlines()[:-1]
+
+    def is_done_again(*more: object) -> bool:
+        outcome = run(import_annotations.main, *flags, *more)
+        assert outcome.code == 0, outcome.error
+        return not outcome.output.startswith("nothing to do")
+
+    assert is_done_again("--force")
+    assert is_done_again("--max_overhang", 0.5) and is_done_again()
+    assert not is_done_again()
+    next(placed.iterdir()).unlink()
+    assert is_done_again() and len(list(placed.iterdir())) == 3
+    changed = source if source.is_file() else next(path for path in sorted(source.rglob("*.*")) if path.stat().st_size)
+    changed.write_bytes(changed.read_bytes() + b"\n")
+    assert is_done_again()
+    Image.new("RGB", (70, 70)).save(pictures / "sub" / "three.JPG")
+    # COCO and VOC say 64x64 themselves: the same shape, another size.
+    assert is_done_again()
+    (tmp_path / "label_map.pbtxt").unlink()
+    assert is_done_again() and not is_done_again()
+
+
+def test_two_splits_that_share_a_label_map_both_stay_up_to_date(tmp_path: Path, run: RunCommand) -> None:
+    path = write_coco(tmp_path)
+    train = words("coco", path, tmp_path)
+    validation = [tmp_path / "validation.json" if word == tmp_path / "points.json" else word for word in train]
+    for _ in range(2):
+        for flags in (train, validation):
+            assert run(import_annotations.main, *flags).code == 0
+    for flags in (train, validation):
+        assert run(import_annotations.main, *flags).output.startswith("nothing to do")
+
+
+def test_a_second_run_ends_with_3_again_where_too_much_was_rejected(tmp_path: Path, run: RunCommand) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,100,100,cat,10,10,50,50\nb.jpg,100,100,cat,50,10,10,50\n"
+    )
+    flags = words("csv", path, tmp_path)
+    assert run(import_annotations.main, *flags).code == 3
+    again = run(import_annotations.main, *flags)
+    assert again.code == 3 and again.output.startswith("nothing to do")
+    again = run(import_annotations.main, *flags, "--max_failures", 1)
+    assert again.code == 0 and again.output.startswith("nothing to do")
