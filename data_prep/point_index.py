@@ -6,12 +6,10 @@ a few numbers a picture.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +51,7 @@ class PointIndex:
         return [self._pick(chosen) for chosen in np.split(order, ends)]
 
     def texts(self) -> Iterator[bytes]:
-        """Yields the pictures, each as its JSON stands in the file.
+        """Yields the pictures, each as its JSON stands in the file: checked, but without what was left out filled in.
 
         Raises:
             UserError: The file is not the one that was checked any more.
@@ -70,13 +68,6 @@ class PointIndex:
         return PointIndex(
             self.path, self.version, self.offsets[chosen], self.lengths[chosen], self.keys[chosen], Counter()
         )
-
-
-def parse_point(text: bytes) -> dict[str, Any]:
-    """Returns a picture of a points.json that has been checked, with what was left out filled in."""
-    point: dict[str, Any] = json.loads(text)
-    check_point(point, "points.json")
-    return point
 
 
 def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:

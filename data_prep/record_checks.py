@@ -15,7 +15,7 @@ from data_prep import tf_example
 from data_prep.example_proto import example_class
 from data_prep.images import ImageError, read_header
 from data_prep.label_map import LabelMap
-from data_prep.record_images import is_sound_jpeg
+from data_prep.record_images import is_sound_jpeg, plain_jpeg_size
 from data_prep.shard_assignment import chance
 
 TOLERANCE = 1e-6  # of a box beyond the image, relative to it: six printed digits, then float32
@@ -185,22 +185,32 @@ def _check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: 
     encoded = values.get(tf_example.IMAGE_ENCODED)
     if not encoded:
         return  # said already
-    try:
-        header = read_header(encoded[0])  # first, for its bound on the pixels: no decoder here has one
-    except ImageError as error:
-        report.note("image does not decode", str(error))
-        return
-    height, width = header.height, header.width
-    is_plain_jpeg = header.format == "JPEG" and header.mode in ("RGB", "L")
-    if decode and not (is_plain_jpeg and is_sound_jpeg(encoded[0])):
-        # Where there is any doubt, what training decodes with has the word.
-        import tensorflow as tf
-
+    size = plain_jpeg_size(encoded[0])
+    if size is None or (decode and not is_sound_jpeg(encoded[0])):
         try:
-            height, width, _ = tf.io.decode_image(encoded[0], channels=3, expand_animations=False).shape
-        except tf.errors.InvalidArgumentError as error:
-            report.note("image does not decode", tensorflow_message(error))
+            size = _doubtful_image_size(encoded[0], decode)
+        except ImageError as error:
+            report.note("image does not decode", str(error) if error.detail else error.reason)
             return
+    height, width = size
     for key, actual in ((tf_example.IMAGE_HEIGHT, height), (tf_example.IMAGE_WIDTH, width)):
         if key in values and values[key] != [actual]:
             report.note("size differs from the image", f"{key} is {values[key][0]}, the picture's {actual}")
+
+
+def _doubtful_image_size(encoded: bytes, decode: bool) -> tuple[int, int]:
+    """Returns height and width of what is no plain, sound JPEG, if what training decodes with can decode it.
+
+    Raises:
+        ImageError: It cannot.
+    """
+    header = read_header(encoded)  # first, for its bound on the pixels: TensorFlow has none
+    if not decode:
+        return header.height, header.width
+    import tensorflow as tf
+
+    try:
+        height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+    except tf.errors.InvalidArgumentError as error:
+        raise ImageError(tensorflow_message(error)) from error
+    return height, width

@@ -24,8 +24,6 @@ BEYOND_MOST_IMAGES = "images with boxes beyond the most"
 UNKNOWN_LABELS = "boxes of labels outside the label map"
 UNKNOWN_IMAGE_LABELS = "verified labels outside the label map"
 
-_WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
-
 
 @dataclass(frozen=True)
 class RecordPolicies:
@@ -86,12 +84,10 @@ def choose_boxes(
     known = [annotation for annotation in annotations if annotation["label"] in label_ids]
     left_out[UNKNOWN_LABELS] = len(annotations) - len(known)
     if policies.group_of == "drop":
-        single = [annotation for annotation in known if not annotation["is_group_of"]]
+        single = [annotation for annotation in known if not annotation.get("is_group_of", False)]
         left_out[GROUP_OF] = len(known) - len(single)
         known = single
-    boxes = box_geometry.clip(
-        np.array([[a["y0"], a["x0"], a["y1"], a["x1"]] for a in known], np.float32).reshape(-1, 4), _WHOLE_IMAGE
-    )
+    boxes = np.array([[a["y0"], a["x0"], a["y1"], a["x1"]] for a in known], np.float32).reshape(-1, 4).clip(0.0, 1.0)
     valid = box_geometry.is_valid(boxes)
     without_area = [known[index] for index in np.flatnonzero(~valid)]
     kept = np.flatnonzero(valid)

@@ -12,7 +12,7 @@ from typing import Any
 from data_prep.atomic_files import write_json
 from data_prep.images import ImageError, find_image, read_image_file
 from data_prep.manifest import ShardEntry
-from data_prep.point_index import PointIndex, parse_point
+from data_prep.point_index import PointIndex
 from data_prep.record_files import RecordWriter
 from data_prep.record_images import record_image
 from data_prep.record_policies import (
@@ -74,33 +74,36 @@ def make_shard(task: ShardTask) -> Generator[int, None, ShardOutcome]:
     Raises:
         OSError: The file cannot be written.
     """
-    fingerprint = fingerprint_of(task)
-    for entry in task.known:
-        if entry.fingerprint == fingerprint:
-            yield entry.report.num_points
-            return ShardOutcome(entry, is_written=False)
+    if task.known:
+        fingerprint = fingerprint_of(task)
+        for known in task.known:
+            if known.fingerprint == fingerprint:
+                yield known.report.num_points
+                return ShardOutcome(known, is_written=False)
     entry_path = task.path.with_name(task.path.name + ENTRY_SUFFIX)
     entry_path.unlink(missing_ok=True)  # of an interrupted run's shard, which is about to be replaced
-    report = yield from write_shard(task)
-    entry = ShardEntry(task.path.name, fingerprint, report)
+    entry = yield from write_shard(task)
     write_json(entry_path, entry.as_json())
     return ShardOutcome(entry, is_written=True)
 
 
-def write_shard(task: ShardTask) -> Generator[int, None, ShardReport]:
-    """Writes a shard's file; yields 1 for each picture and returns the report.
+def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
+    """Writes a shard's file; yields 1 for each picture and returns the shard's entry.
 
     Raises:
         OSError: The file cannot be written.
     """
     report = ShardReport()
+    fingerprint = _Fingerprint(task)
     unfinished = task.path.with_name(task.path.name + UNFINISHED_SUFFIX)
     with RecordWriter(unfinished) as writer:
         for text in task.points.texts():
-            point = parse_point(text)
+            point = json.loads(text)
+            picture = find_image(task.image_directory, point["id"])
+            fingerprint.add(text, point, picture)  # before it is read: what changes meanwhile has a later time
             report.num_points += 1
             try:
-                record = example_of_point(point, task.image_directory, task.label_ids, report, policies=task.policies)
+                record = _example_of_file(point, picture, task.image_directory, task.label_ids, report, task.policies)
             except ImageError as error:
                 report.rejected.append((point["id"], error.reason, error.detail))
             else:
@@ -109,7 +112,7 @@ def write_shard(task: ShardTask) -> Generator[int, None, ShardReport]:
             yield 1
     report.num_bytes = unfinished.stat().st_size
     unfinished.replace(task.path)
-    return report
+    return ShardEntry(task.path.name, fingerprint.hexdigest(), report)
 
 
 def fingerprint_of(task: ShardTask) -> str:
@@ -118,26 +121,34 @@ def fingerprint_of(task: ShardTask) -> str:
     That is its points, the ids of the labels in them, the rules, and for each picture the file's name, size and time of
     change: a picture that changes and keeps both is not seen.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{_RECORDS_VERSION} {json.dumps(task.policies.as_json(), sort_keys=True)}\n".encode())
-    labels: set[str] = set()
+    fingerprint = _Fingerprint(task)
     for text in task.points.texts():
-        digest.update(text)
         point = json.loads(text)
-        labels.update(annotation["label"] for annotation in point["annotations"])
-        labels.update(entry["label"] for entry in point.get("image_labels", ()))
-        digest.update(_version_of_picture(task.image_directory, point["id"]))
-    ids = {label: task.label_ids.get(label) for label in sorted(labels)}
-    digest.update(json.dumps(ids).encode())
-    return digest.hexdigest()
+        fingerprint.add(text, point, find_image(task.image_directory, point["id"]))
+    return fingerprint.hexdigest()
 
 
-def _version_of_picture(image_directory: Path, image_id: str) -> bytes:
-    path = find_image(image_directory, image_id)
-    if path is None:
-        return b" missing\n"
-    status = path.stat()
-    return f" {path.name} {status.st_size} {status.st_mtime_ns}\n".encode()
+class _Fingerprint:
+    def __init__(self, task: ShardTask) -> None:
+        self._label_ids = task.label_ids
+        self._labels: set[str] = set()
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._digest.update(f"{_RECORDS_VERSION} {json.dumps(task.policies.as_json(), sort_keys=True)}\n".encode())
+
+    def add(self, text: bytes, point: Mapping[str, Any], picture: Path | None) -> None:
+        self._labels.update(annotation["label"] for annotation in point["annotations"])
+        self._labels.update(entry["label"] for entry in point.get("image_labels", ()))
+        self._digest.update(text)
+        if picture is None:
+            self._digest.update(b" missing\n")
+            return
+        status = picture.stat()
+        self._digest.update(f" {picture.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+
+    def hexdigest(self) -> str:
+        ids = {label: self._label_ids.get(label) for label in sorted(self._labels)}
+        self._digest.update(json.dumps(ids).encode())
+        return self._digest.hexdigest()
 
 
 def example_of_point(
@@ -149,12 +160,22 @@ def example_of_point(
     policies: RecordPolicies | None = None,
 ) -> bytes | None:
     """Makes the record of one image from its picture in a folder; see `example_of_picture`."""
+    picture = find_image(image_directory, point["id"])
+    return _example_of_file(point, picture, image_directory, label_ids, report, policies)
 
+
+def _example_of_file(
+    point: Mapping[str, Any],
+    picture: Path | None,
+    image_directory: Path,
+    label_ids: Mapping[str, int],
+    report: ShardReport,
+    policies: RecordPolicies | None,
+) -> bytes | None:
     def read_picture() -> bytes:
-        path = find_image(image_directory, point["id"])
-        if path is None:
+        if picture is None:
             raise ImageError("missing", f"no {point['id']}.jpg (.png, ...) in {image_directory}")
-        return read_image_file(path)
+        return read_image_file(picture)
 
     return example_of_picture(point, read_picture, label_ids, report, policies=policies)
 
@@ -198,7 +219,7 @@ def example_of_picture(
     _count_left_out(chosen.left_out, chosen.without_area, image_id, report)
     labels = [annotation["label"] for annotation in chosen.annotations]
     verified = [entry for entry in point.get("image_labels", ()) if entry["label"] in label_ids]
-    group_of = [annotation["is_group_of"] for annotation in chosen.annotations]
+    group_of = [annotation.get("is_group_of", False) for annotation in chosen.annotations]
     record = make_example(
         encoded_image=image.content,
         image_format=image.format.lower(),
@@ -210,10 +231,10 @@ def example_of_picture(
         class_labels=[label_ids[label] for label in labels],
         class_texts=labels,
         is_crowd=group_of if policies.group_of == "crowd" else None,
-        truncated=[annotation["is_truncated"] for annotation in chosen.annotations],
-        occluded=[annotation["is_occluded"] for annotation in chosen.annotations],
+        truncated=[annotation.get("is_truncated", False) for annotation in chosen.annotations],
+        occluded=[annotation.get("is_occluded", False) for annotation in chosen.annotations],
         group_of=group_of,
-        depiction=[annotation["is_depiction"] for annotation in chosen.annotations],
+        depiction=[annotation.get("is_depiction", False) for annotation in chosen.annotations],
         image_class_labels=[label_ids[entry["label"]] for entry in verified] if "image_labels" in point else None,
         image_class_texts=[entry["label"] for entry in verified] if "image_labels" in point else None,
     )

@@ -216,7 +216,7 @@ def _serialize(values: dict[str, Any]) -> bytes:
         elif kind == "float":
             feature.float_list.value.extend(np.asarray(value, np.float32).tolist())
         else:
-            feature.int64_list.value.extend(int(item) for item in value)
+            feature.int64_list.value.extend(map(int, value))
     # The features are a protobuf map, whose order is otherwise left to chance.
     return bytes(example.SerializeToString(deterministic=True))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep.command_line import UsageError, UserError
-from data_prep.point_index import index_points, parse_point
+from data_prep.point_index import index_points
 from data_prep.points import write_points
 from data_prep.shard_assignment import chance, shuffle_key
 
@@ -30,10 +30,9 @@ def test_pictures_are_found_in_any_layout(tmp_path: Path, layout: str) -> None:
     index = index_points(path, lambda image_id, number: number)
     assert len(index) == 5
     assert index.boxes_by_label == {"a": 2, "b": 1, "c": 1, "ä": 1}
-    read = [[parse_point(text) for text in shard.texts()] for shard in index.shards(2)]
+    read = [[json.loads(text) for text in shard.texts()] for shard in index.shards(2)]
     assert [[p["id"] for p in shard] for shard in read] == [["p0", "p2", "p4"], ["p1", "p3"]]
     assert read[0][2]["annotations"][0]["label"] == "ä"
-    assert read[0][0]["annotations"][0]["is_group_of"] is False  # filled in
 
 
 def test_shards_share_all_pictures_out_by_key(tmp_path: Path) -> None:
