@@ -7,6 +7,7 @@ Boxes are looked at one by one, in pixels of the network's input. For a Faster R
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -138,7 +139,7 @@ def coverage(matching: AnchorMatching, matches: BoxMatches, classes: np.ndarray)
 def describe(found: dict[str, Any]) -> list[str]:
     """What `coverage` found, a line each."""
     edges = [0, *found["size_edges_pixels"]]
-    names = [f"{low}-{high} pixels" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low}-{high} pixels" for low, high in itertools.pairwise(edges)]
     names.append(f"{edges[-1]} pixels and more")
     total = found["total"]
     threshold = found["matched_threshold"]

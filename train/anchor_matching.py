@@ -112,7 +112,7 @@ class AnchorMatching:
             anchors, usable = self._anchors(input_shape)
             boxes_here = in_pixels[rows]
             if self._is_ssd:  # which compares in 0..1 of the input: distances depend on it
-                unit = np.tile(np.float32(input_shape), 2)
+                unit = np.tile(np.array(input_shape, np.float32), 2)
                 anchors, boxes_here = anchors / unit, boxes_here / unit
             filler = -len(anchors) % _ANCHOR_MULTIPLE
             anchors = np.pad(anchors, [(0, filler), (0, 0)])
@@ -147,7 +147,7 @@ class AnchorMatching:
         sizes, rows = np.unique(np.stack([heights, widths], axis=1), axis=0, return_inverse=True)
         kind = self._image_resizer.WhichOneof("image_resizer_oneof")
         if kind == "fixed_shape_resizer":
-            shapes = np.tile(np.int32(self.input_shape), (len(heights), 1))
+            shapes = np.tile(np.array(self.input_shape, np.int32), (len(heights), 1))
             return shapes, shapes
         true_shapes, input_shapes = [], []
         for height, width in sizes:
@@ -155,7 +155,9 @@ class AnchorMatching:
             true_shapes.append(true_shape.numpy()[:2])
             input_shapes.append(resized.shape[:2])
         rows = rows.reshape(-1)  # NumPy 2.0 gave it another shape
-        return np.int32(true_shapes).reshape(-1, 2)[rows], np.int32(input_shapes).reshape(-1, 2)[rows]
+        return np.array(true_shapes, np.int32).reshape(-1, 2)[rows], np.array(input_shapes, np.int32).reshape(-1, 2)[
+            rows
+        ]
 
 
 def _iou(boxes: tf.Tensor, anchors: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
@@ -175,8 +177,10 @@ def _compiled(similarity: Similarity, matcher: ArgmaxMatcher | BipartiteMatcher)
         found = similarity(alone, anchors[tf.newaxis], tf.ones_like(alone[..., 0]))
         # Below whatever an anchor may be similar by: -1 for overlaps, and for distances, which are negative, any.
         found = tf.where(usable, found, tf.float32.min)
+        best = tf.reduce_max(found, axis=[1, 2])
+        if isinstance(matcher, BipartiteMatcher):  # a box that is alone has its best anchor, whatever that is
+            return tf.ones_like(best, tf.bool), best
         matches = matcher.match(found, tf.ones_like(alone[..., 0], tf.bool))
-        matched = tf.reduce_any(tf.logical_and(matches >= 0, usable), axis=1)
-        return matched, tf.reduce_max(found, axis=[1, 2])
+        return tf.reduce_any(tf.logical_and(matches >= 0, usable), axis=1), best
 
     return look

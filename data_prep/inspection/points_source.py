@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import UserError
+from data_prep.command_line import UsageError, UserError
 from data_prep.images import ImageError, find_image, read_header, read_image_file
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
+from data_prep.json_array import read_array_items
 from data_prep.ledger import Ledger
-from data_prep.points import read_points
+from data_prep.points import check_point
 from data_prep.progress import progress
 from data_prep.worker_pool import map_in_order
 
@@ -48,15 +49,13 @@ def read_points_data_set(
     Raises:
         UserError: There are no points, or they cannot be read.
     """
-    points = read_points(path)
-    if not points:
-        raise UserError(f"{path} lists no pictures: nothing to look at")
     builder = DataSetBuilder(names, lists_all=lists_all)
-    sizes = _sizes([point["id"] for point in points], image_directory, ledger, num_threads)
-    for point, size in zip(
-        points, progress(sizes, description="sizes", total=len(points), unit="pictures"), strict=True
-    ):
+    with_sizes = _with_sizes(_points(path), image_directory, ledger, num_threads)
+    count = 0
+    for count, (point, size) in enumerate(progress(with_sizes, description="points", unit="pictures"), start=1):  # noqa: B007
         _add_point(builder, point, size)
+    if not count:
+        raise UserError(f"{path} lists no pictures: nothing to look at")
     pictures = f" and pictures of {image_directory}" if image_directory is not None else ""
     return builder.finish(f"{path}{pictures}")
 
@@ -73,32 +72,43 @@ def _add_point(builder: DataSetBuilder, point: Mapping[str, Any], size: tuple[in
         builder.add_verified_label(verified["label"], is_present=verified["confidence"] >= 0.5)
 
 
-def _sizes(
-    picture_ids: Sequence[str], image_directory: Path | None, ledger: Ledger, num_threads: int
-) -> Iterator[tuple[int, int] | None]:
-    """Yields width and height of each picture, zeros without a folder, None for what is no picture."""
+def _points(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the points of a file one by one, checked, so that millions of them need not be in memory as such."""
+    seen: set[str] = set()
+    for item in read_array_items(path):
+        where = f"{path}: item {item.number}"
+        check_point(item.value, where)
+        if item.value["id"] in seen:
+            raise UsageError(f"{where}: image id {item.value['id']!r} comes twice")
+        seen.add(item.value["id"])
+        yield item.value
+
+
+def _with_sizes(
+    points: Iterable[dict[str, Any]], image_directory: Path | None, ledger: Ledger, num_threads: int
+) -> Iterator[tuple[dict[str, Any], tuple[int, int] | None]]:
+    """Yields each point with its picture's width and height: zeros without a folder, None for what is no picture."""
     if image_directory is None:
-        yield from ((0, 0) for _ in picture_ids)
+        yield from ((point, (0, 0)) for point in points)
         return
     folder = image_directory
 
-    def size_of(picture_id: str) -> tuple[int, int] | ImageError:
+    def measured(point: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int] | ImageError]:
         try:
-            path = find_image(folder, picture_id)
+            path = find_image(folder, point["id"])
             if path is None:
-                return ImageError("missing", f"no {picture_id}.jpg (.png, ...) in {folder}")
-            return _size(path)
+                raise ImageError("missing", f"no {point['id']}.jpg (.png, ...) in {folder}")
+            return point, _size(path)
         except ImageError as error:
-            return error
+            return point, error
 
     with ThreadPoolExecutor(num_threads) as executor:
-        found = map_in_order(executor, size_of, picture_ids, num_workers=num_threads)
-        for picture_id, size in zip(picture_ids, found, strict=True):
+        for point, size in map_in_order(executor, measured, points, num_workers=num_threads):
             if isinstance(size, ImageError):
-                ledger.reject(picture_id, size.reason, size.detail)
-                yield None
+                ledger.reject(point["id"], size.reason, size.detail)
+                yield point, None
             else:
-                yield size
+                yield point, size
 
 
 def _size(path: Path) -> tuple[int, int]:

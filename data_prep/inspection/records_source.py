@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from data_prep import tf_example
 from data_prep.command_line import UserError
+from data_prep.example_proto import example_class
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
 from data_prep.label_map import LabelMap
 from data_prep.ledger import Ledger
 from data_prep.progress import progress
-from data_prep.record_checks import printable, tensorflow_message
+from data_prep.record_checks import printable
+from data_prep.record_files import CorruptRecordError, read_record_file
 
 _FLAGS = {
     tf_example.OBJECT_OCCLUDED: data_set.OCCLUDED,
@@ -60,29 +65,24 @@ def read_records_data_set(shards: Sequence[str], label_map: LabelMap | None, *, 
 
 def read_encoded_images(places: Collection[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], bytes]]:
     """Yields the picture files of the records at `places` (file, number from 0), in the order in which they lie."""
-    import tensorflow as tf
-
     wanted: dict[str, set[int]] = {}
     for shard, index in places:
         wanted.setdefault(shard, set()).add(index)
     for shard, indices in wanted.items():
-        records = tf.data.TFRecordDataset(shard).take(max(indices) + 1)
-        for index, serialized in enumerate(records.as_numpy_iterator()):
+        for index, serialized in enumerate(itertools.islice(read_record_file(shard), max(indices) + 1)):
             if index in indices:
                 yield (shard, index), bytes(_value(_features(serialized), tf_example.IMAGE_ENCODED) or b"")
 
 
 def _records(shards: Sequence[str], ledger: Ledger) -> Iterator[tuple[str, int, bytes]]:
-    import tensorflow as tf
-
     for shard in shards:
         index = 0
         try:
-            for serialized in tf.data.TFRecordDataset(shard, buffer_size=8 * 2**20).as_numpy_iterator():
+            for serialized in read_record_file(shard):
                 yield shard, index, serialized
                 index += 1
-        except tf.errors.OpError as error:
-            ledger.reject(f"{shard}, record {index}", "corrupt record file", tensorflow_message(error))
+        except CorruptRecordError as error:
+            ledger.reject(f"{shard}, record {index}", "corrupt record file", str(error))
 
 
 def _features(serialized: bytes) -> Any:
@@ -91,11 +91,8 @@ def _features(serialized: bytes) -> Any:
     Raises:
         ValueError: It is no `tf.train.Example`.
     """
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
     try:
-        return tf.train.Example.FromString(serialized).features.feature
+        return example_class().FromString(serialized).features.feature
     except DecodeError as error:
         raise ValueError(f"not a tf.train.Example: {error}") from error
 
@@ -131,8 +128,11 @@ def _add_record(
         box_flags = sum(bit for values, bit in flag_lists if index < len(values) and values[index])
         text = printable(texts[index]) if index < len(texts) else ""
         builder.add_box(_label(class_id, text, labels), (box[0], box[1], box[2], box[3]), box_flags)
-    for class_id, text in zip(image_classes, image_texts, strict=False):
-        builder.add_verified_label(_label(class_id, printable(text), labels), is_present=True)
+    boxed = set(classes)
+    for index, class_id in enumerate(image_classes):
+        # Records say which classes a person looked for, found or not; what was found has boxes.
+        text = printable(image_texts[index]) if index < len(image_texts) else ""
+        builder.add_verified_label(_label(class_id, text, labels), is_present=class_id in boxed)
 
 
 def _label(class_id: int, text: str, labels: dict[int, str] | None) -> str:

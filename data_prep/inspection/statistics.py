@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy.typing as npt
 
 from data_prep.inspection.data_set import DataSet
 
-SHARE_EDGES = np.linspace(0.0, 1.0, 21)  # of a box's side, relative to its picture
+SHARE_EDGES: npt.NDArray[np.float64] = np.linspace(0.0, 1.0, 21)  # of a box's side, relative to its picture
 PIXEL_EDGES = np.array([0, 8, 16, 32, 64, 128, 256, 512, 1024, np.inf])  # of a box's side
-RATIO_EDGES = np.arange(-4.25, 4.5, 0.5)  # of log2(width / height), a bin around each half
+RATIO_EDGES = np.arange(-4.25, 4.5, 0.5, dtype=np.float64)  # of log2(width / height), a bin around each half
 COUNT_EDGES = np.array([0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 21, 31, 51, 101, np.inf])  # of boxes in a picture
 GRID = 16  # cells across and down of the map of box centres
 MAX_CHARTED_CLASSES = 1000  # with charts of their own
@@ -127,7 +128,7 @@ def _median_sides(found: DataSet, num_classes: int) -> list[float | None]:
     order = np.lexsort((pixels, classes))
     offsets = np.searchsorted(classes[order], np.arange(num_classes + 1))
     medians: list[float | None] = []
-    for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, end in itertools.pairwise(offsets):
         medians.append(round(float(np.median(pixels[order[start:end]])), 1) if end > start else None)
     return medians
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,7 +65,7 @@ def _class_by_class(found: DataSet, by_score: npt.NDArray[np.int64], shuffled: n
         sorted_boxes = np.flatnonzero(shown)[np.lexsort((ranks[shown], found.box_classes[shown]))]
         classes = found.box_classes[sorted_boxes]
         offsets = np.searchsorted(classes, np.arange(len(found.labels) + 1))
-        queues.append([found.box_pictures[sorted_boxes[a:b]] for a, b in zip(offsets[:-1], offsets[1:], strict=True)])
+        queues.append([found.box_pictures[sorted_boxes[a:b]] for a, b in itertools.pairwise(offsets)])
     classes_left = sorted(
         (row for row in range(len(found.labels)) if len(queues[0][row])), key=lambda row: len(queues[0][row])
     )

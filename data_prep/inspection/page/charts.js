@@ -120,7 +120,7 @@ function rangeLabel(edges, index, unit) {
   return high === null ? `${low} ${unit} and more` : `${low} to ${high} ${unit}`;
 }
 
-function edgeShare(bars, total) {
+function shareWords(total) {
   return (count) => `${countOf(count, "box", "boxes")}, ${percent(count / Math.max(1, total))}`;
 }
 
@@ -134,7 +134,7 @@ function drawCharts(row, pickSides) {
     drawn.push(chartCard(classes[row].name, why, element("span")));
   } else {
     const total = charts.shares.reduce((sum, count) => sum + count, 0);
-    const words = edgeShare(charts, total);
+    const words = shareWords(total);
     drawn.push(chartCard("Boxes a picture", row < 0 ? "pictures by how many boxes they have" : "pictures by how many boxes of the class they have",
       barChart(charts.counts.map((count, index) => {
         const [low, high] = [edges.counts[index], edges.counts[index + 1]];

@@ -72,12 +72,16 @@ function boxPixels(picture, box) {
   ];
 }
 
-// The root of a box's area: in pixels where sizes are known, else in hundredths of the picture's side.
+// The share of the picture that a box covers.
+function boxShare(box) {
+  return ((boxes[4 * box + 2] - boxes[4 * box]) / STEPS) * ((boxes[4 * box + 3] - boxes[4 * box + 1]) / STEPS);
+}
+
+// The root of a box's area: in pixels, NaN where its picture's size is not known; in hundredths of the picture's side
+// where no picture's size is.
 function boxSide(picture, box) {
-  const height = (boxes[4 * box + 2] - boxes[4 * box]) / STEPS;
-  const width = (boxes[4 * box + 3] - boxes[4 * box + 1]) / STEPS;
-  const area = sizesKnown ? height * heights[picture] * width * widths[picture] : height * width * 10000;
-  return Math.sqrt(area);
+  if (!sizesKnown) return 100 * Math.sqrt(boxShare(box));
+  return widths[picture] ? Math.sqrt(boxShare(box) * heights[picture] * widths[picture]) : NaN;
 }
 const SIDE_UNIT = sizesKnown ? "pixels" : "% of the side";
 

@@ -5,7 +5,7 @@ const filters = {
 };
 
 const SORTS = {
-  suspicious: { title: "most suspicious first", key: (picture) => -scores[picture] },
+  suspicious: { title: "most suspicious first, thumbnails before blanks", key: (picture) => (thumbnails[picture] ? 0 : 1e6) - scores[picture] },
   name: { title: "by name", key: null },
   most: { title: "most boxes first", key: (picture) => offsets[picture] - offsets[picture + 1] },
   fewest: { title: "fewest boxes first", key: (picture) => offsets[picture + 1] - offsets[picture] },
@@ -24,7 +24,8 @@ function boxRatio(picture, box) {
 function bestBox(picture, measure, better, worst) {
   let best = worst;
   for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
-    if (boxAsked(picture, box)) best = better(best, measure(box));
+    const found = boxAsked(picture, box) ? measure(box) : NaN;
+    if (!Number.isNaN(found)) best = better(best, found);
   }
   return best;
 }
@@ -41,7 +42,7 @@ function boxIsLike(picture, box) {
   if (filters.row >= 0 && boxClasses[box] !== filters.row) return false;
   if (filters.low === null && filters.high === null) return true;
   const side = boxSide(picture, box);
-  return !(filters.low !== null && side < filters.low) && !(filters.high !== null && side >= filters.high);
+  return (filters.low === null || side >= filters.low) && (filters.high === null || side < filters.high);
 }
 
 function boxAsked(picture, box) {

@@ -5,7 +5,7 @@ const ROW_HEIGHT = 190;
 const LABEL_HEIGHT = 16; // in pixels, as the style has it
 const LABEL_LETTER = 7; // a letter's width, about
 const MAX_BOXES = 400; // on a small picture
-const gallery = { found: [], drawn: 0 };
+const gallery = { found: [], drawn: 0, opened: -1 };
 
 function shapeOf(picture) {
   return widths[picture] && heights[picture] ? widths[picture] / heights[picture] : 4 / 3;
@@ -28,7 +28,7 @@ function frameOf(picture, large, width, height) {
     if (asked || large || !filters.alone) rows.push([box, asked]);
   }
   // Small ones last, so that they lie above large ones; those that are not asked for below all others.
-  rows.sort(([a, askedA], [b, askedB]) => askedA - askedB || boxSide(picture, b) - boxSide(picture, a));
+  rows.sort(([a, askedA], [b, askedB]) => askedA - askedB || boxShare(b) - boxShare(a));
   const kept = large ? rows : rows.slice(-MAX_BOXES);
   const labelled = labelledBoxes(kept.filter(([, asked]) => asked).map(([box]) => box), width, height);
   frame.append(...kept.map(([box, asked]) => boxElement(box, asked, labelled.has(box))));
@@ -125,12 +125,14 @@ function drawMore() {
   byId("more").hidden = gallery.drawn >= gallery.found.length;
 }
 
+function stepViewer(by) {
+  const next = gallery.found[gallery.opened + by];
+  if (next !== undefined) openViewer(next);
+}
+
 function openViewer(picture) {
   const place = gallery.found.indexOf(picture);
-  const step = (by) => {
-    const next = gallery.found[place + by];
-    if (next !== undefined) openViewer(next);
-  };
+  gallery.opened = place;
   const viewer = byId("viewer");
   const light = (box, on) => viewer.querySelector(`[data-box="${box}"]`)?.classList.toggle("lit", on);
   const lines = [];
@@ -140,23 +142,19 @@ function openViewer(picture) {
     swatch.style.background = classColour(boxClasses[box]);
     lines.push(element("tr", { onpointerenter: () => light(box, true), onpointerleave: () => light(box, false) },
       element("td", { title: classes[boxClasses[box]].name }, swatch, element("bdi", {}, classes[boxClasses[box]].name)),
-      element("td", {}, sides ? `${Math.round(sides[1])} x ${Math.round(sides[0])}` : percent(boxSide(picture, box) / 100)),
+      element("td", {}, sides ? `${Math.round(sides[1])} x ${Math.round(sides[0])}` : percent(Math.sqrt(boxShare(box)))),
       element("td", {}, boxWords(box).join(", "))));
   }
   const stage = element("div", { class: "stage" });
   const size = widths[picture] ? `${widths[picture]} x ${heights[picture]} pixels, ` : "";
   viewer.replaceChildren(element("div", { class: "viewer" },
     element("header", {}, element("bdi", {}, ids[picture]),
-      element("button", { type: "button", id: "previous", onclick: () => step(-1), disabled: place <= 0 }, "← Previous"),
-      element("button", { type: "button", id: "next", onclick: () => step(1), disabled: place < 0 || place + 1 >= gallery.found.length }, "Next →"),
+      element("button", { type: "button", id: "previous", onclick: () => stepViewer(-1), disabled: place <= 0 }, "← Previous"),
+      element("button", { type: "button", id: "next", onclick: () => stepViewer(1), disabled: place < 0 || place + 1 >= gallery.found.length }, "Next →"),
       element("button", { type: "button", id: "close", onclick: () => viewer.close() }, "Close")),
     stage,
     element("aside", {}, element("p", { class: "quiet" }, `${size}${countOf(lines.length, "box", "boxes")}`), tagsOf(picture) ? element("p", {}, tagsOf(picture)) : null,
       element("table", {}, element("thead", {}, element("tr", {}, ["class", widths[picture] ? "width x height" : "side", ""].map((title) => element("th", {}, title)))), element("tbody", {}, lines)))));
-  viewer.onkeydown = (event) => {
-    if (event.key === "ArrowLeft") step(-1);
-    if (event.key === "ArrowRight") step(1);
-  };
   if (!viewer.open) viewer.showModal();
   const shape = shapeOf(picture);
   const [across, down] = [stage.clientWidth - 48, stage.clientHeight - 48];

@@ -47,7 +47,7 @@ function kindButton(flag, kind, count, one, many) {
 function drawCharted() {
   const row = filters.row;
   byId("charted").replaceChildren(row < 0 ? element("span", { class: "quiet" }, "of all classes")
-    : element("button", { type: "button", id: "all-classes", onclick: () => pickClass(-1) }, "of ", element("bdi", {}, classes[row].name), " – show all classes"));
+    : element("button", { type: "button", id: "all-classes", onclick: () => pickClass(-1) }, "of ", element("bdi", {}, classes[row].name), ": show all classes"));
 }
 
 let chartedRow = null;
@@ -100,4 +100,9 @@ byId("class-search").addEventListener("input", (event) => {
 });
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("more").addEventListener("click", drawMore);
+document.addEventListener("keydown", (event) => {
+  if (!byId("viewer").open) return;
+  if (event.key === "ArrowLeft") stepViewer(-1);
+  if (event.key === "ArrowRight") stepViewer(1);
+});
 refresh();
