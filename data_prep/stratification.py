@@ -1,17 +1,21 @@
 """Pictures with several classes each shared out to splits so that every class comes in the asked-for proportion.
 
-After K. Sechidis, G. Tsoumakas, I. Vlahavas: "On the Stratification of Multi-Label Data", ECML PKDD 2011: the class
-with the fewest pictures left goes first, each of its pictures to the split that lacks most of it. Rare classes are
-shared out while every split still has room; common ones come right in the end by their number. Here, groups of pictures
-(of one object, by one author) go as one, the largest first; a split's size is kept; and a class that several groups
-have is present in every split that must have it, wherever moving one group can bring that about.
+As in K. Sechidis, G. Tsoumakas, I. Vlahavas: "On the Stratification of Multi-Label Data", ECML PKDD 2011, pictures of
+rare classes are shared out first, and common classes, on which there are enough pictures left, even out in the end.
+Their rule gives a picture to the split that lacks most of its rarest class, whatever else is on it, and leaves common
+classes to drift. Here each picture goes where the squared deviations of all its classes, and of the split's size, from
+what is due so far grow least, a class of n pictures weighing 1 / sqrt(n). The share that the worst of 600 classes has in
+a tenth of 20,000 pictures is off by 0.08 points so, by their rule by 0.8, in a random draw by 2.3
+(tests/benchmarks/choose_subset.py).
 
-The time grows with the number of (picture, class) pairs, not with pictures times classes.
+Groups of pictures (of one object, by one author) go as one, the largest first; a split's size is kept; and a class that
+several groups have is present in every split that must have it, wherever moving one group can bring that about. The
+time grows with the number of (picture, class) pairs, not with pictures times classes.
 """
 
 from __future__ import annotations
 
-import itertools
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,7 +90,7 @@ def stratify(
 
 
 class _Sharing:
-    """The state of sharing out; plain lists, since they are read and written one number at a time."""
+    """The state of sharing out; lists and arrays of the standard library, as they are used one number at a time."""
 
     def __init__(
         self, groups: Groups, sizes: Sequence[int], required: Sequence[int], random: np.random.Generator
@@ -96,43 +100,37 @@ class _Sharing:
         total = max(int(groups.sizes.sum()), 1)
         self._groups = groups
         self._random = random
+        self._fractions = [size / total for size in sizes]
         self._required = [split for split in required if sizes[split] > 0]
         self._sizes: list[int] = groups.sizes.tolist()
-        starts, classes, counts = groups.starts.tolist(), groups.classes.tolist(), groups.counts.tolist()
-        self._pairs = [
-            list(zip(classes[start:end], counts[start:end], strict=True)) for start, end in itertools.pairwise(starts)
-        ]
+        self._starts: list[int] = groups.starts.tolist()
+        self._classes = array("q", groups.classes.tobytes())
+        self._counts = array("q", groups.counts.tobytes())
+        self._weights: list[float] = (1 / np.sqrt(np.maximum(pictures_of_class, 1))).tolist()
+        self._size_weight = 1 / total**0.5
         self._groups_of_class: list[int] = np.bincount(groups.classes, minlength=groups.num_classes).tolist()
-        # Pictures that each split still lacks, of each class and in all; and groups of each class that it has.
-        self._wanted: list[list[float]] = [(pictures_of_class * (size / total)).tolist() for size in sizes]
-        self._room = list(sizes)
+        # Of each split: pictures and groups of each class that it has, pictures in all, and room for more.
+        self._pictures = [[0] * groups.num_classes for _ in range(num_splits)]
         self._present = [[0] * groups.num_classes for _ in range(num_splits)]
+        self._filled = [0] * num_splits
+        self._room = list(sizes)
         self.split_of_group = [-1] * num_groups
         self._simplest_first: list[int] = []  # groups by number of classes, once a move needs it
 
     def share_out(self) -> None:
         """Gives every group a split."""
-        # The largest groups go first, while there is room for them; among equals, chance decides.
-        order = np.lexsort((self._random.random(len(self._sizes)), -self._groups.sizes))
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        group_of_pair = np.repeat(np.arange(len(self._sizes)), np.diff(self._groups.starts))
-        by_class = np.lexsort((rank[group_of_pair], self._groups.classes))
-        members_of_class = np.split(
-            group_of_pair[by_class],
-            np.searchsorted(self._groups.classes[by_class], np.arange(1, self._groups.num_classes)),
-        )
-        left = np.array(self._groups_of_class, np.int64)
-        while left.any():
-            rarest = int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
-            members = [group for group in members_of_class[rarest].tolist() if self.split_of_group[group] < 0]
-            for done, group in enumerate(members):
-                self._place(group, self._best_split(group, rarest, len(members) - done))
-            pairs = [self._groups.classes[self._groups.starts[g] : self._groups.starts[g + 1]] for g in members]
-            left -= np.bincount(np.concatenate(pairs), minlength=len(left))
+        num_groups = len(self._sizes)
+        rarest = np.full(num_groups, np.iinfo(np.int64).max)
+        group_of_pair = np.repeat(np.arange(num_groups), np.diff(self._groups.starts))
+        np.minimum.at(rarest, group_of_pair, np.array(self._groups_of_class, np.int64)[self._groups.classes])
+        # Chance decides between groups that are alike.
+        order = np.lexsort((self._random.random(num_groups), rarest, -self._groups.sizes))
+        left = list(self._groups_of_class)
         for group in order.tolist():
-            if self.split_of_group[group] < 0:  # nothing is on its pictures
-                self._place(group, max(range(len(self._room)), key=self._room.__getitem__))
+            pairs = self._pairs(group)
+            self._place(group, self._best_split(group, pairs, left))
+            for label, _ in pairs:
+                left[label] -= 1
 
     def bring_missing_classes(self, *, strict_sizes: bool) -> None:
         """Moves single groups so that required splits have the classes that sharing out has kept from them."""
@@ -145,8 +143,8 @@ class _Sharing:
             if self._groups_of_class[label] > place and not self._present[split][label]
         ]
         missing = {label for label, _ in lacking}
-        for group, pairs in enumerate(self._pairs if missing else ()):
-            for label, _ in pairs:
+        for group in range(len(self._sizes) if missing else 0):
+            for label, _ in self._pairs(group):
                 if label in missing:
                     members_of_class.setdefault(label, []).append(group)
         for label, split in lacking:
@@ -156,41 +154,60 @@ class _Sharing:
                 if self._may_leave(group) and self._move(group, split, strict_sizes):
                     break
 
-    def _best_split(self, group: int, label: int, groups_left: int) -> int:
-        lacking = [split for split in self._required if not self._present[split][label]]
+    def _pairs(self, group: int) -> list[tuple[int, int]]:
+        """Returns the classes of a group, each with the number of its pictures there."""
+        start, end = self._starts[group], self._starts[group + 1]
+        return list(zip(self._classes[start:end], self._counts[start:end], strict=True))
+
+    def _best_split(self, group: int, pairs: Sequence[tuple[int, int]], left: Sequence[int]) -> int:
+        """Returns where a group goes; `left` are the groups of each class that have no split yet, this one included."""
         size = self._sizes[group]
-        if lacking and groups_left <= len(lacking) and self._room[lacking[0]] >= size:
-            return lacking[0]
+        for label, _ in pairs:
+            if left[label] <= len(self._required):
+                lacking = [split for split in self._required if not self._present[split][label]]
+                if lacking and left[label] <= len(lacking) and self._room[lacking[0]] >= size:
+                    return lacking[0]
         open_splits = [split for split, room in enumerate(self._room) if room >= size]
         if not open_splits:
             return max(range(len(self._room)), key=self._room.__getitem__)
-        best = open_splits[0]
-        for split in open_splits[1:]:
-            ahead = self._wanted[split][label] - self._wanted[best][label]
-            if ahead > 0 or (ahead == 0 and self._room[split] > self._room[best]):
-                best = split
-        return best
+        if len(open_splits) == 1:
+            return open_splits[0]
+        filled = sum(self._filled) + size
+        # With what a split has of a class (have), what is due to it with this group (due) and the group's count of it,
+        # the sum of squared deviations over all splits differs between choices of a split by -2 * count * (due - have).
+        merits = [
+            self._size_weight * size * (part * filled - have)
+            for part, have in zip(self._fractions, self._filled, strict=True)
+        ]
+        for label, count in pairs:
+            placed = sum([pictures[label] for pictures in self._pictures]) + count
+            weight = self._weights[label] * count
+            for split in open_splits:
+                merits[split] += weight * (self._fractions[split] * placed - self._pictures[split][label])
+        return max(open_splits, key=merits.__getitem__)
 
     def _place(self, group: int, split: int) -> None:
-        wanted, present = self._wanted[split], self._present[split]
-        for label, count in self._pairs[group]:
-            wanted[label] -= count
+        pictures, present = self._pictures[split], self._present[split]
+        for label, count in self._pairs(group):
+            pictures[label] += count
             present[label] += 1
+        self._filled[split] += self._sizes[group]
         self._room[split] -= self._sizes[group]
         self.split_of_group[group] = split
 
     def _take_out(self, group: int) -> int:
         split = self.split_of_group[group]
-        for label, count in self._pairs[group]:
-            self._wanted[split][label] += count
+        for label, count in self._pairs(group):
+            self._pictures[split][label] -= count
             self._present[split][label] -= 1
+        self._filled[split] -= self._sizes[group]
         self._room[split] += self._sizes[group]
         return split
 
     def _may_leave(self, group: int) -> bool:
         """Tells whether no required split loses its last group of a class with this one."""
         split = self.split_of_group[group]
-        return split not in self._required or all(self._present[split][label] > 1 for label, _ in self._pairs[group])
+        return split not in self._required or all(self._present[split][label] > 1 for label, _ in self._pairs(group))
 
     def _move(self, group: int, target: int, strict_sizes: bool) -> bool:
         """Moves a group, and one of the same size back; returns whether it could be."""
