@@ -133,35 +133,35 @@ def check_box(
 
 
 class Numbering:
-    """Gives each text (an image id, a label) a number, from 0 in the order they first come."""
+    """Gives each text (an image id, a label) a number, from 0 in the order they first come.
+
+    A dictionary, and not a join: a join would hash all that is known anew for every block of a file.
+    """
 
     def __init__(self) -> None:
-        self._known = pl.DataFrame(schema={"text": pl.String, "number": pl.UInt32})
+        self._numbers: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Returns how many texts there are."""
-        return len(self._known)
+        return len(self._numbers)
 
     @property
     def texts(self) -> pl.Series:
         """The texts by number."""
-        return self._known["text"]
+        return pl.Series("text", list(self._numbers), pl.String)
 
     def numbers_of(self, texts: pl.Series) -> NDArray[np.uint32]:
         """Returns the numbers of `texts`, giving one to each that is new."""
-        asked = texts.alias("text").to_frame()
-        new = asked.unique(maintain_order=True).join(self._known, on="text", how="anti", maintain_order="left")
-        if len(new):
-            # Through Python: a slice of Polars' texts would hold the whole block of the CSV that it was read from.
-            fresh = pl.Series("text", new["text"].to_list(), pl.String)
-            numbers = pl.Series("number", np.arange(len(self), len(self) + len(new), dtype=np.uint32))
-            self._known = pl.concat([self._known, pl.DataFrame([fresh, numbers])], rechunk=True)
-        return asked.join(self._known, on="text", how="left", maintain_order="left")["number"].to_numpy()
+        known = self._numbers
+        distinct = texts.unique(maintain_order=True)
+        numbers = pl.Series([known.setdefault(text, len(known)) for text in distinct.to_list()], dtype=pl.UInt32)
+        if len(distinct) == len(texts):
+            return numbers.to_numpy()
+        return texts.replace_strict(distinct, numbers, return_dtype=pl.UInt32).to_numpy()
 
     def contains(self, texts: pl.Series) -> pl.Series:
         """Returns for each of `texts` whether it has a number, as Booleans."""
-        asked = texts.alias("text").to_frame()
-        return asked.join(self._known, on="text", how="left", maintain_order="left")["number"].is_not_null()
+        return pl.Series(map(self._numbers.__contains__, texts.to_list()), dtype=pl.Boolean)
 
 
 @dataclass(frozen=True)
