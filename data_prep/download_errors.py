@@ -9,7 +9,8 @@ class DownloadError(Exception):
     Attributes:
         reason: A few words from a small fixed set, for counting.
         detail: What was seen.
-        permanent: Whether another run would meet the same: the picture is gone, or is not what it should be.
+        permanent: Whether another run would meet the same: the picture is gone, or is not what it should be. What other
+            flags would let pass is not.
     """
 
     def __init__(self, reason: str, detail: str = "", *, permanent: bool = True) -> None:

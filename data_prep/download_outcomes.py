@@ -114,7 +114,8 @@ class OutcomeLog:
         except UsageError:
             self._file.close()
             raise
-        self._file.truncate(self._end)
+        if self._end != self.path.stat().st_size:
+            self._file.truncate(self._end)
 
     def get(self, image_id: str) -> Outcome | None:
         """Returns the last outcome of `image_id`, if there is one."""

@@ -43,14 +43,14 @@ class Picture:
     shrunk: bool
 
 
-def check_start(start: bytes) -> None:
+def check_start(start: bytes, url: str) -> None:
     """Looks at a body's first bytes: 50 MB that are no picture need not be fetched to know it.
 
     Raises:
         DownloadError: It begins as no picture does.
     """
     if not start.startswith(_SIGNATURES):
-        raise DownloadError("not a picture", f"no {', '.join(FORMATS)} file; it begins with {start[:16]!r}")
+        raise DownloadError("not a picture", f"{url}: no {', '.join(FORMATS)} file; it begins with {start[:16]!r}")
 
 
 def accept_picture(source: ImageSource, fetched: Fetched, max_dimension: int | None) -> Picture:

@@ -239,6 +239,7 @@ def _refused(attempt: Attempt, addresses: str) -> DownloadError:
     return DownloadError(
         "private address",
         f"{attempt.url}: its host is {addresses}, which is not on the public internet; --allow_private_addresses reaches it",
+        permanent=False,
     )
 
 

@@ -92,7 +92,7 @@ class Downloader:
         """How many bytes of bodies have come, those of failed tries among them."""
         return self._received_bytes
 
-    def fetch(self, url: str, *, check_start: Callable[[bytes], None] | None = None) -> Fetched:
+    def fetch(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
         """Returns the body at `url`.
 
         Connection failures, time-outs, broken-off bodies and the statuses 408, 425, 429 and 5xx are tried again, after
@@ -101,7 +101,7 @@ class Downloader:
 
         Args:
             url: Where the body lies.
-            check_start: Gets the body's first bytes before the rest is read; what it raises is passed on.
+            check_start: Gets the body's first bytes and its URL before the rest is read; may raise `DownloadError`.
 
         Raises:
             DownloadError: It could not be had.
@@ -117,7 +117,7 @@ class Downloader:
                     raise given_up(error, tries) from error
                 self._stop.wait(wait)
 
-    def fetch_once(self, url: str, *, check_start: Callable[[bytes], None] | None = None) -> Fetched:
+    def fetch_once(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
         """Does what `fetch` does, in one try.
 
         Raises:
@@ -139,8 +139,8 @@ class Downloader:
             raise self._out_of_time(url)
         return fetched
 
-    def _follow(self, first_url: str, attempt: Attempt, check_start: Callable[[bytes], None] | None) -> Fetched:
-        url = first_url
+    def _follow(self, first_url: str, attempt: Attempt, check_start: Callable[[bytes, str], None] | None) -> Fetched:
+        url, reading = first_url, False
         between_bytes = min(self.limits.connect_timeout_seconds, self.limits.timeout_seconds)
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -149,6 +149,7 @@ class Downloader:
                     target = response.get_redirect_location()
                     if not target:
                         _check_status(response, url)
+                        reading = True
                         return self._read(response, url, attempt, check_start)
                     _drain(response)
                 url = urljoin(url, target)
@@ -164,10 +165,9 @@ class Downloader:
             raise PassingError("connection failed", f"{url}: {error}") from error
         except (urllib3.exceptions.LocationValueError, ValueError) as error:  # a URL or a redirect that is none
             raise DownloadError("bad URL", f"{url!r}: {error}") from error
-        except urllib3.exceptions.IncompleteRead as error:
-            raise PassingError("connection broken off", f"{url}: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise PassingError("connection failed", f"{url}: {error}") from error
+            reason = "connection broken off" if reading else "connection failed"
+            raise PassingError(reason, f"{url}: {error}") from error
 
     def _may_be_private(self, url: str) -> bool:
         """Checks where `url` leads; raises ValueError where it is none."""
@@ -183,9 +183,10 @@ class Downloader:
         response: urllib3.BaseHTTPResponse,
         url: str,
         attempt: Attempt,
-        check_start: Callable[[bytes], None] | None,
+        check_start: Callable[[bytes, str], None] | None,
     ) -> Fetched:
-        too_large = DownloadError("too many bytes", f"{url}: more than {self.limits.max_bytes / 2**20:g} MiB")
+        limit = f"{self.limits.max_bytes / 2**20:g} MiB"
+        too_large = DownloadError("too many bytes", f"{url}: more than {limit}", permanent=False)
         text = response.headers.get("Content-Length", "")
         announced = int(text) if text.isdecimal() and len(text) < 20 else None
         if announced is not None and announced > self.limits.max_bytes:
@@ -199,7 +200,7 @@ class Downloader:
             if len(body) > self.limits.max_bytes:
                 raise too_large
             if check_start is not None and len(body) >= _START_BYTES:
-                check_start(bytes(body[:_START_BYTES]))
+                check_start(bytes(body[:_START_BYTES]), url)
                 check_start = None
             if self._stop.is_set():
                 raise DownloadError("stopped", url, permanent=False)

@@ -36,7 +36,7 @@ class ParallelDownload(Generic[Item, Result]):
         url_of: Callable[[Item], str],
         accept: Callable[[Item, Fetched], Result],
         reject: Callable[[Item, DownloadError], Result],
-        check_start: Callable[[bytes], None] | None = None,
+        check_start: Callable[[bytes, str], None] | None = None,
     ) -> None:
         """Prepares.
 
