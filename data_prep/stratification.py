@@ -4,8 +4,8 @@ As in K. Sechidis, G. Tsoumakas, I. Vlahavas: "On the Stratification of Multi-La
 rare classes are shared out first, and common classes, on which there are enough pictures left, even out in the end.
 Their rule gives a picture to the split that lacks most of its rarest class, whatever else is on it, and leaves common
 classes to drift. Here each picture goes where the squared deviations of all its classes, and of the split's size, from
-what is due so far grow least, a class of n pictures weighing 1 / sqrt(n). The share that the worst of 600 classes has in
-a tenth of 20,000 pictures is off by 0.08 points so, by their rule by 0.8, in a random draw by 2.3
+what is due so far grow least, a class of n pictures weighing 1 / sqrt(n). The share that the worst of 600 classes has
+in a tenth of 20,000 pictures is off by 0.08 points so, by their rule by 0.8, in a random draw by 2.3
 (tests/benchmarks/choose_subset.py).
 
 Groups of pictures (of one object, by one author) go as one, the largest first; a split's size is kept; and a class that
