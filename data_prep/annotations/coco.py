@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from data_prep.annotations.source_image import (
     SourceBox,
     SourceImage,
     SourceSet,
+    check_label,
     read_number,
     read_side,
     shown,
@@ -29,6 +31,7 @@ CHANGES_SHOWN = 3
 
 _PIECE_BYTES = 16 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
+_BLANK = re.compile(r"\s")
 _PARTS = ("images", "annotations", "categories")
 # Polygons are nine tenths of the file and none of our business: dropped while parsing, they never pile up in memory.
 _KEYS = frozenset(
@@ -125,15 +128,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as raw:
             is_gzip = raw.read(2) == _GZIP_MAGIC
-        text = _unpack(path) if is_gzip else path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+        content = _unpack(path) if is_gzip else path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except (EOFError, zlib.error) as error:
         raise UsageError(f"{path}: damaged: {error}; fetch it again") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-    if text is None:
+    if content is None:
         raise UsageError(f"{path}: larger than {MAX_BYTES // 2**30} GiB; split it by image")
     try:
-        content = json.loads(text, object_pairs_hook=_without_polygons)
+        text = content.decode("utf-8-sig")
+        del content  # hundreds of megabytes, before as many are made of them
+        root = json.loads(text, object_pairs_hook=_without_polygons)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
@@ -142,12 +147,12 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: nested too deeply to be COCO's") from error
     except ValueError as error:  # a whole number of thousands of digits
         raise UsageError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
+    if not isinstance(root, dict):
         raise UsageError(f"{path}: must be a JSON object with {', '.join(_PARTS)}; a list is COCO's form of detections")
     for part in _PARTS:
-        if not isinstance(content.get(part), list):
+        if not isinstance(root.get(part), list):
             raise UsageError(f"{path}: no array {part!r}; COCO's annotations hold {', '.join(_PARTS)}")
-    return content
+    return root
 
 
 def _unpack(path: Path) -> bytes | None:
@@ -178,9 +183,12 @@ def _read_categories(path: Path, categories: list[Any]) -> dict[int, str]:
         class_id, name = category.get("id"), category.get("name")
         if isinstance(class_id, bool) or not isinstance(class_id, int) or not 0 <= class_id <= MAX_ID:
             raise UsageError(f"{where}: 'id' must be a whole number from 0, not {shown(class_id)}")
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str):
             raise UsageError(f"{where}: 'name' must be a text, not {shown(name)}")
-        name = name.strip()
+        try:
+            name = check_label(name)
+        except RejectedError as error:
+            raise UsageError(f"{where}: 'name' is {error.detail}, which is no name of a class") from error
         if names.setdefault(class_id, name) != name:
             raise UsageError(f"{where}: id {class_id} is {names[class_id]!r} and {name!r}; give each its own")
         if ids.setdefault(name, class_id) != class_id:
@@ -214,7 +222,7 @@ def _is_id(value: Any) -> bool:
 
 def _web_address(url: Any) -> str:
     """Returns `url` if it is one of http or https, else an empty string."""
-    if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or any(letter.isspace() for letter in url):
+    if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or _BLANK.search(url):
         return ""
     try:
         parts = urlsplit(url)

@@ -18,9 +18,8 @@ from data_prep.annotations.image_folder import (
 )
 from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
 from data_prep.annotations.image_list import ImageList
-from data_prep.annotations.source_image import Reject, RejectedError, SourceBox, SourceImage, shown
-from data_prep.csv_rows import REPLACEMENT
-from data_prep.points import FLAGS, MAX_LABEL_LENGTH
+from data_prep.annotations.source_image import Reject, RejectedError, SourceBox, SourceImage, check_label, shown
+from data_prep.points import FLAGS
 
 SAME_ASPECT = 0.01  # by how much the shares of two sizes may differ and still be one picture, scaled
 DEFAULT_MAX_OVERHANG = 0.02
@@ -229,7 +228,7 @@ def _annotations(
     for box in image.boxes:
         summary.boxes_read += 1
         try:
-            label = _label(box.label)
+            label = check_label(box.label)
             xmin, ymin, xmax, ymax = _relative_box(box, frame, max_overhang, summary)
         except RejectedError as error:
             reject(box.where, error.reason, error.detail)
@@ -245,13 +244,6 @@ def _annotations(
             **{flag: box.extra.get(flag, False) for flag in FLAGS},
             **{key: value for key, value in box.extra.items() if key not in FLAGS and key != "confidence"},
         }
-
-
-def _label(text: str) -> str:
-    label = text.strip()
-    if not label or len(label) > MAX_LABEL_LENGTH or REPLACEMENT in label or not label.isprintable():
-        raise RejectedError("bad label", shown(text))
-    return label
 
 
 def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: Summary) -> Box:

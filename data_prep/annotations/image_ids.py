@@ -21,6 +21,7 @@ MAX_NAME_LENGTH = 1000  # characters
 MAX_PART_BYTES = 255  # what file systems take
 DIGEST_DIGITS = 10
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
 
@@ -34,21 +35,20 @@ def safe_parts(name: str) -> tuple[str, ...]:
     Raises:
         RejectedError: It is empty or too long, goes up a folder, or holds control characters.
     """
-    problem = RejectedError("unsafe image name", shown(name))
-    if not name.strip() or len(name) > MAX_NAME_LENGTH or any(unicodedata.category(letter) == "Cc" for letter in name):
-        raise problem
+    if not name.strip() or len(name) > MAX_NAME_LENGTH or _CONTROL.search(name):
+        raise RejectedError("unsafe image name", shown(name))
     path = name.strip().replace("\\", "/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts or path.endswith("/") or ".." in parts:
-        raise problem
+        raise RejectedError("unsafe image name", shown(name))
     if _ABSOLUTE.match(path):
         parts = parts[-1:]
     try:
         too_long = any(len(part.encode("utf-8")) > MAX_PART_BYTES for part in parts)
     except UnicodeEncodeError:  # half a surrogate pair, out of a JSON escape
-        raise problem from None
+        too_long = True
     if too_long:
-        raise problem
+        raise RejectedError("unsafe image name", shown(name))
     return tuple(parts)
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_prep.points import MAX_LABEL_LENGTH
+
 MAX_NUMBER_LENGTH = 40  # characters; a double needs 24
+
+_NO_LETTER = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffd]")
 
 Reject = Callable[[str, str, str], None]
 """Takes where something stands, a reason from a small fixed set, and what was seen; `Ledger.reject` is one."""
@@ -97,18 +102,28 @@ def read_number(value: Any, name: str) -> float:
     Raises:
         RejectedError: It is none.
     """
-    problem = RejectedError("not a number", f"{name} is {shown(value)}")
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise problem
-    if isinstance(value, str) and (len(value) > MAX_NUMBER_LENGTH or "_" in value):
-        raise problem
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        raise problem from None
-    if not math.isfinite(number):
-        raise problem
-    return number
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number or (isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and "_" not in value):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise RejectedError("not a number", f"{name} is {shown(value)}")
+
+
+def check_label(text: str) -> str:
+    """Returns a class name without blanks around it.
+
+    Raises:
+        RejectedError: It is empty or too long, or holds what no name does: control characters, half a surrogate pair,
+            marks that turn the direction of writing, or U+FFFD, which stands for broken text.
+    """
+    label = text.strip()
+    if not label or len(label) > MAX_LABEL_LENGTH or _NO_LETTER.search(label):
+        raise RejectedError("bad label", shown(text))
+    return label
 
 
 def read_side(value: Any) -> int | None:

@@ -16,6 +16,7 @@ from data_prep.annotations.source_image import (
     SourceBox,
     SourceImage,
     SourceSet,
+    check_label,
     read_number,
     shown,
 )
@@ -97,6 +98,10 @@ def read_class_names(path: Path) -> tuple[dict[int, str], bool]:
     for number, name in names.items():
         if not name:
             raise UsageError(f"{path}: class {number} has an empty name")
+        try:
+            check_label(name)
+        except RejectedError as error:
+            raise UsageError(f"{path}: class {number} is {error.detail}, which is no name of a class") from error
         if seen.setdefault(name, number) != number:
             raise UsageError(f"{path}: classes {seen[name]} and {number} are both called {name!r}; rename one")
     return names, has_keypoints

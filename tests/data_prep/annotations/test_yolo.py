@@ -121,6 +121,7 @@ def test_class_names(tmp_path: Path, name: str, content: str, expected: dict[int
         ("a.yaml", "names: [a, a]", "both called 'a'"),
         ("classes.txt", "a\n\nb\n", "class 1 has an empty name"),
         ("classes.txt", "", "0 class names"),
+        ("classes.txt", "a\x00b\n", "no name of a class"),
         ("classes.txt", b"\xff\xfe", "not UTF-8"),
     ],
 )
