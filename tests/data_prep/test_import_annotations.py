@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
-from data_prep import import_annotations, make_tfrecords, validate_images, verify_tfrecords
+from data_prep import import_annotations, make_tfrecords, process_metadata, validate_images, verify_tfrecords
 from data_prep.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
 from data_prep.points import read_points
 
@@ -25,6 +25,7 @@ PICTURES: dict[str, tuple[tuple[int, int], list[Box]]] = {
     "sub/three.JPG": ((64, 64), []),
 }
 CLASSES = ["red", "blue"]
+STREET = Path(__file__).parents[3] / "shared" / "samples" / "street"
 RunCommand = Callable[..., Any]
 
 
@@ -361,3 +362,55 @@ def test_a_second_run_ends_with_3_again_where_too_much_was_rejected(tmp_path: Pa
     assert again.code == 3 and again.output.startswith("nothing to do")
     again = run(import_annotations.main, *flags, "--max_failures", 1)
     assert again.code == 0 and again.output.startswith("nothing to do")
+
+
+def write_street_as_coco(path: Path) -> None:
+    """Writes the street set's validation boxes, which are relative, as pycocotools holds them: in pixels."""
+    coco = COCO()
+    coco.dataset = {"images": [], "annotations": [], "categories": []}
+    with (STREET / "class-descriptions-boxable.csv").open() as file:
+        coco.dataset["categories"] = [{"id": n, "name": row[0]} for n, row in enumerate(csv.reader(file), start=1)]
+    category_ids = {category["name"]: category["id"] for category in coco.dataset["categories"]}
+    sizes: dict[str, tuple[int, int]] = {}
+    with (STREET / "validation-images.csv").open() as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            name = f"{row['ImageID']}.jpg"
+            with Image.open(STREET / "images" / "validation" / name) as image:
+                width, height = sizes[row["ImageID"]] = image.size
+            coco.dataset["images"].append({"id": number, "file_name": name, "width": width, "height": height})
+    numbers = {image_id: number for number, image_id in enumerate(sizes)}
+    with (STREET / "validation-annotations-bbox.csv").open() as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            width, height = sizes[row["ImageID"]]
+            x, y = float(row["XMin"]) * width, float(row["YMin"]) * height
+            box = [x, y, float(row["XMax"]) * width - x, float(row["YMax"]) * height - y]
+            keys = {"id": number, "image_id": numbers[row["ImageID"]], "category_id": category_ids[row["LabelName"]]}
+            coco.dataset["annotations"].append(keys | {"bbox": box, "iscrowd": int(row["IsGroupOf"])})
+    coco.createIndex()
+    path.write_text(json.dumps(coco.dataset))
+
+
+@pytest.mark.skipif(not STREET.is_dir(), reason="the street set is not here")
+def test_the_street_set_by_way_of_coco_gives_the_points_of_its_own_csvs(tmp_path: Path, run: RunCommand) -> None:
+    write_street_as_coco(tmp_path / "instances.json")
+    flags = words(
+        "coco", tmp_path / "instances.json", tmp_path, "--image_directory", STREET / "images" / "validation",
+        "--image_output_directory", tmp_path / "by_id",
+    )  # fmt: skip
+    outcome = run(import_annotations.main, *flags)
+    assert outcome.code == 0, outcome.output + outcome.error
+    direct = run(
+        process_metadata.main, "--annotations_input_path", STREET / "validation-annotations-bbox.csv",
+        "--image_index_input_path", STREET / "validation-images.csv", "--point_output_path", tmp_path / "direct.json",
+        "--image_index_output_path", tmp_path / "images.json",
+    )  # fmt: skip
+    assert direct.code == 0
+    imported = {point["id"]: point["annotations"] for point in read_points(tmp_path / "points.json")}
+    straight = {point["id"]: point["annotations"] for point in read_points(tmp_path / "direct.json")}
+    assert straight.keys() <= imported.keys() and sum(map(len, imported.values())) == sum(map(len, straight.values()))
+    for image_id, boxes in straight.items():
+        for ours, theirs in zip(imported[image_id], boxes, strict=True):
+            assert (ours["label"], ours["is_group_of"]) == (theirs["label"], theirs["is_group_of"])
+            for key in ("x0", "x1", "y0", "y1"):
+                assert ours[key] == pytest.approx(theirs[key], abs=1e-9)
+    assert len(list((tmp_path / "by_id").iterdir())) == len(imported)
