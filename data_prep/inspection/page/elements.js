@@ -37,8 +37,10 @@ function withTip(made, text) {
     place(event);
   });
   made.addEventListener("pointermove", place);
-  made.addEventListener("pointerleave", () => {
-    tip.hidden = true;
-  });
+  for (const kind of ["pointerleave", "click"]) {
+    made.addEventListener(kind, () => {
+      tip.hidden = true;
+    });
+  }
   return made;
 }

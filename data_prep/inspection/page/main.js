@@ -28,7 +28,7 @@ function drawOverview() {
   const words = ids.length < data.numPictures
     ? `The page lists ${ids.length.toLocaleString("en")} of the ${countOf(data.numPictures, "picture")}: those with a thumbnail, then the most suspicious, then others at random. `
     : "";
-  byId("listed").textContent = `${words}${shown.toLocaleString("en")} of ${countOf(data.numPictures, "picture")} are shown, chosen by suspicion and in turn for every class; of the others there are the boxes. Choose a picture to see it at large.`;
+  byId("listed").textContent = `${words}${shown.toLocaleString("en")} of ${countOf(data.numPictures, "picture")} are shown${shown < data.numPictures ? ", chosen by suspicion and in turn for every class; of the others there are the boxes" : ""}. Choose a picture to see it at large.`;
 }
 
 function kindButton(flag, kind, count, one, many) {
