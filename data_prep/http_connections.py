@@ -133,7 +133,7 @@ class ConnectionPools:
             "GET",
             url,
             headers=headers,
-            timeout=urllib3.Timeout(connect=seconds_between_bytes, read=seconds_between_bytes),
+            timeout=seconds_between_bytes,
             redirect=False,
             retries=False,
             preload_content=False,

@@ -140,7 +140,7 @@ def _plan(sources: Sequence[ImageSource], folder: Path, log: OutcomeLog, options
     for source in progress(sources, description="looking at what is there", unit="images"):
         known = log.get(source.image_id)
         try:
-            num_bytes = (folder / f"{source.image_id}.jpg").stat().st_size
+            num_bytes = os.stat(f"{folder}/{source.image_id}.jpg").st_size  # noqa: PTH116 - millions, at 5 times the speed
         except FileNotFoundError:
             num_bytes = 0
         if num_bytes:
@@ -237,15 +237,22 @@ def _fetch(plan: _Plan, folder: Path, log: OutcomeLog, limits: DownloadLimits, o
 
 def _write(path: Path, picture: Picture, log: OutcomeLog, outcome: Outcome) -> None:
     """Puts a picture in its place; its line is in the log before it is there."""
-    # atomic_files' way, in fewer calls of the system: we hold the folder, and no two threads write the same picture.
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
+    # atomic_files' way in half the time, which counts at a thousand pictures a second: we hold the folder, and no two
+    # threads write the same picture.
+    target = str(path)
+    temporary = f"{path.parent}/{TEMPORARY_PREFIX}{path.name}"
     try:
-        with temporary.open("wb") as file:
-            file.write(picture.content)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            rest = memoryview(picture.content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
         log.add(outcome)
-        temporary.replace(path)
+        os.replace(temporary, target)  # noqa: PTH105
     except OSError:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
