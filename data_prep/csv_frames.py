@@ -7,10 +7,12 @@ plain, its odd lines are taken out and read by the csv module, one by one, so th
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -66,7 +68,6 @@ def read_frames(
     key: str,
     keep: Keep,
     on_bad_row: BadRow,
-    on_start_of_block: Callable[[int], None] = lambda size: None,
 ) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yields, block by block, how many rows were read and those that matter.
 
@@ -81,7 +82,6 @@ def read_frames(
         keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield.
         on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
             the header.
-        on_start_of_block: Called with the bytes (unzipped) of each block, before it is read.
 
     Yields:
         The number of rows of a block, bad ones aside, and a frame of those kept, in the file's order: the columns
@@ -93,15 +93,12 @@ def read_frames(
         UserError: It is damaged.
     """
     source = Path(path)
-    with open_bytes(source) as stream:
-        blocks = _blocks(stream, source)
-        layout, first = _read_header(blocks, source, required, optional, key, keep)
-        blocks = _chain(first, blocks)
+    with open_bytes(source) as stream, contextlib.closing(_one_ahead(_blocks(stream, source))) as ahead:
+        layout, first = _read_header(ahead, source, required, optional, key, keep)
+        blocks = _chain(first, ahead)
         for line, data in blocks:
-            on_start_of_block(len(data))
-            block = _with_plain_characters(data)
-            frame = _read_tidy(block, line, layout)
-            yield frame if frame is not None else _OddBlock(block, line, blocks, layout, on_bad_row).read()
+            tidy = _read_tidy(data, line, layout)
+            yield tidy if tidy is not None else _OddBlock(data, line, blocks, layout, on_bad_row).read()
 
 
 def number_of_blocks(path: str | os.PathLike[str]) -> int | None:
@@ -128,14 +125,24 @@ def _blocks(stream: IO[bytes], source: Path) -> Iterator[Block]:
         data = rest + chunk
         end = data.rfind(b"\n") + 1
         rest = data[end:]
-        lines = data.count(b"\n")
-        if len(rest) > MAX_LINE_LENGTH:
-            refuse_long_line(source, line + lines)
         if end:
-            yield line, data[:end]
+            data = _with_plain_characters(data[:end])
+            lines = data.count(b"\n")
+            yield line, data
             line += lines
+        if len(rest) > MAX_LINE_LENGTH:
+            refuse_long_line(source, line)
     if rest:
-        yield line, rest + b"\n"
+        yield line, _with_plain_characters(rest + b"\n")
+
+
+def _one_ahead(blocks: Iterator[Block]) -> Generator[Block, None, None]:
+    """Yields `blocks`; while one is worked on, a thread reads the next."""
+    with ThreadPoolExecutor(1) as executor:
+        coming = executor.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = executor.submit(next, blocks, None)
+            yield block
 
 
 def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
@@ -155,9 +162,8 @@ def _read_header(
     line, _, rest = data.partition(b"\n")
     if len(line) > MAX_LINE_LENGTH:
         refuse_long_line(source, 1)
-    text = line.decode("utf-8", "replace").replace("\0", REPLACEMENT)
     try:
-        header = next(csv.reader([text], strict=True), [])
+        header = next(csv.reader([line.decode("utf-8")], strict=True), [])
     except csv.Error as error:
         raise UsageError(f"{source}:1: not CSV: {error}") from error
     names = (*required, *optional)
@@ -168,7 +174,7 @@ def _read_header(
 def _with_plain_characters(data: bytes) -> bytes:
     """Returns `data` as UTF-8 without NUL and with Unix line ends, so that Polars and the csv module see the same."""
     if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not data.isascii():
         try:
             data.decode("utf-8")
@@ -179,8 +185,6 @@ def _with_plain_characters(data: bytes) -> bytes:
 
 def _read_tidy(data: bytes, first_line: int, layout: _Layout) -> tuple[int, pl.DataFrame] | None:
     """Returns what `read_frames` yields for a block all of whose lines are rows; None for another block."""
-    if b"\r" in data:
-        return None
     if b'"' in data:
         return _read_tidy_with_quotes(data, first_line, layout)
     ends = _row_ends(data, layout.width)
@@ -298,7 +302,7 @@ class _OddBlock:
         while self._next < len(self._lines):
             line = self._lines[self._next]
             self._next += 1
-            if b'"' in line or b"\r" in line or len(line) >= _FIELD_LIMIT:
+            if b'"' in line or len(line) >= _FIELD_LIMIT:
                 row = self._read_with_csv()
                 if row and self._has_all_cells(len(row)):
                     quoted.append(row)
@@ -350,7 +354,7 @@ class _OddBlock:
                 _, data = next(self._blocks, (0, b""))
                 if not data:
                     return
-                self._lines += _with_plain_characters(data).split(b"\n")[:-1]
+                self._lines += data.split(b"\n")[:-1]
             line = self._lines[index]
             if len(line) >= MAX_LINE_LENGTH:
                 refuse_long_line(self._layout.source, self._first_line + index)
