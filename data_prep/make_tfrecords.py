@@ -30,7 +30,7 @@ from data_prep.shard_report import ShardReport
 from data_prep.tf_example import MAX_SHARDS, shard_path
 
 CLASSES_SHOWN = 20
-IMAGES_WORTH_A_PROCESS = 250  # starting one takes as long as some hundred images do
+IMAGES_WORTH_A_PROCESS = 500  # starting one takes as long as some hundred images do
 
 
 def make_parser() -> ArgumentParser:
@@ -192,7 +192,9 @@ def _print_summary(
     if unknown:
         print(f"left out {unknown.total()} boxes of {len(unknown)} labels that are not in the label map")
     for what, count in sorted(total.left_out.items()):
-        if what != record_policies.UNKNOWN_LABELS:
+        if what == record_policies.BEYOND_MOST:
+            print(f"left out {count} {what}, of {total.left_out[record_policies.BEYOND_MOST_IMAGES]} images")
+        elif what not in (record_policies.UNKNOWN_LABELS, record_policies.BEYOND_MOST_IMAGES):
             print(f"left out {count} {what}")
     if total.verified_present or total.verified_absent:
         present, absent = total.verified_present.total(), total.verified_absent.total()
@@ -217,7 +219,8 @@ def _print_summary(
 def _print_classes(total: ShardReport, label_map: LabelMap) -> None:
     boxes_by_label = total.boxes_by_label
     print(f"{boxes_by_label.total():>10}  boxes, of which")
-    for label, count in boxes_by_label.most_common(CLASSES_SHOWN):
+    most = sorted(boxes_by_label.items(), key=lambda item: (-item[1], label_map.id_of(item[0])))
+    for label, count in most[:CLASSES_SHOWN]:
         print(f"{count:>10}  {label_map.display_name_of(label_map.id_of(label))}")
     if len(boxes_by_label) > CLASSES_SHOWN:
         print(f"            and {len(boxes_by_label) - CLASSES_SHOWN} classes with fewer boxes")
