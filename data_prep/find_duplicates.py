@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _drop(tables, splits, found, flags.datapoints_output_path)
     print(f"{len(found)} pictures are in a smaller split as well" + f"; see {flags.ledger_path}" * bool(found))
     if unreadable.total:
-        print(f"{unreadable.total} pictures have no hash and stay: {unreadable.summary()}")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in unreadable.counts.most_common())
+        print(f"{unreadable.total} pictures have no hash and stay ({reasons}); see {unreadable.path}")
     return unreadable.exit_code(flags.max_failures)
 
 
