@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.download_outcomes import OutcomeLog
+from data_prep.folder_lock import alone_in
 from data_prep.http_download import DownloadLimits
 from data_prep.image_download import DownloadOptions, DownloadReport, download_images
 from data_prep.image_sources import (
@@ -126,8 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcomes_path = flags.outcomes_path or directory.with_name(directory.name + ".downloads.jsonl")
     ledger_path = flags.ledger_path or directory.with_name(directory.name + ".rejected.jsonl")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with OutcomeLog(outcomes_path) as log:
+        with alone_in(directory, outcomes_path, ledger_path), OutcomeLog(outcomes_path) as log:
             report = download_images(sources, directory, limits=limits, options=options, log=log)
             with Ledger(ledger_path) as ledger:
                 _list_failures(sources, report, log, ledger)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.atomic_files import TEMPORARY_PREFIX, write_bytes
-from data_prep.command_line import UserError
 from data_prep.download_errors import DownloadError
 from data_prep.download_outcomes import DOWNLOADED, FAILED, PRESENT, Outcome, OutcomeLog
 from data_prep.fetched_picture import Picture, accept_picture, check_start, decoded_picture
@@ -113,7 +111,7 @@ def download_images(
 
     Args:
         sources: The pictures.
-        directory: Made if missing; nobody else may be fetching into it.
+        directory: Held by `folder_lock.alone_in`.
         limits: Bounds on each picture.
         options: How they are fetched.
         log: What happened in earlier runs; gets what happens in this one.
@@ -122,15 +120,12 @@ def download_images(
         What was done.
 
     Raises:
-        UserError: Another run is fetching into the folder.
         OSError: The folder cannot be written to.
     """
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder):
-        plan = _plan(sources, folder, log, options)
-        _look_at_files(plan, folder, log, options.max_dimension)
-        received_bytes = _fetch(plan, folder, log, limits, options) if plan.fetch else 0
+    plan = _plan(sources, folder, log, options)
+    _look_at_files(plan, folder, log, options.max_dimension)
+    received_bytes = _fetch(plan, folder, log, limits, options) if plan.fetch else 0
     log.tidy(source.image_id for source in sources)
     return DownloadReport(plan.counts, received_bytes, plan.failed_ids)
 
@@ -272,23 +267,3 @@ def _failure(source: ImageSource, error: DownloadError) -> Outcome:
     return Outcome(
         source.image_id, FAILED, source.url, reason=error.reason, detail=error.detail, permanent=error.permanent
     )
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Holds the folder against other runs, and removes what a killed one has left half written.
-
-    Raises:
-        UserError: Another run holds it.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another run is fetching into {folder}; wait for it, or name another folder") from error
-        for path in folder.glob(f"{TEMPORARY_PREFIX}*.jpg"):
-            path.unlink(missing_ok=True)
-        yield
-    finally:
-        os.close(descriptor)

@@ -352,6 +352,23 @@ def test_two_runs_do_not_write_into_one_folder(site: Site, download: Download) -
     assert site.requests.total() == 0
 
 
+def test_what_a_killed_run_left_half_written_is_removed(site: Site, download: Download) -> None:
+    site.pages = {"/a.jpg": RED}
+    entries = [{"id": "a", "url": site.url("/a.jpg")}]
+    download.images.mkdir()
+    left = [
+        download.images / ".partial-a.jpg",
+        download.folder / ".partial-0123456789ab-images.downloads.jsonl",
+        download.folder / ".partial-0123456789ab-images.rejected.jsonl",
+    ]
+    others = [download.folder / ".partial-0123456789ab-train.record", download.images / "notes.txt"]
+    for path in (*left, *others):
+        path.write_bytes(RED[:100])
+    assert download(entries).code == 0
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
+
+
 def test_one_picture_by_itself(site: Site, tmp_path: Path) -> None:
     site.pages = {"/a.jpg": jpeg("red", size=(64, 32))}
     site.failures["/a.jpg"] = 1

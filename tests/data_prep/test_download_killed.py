@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for start in range(0, len(content), CHUNK_BYTES):
             self.wfile.write(content[start : start + CHUNK_BYTES])
-            time.sleep(0.01)
+            time.sleep(0.012)
 
 
 class Site(ThreadingHTTPServer):
@@ -114,7 +114,7 @@ def test_the_result_is_that_of_an_undisturbed_run(site: Site, tmp_path: Path, wo
         kills_under_way += process.wait() != 0
         for path in (killed / "images").glob("*"):
             assert path.name.startswith(".partial-") or path.stat().st_size in whole, path
-    assert kills_under_way >= 3
+    assert kills_under_way >= 2
     last = start_download(killed, *words)
     output = last.communicate(timeout=120)[0]
     assert last.returncode == 0
