@@ -4,6 +4,9 @@ A JSON array, one object an image: `{"id": ..., "annotations": [{"label", "confi
 "is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside"}, ...]}`. Coordinates are relative to the
 image (0..1), x from its left, y from its top.
 
+An annotation may also say what only some sources know: `"is_difficult"` (Pascal VOC), `"is_crowd"` (COCO) and
+`"segment_area"`, the share of the image (0..1) that the object itself covers.
+
 An image may also hold `"image_labels": [{"label": ..., "confidence": 1.0}, ...]`: labels that a person verified for the
 picture as a whole, present (1.0) or absent (0.0). Evaluation on Open Images counts a detection of a class as false only
 where the class has a box or a verified label.
@@ -24,6 +27,8 @@ from data_prep.command_line import UsageError, UserError
 
 COORDINATES = ("x0", "x1", "y0", "y1")
 FLAGS = ("is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside")
+EXTRA_FLAGS = ("is_difficult", "is_crowd")  # which only some sources know: never filled in
+SEGMENT_AREA = "segment_area"
 TOLERANCE = 1e-6  # Open Images prints six digits: a coordinate of 1.000000 may come back as a hair more
 MAX_IMAGE_ID_LENGTH = 128
 MAX_LABEL_LENGTH = 500
@@ -192,7 +197,18 @@ def _fill_in_and_check(annotation: Any) -> str:
     for key in FLAGS:
         if not problem and not isinstance(annotation.setdefault(key, False), bool):
             problem = f"'{key}' must be true or false, not {_kind(annotation[key])}"
-    return problem
+    return problem or _problem_with_extras(annotation)
+
+
+def _problem_with_extras(annotation: Mapping[str, Any]) -> str:
+    for key in EXTRA_FLAGS:
+        if key in annotation and not isinstance(annotation[key], bool):
+            return f"'{key}' must be true or false, not {_kind(annotation[key])}"
+    if SEGMENT_AREA in annotation:
+        area = annotation[SEGMENT_AREA]
+        if isinstance(area, bool) or not isinstance(area, int | float) or not 0 < area <= 1:
+            return f"'{SEGMENT_AREA}' must be a share of the picture above 0 and at most 1, not {_kind(area)}"
+    return ""
 
 
 def _check_image_labels(image_labels: Any, where: str) -> None:

@@ -18,18 +18,19 @@ from data_prep.record_images import record_image
 from data_prep.record_policies import (
     UNKNOWN_IMAGE_LABELS,
     WITHOUT_BOXES,
+    ChosenBoxes,
     RecordPolicies,
     choose_boxes,
     keeps_without_boxes,
 )
 from data_prep.shard_report import ShardReport
-from data_prep.tf_example import make_example
+from data_prep.tf_example import box_areas, make_example
 
 ENTRY_SUFFIX = ".json"
 UNFINISHED_SUFFIX = ".unfinished"
 
 # Part of every fingerprint: to be counted up when the same input is to give other bytes.
-_RECORDS_VERSION = 1
+_RECORDS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,9 @@ def example_of_picture(
 
     JPEGs and PNGs of 8-bit RGB or grey go in as they are; any other picture is encoded anew. Boxes are cut to the
     image. A box around a group keeps its `group_of` and is no crowd, as in the Object Detection API's own Open Images
-    records, unless the rules say otherwise. Verified labels go to `image/class/*`, those that say a class is not there
-    as well: evaluation wants to know what was looked for.
+    records, unless the rules say otherwise, or its `is_crowd` does, which COCO's annotations come with. Pascal VOC's
+    `is_difficult` becomes `difficult`, and `segment_area` the object's area in place of its box's. Verified labels go
+    to `image/class/*`, those that say a class is not there as well: evaluation wants to know what was looked for.
 
     Args:
         point: The image, as in points.json.
@@ -220,6 +222,9 @@ def example_of_picture(
     labels = [annotation["label"] for annotation in chosen.annotations]
     verified = [entry for entry in point.get("image_labels", ()) if entry["label"] in label_ids]
     group_of = [annotation.get("is_group_of", False) for annotation in chosen.annotations]
+    is_crowd = [annotation.get("is_crowd", False) for annotation in chosen.annotations]
+    if policies.group_of == "crowd":
+        is_crowd = [crowd or group for crowd, group in zip(is_crowd, group_of, strict=True)]
     record = make_example(
         encoded_image=image.content,
         image_format=image.format.lower(),
@@ -230,11 +235,13 @@ def example_of_picture(
         boxes_ymin_xmin_ymax_xmax=chosen.boxes_ymin_xmin_ymax_xmax,
         class_labels=[label_ids[label] for label in labels],
         class_texts=labels,
-        is_crowd=group_of if policies.group_of == "crowd" else None,
+        is_crowd=is_crowd,
+        difficult=[annotation.get("is_difficult", False) for annotation in chosen.annotations],
         truncated=[annotation.get("is_truncated", False) for annotation in chosen.annotations],
         occluded=[annotation.get("is_occluded", False) for annotation in chosen.annotations],
         group_of=group_of,
         depiction=[annotation.get("is_depiction", False) for annotation in chosen.annotations],
+        areas=_areas(chosen, image.height, image.width),
         image_class_labels=[label_ids[entry["label"]] for entry in verified] if "image_labels" in point else None,
         image_class_texts=[entry["label"] for entry in verified] if "image_labels" in point else None,
     )
@@ -247,6 +254,15 @@ def example_of_picture(
     if unknown := len(point.get("image_labels", ())) - len(verified):
         report.left_out[UNKNOWN_IMAGE_LABELS] += unknown
     return record
+
+
+def _areas(chosen: ChosenBoxes, height: int, width: int) -> list[float]:
+    """Returns the objects' areas in pixels: of what they cover where that is known, else of their boxes."""
+    areas = box_areas(chosen.boxes_ymin_xmin_ymax_xmax, height, width).tolist()
+    return [
+        annotation["segment_area"] * height * width if "segment_area" in annotation else area
+        for annotation, area in zip(chosen.annotations, areas, strict=True)
+    ]
 
 
 def _count_left_out(

@@ -169,7 +169,6 @@ def make_example(
     """
     boxes = np.asarray(boxes_ymin_xmin_ymax_xmax, dtype=np.float32).reshape(-1, 4)
     count = len(boxes)
-    box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * height * width
     none = [False] * count
     values: dict[str, Any] = {
         IMAGE_ENCODED: [encoded_image],
@@ -191,7 +190,7 @@ def make_example(
         OBJECT_OCCLUDED: none if occluded is None else occluded,
         OBJECT_GROUP_OF: none if group_of is None else group_of,
         OBJECT_DEPICTION: none if depiction is None else depiction,
-        OBJECT_AREA: box_areas if areas is None else areas,
+        OBJECT_AREA: box_areas(boxes, height, width) if areas is None else areas,
     }
     if weights is not None:
         values[OBJECT_WEIGHT] = weights
@@ -219,6 +218,12 @@ def _serialize(values: dict[str, Any]) -> bytes:
             feature.int64_list.value.extend(map(int, value))
     # The features are a protobuf map, whose order is otherwise left to chance.
     return bytes(example.SerializeToString(deterministic=True))
+
+
+def box_areas(boxes_ymin_xmin_ymax_xmax: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Returns the areas [N] of boxes [N, 4] relative to the picture (0..1), in its pixels."""
+    boxes = boxes_ymin_xmin_ymax_xmax
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * height * width
 
 
 def shard_path(output_path: str | Path, index: int, count: int) -> Path:

@@ -422,6 +422,22 @@ def test_rules_about_boxes(make: Make) -> None:
     assert make("--num_shards", 1, "--drop_unknown_labels").code == 0
 
 
+def test_what_coco_and_voc_say_of_objects_reaches_the_records(make: Make) -> None:
+    """Their crowds, difficult objects and areas, which points hold beside the keys of every annotation."""
+    (make.images / "a.jpg").write_bytes(encoded(picture()))
+    crowd = annotation("/m/07c52", is_group_of=True, is_crowd=True, segment_area=0.25)
+    make.put({"a": [annotation(is_difficult=True), crowd, annotation("/m/0dtln", is_group_of=True)]})
+    assert make("--num_shards", 1).code == 0
+    (record,) = records(make.output, 1)
+    assert record["image/object/difficult"] == [1, 0, 0]
+    assert record["image/object/is_crowd"] == [0, 1, 0]
+    box = pytest.approx(0.5 * 80 * 0.7 * 60)
+    assert record["image/object/area"] == [box, pytest.approx(0.25 * 80 * 60), box]
+    assert make("--num_shards", 1, "--group_of_boxes", "crowd").code == 0
+    (record,) = records(make.output, 1)
+    assert record["image/object/is_crowd"] == [0, 1, 1]
+
+
 def test_a_share_of_the_pictures_without_boxes_is_kept(make: Make) -> None:
     names = make.put_many(60)
     make.put({name: [annotation()] if number < 10 else [] for number, name in enumerate(names)})

@@ -37,6 +37,29 @@ def test_what_may_be_left_out_is_filled_in_and_more_is_kept(tmp_path):
     assert read["annotations"] == [{**BOX, "is_truncated": False, "note": 1}]
 
 
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"is_difficult": 1}, "item 1, annotation 2: 'is_difficult' must be true or false, not 1"),
+        ({"is_crowd": "yes"}, "annotation 2: 'is_crowd' must be true or false, not the text 'yes'"),
+        (
+            {"segment_area": 7},
+            "annotation 2: 'segment_area' must be a share of the picture above 0 and at most 1, not 7",
+        ),
+        ({"segment_area": None}, "at most 1, not missing or null"),
+    ],
+)
+def test_what_only_some_sources_know_is_checked(tmp_path, extra, message):
+    path = tmp_path / "points.json"
+    good = BOX | {"is_difficult": True, "is_crowd": False, "segment_area": 0.25}
+    assert write_points(path, [point("a", BOX, good)]) == 1
+    assert read_points(path) == [point("a", BOX, good)]
+    path.write_text(json.dumps([point("a", BOX, BOX | extra)]))
+    with pytest.raises(UsageError) as refused:
+        read_points(path)
+    assert message in str(refused.value)
+
+
 def test_verified_labels_of_a_picture_are_kept_and_may_be_left_out(tmp_path):
     path = tmp_path / "points.json"
     labels = [{"label": "/m/03ssj5", "confidence": 1.0}, {"label": "/m/07c52", "confidence": 0.0}]
