@@ -15,8 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from data_prep.atomic_files import write_bytes
-from data_prep.images import ImageError, find_image, fitted_size, prepare_image, read_header, read_image_file
-from data_prep.validation_log import LogEntry, ValidationLog, version_of
+from data_prep.images import (
+    ImageError,
+    ImageHeader,
+    PreparedImage,
+    find_image,
+    fitted_size,
+    prepare_image,
+    read_header,
+    read_image_file,
+)
+from data_prep.validation_log import FileVersion, LogEntry, ValidationLog, version_in, version_of
 from data_prep.work_folders import at_work_in
 from data_prep.worker_pool import map_in_order, process_pool
 
@@ -70,7 +79,7 @@ class Validation:
     max_dimension: int
     min_dimension: int = DEFAULT_MIN_DIMENSION
 
-    @property
+    @functools.cached_property
     def is_in_place(self) -> bool:
         """Whether pictures are replaced where they are."""
         return self.target_directory.resolve() == self.source_directory.resolve()
@@ -111,14 +120,10 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
         content = read_image_file(source)
         header = read_header(content)
         entry = replace(entry, width=header.width, height=header.height)
-        size = fitted_size(header.width, header.height, validation.max_dimension)
-        if min(size) < validation.min_dimension:
-            raise ImageError(TOO_SMALL, _too_small(header.width, header.height, size, validation.min_dimension))
+        size = _size_kept(header, validation.max_dimension, validation.min_dimension)
         if may_be_done and not is_in_place and _is_done(source, target, size):
             return _kept(DONE_EARLIER, entry, target)
-        prepared = prepare_image(
-            content, max_dimension=validation.max_dimension, keep_grey=False, refuse_animations=True
-        )
+        prepared = _prepared(content, validation.max_dimension)
     except ImageError as error:
         detail = f"{source}: {error.detail}"
         rejected = None if error.reason in _PASSING_REASONS else replace(entry, reason=error.reason, detail=detail)
@@ -133,6 +138,21 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
             image_id, written.name, written.size, written.mtime_ns, width, height, 0, 0, validation.max_dimension
         )
     return _kept(ENCODED_ANEW if prepared.changes else COPIED, entry, target, prepared.changes)
+
+
+def validate_picture(content: bytes, *, max_dimension: int, min_dimension: int) -> PreparedImage:
+    """Returns what `validate_image` makes of a file's content.
+
+    Args:
+        content: The file.
+        max_dimension: The longest side, in pixels, that is kept.
+        min_dimension: The shortest side, in pixels, below which a picture is rejected.
+
+    Raises:
+        ImageError: It is rejected.
+    """
+    _size_kept(read_header(content), max_dimension, min_dimension)
+    return _prepared(content, max_dimension)
 
 
 def validate_images(image_ids: Iterable[str], validation: Validation, *, num_processes: int) -> Iterator[Outcome]:
@@ -182,23 +202,29 @@ def _known_outcome(image_id: str, entry: LogEntry | None, validation: Validation
     """Returns what an earlier run made of a picture, if neither that nor the picture nor what is asked has changed."""
     if entry is None:
         return None
-    source = find_image(validation.source_directory, image_id)
-    if source is None or version_of(source) != entry.source:
+    if _version_of_source(image_id, entry, validation) != entry.source:
         return None
     if entry.reason and entry.reason != TOO_SMALL:
         return Outcome(False, entry.reason, entry.detail, entry=entry, is_known=True)
     size = fitted_size(entry.width, entry.height, validation.max_dimension)
     if min(size) < validation.min_dimension:
+        source = validation.source_directory / entry.source_name
         detail = f"{source}: {_too_small(entry.width, entry.height, size, validation.min_dimension)}"
         return Outcome(False, TOO_SMALL, detail, entry=entry, is_known=True) if entry.reason else None
-    target = validation.target_of(image_id)
-    if size != fitted_size(entry.width, entry.height, entry.max_dimension) or not _is_result_of(entry, target):
+    if size != fitted_size(entry.width, entry.height, entry.max_dimension) or not _is_result_of(entry, validation):
         return None
-    return Outcome(True, AS_THEY_WERE if source == target else DONE_EARLIER, entry=entry, is_known=True)
+    return Outcome(True, AS_THEY_WERE if validation.is_in_place else DONE_EARLIER, entry=entry, is_known=True)
 
 
-def _is_result_of(entry: LogEntry, target: Path) -> bool:
-    result = version_of(target)
+def _version_of_source(image_id: str, entry: LogEntry, validation: Validation) -> FileVersion | None:
+    if entry.source_name == f"{image_id}.jpg":  # the name that is looked for first
+        return version_in(validation.source_directory, entry.source_name)
+    source = find_image(validation.source_directory, image_id)
+    return None if source is None else version_of(source)
+
+
+def _is_result_of(entry: LogEntry, validation: Validation) -> bool:
+    result = version_in(validation.target_directory, f"{entry.image_id}.jpg")
     return result is not None and (result.size, result.mtime_ns) == (entry.result_size, entry.result_mtime_ns)
 
 
@@ -269,9 +295,20 @@ def _remove_stale_result(entry: LogEntry, earlier: LogEntry | None, validation: 
     """Removes what an earlier run made of a picture that has since been replaced by one that is rejected."""
     if not entry.reason or earlier is None or earlier.reason or validation.is_in_place:
         return
-    target = validation.target_of(entry.image_id)
-    if _is_result_of(earlier, target):
-        target.unlink(missing_ok=True)
+    if _is_result_of(earlier, validation):
+        validation.target_of(entry.image_id).unlink(missing_ok=True)
+
+
+def _size_kept(header: ImageHeader, max_dimension: int, min_dimension: int) -> tuple[int, int]:
+    """Returns (width, height) of what is kept of a picture; raises ImageError where a side falls short."""
+    size = fitted_size(header.width, header.height, max_dimension)
+    if min(size) < min_dimension:
+        raise ImageError(TOO_SMALL, _too_small(header.width, header.height, size, min_dimension))
+    return size
+
+
+def _prepared(content: bytes, max_dimension: int) -> PreparedImage:
+    return prepare_image(content, max_dimension=max_dimension, keep_grey=False, refuse_animations=True)
 
 
 def _too_small(width: int, height: int, size: tuple[int, int], min_dimension: int) -> str:

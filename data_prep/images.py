@@ -159,6 +159,7 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         ImageError: It does not decode, or only in part.
     """
     with _open(content, max_pixels) as image:
+        _refuse_many_scans(image, content)
         _load(image)
         return _to_rgb(image)
 
@@ -190,6 +191,7 @@ def prepare_image(
         ImageError: It does not decode, or only in part, or to damaged pixels.
     """
     with _open(content, MAX_PIXELS) as image:
+        _refuse_many_scans(image, content)
         if refuse_animations and _is_animated(image):
             raise ImageError("animation", f"a {image.format} file of several frames")
         width, height = image.width, image.height
@@ -244,8 +246,6 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     pixels = image.width * image.height
     if not 1 <= pixels <= max_pixels:
         raise ImageError("too many pixels", f"{image.width}x{image.height}, at most {max_pixels} pixels are taken")
-    if image.format in _JPEG_CONTENT and num_scans(content) > MAX_SCANS:
-        raise ImageError("too many scans", f"a JPEG of {num_scans(content)}, at most {MAX_SCANS} are taken")
     return image
 
 
@@ -257,6 +257,11 @@ def _load(image: Image.Image) -> None:
         raise ImageError("does not decode", f"{what}: {error}") from error
     except MemoryError as error:
         raise ImageError("out of memory", what) from error
+
+
+def _refuse_many_scans(image: Image.Image, content: bytes) -> None:
+    if image.format in _JPEG_CONTENT and (count := num_scans(content)) > MAX_SCANS:
+        raise ImageError("too many scans", f"a JPEG of {count}, at most {MAX_SCANS} are taken")
 
 
 def _is_animated(image: Image.Image) -> bool:

@@ -7,10 +7,11 @@ and time of change), how large it was in pixels, what became of it, and size and
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -75,11 +76,16 @@ class LogEntry:
 
 def version_of(path: Path) -> FileVersion | None:
     """Returns what a file is now; None where there is none."""
+    return version_in(path.parent, path.name)
+
+
+def version_in(directory: str | os.PathLike[str], name: str) -> FileVersion | None:
+    """Returns what the file of that name is now; None where there is none."""
     try:
-        status = path.stat()
+        status = os.stat(f"{directory}/{name}")  # noqa: PTH116 - a Path takes longer to make than the file to look at
     except OSError:
         return None
-    return FileVersion(path.name, status.st_size, status.st_mtime_ns)
+    return FileVersion(name, status.st_size, status.st_mtime_ns)
 
 
 class ValidationLog:
@@ -136,10 +142,9 @@ class ValidationLog:
         # Entries wait outside of the database, so that its lock is held for a moment only.
         if self._waiting:
             marks = ", ".join("?" * len(fields(LogEntry)))
+            rows = [tuple(vars(entry).values()) for entry in self._waiting.values()]
             with self._our_words(), self._connection:
-                self._connection.executemany(
-                    f"INSERT OR REPLACE INTO {_TABLE} VALUES ({marks})", map(astuple, self._waiting.values())
-                )
+                self._connection.executemany(f"INSERT OR REPLACE INTO {_TABLE} VALUES ({marks})", rows)
             self._waiting.clear()
         self._last_commit = time.monotonic()
 
