@@ -114,26 +114,27 @@ def number_of_blocks(path: str | os.PathLike[str]) -> int | None:
 
 def _blocks(stream: IO[bytes], source: Path) -> Iterator[Block]:
     """Yields the number of the first line, from 1, and whole lines, the last of which ends too."""
-    line, rest = 1, b""
+    line, kept = 1, 0
+    buffer = bytearray(BLOCK_BYTES + MAX_LINE_LENGTH)
     while True:
         try:
-            chunk = stream.read(BLOCK_BYTES)
+            size = stream.readinto(memoryview(buffer)[kept : kept + BLOCK_BYTES])  # type: ignore[attr-defined]
         except (EOFError, zlib.error, OSError) as error:
             raise UserError(f"{source}: damaged at line {line}: {error}; fetch it again") from error
-        if not chunk:
+        if not size:
             break
-        data = rest + chunk
-        end = data.rfind(b"\n") + 1
-        rest = data[end:]
+        size += kept
+        end = buffer.rfind(b"\n", kept, size) + 1
         if end:
-            data = _with_plain_characters(data[:end])
-            lines = data.count(b"\n")
+            data = _with_plain_characters(bytes(memoryview(buffer)[:end]))
             yield line, data
-            line += lines
-        if len(rest) > MAX_LINE_LENGTH:
+            line += data.count(b"\n")
+        kept = size - end
+        if kept > MAX_LINE_LENGTH:
             refuse_long_line(source, line)
-    if rest:
-        yield line, _with_plain_characters(rest + b"\n")
+        buffer[:kept] = buffer[end:size]
+    if kept:
+        yield line, _with_plain_characters(bytes(buffer[:kept]) + b"\n")
 
 
 def _one_ahead(blocks: Iterator[Block]) -> Generator[Block, None, None]:
@@ -220,17 +221,19 @@ def _read_tidy_with_quotes(data: bytes, first_line: int, layout: _Layout) -> tup
 def _row_ends(data: bytes, width: int) -> NDArray[np.int64] | None:
     """Returns where the lines of a block without quotes end; None if not all of them are rows of `width` cells."""
     characters = np.frombuffer(data, np.uint8)
-    ends_a_row = characters == ord("\n")
-    ends_a_cell = characters == ord(",")
-    ends_a_cell |= ends_a_row
-    cells = np.flatnonzero(ends_a_cell)
-    if len(cells) % width:
-        return None
-    ends = cells[width - 1 :: width].copy()
-    if len(ends) != np.count_nonzero(ends_a_row) or not ends_a_row[ends].all():
-        return None
+    is_mark = characters == ord("\n")
+    ends = np.flatnonzero(is_mark)
     lengths = np.diff(ends, prepend=-1)
-    return ends if lengths.min() > 1 and lengths.max() <= _FIELD_LIMIT else None
+    if lengths.min() == 1 or lengths.max() > _FIELD_LIMIT:
+        return None
+    np.equal(characters, ord(","), out=is_mark)
+    # Bytes that overflow are summed several times as fast as integers, and tell as much: if each line has the commas of
+    # a row or 256 more, 512 more, ..., and all have as many together as so many rows, then none has more.
+    commas = np.add.reduceat(is_mark.view(np.uint8), ends - lengths + 1, dtype=np.uint8)
+    expected = width - 1
+    if (commas != expected % 256).any() or np.count_nonzero(is_mark) != expected * len(ends) or expected > 255:
+        return None
+    return ends
 
 
 def _quoted_rows(lines: list[bytes], width: int) -> list[list[str]] | None:
