@@ -11,8 +11,9 @@ import contextlib
 import csv
 import os
 import zlib
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -34,6 +35,7 @@ from data_prep.csv_rows import (
 
 BLOCK_BYTES = 8 * 1024 * 1024  # half of it and twice as much take longer
 LINE = "line"  # the column that tells in which line of the file, from 1, a row ends
+_WORKERS = min(os.cpu_count() or 1, 4)  # more would wait for the one that reads
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELD_LIMIT = csv.field_size_limit()
 
@@ -80,6 +82,7 @@ def read_frames(
         optional: Columns that may be.
         key: The one of `required` that tells which rows matter.
         keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield.
+            Called from several threads, for blocks in no certain order.
         on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
             the header.
 
@@ -93,12 +96,36 @@ def read_frames(
         UserError: It is damaged.
     """
     source = Path(path)
-    with open_bytes(source) as stream, contextlib.closing(_one_ahead(_blocks(stream, source))) as ahead:
+    with (
+        open_bytes(source) as stream,
+        contextlib.closing(_one_ahead(_blocks(stream, source))) as ahead,
+        ThreadPoolExecutor(_WORKERS) as executor,
+    ):
         layout, first = _read_header(ahead, source, required, optional, key, keep)
-        blocks = _chain(first, ahead)
-        for line, data in blocks:
-            tidy = _read_tidy(data, line, layout)
-            yield tidy if tidy is not None else _OddBlock(data, line, blocks, layout, on_bad_row).read()
+        waiting = _Waiting(_chain(first, ahead), layout, executor)
+        while (block := waiting.take()) is not None:
+            line, data, tidy = block
+            result = tidy.result()
+            yield result if result is not None else _OddBlock(data, line, waiting, layout, on_bad_row).read()
+
+
+class _Waiting:
+    """Blocks that threads already read as tidy ones, in the file's order."""
+
+    def __init__(self, blocks: Iterator[Block], layout: _Layout, executor: ThreadPoolExecutor) -> None:
+        self._blocks = blocks
+        self._layout = layout
+        self._executor = executor
+        self._waiting: deque[tuple[int, bytes, Future[tuple[int, pl.DataFrame] | None]]] = deque()
+
+    def take(self) -> tuple[int, bytes, Future[tuple[int, pl.DataFrame] | None]] | None:
+        """Returns the next block's first line, its bytes, and what `_read_tidy` will say; None at the file's end."""
+        while len(self._waiting) <= _WORKERS:
+            line, data = next(self._blocks, (0, b""))
+            if not data:
+                break
+            self._waiting.append((line, data, self._executor.submit(_read_tidy, data, line, self._layout)))
+        return self._waiting.popleft() if self._waiting else None
 
 
 def number_of_blocks(path: str | os.PathLike[str]) -> int | None:
@@ -286,13 +313,11 @@ class _OddBlock:
     A row whose quotes reach beyond the block's end takes in the next block.
     """
 
-    def __init__(
-        self, data: bytes, first_line: int, blocks: Iterator[Block], layout: _Layout, on_bad_row: BadRow
-    ) -> None:
+    def __init__(self, data: bytes, first_line: int, waiting: _Waiting, layout: _Layout, on_bad_row: BadRow) -> None:
         self._lines = data.split(b"\n")[:-1]
         self._next = 0
         self._first_line = first_line
-        self._blocks = blocks
+        self._waiting = waiting
         self._layout = layout
         self._on_bad_row = on_bad_row
 
@@ -354,10 +379,10 @@ class _OddBlock:
     def _texts_from(self, index: int) -> Iterator[str]:
         while True:
             if index == len(self._lines):
-                _, data = next(self._blocks, (0, b""))
-                if not data:
+                block = self._waiting.take()
+                if block is None:
                     return
-                self._lines += data.split(b"\n")[:-1]
+                self._lines += block[1].split(b"\n")[:-1]
             line = self._lines[index]
             if len(line) >= MAX_LINE_LENGTH:
                 refuse_long_line(self._layout.source, self._first_line + index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -297,10 +298,12 @@ def _as_list(labels: Sequence[str] | None) -> pl.Series | None:
 def _labels_of_file(path: str) -> Counter[str]:
     """Returns how many rows each label of a boxes CSV has: read once more, for a message."""
     counts: Counter[str] = Counter()
+    lock = threading.Lock()
 
     def count(cells: pl.Series) -> pl.Series:
-        for label, number in cells.value_counts(name="count").iter_rows():
-            counts[label if label in counts or len(counts) < LABELS_COUNTED else "(others)"] += number
+        with lock:
+            for label, number in cells.value_counts(name="count").iter_rows():
+                counts[label if label in counts or len(counts) < LABELS_COUNTED else "(others)"] += number
         return pl.repeat(False, len(cells), dtype=pl.Boolean, eager=True)
 
     for _ in read_frames(path, required=(LABEL,), key=LABEL, keep=count, on_bad_row=lambda line, reason, detail: None):
