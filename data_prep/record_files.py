@@ -20,6 +20,7 @@ _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
 _HEADER_BYTES = _LENGTH.size + _CHECKSUM.size
 _MASK_DELTA = 0xA282EAD8
+FRAME_BYTES = _HEADER_BYTES + _CHECKSUM.size  # of a record, beside its own
 
 
 class CorruptRecordError(ValueError):
@@ -27,10 +28,10 @@ class CorruptRecordError(ValueError):
 
 
 class RecordWriter:
-    """Writes one TFRecord file: `with RecordWriter(path) as writer: writer.write(record)`."""
+    """Writes one TFRecord file, to a path or a file: `with RecordWriter(path) as writer: writer.write(record)`."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("wb", buffering=_BUFFER_BYTES)
+    def __init__(self, file: Path | IO[bytes]) -> None:
+        self._file: IO[bytes] = file.open("wb", buffering=_BUFFER_BYTES) if isinstance(file, Path) else file
 
     def write(self, record: bytes) -> None:
         """Writes one record.
