@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from data_prep.area_filter import shrink
+from data_prep.jpeg_decoding import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
 from data_prep.points import check_image_id
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -28,6 +31,7 @@ SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the o
 
 # Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once, in our words.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 # What Pillow's decoders are seen to raise on broken files; its own UnidentifiedImageError is an OSError.
 _DECODING_ERRORS = (
@@ -39,12 +43,12 @@ _DECODING_ERRORS = (
     KeyError,
     TypeError,
     OverflowError,
-    MemoryError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
 )
 _EXIF_ORIENTATION = 0x0112
+_JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's word for a JPEG that others follow, such as a stereo camera's: no animation
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
 
@@ -155,12 +159,18 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         ImageError: It does not decode, or only in part.
     """
     with _open(content, max_pixels) as image:
+        _refuse_many_scans(image, content)
         _load(image)
         return _to_rgb(image)
 
 
 def prepare_image(
-    content: bytes, *, max_dimension: int | None = None, keep_formats: tuple[str, ...] = ("JPEG",)
+    content: bytes,
+    *,
+    max_dimension: int | None = None,
+    keep_formats: tuple[str, ...] = ("JPEG",),
+    keep_grey: bool = True,
+    refuse_animations: bool = False,
 ) -> PreparedImage:
     """Decodes a picture whole and encodes it anew where something has to change, and only there.
 
@@ -168,36 +178,45 @@ def prepare_image(
     above `max_dimension`, an EXIF orientation would turn it in a viewer, or the end of a PNG is missing. What is
     encoded anew is an RGB JPEG of quality 92 without metadata; everything else stays the bytes it was.
 
+    A JPEG that stays is read to its last coefficient, but only a 64th of its pixels are computed.
+
     Args:
         content: The file.
         max_dimension: The longest side, in pixels, that the picture may have; None for any.
         keep_formats: `JPEG`, `PNG` or both.
+        keep_grey: Whether a grey picture may stay; otherwise it is encoded anew as RGB.
+        refuse_animations: Whether a picture of several frames is refused; otherwise it is its first frame.
 
     Raises:
-        ImageError: It does not decode, or only in part.
+        ImageError: It does not decode, or only in part, or to damaged pixels.
     """
     with _open(content, MAX_PIXELS) as image:
-        source_format, width, height = str(image.format), image.width, image.height
-        target_width, target_height = fitted_size(width, height, max_dimension)
-        box = None
-        if (target_width, target_height) != (width, height):
-            # A JPEG decodes at half, quarter or eighth size for a fraction of the time. Nothing is asked of the
-            # colours: what draft() returns is the part of its result that the whole picture covers.
-            drafted = image.draft(None, (target_width, target_height))
-            box = drafted[1] if drafted is not None else (0, 0, width, height)
-        _load(image)
-        changes = _reasons_to_change(image, content, keep_formats)
-        if box is not None:
+        _refuse_many_scans(image, content)
+        if refuse_animations and _is_animated(image):
+            raise ImageError("animation", f"a {image.format} file of several frames")
+        width, height = image.width, image.height
+        size = fitted_size(width, height, max_dimension)
+        changes = _reasons_to_change(image, content, keep_formats, keep_grey)
+        if size != (width, height):
             changes = (*changes, "too large")
-        if not changes:
-            return PreparedImage(content, source_format, width, height, ())
-        rgb = _to_rgb(image)
-        if box is not None:
-            size = (target_width, target_height)
-            rgb = rgb.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=2.0)
-    encoded = io.BytesIO()
-    rgb.save(encoded, "JPEG", quality=JPEG_QUALITY)
-    return PreparedImage(encoded.getvalue(), "JPEG", target_width, target_height, changes)
+        pixels = None
+        if image.format in _JPEG_CONTENT and image.mode in ("RGB", "L"):
+            try:
+                if not changes:
+                    check_jpeg(content)
+                    return PreparedImage(content, str(image.format), width, height, ())
+                pixels = decode_jpeg(content, width, height, *size)
+            except JpegError as error:
+                if error.is_damage:
+                    raise ImageError("damaged", f"{width}x{height} {image.format}: {error}") from error
+                changes = ("unusual JPEG", *changes)  # unless Pillow finds no picture in it
+        if pixels is None:
+            _load(image)
+            if not changes:
+                return PreparedImage(content, str(image.format), width, height, ())
+            pixels = np.asarray(_to_rgb(image))
+        encoded = encode_jpeg(shrink(pixels, *size), JPEG_QUALITY)
+    return PreparedImage(encoded, "JPEG", *size, changes)
 
 
 def fitted_size(width: int, height: int, max_dimension: int | None) -> tuple[int, int]:
@@ -231,17 +250,36 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
 
 
 def _load(image: Image.Image) -> None:
+    what = f"{image.width}x{image.height} {image.format}"
     try:
         image.load()
+    except _DECODING_ERRORS as error:
+        raise ImageError("does not decode", f"{what}: {error}") from error
+    except MemoryError as error:
+        raise ImageError("out of memory", what) from error
+
+
+def _refuse_many_scans(image: Image.Image, content: bytes) -> None:
+    if image.format in _JPEG_CONTENT and (count := num_scans(content)) > MAX_SCANS:
+        raise ImageError("too many scans", f"a JPEG of {count}, at most {MAX_SCANS} are taken")
+
+
+def _is_animated(image: Image.Image) -> bool:
+    if image.format in _JPEG_CONTENT:
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
     except _DECODING_ERRORS as error:
         raise ImageError("does not decode", f"{image.width}x{image.height} {image.format}: {error}") from error
 
 
-def _reasons_to_change(image: Image.Image, content: bytes, keep_formats: tuple[str, ...]) -> tuple[str, ...]:
+def _reasons_to_change(
+    image: Image.Image, content: bytes, keep_formats: tuple[str, ...], keep_grey: bool
+) -> tuple[str, ...]:
     reasons = []
     if image.format not in keep_formats:
         reasons.append(f"{image.format} file")
-    if image.mode not in ("RGB", "L"):
+    if image.mode != "RGB" and not (image.mode == "L" and keep_grey):
         reasons.append(f"{image.mode} pixels")
     if image.format == "PNG" and _PNG_END not in content[-1024:]:
         # All pixels may be there and Pillow content; TensorFlow is not.
@@ -261,8 +299,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return image.copy()
     if image.mode.startswith("I"):
         # Pillow would clip 16 bits at 255 where we want the upper 8 of them.
-        pixels = np.asarray(image).astype(np.int64)
-        return Image.fromarray(np.clip(pixels >> 8, 0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         with_alpha = image.convert("RGBA")
         ground = Image.new("RGBA", with_alpha.size, "white")

@@ -1,7 +1,7 @@
 """The record schema: the keys of the Object Detection API's `tf.train.Example`s, making one, and the names of shards.
 
-Everything that writes or reads records takes the names from here. TensorFlow is imported only where a record is made or
-a parsing spec is built.
+Everything that writes or reads records takes the names from here. TensorFlow is imported only where a parsing spec is
+built.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.command_line import UsageError
+from data_prep.example_proto import example_class
 
 IMAGE_ENCODED = "image/encoded"
 IMAGE_FORMAT = "image/format"
@@ -168,7 +169,6 @@ def make_example(
     """
     boxes = np.asarray(boxes_ymin_xmin_ymax_xmax, dtype=np.float32).reshape(-1, 4)
     count = len(boxes)
-    box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * height * width
     none = [False] * count
     values: dict[str, Any] = {
         IMAGE_ENCODED: [encoded_image],
@@ -190,7 +190,7 @@ def make_example(
         OBJECT_OCCLUDED: none if occluded is None else occluded,
         OBJECT_GROUP_OF: none if group_of is None else group_of,
         OBJECT_DEPICTION: none if depiction is None else depiction,
-        OBJECT_AREA: box_areas if areas is None else areas,
+        OBJECT_AREA: box_areas(boxes, height, width) if areas is None else areas,
     }
     if weights is not None:
         values[OBJECT_WEIGHT] = weights
@@ -206,20 +206,24 @@ def make_example(
 
 
 def _serialize(values: dict[str, Any]) -> bytes:
-    import tensorflow as tf
-
-    example = tf.train.Example()
+    example = example_class()()
     for key, value in values.items():
         feature = example.features.feature[key]
         kind = FEATURES[key].kind
         if kind == "bytes":
             feature.bytes_list.value.extend(item.encode() if isinstance(item, str) else item for item in value)
         elif kind == "float":
-            feature.float_list.value.extend(float(item) for item in value)
+            feature.float_list.value.extend(np.asarray(value, np.float32).tolist())
         else:
-            feature.int64_list.value.extend(int(item) for item in value)
+            feature.int64_list.value.extend(map(int, value))
     # The features are a protobuf map, whose order is otherwise left to chance.
     return bytes(example.SerializeToString(deterministic=True))
+
+
+def box_areas(boxes_ymin_xmin_ymax_xmax: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Returns the areas [N] of boxes [N, 4] relative to the picture (0..1), in its pixels."""
+    boxes = boxes_ymin_xmin_ymax_xmax
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * height * width
 
 
 def shard_path(output_path: str | Path, index: int, count: int) -> Path:

@@ -51,3 +51,34 @@ def test_mistakes_end_in_one_line_and_leave_the_earlier_label_map(open_images_fi
         assert message in outcome.error
         assert outcome.error.count("\n") == 1
         assert path.read_text() == "earlier"
+
+
+def test_ids_of_an_earlier_run_stay_and_new_classes_come_after(open_images_files, run):
+    path = open_images_files.folder / "label_map.pbtxt"
+    words = ("--class_description_path", open_images_files.descriptions, "--label_map_path", path)
+    assert run(main, "--classes", "Television", "Bed", *words).code == 0
+    grown = ("--classes", "Lamp", "Bed", "Table", *words, "--earlier_label_map_path", path)
+    outcome = run(main, *grown)
+    assert outcome.code == 0
+    assert read_label_map(path).names_by_id() == {1: "Television", 2: "Bed", 3: "Lamp", 4: "Table"}
+    assert "2 classes keep their ids, 2 are new: 3 'Lamp', 4 'Table'" in outcome.output
+    assert "1 were not asked for and keep their ids all the same: 1 'Television'" in outcome.output
+    time = path.stat().st_mtime_ns
+    outcome = run(main, *grown)
+    assert f"nothing to do: {path} holds these 4 classes already" in outcome.output
+    assert path.stat().st_mtime_ns == time
+    path.write_text('item { name: "/m/03ssj5" id: 7 display_name: "Couch" }')
+    assert run(main, *grown).code == 0
+    assert read_label_map(path).names_by_id() == {7: "Couch", 8: "Lamp", 9: "Table"}
+    outcome = run(main, *grown[:-1], open_images_files.folder / "none.pbtxt")
+    assert (outcome.code, outcome.error.count("\n")) == (2, 1)
+
+
+def test_kinds_of_a_class_follow_it(open_images_files, run):
+    folder = open_images_files.folder
+    hierarchy, path = folder / "hierarchy.json", folder / "label_map.pbtxt"
+    hierarchy.write_text('{"LabelName": "/m/04bcr3", "Subcategory": [{"LabelName": "/m/0dtln"}]}')
+    words = ("--class_description_path", open_images_files.descriptions, "--label_map_path", path)
+    more = ("--with_descendants", "--hierarchy_path", hierarchy)
+    assert run(main, "--classes", "table", "bed", *words, *more).code == 0
+    assert read_label_map(path).names_by_id() == {1: "Table", 2: "Lamp", 3: "Bed"}

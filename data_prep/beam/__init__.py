@@ -1,0 +1,1 @@
+"""The per-picture work of data preparation as an Apache Beam pipeline; its command is `data_prep.beam_pipeline`."""

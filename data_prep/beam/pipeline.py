@@ -1,0 +1,205 @@
+"""The pipeline, and a run of it: planned here, done wherever the runner does it, and put in place by its last step."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
+
+from data_prep.atomic_files import TEMPORARY_PREFIX
+from data_prep.beam import files
+from data_prep.beam.picture_work import NAMESPACE, MakeRecords
+from data_prep.beam.plan import FoundPicture, Plan, write_plan
+from data_prep.beam.shard_work import (
+    DONE_NAME,
+    MANIFEST_NAME,
+    PutInPlace,
+    WriteShard,
+    manifest_at,
+    shards_of_other_counts,
+)
+from data_prep.beam.work_settings import WorkSettings
+from data_prep.command_line import UsageError, UserError
+from data_prep.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
+from data_prep.point_index import PointIndex
+from data_prep.tf_example import shard_path
+
+PLAN_NAME = "plan.jsonl"
+_IN_THIS_PROCESS = "--runner=FnApiRunner"  # DirectRunner first tries to fetch one in Go from the web
+
+
+@dataclass(frozen=True)
+class BeamRun:
+    """What a run left.
+
+    Attributes:
+        manifest: All shards of the set.
+        num_written: Shards that this run wrote.
+        counters: What the workers counted, by name.
+        is_unchanged: Whether the set was in place already, just as it is to be.
+    """
+
+    manifest: Manifest
+    num_written: int
+    counters: Counter[str]
+    is_unchanged: bool = False
+
+
+def pipeline_options(words: Sequence[str], more_words: Sequence[str]) -> PipelineOptions:
+    """Returns Beam's options; without a `--runner`, the work is done in this process.
+
+    Args:
+        words: Words of the command line that are none of our flags.
+        more_words: Words that were handed over as Beam's, what only a runner elsewhere knows among them.
+
+    Raises:
+        UsageError: One of `words` is not known to Beam either.
+    """
+    options = PipelineOptions([*words])
+    unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
+    stray = [word for word in words[:1] if not word.startswith("-")]
+    if unknown or stray:
+        first = stray[0] if stray else f"--{min(unknown)}"
+        raise UsageError(
+            f"{first}: neither a flag of this command (--help lists them) nor an option of Beam's; what only a "
+            "runner's own server knows goes after --"
+        )
+    all_words = [*words, *more_words]
+    if not any(word.partition("=")[0] == "--runner" for word in all_words):
+        all_words.append(_IN_THIS_PROCESS)
+    return PipelineOptions(all_words)
+
+
+def run(
+    points: PointIndex,
+    find: Callable[[str], FoundPicture],
+    settings: WorkSettings,
+    manifest: Manifest,
+    *,
+    output_path: str,
+    ledger_path: str,
+    rewrite: bool,
+    options: PipelineOptions,
+) -> BeamRun:
+    """Writes a set of records, but for those of its shards that are in place, from the same input and rules.
+
+    Args:
+        points: The pictures, with their keys.
+        find: Tells where each is to be had.
+        settings: What is done to them.
+        manifest: The new one, without shards.
+        output_path: What the shards' names begin with.
+        ledger_path: Where rejects are listed.
+        rewrite: Write every shard, whether or not it is there.
+        options: Of Beam and its runner.
+
+    Raises:
+        UserError: Not one picture could be used (what was there before stays), or the pipeline did not end well.
+        OSError: Something cannot be read or written.
+    """
+    folder, name = files.split(output_path)
+    before = _manifest_before(files.join(folder, name + SUFFIX))
+    in_place = {} if rewrite or before is None else _shards_in_place(before, output_path, settings.num_shards)
+    work_folder = files.join(folder, f"{TEMPORARY_PREFIX}{name}-beam-{secrets.token_hex(6)}")
+    plan_path = files.join(work_folder, PLAN_NAME)
+    for left in files.folders_in(folder, f"{TEMPORARY_PREFIX}{name}-beam-"):
+        print(f"note: {left} is an earlier run's; remove it if that is over")
+    is_interrupted = False
+    try:
+        with files.open_to_write(plan_path) as file:
+            known = {number: entry.fingerprint for number, entry in in_place.items()}
+            plan = write_plan(file, points, find, settings, known)
+        kept = tuple(entry for number, entry in in_place.items() if number not in plan.fingerprints)
+        manifest = replace(manifest, shards=kept)
+        stale = shards_of_other_counts(output_path, settings.num_shards)
+        if before is not None and not plan.fingerprints and not stale and _says_the_same(before, manifest):
+            return BeamRun(before, 0, Counter(), is_unchanged=True)
+        files.put(files.join(work_folder, MANIFEST_NAME), format_manifest(manifest).encode())
+        write_shard = WriteShard(name, settings.num_shards, work_folder)
+        put_in_place = PutInPlace(output_path, settings.num_shards, work_folder, ledger_path)
+        if plan.fingerprints:
+            print(f"{plan.num_pictures} pictures for {len(plan.fingerprints)} of {settings.num_shards} shards")
+            counters = _run_pipeline(plan, plan_path, MakeRecords(settings), write_shard, put_in_place, options)
+        else:
+            counters = Counter()
+            list(put_in_place.process([]))
+        if not files.exists(files.join(work_folder, DONE_NAME)):
+            raise UserError("the pipeline ended before the records were in place: its runner says why")
+        after = manifest_at(files.join(folder, name + SUFFIX))
+        with files.open_to_read(files.join(work_folder, DONE_NAME)) as file:
+            if not file.read() or after is None:
+                raise UserError(
+                    f"none of the {len(points)} pictures can be used, so no records are written; {ledger_path} says why"
+                )
+        return BeamRun(after, len(plan.fingerprints), counters)
+    except KeyboardInterrupt:
+        is_interrupted = True  # here, but a job elsewhere may go on
+        raise
+    finally:
+        if not is_interrupted:
+            files.remove_folder(work_folder)
+
+
+def _run_pipeline(
+    plan: Plan,
+    plan_path: str,
+    make_records: MakeRecords,
+    write_shard: WriteShard,
+    put_in_place: PutInPlace,
+    options: PipelineOptions,
+) -> Counter[str]:
+    pipeline = beam.Pipeline(options=options)
+    # A shard without a picture is written as well: its fingerprint names it.
+    shards = pipeline | "Shards" >> beam.Create(sorted(plan.fingerprints.items()))
+    records = (
+        pipeline
+        | "Read the plan" >> beam.io.ReadFromText(plan_path)
+        | "Share out" >> beam.Reshuffle()
+        | "Make records" >> beam.ParDo(make_records)
+    )
+    _ = (
+        (shards, records)
+        | "With the fingerprints" >> beam.Flatten()
+        | "By shard" >> beam.GroupByKey()
+        | "Write shards" >> beam.ParDo(write_shard)
+        | "All shards" >> beam.combiners.ToList()
+        | "Put in place" >> beam.ParDo(put_in_place)
+    )
+    result = pipeline.run()
+    state = result.wait_until_finish()
+    if state != PipelineState.DONE:
+        raise UserError(f"the pipeline ended as {state}: its runner says why")
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    return Counter({counter.key.metric.name: counter.result for counter in found})
+
+
+def _manifest_before(path: str) -> Manifest | None:
+    try:
+        return manifest_at(path)
+    except UserError as error:
+        print(f"note: {error}; all shards are written again")
+        return None
+
+
+def _shards_in_place(before: Manifest, output_path: str, num_shards: int) -> dict[int, ShardEntry]:
+    """Returns the entries of shards that are there, whole, by their number."""
+    folder, name = files.split(output_path)
+    sizes: Mapping[str, tuple[int, float]] = files.files_in(folder)
+    entries = {entry.name: entry for entry in before.shards}
+    names = {number: shard_path(name, number, num_shards).name for number in range(num_shards)}
+    return {
+        number: entries[name]
+        for number, name in names.items()
+        if name in entries and name in sizes and sizes[name][0] == entries[name].report.num_bytes
+    }
+
+
+def _says_the_same(before: Manifest, manifest: Manifest) -> bool:
+    kept = (before.shards, before.label_map, dict(before.settings))
+    return kept == (manifest.shards, manifest.label_map, dict(manifest.settings))

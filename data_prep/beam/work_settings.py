@@ -1,0 +1,37 @@
+"""What every worker is told of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from data_prep.http_download import DownloadLimits
+from data_prep.record_policies import RecordPolicies
+
+
+@dataclass(frozen=True)
+class WorkSettings:
+    """What is done to each picture.
+
+    Attributes:
+        label_ids: The label map: ids by label. Annotations of other labels are left out.
+        policies: What of a picture's annotations goes into its record.
+        num_shards: A picture belongs to shard `key % num_shards`.
+        max_dimension: The longest side, in pixels, that is kept.
+        min_dimension: The shortest side, in pixels, below which a picture is rejected.
+        limits: Bounds on what is fetched.
+        num_threads: Pictures that each of a worker's threads has on the way at a time.
+        max_connections_per_host: How many of these from one host.
+        saved_pictures: The folder where sound pictures of this `max_dimension` are kept as ID.jpg, and looked for
+            before they are fetched; empty for none.
+    """
+
+    label_ids: Mapping[str, int]
+    policies: RecordPolicies
+    num_shards: int
+    max_dimension: int
+    min_dimension: int
+    limits: DownloadLimits
+    num_threads: int
+    max_connections_per_host: int
+    saved_pictures: str = ""

@@ -1,0 +1,264 @@
+"""Fetches, validates, resizes and encodes pictures as records, on one machine or a cluster, by Apache Beam.
+
+The work on a picture is that of `download_images`, `validate_images` and `make_tfrecords`, without the folders between
+them; the shards have the same bytes. Which machines do it is said in Beam's own options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from data_prep.command_line import (
+    EXIT_DONE,
+    EXIT_TOO_MANY_REJECTED,
+    ArgumentParser,
+    UsageError,
+    UserError,
+    positive_int,
+    run_command,
+)
+from data_prep.http_download import DownloadLimits
+from data_prep.image_sources import bucket_template, check_url_template, hosts_named_by, read_image_sources
+from data_prep.image_validation import DEFAULT_MIN_DIMENSION
+from data_prep.images import SUFFIXES
+from data_prep.label_map import LabelMap, read_label_map
+from data_prep.manifest import SUFFIX, Manifest
+from data_prep.point_index import index_points
+from data_prep.record_flags import (
+    add_record_flags,
+    check_labels,
+    check_num_shards,
+    key_of_image,
+    policies_of,
+    settings_of,
+)
+from data_prep.record_summary import print_contents
+
+if TYPE_CHECKING:
+    from data_prep.beam.pipeline import BeamRun
+    from data_prep.beam.plan import FoundPicture
+    from data_prep.beam.work_settings import WorkSettings
+
+
+def make_parser() -> ArgumentParser:
+    """Returns the command's flags."""
+    parser = ArgumentParser(
+        description="Fetches, validates, resizes and encodes the pictures of points.json as TFRecords, by Apache\n"
+        "Beam: in this process, or wherever --runner and the other options of Beam say, which may stand among these\n"
+        "flags or after --. Paths may be those of any file system that Beam knows, such as gs://BUCKET/FOLDER. The\n"
+        "shards and the manifest are those of make_tfrecords; run again, only shards for which something has\n"
+        "changed, or failed for a passing reason, are written.",
+        example="  python -m data_prep.beam_pipeline --datapoints_input_path points.json --images_path images.json \\\n"
+        "      --label_map_path label_map.pbtxt --record_output_path train.record --num_shards 10 \\\n"
+        "      --max_dimension 1024 -- --runner=FnApiRunner --direct_num_workers=4 \\\n"
+        "      --direct_running_mode=multi_processing",
+    )
+    parser.add_argument("--datapoints_input_path", required=True, help="points.json")
+    parser.add_argument("--label_map_path", required=True, help="label_map.pbtxt")
+    parser.add_argument("--record_output_path", required=True, help="what the shards' names begin with")
+    pictures = parser.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--images_path", help="images.json: the pictures are fetched")
+    pictures.add_argument(
+        "--image_directory", help="holds ID.jpg (or .jpeg, .png, .webp, ...) of pictures fetched before"
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--base_url", help="fetch from a bucket laid out as Open Images' own, as with download_images")
+    source.add_argument(
+        "--url_template", help="fetch from elsewhere than each picture's own URL, as with download_images"
+    )
+    parser.add_argument("--max_dimension", type=positive_int, default=1024, help="the longest side kept, in pixels")
+    parser.add_argument(
+        "--min_dimension",
+        type=positive_int,
+        default=DEFAULT_MIN_DIMENSION,
+        help="pictures with a shorter side than this, in pixels, are rejected",
+    )
+    parser.add_argument(
+        "--image_saving_directory",
+        help="keep sound pictures there, as max_MAX_DIMENSION/ID.jpg, and look there before fetching: a run that is "
+        "broken off, or repeated with other flags, fetches none twice",
+    )
+    parser.add_argument(
+        "--num_threads",
+        type=positive_int,
+        default=16,
+        help="pictures that each of a worker's threads (as Beam starts them) has on the way at a time",
+    )
+    parser.add_argument(
+        "--max_connections_per_host",
+        type=positive_int,
+        default=8,
+        help="how many of these from one host, which sees this many times the threads of all workers",
+    )
+    parser.add_argument("--timeout_seconds", type=float, default=60.0, help="for one try at one picture, in all")
+    parser.add_argument("--max_retries", type=int, default=3, help="further tries after the first, where one may help")
+    parser.add_argument("--max_image_megabytes", type=float, default=64.0, help="larger files are not fetched")
+    parser.add_argument(
+        "--allow_private_addresses",
+        action="store_true",
+        help="reach hosts that are not on the public internet; one named in --base_url or --url_template is reached "
+        "anyway",
+    )
+    add_record_flags(parser)
+    parser.add_argument("--rewrite", action="store_true", help="write every shard, whether or not something changed")
+    parser.add_argument("--ledger_path", help="where rejects are listed (by default RECORD_OUTPUT_PATH.rejected.jsonl)")
+    parser.add_argument("--max_failures", type=int, default=0, help="more rejects than this end with exit code 3")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)
+    flags, others = make_parser().parse_known_args(words[:end])
+    template = _check(flags)
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UserError("Apache Beam is not installed; pip install -r requirements-beam.txt")
+    from data_prep.beam import files, pipeline
+
+    options = pipeline.pipeline_options(others, words[end + 1 :])
+    output_path = files.absolute(flags.record_output_path)
+    ledger_path = files.absolute(flags.ledger_path or output_path + ".rejected.jsonl")
+    with files.local_copy(flags.label_map_path) as local:
+        label_map = read_label_map(local)
+    with files.local_copy(flags.datapoints_input_path) as local:
+        points = index_points(local, functools.partial(key_of_image, flags))
+        unknown = check_labels(
+            points, label_map, flags, points_path=flags.datapoints_input_path, label_map_path=flags.label_map_path
+        )
+        manifest = Manifest(
+            name=files.split(output_path)[1],
+            label_map=label_map,
+            label_map_path=flags.label_map_path,
+            settings=settings_of(flags),
+            command=shlex.join(["python", "-m", "data_prep.beam_pipeline", *words]),
+            shards=(),
+        )
+        done = pipeline.run(
+            points,
+            _finder(flags, template),
+            _work_settings(flags, label_map, template),
+            manifest,
+            output_path=output_path,
+            ledger_path=ledger_path,
+            rewrite=flags.rewrite,
+            options=options,
+        )
+    return _print_summary(done, unknown, output_path, ledger_path, flags.max_failures)
+
+
+def _check(flags: argparse.Namespace) -> str | None:
+    """Checks the flags and returns the URL template, if there is one."""
+    check_num_shards(flags)
+    if not flags.timeout_seconds > 0 or not flags.max_image_megabytes > 0 or flags.max_retries < 0:
+        raise UsageError("--timeout_seconds and --max_image_megabytes must be above 0, --max_retries at least 0")
+    if flags.image_directory is not None:
+        unused = [name for name in ("base_url", "url_template", "image_saving_directory") if getattr(flags, name)]
+        if unused:
+            raise UsageError(f"--{unused[0]} is for pictures that are fetched: it goes with --images_path")
+    if flags.base_url is not None:
+        return bucket_template(flags.base_url)
+    if flags.url_template is not None:
+        check_url_template(flags.url_template)
+    template: str | None = flags.url_template
+    return template
+
+
+def _finder(flags: argparse.Namespace, template: str | None) -> Callable[[str], FoundPicture]:
+    from data_prep.beam import files
+    from data_prep.beam.plan import FoundPicture
+
+    if flags.images_path is not None:
+        with files.local_copy(flags.images_path) as local:
+            sources = {source.image_id: source for source in read_image_sources(local, template)}
+        not_listed = FoundPicture(problem=f"{flags.images_path} does not list it")
+
+        def find_source(image_id: str) -> FoundPicture:
+            source = sources.get(image_id)
+            return FoundPicture(source) if source is not None else not_listed
+
+        return find_source
+
+    folder = files.absolute(flags.image_directory)
+    try:
+        there = files.files_in(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"--image_directory {flags.image_directory} is no folder") from None
+
+    def find_file(image_id: str) -> FoundPicture:
+        name = next((image_id + suffix for suffix in SUFFIXES if image_id + suffix in there), None)
+        if name is None:
+            return FoundPicture(problem=f"no {image_id}.jpg (.png, ...) in {flags.image_directory}")
+        return FoundPicture(path=files.join(folder, name), version=there[name])
+
+    return find_file
+
+
+def _work_settings(flags: argparse.Namespace, label_map: LabelMap, template: str | None) -> WorkSettings:
+    from data_prep.beam import files
+    from data_prep.beam.work_settings import WorkSettings
+
+    saved = flags.image_saving_directory
+    return WorkSettings(
+        label_ids={item.name: item.id for item in label_map},
+        policies=policies_of(flags),
+        num_shards=flags.num_shards,
+        max_dimension=flags.max_dimension,
+        min_dimension=flags.min_dimension,
+        limits=DownloadLimits(
+            timeout_seconds=flags.timeout_seconds,
+            max_bytes=int(flags.max_image_megabytes * 2**20),
+            max_retries=flags.max_retries,
+            connections_per_host=min(flags.max_connections_per_host, flags.num_threads),
+            allow_private_addresses=flags.allow_private_addresses,
+            trusted_hosts=hosts_named_by(template),
+        ),
+        num_threads=flags.num_threads,
+        max_connections_per_host=flags.max_connections_per_host,
+        saved_pictures=files.join(files.absolute(saved), f"max_{flags.max_dimension}") if saved else "",
+    )
+
+
+def _print_summary(done: BeamRun, unknown: Counter[str], output_path: str, ledger_path: str, max_failures: int) -> int:
+    from data_prep.beam.picture_work import FETCHED, FETCHED_BYTES, READ
+
+    manifest, total = done.manifest, done.manifest.total()
+    reasons = Counter(reason for entry in manifest.shards for _, reason, _ in entry.report.rejected)
+    rejected = f"{reasons.total()} rejected"
+    if reasons:
+        rejected += f" ({', '.join(f'{count} {reason}' for reason, count in reasons.most_common())}; see {ledger_path})"
+    print(
+        f"{total.num_points} points: {total.num_images} records, {total.num_images_without_boxes} of them without a "
+        f"box; {rejected}"
+    )
+    print_contents(total, manifest.label_map, unknown)
+    num_shards, size = len(manifest.shards), f"{total.num_bytes / 1e6:.1f} MB"
+    names = f"{output_path}-00000-of-{num_shards:05d}"
+    if num_shards > 1:
+        names += f" .. {num_shards - 1:05d}-of-{num_shards:05d}"
+    passing = sum(not entry.fingerprint for entry in manifest.shards)
+    if done.is_unchanged:
+        print(f"nothing to do: {num_shards} shards, {size}, are as they should be: {names}")
+    else:
+        counted = done.counters
+        print(
+            f"workers fetched {counted[FETCHED]} pictures ({counted[FETCHED_BYTES] / 1e6:.1f} MB) and read "
+            f"{counted[READ]}"
+        )
+        print(
+            f"wrote {done.num_written} of {num_shards} shards, {size} in all: {names}; {output_path}{SUFFIX} lists them"
+        )
+    if passing:
+        print(f"{passing} shards lack pictures that failed for a reason that may pass: the same command tries again")
+    return EXIT_TOO_MANY_REJECTED if reasons.total() > max_failures else EXIT_DONE
+
+
+if __name__ == "__main__":
+    run_command(main)
