@@ -1,4 +1,4 @@
-"""The README's commands name modules, flags and files that are there."""
+"""The READMEs' commands name modules, flags and files that are there."""
 
 import re
 import subprocess
@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    python -m (\S+)((?:.*\\\n)*.*)$", README, re.MULTILINE)
+PAGES = "\n".join([README, (ROOT / "data_prep" / "README.md").read_text()])
+COMMANDS = sorted(set(re.findall(r"^    python -m (\S+)((?:.*\\\n)*.*)$", PAGES, re.MULTILINE)))
 HELP: dict[str, str] = {}
 
 
