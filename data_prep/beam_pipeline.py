@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from data_prep.cleaning.image_validation import DEFAULT_MIN_DIMENSION
 from data_prep.command_line import (
     EXIT_DONE,
     EXIT_TOO_MANY_REJECTED,
@@ -24,14 +25,13 @@ from data_prep.command_line import (
     positive_int,
     run_command,
 )
-from data_prep.http_download import DownloadLimits
-from data_prep.image_sources import bucket_template, check_url_template, hosts_named_by, read_image_sources
-from data_prep.image_validation import DEFAULT_MIN_DIMENSION
+from data_prep.downloading.http_download import DownloadLimits
+from data_prep.downloading.image_sources import bucket_template, check_url_template, hosts_named_by, read_image_sources
 from data_prep.images import SUFFIXES
 from data_prep.label_map import LabelMap, read_label_map
-from data_prep.manifest import SUFFIX, Manifest
-from data_prep.point_index import index_points
-from data_prep.record_flags import (
+from data_prep.records.manifest import SUFFIX, Manifest
+from data_prep.records.point_index import index_points
+from data_prep.records.record_flags import (
     add_record_flags,
     check_labels,
     check_num_shards,
@@ -39,7 +39,7 @@ from data_prep.record_flags import (
     policies_of,
     settings_of,
 )
-from data_prep.record_summary import print_contents
+from data_prep.records.record_summary import print_contents
 
 if TYPE_CHECKING:
     from data_prep.beam.pipeline import BeamRun

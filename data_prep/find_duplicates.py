@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.duplicates import SAME_ID, Duplicate, SplitHashes, copies_across_splits, copies_within
-from data_prep.duplicates_page import write_duplicates_page
-from data_prep.hash_cache import hash_images
-from data_prep.hash_flags import add_hash_flags
 from data_prep.ledger import Ledger
 from data_prep.output_paths import refuse_same_paths
-from data_prep.points_table import PointsTable, read_points_table
+from data_prep.splitting.duplicates import SAME_ID, Duplicate, SplitHashes, copies_across_splits, copies_within
+from data_prep.splitting.duplicates_page import write_duplicates_page
+from data_prep.splitting.hash_cache import hash_images
+from data_prep.splitting.hash_flags import add_hash_flags
+from data_prep.splitting.points_table import PointsTable, read_points_table
 
 EXAMPLE = """\
   python -m data_prep.find_duplicates --datapoints_input_path train/points.json validation/points.json \\

@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.box_filters import add_filter_flags, filters_of_flags
 from data_prep.command_line import (
     EXIT_DONE,
     EXIT_TOO_MANY_REJECTED,
@@ -21,10 +20,11 @@ from data_prep.command_line import (
     positive_int,
     run_command,
 )
-from data_prep.image_choice import MAX_SEED
 from data_prep.ledger import Ledger
-from data_prep.open_images import add_class_flags, classes_of_flags
-from data_prep.open_images_points import Choice, Sources, process_metadata, summary_lines
+from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
+from data_prep.metadata.image_choice import MAX_SEED
+from data_prep.metadata.open_images import add_class_flags, classes_of_flags
+from data_prep.metadata.open_images_points import Choice, Sources, process_metadata, summary_lines
 from data_prep.step_stamp import Step
 
 EXAMPLE = """\

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.class_distribution import Part, distribution_lines
 from data_prep.command_line import ArgumentParser, UsageError, UserError, fraction, run_command
-from data_prep.hash_flags import add_hash_flags
-from data_prep.image_groups import group_sizes_line, groups_by_column, groups_by_likeness, united_groups
-from data_prep.image_lists import share_out_images
 from data_prep.ledger import Ledger
-from data_prep.open_images import read_class_descriptions
+from data_prep.metadata.open_images import read_class_descriptions
 from data_prep.output_paths import refuse_same_paths
-from data_prep.points_table import LISTED_TWICE, PointsTable, read_points_table
-from data_prep.stratification import group_pictures, stratify
+from data_prep.splitting.class_distribution import Part, distribution_lines
+from data_prep.splitting.hash_flags import add_hash_flags
+from data_prep.splitting.image_groups import group_sizes_line, groups_by_column, groups_by_likeness, united_groups
+from data_prep.splitting.image_lists import share_out_images
+from data_prep.splitting.points_table import LISTED_TWICE, PointsTable, read_points_table
+from data_prep.splitting.stratification import group_pictures, stratify
 
 EXAMPLE = """\
   python -m data_prep.split_points --datapoints_input_path train/points.json validation/points.json \\

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from data_prep.atomic_files import write_text
 from data_prep.command_line import EXIT_DONE, ArgumentParser, run_command
-from data_prep.open_images import read_class_descriptions, read_class_list, resolve_classes
+from data_prep.metadata.open_images import read_class_descriptions, read_class_list, resolve_classes
 
 EXAMPLE = """\
   python -m data_prep.translate_classes --trainable_classes_path data/trainable_classes.txt \\

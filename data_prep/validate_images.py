@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.image_validation import (
+from data_prep.cleaning.image_validation import (
     DEFAULT_MIN_DIMENSION,
     ENCODED_ANEW,
     MISSING,
@@ -22,10 +21,11 @@ from data_prep.image_validation import (
     Validation,
     validate_images,
 )
+from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.ledger import Ledger
-from data_prep.point_index import PointIndex, index_points
 from data_prep.points import write_points
 from data_prep.progress import progress
+from data_prep.records.point_index import PointIndex, index_points
 from data_prep.worker_pool import default_num_processes
 
 

@@ -24,7 +24,7 @@ from data_prep.annotations.source_image import (
     shown,
 )
 from data_prep.command_line import UsageError
-from data_prep.csv_rows import MAX_LINE_LENGTH, open_text, printable, read_rows
+from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, open_text, printable, read_rows
 
 Coordinates = Literal["auto", "pixel", "relative"]
 

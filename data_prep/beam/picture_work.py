@@ -15,15 +15,15 @@ from apache_beam.metrics import Metrics
 from data_prep.beam import files
 from data_prep.beam.plan import PictureTask, read_plan_line
 from data_prep.beam.work_settings import WorkSettings
-from data_prep.download_errors import DownloadError
-from data_prep.fetched_picture import accept_picture, check_start
-from data_prep.http_download import Downloader, Fetched
-from data_prep.image_sources import ImageSource
-from data_prep.image_validation import MISSING, validate_picture
+from data_prep.cleaning.image_validation import MISSING, validate_picture
+from data_prep.downloading.download_errors import DownloadError
+from data_prep.downloading.fetched_picture import accept_picture, check_start
+from data_prep.downloading.http_download import Downloader, Fetched
+from data_prep.downloading.image_sources import ImageSource
+from data_prep.downloading.parallel_download import ParallelDownload
 from data_prep.images import MAX_BYTES, ImageError
-from data_prep.parallel_download import ParallelDownload
-from data_prep.record_shards import example_of_picture
-from data_prep.shard_report import ShardReport
+from data_prep.records.record_shards import example_of_picture
+from data_prep.records.shard_report import ShardReport
 
 NAMESPACE = "data_prep"
 FETCHED, FETCHED_BYTES, READ, RECORDS, REJECTED = "fetched", "fetched bytes", "read", "records", "rejected"

@@ -26,8 +26,8 @@ from data_prep.beam.shard_work import (
 )
 from data_prep.beam.work_settings import WorkSettings
 from data_prep.command_line import UsageError, UserError
-from data_prep.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
-from data_prep.point_index import PointIndex
+from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
+from data_prep.records.point_index import PointIndex
 from data_prep.tf_example import shard_path
 
 PLAN_NAME = "plan.jsonl"

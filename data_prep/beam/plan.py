@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from data_prep.beam.work_settings import WorkSettings
-from data_prep.image_sources import ImageSource
-from data_prep.point_index import PointIndex
+from data_prep.downloading.image_sources import ImageSource
+from data_prep.records.point_index import PointIndex
 
 PICTURES_A_LINE = 64
 

@@ -19,9 +19,9 @@ import apache_beam as beam
 from data_prep.beam import files
 from data_prep.beam.picture_work import PictureResult
 from data_prep.ledger import Ledger
-from data_prep.manifest import SUFFIX, Manifest, ShardEntry, format_manifest, read_manifest
-from data_prep.record_files import FRAME_BYTES, RecordWriter
-from data_prep.shard_report import sum_of
+from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest, read_manifest
+from data_prep.records.record_files import FRAME_BYTES, RecordWriter
+from data_prep.records.shard_report import sum_of
 from data_prep.tf_example import shard_path
 
 DONE_NAME = "done"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from data_prep.http_download import DownloadLimits
-from data_prep.record_policies import RecordPolicies
+from data_prep.downloading.http_download import DownloadLimits
+from data_prep.records.record_policies import RecordPolicies
 
 
 @dataclass(frozen=True)

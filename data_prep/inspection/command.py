@@ -26,7 +26,7 @@ from data_prep.inspection.suspicion import Limits, mark_suspicious, suspicion_sc
 from data_prep.inspection.thumbnails import choose_pictures, make_thumbnails
 from data_prep.label_map import read_label_map
 from data_prep.ledger import Ledger
-from data_prep.open_images import read_class_descriptions
+from data_prep.metadata.open_images import read_class_descriptions
 from data_prep.tf_example import find_shards
 from data_prep.worker_pool import default_num_processes
 

@@ -16,8 +16,8 @@ from data_prep.inspection.data_set import DataSet, DataSetBuilder
 from data_prep.label_map import LabelMap
 from data_prep.ledger import Ledger
 from data_prep.progress import progress
-from data_prep.record_checks import printable
-from data_prep.record_files import CorruptRecordError, read_record_file
+from data_prep.records.record_checks import printable
+from data_prep.records.record_files import CorruptRecordError, read_record_file
 
 _FLAGS = {
     tf_example.OBJECT_OCCLUDED: data_set.OCCLUDED,

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.stratification import group_pictures, stratify
+from data_prep.splitting.stratification import group_pictures, stratify
 
 NUM_CLASSES = 600
 FRACTION = 0.1

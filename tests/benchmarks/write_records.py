@@ -30,11 +30,11 @@ from PIL import Image
 
 from data_prep.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
 from data_prep.ledger import Ledger
-from data_prep.point_index import index_points
 from data_prep.points import write_points
-from data_prep.record_policies import RecordPolicies
-from data_prep.record_writing import write_records
-from data_prep.shard_assignment import shuffle_key
+from data_prep.records.point_index import index_points
+from data_prep.records.record_policies import RecordPolicies
+from data_prep.records.record_writing import write_records
+from data_prep.records.shard_assignment import shuffle_key
 from data_prep.verify_tfrecords import verify_records
 from data_prep.worker_pool import default_num_processes
 

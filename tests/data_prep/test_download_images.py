@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from data_prep import download_images
-from data_prep.http_download import Downloader, DownloadLimits
-from data_prep.image_download import fetch_image
-from data_prep.image_sources import ImageSource
+from data_prep.downloading.http_download import Downloader, DownloadLimits
+from data_prep.downloading.image_download import fetch_image
+from data_prep.downloading.image_sources import ImageSource
 
 
 def jpeg(color: str, image_format: str = "JPEG", size: tuple[int, int] = (32, 24)) -> bytes:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from data_prep import find_duplicates
-from data_prep.duplicates import Duplicate, SplitHashes, copies_across_splits, copies_within
-from data_prep.image_hash import hamming_distance
+from data_prep.splitting.duplicates import Duplicate, SplitHashes, copies_across_splits, copies_within
+from data_prep.splitting.image_hash import hamming_distance
 
 BOX = {"label": "/m/bed", "confidence": 1.0, "x0": 0.1, "x1": 0.6, "y0": 0.2, "y1": 0.9}
 

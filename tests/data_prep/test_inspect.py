@@ -17,7 +17,7 @@ from PIL import Image
 
 from data_prep.inspect import main
 from data_prep.inspection.page import script_json
-from data_prep.record_files import RecordWriter
+from data_prep.records.record_files import RecordWriter
 from data_prep.tf_example import make_example
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -237,8 +237,8 @@ def test_nothing_to_check(verify: Verify) -> None:
 
 def test_what_differs_from_the_manifest_fails(verify: Verify) -> None:
     from data_prep.label_map import LabelMap, LabelMapItem, read_label_map
-    from data_prep.manifest import Manifest, ShardEntry, manifest_path, write_manifest
-    from data_prep.shard_report import ShardReport
+    from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, write_manifest
+    from data_prep.records.shard_report import ShardReport
 
     verify.write(good("a"), good("b"))
     path = manifest_path(verify.folder / "train.record")

@@ -9,8 +9,8 @@ import pytest
 from configs.schema import merge, parse_pipeline_config, read_pipeline_config
 from data_prep.command_line import UsageError, UserError
 from data_prep.label_map import LabelMap, LabelMapItem, write_label_map
-from data_prep.manifest import Manifest, ShardEntry, manifest_path, write_manifest
-from data_prep.shard_report import ShardReport
+from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, write_manifest
+from data_prep.records.shard_report import ShardReport
 from train.inputs.manifest_check import check_manifests
 from train.inputs.reader import build_evaluation_dataset, build_training_dataset
 

@@ -9,9 +9,9 @@ pytest.importorskip("apache_beam", reason="Apache Beam is not installed (require
 from data_prep.beam.picture_work import PictureResult
 from data_prep.beam.shard_work import DONE_NAME, MANIFEST_NAME, PutInPlace, WriteShard, WrittenShard
 from data_prep.label_map import LabelMap, LabelMapItem
-from data_prep.manifest import Manifest, read_manifest, write_manifest
-from data_prep.record_files import read_record_file
-from data_prep.shard_report import ShardReport
+from data_prep.records.manifest import Manifest, read_manifest, write_manifest
+from data_prep.records.record_files import read_record_file
+from data_prep.records.shard_report import ShardReport
 
 
 def result(key: int, record: bytes | None, *, is_passing: bool = False) -> PictureResult:

@@ -1,0 +1,1 @@
+"""Pictures decoded whole, repaired, and shrunk, with a log of what was done."""

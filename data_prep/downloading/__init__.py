@@ -1,0 +1,1 @@
+"""Fetching pictures: from whom, how many at a time, and what became of each."""

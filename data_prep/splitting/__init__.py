@@ -1,0 +1,1 @@
+"""Parts and splits of a data set that keep its classes in proportion and its likenesses together."""
