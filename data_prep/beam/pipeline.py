@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import PipelineState
 
-from data_prep.atomic_files import TEMPORARY_PREFIX
 from data_prep.beam import files
 from data_prep.beam.picture_work import NAMESPACE, MakeRecords
 from data_prep.beam.plan import FoundPicture, Plan, write_plan
@@ -24,6 +22,7 @@ from data_prep.beam.shard_work import (
     manifest_at,
     shards_of_other_counts,
 )
+from data_prep.beam.work_folder import work_folder
 from data_prep.beam.work_settings import WorkSettings
 from data_prep.command_line import UsageError, UserError
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
@@ -31,7 +30,8 @@ from data_prep.records.point_index import PointIndex
 from data_prep.tf_example import shard_path
 
 PLAN_NAME = "plan.jsonl"
-_IN_THIS_PROCESS = "--runner=FnApiRunner"  # DirectRunner first tries to fetch one in Go from the web
+_IN_THIS_PROCESS = "FnApiRunner"  # DirectRunner first tries to fetch one in Go from the web
+_IN_PROCESS_RUNNERS = (_IN_THIS_PROCESS, "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def pipeline_options(words: Sequence[str], more_words: Sequence[str]) -> Pipelin
         )
     all_words = [*words, *more_words]
     if not any(word.partition("=")[0] == "--runner" for word in all_words):
-        all_words.append(_IN_THIS_PROCESS)
+        all_words.append(f"--runner={_IN_THIS_PROCESS}")
     return PipelineOptions(all_words)
 
 
@@ -106,12 +106,9 @@ def run(
     folder, name = files.split(output_path)
     before = _manifest_before(files.join(folder, name + SUFFIX))
     in_place = {} if rewrite or before is None else _shards_in_place(before, output_path, settings.num_shards)
-    work_folder = files.join(folder, f"{TEMPORARY_PREFIX}{name}-beam-{secrets.token_hex(6)}")
-    plan_path = files.join(work_folder, PLAN_NAME)
-    for left in files.folders_in(folder, f"{TEMPORARY_PREFIX}{name}-beam-"):
-        print(f"note: {left} is an earlier run's; remove it if that is over")
-    is_interrupted = False
-    try:
+    in_process = options.view_as(StandardOptions).runner in _IN_PROCESS_RUNNERS
+    with work_folder(folder, name, in_process=in_process) as work:
+        plan_path = files.join(work, PLAN_NAME)
         with files.open_to_write(plan_path) as file:
             known = {number: entry.fingerprint for number, entry in in_place.items()}
             plan = write_plan(file, points, find, settings, known)
@@ -120,30 +117,26 @@ def run(
         stale = shards_of_other_counts(output_path, settings.num_shards)
         if before is not None and not plan.fingerprints and not stale and _says_the_same(before, manifest):
             return BeamRun(before, 0, Counter(), is_unchanged=True)
-        files.put(files.join(work_folder, MANIFEST_NAME), format_manifest(manifest).encode())
-        write_shard = WriteShard(name, settings.num_shards, work_folder)
-        put_in_place = PutInPlace(output_path, settings.num_shards, work_folder, ledger_path)
+        files.put(files.join(work, MANIFEST_NAME), format_manifest(manifest).encode())
+        write_shard = WriteShard(name, settings.num_shards, work)
+        put_in_place = PutInPlace(output_path, settings.num_shards, work, ledger_path)
         if plan.fingerprints:
             print(f"{plan.num_pictures} pictures for {len(plan.fingerprints)} of {settings.num_shards} shards")
             counters = _run_pipeline(plan, plan_path, MakeRecords(settings), write_shard, put_in_place, options)
         else:
             counters = Counter()
             list(put_in_place.process([]))
-        if not files.exists(files.join(work_folder, DONE_NAME)):
+        done_path = files.join(work, DONE_NAME)
+        if not files.exists(done_path):
             raise UserError("the pipeline ended before the records were in place: its runner says why")
-        after = manifest_at(files.join(folder, name + SUFFIX))
-        with files.open_to_read(files.join(work_folder, DONE_NAME)) as file:
-            if not file.read() or after is None:
-                raise UserError(
-                    f"none of the {len(points)} pictures can be used, so no records are written; {ledger_path} says why"
-                )
-        return BeamRun(after, len(plan.fingerprints), counters)
-    except KeyboardInterrupt:
-        is_interrupted = True  # here, but a job elsewhere may go on
-        raise
-    finally:
-        if not is_interrupted:
-            files.remove_folder(work_folder)
+        with files.open_to_read(done_path) as file:
+            is_empty = not file.read()
+    after = None if is_empty else manifest_at(files.join(folder, name + SUFFIX))
+    if after is None:
+        raise UserError(
+            f"none of the {len(points)} pictures can be used, so no records are written; {ledger_path} says why"
+        )
+    return BeamRun(after, len(plan.fingerprints), counters)
 
 
 def _run_pipeline(
