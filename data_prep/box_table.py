@@ -1,23 +1,31 @@
-"""Open Images' boxes in memory: checked, some 50 bytes a box, and grouped by image in linear time."""
+"""Open Images' boxes in memory: checked, some 50 bytes a box, and in the order of any image index in linear time."""
 
 from __future__ import annotations
 
 import math
-from array import array
 from collections import Counter
-from collections.abc import Iterator, KeysView
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from data_prep.command_line import UserError
+from data_prep.csv_frames import LINE
 from data_prep.csv_rows import REPLACEMENT
-from data_prep.points import COORDINATES, FLAGS, MAX_LABEL_LENGTH, TOLERANCE
+from data_prep.open_images import BOX_FLAG_COLUMNS
+from data_prep.points import FLAGS, MAX_IMAGE_ID_LENGTH, MAX_LABEL_LENGTH, TOLERANCE, check_image_id
 
-_TRUE = {"1", "1.0", "true", "True", "TRUE"}
-_FALSE = {"0", "0.0", "false", "False", "FALSE", "-1", "-1.0", ""}  # -1 and nothing at all: nobody looked
+NUMBER_COLUMNS = ("Confidence", "XMin", "XMax", "YMin", "YMax")
+IMAGE_ID, LABEL = "ImageID", "LabelName"
+_TRUE = ("1", "1.0", "true", "True", "TRUE")
+_FALSE = ("0", "0.0", "false", "False", "FALSE", "-1", "-1.0", "")  # -1 and nothing at all: nobody looked
 _FLAG_VALUES = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
-_FLAGS_OF_BITS = [{flag: bool(bits >> bit & 1) for bit, flag in enumerate(FLAGS)} for bits in range(1 << len(FLAGS))]
-_NUMBERS_A_BOX = 1 + len(COORDINATES)
+_PLAIN_IMAGE_ID = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"  # of points.check_image_id, and no longer than it allows
+
+RejectBox = Callable[[int, str, str], None]
 
 
 class BadBoxError(ValueError):
@@ -34,111 +42,210 @@ class BadBoxError(ValueError):
         self.detail = detail
 
 
-class BoxTable:
-    """Boxes in the order they come, and by image in the order that images first come.
+def check_boxes(rows: pl.DataFrame, known_labels: Sequence[str] | None, reject: RejectBox) -> pl.DataFrame:
+    """Returns the boxes of `rows` that can be trained on, typed.
 
-    Attributes:
-        image_numbers: For each image id its number, from 0.
-        boxes_by_label: How many boxes each label has.
-        label_numbers: For each label its number, from 0.
-        image_of_box: The image's number of each box.
-        label_of_box: The label's number of each box.
-        numbers: Confidence, x0, x1, y0, y1 (relative, 0..1) of each box, one after the other.
-        flags: Of each box, one bit for each of `points.FLAGS`.
+    Args:
+        rows: Texts, as `read_frames` yields them: the columns of a boxes CSV, and `LINE`.
+        known_labels: What a label may be; None takes any.
+        reject: Called with line, reason and detail for each row that is left out, in the file's order.
+
+    Returns:
+        `ImageID` and `LabelName`; confidence, x0, x1, y0, y1 (relative, 0..1) under the names of `NUMBER_COLUMNS`, as
+        float64; the flags under the names of `BOX_FLAG_COLUMNS`, as Booleans; and `LINE`. In the order of `rows`.
+    """
+    typed = rows.select(
+        IMAGE_ID,
+        LABEL,
+        pl.col("Confidence").replace("", "1").cast(pl.Float64, strict=False),
+        *(pl.col(name).cast(pl.Float64, strict=False) for name in NUMBER_COLUMNS[1:]),
+        *(
+            pl.col(name).replace_strict(_FLAG_VALUES, default=None, return_dtype=pl.Boolean)
+            for name in BOX_FLAG_COLUMNS
+        ),
+        LINE,
+    )
+    x0, x1, y0, y1 = map(pl.col, NUMBER_COLUMNS[1:])
+    good = pl.all_horizontal(
+        pl.col(IMAGE_ID).str.len_bytes() <= MAX_IMAGE_ID_LENGTH,
+        pl.col(IMAGE_ID).str.contains(_PLAIN_IMAGE_ID),
+        _is_label(known_labels),
+        *(edge.is_between(0.0, 1.0) for edge in (x0, x1, y0, y1, pl.col("Confidence"))),
+        x0 < x1,
+        y0 < y1,
+        *(pl.col(name).is_not_null() for name in BOX_FLAG_COLUMNS),
+    ).fill_null(False)
+    mask = typed.select(good).to_series()
+    if mask.all():  # nearly always
+        return typed
+    mended = list(_mended(rows.filter(~mask), None if known_labels is None else frozenset(known_labels), reject))
+    return pl.concat([typed.filter(mask), pl.DataFrame(mended, schema=typed.schema, orient="row")]).sort(LINE)
+
+
+def _is_label(known_labels: Sequence[str] | None) -> pl.Expr:
+    if known_labels is not None:
+        return pl.col(LABEL).is_in(list(known_labels))
+    label = pl.col(LABEL)
+    return label.str.len_chars().is_between(1, MAX_LABEL_LENGTH) & ~label.str.contains(REPLACEMENT, literal=True)
+
+
+def _mended(
+    rows: pl.DataFrame, known_labels: frozenset[str] | None, reject: RejectBox
+) -> Iterator[tuple[str | float | bool | int, ...]]:
+    """Yields those of some suspicious rows that are good after all, such as one that sticks out by a rounding error."""
+    names = (IMAGE_ID, LABEL, *NUMBER_COLUMNS, *BOX_FLAG_COLUMNS, LINE)
+    for image_id, label, *cells, line in rows.select(names).iter_rows():
+        numbers, flags = tuple(cells[: len(NUMBER_COLUMNS)]), tuple(cells[len(NUMBER_COLUMNS) :])
+        try:
+            check_image_id(image_id)
+            values = check_box(label, numbers, flags, known_labels)
+        except BadBoxError as error:
+            reject(line, error.reason, f"image {image_id}: {error.detail}")
+        except UserError as error:
+            reject(line, "unsafe image id" if image_id else "empty image id", str(error))
+        else:
+            yield image_id, label, *values, line
+
+
+def check_box(
+    label: str, numbers: tuple[str, ...], flags: tuple[str, ...], known_labels: frozenset[str] | None = None
+) -> tuple[float | bool, ...]:
+    """Returns confidence, x0, x1, y0, y1 (relative, 0..1) and the flags of a box.
+
+    Args:
+        label: Its class.
+        numbers: Confidence (empty: 1), x0, x1, y0, y1 as text.
+        flags: Occluded, truncated, group of, depiction, inside as text: 1, 0, -1 (unknown) or empty.
+        known_labels: What `label` may be; None takes any.
+
+    Raises:
+        BadBoxError: The box cannot be trained on.
+    """
+    if not label or len(label) > MAX_LABEL_LENGTH or REPLACEMENT in label:
+        raise BadBoxError("bad label", f"LabelName {label[:80]!r}")
+    if known_labels is not None and label not in known_labels:
+        raise BadBoxError("unknown label", f"LabelName {label[:80]!r} is not in the class descriptions")
+    values = _read_numbers(numbers)
+    for flag, cell in zip(FLAGS, flags, strict=True):
+        if cell not in _FLAG_VALUES:
+            raise BadBoxError("bad flag", f"{flag} is {cell[:80]!r}, not 0, 1 or -1")
+    return *values, *(_FLAG_VALUES[cell] for cell in flags)
+
+
+class Numbering:
+    """Gives each text (an image id, a label) a number, from 0 in the order they first come.
+
+    A dictionary, and not a join: a join would hash all that is known anew for every block of a file.
     """
 
     def __init__(self) -> None:
-        self.image_numbers: dict[str, int] = {}
-        self.boxes_by_label: Counter[str] = Counter()
-        self.label_numbers: dict[str, int] = {}
-        self.image_of_box = array("l")
-        self.label_of_box = array("l")
-        self.numbers = array("d")
-        self.flags = array("B")
+        self._numbers: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Returns how many texts there are."""
+        return len(self._numbers)
+
+    @property
+    def texts(self) -> pl.Series:
+        """The texts by number."""
+        return pl.Series("text", list(self._numbers), pl.String)
+
+    def numbers_of(self, texts: pl.Series) -> NDArray[np.uint32]:
+        """Returns the numbers of `texts`, giving one to each that is new."""
+        known = self._numbers
+        distinct = texts.unique(maintain_order=True)
+        numbers = pl.Series([known.setdefault(text, len(known)) for text in distinct.to_list()], dtype=pl.UInt32)
+        if len(distinct) == len(texts):
+            return numbers.to_numpy()
+        return texts.replace_strict(distinct, numbers, return_dtype=pl.UInt32).to_numpy()
+
+    def contains(self, texts: pl.Series) -> pl.Series:
+        """Returns for each of `texts` whether it has a number, as Booleans."""
+        return pl.Series(map(self._numbers.__contains__, texts.to_list()), dtype=pl.Boolean)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes, one after the other; all arrays are as long as there are boxes.
+
+    Attributes:
+        image: The number of the box's image, uint32.
+        label: The number of its label, uint32.
+        numbers: Confidence, x0, x1, y0, y1 (relative, 0..1), each float64.
+        flags: One bit for each of `points.FLAGS`, uint8.
+    """
+
+    image: NDArray[np.uint32]
+    label: NDArray[np.uint32]
+    numbers: tuple[NDArray[np.float64], ...]
+    flags: NDArray[np.uint8]
 
     def __len__(self) -> int:
         """Returns how many boxes there are."""
-        return len(self.image_of_box)
-
-    def add(self, image_id: str, label: str, numbers: tuple[str, ...], flags: tuple[str, ...]) -> None:
-        """Adds a box.
-
-        Args:
-            image_id: Its image, checked by the caller.
-            label: Its class.
-            numbers: Confidence (empty: 1), x0, x1, y0, y1 as text.
-            flags: Occluded, truncated, group of, depiction, inside as text: 1, 0, -1 (unknown) or empty.
-
-        Raises:
-            BadBoxError: The box cannot be trained on; nothing was added.
-        """
-        if not label or len(label) > MAX_LABEL_LENGTH or REPLACEMENT in label:
-            raise BadBoxError("bad label", f"LabelName {label[:80]!r}")
-        values = _read_numbers(numbers)
-        bits = 0
-        for bit, flag in enumerate(flags):
-            value = _FLAG_VALUES.get(flag)
-            if value is None:
-                raise BadBoxError("bad flag", f"{FLAGS[bit]} is {flag[:80]!r}, not 0, 1 or -1")
-            bits |= value << bit
-        self.image_of_box.append(self.image_numbers.setdefault(image_id, len(self.image_numbers)))
-        self.label_of_box.append(self.label_numbers.setdefault(label, len(self.label_numbers)))
-        self.numbers.extend(values)
-        self.flags.append(bits)
-        self.boxes_by_label[label] += 1
-
-    def group(self) -> GroupedBoxes:
-        """Returns the boxes by image; no box may be added afterwards."""
-        return GroupedBoxes(self)
+        return len(self.image)
 
 
-class GroupedBoxes:
-    """What a `BoxTable` holds, image by image."""
+class BoxTable:
+    """Boxes in the order they come, as columns.
 
-    def __init__(self, table: BoxTable) -> None:
-        image_of_box = np.frombuffer(table.image_of_box, np.dtype("l"))
-        self._image_numbers = table.image_numbers
-        self._labels = list(table.label_numbers)
-        self._label_of_box = np.frombuffer(table.label_of_box, np.dtype("l"))
-        self._numbers = np.frombuffer(table.numbers, np.float64).reshape(-1, _NUMBERS_A_BOX)
-        self._flags = np.frombuffer(table.flags, np.uint8)
-        self._order = np.argsort(image_of_box, kind="stable")  # stable: an image's boxes stay in the file's order
-        self._ends = np.cumsum(np.bincount(image_of_box, minlength=len(table.image_numbers)))
+    Attributes:
+        images: The numbers of image ids.
+        labels: The numbers of labels.
+    """
 
-    @property
-    def image_ids(self) -> KeysView[str]:
-        """The images that have boxes, in the order that they first came."""
-        return self._image_numbers.keys()
+    def __init__(self) -> None:
+        self.images = Numbering()
+        self.labels = Numbering()
+        self._columns: list[list[NDArray[Any]]] = [[] for _ in range(3 + len(NUMBER_COLUMNS))]
 
-    def count(self, image_id: str) -> int:
-        """Returns how many boxes an image has."""
-        return len(self._rows(image_id))
+    def __len__(self) -> int:
+        """Returns how many boxes there are."""
+        return sum(map(len, self._columns[0]))
 
-    def annotations(self, image_id: str) -> Iterator[dict[str, Any]]:
-        """Yields the boxes of an image as points.json holds them, in the order they were added."""
-        for row in self._rows(image_id):
-            confidence, *coordinates = self._numbers[row].tolist()
-            yield {
-                "label": self._labels[self._label_of_box[row]],
-                "confidence": confidence,
-                **dict(zip(COORDINATES, coordinates, strict=True)),
-                **_FLAGS_OF_BITS[self._flags[row]],
-            }
+    def add(self, boxes: pl.DataFrame) -> None:
+        """Adds boxes as `check_boxes` returns them."""
+        if not len(boxes):
+            return
+        bits = pl.sum_horizontal(
+            pl.col(name).cast(pl.UInt8) * (1 << bit) for bit, name in enumerate(BOX_FLAG_COLUMNS)
+        ).cast(pl.UInt8)
+        columns = (
+            self.images.numbers_of(boxes[IMAGE_ID]),
+            self.labels.numbers_of(boxes[LABEL]),
+            boxes.select(bits).to_series().to_numpy(),
+            *(boxes[name].to_numpy() for name in NUMBER_COLUMNS),
+        )
+        for chunks, column in zip(self._columns, columns, strict=True):
+            chunks.append(np.array(column))  # a copy: Polars' own may be a view of a block of the CSV
 
-    def _rows(self, image_id: str) -> list[int]:
-        number = self._image_numbers[image_id]
-        start = int(self._ends[number - 1]) if number else 0
-        return self._order[start : int(self._ends[number])].tolist()
+    def take(self) -> Boxes:
+        """Returns the boxes and forgets them, so that they are never in memory twice as a whole."""
+        types = (np.uint32, np.uint32, np.uint8, *[np.float64] * len(NUMBER_COLUMNS))
+        taken = []
+        for chunks, kind in zip(self._columns, types, strict=True):
+            taken.append(np.concatenate(chunks) if chunks else np.zeros(0, kind))
+            chunks.clear()
+        image, label, flags, *numbers = taken
+        return Boxes(image, label, tuple(numbers), flags)
+
+
+def count_by_label(label_of_box: NDArray[np.uint32], labels: pl.Series) -> Counter[str]:
+    """Returns how many boxes each label has, without those that have none.
+
+    Args:
+        label_of_box: The number of each box's label.
+        labels: The labels by number.
+    """
+    counts = np.bincount(label_of_box, minlength=len(labels)).tolist()
+    return Counter({label: count for label, count in zip(labels.to_list(), counts, strict=True) if count})
 
 
 def _read_numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
     """Reads confidence, x0, x1, y0, y1 (relative, 0..1), cutting off what sticks out by a rounding error."""
     try:
-        confidence, x0, x1, y0, y1 = values = tuple(map(float, (cells[0] or "1", *cells[1:])))
+        values = tuple(map(float, (cells[0] or "1", *cells[1:])))
     except ValueError:
         raise BadBoxError("not a number", _shown(cells)) from None
-    if 0.0 <= x0 < x1 <= 1.0 and 0.0 <= y0 < y1 <= 1.0 and 0.0 <= confidence <= 1.0:  # nearly all of them
-        return values
     if not all(map(math.isfinite, values)):
         raise BadBoxError("not a number", _shown(cells))
     if min(values) < -TOLERANCE or max(values) > 1.0 + TOLERANCE:
@@ -153,5 +260,4 @@ def _read_numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
 
 
 def _shown(cells: tuple[str, ...]) -> str:
-    names = ("Confidence", "XMin", "XMax", "YMin", "YMax")
-    return ", ".join(f"{name} {cell[:40]}" for name, cell in zip(names, cells, strict=True))
+    return ", ".join(f"{name} {cell[:40]}" for name, cell in zip(NUMBER_COLUMNS, cells, strict=True))

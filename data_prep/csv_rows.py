@@ -10,7 +10,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from data_prep.command_line import UsageError, UserError
 
@@ -67,6 +67,15 @@ def open_text(path: str | os.PathLike[str], errors: str = "replace") -> IO[str]:
     Raises:
         UsageError: The file cannot be opened, or is UTF-16.
     """
+    return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors=errors, newline="")
+
+
+def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Opens a plain or gzipped file, whatever it is called, to read what is in it.
+
+    Raises:
+        UsageError: The file cannot be opened, or is UTF-16.
+    """
     source = Path(path)
     try:
         with source.open("rb") as raw:
@@ -77,7 +86,7 @@ def open_text(path: str | os.PathLike[str], errors: str = "replace") -> IO[str]:
     if start in (b"\xff\xfe", b"\xfe\xff"):
         stream.close()
         raise UsageError(f"{source}: the text is UTF-16; save it as UTF-8")
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
+    return stream
 
 
 def printable(text: str, length: int = 80) -> str:
@@ -96,7 +105,7 @@ def _bounded_lines(text: IO[str], source: Path) -> Iterator[str]:
         if not line:
             return
         if len(line) == MAX_LINE_LENGTH:
-            raise UsageError(f"{source}:{number}: a line of over {MAX_LINE_LENGTH} characters; this is no CSV of ours")
+            refuse_long_line(source, number)
         # The csv module of Python 3.10 refuses NUL and later ones take it: this way all do the same.
         yield line.replace("\0", REPLACEMENT) if "\0" in line else line
 
@@ -114,9 +123,14 @@ def _next_row(reader: Any, source: Path, on_bad_row: BadRow | None) -> list[str]
             on_bad_row(begins, "not CSV", str(error))
 
 
-def _column_picker(
-    header: list[str], required: Sequence[str], optional: Sequence[str], source: Path
-) -> Callable[[list[str]], tuple[str, ...]]:
+def find_columns(
+    header: Sequence[str], required: Sequence[str], optional: Sequence[str], source: Path
+) -> list[int | None]:
+    """Returns where each of `required` and then `optional` stands in `header`, from 0; None for one that is not there.
+
+    Raises:
+        UsageError: A required column is missing, or one of either kind is there twice.
+    """
     positions: dict[str, int] = {}
     wanted = {name.casefold() for name in (*required, *optional)}
     for position, cell in enumerate(header):
@@ -130,7 +144,19 @@ def _column_picker(
         seen += ", ..." * (len(header) > MAX_CELLS_SHOWN)
         plural = "s" if len(missing) > 1 else ""
         raise UsageError(f"{source}: no column{plural} {', '.join(missing)}; the columns of its first line are: {seen}")
-    indices = [positions.get(name.casefold(), len(header)) for name in (*required, *optional)]
+    return [positions.get(name.casefold()) for name in (*required, *optional)]
+
+
+def refuse_long_line(source: Path, line: int) -> NoReturn:
+    """Raises the UsageError for a line of over `MAX_LINE_LENGTH` characters."""
+    raise UsageError(f"{source}:{line}: a line of over {MAX_LINE_LENGTH} characters; this is no CSV of ours")
+
+
+def _column_picker(
+    header: list[str], required: Sequence[str], optional: Sequence[str], source: Path
+) -> Callable[[list[str]], tuple[str, ...]]:
+    found = find_columns(header, required, optional, source)
+    indices = [len(header) if index is None else index for index in found]
     if len(indices) == 1:
         only = indices[0]
         return lambda row: (row[only],)

@@ -1,205 +1,88 @@
-"""Fetches the pictures of images.json into a folder, as ID.jpg, with many threads.
+"""Fetches the pictures of images.json into a folder, as ID.jpg, over many connections at a time.
 
-What is there already is not fetched again, so that running the command once more fetches what is missing. Each picture
-is checked by its content before it is kept, and appears whole or not at all.
+Each picture is checked by its content before it is kept, and appears whole or not at all. A second run fetches what is
+missing, and asks again for what failed for a passing reason.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import string
-import threading
-from collections import Counter
+import contextlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from data_prep.atomic_files import write_bytes
 from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.http_download import Downloader, DownloadError, DownloadLimits
-from data_prep.images import ImageError, read_header
+from data_prep.download_outcomes import OutcomeLog
+from data_prep.http_download import DownloadLimits
+from data_prep.image_download import DownloadOptions, DownloadReport, download_images
+from data_prep.image_sources import (
+    ImageSource,
+    bucket_template,
+    check_url_template,
+    hosts_named_by,
+    read_image_sources,
+)
 from data_prep.ledger import Ledger
-from data_prep.points import check_image_id, read_json
-from data_prep.progress import progress
-from data_prep.worker_pool import map_as_completed
 
-_TEMPLATE_FIELDS = frozenset({"id", "subset", "url"})
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """One entry of images.json.
-
-    Attributes:
-        image_id: A plain file name.
-        url: Where the picture lies.
-        md5: Of the picture, in base64, as Open Images has it; empty where it is not known.
-    """
-
-    image_id: str
-    url: str
-    md5: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one picture.
-
-    Attributes:
-        image_id: Its id.
-        num_bytes: How many were fetched; 0 where it was there already or failed.
-        reason: Why it failed; empty where it did not.
-        detail: What was seen.
-    """
-
-    image_id: str
-    num_bytes: int = 0
-    reason: str = ""
-    detail: str = ""
-
-
-def read_image_sources(path: str | Path, url_template: str | None = None) -> list[ImageSource]:
-    """Reads images.json: an array of `{"id", "url"}` with, optionally, `"subset"` and `"original_md5"`.
-
-    Args:
-        path: The file.
-        url_template: Where the pictures lie instead of at their URL, with `{id}`, `{subset}` and `{url}` filled in.
-            Such copies are often resized, so the original's MD5 is then not asked of them.
-
-    Raises:
-        UsageError: It is not of that shape (with the item's number, from 1), or an id is not a plain file name or comes
-            twice.
-    """
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise UsageError(f"{path}: must be a JSON array with one object an image")
-    sources = []
-    seen: set[str] = set()
-    for number, entry in enumerate(entries, start=1):
-        where = f"{path}: item {number}"
-        if not isinstance(entry, dict):
-            raise UsageError(f"{where}: must be an object with 'id' and 'url'")
-        try:
-            image_id = check_image_id(entry.get("id"))
-        except UserError as error:
-            raise UsageError(f"{where}: {error}") from error
-        if image_id in seen:
-            raise UsageError(f"{where}: image id {image_id!r} comes twice")
-        seen.add(image_id)
-        sources.append(_source(entry, image_id, url_template, where))
-    return sources
-
-
-def check_url_template(template: str) -> None:
-    """Checks that `template` names no field but `{id}`, `{subset}` and `{url}`.
-
-    Raises:
-        UsageError: It does, or has no field, or its braces do not match.
-    """
-    try:
-        fields = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    except ValueError as error:
-        raise UsageError(f"--url_template {template!r}: {error}") from error
-    if not fields or not fields <= _TEMPLATE_FIELDS:
-        raise UsageError(f"--url_template {template!r}: the fields are {{id}}, {{subset}} and {{url}}")
-
-
-def fetch_image(source: ImageSource, directory: Path, downloader: Downloader) -> Outcome:
-    """Fetches one picture to `directory`/ID.jpg, unless a file that is not empty is there.
-
-    Returns:
-        What became of it; a picture that cannot be had is no exception.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    target = directory / f"{source.image_id}.jpg"
-    if target.is_file() and target.stat().st_size > 0:
-        return Outcome(source.image_id)
-    try:
-        content = downloader.fetch(source.url)
-        read_header(content)
-    except DownloadError as error:
-        return Outcome(source.image_id, reason=error.reason, detail=error.detail)
-    except ImageError as error:
-        return Outcome(source.image_id, reason=error.reason, detail=f"{source.url}: {error.detail}")
-    if source.md5:
-        # Not a matter of security: Open Images gives no stronger sum.
-        found = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-        if found != source.md5:
-            detail = f"{source.url}: MD5 {found} instead of {source.md5}: not the picture that was annotated"
-            return Outcome(source.image_id, reason="wrong MD5", detail=detail)
-    write_bytes(target, content)
-    return Outcome(source.image_id, num_bytes=len(content))
-
-
-def download_images(
-    sources: Sequence[ImageSource],
-    directory: str | Path,
-    *,
-    limits: DownloadLimits,
-    num_threads: int,
-    ledger: Ledger,
-) -> Counter[str]:
-    """Fetches all of `sources` into `directory`.
-
-    Args:
-        sources: The pictures.
-        directory: Made if missing.
-        limits: Bounds on each picture.
-        num_threads: How many are fetched at a time.
-        ledger: Takes what cannot be had.
-
-    Returns:
-        How many were `fetched`, how many were `present`, and the `bytes` fetched.
-
-    Raises:
-        OSError: The folder cannot be written to.
-    """
-    folder = Path(directory)
-    counts: Counter[str] = Counter(fetched=0, present=0, bytes=0)
-    stop = threading.Event()
-    downloader = Downloader(limits, stop=stop)
-    folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(num_threads) as executor:
-        try:
-            outcomes = map_as_completed(
-                executor,
-                lambda source: fetch_image(source, folder, downloader),
-                sources,
-                num_workers=num_threads,
-            )
-            for outcome in progress(outcomes, description="download", total=len(sources), unit="images"):
-                if outcome.reason:
-                    ledger.reject(outcome.image_id, outcome.reason, outcome.detail)
-                else:
-                    counts["fetched" if outcome.num_bytes else "present"] += 1
-                    counts["bytes"] += outcome.num_bytes
-        finally:
-            stop.set()  # whatever ended the loop, the threads need not wait out their back-offs
-    return counts
+_OPEN_FILES_WANTED = 8192  # two a connection, and those of hosts that were asked before are kept for a while
 
 
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
+    defaults = DownloadOptions()
     parser = ArgumentParser(
         description="Fetches the pictures of images.json into a folder, as ID.jpg.\n"
-        "A second run fetches what is missing.",
-        example="  python -m data_prep.download_images --images_path images.json --images_output_directory images",
+        "A second run fetches what is missing, and asks again for what failed for a passing reason.",
+        example="  python -m data_prep.download_images --images_path images.json --images_output_directory images \\\n"
+        "      --max_dimension 1024",
     )
     parser.add_argument("--images_path", required=True, type=Path, help="images.json, as process_metadata writes it")
     parser.add_argument("--images_output_directory", required=True, type=Path, help="the folder for ID.jpg")
-    parser.add_argument("--num_threads", type=positive_int, default=32, help="how many pictures are fetched at a time")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--base_url",
+        help="fetch from a bucket laid out as Open Images' own, SUBSET/ID.jpg below this URL, such as "
+        "https://open-images-dataset.s3.amazonaws.com, instead of from each picture's own URL",
+    )
+    source.add_argument(
+        "--url_template",
+        help="fetch from elsewhere than each picture's own URL, such as "
+        "'https://example.org/copies/{subset}/{id}.jpg'; {id}, {subset} and {url} are filled in. Copies are not held "
+        "against the original's MD5 and size: '{url}' takes originals that have changed",
+    )
+    parser.add_argument(
+        "--max_dimension",
+        type=positive_int,
+        help="shrink on arrival what has a longer side, in pixels, so that originals are never stored",
+    )
+    parser.add_argument(
+        "--num_threads", type=positive_int, default=defaults.num_threads, help="how many pictures are fetched at a time"
+    )
+    parser.add_argument(
+        "--max_connections_per_host",
+        type=positive_int,
+        default=defaults.max_connections_per_host,
+        help="how many of them from one host; one that answers 429 or 503 gets fewer",
+    )
     parser.add_argument("--timeout_seconds", type=float, default=60.0, help="for one try at one picture, in all")
     parser.add_argument("--max_retries", type=int, default=3, help="further tries after the first, where one may help")
     parser.add_argument("--max_image_megabytes", type=float, default=64.0, help="larger files are not fetched")
+    parser.add_argument("--max_total_gigabytes", type=float, help="stop once so much has come in this run")
     parser.add_argument(
-        "--url_template",
-        help="fetch from elsewhere than each picture's own URL, such as "
-        "'https://open-images-dataset.s3.amazonaws.com/{subset}/{id}.jpg'; {id}, {subset} and {url} are filled in",
+        "--retry_permanent",
+        action="store_true",
+        help="ask again for what has failed for good in an earlier run, such as with HTTP 404",
+    )
+    parser.add_argument(
+        "--allow_private_addresses",
+        action="store_true",
+        help="reach hosts that are not on the public internet, such as localhost, also where a picture's own URL or a "
+        "redirect leads there; a host named in --base_url or --url_template is reached anyway",
+    )
+    parser.add_argument(
+        "--outcomes_path",
+        type=Path,
+        help="what happened to every picture, one line each (by default IMAGES_OUTPUT_DIRECTORY.downloads.jsonl); "
+        "the next run reads it",
     )
     parser.add_argument(
         "--ledger_path", type=Path, help="where failures are listed (by default IMAGES_OUTPUT_DIRECTORY.rejected.jsonl)"
@@ -213,9 +96,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = make_parser().parse_args(argv)
     if not flags.timeout_seconds > 0 or not flags.max_image_megabytes > 0 or flags.max_retries < 0:
         raise UsageError("--timeout_seconds and --max_image_megabytes must be above 0, --max_retries at least 0")
-    if flags.url_template is not None:
-        check_url_template(flags.url_template)
-    sources = read_image_sources(flags.images_path, flags.url_template)
+    if flags.max_total_gigabytes is not None and not flags.max_total_gigabytes > 0:
+        raise UsageError("--max_total_gigabytes must be above 0")
+    template = flags.url_template
+    if flags.base_url is not None:
+        template = bucket_template(flags.base_url)
+    elif template is not None:
+        check_url_template(template)
+    sources = read_image_sources(flags.images_path, template)
     if not sources:
         raise UserError(f"{flags.images_path} lists no pictures: nothing to fetch")
     directory: Path = flags.images_output_directory
@@ -223,37 +111,65 @@ def main(argv: Sequence[str] | None = None) -> int:
         timeout_seconds=flags.timeout_seconds,
         max_bytes=int(flags.max_image_megabytes * 2**20),
         max_retries=flags.max_retries,
+        max_total_bytes=None if flags.max_total_gigabytes is None else int(flags.max_total_gigabytes * 1e9),
+        connections_per_host=min(flags.max_connections_per_host, flags.num_threads),
+        allow_private_addresses=flags.allow_private_addresses,
+        trusted_hosts=hosts_named_by(template),
     )
+    options = DownloadOptions(
+        num_threads=flags.num_threads,
+        max_connections_per_host=flags.max_connections_per_host,
+        max_dimension=flags.max_dimension,
+        retry_permanent=flags.retry_permanent,
+    )
+    _allow_open_files()
+    outcomes_path = flags.outcomes_path or directory.with_name(directory.name + ".downloads.jsonl")
     ledger_path = flags.ledger_path or directory.with_name(directory.name + ".rejected.jsonl")
     try:
-        with Ledger(ledger_path) as ledger:
-            counts = download_images(
-                sources, directory, limits=limits, num_threads=min(flags.num_threads, len(sources)), ledger=ledger
-            )
+        directory.mkdir(parents=True, exist_ok=True)
+        with OutcomeLog(outcomes_path) as log:
+            report = download_images(sources, directory, limits=limits, options=options, log=log)
+            with Ledger(ledger_path) as ledger:
+                _list_failures(sources, report, log, ledger)
     except OSError as error:
         raise UserError(f"cannot write pictures to {directory}: {error.strerror or error}") from error
-    print(
-        f"{len(sources)} pictures: {counts['fetched']} fetched ({counts['bytes'] / 1e6:.1f} MB), "
-        f"{counts['present']} were there already, {ledger.summary()}"
-    )
+    _print_summary(sources, report, ledger)
     if ledger.total == len(sources):
         raise UserError(f"none of the {len(sources)} pictures could be fetched; {ledger_path} says why for each")
     return ledger.exit_code(flags.max_failures)
 
 
-def _source(entry: dict[str, Any], image_id: str, url_template: str | None, where: str) -> ImageSource:
-    for key in ("url", "subset", "original_md5"):
-        if not isinstance(entry.get(key) or "", str):
-            raise UsageError(f"{where} (id {image_id}): {key!r} must be a text")
-    url = entry.get("url") or ""
-    if url_template is None:
-        if not url:
-            raise UsageError(f"{where} (id {image_id}): 'url' is missing; say where it lies with --url_template")
-        return ImageSource(image_id, url, entry.get("original_md5") or "")
-    subset = entry.get("subset") or ""
-    if not subset and "{subset" in url_template:
-        raise UsageError(f"{where} (id {image_id}): --url_template asks for {{subset}}, which is missing here")
-    return ImageSource(image_id, url_template.format(id=image_id, subset=subset, url=url))
+def _list_failures(sources: Sequence[ImageSource], report: DownloadReport, log: OutcomeLog, ledger: Ledger) -> None:
+    for source in sources:
+        if source.image_id in report.failed_ids and (outcome := log.get(source.image_id)) is not None:
+            ledger.reject(outcome.image_id, outcome.reason, outcome.detail)
+
+
+def _print_summary(sources: Sequence[ImageSource], report: DownloadReport, ledger: Ledger) -> None:
+    counts = report.counts
+    print(
+        f"{len(sources)} pictures: {counts['fetched']} fetched ({report.received_bytes / 1e6:.1f} MB), "
+        f"{counts['present']} were there already, {ledger.summary()}"
+    )
+    if counts["shrunk"]:
+        print(f"{counts['shrunk']} of those that were there are smaller now")
+    if counts["known"]:
+        print(f"{counts['known']} failed for good in an earlier run and were not asked for: --retry_permanent does")
+    if counts["passing"]:
+        print(f"{counts['passing']} failed for a reason that may pass: the same command asks for them again")
+    if counts["present"] - counts["shrunk"] + counts["known"] == len(sources):
+        print("nothing had to be done")
+
+
+def _allow_open_files() -> None:
+    """Raises this process's limit of open files, which is 1,024 on many systems, as far as that is allowed."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(_OPEN_FILES_WANTED, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

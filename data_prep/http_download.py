@@ -2,195 +2,270 @@
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
 import random
+import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin, urlsplit
 
-import requests
 import urllib3
 
-USER_AGENT = "object-detection-road/0.1 (data set preparation; python-requests)"
+from data_prep.download_errors import DownloadError, PassingError
+from data_prep.http_connections import Attempt, ConnectionPools, Watchdog
+
+USER_AGENT = "object-detection-road/0.1 (data set preparation; python-urllib3)"
 MAX_REDIRECTS = 5
 MAX_RETRY_AFTER_SECONDS = 60.0
 FIRST_BACK_OFF_SECONDS = 0.5
 MAX_BACK_OFF_SECONDS = 20.0
-_CHUNK_BYTES = 64 * 1024
-_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class DownloadError(Exception):
-    """A URL that could not be fetched.
-
-    Attributes:
-        reason: A few words from a small fixed set, for counting.
-        detail: What was seen.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
-class _RetryableError(DownloadError):
-    """A failure that another try may mend.
-
-    Attributes:
-        retry_after_seconds: What the server asked to wait, if it did.
-    """
-
-    def __init__(self, reason: str, detail: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(reason, detail)
-        self.retry_after_seconds = retry_after_seconds
+_CHUNK_BYTES = 256 * 1024
+_DRAINED_BYTES = 64 * 1024  # of an answer that nobody reads: more, and a new connection is the cheaper way
+_START_BYTES = 32
+_RETRIED_STATUSES = frozenset({408, 425, 429})  # and all from 500
+_HEADERS = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """Bounds on one URL.
+    """Bounds on what is fetched.
 
     Attributes:
         timeout_seconds: Of one try, from its start to its last byte.
         connect_timeout_seconds: Until the server answers at all, and between two of its bytes.
-        max_bytes: Of the body.
+        max_bytes: Of one body.
         max_retries: After the first try.
+        max_total_bytes: Of all bodies together, those that turn out useless among them; None for any.
+        connections_per_host: How many are kept open.
+        allow_private_addresses: Whether URLs may lead to addresses that are not the public internet's. A URL in a data
+            set is a stranger's word, and could otherwise make us ask an inner service for something.
+        trusted_hosts: Hosts, in lower case, that may have such an address nevertheless.
     """
 
     timeout_seconds: float = 60.0
     connect_timeout_seconds: float = 10.0
     max_bytes: int = 64 * 1024 * 1024
     max_retries: int = 3
+    max_total_bytes: int | None = None
+    connections_per_host: int = 100
+    allow_private_addresses: bool = False
+    trusted_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A body and where it came from.
+
+    Attributes:
+        content: The body.
+        url: Where the last redirect led to.
+        complete: Whether the server said how long the body is, so that its end is known to be the end.
+    """
+
+    content: bytes
+    url: str
+    complete: bool
 
 
 class Downloader:
-    """Fetches URLs from any number of threads, each with connections of its own that it reuses."""
+    """Fetches URLs from any number of threads, which share open connections."""
 
     def __init__(self, limits: DownloadLimits, *, stop: threading.Event | None = None) -> None:
         """Prepares to fetch.
 
         Args:
-            limits: Bounds on each URL.
+            limits: Bounds on each URL and on all.
             stop: Once set, no try is begun, no wait between tries goes on, and bodies are broken off.
         """
         self.limits = limits
         self._stop = stop or threading.Event()
-        self._of_thread = threading.local()
+        self._watchdog = Watchdog(self._stop)
+        self._pools = ConnectionPools(limits.connections_per_host)
+        self._lock = threading.Lock()
+        self._received_bytes = 0
 
-    def fetch(self, url: str) -> bytes:
+    @property
+    def received_bytes(self) -> int:
+        """How many bytes of bodies have come, those of failed tries among them."""
+        return self._received_bytes
+
+    def fetch(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
         """Returns the body at `url`.
 
         Connection failures, time-outs, broken-off bodies and the statuses 408, 425, 429 and 5xx are tried again, after
-        a wait that doubles each time (with jitter, so that 32 threads do not come back at once) or that the server asks
-        for, up to a minute. Everything else is final.
+        a wait that doubles each time (with jitter, so that many threads do not come back at once) or that the server
+        asks for, up to a minute. Everything else is final, and so is a server that asks to wait for longer.
+
+        Args:
+            url: Where the body lies.
+            check_start: Gets the body's first bytes and its URL before the rest is read; may raise `DownloadError`.
 
         Raises:
             DownloadError: It could not be had.
         """
-        for attempt in range(self.limits.max_retries + 1):
-            if self._stop.is_set():
-                raise DownloadError("stopped", url)
+        tries = 0
+        while True:
             try:
-                return self._try(url)
-            except _RetryableError as error:
-                if attempt == self.limits.max_retries:
-                    raise DownloadError(error.reason, f"{error.detail} ({attempt + 1} tries)") from error
-                self._stop.wait(_wait_seconds(attempt, error.retry_after_seconds))
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                return self.fetch_once(url, check_start=check_start)
+            except PassingError as error:
+                tries += 1
+                wait = wait_seconds(tries, error.retry_after_seconds)
+                if tries > self.limits.max_retries or wait > MAX_RETRY_AFTER_SECONDS:
+                    raise given_up(error, tries) from error
+                self._stop.wait(wait)
 
-    def _try(self, url: str) -> bytes:
-        deadline = time.monotonic() + self.limits.timeout_seconds
-        per_byte = min(self.limits.connect_timeout_seconds, self.limits.timeout_seconds)
+    def fetch_once(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
+        """Does what `fetch` does, in one try.
+
+        Raises:
+            PassingError: It could not be had now, but perhaps in a while.
+            DownloadError: It could not be had.
+        """
+        if self._stop.is_set():
+            raise DownloadError("stopped", url, permanent=False)
+        self._count(0, url)
+        attempt = Attempt(url, time.monotonic() + self.limits.timeout_seconds, allow_private=True)
+        try:
+            with self._watchdog.watching(attempt):
+                fetched = self._follow(url, attempt, check_start)
+        except PassingError as error:
+            if attempt.expired:
+                raise self._out_of_time(url) from error
+            raise
+        if attempt.expired:  # what was shut may look like a body's end
+            raise self._out_of_time(url)
+        return fetched
+
+    def _follow(self, first_url: str, attempt: Attempt, check_start: Callable[[bytes, str], None] | None) -> Fetched:
+        url, reading = first_url, False
+        between_bytes = min(self.limits.connect_timeout_seconds, self.limits.timeout_seconds)
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                _check_scheme(url)
-                session = self._session()
-                with session.get(url, stream=True, timeout=(per_byte, per_byte)) as response:
-                    target = session.target_of(response)
-                    if target is None:
+                attempt.url, attempt.allow_private = url, self._may_be_private(url)
+                with contextlib.closing(self._pools.get(url, _HEADERS, between_bytes)) as response:
+                    target = response.get_redirect_location()
+                    if not target:
                         _check_status(response, url)
-                        return self._read(response, url, deadline)
+                        reading = True
+                        return self._read(response, url, attempt, check_start)
+                    _drain(response)
                 url = urljoin(url, target)
-            raise DownloadError("too many redirects", f"{url}: more than {MAX_REDIRECTS}")
-        except requests.Timeout as error:
-            raise _RetryableError("timed out", f"{url}: no answer in {per_byte:g} s") from error
-        except requests.exceptions.SSLError as error:
-            raise DownloadError("certificate refused", f"{url}: {error}") from error
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise _RetryableError("connection failed", f"{url}: {error}") from error
+            raise DownloadError("too many redirects", f"{first_url}: more than {MAX_REDIRECTS}")
+        except urllib3.exceptions.NewConnectionError as error:  # to urllib3, one of the time-outs
+            raise PassingError("connection failed", f"{url}: {error}") from error
         except urllib3.exceptions.TimeoutError as error:
-            raise _RetryableError("timed out", f"{url}: nothing more came for {per_byte:g} s") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise _RetryableError("connection broken off", f"{url}: {error}") from error
-        except (requests.RequestException, ValueError) as error:  # a URL or a redirect that is none
+            raise PassingError("timed out", f"{url}: nothing came for {between_bytes:g} s") from error
+        except urllib3.exceptions.SSLError as error:
+            if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (*error.args, error.__cause__)):
+                # Not a matter of seconds, but of a clock or a list of authorities that may be put right.
+                raise DownloadError("certificate refused", f"{url}: {error}", permanent=False) from error
+            raise PassingError("connection failed", f"{url}: {error}") from error
+        except (urllib3.exceptions.LocationValueError, ValueError) as error:  # a URL or a redirect that is none
             raise DownloadError("bad URL", f"{url!r}: {error}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            reason = "connection broken off" if reading else "connection failed"
+            raise PassingError(reason, f"{url}: {error}") from error
 
-    def _read(self, response: requests.Response, url: str, deadline: float) -> bytes:
-        too_large = DownloadError("too many bytes", f"{url}: more than {self.limits.max_bytes / 2**20:g} MiB")
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced[:20]) > self.limits.max_bytes:
+    def _may_be_private(self, url: str) -> bool:
+        """Checks where `url` leads; raises ValueError where it is none."""
+        parts = urlsplit(url)
+        if parts.scheme.lower() not in ("http", "https"):
+            raise DownloadError("not an http URL", f"{url!r}: only http and https are fetched")
+        if not parts.hostname:
+            raise ValueError("it names no host")
+        return self.limits.allow_private_addresses or parts.hostname in self.limits.trusted_hosts
+
+    def _read(
+        self,
+        response: urllib3.BaseHTTPResponse,
+        url: str,
+        attempt: Attempt,
+        check_start: Callable[[bytes, str], None] | None,
+    ) -> Fetched:
+        limit = f"{self.limits.max_bytes / 2**20:g} MiB"
+        too_large = DownloadError("too many bytes", f"{url}: more than {limit}", permanent=False)
+        text = response.headers.get("Content-Length", "")
+        announced = int(text) if text.isdecimal() and len(text) < 20 else None
+        if announced is not None and announced > self.limits.max_bytes:
             raise too_large
         body = bytearray()
         # read1() returns what has come; read(n) would wait for n bytes, for hours on a server that sends one a second.
         # What a server compresses unasked is not unpacked: it could be a bomb, and pictures gain nothing by it.
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             body += chunk
-            if self._stop.is_set():
-                raise DownloadError("stopped", url)
+            self._count(len(chunk), url)
             if len(body) > self.limits.max_bytes:
                 raise too_large
-            if time.monotonic() > deadline:
-                raise _RetryableError(
-                    "timed out", f"{url}: {len(body)} bytes in {self.limits.timeout_seconds:g} s, and no end"
-                )
-        if announced.isdecimal() and len(body) < int(announced[:20]):
-            raise _RetryableError("connection broken off", f"{url}: {len(body)} of {announced[:20]} bytes came")
-        return bytes(body)
+            if check_start is not None and len(body) >= _START_BYTES:
+                check_start(bytes(body[:_START_BYTES]), url)
+                check_start = None
+            if self._stop.is_set():
+                raise DownloadError("stopped", url, permanent=False)
+            if time.monotonic() > attempt.deadline:
+                raise self._out_of_time(url)
+        if announced is not None and len(body) < announced:
+            raise PassingError("connection broken off", f"{url}: {len(body)} of {announced} bytes came")
+        chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+        return Fetched(bytes(body), url, complete=announced is not None or chunked)
 
-    def _session(self) -> _SessionWithoutRedirects:
-        session: _SessionWithoutRedirects | None = getattr(self._of_thread, "session", None)
-        if session is None:
-            session = _SessionWithoutRedirects()
-            session.headers.update({"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"})
-            # Strangers' servers get neither the passwords of ~/.netrc nor cookies from one picture to the next.
-            session.auth = lambda request: request
-            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            self._of_thread.session = session
-        return session
+    def _count(self, num_bytes: int, url: str) -> None:
+        with self._lock:
+            self._received_bytes += num_bytes
+            total = self._received_bytes
+        limit = self.limits.max_total_bytes
+        if limit is not None and total >= limit:
+            raise DownloadError(
+                "total byte limit reached", f"{url}: {limit / 1e9:g} GB have come in all", permanent=False
+            )
+
+    def _out_of_time(self, url: str) -> DownloadError:
+        if self._stop.is_set():
+            return DownloadError("stopped", url, permanent=False)
+        return PassingError("timed out", f"{url}: no end after {self.limits.timeout_seconds:g} s")
 
 
-class _SessionWithoutRedirects(requests.Session):
-    """Hands out redirects as they come: requests would read the body of each, however long it is, even to ignore it."""
+def wait_seconds(tries: int, retry_after_seconds: float | None) -> float:
+    """Returns how long to wait after the given number of failed tries, unless the server says."""
+    if retry_after_seconds is not None:
+        return retry_after_seconds
+    longest = min(FIRST_BACK_OFF_SECONDS * 2 ** (tries - 1), MAX_BACK_OFF_SECONDS)
+    return random.uniform(longest / 2, longest)
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Returns None: nothing leads elsewhere."""
+
+def given_up(error: PassingError, tries: int) -> DownloadError:
+    """Returns `error` as the last word of this run."""
+    asked = error.retry_after_seconds
+    if asked is not None and asked > MAX_RETRY_AFTER_SECONDS:
+        return DownloadError(error.reason, f"{error.detail} (it asks to wait {asked:.0f} s)", permanent=False)
+    return DownloadError(error.reason, f"{error.detail} ({tries} {'try' if tries == 1 else 'tries'})", permanent=False)
+
+
+def _check_status(response: urllib3.BaseHTTPResponse, url: str) -> None:
+    status = response.status
+    if status == 200:
+        return
+    _drain(response)
+    if status in _RETRIED_STATUSES or status >= 500:
+        asked = _retry_after_seconds(response.headers.get("Retry-After", ""))
+        raise PassingError(f"HTTP {status}", url, retry_after_seconds=asked, status=status)
+    raise DownloadError(f"HTTP {status}", url, permanent=status != 407)
+
+
+def _retry_after_seconds(text: str) -> float | None:
+    """Reads `Retry-After`: a number of seconds, or a date."""
+    if text.isdecimal() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
         return None
 
-    def target_of(self, response: requests.Response) -> str | None:
-        """Returns where `response` redirects to, if it does."""
-        target: str | None = super().get_redirect_target(response)
-        return target
 
-
-def _check_scheme(url: str) -> None:
-    if urlsplit(url).scheme.lower() not in ("http", "https"):
-        raise DownloadError("not an http URL", f"{url!r}: only http and https are fetched")
-
-
-def _check_status(response: requests.Response, url: str) -> None:
-    status = response.status_code
-    if status == requests.codes.ok:
-        return
-    if status in _RETRIED_STATUSES:
-        retry_after = response.headers.get("Retry-After", "")
-        seconds = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 10 else None
-        raise _RetryableError(f"HTTP {status}", url, seconds)
-    raise DownloadError(f"HTTP {status}", url)
-
-
-def _wait_seconds(attempt: int, retry_after_seconds: float | None) -> float:
-    if retry_after_seconds is not None:
-        return min(retry_after_seconds, MAX_RETRY_AFTER_SECONDS)
-    longest = min(FIRST_BACK_OFF_SECONDS * 2**attempt, MAX_BACK_OFF_SECONDS)
-    return random.uniform(longest / 2, longest)
+def _drain(response: urllib3.BaseHTTPResponse) -> None:
+    """Reads a short body that nobody wants, so that the connection can be used again."""
+    text = response.headers.get("Content-Length", "")
+    if text.isdecimal() and len(text) < 10 and int(text) <= _DRAINED_BYTES:
+        response.read(decode_content=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import difflib
 import io
@@ -11,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from data_prep.command_line import UsageError
+from data_prep.command_line import ArgumentParser, UsageError
 from data_prep.csv_rows import open_text
+from data_prep.hierarchy import Hierarchy, read_hierarchy
 
 # The boxes: train-annotations-bbox.csv and its like. The files of 2017 lack the flags, the challenge's the confidence.
 BOX_REQUIRED_COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
@@ -22,11 +24,18 @@ BOX_COLUMNS = ("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "
 
 # The image index: train-images-boxable-with-rotation.csv and its like.
 IMAGE_REQUIRED_COLUMNS = ("ImageID", "OriginalURL")
-IMAGE_OPTIONAL_COLUMNS = ("Subset", "OriginalMD5", "OriginalSize", "Rotation", "Thumbnail300KURL")
+IMAGE_OPTIONAL_COLUMNS = (
+    "Subset", "OriginalMD5", "OriginalSize", "Rotation", "Thumbnail300KURL", "OriginalLandingURL", "License", "Author",
+)  # fmt: skip
 IMAGE_COLUMNS = (
     "ImageID", "Subset", "OriginalURL", "OriginalLandingURL", "License", "AuthorProfileURL", "Author", "Title",
     "OriginalSize", "OriginalMD5", "Thumbnail300KURL", "Rotation",
 )  # fmt: skip
+
+# Labels of pictures as a whole: train-annotations-human-imagelabels.csv and its like.
+IMAGE_LABEL_REQUIRED_COLUMNS = ("ImageID", "LabelName", "Confidence")
+IMAGE_LABEL_OPTIONAL_COLUMNS = ("Source",)
+MACHINE_SOURCE = "machine"  # labels that no person looked at; all other sources are people
 
 MAX_LIST_BYTES = 64 * 1024 * 1024  # of class descriptions or of a list of classes; all 20,000 classes take 0.6 MB
 DESCRIPTION_HEADER = "labelname"  # of the newer files; the older ones begin with the first class
@@ -104,6 +113,73 @@ def wanted_classes(
     if classes is not None:
         return resolve_classes([("--classes", text.strip()) for text in classes], descriptions)
     return None
+
+
+def with_descendants(
+    labels: Sequence[str] | None, hierarchy: Hierarchy, descriptions: Mapping[str, str] | None
+) -> list[str] | None:
+    """Returns `labels`, each followed by its kinds, their kinds and so on, every label once; None for None.
+
+    Args:
+        labels: The classes asked for; None stands for all, which have no further kinds.
+        hierarchy: What is a kind of what.
+        descriptions: Class names by MID, to hold the hierarchy's labels against; None takes them all.
+
+    Raises:
+        UsageError: The hierarchy knows none of the labels, or has a kind that `descriptions` lack.
+    """
+    if labels is None:
+        return None
+    if labels and not any(label in hierarchy for label in labels):
+        raise UsageError(f"--hierarchy_path: none of the classes asked for, such as {labels[0]}, is in the hierarchy")
+    found = list(dict.fromkeys(kind for label in labels for kind in (label, *hierarchy.descendants(label))))
+    unknown = [label for label in found if descriptions is not None and label not in descriptions]
+    if unknown:
+        raise UsageError(
+            f"--hierarchy_path: {unknown[0][:80]!r} is not in the class descriptions; are both files of one version?"
+        )
+    return found
+
+
+def add_class_flags(parser: ArgumentParser, use: str) -> None:
+    """Adds the flags by which a person names classes.
+
+    Args:
+        parser: A command's parser.
+        use: What is done with the classes, such as `classes to keep`, for the help.
+    """
+    parser.add_argument("--trainable_classes_path", help=f"{use}: a list, a MID or a name a line")
+    parser.add_argument(
+        "--classes", nargs="+", metavar="CLASS", help=f"{use}: MIDs or names in any letter case, as 'Bed' /m/07c52"
+    )
+    parser.add_argument(
+        "--class_description_path",
+        help="class descriptions, MID,Name; without it, the classes are taken as the annotations' labels",
+    )
+    parser.add_argument(
+        "--with_descendants",
+        action="store_true",
+        help="with each class take its kinds too (Furniture: Bed, Chair, ...), as classes of their own",
+    )
+    parser.add_argument(
+        "--hierarchy_path", help="Open Images' hierarchy, bbox_labels_600_hierarchy.json, for --with_descendants"
+    )
+
+
+def classes_of_flags(flags: argparse.Namespace) -> tuple[list[str] | None, dict[str, str] | None]:
+    """Returns the labels asked for (None: no class was named) and the class names by label, by `add_class_flags`.
+
+    Raises:
+        UsageError: A file cannot be read, a class is unknown or named twice, or flags do not go together.
+    """
+    if flags.with_descendants != (flags.hierarchy_path is not None):
+        raise UsageError("--with_descendants and --hierarchy_path belong together; give both or neither")
+    path = flags.class_description_path
+    descriptions = read_class_descriptions(path) if path else None
+    labels = wanted_classes(flags.trainable_classes_path, flags.classes, descriptions)
+    if flags.with_descendants:
+        labels = with_descendants(labels, read_hierarchy(flags.hierarchy_path), descriptions)
+    return labels, descriptions
 
 
 def resolve_classes(classes: Iterable[tuple[str, str]], descriptions: Mapping[str, str] | None) -> list[str]:

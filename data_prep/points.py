@@ -3,6 +3,10 @@
 A JSON array, one object an image: `{"id": ..., "annotations": [{"label", "confidence", "x0", "x1", "y0", "y1",
 "is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside"}, ...]}`. Coordinates are relative to the
 image (0..1), x from its left, y from its top.
+
+An image may also hold `"image_labels": [{"label": ..., "confidence": 1.0}, ...]`: labels that a person verified for the
+picture as a whole, present (1.0) or absent (0.0). Evaluation on Open Images counts a detection of a class as false only
+where the class has a box or a verified label.
 """
 
 from __future__ import annotations
@@ -119,6 +123,8 @@ def check_point(point: Any, where: str) -> None:
         problem = _fill_in_and_check(annotation)
         if problem:
             raise UsageError(f"{where}, annotation {number}: {problem}")
+    if "image_labels" in point:
+        _check_image_labels(point["image_labels"], where)
 
 
 def write_points(path: str | os.PathLike[str], points: Iterable[Mapping[str, Any]]) -> int:
@@ -146,13 +152,23 @@ def json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], 
     The file takes its place when the block ends well. Items are written as they come, so that an array of millions
     needs no second copy in memory.
     """
+    encode = json.JSONEncoder(allow_nan=False).encode
+    with encoded_json_array_writer(path) as write:
+        yield lambda item: write(encode(item))
+
+
+@contextlib.contextmanager
+def encoded_json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[str], None]]:
+    """Yields a function that writes items that are JSON already, one or several with `,` and a line's end in between.
+
+    Otherwise as `json_array_writer`.
+    """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        encode = json.JSONEncoder(allow_nan=False).encode
         separator = "["
 
-        def write(item: Any) -> None:
+        def write(items: str) -> None:
             nonlocal separator
-            file.write(f"{separator}\n{encode(item)}")
+            file.write(f"{separator}\n{items}")
             separator = ","
 
         yield write
@@ -177,6 +193,32 @@ def _fill_in_and_check(annotation: Any) -> str:
         if not problem and not isinstance(annotation.setdefault(key, False), bool):
             problem = f"'{key}' must be true or false, not {_kind(annotation[key])}"
     return problem
+
+
+def _check_image_labels(image_labels: Any, where: str) -> None:
+    """Checks the verified labels of a picture as a whole; raises UsageError with `where` and the label's number."""
+    if not isinstance(image_labels, list):
+        raise UsageError(f"{where}: 'image_labels' must be an array, not {_kind(image_labels)}")
+    seen: set[str] = set()
+    for number, entry in enumerate(image_labels, start=1):
+        problem = _problem_with_image_label(entry, seen)
+        if problem:
+            raise UsageError(f"{where}, image label {number}: {problem}")
+
+
+def _problem_with_image_label(entry: Any, seen: set[str]) -> str:
+    """Returns what is wrong with a verified label, or an empty string; adds it to `seen`."""
+    if not isinstance(entry, dict):
+        return f"must be an object, not {_kind(entry)}"
+    label, confidence = entry.get("label"), entry.get("confidence")
+    if not isinstance(label, str) or not label or len(label) > MAX_LABEL_LENGTH:
+        return f"'label' must be a text of 1 to {MAX_LABEL_LENGTH} characters, not {_kind(label)}"
+    if isinstance(confidence, bool) or confidence not in (0, 1):
+        return f"'confidence' must be 1.0 (a person saw it) or 0.0 (it is not there), not {_kind(confidence)}"
+    if label in seen:
+        return f"label {label[:80]!r} comes twice"
+    seen.add(label)
+    return ""
 
 
 def _problem_with_numbers(annotation: dict[str, Any]) -> str:

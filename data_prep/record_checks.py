@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import DecodeError
 
 from data_prep import tf_example
+from data_prep.example_proto import example_class
 from data_prep.images import ImageError, read_header
 from data_prep.label_map import LabelMap
+from data_prep.record_images import is_sound_jpeg, plain_jpeg_size
+from data_prep.shard_assignment import chance
 
 TOLERANCE = 1e-6  # of a box beyond the image, relative to it: six printed digits, then float32
 MAX_SHOWN = 80  # characters of a value in a message: records come from anywhere
@@ -28,12 +32,14 @@ class RecordReport:
         source_id: The image's id, made safe to print; empty where the record has none.
         num_boxes: How many boxes it has.
         class_ids: Their label map ids, counted.
+        verified_class_ids: Those that a person looked for in the whole image, found or not.
         problems: (kind, detail); the kinds are words from a small fixed set.
     """
 
     source_id: str = ""
     num_boxes: int = 0
     class_ids: Counter[int] = field(default_factory=Counter)
+    verified_class_ids: set[int] = field(default_factory=set)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def note(self, kind: str, detail: str) -> None:
@@ -41,35 +47,59 @@ class RecordReport:
         self.problems.append((kind, detail))
 
 
-def check_record(serialized: bytes, label_map: LabelMap) -> RecordReport:
-    """Checks one record: its keys, their types and lengths, the classes, the boxes, and that its image decodes.
+class RecordChecker:
+    """Checks records against a label map."""
 
-    A record without any key about objects is one without boxes, as in the Object Detection API. Keys beyond the schema
-    are not looked at.
+    def __init__(self, label_map: LabelMap) -> None:
+        """Prepares the checks.
 
-    Args:
-        serialized: A `tf.train.Example`.
-        label_map: What the class ids and texts must agree with; a text may be the class's name or its display name.
-    """
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
+        Args:
+            label_map: What class ids and texts must agree with; a text may be the class's name or its display name.
+        """
+        self._texts = {item.id: (item.name.encode(), item.display_name.encode()) for item in label_map.items}
+        self._ids_in_words = f"the map's ids are {label_map.items[0].id} to {label_map.max_id}"
+        self._example = example_class()
 
-    report = RecordReport()
-    try:
-        example = tf.train.Example.FromString(serialized)
-    except DecodeError as error:
-        report.note("not a tf.train.Example", str(error))
+    def __call__(self, serialized: bytes, *, decode_fraction: float = 1.0) -> RecordReport:
+        """Checks one record: its keys, their types and lengths, the classes, the boxes, and its image.
+
+        A record without any key about objects is one without boxes, as in the Object Detection API. Keys beyond the
+        schema are not looked at.
+
+        Args:
+            serialized: A `tf.train.Example`.
+            decode_fraction: The share of the images, by chance, that is decoded; of others only the header is read.
+        """
+        report = RecordReport()
+        try:
+            example = self._example.FromString(serialized)
+        except DecodeError as error:
+            report.note("not a tf.train.Example", str(error))
+            return report
+        values = _read_values(example, report)
+        source_ids = values.get(tf_example.IMAGE_SOURCE_ID)
+        report.source_id = printable(source_ids[0]) if source_ids else ""
+        _check_lengths(values, report)
+        self._check_classes(values, tf_example.CLASS_LABEL, tf_example.CLASS_TEXT, report)
+        self._check_classes(values, tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT, report)
+        _check_boxes(values, report)
+        _check_image(values, report, decode=decode_fraction >= 1 or chance(report.source_id, 0) < decode_fraction)
+        report.class_ids.update(values.get(tf_example.CLASS_LABEL, []))
+        report.verified_class_ids.update(values.get(tf_example.IMAGE_CLASS_LABEL, []))
         return report
-    values = _read_values(example, report)
-    source_ids = values.get(tf_example.IMAGE_SOURCE_ID)
-    report.source_id = printable(source_ids[0]) if source_ids else ""
-    _check_lengths(values, report)
-    _check_classes(values, tf_example.CLASS_LABEL, tf_example.CLASS_TEXT, label_map, report)
-    _check_classes(values, tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT, label_map, report)
-    _check_boxes(values, report)
-    _check_image(values, report)
-    report.class_ids.update(values.get(tf_example.CLASS_LABEL, []))
-    return report
+
+    def _check_classes(self, values: dict[str, list[Any]], label_key: str, text_key: str, report: RecordReport) -> None:
+        texts = values.get(text_key, [])
+        for index, class_id in enumerate(values.get(label_key, [])):
+            of_class = self._texts.get(class_id)
+            if of_class is None:
+                named = f" ({printable(texts[index])})" if index < len(texts) else ""
+                report.note("class id outside the label map", f"{label_key} {class_id}{named}; {self._ids_in_words}")
+            elif index < len(texts) and texts[index] not in of_class:
+                report.note(
+                    "class text disagrees with id",
+                    f"{text_key} {printable(texts[index])!r} beside id {class_id}, which is {of_class[0].decode()!r}",
+                )
 
 
 def printable(value: Any) -> str:
@@ -128,29 +158,14 @@ def _check_lengths(values: dict[str, list[Any]], report: RecordReport) -> None:
         report.note("unequal lengths", f"image/class/label {image_labels}, image/class/text {image_texts}")
 
 
-def _check_classes(
-    values: dict[str, list[Any]], label_key: str, text_key: str, label_map: LabelMap, report: RecordReport
-) -> None:
-    items = {item.id: item for item in label_map.items}
-    texts = values.get(text_key, [])
-    for index, class_id in enumerate(values.get(label_key, [])):
-        item = items.get(class_id)
-        if item is None:
-            named = f" ({printable(texts[index])})" if index < len(texts) else ""
-            ids = f"{label_map.items[0].id} to {label_map.max_id}"
-            report.note("class id outside the label map", f"{label_key} {class_id}{named}; the map's ids are {ids}")
-        elif index < len(texts) and texts[index] not in (item.name.encode(), item.display_name.encode()):
-            report.note(
-                "class text disagrees with id",
-                f"{text_key} {printable(texts[index])!r} beside id {class_id}, which is {item.name!r}",
-            )
-
-
 def _check_boxes(values: dict[str, list[Any]], report: RecordReport) -> None:
     columns = [values.get(key) for key in _BOX_KEYS]
     if any(column is None for column in columns) or len({len(column or []) for column in columns}) > 1:
         return  # said already: a key is missing, or the lengths differ
     boxes: npt.NDArray[np.float32] = np.array(columns, np.float32).T  # [N, 4], ymin xmin ymax xmax
+    within = (boxes >= -TOLERANCE) & (boxes <= 1 + TOLERANCE)  # false for what is not a number
+    if within.all() and (boxes[:, 2:] > boxes[:, :2]).all():
+        return
     for index, box in enumerate(boxes):
         ymin, xmin, ymax, xmax = box
         if not np.isfinite(box).all():
@@ -166,21 +181,36 @@ def _check_boxes(values: dict[str, list[Any]], report: RecordReport) -> None:
         report.note(kind, f"box {index}: ymin {ymin:g}, xmin {xmin:g}, ymax {ymax:g}, xmax {xmax:g}")
 
 
-def _check_image(values: dict[str, list[Any]], report: RecordReport) -> None:
-    import tensorflow as tf
-
+def _check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: bool) -> None:
     encoded = values.get(tf_example.IMAGE_ENCODED)
     if not encoded:
         return  # said already
-    try:
-        read_header(encoded[0])  # first, for its bound on the pixels: TensorFlow has none
-        shape = tf.io.decode_image(encoded[0], channels=3, expand_animations=False).shape
-    except ImageError as error:
-        report.note("image does not decode", str(error))
-        return
-    except tf.errors.InvalidArgumentError as error:
-        report.note("image does not decode", tensorflow_message(error))
-        return
-    for key, actual in ((tf_example.IMAGE_HEIGHT, shape[0]), (tf_example.IMAGE_WIDTH, shape[1])):
+    size = plain_jpeg_size(encoded[0])
+    if size is None or (decode and not is_sound_jpeg(encoded[0])):
+        try:
+            size = _doubtful_image_size(encoded[0], decode)
+        except ImageError as error:
+            report.note("image does not decode", str(error) if error.detail else error.reason)
+            return
+    height, width = size
+    for key, actual in ((tf_example.IMAGE_HEIGHT, height), (tf_example.IMAGE_WIDTH, width)):
         if key in values and values[key] != [actual]:
             report.note("size differs from the image", f"{key} is {values[key][0]}, the picture's {actual}")
+
+
+def _doubtful_image_size(encoded: bytes, decode: bool) -> tuple[int, int]:
+    """Returns height and width of what is no plain, sound JPEG, if what training decodes with can decode it.
+
+    Raises:
+        ImageError: It cannot.
+    """
+    header = read_header(encoded)  # first, for its bound on the pixels: TensorFlow has none
+    if not decode:
+        return header.height, header.width
+    import tensorflow as tf
+
+    try:
+        height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
+    except tf.errors.InvalidArgumentError as error:
+        raise ImageError(tensorflow_message(error)) from error
+    return height, width

@@ -1,26 +1,35 @@
-"""Writing points and their pictures as one shard of TFRecords, and putting a finished set of shards in its place."""
+"""One shard of TFRecords from its points and pictures, or the finding that it need not be written again."""
 
 from __future__ import annotations
 
-import contextlib
-import re
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from data_prep.atomic_files import write_json
+from data_prep.images import ImageError, find_image, read_image_file
+from data_prep.manifest import ShardEntry
+from data_prep.point_index import PointIndex
+from data_prep.record_files import RecordWriter
+from data_prep.record_images import record_image
+from data_prep.record_policies import (
+    UNKNOWN_IMAGE_LABELS,
+    WITHOUT_BOXES,
+    RecordPolicies,
+    choose_boxes,
+    keeps_without_boxes,
+)
+from data_prep.shard_report import ShardReport
+from data_prep.tf_example import make_example
 
-from data_prep import boxes as box_geometry
-from data_prep.atomic_files import TEMPORARY_PREFIX
-from data_prep.command_line import UserError
-from data_prep.images import ImageError, find_image, prepare_image, read_image_file
-from data_prep.tf_example import make_example, shard_path
+ENTRY_SUFFIX = ".json"
+UNFINISHED_SUFFIX = ".unfinished"
 
-_WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
+# Part of every fingerprint: to be counted up when the same input is to give other bytes.
+_RECORDS_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -29,151 +38,221 @@ class ShardTask:
 
     Attributes:
         path: The file to write.
-        points: Images and their annotations, as in points.json, in the order in which they are written.
+        points: Its pictures, in the order in which they are written.
         image_directory: Holds ID.jpg or the like.
         label_ids: The label map: ids by label. Annotations of other labels are left out.
+        policies: What of a picture's annotations goes into its record.
+        known: Entries of shards of this name that are there already, whole.
     """
 
     path: Path
-    points: Sequence[Mapping[str, Any]]
+    points: PointIndex
     image_directory: Path
     label_ids: Mapping[str, int]
+    policies: RecordPolicies = field(default_factory=RecordPolicies)
+    known: tuple[ShardEntry, ...] = ()
 
 
-@dataclass
-class ShardReport:
-    """What became of one shard's points.
+@dataclass(frozen=True)
+class ShardOutcome:
+    """What became of a task.
 
     Attributes:
-        num_images: Records written.
-        num_images_without_boxes: Of these.
-        num_bytes: The shard's size.
-        boxes_by_label: Boxes written.
-        rejected: (item, reason, detail) of each image or box that was left out, for the ledger.
+        entry: The shard, as the manifest names it.
+        is_written: Whether it was written now; otherwise a known one is just what would have been written.
     """
 
-    num_images: int = 0
-    num_images_without_boxes: int = 0
-    num_bytes: int = 0
-    boxes_by_label: Counter[str] = field(default_factory=Counter)
-    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+    entry: ShardEntry
+    is_written: bool
 
 
-def write_shard(task: ShardTask) -> Generator[None, None, ShardReport]:
-    """Writes one shard; yields once an image, and returns the report.
+def make_shard(task: ShardTask) -> Generator[int, None, ShardOutcome]:
+    """Writes a shard, unless a known one is what would be written; yields how many pictures each step did.
+
+    The file appears whole, and after it, beside it, its entry: where both are, the shard is finished.
 
     Raises:
-        UserError: The file cannot be written.
+        OSError: The file cannot be written.
     """
-    import tensorflow as tf
+    if task.known:
+        fingerprint = fingerprint_of(task)
+        for known in task.known:
+            if known.fingerprint == fingerprint:
+                yield known.report.num_points
+                return ShardOutcome(known, is_written=False)
+    entry_path = task.path.with_name(task.path.name + ENTRY_SUFFIX)
+    entry_path.unlink(missing_ok=True)  # of an interrupted run's shard, which is about to be replaced
+    entry = yield from write_shard(task)
+    write_json(entry_path, entry.as_json())
+    return ShardOutcome(entry, is_written=True)
 
+
+def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
+    """Writes a shard's file; yields 1 for each picture and returns the shard's entry.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     report = ShardReport()
-    try:
-        with tf.io.TFRecordWriter(str(task.path)) as writer:
-            for point in task.points:
-                try:
-                    writer.write(example_of_point(point, task.image_directory, task.label_ids, report))
-                except ImageError as error:
-                    report.rejected.append((point["id"], error.reason, error.detail))
-                else:
-                    report.num_images += 1
-                yield
-    except tf.errors.OpError as error:
-        raise UserError(f"cannot write records to {task.path.parent.parent}: {error.message.strip()}") from error
-    report.num_bytes = task.path.stat().st_size
-    return report
+    fingerprint = _Fingerprint(task)
+    unfinished = task.path.with_name(task.path.name + UNFINISHED_SUFFIX)
+    with RecordWriter(unfinished) as writer:
+        for text in task.points.texts():
+            point = json.loads(text)
+            picture = find_image(task.image_directory, point["id"])
+            fingerprint.add(text, point, picture)  # before it is read: what changes meanwhile has a later time
+            report.num_points += 1
+            try:
+                record = _example_of_file(point, picture, task.image_directory, task.label_ids, report, task.policies)
+            except ImageError as error:
+                report.rejected.append((point["id"], error.reason, error.detail))
+            else:
+                if record is not None:
+                    writer.write(record)
+            yield 1
+    report.num_bytes = unfinished.stat().st_size
+    unfinished.replace(task.path)
+    return ShardEntry(task.path.name, fingerprint.hexdigest(), report)
+
+
+def fingerprint_of(task: ShardTask) -> str:
+    """Returns a hash of all that decides a shard's bytes.
+
+    That is its points, the ids of the labels in them, the rules, and for each picture the file's name, size and time of
+    change: a picture that changes and keeps both is not seen.
+    """
+    fingerprint = _Fingerprint(task)
+    for text in task.points.texts():
+        point = json.loads(text)
+        fingerprint.add(text, point, find_image(task.image_directory, point["id"]))
+    return fingerprint.hexdigest()
+
+
+class _Fingerprint:
+    def __init__(self, task: ShardTask) -> None:
+        self._label_ids = task.label_ids
+        self._labels: set[str] = set()
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._digest.update(f"{_RECORDS_VERSION} {json.dumps(task.policies.as_json(), sort_keys=True)}\n".encode())
+
+    def add(self, text: bytes, point: Mapping[str, Any], picture: Path | None) -> None:
+        self._labels.update(annotation["label"] for annotation in point["annotations"])
+        self._labels.update(entry["label"] for entry in point.get("image_labels", ()))
+        self._digest.update(text)
+        if picture is None:
+            self._digest.update(b" missing\n")
+            return
+        status = picture.stat()
+        self._digest.update(f" {picture.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+
+    def hexdigest(self) -> str:
+        ids = {label: self._label_ids.get(label) for label in sorted(self._labels)}
+        self._digest.update(json.dumps(ids).encode())
+        return self._digest.hexdigest()
 
 
 def example_of_point(
-    point: Mapping[str, Any], image_directory: Path, label_ids: Mapping[str, int], report: ShardReport
-) -> bytes:
+    point: Mapping[str, Any],
+    image_directory: Path,
+    label_ids: Mapping[str, int],
+    report: ShardReport,
+    *,
+    policies: RecordPolicies | None = None,
+) -> bytes | None:
+    """Makes the record of one image from its picture in a folder; see `example_of_picture`."""
+    picture = find_image(image_directory, point["id"])
+    return _example_of_file(point, picture, image_directory, label_ids, report, policies)
+
+
+def _example_of_file(
+    point: Mapping[str, Any],
+    picture: Path | None,
+    image_directory: Path,
+    label_ids: Mapping[str, int],
+    report: ShardReport,
+    policies: RecordPolicies | None,
+) -> bytes | None:
+    def read_picture() -> bytes:
+        if picture is None:
+            raise ImageError("missing", f"no {point['id']}.jpg (.png, ...) in {image_directory}")
+        return read_image_file(picture)
+
+    return example_of_picture(point, read_picture, label_ids, report, policies=policies)
+
+
+def example_of_picture(
+    point: Mapping[str, Any],
+    read_picture: Callable[[], bytes],
+    label_ids: Mapping[str, int],
+    report: ShardReport,
+    *,
+    policies: RecordPolicies | None = None,
+) -> bytes | None:
     """Makes the record of one image.
 
-    JPEGs and PNGs of 8-bit RGB or grey go in as they are; any other picture is encoded anew. Boxes are cut to the image
-    (Open Images prints six digits, so a 1 may come as a hair more). A box around a group keeps its `group_of` and is no
-    crowd, as in the Object Detection API's own Open Images records.
+    JPEGs and PNGs of 8-bit RGB or grey go in as they are; any other picture is encoded anew. Boxes are cut to the
+    image. A box around a group keeps its `group_of` and is no crowd, as in the Object Detection API's own Open Images
+    records, unless the rules say otherwise. Verified labels go to `image/class/*`, those that say a class is not there
+    as well: evaluation wants to know what was looked for.
 
     Args:
         point: The image, as in points.json.
-        image_directory: Holds its picture.
+        read_picture: Returns the picture's file; called only when it is needed.
         label_ids: Ids by label.
-        report: Its boxes are counted there, and those without area at float32 rejected.
+        report: What is written is counted there, and boxes without area at float32 are rejected.
+        policies: The rules; by default all is kept.
 
     Returns:
-        A serialised `tf.train.Example`.
+        A serialised `tf.train.Example`; None where the rules leave the picture out.
 
     Raises:
         ImageError: The picture is missing or does not decode.
     """
+    policies = policies or RecordPolicies()
     image_id = point["id"]
-    path = find_image(image_directory, image_id)
-    if path is None:
-        raise ImageError("missing", f"no {image_id}.jpg (.png, ...) in {image_directory}")
-    image = prepare_image(read_image_file(path), keep_formats=("JPEG", "PNG"))
-    annotations = [annotation for annotation in point["annotations"] if annotation["label"] in label_ids]
-    boxes = box_geometry.clip(
-        np.array([[a["y0"], a["x0"], a["y1"], a["x1"]] for a in annotations], np.float32).reshape(-1, 4), _WHOLE_IMAGE
-    )
-    valid = box_geometry.is_valid(boxes)
-    for index in np.flatnonzero(~valid):
-        annotation = annotations[index]
-        coordinates = ", ".join(f"{key} {annotation[key]}" for key in ("x0", "x1", "y0", "y1"))
-        report.rejected.append((f"{image_id} {annotation['label']}", "box without area", coordinates))
-    kept = [annotations[index] for index in np.flatnonzero(valid)]
-    report.boxes_by_label.update(annotation["label"] for annotation in kept)
-    report.num_images_without_boxes += not kept
-    return make_example(
+    chosen = choose_boxes(point["annotations"], label_ids, policies)
+    if not chosen.annotations and not keeps_without_boxes(image_id, policies):
+        report.left_out[WITHOUT_BOXES] += 1
+        _count_left_out(chosen.left_out, chosen.without_area, image_id, report)
+        return None
+    image = record_image(read_picture(), decode=policies.image_check == "whole")
+    _count_left_out(chosen.left_out, chosen.without_area, image_id, report)
+    labels = [annotation["label"] for annotation in chosen.annotations]
+    verified = [entry for entry in point.get("image_labels", ()) if entry["label"] in label_ids]
+    group_of = [annotation.get("is_group_of", False) for annotation in chosen.annotations]
+    record = make_example(
         encoded_image=image.content,
         image_format=image.format.lower(),
         source_id=image_id,
         filename=f"{image_id}.{'png' if image.format == 'PNG' else 'jpg'}",
         height=image.height,
         width=image.width,
-        boxes_ymin_xmin_ymax_xmax=boxes[valid],
-        class_labels=[label_ids[annotation["label"]] for annotation in kept],
-        class_texts=[annotation["label"] for annotation in kept],
-        truncated=[annotation["is_truncated"] for annotation in kept],
-        occluded=[annotation["is_occluded"] for annotation in kept],
-        group_of=[annotation["is_group_of"] for annotation in kept],
-        depiction=[annotation["is_depiction"] for annotation in kept],
+        boxes_ymin_xmin_ymax_xmax=chosen.boxes_ymin_xmin_ymax_xmax,
+        class_labels=[label_ids[label] for label in labels],
+        class_texts=labels,
+        is_crowd=group_of if policies.group_of == "crowd" else None,
+        truncated=[annotation.get("is_truncated", False) for annotation in chosen.annotations],
+        occluded=[annotation.get("is_occluded", False) for annotation in chosen.annotations],
+        group_of=group_of,
+        depiction=[annotation.get("is_depiction", False) for annotation in chosen.annotations],
+        image_class_labels=[label_ids[entry["label"]] for entry in verified] if "image_labels" in point else None,
+        image_class_texts=[entry["label"] for entry in verified] if "image_labels" in point else None,
     )
+    report.num_images += 1
+    report.num_images_without_boxes += not labels
+    report.boxes_by_label.update(labels)
+    report.images_by_label.update(set(labels))
+    for entry in verified:
+        (report.verified_present if entry["confidence"] > 0 else report.verified_absent)[entry["label"]] += 1
+    if unknown := len(point.get("image_labels", ())) - len(verified):
+        report.left_out[UNKNOWN_IMAGE_LABELS] += unknown
+    return record
 
 
-@contextlib.contextmanager
-def shards_in_the_making(output_path: Path, num_shards: int) -> Iterator[list[Path]]:
-    """Yields temporary paths for the shards of `output_path`, and at the end puts them all in their place.
-
-    An exception leaves what was there before and removes the temporary files; so does the next run after a process was
-    killed.
-    """
-    output_path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"{TEMPORARY_PREFIX}{output_path.name}-"
-    for leftover in output_path.parent.iterdir():
-        # The random part is that of mkdtemp.
-        if leftover.is_dir() and re.fullmatch(re.escape(prefix) + r"[a-z0-9_]{8}", leftover.name):
-            print(f"removing {leftover}, which an interrupted run left")
-            shutil.rmtree(leftover)
-    folder = Path(tempfile.mkdtemp(dir=output_path.parent, prefix=prefix))
-    try:
-        paths = [folder / shard_path(output_path, index, num_shards).name for index in range(num_shards)]
-        yield paths
-        for path in paths:
-            path.replace(output_path.parent / path.name)
-    finally:
-        shutil.rmtree(folder)
-
-
-def remove_shards_of_other_counts(output_path: Path, num_shards: int) -> list[Path]:
-    """Removes the shards of `output_path` that belong to a set of another number; returns them.
-
-    Left beside the new ones, a glob would read both.
-    """
-    pattern = re.compile(re.escape(output_path.name) + r"-\d{5}-of-(?P<count>\d{5})")
-    stale = [
-        path
-        for path in sorted(output_path.parent.iterdir())
-        if (match := pattern.fullmatch(path.name)) and int(match["count"]) != num_shards
-    ]
-    for path in stale:
-        path.unlink()
-    return stale
+def _count_left_out(
+    left_out: Mapping[str, int], without_area: Iterable[Mapping[str, Any]], image_id: str, report: ShardReport
+) -> None:
+    report.left_out.update(left_out)
+    for annotation in without_area:
+        coordinates = ", ".join(f"{key} {annotation[key]}" for key in ("x0", "x1", "y0", "y1"))
+        report.rejected.append((f"{image_id} {annotation['label']}", "box without area", coordinates))

@@ -1,7 +1,7 @@
 """The record schema: the keys of the Object Detection API's `tf.train.Example`s, making one, and the names of shards.
 
-Everything that writes or reads records takes the names from here. TensorFlow is imported only where a record is made or
-a parsing spec is built.
+Everything that writes or reads records takes the names from here. TensorFlow is imported only where a parsing spec is
+built.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.command_line import UsageError
+from data_prep.example_proto import example_class
 
 IMAGE_ENCODED = "image/encoded"
 IMAGE_FORMAT = "image/format"
@@ -206,18 +207,16 @@ def make_example(
 
 
 def _serialize(values: dict[str, Any]) -> bytes:
-    import tensorflow as tf
-
-    example = tf.train.Example()
+    example = example_class()()
     for key, value in values.items():
         feature = example.features.feature[key]
         kind = FEATURES[key].kind
         if kind == "bytes":
             feature.bytes_list.value.extend(item.encode() if isinstance(item, str) else item for item in value)
         elif kind == "float":
-            feature.float_list.value.extend(float(item) for item in value)
+            feature.float_list.value.extend(np.asarray(value, np.float32).tolist())
         else:
-            feature.int64_list.value.extend(int(item) for item in value)
+            feature.int64_list.value.extend(map(int, value))
     # The features are a protobuf map, whose order is otherwise left to chance.
     return bytes(example.SerializeToString(deterministic=True))
 

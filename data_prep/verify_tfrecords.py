@@ -1,118 +1,101 @@
-"""Decodes every record and fails on whatever would break training, with the shard, the record and the image of it."""
+"""Reads every record and fails on whatever would break training, with the shard, the record and the image of it."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.command_line import ArgumentParser, UserError, positive_int, run_command
+from data_prep import worker_pool
+from data_prep.command_line import ArgumentParser, UserError, fraction, positive_int, run_command
 from data_prep.label_map import LabelMap, read_label_map
+from data_prep.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
 from data_prep.progress import progress
-from data_prep.record_checks import RecordReport, check_record, tensorflow_message
+from data_prep.record_checks import RecordChecker
+from data_prep.shard_checks import ShardCheck, ShardSummary, check_shard, num_repeated, sum_of
 from data_prep.tf_example import find_shards
-from data_prep.worker_pool import default_num_processes, map_in_order
+
+BYTES_WORTH_A_PROCESS = 32_000_000  # starting one takes as long as reading so many
+DIFFERS = "differs from the manifest"
+
+# Where a picture must be decoded by TensorFlow after all, that wants no accelerator.
+_WORKER_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-@dataclass(frozen=True)
-class Record:
-    """One record as it lies in its file.
-
-    Attributes:
-        shard: The file.
-        index: The record's number in it, from 0.
-        serialized: Its bytes; None where they could not be read.
-        problem: Why they could not.
-    """
-
-    shard: str
-    index: int
-    serialized: bytes | None
-    problem: str = ""
-
-
-@dataclass
-class Summary:
-    """What all records hold, and what is wrong with them.
-
-    Attributes:
-        num_records: Records read.
-        num_bad_records: Of these, those with a problem, and files that broke off.
-        num_boxes: In all.
-        num_without_boxes: Records that have none.
-        boxes_by_class: By label map id.
-        images_by_class: Records that have a box of the class, by label map id.
-        problems: How often each kind was found.
-        examples: The first of each kind, in words.
-        repeated_source_ids: How many records have the id of an earlier one.
-    """
-
-    num_records: int = 0
-    num_bad_records: int = 0
-    num_boxes: int = 0
-    num_without_boxes: int = 0
-    boxes_by_class: Counter[int] = field(default_factory=Counter)
-    images_by_class: Counter[int] = field(default_factory=Counter)
-    problems: Counter[str] = field(default_factory=Counter)
-    examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    repeated_source_ids: int = 0
-
-
-def read_records(shards: Sequence[str]) -> Iterator[Record]:
-    """Yields the records of `shards` one by one; a file that breaks off ends with one whose `serialized` is None."""
-    import tensorflow as tf
-
-    for shard in shards:
-        index = 0
-        try:
-            for serialized in tf.data.TFRecordDataset(shard).as_numpy_iterator():
-                yield Record(shard, index, serialized)
-                index += 1
-        except tf.errors.OpError as error:
-            yield Record(shard, index, None, tensorflow_message(error))
-
-
-def verify_records(shards: Sequence[str], label_map: LabelMap, *, num_threads: int, max_problems_shown: int) -> Summary:
-    """Checks every record of `shards`; see `record_checks.check_record` for what.
+def verify_records(
+    shards: Sequence[str],
+    label_map: LabelMap,
+    *,
+    num_processes: int,
+    max_problems_shown: int,
+    decode_fraction: float = 1.0,
+) -> ShardSummary:
+    """Checks every record of `shards`; see `record_checks.RecordChecker` for what; and against their manifests.
 
     Args:
         shards: Record files.
         label_map: The classes that they may have.
-        num_threads: Records checked at a time.
+        num_processes: Files read at a time.
         max_problems_shown: How many examples of each kind are kept.
+        decode_fraction: The share of the pictures that is decoded whole.
     """
-    summary = Summary()
-    seen: set[str] = set()
-
-    def check(record: Record) -> tuple[Record, RecordReport]:
-        if record.serialized is None:
-            return record, RecordReport(problems=[("corrupt record file", record.problem)])
-        return record, check_record(record.serialized, label_map)
-
-    with ThreadPoolExecutor(num_threads) as executor:
-        results = map_in_order(executor, check, read_records(shards), num_workers=num_threads)
-        for record, report in progress(results, description="verify", unit="records"):
-            if record.serialized is not None:
-                summary.num_records += 1
-                summary.num_boxes += report.num_boxes
-                summary.num_without_boxes += report.num_boxes == 0
-                summary.boxes_by_class.update(report.class_ids)
-                summary.images_by_class.update(report.class_ids.keys())
-                summary.repeated_source_ids += report.source_id in seen
-                seen.add(report.source_id)
-            summary.num_bad_records += bool(report.problems)
-            for kind, detail in report.problems:
-                summary.problems[kind] += 1
-                if len(summary.examples[kind]) < max_problems_shown:
-                    image = f", image {report.source_id}" if report.source_id else ""
-                    summary.examples[kind].append(f"{record.shard}, record {record.index}{image}: {detail}")
-    return summary
+    checks = [ShardCheck(shard, label_map, max_problems_shown, decode_fraction) for shard in shards]
+    summaries: list[ShardSummary] = []
+    steps = _in_processes(checks, summaries, num_processes) if num_processes > 1 else _one_by_one(checks, summaries)
+    for _ in progress(steps, description="verify", unit="records"):
+        pass
+    for manifest_path in dict.fromkeys(map(manifest_path_of_shard, shards)):
+        manifest = read_manifest(manifest_path) if manifest_path is not None else None
+        if manifest is not None:
+            of_manifest = [summary for summary in summaries if manifest_path_of_shard(summary.shard) == manifest_path]
+            _check_manifest(str(manifest_path), manifest, of_manifest, label_map)
+    return sum_of(summaries, max_problems_shown)
 
 
-def format_problems(summary: Summary) -> str:
+def _check_manifest(path: str, manifest: Manifest, summaries: Sequence[ShardSummary], label_map: LabelMap) -> None:
+    """Notes in the first of `summaries` how the label map differs, and in each how its shard does."""
+    entries = {entry.name: entry for entry in manifest.shards}
+    listed = [summary for summary in summaries if Path(summary.shard).name in entries]
+    for difference in class_differences(manifest, label_map) if listed else ():
+        listed[0].note(DIFFERS, f"{path} (there) and the label map (here): {difference}")
+    for summary in listed:
+        entry = entries[Path(summary.shard).name]
+        if not summary.breaks_off and summary.num_records != entry.report.num_images:
+            summary.note(
+                DIFFERS, f"{summary.shard} has {summary.num_records} records, {path} says {entry.report.num_images}"
+            )
+
+
+def _one_by_one(checks: Sequence[ShardCheck], summaries: list[ShardSummary]) -> Iterator[None]:
+    checker = RecordChecker(checks[0].label_map)
+    for check in checks:
+        summaries.append((yield from check_shard(check, checker)))
+
+
+def _in_processes(checks: Sequence[ShardCheck], summaries: list[ShardSummary], num_processes: int) -> Iterator[None]:
+    counter = worker_pool.SharedCounter()
+    with worker_pool.process_pool(num_processes, environment=_WORKER_ENVIRONMENT, counter=counter) as executor:
+        futures = [executor.submit(_check_counting, check) for check in checks]
+        with worker_pool.ending_cleanly(futures):
+            yield from counter.until_done(futures)
+            summaries.extend(future.result() for future in futures)
+
+
+def _check_counting(check: ShardCheck) -> ShardSummary:
+    summaries: list[ShardSummary] = []
+    for _ in _one_by_one([check], summaries):
+        worker_pool.count_one()
+    return summaries[0]
+
+
+def _default_num_processes(shards: Sequence[str]) -> int:
+    local = [Path(shard) for shard in shards if "://" not in shard]
+    num_bytes = sum(path.stat().st_size for path in local)
+    worth = len(shards) if len(local) < len(shards) else num_bytes // BYTES_WORTH_A_PROCESS
+    return max(1, min(worker_pool.default_num_processes(), len(shards), worth))
+
+
+def format_problems(summary: ShardSummary) -> str:
     """Returns the problems by kind, most frequent first, each with its examples indented below."""
     lines = []
     for kind, count in summary.problems.most_common():
@@ -123,7 +106,7 @@ def format_problems(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def format_classes(summary: Summary, label_map: LabelMap) -> str:
+def format_classes(summary: ShardSummary, label_map: LabelMap) -> str:
     """Returns a table of boxes and images by class, most frequent first, and how many classes have none."""
     lines = [f"{'boxes':>10}{'images':>10}  class"]
     for class_id, count in summary.boxes_by_class.most_common():
@@ -133,16 +116,20 @@ def format_classes(summary: Summary, label_map: LabelMap) -> str:
     if missing:
         names = ", ".join(item.display_name or item.name for item in missing[:5])
         lines.append(f"{len(missing)} of {len(label_map)} classes have no box: {names}{', ...' * (len(missing) > 5)}")
+    if verified := summary.verified_by_class:
+        named = ", ".join(f"{label_map.display_name_of(key)} {count}" for key, count in verified.most_common(5))
+        more = ", ..." * (len(verified) > 5)
+        lines.append(f"{verified.total()} verified labels of whole images, of {len(verified)} classes: {named}{more}")
     return "\n".join(lines)
 
 
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Decodes every record and fails on whatever would break training: class ids outside the label\n"
-        "map, class texts that disagree with their id, lists of unequal length, boxes that are not finite, reversed,\n"
+        description="Reads every record and fails on whatever would break training: class ids outside the label map,\n"
+        "class texts that disagree with their id, lists of unequal length, boxes that are not finite, reversed,\n"
         "without area or outside the image, an image that does not decode or is of another size, a missing key,\n"
-        "a corrupt file.",
+        "a corrupt file, and shards or a label map that are not those of the manifest beside them.",
         example="  python -m data_prep.verify_tfrecords --input_path 'train.record-?????-of-00010' \\\n"
         "      --label_map_path label_map.pbtxt",
     )
@@ -154,7 +141,16 @@ def make_parser() -> ArgumentParser:
         "--max_problems_shown", type=positive_int, default=5, help="examples shown of each kind of problem"
     )
     parser.add_argument(
-        "--num_threads", type=positive_int, default=default_num_processes(), help="records checked at a time"
+        "--num_processes",
+        "--num_threads",
+        type=positive_int,
+        help=f"files read at a time (by default one for {BYTES_WORTH_A_PROCESS // 10**6} MB, up to the cores' number)",
+    )
+    parser.add_argument(
+        "--decode_fraction",
+        type=fraction,
+        default=1.0,
+        help="the share of the pictures, by chance, that is decoded; of the others only the header is read",
     )
     return parser
 
@@ -165,7 +161,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     label_map = read_label_map(flags.label_map_path)
     shards = find_shards(flags.input_path)
     summary = verify_records(
-        shards, label_map, num_threads=flags.num_threads, max_problems_shown=flags.max_problems_shown
+        shards,
+        label_map,
+        num_processes=min(flags.num_processes or _default_num_processes(shards), len(shards)),
+        max_problems_shown=flags.max_problems_shown,
+        decode_fraction=flags.decode_fraction,
     )
     if summary.problems:
         print(format_problems(summary))
@@ -176,8 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not summary.num_records:
         raise UserError(f"{len(shards)} files, but not one record in them: {', '.join(shards[:3])}")
     print(format_classes(summary, label_map))
-    if summary.repeated_source_ids:
-        print(f"note: {summary.repeated_source_ids} records have another's source_id, and evaluation confuses them")
+    if repeated := num_repeated(summary):
+        print(f"note: {repeated} records have another's source_id, and evaluation confuses them")
     print(
         f"{summary.num_records} records in {len(shards)} files are sound: {summary.num_boxes} boxes, "
         f"{summary.num_without_boxes} records without any"
@@ -186,6 +186,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Decoding pictures wants no accelerator: on one, TensorFlow would take all the memory from under a training.
-    os.environ.update({"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+    # On an accelerator, TensorFlow would take all the memory from under a training.
+    os.environ.update(_WORKER_ENVIRONMENT)
     run_command(main)

@@ -24,6 +24,7 @@ from train.evaluation import EvaluationResult
 from train.evaluation_history import EvaluationHistory, StoppingRule
 from train.failures import explained_failures
 from train.inputs.left_out import LeftOut
+from train.inputs.manifest_check import check_manifests
 from train.inputs.reader import build_training_dataset
 from train.models.build import build_detector
 from train.models.detector import Detector
@@ -87,6 +88,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     if not num_steps:
         raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
     _check_evaluation(pipeline, options)
+    _check_records(pipeline, options)
     strategy = pick_strategy()
     set_precision(pipeline.config)
     with strategy.scope():
@@ -169,6 +171,14 @@ def _check_evaluation(pipeline: Pipeline, options: TrainingOptions) -> None:
     if config.extensions.HasField("early_stopping") and not (options.evaluate and config.eval_input_reader):
         reason = "there is no eval_input_reader" if options.evaluate else "this run does not evaluate"
         print(f"note: extensions.early_stopping has no effect: {reason}")
+
+
+def _check_records(pipeline: Pipeline, options: TrainingOptions) -> None:
+    """Refuses records of another label map now, and not when the network is built or the first evaluation begins."""
+    config = pipeline.config
+    check_manifests(config.train_input_reader, "train_input_reader")
+    for index, reader in enumerate(config.eval_input_reader if options.evaluate else ()):
+        check_manifests(reader, f"eval_input_reader[{index}]")
 
 
 def build_or_explain(pipeline: Pipeline) -> Detector:

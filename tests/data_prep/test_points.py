@@ -37,6 +37,35 @@ def test_what_may_be_left_out_is_filled_in_and_more_is_kept(tmp_path):
     assert read["annotations"] == [{**BOX, "is_truncated": False, "note": 1}]
 
 
+def test_verified_labels_of_a_picture_are_kept_and_may_be_left_out(tmp_path):
+    path = tmp_path / "points.json"
+    labels = [{"label": "/m/03ssj5", "confidence": 1.0}, {"label": "/m/07c52", "confidence": 0.0}]
+    points = [{**point("a", BOX), "image_labels": labels}, {**point("b"), "image_labels": []}, point("c")]
+    write_points(path, points)
+    assert read_points(path) == points
+
+
+@pytest.mark.parametrize(
+    ("image_labels", "message"),
+    [
+        ({}, "item 2: 'image_labels' must be an array, not an object"),
+        (["/m/03ssj5"], "item 2, image label 1: must be an object, not the text '/m/03ssj5'"),
+        ([{"confidence": 1.0}], "item 2, image label 1: 'label' must be a text"),
+        ([{"label": "a"}], "item 2, image label 1: 'confidence' must be 1.0 (a person saw it) or 0.0"),
+        ([{"label": "a", "confidence": 0.5}], "or 0.0 (it is not there), not 0.5"),
+        ([{"label": "a", "confidence": True}], "or 0.0 (it is not there), not true"),
+        ([{"label": "a", "confidence": 1}, {"label": "a", "confidence": 0}], "image label 2: label 'a' comes twice"),
+    ],
+)
+def test_bad_verified_labels_are_refused_with_their_place(tmp_path, image_labels, message):
+    path = tmp_path / "points.json"
+    path.write_text(json.dumps([point("a"), {**point("b", BOX), "image_labels": image_labels}]))
+    with pytest.raises(UsageError) as refused:
+        read_points(path)
+    assert message in str(refused.value)
+    assert str(refused.value).startswith(str(path))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

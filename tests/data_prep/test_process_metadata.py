@@ -143,7 +143,8 @@ def test_gzipped_csvs_give_the_same(open_images_files, run):
         ("img1,x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,maybe,0,0", "bad flag"),
         ("img1,x,,1,0.1,0.6,0.2,0.9,0,0,0,0,0", "bad label"),
         ("../../etc/passwd,x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0", "unsafe image id"),
-        (",x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0", "unsafe image id"),
+        (",x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0", "empty image id"),
+        ("img1,x,/m/0none,1,0.1,0.6,0.2,0.9,0,0,0,0,0", "unknown label"),
         ("img\0,x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0", "unsafe image id"),
         ("img1,x,/m/03ssj5,1", "wrong number of cells"),
         ('"img1"x,x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0', "not CSV"),
@@ -232,7 +233,7 @@ def test_names_in_the_index_that_are_not_utf8_do_no_harm(open_images_files, run)
         ("boxes", b"ImageID,LabelName,XMin,XMax,YMin,YMax\n", 1, "no boxes in it"),
         (
             "boxes",
-            b"ImageID,LabelName,XMin,XMax,YMin,YMax\na,b,1,0,0,1\n",
+            b"ImageID,LabelName,XMin,XMax,YMin,YMax\na,/m/07c52,1,0,0,1\n",
             1,
             "none of its 1 boxes is left: 1 rejected (1 rev",
         ),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,61 @@ def test_nothing_to_check(verify: Verify) -> None:
     outcome = verify()
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
     assert "not one record" in outcome.error
+
+
+def test_what_differs_from_the_manifest_fails(verify: Verify) -> None:
+    from data_prep.label_map import LabelMap, LabelMapItem, read_label_map
+    from data_prep.manifest import Manifest, ShardEntry, manifest_path, write_manifest
+    from data_prep.shard_report import ShardReport
+
+    verify.write(good("a"), good("b"))
+    path = manifest_path(verify.folder / "train.record")
+
+    def put(label_map: LabelMap, num_images: int) -> None:
+        shards = (ShardEntry(verify.path.name, "x", ShardReport(num_images=num_images)),)
+        write_manifest(path, Manifest("train.record", label_map, "label_map.pbtxt", {}, "", shards))
+
+    label_map = read_label_map(verify.label_map_path)
+    put(label_map, 2)
+    assert verify().code == 0
+    put(label_map, 3)
+    outcome = verify()
+    assert outcome.code == 1
+    assert f"{verify.path} has 2 records, {path} says 3" in outcome.output
+    put(LabelMap([LabelMapItem(1, "/m/07c52"), LabelMapItem(7, "/m/03ssj5", "Bed")]), 2)
+    outcome = verify()
+    assert outcome.code == 1
+    assert "class '/m/03ssj5' (Bed) has id 7 there and 1 here" in outcome.output
+
+
+def test_only_a_share_of_the_pictures_is_decoded_if_asked(verify: Verify) -> None:
+    whole = encoded((640, 480))
+    holed = whole[: len(whole) // 2] + b"\xff\xfe" * 20 + whole[len(whole) // 2 + 40 :]
+    records = [good(f"p{number}", encoded_image=holed, height=480, width=640) for number in range(60)]
+    verify.write(*records)
+    found = {}
+    for share in (0, 0.5, 1):
+        outcome = verify("--decode_fraction", share)
+        match = re.search(r"(\d+)  image does not decode", outcome.output)
+        found[share] = int(match[1]) if match else 0
+    assert (found[0], found[1]) == (0, 60)
+    assert 15 <= found[0.5] <= 45
+    verify.write(good("a", height=61))
+    assert verify("--decode_fraction", 0).code == 1  # the header is read all the same
+
+
+def test_several_processes_say_what_one_says(verify: Verify) -> None:
+    for index in range(4):
+        verify.path = verify.folder / f"train.record-0000{index}-of-00004"
+        verify.write(*(good(f"p{index}{number}", height=60 + (number == 3)) for number in range(5)))
+    outcomes = [verify("--num_processes", count, "--max_problems_shown", 2) for count in (1, 2)]
+    assert outcomes[0] == outcomes[1]
+    assert "4  size differs from the image" in outcomes[0].output
+    assert "train.record-00000-of-00004, record 3, image p03" in outcomes[0].output
+    assert "and 2 more" in outcomes[0].output
+
+
+def test_verified_labels_are_summed_up(verify: Verify) -> None:
+    looked_for = {"image_class_labels": [1, 7], "image_class_texts": ["/m/03ssj5", "/m/07c52"]}
+    verify.write(good("a", **looked_for), good("b", image_class_labels=[7], image_class_texts=["Television"]))
+    assert "3 verified labels of whole images, of 2 classes: Television 2, Bed 1" in verify().output

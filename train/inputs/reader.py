@@ -41,6 +41,7 @@ from train.inputs.class_aware_sampling import count_classes, repeat_by_class
 from train.inputs.class_labels import ClassLookup
 from train.inputs.decode import RecordDecoder
 from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, with_boxes
+from train.inputs.manifest_check import check_manifests
 from train.inputs.merged_boxes import merge_equal_boxes
 from train.inputs.records import Transform, check_filled_in, read_every_record, read_records
 from train.inputs.resize import check_image_resizer, resize_image, static_input_size
@@ -79,6 +80,7 @@ def build_training_dataset(
     if input_context is not None:
         batch_size = input_context.get_per_replica_batch_size(batch_size)
     _check_batch_size(batch_size, "train_config.batch_size")
+    check_manifests(reader, "train_input_reader")
     pipeline = input_context.input_pipeline_id if input_context is not None else 0
     mixed_seed = None if seed is None else _mix(seed, resume_step, pipeline)
     records = read_records(
@@ -132,6 +134,7 @@ def build_evaluation_dataset(config: Any, *, reader_index: int = 0, batch_size: 
     if batch_size is None:
         batch_size = config.eval_config.batch_size
     _check_batch_size(batch_size, "eval_config.batch_size")
+    check_manifests(reader, where)
     records = read_records(reader, where, num_epochs=1, seed=0)
     prepare = _preparer(
         config,

@@ -21,7 +21,7 @@ from train.models.sampling import sample_balanced
 from train.models.similarity import pairwise_iou
 
 BOX_CODER = FasterRcnnBoxCoder()
-_MATCHER = ArgmaxMatcher(0.7, 0.3, force_match_for_each_row=True)
+MATCHER = ArgmaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ def assign_anchors(anchors: InputAnchors, truth: GroundTruth) -> Targets:
     similarity = pairwise_iou(truth.boxes, anchors.boxes[tf.newaxis])
     # Unusable anchors must not be anybody's best one either.
     similarity = tf.where(anchors.usable, similarity, -1.0)
-    matches = _MATCHER.match(similarity, truth.valid, truth.weights > 0)
+    matches = MATCHER.match(similarity, truth.valid, truth.weights > 0)
     targets = assign(matches, truth.boxes, truth.classes, truth.weights)
     usable = tf.cast(anchors.usable, tf.float32)
     return dataclasses.replace(

@@ -1,0 +1,231 @@
+"""COCO's `instances_*.json`, and LVIS' and Objects365's, which follow it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from data_prep.annotations.source_image import (
+    Reject,
+    RejectedError,
+    SourceBox,
+    SourceImage,
+    SourceSet,
+    check_label,
+    read_number,
+    read_side,
+    shown,
+)
+from data_prep.command_line import UsageError
+from data_prep.label_map import MAX_ID
+
+MAX_BYTES = 4 * 1024**3  # unpacked; instances_train2017.json has 0.45e9, LVIS' training set 1.1e9
+MAX_URL_LENGTH = 2000
+CHANGES_SHOWN = 3
+
+_PIECE_BYTES = 16 * 1024 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+_BLANK = re.compile(r"\s")
+_PARTS = ("images", "annotations", "categories")
+# Polygons are nine tenths of the file and none of our business: dropped while parsing, they never pile up in memory.
+_KEYS = frozenset(
+    {*_PARTS, "id", "file_name", "width", "height", "coco_url", "flickr_url", "name"}
+    | {"image_id", "category_id", "bbox", "iscrowd", "area", "segmentation"}
+)
+
+
+def read_coco(path: Path, *, keep_category_ids: bool, reject: Reject) -> SourceSet:
+    """Reads a COCO file.
+
+    `iscrowd` becomes `is_group_of` and `is_crowd`. Where an object has a segmentation, its `area` becomes
+    `segment_area`, a share of the picture: COCO's small, medium and large go by it.
+
+    Args:
+        path: The JSON, plain or gzipped.
+        keep_category_ids: Keeps the ids of categories even where they have gaps.
+        reject: Takes what cannot be used.
+
+    Raises:
+        UsageError: It is no such file, or its categories cannot be told apart.
+    """
+    content = _read_json(path)
+    names = _read_categories(path, content["categories"])
+    class_ids, remark = _class_ids(path, names, keep_category_ids)
+    return SourceSet(_images(path.name, content, names, reject), class_ids, class_remark=remark)
+
+
+def _images(file: str, content: Mapping[str, Any], names: Mapping[int, str], reject: Reject) -> Iterator[SourceImage]:
+    known: dict[Any, int] = {}
+    for number, image in enumerate(content["images"]):
+        where = f"{file}:images[{number}]"
+        image_id = image.get("id") if isinstance(image, dict) else None
+        if not _is_id(image_id):
+            reject(where, "image without an id", shown(image_id))
+        elif known.setdefault(image_id, number) != number:
+            reject(where, "image listed twice", f"id {image_id}, before at images[{known[image_id]}]")
+    numbers_of_image: dict[Any, list[int]] = {}
+    for number, annotation in enumerate(content["annotations"]):
+        image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if _is_id(image_id) and image_id in known:
+            numbers_of_image.setdefault(image_id, []).append(number)
+        else:
+            reject(f"{file}:annotations[{number}]", "image not in the file", f"image_id {shown(image_id)}")
+    for image_id, number in known.items():
+        image = content["images"][number]
+        width, height = read_side(image.get("width")), read_side(image.get("height"))
+        boxes = []
+        for annotation_number in numbers_of_image.pop(image_id, ()):
+            annotation = content["annotations"][annotation_number]
+            where = f"{file}:annotations[{annotation_number}]"
+            if _is_id(annotation.get("id")):
+                where += f" (id {str(annotation['id'])[:40]})"
+            try:
+                boxes.append(_box(where, annotation, names, (width, height)))
+            except RejectedError as error:
+                reject(where, error.reason, f"image {image_id}: {error.detail}")
+        urls = [url for key in ("coco_url", "flickr_url") if (url := _web_address(image.get(key)))]
+        name = image.get("file_name")
+        if not isinstance(name, str) or not name:  # LVIS has but the URL
+            name = PurePosixPath(urlsplit(urls[0]).path).name if urls else ""
+        yield SourceImage(
+            f"{file}:images[{number}] (id {str(image_id)[:40]})",
+            (name,),
+            is_relative=False,
+            boxes=tuple(boxes),
+            width=width,
+            height=height,
+            url=urls[0] if urls else "",
+        )
+
+
+def _box(
+    where: str, annotation: Mapping[str, Any], names: Mapping[int, str], size: tuple[int | None, int | None]
+) -> SourceBox:
+    category = annotation.get("category_id")
+    if isinstance(category, bool) or not isinstance(category, int) or category not in names:
+        raise RejectedError("unknown category", f"category_id {shown(category)}")
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        raise RejectedError("not a box", f"bbox {shown(box)}, not x, y, width and height")
+    x, y, width, height = (read_number(value, "bbox") for value in box)
+    extra: dict[str, Any] = {}
+    if annotation.get("iscrowd") not in (None, 0, False):
+        extra = {"is_group_of": True, "is_crowd": True}
+    if annotation.get("segmentation") and size[0] and size[1] and "area" in annotation:
+        share = read_number(annotation["area"], "area") / (size[0] * size[1])
+        if 0 < share <= 1:
+            extra["segment_area"] = share
+    return SourceBox(where, names[category], x, y, x + width, y + height, extra)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as raw:
+            is_gzip = raw.read(2) == _GZIP_MAGIC
+        content = _unpack(path) if is_gzip else path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+    except (EOFError, zlib.error) as error:
+        raise UsageError(f"{path}: damaged: {error}; fetch it again") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    if content is None:
+        raise UsageError(f"{path}: larger than {MAX_BYTES // 2**30} GiB; split it by image")
+    try:
+        text = content.decode("utf-8-sig")
+        del content  # hundreds of megabytes, before as many are made of them
+        root = json.loads(text, object_pairs_hook=_without_polygons)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply to be COCO's") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise UsageError(f"{path}: not JSON: {error}") from error
+    if not isinstance(root, dict):
+        raise UsageError(f"{path}: must be a JSON object with {', '.join(_PARTS)}; a list is COCO's form of detections")
+    for part in _PARTS:
+        if not isinstance(root.get(part), list):
+            raise UsageError(f"{path}: no array {part!r}; COCO's annotations hold {', '.join(_PARTS)}")
+    return root
+
+
+def _unpack(path: Path) -> bytes | None:
+    """Returns what a gzipped file holds, or None if that is more than `MAX_BYTES`."""
+    content = bytearray()
+    with gzip.open(path, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            content += piece
+            if len(content) > MAX_BYTES:
+                return None
+    return bytes(content)
+
+
+def _without_polygons(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    kept = {key: value for key, value in pairs if key in _KEYS}
+    if "segmentation" in kept:
+        kept["segmentation"] = kept["segmentation"] not in (None, [])
+    return kept
+
+
+def _read_categories(path: Path, categories: list[Any]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    ids: dict[str, int] = {}
+    for number, category in enumerate(categories):
+        where = f"{path}: categories[{number}]"
+        if not isinstance(category, dict):
+            raise UsageError(f"{where}: must be an object with 'id' and 'name'")
+        class_id, name = category.get("id"), category.get("name")
+        if isinstance(class_id, bool) or not isinstance(class_id, int) or not 0 <= class_id <= MAX_ID:
+            raise UsageError(f"{where}: 'id' must be a whole number from 0, not {shown(class_id)}")
+        if not isinstance(name, str):
+            raise UsageError(f"{where}: 'name' must be a text, not {shown(name)}")
+        try:
+            name = check_label(name)
+        except RejectedError as error:
+            raise UsageError(f"{where}: 'name' is {error.detail}, which is no name of a class") from error
+        if names.setdefault(class_id, name) != name:
+            raise UsageError(f"{where}: id {class_id} is {names[class_id]!r} and {name!r}; give each its own")
+        if ids.setdefault(name, class_id) != class_id:
+            raise UsageError(f"{where}: {name!r} has the ids {ids[name]} and {class_id}; rename or merge one of them")
+    if not names:
+        raise UsageError(f"{path}: no categories")
+    return names
+
+
+def _class_ids(path: Path, names: Mapping[int, str], keep: bool) -> tuple[dict[str, int], str]:
+    """Returns the label map's ids by name, and what to say of them."""
+    ids = sorted(names)
+    span = f"{ids[0]}..{ids[-1]}"
+    if ids == list(range(1, len(ids) + 1)):
+        return {names[class_id]: class_id for class_id in ids}, f"category ids {span} are kept"
+    if keep:
+        if ids[0] == 0:
+            raise UsageError(f"{path}: category {names[0]!r} has id 0, which a label map cannot keep: 0 is background")
+        return {names[class_id]: class_id for class_id in ids}, f"{len(ids)} category ids {span} are kept, with gaps"
+    new_ids = {names[class_id]: number for number, class_id in enumerate(ids, start=1)}
+    changes = [(names[class_id], class_id) for class_id in ids if new_ids[names[class_id]] != class_id]
+    examples = ", ".join(f"{name!r} {old} -> {new_ids[name]}" for name, old in changes[:CHANGES_SHOWN])
+    more = ", ..." * (len(changes) > CHANGES_SHOWN)
+    remark = f"category ids {span} have gaps or begin elsewhere: {len(changes)} of {len(ids)} changed to make them "
+    return new_ids, f"{remark}1..{len(ids)}, in their order ({examples}{more})"
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _web_address(url: Any) -> str:
+    """Returns `url` if it is one of http or https, else an empty string."""
+    if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or _BLANK.search(url):
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that are no IPv6 address
+        return ""
+    return url if parts.scheme in ("http", "https") and parts.netloc else ""

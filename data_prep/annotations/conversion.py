@@ -1,0 +1,275 @@
+"""From pictures and boxes as a format states them to points: checked, relative, in the frame of the stored pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_prep.annotations.image_folder import (
+    PictureFile,
+    Placing,
+    find_picture,
+    place_picture,
+    read_orientation,
+    read_picture_file,
+)
+from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
+from data_prep.annotations.image_list import ImageList
+from data_prep.annotations.source_image import Reject, RejectedError, SourceBox, SourceImage, check_label, shown
+from data_prep.points import FLAGS
+
+SAME_ASPECT = 0.01  # by how much the shares of two sizes may differ and still be one picture, scaled
+DEFAULT_MAX_OVERHANG = 0.02
+
+# Where a point (u, v) of the picture that viewers show lies in the stored one, by EXIF orientation; of the turned ones.
+_STORED_FROM_SHOWN = {
+    5: lambda u, v: (v, u),
+    6: lambda u, v: (v, 1 - u),
+    7: lambda u, v: (1 - v, 1 - u),
+    8: lambda u, v: (1 - v, u),
+}
+
+Box = tuple[float, float, float, float]
+"""xmin, ymin, xmax, ymax."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to convert.
+
+    Attributes:
+        image_directory: Holds the pictures; None trusts the annotations' sizes.
+        placing_directory: Where pictures go under their ids; None leaves them.
+        placing: How they go there.
+        ids_with_folders: Whether the folders in a picture's name count for its id.
+        max_overhang: How far a box may stick out of its picture, as a share of its side, and be cut; beyond it is
+            rejected.
+        wanted: The pictures to take; None takes all.
+    """
+
+    image_directory: Path | None = None
+    placing_directory: Path | None = None
+    placing: Placing = "link"
+    ids_with_folders: bool = True
+    max_overhang: float = DEFAULT_MAX_OVERHANG
+    wanted: ImageList | None = None
+
+
+@dataclass
+class Summary:
+    """What became of the pictures and boxes that a reader could read.
+
+    Attributes:
+        images_read: Pictures.
+        images_not_wanted: Of these, left out because a list does not name them.
+        images_kept: Written to points.
+        images_without_boxes: Of these.
+        boxes_read: Boxes of the pictures wanted.
+        kept_by_label: Boxes written, by label.
+        boxes_cut: Boxes that stuck out a little.
+        largest_cut: By how much at most, as a share of the side.
+        images_scaled: Pictures of another size than the annotations say, at the same aspect ratio.
+        images_turned: Pictures whose boxes were drawn as EXIF shows them, and turned back.
+        images_placed: Pictures that were put under their ids.
+        images_in_place: Pictures that were there already.
+        images_under_other_names: Pictures whose file is not called ID.jpg (.png, ...).
+        renamed: The first picture whose id is not its file's name, and that id.
+        num_renamed: How many there are.
+    """
+
+    images_read: int = 0
+    images_not_wanted: int = 0
+    images_kept: int = 0
+    images_without_boxes: int = 0
+    boxes_read: int = 0
+    kept_by_label: Counter[str] = field(default_factory=Counter)
+    boxes_cut: int = 0
+    largest_cut: float = 0.0
+    images_scaled: int = 0
+    images_turned: int = 0
+    images_placed: int = 0
+    images_in_place: int = 0
+    images_under_other_names: int = 0
+    renamed: tuple[str, str] | None = None
+    num_renamed: int = 0
+
+
+def convert(
+    images: Iterable[SourceImage], options: Options, summary: Summary, reject: Reject
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yields the point of each picture that can be used, and its URL (or an empty string), in their order.
+
+    A point whose id is not its file's name holds that name as `file_name`.
+
+    Args:
+        images: From a reader.
+        options: How.
+        summary: Counted in.
+        reject: Takes pictures and boxes that cannot be used.
+
+    Raises:
+        OSError: A picture cannot be placed.
+    """
+    places: dict[str, str] = {}
+    for image in images:
+        summary.images_read += 1
+        try:
+            names = _names(image)
+            if options.wanted is not None and not options.wanted.takes(names):
+                summary.images_not_wanted += 1
+                continue
+            name, picture = _find(names, options.image_directory)
+            image_id = image_id_of(name, with_folders=options.ids_with_folders)
+            if image_id in places:
+                raise RejectedError("image listed twice", f"{shown(name)} is {image_id}, as at {places[image_id]}")
+            frame = _frame(image, picture, summary)
+        except RejectedError as error:
+            reject(image.where, error.reason, error.detail)
+            continue
+        places[image_id] = image.where
+        if picture is not None and options.placing_directory is not None:
+            was_placed = place_picture(picture.path, options.placing_directory, image_id, options.placing)
+            summary.images_placed += was_placed
+            summary.images_in_place += not was_placed
+        elif picture is not None:
+            is_found = picture.path == picture.path.with_name(image_id + picture.path.suffix.lower())
+            summary.images_under_other_names += not (is_found and picture.path.parent == options.image_directory)
+        point: dict[str, Any] = {"id": image_id}
+        if stem_of(name) != image_id:
+            summary.num_renamed += 1
+            summary.renamed = summary.renamed or (name, image_id)
+            point["file_name"] = name
+        point["annotations"] = list(_annotations(image, frame, options.max_overhang, summary, reject))
+        summary.images_kept += 1
+        summary.images_without_boxes += not point["annotations"]
+        yield point, image.url
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What boxes relate to: a size in their unit, and the EXIF orientation in which they were drawn."""
+
+    width: float
+    height: float
+    orientation: int = 1
+
+
+def _names(image: SourceImage) -> list[str]:
+    """Returns the picture's names that are names, raising for the first if none is."""
+    names = []
+    problem = RejectedError("unsafe image name", "none")
+    for name in image.names:
+        try:
+            names.append("/".join(safe_parts(name)))
+        except RejectedError as error:
+            problem = error
+    if not names:
+        raise problem
+    return names
+
+
+def _find(names: list[str], directory: Path | None) -> tuple[str, PictureFile | None]:
+    """Returns the name by which the picture is found and its file; the first name where no folder is given."""
+    if directory is None:
+        return names[0], None
+    for name in names:
+        path = find_picture(directory, name)
+        if path is not None:
+            return name, read_picture_file(path)
+    raise RejectedError("missing", f"no {shown(names[0])} in {directory}")
+
+
+def _frame(image: SourceImage, picture: PictureFile | None, summary: Summary) -> _Frame:
+    """Returns what the boxes relate to.
+
+    Raises:
+        RejectedError: No size is known, or the annotations' is another picture's.
+    """
+    if image.is_relative and not (image.width and image.height and picture):
+        return _Frame(1, 1)
+    width, height = image.width, image.height
+    orientation = 1
+    if not width or not height:
+        if picture is None:
+            raise RejectedError("no image size", "neither the annotations nor an --image_directory give it")
+        width, height = picture.width, picture.height
+    elif picture is not None and (width, height) != (picture.width, picture.height):
+        stored = f"{picture.width}x{picture.height}"
+        is_turned = (width > height) != (picture.width > picture.height) and _is_scaled(
+            width, height, picture.height, picture.width
+        )
+        if is_turned:
+            orientation = read_orientation(picture.path)
+        if orientation in _STORED_FROM_SHOWN:
+            summary.images_turned += 1
+        elif _is_scaled(width, height, picture.width, picture.height):
+            summary.images_scaled += 1
+        else:
+            why = ", turned, but no EXIF orientation says how" if is_turned else ""
+            detail = f"the annotations say {width}x{height}, {picture.path} is {stored}{why}"
+            raise RejectedError("another image size", detail)
+    if image.is_relative:
+        return _Frame(1, 1, orientation)
+    return _Frame(width, height, orientation)
+
+
+def _is_scaled(width: int, height: int, other_width: int, other_height: int) -> bool:
+    """Tells whether two sizes have the same aspect ratio, to a pixel of the smaller or to `SAME_ASPECT`."""
+    expected = width * other_height / height
+    return abs(expected - other_width) <= max(1.0, SAME_ASPECT * other_width)
+
+
+def _annotations(
+    image: SourceImage, frame: _Frame, max_overhang: float, summary: Summary, reject: Reject
+) -> Iterator[dict[str, Any]]:
+    for box in image.boxes:
+        summary.boxes_read += 1
+        try:
+            label = check_label(box.label)
+            xmin, ymin, xmax, ymax = _relative_box(box, frame, max_overhang, summary)
+        except RejectedError as error:
+            reject(box.where, error.reason, error.detail)
+            continue
+        summary.kept_by_label[label] += 1
+        yield {
+            "label": label,
+            "confidence": box.extra.get("confidence", 1.0),
+            "x0": xmin,
+            "x1": xmax,
+            "y0": ymin,
+            "y1": ymax,
+            **{flag: box.extra.get(flag, False) for flag in FLAGS},
+            **{key: value for key, value in box.extra.items() if key not in FLAGS and key != "confidence"},
+        }
+
+
+def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: Summary) -> Box:
+    """Returns a box in shares of the stored picture, cut to it.
+
+    Raises:
+        RejectedError: It is reversed, without area, or outside.
+    """
+    edges = f"xmin {box.xmin:g}, ymin {box.ymin:g}, xmax {box.xmax:g}, ymax {box.ymax:g}"
+    if box.xmax < box.xmin or box.ymax < box.ymin:
+        raise RejectedError("reversed box", edges)
+    xmin, xmax = box.xmin / frame.width, box.xmax / frame.width
+    ymin, ymax = box.ymin / frame.height, box.ymax / frame.height
+    overhang = max(-xmin, -ymin, xmax - 1, ymax - 1, 0.0)
+    if overhang > max_overhang:
+        of_size = "" if frame.width == 1 else f" of a picture of {frame.width:g}x{frame.height:g}"
+        raise RejectedError("box outside the picture", edges + of_size)
+    xmin, ymin, xmax, ymax = max(xmin, 0.0), max(ymin, 0.0), min(xmax, 1.0), min(ymax, 1.0)
+    if xmin >= xmax or ymin >= ymax:
+        raise RejectedError("box without area", edges)
+    if overhang > 0:
+        summary.boxes_cut += 1
+        summary.largest_cut = max(summary.largest_cut, overhang)
+    if frame.orientation == 1:
+        return xmin, ymin, xmax, ymax
+    turn = _STORED_FROM_SHOWN[frame.orientation]
+    corners = [turn(xmin, ymin), turn(xmax, ymax)]
+    (left, right), (top, bottom) = (sorted(values) for values in zip(*corners, strict=True))
+    return left, top, right, bottom

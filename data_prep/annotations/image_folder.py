@@ -1,0 +1,131 @@
+"""The pictures that annotations speak of: found below one folder, measured by their headers, put under their ids."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from data_prep.annotations.image_ids import safe_parts, stem_of
+from data_prep.annotations.source_image import RejectedError
+from data_prep.atomic_files import atomic_path
+from data_prep.images import FORMATS, SUFFIXES, ImageError, read_header, read_image_file
+
+HEADER_BYTES = 64 * 1024  # enough for most; a JPEG with large metadata is read whole
+
+Placing = Literal["link", "copy"]
+
+_EXIF_ORIENTATION = 0x0112
+_ALL_SUFFIXES = tuple(suffix for lower in SUFFIXES for suffix in (lower, lower.upper()))
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture on disk.
+
+    Attributes:
+        path: Its file.
+        width: Of the pixels as stored, whatever EXIF says.
+        height: Likewise.
+    """
+
+    path: Path
+    width: int
+    height: int
+
+
+def find_picture(directory: Path, name: str) -> Path | None:
+    """Returns the file that annotations call `name`, or None.
+
+    Looked for are the whole name below `directory`, then its last part alone; each also with the suffix of any format
+    we read, if the name has none or the file is not there.
+
+    Raises:
+        RejectedError: The name leads elsewhere.
+    """
+    parts = safe_parts(name)
+    for tail in dict.fromkeys((parts, parts[-1:])):
+        exact = directory.joinpath(*tail)
+        if exact.is_file() and exact.suffix.lower() in SUFFIXES:
+            return exact
+        stem = directory.joinpath(*tail[:-1], stem_of(tail[-1]))
+        for suffix in _ALL_SUFFIXES:
+            candidate = stem.with_name(stem.name + suffix)
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def all_pictures(directory: Path) -> Iterator[str]:
+    """Yields the name of every file below `directory` that has a picture's suffix, with `/` between folders."""
+    for path in directory.rglob("*"):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            yield path.relative_to(directory).as_posix()
+
+
+def read_picture_file(path: Path) -> PictureFile:
+    """Returns the picture's size, for which its header is read and nothing decoded.
+
+    Raises:
+        RejectedError: It is no picture.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(HEADER_BYTES)
+        try:
+            header = read_header(start)
+        except ImageError:
+            header = read_header(read_image_file(path))
+    except ImageError as error:
+        raise RejectedError(error.reason, f"{path}: {error.detail}") from error
+    except OSError as error:
+        raise RejectedError("unreadable", f"{path}: {error.strerror or error}") from error
+    return PictureFile(path, header.width, header.height)
+
+
+def read_orientation(path: Path) -> int:
+    """Returns the EXIF orientation of a picture, 1 (as stored) to 8; 1 where it has none, or none that can be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError, Image.DecompressionBombError):
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def place_picture(source: Path, directory: Path, image_id: str, placing: Placing) -> bool:
+    """Puts a picture into `directory` under its id, with its suffix in small letters.
+
+    A link is symbolic and absolute; steps that repair pictures in place replace the link and never touch what it points
+    to. A file that is there and not older than the source stays: it may be the repaired one.
+
+    Args:
+        source: The picture.
+        directory: Exists.
+        image_id: Checked by the caller.
+        placing: `link` or `copy`.
+
+    Returns:
+        Whether anything had to be done.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    target = directory / f"{image_id}{source.suffix.lower()}"
+    absolute = source.resolve()
+    if target.is_symlink():
+        if placing == "link" and target.readlink() == absolute:
+            return False
+    elif target.exists() and target.stat().st_mtime_ns >= absolute.stat().st_mtime_ns:
+        return False
+    with atomic_path(target) as temporary:
+        if placing == "link":
+            temporary.unlink()
+            temporary.symlink_to(absolute)
+        else:
+            shutil.copy2(absolute, temporary)
+    return True

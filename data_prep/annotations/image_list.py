@@ -1,0 +1,79 @@
+"""A list of the pictures to take out of a larger set: VOC's `ImageSets/Main/train.txt`, YOLO's `train.txt`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.annotations.image_ids import stem_of
+from data_prep.command_line import UsageError
+from data_prep.csv_rows import open_text
+
+MAX_CHARACTERS = 256 * 1024 * 1024
+
+
+class ImageList:
+    """The entries of a list, and which of them were met.
+
+    An entry is a stem, a file name or a path; a picture is meant by its whole name, or by its file name with or without
+    suffix. VOC's numbers after a stem (-1 where a class is not on the picture, 0, 1) are no part of it.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        """Takes the lines of a list."""
+        self._entry_of_key: dict[str, str] = {}
+        self._not_met: dict[str, None] = {}
+        for line in lines:
+            words = line.split()
+            if len(words) == 2 and words[1] in ("-1", "0", "1"):
+                words.pop()
+            if words:
+                entry = line.strip() if len(words) > 1 else words[0]
+                self._not_met[entry] = None
+                for key in _keys(entry):
+                    self._entry_of_key.setdefault(key, entry)
+
+    def takes(self, names: Sequence[str]) -> bool:
+        """Tells whether a picture of these names is in the list."""
+        for name in names:
+            for key in _keys(name):
+                entry = self._entry_of_key.get(key)
+                if entry is not None:
+                    self._not_met.pop(entry, None)
+                    return True
+        return False
+
+    def __len__(self) -> int:
+        """Returns how many entries there are."""
+        return len(set(self._entry_of_key.values()))
+
+    @property
+    def not_met(self) -> list[str]:
+        """The entries of which no picture was seen, in their order."""
+        return list(self._not_met)
+
+
+def read_image_list(path: Path) -> ImageList:
+    """Reads a list, an entry a line.
+
+    Raises:
+        UsageError: It is missing, empty or no text.
+    """
+    with open_text(path) as file:
+        try:
+            text = file.read(MAX_CHARACTERS)
+        except (EOFError, OSError, zlib.error) as error:
+            raise UsageError(f"{path}: damaged: {error}") from error
+    if len(text) == MAX_CHARACTERS:
+        raise UsageError(f"{path}: over {MAX_CHARACTERS // 2**20} MiB, so not a list of pictures")
+    images = ImageList(text.splitlines())
+    if not len(images):
+        raise UsageError(f"{path}: the list names no picture")
+    return images
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    path = name.replace("\\", "/").removeprefix("./")
+    file_name = path.rpartition("/")[2]
+    return path, file_name, stem_of(file_name)

@@ -1,0 +1,130 @@
+"""An import from its reader to its files: points, the label map, images.json, and what to say of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.annotations.class_ids import label_map_of
+from data_prep.annotations.conversion import Options, Summary, convert
+from data_prep.annotations.source_image import SourceSet
+from data_prep.command_line import UserError
+from data_prep.csv_rows import printable
+from data_prep.label_map import LabelMap, read_label_map, write_label_map
+from data_prep.ledger import Ledger
+from data_prep.points import json_array_writer, write_json_array
+from data_prep.progress import progress
+
+SHOWN = 10  # classes, or names, in a line
+
+
+def import_annotations(
+    source: SourceSet,
+    *,
+    options: Options,
+    earlier: LabelMap | None,
+    point_path: Path,
+    label_map_path: Path,
+    images_path: Path | None,
+    ledger: Ledger,
+) -> tuple[Summary, LabelMap, list[str]]:
+    """Writes points, the label map and, where asked for, images.json.
+
+    Args:
+        source: From a reader.
+        options: How to convert.
+        earlier: A label map whose ids stay.
+        point_path: points.json to write.
+        label_map_path: The label map to write.
+        images_path: images.json to write, with the pictures that have a URL; None for none.
+        ledger: Gets what cannot be used.
+
+    Returns:
+        What became of the pictures and boxes, the label map, and what else to say.
+
+    Raises:
+        UserError: Nothing is left to write; earlier files stay as they were.
+    """
+    summary = Summary()
+    remarks = list(source.remarks)
+    addresses: list[dict[str, str]] = []
+    with json_array_writer(point_path) as write_point:
+        shown = progress(source.images, description="import annotations", unit="images")
+        for point, url in convert(shown, options, summary, ledger.reject):
+            write_point(point)
+            if url:
+                addresses.append({"id": point["id"], "url": url})
+        if not summary.kept_by_label:
+            raise UserError(_why_nothing(summary, ledger))
+        label_map, remark = label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
+    remarks.append(f"label map: {remark}")
+    # One that says the same already keeps its time: the other splits' imports, which share it, stay up to date.
+    if not label_map_path.exists() or read_label_map(label_map_path) != label_map:
+        write_label_map(label_map_path, label_map)
+    if images_path is not None:
+        count = write_json_array(images_path, addresses)
+        remarks.append(f"{count} of {summary.images_kept} pictures have a URL, in {images_path}")
+    elif addresses:
+        remarks.append(f"{len(addresses)} pictures have a URL; --image_index_output_path writes them for the download")
+    return summary, label_map, remarks
+
+
+def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: Sequence[str]) -> list[str]:
+    """Returns what was read, kept and left out, by reason, a line each."""
+    not_wanted = f", {summary.images_not_wanted} not in the list" if options.wanted is not None else ""
+    lines = [
+        f"pictures: {summary.images_read} read{not_wanted}, {summary.images_kept} kept, "
+        f"{summary.images_without_boxes} of them without a box",
+        f"boxes: {summary.boxes_read} read, {summary.kept_by_label.total()} kept",
+        f"boxes a class: {_commonest(summary.kept_by_label)}",
+        *remarks,
+    ]
+    if options.wanted is not None and (not_met := options.wanted.not_met):
+        examples = ", ".join(printable(name) for name in not_met[:SHOWN])
+        more = ", ..." * (len(not_met) > SHOWN)
+        count = f"{len(not_met)} of the {len(options.wanted)}"
+        lines.append(f"{count} pictures in the list have no annotations: {examples}{more}")
+    if summary.boxes_cut:
+        lines.append(
+            f"{summary.boxes_cut} boxes stuck out and were cut, the most by {summary.largest_cut:.2g} of the side"
+        )
+    if summary.images_scaled:
+        lines.append(
+            f"{summary.images_scaled} pictures are of another size than annotated, of the same aspect ratio: kept"
+        )
+    if summary.images_turned:
+        lines.append(
+            f"{summary.images_turned} pictures were annotated as EXIF turns them: boxes turned back to the pixels"
+        )
+    if summary.renamed is not None:
+        name, image_id = summary.renamed
+        lines.append(
+            f"{summary.num_renamed} names could not be ids as they are, such as {printable(name)!r} -> {image_id}"
+        )
+    if options.placing_directory is not None:
+        done = "linked" if options.placing == "link" else "copied"
+        lines.append(
+            f"pictures in {options.placing_directory}: {summary.images_placed} {done}, "
+            f"{summary.images_in_place} were there"
+        )
+    elif summary.images_under_other_names or (summary.num_renamed and options.image_directory is None):
+        count = str(summary.images_under_other_names or summary.num_renamed)
+        lines.append(
+            f"note: {count} pictures are not called ID.jpg (.png, ...), as the next steps look for them; "
+            "--image_directory with --image_output_directory puts them there"
+        )
+    return [*lines, ledger.summary()]
+
+
+def _why_nothing(summary: Summary, ledger: Ledger) -> str:
+    reasons = [f"{summary.images_read} pictures read"]
+    if summary.images_not_wanted:
+        reasons.append(f"{summary.images_not_wanted} not in --image_list_path")
+    return f"not one box is left, so nothing is written: {', '.join(reasons)}; {ledger.summary()}"
+
+
+def _commonest(counts: Counter[str]) -> str:
+    shown = [f"{printable(label)} {count}" for label, count in counts.most_common(SHOWN)]
+    more = f" and {len(counts) - SHOWN} more classes" if len(counts) > SHOWN else ""
+    return ", ".join(shown) + more

@@ -1,0 +1,36 @@
+"""What can go wrong when a URL is fetched, and whether asking again may help."""
+
+from __future__ import annotations
+
+
+class DownloadError(Exception):
+    """A URL that could not be fetched.
+
+    Attributes:
+        reason: A few words from a small fixed set, for counting.
+        detail: What was seen.
+        permanent: Whether another run would meet the same: the picture is gone, or is not what it should be. What other
+            flags would let pass is not.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, permanent: bool = True) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+        self.permanent = permanent
+
+
+class PassingError(DownloadError):
+    """A failure that another try, a little later, may mend.
+
+    Attributes:
+        retry_after_seconds: What the server asked to wait, if it did.
+        status: The HTTP status; None where no answer came.
+    """
+
+    def __init__(
+        self, reason: str, detail: str, *, retry_after_seconds: float | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(reason, detail, permanent=False)
+        self.retry_after_seconds = retry_after_seconds
+        self.status = status

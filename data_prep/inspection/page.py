@@ -1,0 +1,144 @@
+"""Writes the page: the template, the style, the scripts and the data in one file that needs nothing else.
+
+Class names and file names come from anywhere. They are data in the page and never markup: JSON in a script element of
+a type that no browser runs, with what could end the element escaped, and put into the page by its scripts as text. The
+page's own policy lets nothing run but the scripts that are written here, and nothing be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.inspection.data_set import DataSet
+
+_FOLDER = Path(__file__).resolve().parent / "page"
+# In this order: a later one uses what the earlier ones define.
+_SCRIPTS = ("data.js", "elements.js", "charts.js", "classes.js", "anchors.js", "filters.js", "gallery.js", "main.js")
+_COORDINATE_STEPS = 65535
+_MAX_TEXT = 300  # characters of an id or a name: one of a megabyte helps nobody
+_MAX_LISTED_BOXES = 1_500_000  # 12 bytes each, a third more as text
+
+
+def choose_listed(
+    found: DataSet, shown: Mapping[int, bytes], scores: npt.NDArray[np.int32], max_pictures: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Chooses the pictures whose boxes the page holds: those with a thumbnail, then the most suspicious, then any.
+
+    Args:
+        found: The data set.
+        shown: The thumbnails by row.
+        scores: int32 [P], how suspicious each picture is.
+        max_pictures: How many at most; fewer if their boxes are too many.
+        seed: Of the choice of the last.
+
+    Returns:
+        Rows of pictures, int64, ascending.
+    """
+    has_none = np.ones(found.num_pictures, bool)
+    has_none[list(shown)] = False
+    chance = np.random.default_rng(seed).permutation(found.num_pictures)
+    order = np.lexsort((chance, -scores, has_none))[:max_pictures]
+    boxes = np.cumsum(np.diff(found.box_offsets)[order])
+    return np.sort(order[boxes <= _MAX_LISTED_BOXES])
+
+
+def page(
+    found: DataSet,
+    statistics: Mapping[str, Any],
+    thumbnails: Mapping[int, bytes],
+    listed: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.int32],
+    *,
+    title: str,
+    limits: Mapping[str, Any],
+    coverage: Mapping[str, Any] | None,
+) -> str:
+    """Returns the page's HTML.
+
+    Args:
+        found: The data set.
+        statistics: Of `data_prep.inspection.statistics`.
+        thumbnails: JPEGs by row of the picture.
+        listed: Rows of the pictures whose boxes the page holds, among them all of the thumbnails.
+        scores: int32 [P], how suspicious each picture is.
+        title: Of the page.
+        limits: From where on something is suspicious; for the words of the page.
+        coverage: What the anchors of a config match; None where none was given.
+    """
+    data = {
+        "title": title,
+        "source": found.source,
+        "numPictures": found.num_pictures,
+        "numBoxes": found.num_boxes,
+        "statistics": {**statistics, "classes": [_shortened(entry) for entry in statistics["classes"]]},
+        "limits": dict(limits),
+        "coverage": coverage,
+        **_pictures(found, listed, scores),
+    }
+    encoded = [base64.b64encode(thumbnails[row]).decode("ascii") if row in thumbnails else 0 for row in listed.tolist()]
+    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}\n}})();'
+    parts = {
+        "POLICY": "; ".join(
+            ("default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}")
+        ),
+        "TITLE": html.escape(title),
+        "STYLE": style,
+        "SCRIPT": script,
+        "DATA": script_json(data),
+        "THUMBNAILS": script_json(encoded),
+    }
+    # One piece after the other, so that no part is looked through for the marks of another.
+    pieces = (_FOLDER / "page.html").read_text(encoding="utf-8").split("@@")
+    return "".join(parts[piece] if index % 2 else piece for index, piece in enumerate(pieces))
+
+
+def script_json(content: Any) -> str:
+    """Returns `content` as JSON that can stand in a script element, whatever texts are in it."""
+    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _pictures(found: DataSet, listed: npt.NDArray[np.int64], scores: npt.NDArray[np.int32]) -> dict[str, Any]:
+    """Returns the listed pictures and their boxes as columns, little-endian numbers in base64."""
+    offsets = found.box_offsets
+    counts = (offsets[listed + 1] - offsets[listed]).astype(np.int64)
+    ends = np.cumsum(counts)
+    # For each listed box its row: where its picture's begin, and how far into them it is.
+    rows = np.repeat(offsets[listed] - (ends - counts), counts) + np.arange(int(counts.sum()))
+    boxes = np.rint(found.clipped_boxes()[rows] * _COORDINATE_STEPS)
+    return {
+        "ids": [found.picture_ids[row][:_MAX_TEXT] for row in listed.tolist()],
+        "offsets": _column(np.concatenate([[0], ends]), "<u4"),
+        "widths": _column(found.widths[listed], "<u4"),
+        "heights": _column(found.heights[listed], "<u4"),
+        "pictureFlags": _column(found.picture_flags[listed], "<u2"),
+        "scores": _column(scores[listed], "<u2"),
+        "boxes": _column(boxes, "<u2"),
+        "boxClasses": _column(found.box_classes[rows], "<u4" if len(found.labels) > 65535 else "<u2"),
+        "wideClasses": len(found.labels) > 65535,
+        "boxFlags": _column(found.box_flags[rows], "<u2"),
+    }
+
+
+def _column(values: npt.NDArray[Any], kind: str) -> str:
+    return base64.b64encode(values.astype(kind).tobytes()).decode("ascii")
+
+
+def _shortened(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {**entry, "label": entry["label"][:_MAX_TEXT], "name": entry["name"][:_MAX_TEXT]}
+
+
+def _hash(text: str) -> str:
+    """Returns a content security policy's word for exactly this style or script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

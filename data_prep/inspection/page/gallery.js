@@ -1,0 +1,165 @@
+// The pictures that are asked for, and one of them at large.
+
+const PICTURES_AT_A_TIME = 48;
+const ROW_HEIGHT = 190;
+const LABEL_HEIGHT = 16; // in pixels, as the style has it
+const LABEL_LETTER = 7; // a letter's width, about
+const MAX_BOXES = 400; // on a small picture
+const gallery = { found: [], drawn: 0, opened: -1 };
+
+function shapeOf(picture) {
+  return widths[picture] && heights[picture] ? widths[picture] / heights[picture] : 4 / 3;
+}
+
+function boxWords(box) {
+  return BOX_FLAGS.filter((flag) => boxFlags[box] & flag.bit).map((flag) => flag.word);
+}
+
+// The picture, or a blank in its shape, with its boxes; `width` and `height` are what it will about have, in pixels.
+function frameOf(picture, large, width, height) {
+  const encoded = thumbnails[picture];
+  const why = pictureFlags[picture] & NO_PICTURE ? "no picture" : "no thumbnail";
+  const frame = element("span", { class: encoded ? "frame" : "frame blank", "data-why": encoded ? null : why });
+  if (encoded) frame.append(element("img", { src: `data:image/jpeg;base64,${encoded}`, alt: ids[picture], draggable: "false" }));
+  const asks = asksForBoxes();
+  const rows = [];
+  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
+    const asked = !asks || boxAsked(picture, box);
+    if (asked || large || !filters.alone) rows.push([box, asked]);
+  }
+  // Small ones last, so that they lie above large ones; those that are not asked for below all others.
+  rows.sort(([a, askedA], [b, askedB]) => askedA - askedB || boxShare(b) - boxShare(a));
+  const kept = large ? rows : rows.slice(-MAX_BOXES);
+  const labelled = labelledBoxes(kept.filter(([, asked]) => asked).map(([box]) => box), width, height);
+  frame.append(...kept.map(([box, asked]) => boxElement(box, asked, labelled.has(box))));
+  return frame;
+}
+
+// Those whose labels do not lie over each other's: suspicious ones have theirs first, then large ones.
+function labelledBoxes(candidates, width, height) {
+  const isSuspicious = (box) => BOX_FLAGS.some((flag) => flag.suspicious && boxFlags[box] & flag.bit);
+  const ordered = [...candidates].sort((a, b) => isSuspicious(b) - isSuspicious(a));
+  const taken = [];
+  const labelled = new Set();
+  for (const box of ordered) {
+    const [ymin, xmin, , xmax] = boxes.subarray(4 * box, 4 * box + 4);
+    const length = Math.min(190, 10 + LABEL_LETTER * classes[boxClasses[box]].name.length);
+    const place = labelPlace(ymin, xmin);
+    const left = place.right ? (xmax / STEPS) * width - length : (xmin / STEPS) * width;
+    const top = (ymin / STEPS) * height - (place.within ? 0 : LABEL_HEIGHT);
+    const free = taken.every(([x, y, across]) => Math.abs(y - top) >= LABEL_HEIGHT || left >= x + across || x >= left + length);
+    if (!free) continue;
+    taken.push([left, top, length]);
+    labelled.add(box);
+  }
+  return labelled;
+}
+
+function labelPlace(ymin, xmin) {
+  return { within: ymin / STEPS < 0.08, right: xmin / STEPS > 0.75 };
+}
+
+function boxElement(box, asked, labelled) {
+  const [ymin, xmin, ymax, xmax] = boxes.subarray(4 * box, 4 * box + 4);
+  const made = element("span", { class: asked ? "box" : "box other", "data-box": box });
+  const colour = classColour(boxClasses[box]);
+  Object.assign(made.style, {
+    left: `${(xmin / STEPS) * 100}%`, top: `${(ymin / STEPS) * 100}%`, borderColor: colour,
+    width: `${((xmax - xmin) / STEPS) * 100}%`, height: `${((ymax - ymin) / STEPS) * 100}%`,
+  });
+  if (labelled) {
+    const label = element("i", {}, classes[boxClasses[box]].name);
+    for (const [name, holds] of Object.entries(labelPlace(ymin, xmin))) label.classList.toggle(name, holds);
+    label.style.background = colour;
+    made.append(label);
+  }
+  return made;
+}
+
+function card(picture) {
+  const shape = shapeOf(picture);
+  const stageShape = Math.min(2.4, Math.max(0.7, shape));
+  const stage = element("span", { class: "stage" },
+    frameOf(picture, false, Math.min(shape, stageShape) * ROW_HEIGHT, Math.min(1, stageShape / shape) * ROW_HEIGHT));
+  stage.style.aspectRatio = stageShape;
+  const frame = stage.firstChild;
+  frame.style.width = `${Math.min(1, shape / stageShape) * 100}%`;
+  frame.style.height = `${Math.min(1, stageShape / shape) * 100}%`;
+  const count = offsets[picture + 1] - offsets[picture];
+  const size = widths[picture] ? `${widths[picture]} x ${heights[picture]}, ` : "";
+  const made = element("button", { type: "button", class: "picture", "data-picture": picture, onclick: () => openViewer(picture) }, stage,
+    element("span", { class: "caption" }, element("bdi", {}, ids[picture]), element("small", {}, `${size}${countOf(count, "box", "boxes")}`), tagsOf(picture)));
+  made.style.flex = `${stageShape} 1 ${Math.round(stageShape * ROW_HEIGHT)}px`;
+  made.style.maxWidth = `${Math.round(stageShape * ROW_HEIGHT * 1.6)}px`;
+  return made;
+}
+
+function tagsOf(picture) {
+  const counts = new Map();
+  for (const flag of PICTURE_FLAGS) if (pictureFlags[picture] & flag.bit) counts.set(flag.word, 0);
+  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
+    for (const flag of BOX_FLAGS) {
+      if (flag.suspicious && boxFlags[box] & flag.bit) counts.set(flag.word, (counts.get(flag.word) ?? 0) + 1);
+    }
+  }
+  if (!counts.size) return null;
+  return element("span", { class: "tags" }, [...counts].map(([word, count]) => element("span", { class: "tag" }, count ? `${count} ${word}` : word)));
+}
+
+function drawGallery() {
+  gallery.found = askedPictures();
+  gallery.drawn = 0;
+  byId("gallery").replaceChildren();
+  drawMore();
+}
+
+function drawMore() {
+  const next = gallery.found.slice(gallery.drawn, gallery.drawn + PICTURES_AT_A_TIME);
+  byId("gallery").append(...next.map(card));
+  gallery.drawn += next.length;
+  const seen = gallery.found.reduce((sum, picture) => sum + (thumbnails[picture] ? 1 : 0), 0);
+  const listed = ids.length < data.numPictures ? "listed " : "";
+  byId("result").textContent = gallery.found.length
+    ? `${gallery.found.length.toLocaleString("en")} of ${ids.length.toLocaleString("en")} ${listed}pictures, ${seen.toLocaleString("en")} with a thumbnail; ${gallery.drawn.toLocaleString("en")} drawn below.`
+    : "No picture is like this. Reset the filters to see all.";
+  byId("more").hidden = gallery.drawn >= gallery.found.length;
+}
+
+function stepViewer(by) {
+  const next = gallery.found[gallery.opened + by];
+  if (next !== undefined) openViewer(next);
+}
+
+function openViewer(picture) {
+  const place = gallery.found.indexOf(picture);
+  gallery.opened = place;
+  const viewer = byId("viewer");
+  const light = (box, on) => viewer.querySelector(`[data-box="${box}"]`)?.classList.toggle("lit", on);
+  const lines = [];
+  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
+    const sides = boxPixels(picture, box);
+    const swatch = element("span", { class: "swatch" });
+    swatch.style.background = classColour(boxClasses[box]);
+    lines.push(element("tr", { onpointerenter: () => light(box, true), onpointerleave: () => light(box, false) },
+      element("td", { title: classes[boxClasses[box]].name }, swatch, element("bdi", {}, classes[boxClasses[box]].name)),
+      element("td", {}, sides ? `${Math.round(sides[1])} x ${Math.round(sides[0])}` : percent(Math.sqrt(boxShare(box)))),
+      element("td", {}, boxWords(box).join(", "))));
+  }
+  const stage = element("div", { class: "stage" });
+  const size = widths[picture] ? `${widths[picture]} x ${heights[picture]} pixels, ` : "";
+  viewer.replaceChildren(element("div", { class: "viewer" },
+    element("header", {}, element("bdi", {}, ids[picture]),
+      element("button", { type: "button", id: "previous", onclick: () => stepViewer(-1), disabled: place <= 0 }, "← Previous"),
+      element("button", { type: "button", id: "next", onclick: () => stepViewer(1), disabled: place < 0 || place + 1 >= gallery.found.length }, "Next →"),
+      element("button", { type: "button", id: "close", onclick: () => viewer.close() }, "Close")),
+    stage,
+    element("aside", {}, element("p", { class: "quiet" }, `${size}${countOf(lines.length, "box", "boxes")}`), tagsOf(picture) ? element("p", {}, tagsOf(picture)) : null,
+      element("table", {}, element("thead", {}, element("tr", {}, ["class", widths[picture] ? "width x height" : "side", ""].map((title) => element("th", {}, title)))), element("tbody", {}, lines)))));
+  if (!viewer.open) viewer.showModal();
+  const shape = shapeOf(picture);
+  const [across, down] = [stage.clientWidth - 48, stage.clientHeight - 48];
+  const [width, height] = [Math.min(across, down * shape), Math.min(down, across / shape)];
+  const frame = frameOf(picture, true, width, height);
+  Object.assign(frame.style, { width: `${width}px`, height: `${height}px` });
+  stage.append(frame);
+}

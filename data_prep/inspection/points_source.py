@@ -1,0 +1,122 @@
+"""A data set from points.json, with the sizes of its pictures read from their first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from data_prep.command_line import UsageError, UserError
+from data_prep.images import ImageError, find_image, read_header, read_image_file
+from data_prep.inspection import data_set
+from data_prep.inspection.data_set import DataSet, DataSetBuilder
+from data_prep.json_array import read_array_items
+from data_prep.ledger import Ledger
+from data_prep.points import check_point
+from data_prep.progress import progress
+from data_prep.worker_pool import map_in_order
+
+_HEADER_BYTES = 64 * 1024  # a JPEG's size stands behind its EXIF thumbnail, which may take this much
+_FLAGS = {
+    "is_occluded": data_set.OCCLUDED,
+    "is_truncated": data_set.TRUNCATED,
+    "is_group_of": data_set.GROUP_OF,
+    "is_depiction": data_set.DEPICTION,
+    "is_inside": data_set.INSIDE,
+}
+
+
+def read_points_data_set(
+    path: Path,
+    image_directory: Path | None,
+    names: Mapping[str, str],
+    *,
+    lists_all: bool,
+    ledger: Ledger,
+    num_threads: int,
+) -> DataSet:
+    """Reads points, and of each picture its size.
+
+    Args:
+        path: points.json.
+        image_directory: Holds ID.jpg or the like; None: sizes are not known, and nothing is missing.
+        names: Class names by label.
+        lists_all: Whether classes of `names` without a box are listed too.
+        ledger: Takes pictures that are missing or that are no pictures; their boxes stay in the data set.
+        num_threads: Files opened at a time.
+
+    Raises:
+        UserError: There are no points, or they cannot be read.
+    """
+    builder = DataSetBuilder(names, lists_all=lists_all)
+    with_sizes = _with_sizes(_points(path), image_directory, ledger, num_threads)
+    count = 0
+    for count, (point, size) in enumerate(progress(with_sizes, description="points", unit="pictures"), start=1):  # noqa: B007
+        _add_point(builder, point, size)
+    if not count:
+        raise UserError(f"{path} lists no pictures: nothing to look at")
+    pictures = f" and pictures of {image_directory}" if image_directory is not None else ""
+    return builder.finish(f"{path}{pictures}")
+
+
+def _add_point(builder: DataSetBuilder, point: Mapping[str, Any], size: tuple[int, int] | None) -> None:
+    if size is None:
+        builder.add_picture(point["id"], flags=data_set.NO_PICTURE)
+    else:
+        builder.add_picture(point["id"], width=size[0], height=size[1])
+    for annotation in point["annotations"]:
+        flags = sum(bit for key, bit in _FLAGS.items() if annotation[key])
+        builder.add_box(annotation["label"], tuple(annotation[key] for key in ("y0", "x0", "y1", "x1")), flags)
+    for verified in point.get("image_labels", ()):
+        builder.add_verified_label(verified["label"], is_present=verified["confidence"] >= 0.5)
+
+
+def _points(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the points of a file one by one, checked, so that millions of them need not be in memory as such."""
+    seen: set[str] = set()
+    for item in read_array_items(path):
+        where = f"{path}: item {item.number}"
+        check_point(item.value, where)
+        if item.value["id"] in seen:
+            raise UsageError(f"{where}: image id {item.value['id']!r} comes twice")
+        seen.add(item.value["id"])
+        yield item.value
+
+
+def _with_sizes(
+    points: Iterable[dict[str, Any]], image_directory: Path | None, ledger: Ledger, num_threads: int
+) -> Iterator[tuple[dict[str, Any], tuple[int, int] | None]]:
+    """Yields each point with its picture's width and height: zeros without a folder, None for what is no picture."""
+    if image_directory is None:
+        yield from ((point, (0, 0)) for point in points)
+        return
+    folder = image_directory
+
+    def measured(point: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int] | ImageError]:
+        try:
+            path = find_image(folder, point["id"])
+            if path is None:
+                raise ImageError("missing", f"no {point['id']}.jpg (.png, ...) in {folder}")
+            return point, _size(path)
+        except ImageError as error:
+            return point, error
+
+    with ThreadPoolExecutor(num_threads) as executor:
+        for point, size in map_in_order(executor, measured, points, num_workers=num_threads):
+            if isinstance(size, ImageError):
+                ledger.reject(point["id"], size.reason, size.detail)
+                yield point, None
+            else:
+                yield point, size
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with path.open("rb") as file:
+            header = read_header(file.read(_HEADER_BYTES))
+    except OSError as error:
+        raise ImageError("unreadable", f"{path}: {error.strerror or error}") from error
+    except ImageError:  # its beginning alone is not enough
+        header = read_header(read_image_file(path))
+    return header.width, header.height

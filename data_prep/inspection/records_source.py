@@ -1,0 +1,162 @@
+"""A data set from records: what training will really see."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from data_prep import tf_example
+from data_prep.command_line import UserError
+from data_prep.example_proto import example_class
+from data_prep.inspection import data_set
+from data_prep.inspection.data_set import DataSet, DataSetBuilder
+from data_prep.label_map import LabelMap
+from data_prep.ledger import Ledger
+from data_prep.progress import progress
+from data_prep.record_checks import printable
+from data_prep.record_files import CorruptRecordError, read_record_file
+
+_FLAGS = {
+    tf_example.OBJECT_OCCLUDED: data_set.OCCLUDED,
+    tf_example.OBJECT_TRUNCATED: data_set.TRUNCATED,
+    tf_example.OBJECT_GROUP_OF: data_set.GROUP_OF,
+    tf_example.OBJECT_DEPICTION: data_set.DEPICTION,
+    tf_example.OBJECT_IS_CROWD: data_set.CROWD,
+    tf_example.OBJECT_DIFFICULT: data_set.DIFFICULT,
+}
+_BOX_KEYS = (tf_example.BOX_YMIN, tf_example.BOX_XMIN, tf_example.BOX_YMAX, tf_example.BOX_XMAX)
+_MAX_SIDE = 2**31 - 1
+
+
+def read_records_data_set(shards: Sequence[str], label_map: LabelMap | None, *, ledger: Ledger) -> DataSet:
+    """Reads every record, but decodes no picture.
+
+    Args:
+        shards: Record files.
+        label_map: Names the class ids; None: the records' own class texts do.
+        ledger: Takes records that cannot be read; they are not in the data set.
+
+    Raises:
+        UserError: There is not one record.
+    """
+    names = {item.name: item.display_name or item.name for item in label_map} if label_map is not None else {}
+    labels = {item.id: item.name for item in label_map} if label_map is not None else None
+    builder = DataSetBuilder(names, lists_all=True)
+    seen: set[str] = set()
+    count = 0
+    for shard, index, serialized in progress(_records(shards, ledger), description="records", unit="records"):
+        try:
+            features = _features(serialized)
+            picture_id = _text(features, tf_example.IMAGE_SOURCE_ID) or _text(features, tf_example.IMAGE_FILENAME)
+            _add_record(builder, features, labels, picture_id or f"record {index}", picture_id in seen, (shard, index))
+        except ValueError as error:
+            ledger.reject(f"{shard}, record {index}", "unreadable record", str(error))
+            continue
+        seen.add(picture_id)
+        count += 1
+    if not count:
+        raise UserError(f"{len(shards)} files, but not one record that can be read: {', '.join(shards[:3])}")
+    shown = shards[0] if len(shards) == 1 else f"{shards[0]} and {len(shards) - 1} more"
+    return builder.finish(f"records of {shown}")
+
+
+def read_encoded_images(places: Collection[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], bytes]]:
+    """Yields the picture files of the records at `places` (file, number from 0), in the order in which they lie."""
+    wanted: dict[str, set[int]] = {}
+    for shard, index in places:
+        wanted.setdefault(shard, set()).add(index)
+    for shard, indices in wanted.items():
+        for index, serialized in enumerate(itertools.islice(read_record_file(shard), max(indices) + 1)):
+            if index in indices:
+                yield (shard, index), bytes(_value(_features(serialized), tf_example.IMAGE_ENCODED) or b"")
+
+
+def _records(shards: Sequence[str], ledger: Ledger) -> Iterator[tuple[str, int, bytes]]:
+    for shard in shards:
+        index = 0
+        try:
+            for serialized in read_record_file(shard):
+                yield shard, index, serialized
+                index += 1
+        except CorruptRecordError as error:
+            ledger.reject(f"{shard}, record {index}", "corrupt record file", str(error))
+
+
+def _features(serialized: bytes) -> Any:
+    """Returns a record's features by key.
+
+    Raises:
+        ValueError: It is no `tf.train.Example`.
+    """
+    try:
+        return example_class().FromString(serialized).features.feature
+    except DecodeError as error:
+        raise ValueError(f"not a tf.train.Example: {error}") from error
+
+
+def _add_record(
+    builder: DataSetBuilder,
+    features: Any,
+    labels: dict[int, str] | None,
+    picture_id: str,
+    is_repeated: bool,
+    place: tuple[str, int],
+) -> None:
+    columns = [_values(features, key) for key in _BOX_KEYS]
+    classes = _values(features, tf_example.CLASS_LABEL)
+    lengths = {len(column) for column in (*columns, classes)}
+    if len(lengths) > 1:
+        raise ValueError(f"{picture_id}: lists of {', '.join(map(str, sorted(lengths)))} coordinates and classes")
+    texts = _values(features, tf_example.CLASS_TEXT)
+    width, height = (
+        min(max(int(_value(features, key) or 0), 0), _MAX_SIDE)
+        for key in (tf_example.IMAGE_WIDTH, tf_example.IMAGE_HEIGHT)
+    )
+    flags = data_set.REPEATED_ID if is_repeated else 0
+    if not _value(features, tf_example.IMAGE_ENCODED):
+        flags |= data_set.NO_PICTURE
+    flag_lists = [(_values(features, key), bit) for key, bit in _FLAGS.items()]
+    image_classes, image_texts = (
+        _values(features, key) for key in (tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT)
+    )
+    # From here on nothing fails: a record is in the data set whole or not at all.
+    builder.add_picture(picture_id, width=width, height=height, flags=flags, place=place)
+    for index, (class_id, *box) in enumerate(zip(classes, *columns, strict=True)):
+        box_flags = sum(bit for values, bit in flag_lists if index < len(values) and values[index])
+        text = printable(texts[index]) if index < len(texts) else ""
+        builder.add_box(_label(class_id, text, labels), (box[0], box[1], box[2], box[3]), box_flags)
+    boxed = set(classes)
+    for index, class_id in enumerate(image_classes):
+        # Records say which classes a person looked for, found or not; what was found has boxes.
+        text = printable(image_texts[index]) if index < len(image_texts) else ""
+        builder.add_verified_label(_label(class_id, text, labels), is_present=class_id in boxed)
+
+
+def _label(class_id: int, text: str, labels: dict[int, str] | None) -> str:
+    if labels is None:
+        return text or f"id {class_id}"
+    return labels.get(class_id) or f"id {class_id} (not in the label map)"
+
+
+def _values(features: Any, key: str) -> Sequence[Any]:
+    if key not in features:
+        return ()
+    stored, kind = features[key], tf_example.FEATURES[key].kind
+    found = stored.WhichOneof("kind")
+    if found is not None and found != f"{kind}_list":
+        raise ValueError(f"{key} is a {found}, not a {kind}_list")
+    values: Sequence[Any] = getattr(stored, f"{kind}_list").value
+    return values
+
+
+def _value(features: Any, key: str) -> Any:
+    values = _values(features, key)
+    return values[0] if len(values) else None
+
+
+def _text(features: Any, key: str) -> str:
+    value = _value(features, key)
+    return printable(value) if value else ""

@@ -1,0 +1,144 @@
+"""Fetches many URLs at a time, with threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from data_prep.download_errors import DownloadError, PassingError
+from data_prep.host_queues import HostQueues, Task
+from data_prep.http_download import MAX_RETRY_AFTER_SECONDS, Downloader, Fetched, given_up, wait_seconds
+from data_prep.worker_pool import default_num_processes
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_SECONDS_BETWEEN_LOOKS = 0.02
+_STATUSES_OF_A_BUSY_HOST = frozenset({429, 503})
+
+
+class ParallelDownload(Generic[Item, Result]):
+    """Threads that fetch, and take in what they fetched.
+
+    A picture that has to be tried again later does not hold its thread meanwhile, a slow host does not hold up the
+    others, and only as many threads as there are cores decode at a time, for the memory that takes.
+    """
+
+    def __init__(
+        self,
+        downloader: Downloader,
+        *,
+        url_of: Callable[[Item], str],
+        accept: Callable[[Item, Fetched], Result],
+        reject: Callable[[Item, DownloadError], Result],
+        check_start: Callable[[bytes, str], None] | None = None,
+    ) -> None:
+        """Prepares.
+
+        Args:
+            downloader: Fetches one.
+            url_of: Gives an item's URL.
+            accept: Called in a thread with what came; returns the item's result or raises `DownloadError`.
+            reject: Called in a thread with why nothing came, or nothing good; returns the item's result.
+            check_start: See `Downloader.fetch`.
+        """
+        self._downloader = downloader
+        self._url_of = url_of
+        self._accept = accept
+        self._reject = reject
+        self._check_start = check_start
+        self._accepting = threading.Semaphore(default_num_processes() + 1)
+
+    def run(
+        self, items: Iterable[Item], *, num_threads: int, max_per_host: int, stop: threading.Event
+    ) -> Generator[Result, None, None]:
+        """Yields the result of each of `items`, as they come.
+
+        Args:
+            items: What to fetch.
+            num_threads: How many at a time.
+            max_per_host: How many of one host at a time.
+            stop: The downloader's; set here when the work ends, however it does.
+
+        Raises:
+            Exception: What `accept` or `reject` raised, in this thread.
+        """
+        queues = HostQueues(items, self._host_of, max_per_host=max_per_host, stop=stop)
+        # Results, and each thread's future when it ends: an exception of its own is raised here.
+        results: queue.SimpleQueue[Result | Future[None]] = queue.SimpleQueue()
+        with ThreadPoolExecutor(num_threads, thread_name_prefix="download") as executor:
+            try:
+                for _ in range(num_threads):
+                    executor.submit(self._work, queues, results).add_done_callback(results.put)
+                at_work = num_threads
+                while at_work:
+                    if results.empty():
+                        # A thread that wakes this one for each picture loses its turn of the interpreter each time.
+                        time.sleep(_SECONDS_BETWEEN_LOOKS)
+                        continue
+                    result = results.get()
+                    if isinstance(result, Future):
+                        result.result()
+                        at_work -= 1
+                    else:
+                        yield result
+            finally:
+                stop.set()  # whatever ended the loop, nobody need wait out a back-off or a body
+                queues.wake_all()
+
+    def _host_of(self, item: Item) -> str:
+        try:
+            return urlsplit(self._url_of(item)).netloc.lower()
+        except ValueError:
+            return ""
+
+    def _work(self, queues: HostQueues[Item], results: queue.SimpleQueue[Result | Future[None]]) -> None:
+        while (task := queues.take()) is not None:
+            fetched = self._fetch(task, queues)
+            if fetched is not None:
+                results.put(self._result(task.item, fetched))
+
+    def _fetch(self, task: Task[Item], queues: HostQueues[Item]) -> Fetched | DownloadError | None:
+        """Tries once; returns None where the task is to be tried again later."""
+        url = self._url_of(task.item)
+        why_not = queues.why_given_up(task)
+        if why_not:
+            queues.done(task, answered=True)
+            return DownloadError("host given up", f"{url}: {why_not}", permanent=False)
+        answered = True
+        try:
+            return self._end(task, queues, self._downloader.fetch_once(url, check_start=self._check_start))
+        except PassingError as error:
+            task.tries += 1
+            wait = wait_seconds(task.tries, error.retry_after_seconds)
+            if wait > MAX_RETRY_AFTER_SECONDS:
+                queues.give_up(task, f"it asks to wait {wait:.0f} s")
+            elif task.tries <= self._downloader.limits.max_retries:
+                busy = error.status in _STATUSES_OF_A_BUSY_HOST
+                queues.again(task, wait, slow_down=busy)
+                return None
+            answered = error.status is not None
+            return self._end(task, queues, given_up(error, task.tries), answered=answered)
+        except DownloadError as error:
+            return self._end(task, queues, error)
+
+    @staticmethod
+    def _end(
+        task: Task[Item], queues: HostQueues[Item], what: Fetched | DownloadError, *, answered: bool = True
+    ) -> Fetched | DownloadError:
+        queues.done(task, answered=answered)
+        return what
+
+    def _result(self, item: Item, fetched: Fetched | DownloadError) -> Result:
+        if isinstance(fetched, DownloadError):
+            return self._reject(item, fetched)
+        try:
+            with self._accepting:
+                return self._accept(item, fetched)
+        except DownloadError as error:
+            return self._reject(item, error)

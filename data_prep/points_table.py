@@ -1,0 +1,148 @@
+"""The pictures of one or more points.json as arrays: ids, which classes are on each, and where each stands in its file.
+
+Millions of pictures are chosen among and written anew without their boxes ever being in memory: what is written is the
+text that was read.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.command_line import UsageError, UserError
+from data_prep.json_array import raw_array_writer, read_array_items
+from data_prep.ledger import Ledger
+from data_prep.points import check_point
+from data_prep.progress import progress
+
+LISTED_TWICE = "image listed in two inputs"
+
+
+@dataclass(frozen=True)
+class PointsTable:
+    """What is on N pictures, of C classes.
+
+    Attributes:
+        paths: The files that were read.
+        image_ids: N ids, in the files' order; none comes twice.
+        labels: C labels, sorted.
+        image_of_pair, class_of_pair, boxes_of_pair: [P] int64 each: an image, a class that is on it (an index of
+            `labels`), and how many boxes of it are there. Sorted by image, then class; no pair comes twice.
+        path_numbers: [N] int64, an index of `paths`.
+        starts, ends: [N] int64, the bytes of the file where the picture's item begins and ends.
+    """
+
+    paths: tuple[Path, ...]
+    image_ids: list[str]
+    labels: list[str]
+    image_of_pair: np.ndarray
+    class_of_pair: np.ndarray
+    boxes_of_pair: np.ndarray
+    path_numbers: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self.image_ids)
+
+    def image_counts(self, images: np.ndarray | None = None) -> np.ndarray:
+        """Returns [C] int64: on how many pictures each class is.
+
+        Args:
+            images: [N] bool, which pictures to count; None counts all.
+        """
+        chosen = self.class_of_pair if images is None else self.class_of_pair[images[self.image_of_pair]]
+        return np.bincount(chosen, minlength=len(self.labels)).astype(np.int64)
+
+    def box_counts(self, images: np.ndarray | None = None) -> np.ndarray:
+        """Returns [C] int64: how many boxes of each class there are; see `image_counts`."""
+        kept = slice(None) if images is None else images[self.image_of_pair]
+        counts = np.zeros(len(self.labels), np.int64)
+        np.add.at(counts, self.class_of_pair[kept], self.boxes_of_pair[kept])
+        return counts
+
+    def write(self, path: str | os.PathLike[str], images: np.ndarray) -> int:
+        """Writes a points.json of the pictures where `images` ([N] bool) is true, each as it was read.
+
+        Returns:
+            How many.
+
+        Raises:
+            UserError: A file has changed since it was read.
+        """
+        chosen = np.flatnonzero(images)
+        with raw_array_writer(path) as write:
+            for number, source in enumerate(self.paths):
+                with source.open("rb") as file:
+                    for image in chosen[self.path_numbers[chosen] == number].tolist():
+                        file.seek(self.starts[image])
+                        text = file.read(self.ends[image] - self.starts[image])
+                        if not (text.startswith(b"{") and text.endswith(b"}")):
+                            raise UserError(f"{source}: changed while it was worked on; run the command again")
+                        write(text)
+        return len(chosen)
+
+
+def read_points_table(paths: Sequence[str | os.PathLike[str]], ledger: Ledger | None = None) -> PointsTable:
+    """Reads and checks one or more points.json.
+
+    Args:
+        paths: The files; several are taken one after the other.
+        ledger: Gets the images that a file lists and an earlier file has listed as well; the earlier one stays. None
+            refuses them.
+
+    Raises:
+        UsageError: A file cannot be read, is not of the schema or lists an image twice.
+    """
+    image_ids: list[str] = []
+    first_path: dict[str, int] = {}
+    class_numbers: dict[str, int] = {}
+    pairs = array("q"), array("q"), array("q")
+    places = array("q"), array("q"), array("q")
+    sources = tuple(Path(path) for path in paths)
+    for path_number, source in enumerate(sources):
+        items = read_array_items(source)
+        for item in progress(items, description=f"reading {source.name}", unit="images"):
+            where = f"{source}: item {item.number}"
+            check_point(item.value, where)
+            image_id = item.value["id"]
+            earlier = first_path.setdefault(image_id, path_number)
+            if earlier != path_number and ledger is not None:
+                ledger.reject(image_id, LISTED_TWICE, f"{where}; taken from {sources[earlier]}")
+                continue
+            if len(first_path) == len(image_ids):
+                raise UsageError(f"{where}: image id {image_id!r} comes twice")
+            counts: dict[int, int] = {}
+            for annotation in item.value["annotations"]:
+                number = class_numbers.setdefault(annotation["label"], len(class_numbers))
+                counts[number] = counts.get(number, 0) + 1
+            pairs[0].extend([len(image_ids)] * len(counts))
+            pairs[1].extend(counts.keys())
+            pairs[2].extend(counts.values())
+            for values, value in zip(places, (path_number, item.start, item.start + len(item.text)), strict=True):
+                values.append(value)
+            image_ids.append(image_id)
+    labels = sorted(class_numbers)
+    place_of_class = np.empty(len(labels), np.int64)
+    place_of_class[[class_numbers[label] for label in labels]] = np.arange(len(labels))
+    image_of_pair, class_of_pair, boxes_of_pair = (np.array(column, np.int64) for column in pairs)
+    class_of_pair = place_of_class[class_of_pair]
+    order = np.lexsort((class_of_pair, image_of_pair))
+    path_numbers, starts, ends = (np.array(column, np.int64) for column in places)
+    return PointsTable(
+        sources,
+        image_ids,
+        labels,
+        image_of_pair[order],
+        class_of_pair[order],
+        boxes_of_pair[order],
+        path_numbers,
+        starts,
+        ends,
+    )

@@ -1,0 +1,96 @@
+"""TFRecord files without TensorFlow: each record between its length and the masked CRC-32C checksums of both.
+
+The framing is TensorFlow's (`core/lib/io/record_writer.h`): the record's length as a little-endian uint64, the masked
+checksum of these eight bytes, the record, its masked checksum.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import google_crc32c
+
+MAX_RECORD_BYTES = 1024 * 1024 * 1024  # protobuf takes no more than twice this in one message
+_BUFFER_BYTES = 1024 * 1024
+_LENGTH = struct.Struct("<Q")
+_CHECKSUM = struct.Struct("<I")
+_HEADER_BYTES = _LENGTH.size + _CHECKSUM.size
+_MASK_DELTA = 0xA282EAD8
+
+
+class CorruptRecordError(ValueError):
+    """A record file that breaks off or whose bytes are not those that were written."""
+
+
+class RecordWriter:
+    """Writes one TFRecord file: `with RecordWriter(path) as writer: writer.write(record)`."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("wb", buffering=_BUFFER_BYTES)
+
+    def write(self, record: bytes) -> None:
+        """Writes one record.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        length = _LENGTH.pack(len(record))
+        self._file.write(length + _CHECKSUM.pack(masked_checksum(length)))
+        self._file.write(record)
+        self._file.write(_CHECKSUM.pack(masked_checksum(record)))
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def read_record_file(path: str) -> Iterator[bytes]:
+    """Yields the records of one file, in order, with their checksums checked.
+
+    Args:
+        path: A file here, or what `tf.io.gfile` opens (`gs://...`).
+
+    Raises:
+        CorruptRecordError: The file breaks off, or a checksum is wrong; what came before has been yielded.
+        OSError: It cannot be read.
+    """
+    with _open(path) as file:
+        offset = 0
+        while header := file.read(_HEADER_BYTES):
+            if len(header) < _HEADER_BYTES:
+                raise CorruptRecordError(f"truncated record at byte {offset}: the file ends in its header")
+            length_bytes = header[: _LENGTH.size]
+            if masked_checksum(length_bytes) != _CHECKSUM.unpack(header[_LENGTH.size :])[0]:
+                raise CorruptRecordError(f"corrupted record at byte {offset}: the checksum of its length is wrong")
+            length = _LENGTH.unpack(length_bytes)[0]
+            if length > MAX_RECORD_BYTES:
+                raise CorruptRecordError(f"corrupted record at byte {offset}: it says it has {length} bytes")
+            record, checksum = file.read(length), file.read(_CHECKSUM.size)
+            if len(record) < length or len(checksum) < _CHECKSUM.size:
+                raise CorruptRecordError(f"truncated record at byte {offset}: {length} bytes were to follow")
+            if masked_checksum(record) != _CHECKSUM.unpack(checksum)[0]:
+                raise CorruptRecordError(f"corrupted record at byte {offset}: the checksum of its data is wrong")
+            yield record
+            offset += _HEADER_BYTES + length + _CHECKSUM.size
+
+
+def masked_checksum(data: bytes) -> int:
+    """Returns the CRC-32C of `data`, rotated and shifted as TFRecords have it."""
+    checksum = google_crc32c.value(data)
+    return (((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def _open(path: str) -> Any:
+    if "://" not in path:
+        return Path(path).open("rb", buffering=_BUFFER_BYTES)
+    import tensorflow as tf
+
+    return tf.io.gfile.GFile(path, "rb")

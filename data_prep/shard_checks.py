@@ -1,0 +1,129 @@
+"""One record file read and checked, and what that amounts to over all files: the work behind `verify_tfrecords`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.label_map import LabelMap
+from data_prep.record_checks import RecordChecker
+from data_prep.record_files import CorruptRecordError, read_record_file
+
+_NO_IDS: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+
+
+@dataclass(frozen=True)
+class ShardCheck:
+    """A file to check.
+
+    Attributes:
+        shard: The file.
+        label_map: The classes that it may have.
+        max_problems_shown: How many examples of each kind of problem are kept.
+        decode_fraction: The share of its pictures that is decoded whole.
+    """
+
+    shard: str
+    label_map: LabelMap
+    max_problems_shown: int
+    decode_fraction: float
+
+
+@dataclass
+class ShardSummary:
+    """What records hold, and what is wrong with them.
+
+    Attributes:
+        shard: The file; empty for the sum of several.
+        num_records: Records read.
+        num_bad_records: Of these, those with a problem, and files that broke off.
+        num_boxes: In all.
+        num_without_boxes: Records that have none.
+        breaks_off: Whether the file could not be read to its end.
+        boxes_by_class: By label map id.
+        images_by_class: Records that have a box of the class, by label map id.
+        verified_by_class: Records in which a person looked for the class, by label map id.
+        problems: How often each kind was found.
+        examples: The first of each kind, in words.
+        source_ids: uint64 [N], a hash of each record's id.
+    """
+
+    shard: str = ""
+    num_records: int = 0
+    num_bad_records: int = 0
+    num_boxes: int = 0
+    num_without_boxes: int = 0
+    breaks_off: bool = False
+    boxes_by_class: Counter[int] = field(default_factory=Counter)
+    images_by_class: Counter[int] = field(default_factory=Counter)
+    verified_by_class: Counter[int] = field(default_factory=Counter)
+    problems: Counter[str] = field(default_factory=Counter)
+    examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    source_ids: npt.NDArray[np.uint64] = field(default_factory=lambda: _NO_IDS)
+
+    def note(self, kind: str, example: str) -> None:
+        """Notes a problem, with an example that is shown whatever the others are."""
+        self.problems[kind] += 1
+        self.examples[kind].append(example)
+
+
+def check_shard(check: ShardCheck, checker: RecordChecker) -> Generator[None, None, ShardSummary]:
+    """Checks one file, as far as it can be read; yields once a record and returns what was found."""
+    summary = ShardSummary(shard=check.shard)
+    source_ids: list[int] = []
+
+    def note(kind: str, where: str, detail: str) -> None:
+        summary.problems[kind] += 1
+        if len(summary.examples[kind]) < check.max_problems_shown:
+            summary.examples[kind].append(f"{check.shard}, record {summary.num_records}{where}: {detail}")
+
+    try:
+        for serialized in read_record_file(check.shard):
+            report = checker(serialized, decode_fraction=check.decode_fraction)
+            for kind, detail in report.problems:
+                note(kind, f", image {report.source_id}" if report.source_id else "", detail)
+            summary.num_records += 1
+            summary.num_bad_records += bool(report.problems)
+            summary.num_boxes += report.num_boxes
+            summary.num_without_boxes += report.num_boxes == 0
+            summary.boxes_by_class.update(report.class_ids)
+            summary.images_by_class.update(report.class_ids.keys())
+            summary.verified_by_class.update(report.verified_class_ids)
+            digest = hashlib.blake2b(report.source_id.encode(), digest_size=8).digest()
+            source_ids.append(int.from_bytes(digest, "little"))
+            yield
+    except (CorruptRecordError, OSError) as error:
+        note("corrupt record file", "", str(error))
+        summary.num_bad_records += 1
+        summary.breaks_off = True
+    summary.source_ids = np.array(source_ids, np.uint64)
+    return summary
+
+
+def sum_of(summaries: Sequence[ShardSummary], max_problems_shown: int) -> ShardSummary:
+    """Returns what all files hold together."""
+    total = ShardSummary()
+    for summary in summaries:
+        total.num_records += summary.num_records
+        total.num_bad_records += summary.num_bad_records
+        total.num_boxes += summary.num_boxes
+        total.num_without_boxes += summary.num_without_boxes
+        total.breaks_off |= summary.breaks_off
+        total.boxes_by_class.update(summary.boxes_by_class)
+        total.images_by_class.update(summary.images_by_class)
+        total.verified_by_class.update(summary.verified_by_class)
+        total.problems.update(summary.problems)
+        for kind, examples in summary.examples.items():
+            total.examples[kind].extend(examples[: max_problems_shown - len(total.examples[kind])])
+    total.source_ids = np.concatenate([summary.source_ids for summary in summaries])
+    return total
+
+
+def num_repeated(summary: ShardSummary) -> int:
+    """Returns how many records have the source id of an earlier one."""
+    return len(summary.source_ids) - len(np.unique(summary.source_ids))

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import gzip
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_prep import csv_frames
+from data_prep.command_line import UsageError, UserError
+from data_prep.csv_frames import LINE, number_of_blocks, read_frames
+from data_prep.csv_rows import read_rows
+
+ROOT = Path(__file__).parents[2]
+ODD_CELLS = ["a b", '"x,y"', '"q""q"', '"two\nlines"', "\xe9", "\0", 'x"y', '"z"z', '"never closed', "y\ry"]
+
+
+def by_frames(path, unwanted=None):
+    """Returns the rows that are kept, those that are reported as bad, and how many were read."""
+    bad, rows, count = [], [], 0
+    frames = read_frames(
+        path,
+        required=("a", "b"),
+        optional=("c",),
+        key="b",
+        keep=lambda cells: cells != unwanted if unwanted else cells.is_not_null(),
+        on_bad_row=lambda *row: bad.append(row),
+    )
+    for number, frame in frames:
+        count += number
+        rows += [(line, tuple(cells)) for *cells, line in frame.select("a", "b", "c", LINE).iter_rows()]
+    return rows, bad, count
+
+
+def by_rows(path, unwanted=None):
+    bad = []
+    rows = list(read_rows(path, required=("a", "b"), optional=("c",), on_bad_row=lambda *row: bad.append(row)))
+    return [row for row in rows if row[1][1] != unwanted or not unwanted], bad, len(rows)
+
+
+def outcome_of(read, path):
+    """Returns what was read, or the words of the refusal."""
+    try:
+        return read(path, "no")
+    except (UsageError, UserError) as error:
+        return str(error)
+
+
+def test_blocks_of_any_size_give_what_the_csv_module_gives(tmp_path, monkeypatch):
+    generator = random.Random(0)
+    path = tmp_path / "a.csv"
+    refused = 0
+    for _ in range(400):
+        width = generator.choice([2, 3, 4])
+        odd = generator.random() < 0.7
+        lines = [",".join(["b", "a", "d", "c"][:width])]
+        for _ in range(generator.randrange(12)):
+            cells = width if generator.random() < 0.9 else generator.randrange(6)
+            lines.append(
+                ",".join(
+                    generator.choice(ODD_CELLS if odd and generator.random() < 0.1 else ["1", "", "no", "zz", "é"])
+                    for _ in range(cells)
+                )
+            )
+        content = generator.choice(["\n", "\r\n"]).join(lines) + "\n" * generator.randrange(3)
+        data = b"".join(c.encode("latin1") if c == "\xe9" and odd else c.encode() for c in content)
+        path.write_bytes(gzip.compress(data) if generator.random() < 0.2 else data)
+        expected = outcome_of(by_rows, path)
+        refused += isinstance(expected, str)
+        for size in (1, 7, 40, 1 << 20):
+            monkeypatch.setattr(csv_frames, "BLOCK_BYTES", size)
+            assert outcome_of(by_frames, path) == expected, (size, data)
+    assert refused > 5
+
+
+def test_only_rows_that_matter_come_with_their_lines_and_columns_of_no_interest_may_hold_anything(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\xef\xbb\xbfx, B ,A\n\xff,keep,1\nx,no,2\n\0,no,3\n,keep,4")
+    assert by_frames(path, "no") == ([(2, ("1", "keep", "")), (5, ("4", "keep", ""))], [], 4)
+
+
+def test_the_number_of_blocks_is_that_of_the_frames(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n" + "1,2\n" * 1000)
+    monkeypatch.setattr(csv_frames, "BLOCK_BYTES", 100)
+    assert number_of_blocks(path) == 41
+    assert len(list(read_frames(path, required=("a",), key="a", keep=lambda s: s == "x", on_bad_row=print))) == 41
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert number_of_blocks(path) is None
+    assert number_of_blocks(tmp_path / "none.csv") is None
+
+
+def test_a_gzip_cut_short_is_damaged(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    content = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (i * i, i**3) for i in range(5000)))
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"a\.csv\.gz: damaged at line \d+"):
+        by_frames(path)
+
+
+@pytest.mark.parametrize("how", ["header", "row", "quoted row", "gzip"])
+def test_200_megabytes_in_one_line_are_refused_in_one_line_and_in_bounded_memory(tmp_path, how):
+    path = tmp_path / "a.csv"
+    start = {"header": b"ImageID,", "row": b"ImageID,OriginalURL\na,b\nc,", "quoted row": b'ImageID,OriginalURL\na,"b'}
+    with gzip.open(path, "wb", compresslevel=1) if how == "gzip" else path.open("wb") as file:
+        file.write(start.get(how, start["row"]))
+        for _ in range(200):
+            file.write(b"x" * 2**20)
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("ImageID,LabelName,XMin,XMax,YMin,YMax\na,sofa,0,1,0,1\n")
+    # The process measures itself before and after, so that what Python and Polars take is not counted.
+    code = f"""if True:
+        import resource, sys
+        from data_prep.process_metadata import main
+        from data_prep.command_line import UserError
+        words = ["--annotations_input_path", {str(boxes)!r}, "--image_index_input_path", {str(boxes)!r} + ".none",
+                 "--point_output_path", {str(tmp_path / "p.json")!r}, "--image_index_output_path", "{tmp_path}/i.json"]
+        for index in (None, {str(path)!r}):
+            words[3] = index or words[3]
+            try:
+                main(words)
+            except UserError as error:
+                print(error)
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    none, before, message, after = done.stdout.splitlines()
+    assert "boxes.csv.none: No such file" in none
+    line = {"header": 1, "quoted row": 2}.get(how, 3)
+    assert message == f"{path}:{line}: a line of over 1048576 characters; this is no CSV of ours"
+    assert int(after) - int(before) < 100 * 1024  # KiB

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep.images import ImageError, prepare_image
+from data_prep.record_images import record_image
+
+
+def picture(mode: str = "RGB", size: tuple[int, int] = (120, 90)) -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+def encoded(image: Image.Image, image_format: str = "JPEG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(picture(), exif=exif)
+
+
+JPEG = encoded(picture())
+PICTURES = {
+    "jpeg": JPEG,
+    "grey": encoded(picture("L")),
+    "progressive": encoded(picture(), progressive=True),
+    "no subsampling": encoded(picture(), subsampling=0, quality=95),
+    "one pixel": encoded(picture(size=(1, 1))),
+    "zeros after the end": JPEG + bytes(8),
+    "cmyk": encoded(picture("CMYK")),
+    "png": encoded(picture(), "PNG"),
+    "palette": encoded(picture("P"), "PNG"),
+    "webp": encoded(picture(), "WEBP"),
+    "upright by exif": turned(1),
+    "turned by exif": turned(6),
+    "broken exif": JPEG[:2] + b"\xff\xe1\x00\x10Exif\0\0" + b"II*\0\xff\xff\xff\xff" + JPEG[2:],
+    "half": JPEG[: len(JPEG) // 2],
+    "without its end mark": JPEG[:-2],
+    "garbage within": JPEG[: len(JPEG) // 2] + b"\xff\xd9" + JPEG[len(JPEG) // 2 + 2 :],
+    "start alone": b"\xff\xd8\xff",
+    "text": b"<html>",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_short_way_ends_where_the_long_one_does(name: str) -> None:
+    content = PICTURES[name]
+    try:
+        expected = prepare_image(content, keep_formats=("JPEG", "PNG"))
+    except ImageError as error:
+        with pytest.raises(ImageError) as refused:
+            record_image(content)
+        assert refused.value.reason == error.reason
+    else:
+        assert record_image(content) == expected
+
+
+def test_a_bomb_is_refused_before_it_is_decoded() -> None:
+    header = JPEG.index(b"\xff\xc0")
+    bomb = JPEG[: header + 5] + b"\xff\xff\xff\xff" + JPEG[header + 9 :]  # 65535 x 65535
+    for decode in (True, False):
+        with pytest.raises(ImageError, match="too many pixels"):
+            record_image(bomb, decode=decode)
+
+
+def test_without_decoding_header_and_end_must_do() -> None:
+    middle = len(JPEG) // 2
+    assert record_image(JPEG[:middle] + bytes(40) + JPEG[middle + 40 :], decode=False).changes == ()
+    with pytest.raises(ImageError):
+        record_image(JPEG[:middle], decode=False)
