@@ -19,12 +19,12 @@ import grpc
 from data_prep.command_line import UserError
 from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES, MEBIBYTE, server_options
 from serving.ports import check_port_free
-from serving.request_checks import RequestLimits
+from serving.local_server.request_checks import RequestLimits
 from serving.version_folders import VersionFolder, check_base_path, check_model_name
 
 if TYPE_CHECKING:
-    from serving.loaded_model import LoadedModel
-    from serving.model_versions import ModelVersions
+    from serving.local_server.loaded_model import LoadedModel
+    from serving.local_server.model_versions import ModelVersions
 
 LOG = logging.getLogger(__name__)
 DEFAULT_MAX_WORKERS = 8
@@ -185,8 +185,8 @@ class LocalServer:
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-        from serving.model_versions import ModelVersions
-        from serving.prediction_service import service_handlers
+        from serving.local_server.model_versions import ModelVersions
+        from serving.local_server.prediction_service import service_handlers
 
         self._health = health.HealthServicer()
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -206,8 +206,8 @@ class LocalServer:
             versions.start_polling(self._poll_wait_seconds)
 
     def _load(self, folder: VersionFolder) -> LoadedModel:
-        from serving.loaded_model import LoadedModel, ModelLoadError
-        from serving.prediction_service import replay_warm_up
+        from serving.local_server.loaded_model import LoadedModel, ModelLoadError
+        from serving.local_server.prediction_service import replay_warm_up
 
         started = time.monotonic()
         model = LoadedModel(folder.version, folder.path, **self._threads)

@@ -17,8 +17,8 @@ from typing import Any
 
 import grpc
 
-from serving.loaded_model import LoadedModel, ModelLoadError
-from serving.status_errors import StatusError, invalid_argument
+from serving.local_server.loaded_model import LoadedModel, ModelLoadError
+from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.version_folders import VersionFolder, find_version_folders, fingerprint
 
 LOG = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from tensorflow_serving.apis import (
 )
 
 from serving.channels import MODEL_SERVICE, PREDICTION_SERVICE, SERVING_DEFAULT
-from serving.loaded_model import LoadedModel, ModelLoadError
-from serving.model_versions import ModelVersions
-from serving.request_checks import RequestLimits, check_inputs, check_output_filter, find_signature
-from serving.status_errors import StatusError, invalid_argument
+from serving.local_server.loaded_model import LoadedModel, ModelLoadError
+from serving.local_server.model_versions import ModelVersions
+from serving.local_server.request_checks import RequestLimits, check_inputs, check_output_filter, find_signature
+from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import TensorError, fill_tensor
 
 SIGNATURE_DEF = "signature_def"

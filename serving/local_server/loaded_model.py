@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from serving.request_checks import PICTURE_BEGINNINGS, PICTURE_INPUT
-from serving.status_errors import StatusError, code_of_number, invalid_argument
+from serving.local_server.request_checks import PICTURE_BEGINNINGS, PICTURE_INPUT
+from serving.local_server.status_errors import StatusError, code_of_number, invalid_argument
 
 MAX_WARM_UP_RECORDS = 1000  # TensorFlow Serving's limit
 WARM_UP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"

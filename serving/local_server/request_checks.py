@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 
 from data_prep.images import ImageError, read_header
-from serving.status_errors import StatusError, invalid_argument
+from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import DT_STRING, TensorError, array_of, type_name
 
 PICTURE_INPUT = "input_tensor"
