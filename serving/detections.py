@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,11 +70,13 @@ class PictureDetections:
     """The answer for one picture.
 
     Attributes:
-        picture: Its path as it was given, or an empty text for bytes.
+        picture: Its path or name as it was given, or an empty text for bytes.
         width: In pixels; 0 where the picture could not be read.
         height: In pixels; 0 where the picture could not be read.
         detections: Best score first.
         failure: Why there is no answer, None where there is one.
+        extra_outputs: This picture's part of the further outputs that were asked for, as the model answered them: not
+            sorted or left out with the detections.
     """
 
     picture: str
@@ -81,6 +84,7 @@ class PictureDetections:
     height: int = 0
     detections: tuple[Detection, ...] = ()
     failure: Failure | None = None
+    extra_outputs: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
 
     def boxes_pixels_ymin_xmin_ymax_xmax(self) -> np.ndarray:
         """Returns the boxes in pixels, float64 [N, 4], ordered ymin, xmin, ymax, xmax."""
