@@ -51,7 +51,7 @@ __all__ = ["DetectionClient", "PictureError", "ServerError"]
 
 
 class DetectionClient(ClientSettings):
-    """Asks one model on one server; made with what `ClientSettings` takes. Any number of threads may call its methods."""
+    """Asks one model on one server; made with what `ClientSettings` takes. Any thread may call its methods."""
 
     def _open(self) -> None:
         self._channel = self.connection.open_channel()
