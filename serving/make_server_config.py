@@ -21,7 +21,8 @@ from serving.model_server_config import (
 from serving.version_folders import check_base_path
 from serving.wire.server_files import BATCHING_FILE, MODELS_FILE, MONITORING_FILE, server_file_text
 
-EXAMPLE = """  python -m serving.make_server_config --output_directory serving_config --model detector=/models/detector \\
+EXAMPLE = """  python -m serving.make_server_config --output_directory serving_config \\
+      --model detector=/models/detector \\
       --version_policy detector=specific:1,2 --version_label detector:stable=1 --version_label detector:canary=2"""
 
 
@@ -209,9 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory = arguments.output_directory
     existing = directory / MODELS_FILE
     if existing.exists() and not arguments.overwrite and existing.read_text(encoding="utf-8") != files[MODELS_FILE]:
-        raise UsageError(
-            f"{existing} says something else, perhaps labels that were moved since; --overwrite replaces it"
-        )
+        raise UsageError(f"{existing} says something else, such as labels that were moved; --overwrite replaces it")
     for name, text in files.items():
         atomic_files.write_text(directory / name, text)
     for model in models:

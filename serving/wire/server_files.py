@@ -1,8 +1,8 @@
 """TensorFlow Serving's configuration files as messages: read from and written as protobuf text, without TensorFlow.
 
-`ModelServerConfig` is the installed package's. `BatchingParameters`, `MonitoringConfig` and `SSLConfig` are in no Python
-package of TensorFlow Serving; they are described here after `session_bundle_config.proto`, `monitoring_config.proto`
-and `ssl_config.proto` of its repository. Only names and types matter, since these files are text.
+`ModelServerConfig` is the installed package's. `BatchingParameters`, `MonitoringConfig` and `SSLConfig` are in no
+Python package of TensorFlow Serving; they are described here after `session_bundle_config.proto`,
+`monitoring_config.proto` and `ssl_config.proto` of its repository. Only names and types matter: these files are text.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _describe() -> None:
             if isinstance(kind, str):
                 field.type, field.type_name = _Field.TYPE_MESSAGE, kind
             else:
-                field.type = kind  # type: ignore[assignment]
+                field.type = kind
     POOL.AddSerializedFile(file.SerializeToString())
 
 
