@@ -41,8 +41,8 @@ class AsyncDetectionClient(ClientSettings):
     async def connect(self) -> None:
         """As `DetectionClient.connect`."""
         async with self._connect_lock:
-            if self._takes_encoded is None:
-                self._takes_encoded = await self._converse(self._questions.what_it_takes())
+            if self._taken is None:
+                self._taken = await self._converse(self._questions.what_it_takes())
 
     async def detect(self, picture: PictureSource) -> PictureDetections:
         """As `DetectionClient.detect`."""
@@ -57,7 +57,7 @@ class AsyncDetectionClient(ClientSettings):
     ) -> AsyncIterator[PictureDetections]:
         """As `DetectionClient.detect_many`; `pictures` may be asynchronous, and is taken as it is needed."""
         await self.connect()
-        source = _batches(pictures, self.batch_size if self._takes_encoded else 1)
+        source = _batches(pictures, self.batch_size if self._known.encoded else 1)
         free = asyncio.Semaphore(self.max_in_flight)
         waiting: deque[asyncio.Task[list[PictureDetections]]] = deque()
 
@@ -101,7 +101,7 @@ class AsyncDetectionClient(ClientSettings):
         await self.close()
 
     async def _ask(self, pictures: list[PictureSource]) -> list[PictureDetections]:
-        return await self._converse(self._questions.what_is_in(pictures, bool(self._takes_encoded)))
+        return await self._converse(self._questions.what_is_in(pictures, self._known))
 
     async def _converse(self, conversation: Conversation[Returned]) -> Returned:
         loop = asyncio.get_running_loop()
@@ -119,7 +119,7 @@ class AsyncDetectionClient(ClientSettings):
                 error = raised
 
     async def _call(self, question: Question) -> Any:
-        attempts = Attempts(self._policy, connecting=self._takes_encoded is None)
+        attempts = Attempts(self._policy, connecting=self._taken is None)
         self.counts.add(calls=1)
         while True:
             try:

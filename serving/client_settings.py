@@ -9,7 +9,7 @@ from data_prep.label_map import LabelMap
 from serving.call_policy import CallCounts, CallPolicy
 from serving.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.connection import Connection
-from serving.detector_questions import DetectorQuestions
+from serving.detector_questions import DetectorQuestions, Taken
 
 
 class ClientSettings:
@@ -89,9 +89,15 @@ class ClientSettings:
             max_message_bytes=server.max_message_bytes,
         )
         self._metadata = tuple(server.metadata)
-        self._takes_encoded: bool | None = None
+        self._taken: Taken | None = None
         self._open()
 
     def _open(self) -> None:
         """Opens the channel."""
         raise TypeError(f"{type(self).__name__} has no channel of its own")
+
+    @property
+    def _known(self) -> Taken:
+        """What the model takes, once it was asked."""
+        assert self._taken is not None, "every question connects first"
+        return self._taken

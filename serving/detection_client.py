@@ -67,8 +67,8 @@ class DetectionClient(ClientSettings):
             ServerError: No server answers, or it serves no such model, version or signature, or no detector.
         """
         with self._connect_lock:
-            if self._takes_encoded is None:
-                self._takes_encoded = self._converse(self._questions.what_it_takes(), self._own_calls)
+            if self._taken is None:
+                self._taken = self._converse(self._questions.what_it_takes(), self._own_calls)
 
     def detect(self, picture: PictureSource) -> PictureDetections:
         """Asks about one picture.
@@ -100,7 +100,7 @@ class DetectionClient(ClientSettings):
         """
         self.connect()
         source = iter(pictures)
-        size = self.batch_size if self._takes_encoded else 1
+        size = self.batch_size if self._known.encoded else 1
         waiting: deque[Future[list[PictureDetections]]] = deque()
         calls = _Calls()
         self._all_calls.add(calls)
@@ -134,7 +134,7 @@ class DetectionClient(ClientSettings):
         self.close()
 
     def _ask(self, pictures: Sequence[PictureSource], calls: _Calls) -> list[PictureDetections]:
-        return self._converse(self._questions.what_is_in(pictures, bool(self._takes_encoded)), calls)
+        return self._converse(self._questions.what_is_in(pictures, self._known), calls)
 
     def _converse(self, conversation: Conversation[Returned], calls: _Calls) -> Returned:
         try:
@@ -151,7 +151,7 @@ class DetectionClient(ClientSettings):
 
     def _call(self, question: Question, calls: _Calls) -> Any:
         """Returns the response, of whichever attempt has one; raises the last attempt's `grpc.RpcError`."""
-        attempts = Attempts(self._policy, connecting=self._takes_encoded is None)
+        attempts = Attempts(self._policy, connecting=self._taken is None)
         self.counts.add(calls=1)
         while True:
             try:

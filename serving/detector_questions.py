@@ -16,7 +16,7 @@ from data_prep.images import ImageError
 from data_prep.label_map import LabelMap
 from serving.channels import PREDICTION_SERVICE, SERVING_DEFAULT
 from serving.client_errors import FATAL_CODES, PictureError, ServerError, picture_failure, server_error
-from serving.detections import OUTPUT_NAMES, Failure, PictureDetections, read_detections
+from serving.detections import CLASS_NAMES, OUTPUT_NAMES, Failure, PictureDetections, read_detections
 from serving.image_requests import (
     BYTES_AROUND_PICTURES,
     INPUT_NAME,
@@ -69,6 +69,18 @@ class Question(NamedTuple):
     request: Any
 
 
+class Taken(NamedTuple):
+    """What a detector's signature takes and answers.
+
+    Attributes:
+        encoded: Any number of encoded pictures; otherwise one picture's pixels.
+        class_names: It answers the classes' names itself.
+    """
+
+    encoded: bool
+    class_names: bool
+
+
 Conversation = Generator[Question, Any, Returned]
 
 
@@ -107,8 +119,8 @@ class DetectorQuestions:
     def _max_picture_bytes(self) -> int:
         return self.max_message_bytes - BYTES_AROUND_PICTURES
 
-    def what_it_takes(self) -> Conversation[bool]:
-        """Asks what the model takes; returns True for encoded pictures, False for one picture's pixels.
+    def what_it_takes(self) -> Conversation[Taken]:
+        """Asks what the model takes and answers.
 
         Raises:
             ServerError: No server answers, or it serves no such model, version or signature, or no detector.
@@ -144,16 +156,14 @@ class DetectorQuestions:
                 f"{model} takes {type_name(data_type)}; the client sends encoded pictures (DT_STRING) or pixels "
                 "(DT_UINT8): export with --input_type encoded_image_string_tensor or image_tensor"
             )
-        return data_type == DT_STRING
+        return Taken(data_type == DT_STRING, CLASS_NAMES in signature.outputs)
 
-    def what_is_in(
-        self, sources: Sequence[PictureSource], takes_encoded: bool
-    ) -> Conversation[list[PictureDetections]]:
+    def what_is_in(self, sources: Sequence[PictureSource], taken: Taken) -> Conversation[list[PictureDetections]]:
         """Asks about pictures in one request; where the server refuses several at once, about each alone.
 
         Args:
             sources: The pictures; one where the model takes pixels.
-            takes_encoded: What `what_it_takes` returned.
+            taken: What `what_it_takes` returned.
 
         Returns:
             As many answers, in the order of `sources`, failures among them.
@@ -179,7 +189,7 @@ class DetectorQuestions:
                 continue
             blanks = [results[position] for position, _ in group]
             try:
-                answers = yield from self._one_request([picture for _, picture in group], blanks, takes_encoded)
+                answers = yield from self._one_request([picture for _, picture in group], blanks, taken)
             except PictureError as error:
                 if len(group) > 1:
                     groups += [[one] for one in group]
@@ -190,23 +200,26 @@ class DetectorQuestions:
         return results
 
     def _one_request(
-        self, pictures: list[Picture], blanks: list[PictureDetections], takes_encoded: bool
+        self, pictures: list[Picture], blanks: list[PictureDetections], taken: Taken
     ) -> Conversation[list[PictureDetections]]:
         """Asks one request; raises PictureError where it is the pictures that the server does not like."""
         try:
-            if takes_encoded:
+            if taken.encoded:
                 inputs = encoded_array(pictures)
             else:
                 inputs = pixels_of(pictures[0], self._max_picture_bytes)
         except ImageError as error:
             raise PictureError(Failure(error.reason, error.detail)) from error
+        wanted = self.output_names
+        if taken.class_names and self.label_map is None and CLASS_NAMES not in wanted:
+            wanted = (*wanted, CLASS_NAMES)
         request = predict_request(
             self.model_name,
             self.signature_name,
             self.model_version,
             inputs,
             version_label=self.version_label,
-            output_names=self.output_names,
+            output_names=wanted,
         )
         try:
             response = yield Question(PREDICT, request)
@@ -215,9 +228,7 @@ class DetectorQuestions:
                 raise self._server_error(error) from error
             raise PictureError(picture_failure(error)) from error
         try:
-            outputs = {
-                name: array_of(response.outputs[name], max_bytes=self.max_message_bytes) for name in self.output_names
-            }
+            outputs = {name: array_of(response.outputs[name], max_bytes=self.max_message_bytes) for name in wanted}
             extra = [name for name in self.output_names if name not in OUTPUT_NAMES]
             for name in extra:
                 if not outputs[name].ndim or len(outputs[name]) < len(pictures):
