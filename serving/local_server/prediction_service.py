@@ -1,104 +1,77 @@
-"""PredictionService and ModelService over one model's versions, with TensorFlow Serving's statuses and messages."""
+"""PredictionService and ModelService over the models served, with TensorFlow Serving's statuses and messages."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-    prediction_log_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
-from serving.channels import MODEL_SERVICE, PREDICTION_SERVICE, SERVING_DEFAULT
-from serving.local_server.loaded_model import LoadedModel, ModelLoadError
-from serving.local_server.model_versions import ModelVersions
-from serving.local_server.request_checks import RequestLimits, check_inputs, check_output_filter, find_signature
+from serving.channels import MODEL_SERVICE, PREDICTION_SERVICE
+from serving.local_server.batching import MICROSECONDS
+from serving.local_server.caller import Caller, caller_of
+from serving.local_server.metrics import OTHER_MODELS, REQUEST_COUNT, REQUEST_LATENCY, Metrics
+from serving.local_server.models import Models, served_models
+from serving.local_server.predictor import Predictor
 from serving.local_server.status_errors import StatusError, invalid_argument
-from serving.wire.tensors import TensorError, fill_tensor
+from serving.wire.messages import ReloadConfigRequest, ReloadConfigResponse
 
+LOG = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
 
 
-def service_handlers(versions: ModelVersions, limits: RequestLimits) -> list[grpc.GenericRpcHandler]:
+def service_handlers(models: Models, predictor: Predictor, counted: Metrics) -> list[grpc.GenericRpcHandler]:
     """Returns the handlers of both services, for `grpc.Server.add_generic_rpc_handlers`.
 
     Args:
-        versions: What requests are answered from.
-        limits: How much a request may ask for.
+        models: What requests are answered from.
+        predictor: What answers Predict.
+        counted: Where requests are counted.
     """
 
-    def predict_call(request: Any, context: grpc.ServicerContext) -> Any:
-        with versions.use(request.model_spec) as model:
-            return predict(model, request, limits, timeout_seconds=time_left(context))
+    def predict_call(request: Any, caller: Caller) -> Any:
+        with models.use(request.model_spec) as model:
+            return predictor.predict(model, request, caller)
 
-    def metadata_call(request: Any, context: grpc.ServicerContext) -> Any:
-        return get_model_metadata(versions, request)
-
-    def status_call(request: Any, context: grpc.ServicerContext) -> Any:
-        return get_model_status(versions, request)
+    def count_predict(request: Any, code: grpc.StatusCode, seconds: float) -> None:
+        count_request(counted, models, request.model_spec.name, code, seconds, entrypoint="GRPC")
 
     prediction_methods = {
-        "Predict": _handler(predict_call, predict_pb2.PredictRequest),
-        "GetModelMetadata": _handler(metadata_call, get_model_metadata_pb2.GetModelMetadataRequest),
+        "Predict": _handler(predict_call, predict_pb2.PredictRequest, count_predict),
+        "GetModelMetadata": _handler(
+            lambda request, caller: get_model_metadata(models, request), get_model_metadata_pb2.GetModelMetadataRequest
+        ),
     }
-    model_methods = {"GetModelStatus": _handler(status_call, get_model_status_pb2.GetModelStatusRequest)}
+    model_methods = {
+        "GetModelStatus": _handler(
+            lambda request, caller: get_model_status(models, request), get_model_status_pb2.GetModelStatusRequest
+        ),
+        "HandleReloadConfigRequest": _handler(
+            lambda request, caller: reload_config(models, request), ReloadConfigRequest
+        ),
+    }
     return [
         grpc.method_handlers_generic_handler(PREDICTION_SERVICE, prediction_methods),
         grpc.method_handlers_generic_handler(MODEL_SERVICE, model_methods),
     ]
 
 
-def time_left(context: grpc.ServicerContext) -> float | None:
-    """Returns the seconds until the caller's deadline, None where it has none.
-
-    Raises:
-        StatusError: The deadline has passed or the caller has gone, so that any work would be for nobody.
-    """
-    if not context.is_active():
-        raise StatusError(grpc.StatusCode.CANCELLED, "the caller has gone")
-    seconds = context.time_remaining()
-    if seconds is not None and seconds <= 0:
-        raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the work began")
-    return seconds
+def count_request(
+    counted: Metrics, models: Models, model_name: str, code: grpc.StatusCode, seconds: float, *, entrypoint: str
+) -> None:
+    """Counts a Predict request that has been answered, or refused, after so many seconds."""
+    known = any(versions.model_name == model_name for versions in models.all())
+    name = model_name if known else OTHER_MODELS
+    counted.count(REQUEST_COUNT, {"model_name": name, "status": code.name})
+    labels = {"model_name": name, "API": "Predict", "entrypoint": entrypoint}
+    counted.observe(REQUEST_LATENCY, labels, seconds * MICROSECONDS)
 
 
-def predict(
-    model: LoadedModel, request: Any, limits: RequestLimits, *, timeout_seconds: float | None = None
-) -> predict_pb2.PredictResponse:
-    """Answers a PredictRequest from `model`.
-
-    Args:
-        model: The version that it asks for.
-        request: The PredictRequest.
-        limits: How much it may ask for.
-        timeout_seconds: How long the model may take; None for as long as it wants.
-
-    Raises:
-        StatusError: The request is wrong, or the model cannot answer it.
-    """
-    signature_name = request.model_spec.signature_name or SERVING_DEFAULT
-    signature = find_signature(model.signatures, signature_name)
-    inputs = check_inputs(request.inputs, signature, limits)
-    output_names = check_output_filter(request.output_filter, signature)
-    outputs = model.run(signature, inputs, output_names, timeout_seconds=timeout_seconds)
-    response = predict_pb2.PredictResponse()
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.version.value = model.version
-    response.model_spec.signature_name = signature_name
-    for name, array in outputs.items():
-        try:
-            fill_tensor(response.outputs[name], array, as_values=True)
-        except TensorError as error:
-            raise StatusError(grpc.StatusCode.INTERNAL, f"output {name}: {error}") from error
-    return response
-
-
-def get_model_metadata(versions: ModelVersions, request: Any) -> get_model_metadata_pb2.GetModelMetadataResponse:
+def get_model_metadata(models: Models, request: Any) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Answers a GetModelMetadataRequest with the signatures of the version that it names.
 
     Raises:
@@ -113,7 +86,7 @@ def get_model_metadata(versions: ModelVersions, request: Any) -> get_model_metad
             raise invalid_argument(f"Metadata field {field} is not supported")
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response = get_model_metadata_pb2.GetModelMetadataResponse()
-    with versions.use(request.model_spec) as model:
+    with models.use(request.model_spec) as model:
         for name, signature in model.signatures.items():
             signatures.signature_def[name].CopyFrom(signature)
         response.model_spec.version.value = model.version
@@ -122,7 +95,7 @@ def get_model_metadata(versions: ModelVersions, request: Any) -> get_model_metad
     return response
 
 
-def get_model_status(versions: ModelVersions, request: Any) -> get_model_status_pb2.GetModelStatusResponse:
+def get_model_status(models: Models, request: Any) -> get_model_status_pb2.GetModelStatusResponse:
     """Answers a GetModelStatusRequest with the states of all versions seen, or of the one that it names.
 
     Raises:
@@ -130,63 +103,59 @@ def get_model_status(versions: ModelVersions, request: Any) -> get_model_status_
     """
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")
-    name = request.model_spec.name
-    statuses = versions.statuses() if name == versions.model_name else {}
-    if request.model_spec.HasField("version"):
-        version = request.model_spec.version.value
-        statuses = {version: statuses[version]} if version in statuses else {}
-        if not statuses:
-            raise StatusError(grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {name}")
-    if not statuses:
-        raise StatusError(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
     response = get_model_status_pb2.GetModelStatusResponse()
-    for version, status in statuses.items():
+    for version, status in models.statuses(request.model_spec).items():
         entry = response.model_version_status.add(version=version, state=int(status.state))
         entry.status.error_code = status.code.value[0]
         entry.status.error_message = status.message
     return response
 
 
-def replay_warm_up(model: LoadedModel, records: list[bytes], limits: RequestLimits) -> int:
-    """Runs a version's warm-up requests, so that its first caller does not wait for what TensorFlow does only once.
-
-    Args:
-        model: The version.
-        records: Serialised PredictionLogs.
-        limits: As for requests from outside.
-
-    Returns:
-        How many requests were run.
+def reload_config(models: Models, request: Any) -> Any:
+    """Answers a ReloadConfigRequest: serves what its configuration says from now on.
 
     Raises:
-        ModelLoadError: A record is no Predict request, or the model refuses it: as in TensorFlow Serving, such a
-            version is not served.
+        StatusError: The configuration cannot be served; `Models.configure` says when.
     """
-    for position, record in enumerate(records):
-        try:
-            log = prediction_log_pb2.PredictionLog.FromString(record)
-        except DecodeError as error:
-            raise ModelLoadError(f"warm-up request {position} is no PredictionLog: {error}") from error
-        if log.WhichOneof("log_type") != "predict_log":
-            raise ModelLoadError(f"warm-up request {position} is no Predict request, which is all that is served here")
-        try:
-            predict(model, log.predict_log.request, limits)
-        except StatusError as error:
-            raise ModelLoadError(f"warm-up request {position} fails: {error.message}", error.code) from error
-    return len(records)
+    if request.config.WhichOneof("config") != "model_config_list":
+        raise invalid_argument(
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+            "supported"
+        )
+    wanted = served_models(request.config)
+    LOG.info("configuration: %s", "; ".join(f"{model.name} at {model.base_path}" for model in wanted) or "no model")
+    models.configure(wanted)
+    response = ReloadConfigResponse()
+    response.status.SetInParent()
+    return response
 
 
-def _handler(answer: Callable[[Any, grpc.ServicerContext], Any], request_class: Any) -> grpc.RpcMethodHandler:
-    """Makes `answer` a method: parses the request, and ends the call with the status of a StatusError."""
+def _handler(
+    answer: Callable[[Any, Caller], Any],
+    request_class: Any,
+    count: Callable[[Any, grpc.StatusCode, float], None] = lambda request, code, seconds: None,
+) -> grpc.RpcMethodHandler:
+    """Makes `answer` a method: parses the request, counts it, and ends the call with the status of a StatusError."""
 
     def call(content: bytes, context: grpc.ServicerContext) -> Any:
+        started = time.monotonic()
+        request = request_class()
+        code = grpc.StatusCode.UNKNOWN
         try:
-            time_left(context)
-            return answer(request_class.FromString(content), context)
+            caller = caller_of(context)
+            caller.seconds_left()
+            request.MergeFromString(content)
+            response = answer(request, caller)
+            code = grpc.StatusCode.OK
+            return response
         except DecodeError:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the message is no {request_class.DESCRIPTOR.name}")
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            context.abort(code, f"the message is no {request_class.DESCRIPTOR.name}")
         except StatusError as error:
-            context.abort(error.code, error.message)
+            code = error.code
+            context.abort(code, error.message)
+        finally:
+            count(request, code, time.monotonic() - started)
 
     return grpc.unary_unary_rpc_method_handler(
         call, request_deserializer=None, response_serializer=lambda response: response.SerializeToString()
