@@ -96,14 +96,14 @@ def test_a_difference_is_an_error(exported):
     folder, _, config, detector = exported
     model = getattr(config.model, config.model.WhichOneof("model"))
     saved = folder / "versions" / "1"
-    assert check_parity(saved, detector, model.image_resizer, "encoded_image_string_tensor").num_detections > 0
+    assert check_parity(saved, detector, model.image_resizer, ["encoded_image_string_tensor"]).num_detections > 0
     head = [v for v in detector.network.trainable_variables if "class_predictor" in v.name]
     right = [variable.numpy() for variable in head]
     for variable in head:
         variable.assign(0.5 - 2 * variable)
     try:
         with pytest.raises(UserError, match="does not detect what the checkpoint does"):
-            check_parity(saved, detector, model.image_resizer, "encoded_image_string_tensor")
+            check_parity(saved, detector, model.image_resizer, ["encoded_image_string_tensor"])
     finally:
         for variable, value in zip(head, right, strict=True):
             variable.assign(value)
