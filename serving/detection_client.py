@@ -117,6 +117,19 @@ class DetectionClient(ClientSettings):
             pool.shutdown(wait=False, cancel_futures=True)
             calls.stop()
 
+    def request_for(self, pictures: Sequence[PictureSource]) -> Any:
+        """Returns the PredictRequest that would ask about `pictures`, for who sends it in ways of their own.
+
+        Args:
+            pictures: One, where the model takes pixels.
+
+        Raises:
+            PictureError: One cannot be read, or all together do not fit into a request.
+            ServerError: The server cannot be asked what it takes.
+        """
+        self.connect()
+        return self._questions.predict_request_for(pictures, self._known)
+
     def close(self) -> None:
         """Closes the channel; requests on their way are cancelled."""
         for calls in list(self._all_calls):

@@ -203,24 +203,7 @@ class DetectorQuestions:
         self, pictures: list[Picture], blanks: list[PictureDetections], taken: Taken
     ) -> Conversation[list[PictureDetections]]:
         """Asks one request; raises PictureError where it is the pictures that the server does not like."""
-        try:
-            if taken.encoded:
-                inputs = encoded_array(pictures)
-            else:
-                inputs = pixels_of(pictures[0], self._max_picture_bytes)
-        except ImageError as error:
-            raise PictureError(Failure(error.reason, error.detail)) from error
-        wanted = self.output_names
-        if taken.class_names and self.label_map is None and CLASS_NAMES not in wanted:
-            wanted = (*wanted, CLASS_NAMES)
-        request = predict_request(
-            self.model_name,
-            self.signature_name,
-            self.model_version,
-            inputs,
-            version_label=self.version_label,
-            output_names=wanted,
-        )
+        request = self._predict_request(pictures, taken)
         try:
             response = yield Question(PREDICT, request)
         except grpc.RpcError as error:
@@ -228,7 +211,10 @@ class DetectorQuestions:
                 raise self._server_error(error) from error
             raise PictureError(picture_failure(error)) from error
         try:
-            outputs = {name: array_of(response.outputs[name], max_bytes=self.max_message_bytes) for name in wanted}
+            outputs = {
+                name: array_of(response.outputs[name], max_bytes=self.max_message_bytes)
+                for name in self._outputs_wanted(taken)
+            }
             extra = [name for name in self.output_names if name not in OUTPUT_NAMES]
             for name in extra:
                 if not outputs[name].ndim or len(outputs[name]) < len(pictures):
@@ -251,6 +237,44 @@ class DetectorQuestions:
             ]
         except (TensorError, ValueError) as error:
             raise ServerError(f"model {self.model_name!r} at {self.server} answers no detections: {error}") from error
+
+    def predict_request_for(self, sources: Sequence[PictureSource], taken: Taken) -> Any:
+        """Returns the PredictRequest that asks about `sources`, all in one.
+
+        Raises:
+            PictureError: One cannot be read, or all together do not fit into a request.
+        """
+        try:
+            pictures = [read_picture(source, self._max_picture_bytes) for source in sources]
+        except ImageError as error:
+            raise PictureError(Failure(error.reason, error.detail)) from error
+        size = sum(len(picture.encoded) for picture in pictures)
+        if size > self._max_picture_bytes or (len(pictures) > 1 and not taken.encoded):
+            raise PictureError(Failure("too many pictures", f"{len(pictures)} of {size} bytes in one request"))
+        return self._predict_request(pictures, taken)
+
+    def _predict_request(self, pictures: list[Picture], taken: Taken) -> Any:
+        try:
+            if taken.encoded:
+                inputs = encoded_array(pictures)
+            else:
+                inputs = pixels_of(pictures[0], self._max_picture_bytes)
+        except ImageError as error:
+            raise PictureError(Failure(error.reason, error.detail)) from error
+        return predict_request(
+            self.model_name,
+            self.signature_name,
+            self.model_version,
+            inputs,
+            version_label=self.version_label,
+            output_names=self._outputs_wanted(taken),
+        )
+
+    def _outputs_wanted(self, taken: Taken) -> tuple[str, ...]:
+        """Returns the output filter: what was asked for, and the model's own names where nothing else names classes."""
+        if taken.class_names and self.label_map is None and CLASS_NAMES not in self.output_names:
+            return (*self.output_names, CLASS_NAMES)
+        return self.output_names
 
     def _server_error(self, error: Any) -> ServerError:
         if self.model_version is not None:
