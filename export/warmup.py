@@ -159,7 +159,7 @@ class _Session:
                 )
         except (OSError, RuntimeError, tf.errors.OpError) as error:
             self._session.close()
-            raise UserError(f"{saved_model_dir} holds no SavedModel to serve: {str(error).splitlines()[0]}") from error
+            raise UserError(f"{saved_model_dir} holds no SavedModel to serve: {_first_line(error)}") from error
         self.signatures: dict[str, Any] = {
             name: signature
             for name, signature in sorted(meta_graph.signature_def.items())
@@ -182,8 +182,8 @@ class _Session:
             request = next(_requests(name, self.signatures[name], candidate, pictures, [1], "detector"))
             try:
                 self._run(request)
-            except tf.errors.InvalidArgumentError as error:
-                errors.append(error.message.splitlines()[0])
+            except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+                errors.append(_first_line(error))
             else:
                 return candidate
         why = f": {errors[0]}" if errors else f", but {dtype.name}"
@@ -203,7 +203,7 @@ class _Session:
             first_seconds, outputs = self._timed(request)
             again_seconds, _ = self._timed(request)
         except (tf.errors.OpError, ValueError, KeyError) as error:
-            raise UserError(f"{where}, signature {name}, fails: {str(error).splitlines()[0]}") from error
+            raise UserError(f"{where}, signature {name}, fails: {_first_line(error)}") from error
         batch_size = next(iter(request.inputs.values())).tensor_shape.dim[0].size
         for output, array in outputs.items():
             if array.shape[:1] != (batch_size,):
@@ -286,6 +286,12 @@ def _write(path: Path, logs: Iterator[bytes]) -> None:
                     "pictures, fewer --batch_sizes, or --signatures"
                 )
             writer.write(log)
+
+
+def _first_line(error: Exception) -> str:
+    """Returns what an error says; TensorFlow's Python fails on messages that quote a picture, which is no text."""
+    words = error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    return "".join(letter if letter.isprintable() else " " for letter in (words.splitlines() or [""])[0])[:200]
 
 
 def _only_input(name: str, signature: Any) -> tuple[str, Any]:
