@@ -61,14 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             zipapp.create_archive(staging, temporary, interpreter="/usr/bin/env python3", compressed=True)
             temporary.chmod(0o755)
     size = arguments.output_path.stat().st_size
-    print(
-        f"{arguments.output_path}: {size / 1e6:.1f} MB, {len(modules)} modules of this project, runs {arguments.command}"
-    )
-    python = "%d.%d" % sys.version_info[:2]
+    contents = f"{len(modules)} modules of this project"
+    print(f"{arguments.output_path}: {size / 1e6:.1f} MB, {contents}, runs {arguments.command}")
     if arguments.with_dependencies:
-        print(f"with its packages, for Python {python} on {sysconfig.get_platform()}")
+        print("with its packages, for Python {python} on {platform}".format(**this_machine()))
     else:
-        print(f"needs Python 3.10 or newer, and: python3 -m pip install {' '.join(requirements())}")
+        print(f"needs Python 3.10 or newer, and: python3 -m pip install {' '.join(map(repr, requirements()))}")
     return 0
 
 
@@ -112,25 +110,26 @@ def write_content(folder: Path, command: str, modules: dict[str, Path], *, with_
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-    here = {"python": "%d.%d" % sys.version_info[:2], "platform": sysconfig.get_platform()}
     manifest = {
         "digest": digest.hexdigest(),
         "command": command,
         "modules": list(PACKAGES.values()),
         "requirements": requirements(),
-        "packages_for": here if with_dependencies else None,
+        "packages_for": this_machine() if with_dependencies else None,
     }
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest), encoding="utf-8")
     shutil.copyfile(START, folder / "__main__.py")
 
 
+def this_machine() -> dict[str, str]:
+    """Returns what compiled packages depend on: the minor version of Python, and the system."""
+    return {"python": "{}.{}".format(*sys.version_info), "platform": sysconfig.get_platform()}
+
+
 def requirements() -> list[str]:
-    """Returns the packages of a client, at least as new as those that are installed here."""
-    found = []
-    for name in PACKAGES:
-        major, minor = importlib.metadata.version(name).split(".")[:2]
-        found.append(f"{name}>={major}.{minor}")
-    return found
+    """Returns the packages of a client, in the versions that `requirements.txt` takes."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if (match := _REQUIREMENT.match(line)) and match[1].lower() in PACKAGES]
 
 
 def _imports(path: Path) -> Iterator[str]:
