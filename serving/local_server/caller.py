@@ -1,4 +1,4 @@
-"""Who waits for an answer, and for how long: work for a caller who has gone, or for whom it is too late, is not done."""
+"""Who waits for an answer, and for how long: no work is done for a caller who has gone, or when it is too late."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ import threading
 from pathlib import Path
 
 from data_prep.command_line import UserError
-from serving.local_server.models import Models, served_models
+from serving.local_server.models import Models
 from serving.local_server.status_errors import StatusError
+from serving.local_server.wanted_models import served_models
 from serving.wire.server_files import read_models_file
 
 LOG = logging.getLogger(__name__)

@@ -11,12 +11,11 @@ from typing import Any
 
 import grpc
 
-from data_prep.command_line import UserError
 from serving.local_server.loaded_model import LoadedModel
 from serving.local_server.model_versions import ModelVersions, unavailable_label
 from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.local_server.version_status import VersionStatus
-from serving.model_server_config import ServedModel, VersionPolicy
+from serving.model_server_config import ServedModel
 from serving.version_folders import VersionFolder
 
 LOG = logging.getLogger(__name__)
@@ -197,47 +196,6 @@ class Models:
             with self._polling:
                 for versions in self.all():
                     versions.poll()
-
-
-def served_models(config: Any) -> list[ServedModel]:
-    """Returns what a ModelServerConfig asks for.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT: it asks for what cannot be served here; the message names the model.
-    """
-    models: dict[str, ServedModel] = {}
-    for entry in config.model_config_list.config:
-        if entry.name in models:
-            raise invalid_argument(f"Illegal to list model {entry.name} multiple times in config list")
-        if "://" in entry.base_path:
-            raise invalid_argument(f"model {entry.name}: {entry.base_path} is no folder of this machine")
-        if entry.model_platform != "tensorflow":
-            raise invalid_argument(
-                f'model {entry.name}: model_platform is "{entry.model_platform}"; it has to be "tensorflow"'
-            )
-        try:
-            models[entry.name] = ServedModel(
-                entry.name, entry.base_path, policy_of(entry.model_version_policy), dict(entry.version_labels)
-            )
-        except UserError as error:
-            raise invalid_argument(str(error)) from error
-    return list(models.values())
-
-
-def policy_of(message: Any) -> VersionPolicy:
-    """Returns what a ServableVersionPolicy says.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT: it is for specific versions, but names none.
-    """
-    choice = message.WhichOneof("policy_choice")
-    if choice == "all":
-        return VersionPolicy("all")
-    if choice == "specific":
-        if not message.specific.versions:
-            raise invalid_argument("model_version_policy is specific, but names no version")
-        return VersionPolicy("specific", versions=tuple(sorted(set(message.specific.versions))))
-    return VersionPolicy("latest", count=max(1, message.latest.num_versions))
 
 
 def _not_available(missing: Sequence[ModelVersions]) -> StatusError:

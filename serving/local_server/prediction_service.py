@@ -15,9 +15,10 @@ from serving.channels import MODEL_SERVICE, PREDICTION_SERVICE
 from serving.local_server.batching import MICROSECONDS
 from serving.local_server.caller import Caller, caller_of
 from serving.local_server.metrics import OTHER_MODELS, REQUEST_COUNT, REQUEST_LATENCY, Metrics
-from serving.local_server.models import Models, served_models
+from serving.local_server.models import Models
 from serving.local_server.predictor import Predictor
 from serving.local_server.status_errors import StatusError, invalid_argument
+from serving.local_server.wanted_models import served_models
 from serving.wire.messages import ReloadConfigRequest, ReloadConfigResponse
 
 LOG = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ ROWS, COLUMNS = "instances", "inputs"
 BASE64_KEY = "b64"
 BYTES_SUFFIX = "_bytes"  # outputs so called are bytes, others with strings are text
 MAX_RANK = 32
+_JSON_TYPES: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _array_of(name: str, value: Any, type_number: int, max_bytes: int) -> np.nda
     dtype = numpy_type(type_number)
     if dtype is None:
         raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"input {name}: {type_name(type_number)} cannot come as JSON")
-    allowed = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}[dtype.kind]
+    allowed = _JSON_TYPES[dtype.kind]
     if not kinds <= allowed:
         wrong = ", ".join(sorted(kind.__name__ for kind in kinds - allowed))
         raise invalid_argument(f"JSON Value: input {name} has {wrong}, not of expected type: {type_name(type_number)}")
