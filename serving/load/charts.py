@@ -130,7 +130,7 @@ def _ticks(largest: float) -> list[float]:
 def _legend(series: Sequence[Series]) -> str:
     if len(series) < 2:
         return ""
-    parts, x = [], float(_LEFT)
+    parts, x = [], _LEFT + 30.0
     for line, color in zip(series, _cycled(len(series)), strict=True):
         width = 26 + 6.6 * len(line.name)
         if x + width > WIDTH:

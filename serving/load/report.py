@@ -14,6 +14,7 @@ margin:2rem auto;max-width:46rem;padding:0 1rem}
 h1{font-size:1.35rem;margin-bottom:.2rem}h2{font-size:1.05rem;margin-top:1.8rem}p{margin:.3rem 0 1rem}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.87rem}
 th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid #e4e4e4}th{font-weight:600}
+td{white-space:nowrap}
 .scroll{overflow-x:auto}svg{width:100%;height:auto;display:block}.knee td{background:#fff6da}"""
 _PERCENTILE_POINTS = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.9, 100)
 _MOST_CURVES = 8  # of single steps in one chart; more cannot be told apart
@@ -48,10 +49,13 @@ def html_report(steps: Sequence[Step], *, title: str, about: str) -> str:
     parts = [f"<h1>{html.escape(title)}</h1><p>{html.escape(about)}</p>"]
     if len(steps) > 1:
         unit = "requests on their way" if steps[0].pace.concurrency is not None else "requests due per second"
-        found = f"The knee is at {best.pace}: {best.requests_per_second:.1f} requests/s." if best is not None else ""
+        found = "Nothing was answered."
+        if best is not None:
+            found = f"The knee is at {best.pace}: {best.requests_per_second:.1f} requests/s."
+            found += " It is the last that was measured; more load may bring more." if best is steps[-1] else ""
         parts.append(f"<h2>Throughput</h2><p>{html.escape(found)}</p>{_throughput_chart(steps, unit, best)}")
         parts.append(f"<h2>Latency</h2>{_latency_chart(steps, unit, best)}")
-    parts.append(f"<h2>Answered within</h2>{_percentile_chart(steps)}")
+    parts.append(f"<h2>Answered within</h2><p>One line a pace.</p>{_percentile_chart(steps)}")
     parts.append(f"<h2>Figures</h2>{_table(steps, best)}")
     body = "\n".join(parts)
     return (
@@ -81,7 +85,7 @@ def _percentile_chart(steps: Sequence[Step]) -> str:
     answered = [step for step in steps if step.latencies_seconds]
     stride = math.ceil(len(answered) / _MOST_CURVES) or 1
     series = [
-        Series(str(step.pace), [(float(value), step.milliseconds_at(value)) for value in _PERCENTILE_POINTS])
+        Series(f"{step.pace.value:g}", [(float(value), step.milliseconds_at(value)) for value in _PERCENTILE_POINTS])
         for step in answered[::stride]
     ]
     return line_chart(series, x_title="percent of the answers", y_title="ms", even_x=True, dots=False)
