@@ -119,7 +119,9 @@ def check_parity(
     pixels = [picture.pixels() for picture in pictures]
     expected = _ask_checkpoint(detector, image_resizer, pixels)
     checks = []
-    plans = [(saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)]
+    plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
+        (saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)
+    ]
     if unsuppressed_dir is not None:
         plans.insert(0, (unsuppressed_dir, BEFORE, signature_names(input_types[:1]), RAW_OUTPUTS))
     for folder, stage, signatures, outputs in plans:

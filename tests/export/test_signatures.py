@@ -89,6 +89,18 @@ def test_a_batch_of_different_pictures_is_padded_to_its_largest(name, largest, t
     np.testing.assert_allclose(alone["detection_scores"][:, 0], [0.4], atol=2e-3)
 
 
+def test_records_of_different_pictures_are_padded_to_the_largest_too():
+    detect = detection_function(MeanColour(), resizer(RESIZERS["multiple"]), "tf_example")
+    records = []
+    for picture in (encoded(255, 80, 40), encoded(51, 40, 81, "JPEG")):
+        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))
+        example = tf.train.Example(features=tf.train.Features(feature={"image/encoded": feature}))
+        records.append(example.SerializeToString())
+    answers = detect(tf.constant(records))
+    np.testing.assert_allclose(answers["detection_scores"][:, 0], [1.0, 0.2], atol=5e-3)
+    np.testing.assert_allclose(answers["detection_boxes"][0, 0, :2] * 1000, (80, 96), atol=1e-3)
+
+
 def test_pixels_of_any_size_are_answered_too():
     detect = detection_function(MeanColour(), resizer(RESIZERS["keep"]), "image_tensor")
     answers = detect(tf.constant(np.full([2, 40, 80, 3], [204, 0, 0], np.uint8)))
