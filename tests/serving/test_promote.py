@@ -293,3 +293,53 @@ def test_a_name_stands_for_all_its_addresses():
     assert "127.0.0.1:8500" in every_address(["localhost:8500"])
     with pytest.raises(UserError, match="localhost"):
         every_address(["localhost"])
+
+
+def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_model, start_server, picture, capsys):
+    """The whole road: files written, a server started on them, a version brought in, promoted, and taken back."""
+    from serving.detection_client import DetectionClient
+
+    base_path = tmp_path / "detector"
+    write_model(base_path / "1", class_id=1)
+    flags = [
+        "--output_directory",
+        str(tmp_path),
+        "--model",
+        f"detector={base_path}",
+        "--version_label",
+        "detector:stable=1",
+    ]
+    assert make_server_config(flags) == 0
+    config_file = tmp_path / "models.config"
+    started_with = [
+        f"--{name}={tmp_path / file}"
+        for name, file in (
+            ("model_config_file", "models.config"),
+            ("batching_parameters_file", "batching.config"),
+            ("monitoring_config_file", "monitoring.config"),
+        )
+    ]
+    on = ("--enable_batching=true", "--allow_version_labels_for_unavailable_models=true", "--rest_api_port=0")
+    with start_server(None, *started_with, *on) as server:
+        write_model(tmp_path / "elsewhere", class_id=2)
+        (tmp_path / "elsewhere").rename(base_path / "2")
+
+        def class_by_label(label: str) -> int:
+            with DetectionClient(server.address, "detector", version_label=label, min_score=0.5) as client:
+                (detection,) = client.detect(picture((10, 10, 30, 30))).detections
+                return detection.class_id
+
+        assert class_by_label("stable") == 1
+        with pytest.raises(UserError, match="version 2 of detector is not available"):
+            promote(config_file, [server.address], "--version", "2", "--label", "canary")
+        assert promote(config_file, [server.address], "--version", "2", "--label", "canary", "--load") == 0
+        assert (class_by_label("stable"), class_by_label("canary")) == (1, 2)
+        assert promote(config_file, [server.address]) == 0
+        assert (class_by_label("stable"), class_by_label("canary")) == (2, 2)
+        assert promote(config_file, [server.address], "--rollback") == 0
+        assert (class_by_label("stable"), class_by_label("canary")) == (1, 2)
+    assert "stable -> 1" in capsys.readouterr().out
+    # A server that starts now has what was left.
+    with start_server(None, *started_with, *on) as server:
+        assert promote(config_file, [server.address], "--version", "1") == 0
+        assert "has canary -> 2, stable -> 1 already; nothing was done" in capsys.readouterr().out
