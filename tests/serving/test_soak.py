@@ -285,6 +285,7 @@ def publish_versions(folder, write_model, picture):
                 writer.write(log.SerializeToString())
 
 
+@pytest.mark.slow
 def test_two_versions_are_swapped_ten_times_under_load_without_a_lost_or_half_loaded_answer(
     start_server, write_model, picture, tmp_path, free_port
 ):
