@@ -30,8 +30,10 @@ def as_functions(saved_model_dir: Path) -> Iterator[Ask]:
 @contextlib.contextmanager
 def through_session(saved_model_dir: Path) -> Iterator[Ask]:
     """Loads a SavedModel as TensorFlow Serving and other C++ programs do: by the names of tensors in a graph."""
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        meta_graph = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(saved_model_dir))
+    graph = tf.Graph()
+    with contextlib.closing(tf.compat.v1.Session(graph=graph)) as session:
+        with graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(saved_model_dir))
 
         def ask(signature: str, request: np.ndarray) -> dict[str, np.ndarray]:
             definition = meta_graph.signature_def[signature]
