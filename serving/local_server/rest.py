@@ -13,11 +13,9 @@ import zlib
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import grpc
-from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from data_prep.command_line import UserError
 from serving.local_server import rest_json
@@ -25,39 +23,22 @@ from serving.local_server.caller import Caller
 from serving.local_server.connections import Connections
 from serving.local_server.metrics import CONTENT_TYPE, Metrics
 from serving.local_server.models import Models
-from serving.local_server.prediction_service import (
-    SIGNATURE_DEF,
-    count_request,
-    get_model_metadata,
-    get_model_status,
-)
+from serving.local_server.prediction_service import count_request
 from serving.local_server.predictor import Predictor
 from serving.local_server.rest_limits import RestLimits
+from serving.local_server.rest_paths import (
+    PREDICT_PATH,
+    STATUS_PATH,
+    http_status,
+    metadata_document,
+    model_spec_of,
+    status_document,
+)
 from serving.local_server.status_errors import StatusError, invalid_argument
 
 LOG = logging.getLogger(__name__)
 MEBIBYTE = 1 << 20
 LARGE_BODIES = 4  # of more than a mebibyte, held at the same time: numbers as JSON take ten times their text
-_VERSION = r"(?:/versions/(?P<version>\d{1,19})|/labels/(?P<label>[^/:]+))?"
-_PREDICT = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>predict|classify|regress)", re.IGNORECASE)
-_STATUS = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE)
-# As TensorFlow Serving translates them; 500 for all others.
-_HTTP_STATUS = {
-    grpc.StatusCode.OK: 200,
-    grpc.StatusCode.CANCELLED: 499,
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.OUT_OF_RANGE: 400,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ABORTED: 409,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.FAILED_PRECONDITION: 412,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.UNIMPLEMENTED: 501,
-    grpc.StatusCode.UNAVAILABLE: 503,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
-}
 
 
 class RestServer:
@@ -215,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
             code = 200
         except StatusError as error:
             content, kind = rest_json.error_of(error.message), "application/json"
-            code = _HTTP_STATUS.get(error.code, 500)
+            code = http_status(error.code)
         except _NotFoundError:
             content, kind, code = b"Not Found\n", "text/plain", 404
         self._rest.connections.expect(self.connection, self._rest.limits.receive_seconds)
@@ -266,21 +247,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, path: str, body: bytes) -> tuple[bytes, str]:
         if path == self._rest.metrics_path:
             return self._rest.metrics.text().encode("utf-8"), CONTENT_TYPE
-        match = _STATUS.fullmatch(path)
+        match = STATUS_PATH.fullmatch(path)
         if match is None:
             raise self._malformed(path)
-        answer = _metadata_json if match["metadata"] else _status_json
-        return json.dumps(answer(self._rest.models, _model_spec(match)), indent=1).encode("ascii"), "application/json"
+        answer = metadata_document if match["metadata"] else status_document
+        return json.dumps(answer(self._rest.models, model_spec_of(match)), indent=1).encode("ascii"), "application/json"
 
     def _post(self, path: str, body: bytes) -> tuple[bytes, str]:
-        match = _PREDICT.fullmatch(path)
+        match = PREDICT_PATH.fullmatch(path)
         if match is None:
             raise self._malformed(path)
         if match["method"].lower() != "predict":
             raise StatusError(
                 grpc.StatusCode.UNIMPLEMENTED, f"{match['method']} is not served by the local server; ask predict"
             )
-        model_spec = _model_spec(match)
+        model_spec = model_spec_of(match)
         caller = Caller(time.monotonic() + self._rest.limits.request_seconds, lambda: _is_there(self.connection))
         started = time.monotonic()
         code = grpc.StatusCode.UNKNOWN
@@ -314,37 +295,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _NotFoundError(Exception):
     """A path that is no part of the API."""
-
-
-def _model_spec(match: re.Match[str]) -> Any:
-    spec = model_pb2.ModelSpec(name=unquote(match["name"]))
-    if match["version"]:
-        if int(match["version"]) >= 2**63:
-            raise invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
-        spec.version.value = int(match["version"])
-    elif match["label"]:
-        spec.version_label = unquote(match["label"])
-    return spec
-
-
-def _status_json(models: Models, model_spec: Any) -> Any:
-    request = get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec)
-    document = _json_of(get_model_status(models, request))
-    return {"model_version_status": document["model_version_status"]}
-
-
-def _metadata_json(models: Models, model_spec: Any) -> Any:
-    request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=model_spec, metadata_field=[SIGNATURE_DEF])
-    response = get_model_metadata(models, request)
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata[SIGNATURE_DEF].Unpack(signatures)
-    return {"model_spec": _json_of(response.model_spec), "metadata": {SIGNATURE_DEF: _json_of(signatures)}}
-
-
-def _json_of(message: Any) -> Any:
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
 
 
 def _is_there(connection: socket.socket) -> bool:
