@@ -28,7 +28,13 @@ from serving.wire.messages import (
 from serving.wire.tensors import array_of, fill_tensor
 
 MEBIBYTES_64 = 64 << 20
-OUTPUTS = {"detection_boxes": 1, "detection_scores": 1, "detection_classes": 1, "num_detections": 1, "detection_class_names": 7}
+OUTPUTS = {
+    "detection_boxes": 1,
+    "detection_scores": 1,
+    "detection_classes": 1,
+    "num_detections": 1,
+    "detection_class_names": 7,
+}
 
 
 class StandInDetector:

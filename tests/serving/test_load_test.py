@@ -54,27 +54,29 @@ def four_at_a_time():
     return StandInDetector(before=before, threads=64)
 
 
-def test_a_sweep_finds_the_knee_of_a_server_that_answers_four_at_a_time(run, tmp_path):
+def test_a_sweep_shows_what_a_server_that_answers_four_at_a_time_can_do(run, tmp_path):
     json_path, report_path = tmp_path / "load.json", tmp_path / "load.html"
     flags = ["--concurrency", 1, 2, 4, 8, 16, "--duration_seconds", 2]
     with four_at_a_time() as server:
         code, out, _ = run(server, *flags, "--json_path", json_path, "--report_path", report_path)
     assert code == 0 and len(out.splitlines()) == 1 + 5 + 1 and "knee: concurrency " in out
     found = json.loads(json_path.read_text())
-    assert found["knee"]["concurrency"] in (4, 8)  # on a busy machine the four places are not always all taken
+    # Bounds that hold however busy the machine is: it can only make the server slower.
     by_concurrency = {step["concurrency"]: step for step in found["steps"]}
-    assert 4 < by_concurrency[1]["requests_per_second"] <= 1 / SECONDS_A_REQUEST + 0.5
-    assert by_concurrency[16]["requests_per_second"] <= 4 / SECONDS_A_REQUEST + 0.5
-    # Sixteen callers share four places: each waits four turns.
-    assert (
-        2.5 < by_concurrency[16]["latency_milliseconds"]["p50"] / by_concurrency[4]["latency_milliseconds"]["p50"] < 6
-    )
+    assert 0 < by_concurrency[1]["requests_per_second"] <= 1 / SECONDS_A_REQUEST + 0.5
+    assert all(step["requests_per_second"] <= 4 / SECONDS_A_REQUEST + 0.5 for step in found["steps"])
+    # Sixteen callers share four places, so that each waits four turns (Little's law).
+    assert by_concurrency[16]["latency_milliseconds"]["p50"] > 3.5 * 1000 * SECONDS_A_REQUEST
+    best = max(step["requests_per_second"] for step in found["steps"])
+    enough = [step["concurrency"] for step in found["steps"] if step["requests_per_second"] >= 0.9 * best]
+    assert found["knee"]["concurrency"] == min(enough) > 1
     for step in found["steps"]:
         latency = step["latency_milliseconds"]
         assert 1000 * SECONDS_A_REQUEST <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
         assert step["statuses"] == {"OK": step["requests"]}
+    assert f"knee: concurrency {min(enough)}, " in out
     page = report_path.read_text()
-    assert page.count("<svg") == 3 and "The knee is at concurrency" in page and "http" not in page
+    assert page.count("<svg") == 3 and f"The knee is at concurrency {min(enough)}:" in page and "http" not in page
 
 
 @pytest.mark.parametrize(
