@@ -17,6 +17,7 @@ from export.export_saved_model import main as export
 from export.parity import check_parity
 from export.saved_model import next_version
 from export.signatures import detection_function
+from export.warmup import replay_warmup
 from serving.detection_client import DetectionClient
 from serving.local_server import LocalServer
 from tests.conftest import block_picture
@@ -56,6 +57,8 @@ def test_the_folder_is_the_object_detection_apis_and_the_version_folder_is_the_s
         "saved_model/saved_model.pb",
     } <= found  # fmt: skip
     assert (folder / "versions" / "1" / "saved_model.pb").is_file()
+    warmup = replay_warmup(folder / "versions" / "1")
+    assert [request.batch_size for request in warmup.requests] == [1, 2, 3, 4]
     assert not list(folder.glob(".partial*")) and not list((folder / "versions").glob(".partial*"))
 
 
