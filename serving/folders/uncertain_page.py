@@ -7,6 +7,7 @@ import csv
 import html
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.atomic_files import atomic_path, write_text
@@ -17,6 +18,7 @@ from serving.folders.uncertainty import UncertainClass, UncertainPicture, uncert
 
 MAX_SHOWN = 500  # a picture takes some 30 KB of the page
 MAX_CLASSES = 100
+MAX_DRAWN = 6  # detections of a picture: those that make it uncertain; dozens of weak ones would hide it
 THUMBNAIL_PIXELS = 360  # of the longer side
 THUMBNAIL_QUALITY = 78
 COLUMNS = ("rank", "picture", "uncertainty", "num_detections", "least_sure_name", "least_sure_score")
@@ -32,7 +34,7 @@ figure { margin: 0; border: 1px solid #ccc; border-radius: 6px; padding: .6em; }
 img { max-width: 100%; display: block; margin: 0 auto .4em; }
 figcaption { font-size: 13px; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin-bottom: 1.5em; } td, th { padding: .15em .8em .15em 0; text-align: right; }
-td:first-child, th:first-child { text-align: left; overflow-wrap: anywhere; }
+td:first-child, th:first-child { text-align: left; overflow-wrap: break-word; }
 </style></head><body>
 """
 
@@ -62,7 +64,7 @@ def write_uncertain_page(
     num_pictures: int,
     formula: str,
 ) -> int:
-    """Writes the page: the classes, then the pictures with their detections drawn, the least sure first.
+    """Writes the page: the classes, then the pictures with their least sure detections drawn, the least sure first.
 
     Args:
         path: The HTML file.
@@ -94,20 +96,23 @@ def write_uncertain_page(
 def _figure(rank: int, folder: Path, picture: UncertainPicture) -> str:
     result = picture.result
     name = _escaped(result.picture)
-    found = ", ".join(f"{_escaped(each.name)} {each.score:.2f}" for each in result.detections[:8])
-    more = f" and {len(result.detections) - 8} more" if len(result.detections) > 8 else ""
+    drawn = sorted(result.detections, key=lambda found: -uncertainty_of_score(found.score))[:MAX_DRAWN]
+    told = replace(result, detections=tuple(drawn))
+    found = ", ".join(f"{_escaped(each.name)} {each.score:.2f}" for each in drawn)
+    num_more = len(result.detections) - len(drawn)
+    more = f" and {num_more} surer ones" if num_more else ""
     try:
         image = decode_rgb(read_image_file(folder / result.picture))
         scale = min(1.0, THUMBNAIL_PIXELS / max(image.size))
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        drawn = draw_boxes(
+        with_boxes = draw_boxes(
             image.resize(size, reducing_gap=2.0),
-            result.boxes_pixels_ymin_xmin_ymax_xmax() * scale,
-            [detection.name for detection in result.detections],
-            [detection.score for detection in result.detections],
+            told.boxes_pixels_ymin_xmin_ymax_xmax() * scale,
+            [detection.name for detection in drawn],
+            [detection.score for detection in drawn],
         )
         buffer = io.BytesIO()
-        drawn.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+        with_boxes.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
         url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
         shown = f'<img alt="{name}" src="{url}">'
     except ImageError as error:
