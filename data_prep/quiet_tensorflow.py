@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import logging
 import os
 import warnings
+from pathlib import Path
+
+# absl::SetMinLogLevel as TensorFlow 2.20's library names it; another release has another name, and then its notes.
+_SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025012714SetMinLogLevelENS0_18LogSeverityAtLeastE"
+_ERRORS_AND_WORSE = 2  # absl::LogSeverityAtLeast::kError
 
 
 def quiet_tensorflow() -> None:
@@ -22,5 +29,22 @@ def quiet_tensorflow() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    _quiet_native_parts()
     # Model Garden feeds its models dictionaries with more levels than they take, and says so at each call.
     warnings.filterwarnings("ignore", message="Input dict contained keys")
+
+
+def _quiet_native_parts() -> None:
+    """Tells the part of TensorFlow that is in C++, whose notes no environment variable stops.
+
+    They read "All log messages before absl::InitializeLog() is called are written to STDERR", and then that there is no
+    GPU, which nobody who exports on a CPU needs to be told.
+    """
+    package = importlib.util.find_spec("tensorflow")
+    if package is None or package.origin is None:
+        return
+    library = Path(package.origin).with_name("libtensorflow_framework.so.2")
+    if library.is_file():
+        set_level = getattr(ctypes.CDLL(str(library)), _SET_MIN_LOG_LEVEL, None)
+        if set_level is not None:
+            set_level(_ERRORS_AND_WORSE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from export.suppression_flags import add_suppression_arguments, with_suppression_flags
 from train.commands import (
     EXIT_DONE,
     ArgumentParser,
@@ -16,7 +17,14 @@ from train.commands import (
     run_command,
 )
 
-INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor")
+INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor", "float_image_tensor", "tf_example")
+MORE_OUTPUTS = (
+    "raw_detection_boxes",
+    "raw_detection_scores",
+    "detection_multiclass_scores",
+    "detection_anchor_indices",
+    "detection_class_names",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,12 +32,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(
         description=__doc__ or "",
         example="  python -m export.export_saved_model --pipeline_config_path pipeline.config "
-        "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models",
+        "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models "
+        "\\\n      --input_type encoded_image_string_tensor image_tensor --output detection_class_names",
     )
     add_pipeline_arguments(parser)
     parser.add_argument("--trained_checkpoint_dir", required=True, help="a model folder, or one checkpoint's prefix")
     parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
-    parser.add_argument("--input_type", choices=INPUT_TYPES, default=INPUT_TYPES[0], help="what a request holds")
+    parser.add_argument(
+        "--input_type",
+        nargs="+",
+        action="extend",
+        choices=INPUT_TYPES,
+        help=f"what a request holds; of several, each is a signature: the first serving_default, the others by their "
+        f"own name (default: {INPUT_TYPES[0]})",
+    )
+    parser.add_argument(
+        "--output",
+        nargs="+",
+        action="extend",
+        choices=MORE_OUTPUTS,
+        default=[],
+        help="what to answer with beside boxes, scores, classes and their number",
+    )
+    add_suppression_arguments(parser)
     parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
     parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
     parser.add_argument(
@@ -38,15 +63,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         default=[],
         metavar="PICTURE",
-        help="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default generated ones",
+        help="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default the first evaluation records, "
+        "or generated pictures where there are none",
+    )
+    parser.add_argument(
+        "--warmup_batch_sizes",
+        nargs="*",
+        type=positive_int,
+        default=[1, 2, 3, 4],
+        metavar="N",
+        help="the version folder gets warm-up requests of these sizes (batching.config's allowed_batch_sizes), made from "
+        "the same pictures; none where no number follows",
     )
     arguments = parser.parse_args(argv)
     if arguments.model_version and not arguments.model_base_path:
         raise UsageError("--model_version needs --model_base_path, the folder of the versions")
+    input_types = list(dict.fromkeys(arguments.input_type or INPUT_TYPES[:1]))
+    arguments.config_override = with_suppression_flags(arguments)
     pipeline = pipeline_from(arguments)
 
     quiet_tensorflow()
     from export.saved_model import export, next_version, require_new
+    from export.signatures import signature_names
     from train.checkpoint_files import restore_trained
     from train.checkpoints.files import find_checkpoint
     from train.training import build_or_explain
@@ -64,12 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = export(
         pipeline=pipeline,
         detector=detector,
-        input_type=arguments.input_type,
+        input_types=input_types,
+        more_outputs=list(dict.fromkeys(arguments.output)),
         output_directory=arguments.output_directory,
         version_directory=version_directory,
         parity_pictures=arguments.parity_pictures,
+        warmup_batch_sizes=arguments.warmup_batch_sizes,
     )
     print(report.summary())
+    print(f"signatures: {', '.join(f'{name} takes {kind}' for name, kind in signature_names(input_types).items())}")
     print(f"written to {arguments.output_directory}")
     if version_directory is not None:
         print(f"version {version_directory.name} for serving: {version_directory}")

@@ -3,180 +3,177 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from export.signatures import INPUT_NAME, OUTPUT_NAMES, decode_image, detection_function
+from export.comparison import Differences, Outputs, compare_detections, compare_raw
+from export.loaded_signatures import LOADERS, Ask
+from export.parity_pictures import Picture, generated_pictures
+from export.picture_inputs import batch_reader
+from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS, signature_names
 from train.commands import UserError
 from train.models.detector import Detector
 
-# Folding batch norm rounds differently; anything beyond this is another model.
-MAX_SCORE_DIFFERENCE = 1e-3
-MAX_BOX_DIFFERENCE = 2e-3  # of the picture's side
-# Where two boxes of a class overlap at least so much and score the same, NMS may keep either: a near-tie.
-_NEAR_TIE_IOU = 0.5
-_GENERATED_PICTURES = 3
-_MAX_PICTURES = 16
+BEFORE, AFTER = "before NMS", "after NMS"
+# Of raw predictions, the share that near-ties of a first stage may change.
+_MAX_RAW_SHARE_UNMATCHED = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One comparison.
+
+    Attributes:
+        signature: Its name; of raw predictions the one whose pictures were asked for.
+        read_as: `TF2 function` or `Session`.
+        stage: `before NMS` or `after NMS`.
+        differences: What was found.
+    """
+
+    signature: str
+    read_as: str
+    stage: str
+    differences: Differences
+
+    @property
+    def problem(self) -> str:
+        """What says that this is another model; empty when nothing does."""
+        found = self.differences
+        allowed = 0 if self.stage == AFTER else _MAX_RAW_SHARE_UNMATCHED * found.num_compared
+        if len(found.unmatched) <= allowed:
+            return ""
+        return (
+            f"{self.signature} as a {self.read_as}, {self.stage}: {len(found.unmatched)} that only one of the two has; "
+            f"first: {found.unmatched[0]}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class ParityReport:
-    """How far a SavedModel's detections are from the checkpoint's.
+    """How far a SavedModel is from its checkpoint, by every way in.
 
     Attributes:
-        num_pictures: How many pictures were compared.
-        num_detections: How many of the checkpoint's detections.
-        max_score_difference: The largest, over detections that both have.
-        max_box_difference: The largest, of a coordinate in 0..1, over detections that both have.
-        num_near_ties: Detections for which the other kept an overlapping box of the same class and score.
-        unmatched: In words, detections that only one of the two has.
+        checks: All comparisons.
+        picture_names: What was compared on.
     """
 
-    num_pictures: int
-    num_detections: int
-    max_score_difference: float
-    max_box_difference: float
-    num_near_ties: int
-    unmatched: tuple[str, ...]
+    checks: tuple[Check, ...]
+    picture_names: tuple[str, ...]
+
+    @property
+    def num_detections(self) -> int:
+        """How many of the checkpoint's detections were looked for, in one check."""
+        return next(check.differences.num_compared for check in self.checks if check.stage == AFTER)
 
     def summary(self) -> str:
-        """One line for people."""
-        return (
-            f"compared {self.num_detections} detections on {self.num_pictures} pictures: largest difference of a score "
-            f"{self.max_score_difference:.1e}, of a box {self.max_box_difference:.1e} of the picture's side; "
-            f"{self.num_near_ties} near-ties, {len(self.unmatched)} that only one of the two has"
-        )
+        """A table for people."""
+        title = f"parity with the checkpoint on {len(self.picture_names)} pictures ({', '.join(self.picture_names[:2])}"
+        title += ", ...)" if len(self.picture_names) > 2 else ")"
+        lines = [
+            title,
+            f"  {'signature':<28} {'read as':<13} {'stage':<11} {'compared':>9} {'box, pixels':>12} {'score':>8} "
+            f"{'class':>6} {'near-ties':>10} {'in one only':>12}",
+        ]
+        for check in self.checks:
+            found = check.differences
+            lines.append(
+                f"  {check.signature:<28} {check.read_as:<13} {check.stage:<11} {found.num_compared:>9} "
+                f"{found.max_box_pixels:>12.4f} {found.max_score:>8.1e} {found.num_other_classes:>6} "
+                f"{found.num_near_ties:>10} {len(found.unmatched):>12}"
+            )
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a file beside the export."""
+        return {"pictures": list(self.picture_names), "checks": [dataclasses.asdict(check) for check in self.checks]}
 
 
 def check_parity(
-    saved_model_dir: Path, detector: Detector, image_resizer: Any, input_type: str, picture_paths: Sequence[Path] = ()
+    saved_model_dir: Path,
+    detector: Detector,
+    image_resizer: Any,
+    input_types: Sequence[str],
+    pictures: Sequence[Picture] = (),
+    *,
+    unsuppressed_dir: Path | None = None,
 ) -> ParityReport:
-    """Loads what was written, asks it, and compares.
+    """Loads what was written in both ways, asks every signature, and compares.
 
     Args:
         saved_model_dir: The folder with `saved_model.pb`.
         detector: The checkpoint's.
         image_resizer: The model's `ImageResizer` message.
-        input_type: What the SavedModel takes.
-        picture_paths: Pictures to compare on; generated ones where none are given.
+        input_types: What the SavedModel takes, as `signature_names` orders it.
+        pictures: To compare on; generated ones where none are given.
+        unsuppressed_dir: A SavedModel whose `serving_default` is the module's `unsuppressed`; None compares no raw
+            predictions.
 
     Raises:
         UserError: The two differ, or a picture cannot be read.
     """
-    signature = tf.saved_model.load(str(saved_model_dir)).signatures["serving_default"]
-    reference = tf.function(detection_function(detector, image_resizer, "image_tensor"))
-    total = _Comparison()
-    for name, encoded in _pictures(picture_paths):
-        try:
-            pixels = decode_image(tf.constant(encoded))
-        except tf.errors.InvalidArgumentError:
-            raise UserError(f"{name} is not a JPEG or PNG that decodes; give other pictures") from None
-        request = tf.constant([encoded]) if input_type == "encoded_image_string_tensor" else pixels[tf.newaxis]
-        exported = {key: value.numpy()[0] for key, value in signature(**{INPUT_NAME: request}).items()}
-        if sorted(exported) != sorted(OUTPUT_NAMES):
-            raise UserError(f"the SavedModel answers with {sorted(exported)}, not {sorted(OUTPUT_NAMES)}")
-        expected = {key: value.numpy()[0] for key, value in reference(pixels[tf.newaxis]).items()}
-        total.add(name, expected, exported)
-    report = total.report()
-    if report.unmatched:
-        raise UserError(
-            f"the SavedModel does not detect what the checkpoint does: {report.summary()}; first: {report.unmatched[0]}"
-        )
+    pictures = list(pictures) or generated_pictures()
+    pixels = [picture.pixels() for picture in pictures]
+    expected = _ask_checkpoint(detector, image_resizer, pixels)
+    checks = []
+    plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
+        (saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)
+    ]
+    if unsuppressed_dir is not None:
+        plans.insert(0, (unsuppressed_dir, BEFORE, signature_names(input_types[:1]), RAW_OUTPUTS))
+    for folder, stage, signatures, outputs in plans:
+        for read_as, load in LOADERS.items():
+            with load(folder) as ask:
+                for signature, input_type in signatures.items():
+                    requests = [_request(input_type, *given) for given in zip(pictures, pixels, strict=True)]
+                    answers = [_ask(ask, signature, request, outputs) for request in requests]
+                    found = _compare(stage, pictures, pixels, expected, answers)
+                    checks.append(Check(signature, read_as, stage, found))
+    report = ParityReport(tuple(checks), tuple(picture.name for picture in pictures))
+    for check in checks:
+        if check.problem:
+            raise UserError(f"the SavedModel does not detect what the checkpoint does: {check.problem}")
     return report
 
 
-class _Comparison:
-    """Adds up comparisons of single pictures."""
+def _ask_checkpoint(detector: Detector, image_resizer: Any, pixels: Sequence[np.ndarray]) -> list[Outputs]:
+    read = batch_reader("image_tensor", detector.input_shape, image_resizer)
 
-    def __init__(self) -> None:
-        self._num_pictures = self._num_detections = self._num_near_ties = 0
-        self._max_score = self._max_box = 0.0
-        self._unmatched: list[str] = []
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
+    @tf.autograph.experimental.do_not_convert
+    def detect(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return detector.detect_with_raw(*read(images))
 
-    def add(self, name: str, expected: Mapping[str, np.ndarray], exported: Mapping[str, np.ndarray]) -> None:
-        self._num_pictures += 1
-        self._num_detections += int(expected["num_detections"])
-        self._compare_ranks(name, expected, exported)
-        for owner, ours, others in (("checkpoint", expected, exported), ("SavedModel", exported, expected)):
-            for row in range(int(ours["num_detections"])):
-                self._find(f"{name}: only the {owner} has", row, ours, others)
-
-    def _compare_ranks(self, name: str, expected: Mapping[str, np.ndarray], exported: Mapping[str, np.ndarray]) -> None:
-        """Compares scores by rank, which no near-tie excuses: a network whose scores are all alike has only ties."""
-        difference = np.abs(expected["detection_scores"] - exported["detection_scores"])
-        if difference.max() > MAX_SCORE_DIFFERENCE:
-            rank = int(difference.argmax())
-            scores = expected["detection_scores"][rank], exported["detection_scores"][rank]
-            self._unmatched.append(f"{name}: score {scores[0]:.4f} at rank {rank}, {scores[1]:.4f} in the SavedModel")
-
-    def _find(self, words: str, row: int, ours: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> None:
-        box, score, class_id = (ours[f"detection_{key}"][row] for key in ("boxes", "scores", "classes"))
-        count = int(others["num_detections"])
-        if self._is_cut(score, ours, others):
-            return
-        score_difference = np.abs(others["detection_scores"][:count] - score)
-        same = (others["detection_classes"][:count] == class_id) & (score_difference <= MAX_SCORE_DIFFERENCE)
-        if same.any():
-            candidates = np.flatnonzero(same)
-            difference = np.abs(others["detection_boxes"][candidates] - box).max(axis=1)
-            nearest = candidates[difference.argmin()]
-            if difference.min() <= MAX_BOX_DIFFERENCE:
-                self._max_box = max(self._max_box, float(difference.min()))
-                self._max_score = max(self._max_score, float(score_difference[nearest]))
-                return
-            if _iou(box, others["detection_boxes"][candidates]).max() >= _NEAR_TIE_IOU:
-                self._num_near_ties += 1
-                return
-        self._unmatched.append(f"{words} class {class_id:.0f}, score {score:.4f}, box {np.round(box, 4).tolist()}")
-
-    @staticmethod
-    def _is_cut(score: float, *sides: Mapping[str, np.ndarray]) -> bool:
-        """Whether a score is so near the last one kept that the other list may have ended before it."""
-        last = max(
-            side["detection_scores"][int(side["num_detections"]) - 1] if side["num_detections"] else 0.0
-            for side in sides
-        )
-        return bool(score <= last + MAX_SCORE_DIFFERENCE)
-
-    def report(self) -> ParityReport:
-        return ParityReport(
-            self._num_pictures,
-            self._num_detections,
-            self._max_score,
-            self._max_box,
-            self._num_near_ties,
-            tuple(self._unmatched),
-        )
+    return [{name: value.numpy()[0] for name, value in detect(array[np.newaxis]).items()} for array in pixels]
 
 
-def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    intersection = np.maximum(sides, 0).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - intersection
-    return intersection / np.maximum(union, 1e-12)
+def _request(input_type: str, picture: Picture, pixels: np.ndarray) -> np.ndarray:
+    if input_type == "image_tensor":
+        return pixels[np.newaxis]
+    if input_type == "float_image_tensor":
+        return pixels[np.newaxis].astype(np.float32)
+    return np.array([picture.record if input_type == "tf_example" else picture.encoded], object)
 
 
-def _pictures(paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
-    """Yields names and encoded pictures: those given, or generated ones of several shapes."""
-    given = list(paths)[:_MAX_PICTURES]
-    for path in given:
-        try:
-            yield str(path), path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
-    if given:
-        return
-    generator = np.random.default_rng(0)
-    for number, (height, width) in enumerate([(480, 640), (640, 427), (300, 300)][:_GENERATED_PICTURES]):
-        # Noise of large blocks: it has edges and areas, as photographs have.
-        blocks = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        picture = Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=90)
-        yield f"generated picture {number}", buffer.getvalue()
+def _ask(ask: Ask, signature: str, request: np.ndarray, outputs: Sequence[str]) -> Outputs:
+    answers = ask(signature, request)
+    if missing := sorted(set(outputs) - set(answers)):
+        raise UserError(f"the SavedModel's {signature} answers without {', '.join(missing)}")
+    return answers
+
+
+def _compare(
+    stage: str,
+    pictures: Sequence[Picture],
+    pixels: Sequence[np.ndarray],
+    expected: Sequence[Outputs],
+    answers: Sequence[Outputs],
+) -> Differences:
+    compare = compare_raw if stage == BEFORE else compare_detections
+    total = Differences()
+    for picture, array, wanted, found in zip(pictures, pixels, expected, answers, strict=True):
+        total += compare(picture.name, array.shape[:2], wanted, found)
+    return total

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from data_prep.atomic_files import write_json
 from export.parity import ParityReport, check_parity
-from export.signatures import ServingModule
+from export.parity_pictures import pictures_for
+from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
+from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.commands import Pipeline, UsageError
 from train.models.detector import Detector
-from train.training import write_config_and_label_map
+from train.training import LABEL_MAP_NAME, write_config_and_label_map
 from train.training_run import CHECKPOINT_NAME
 
+PARITY_NAME = "parity.json"
 _TEMPORARY_PREFIX = ".partial-export-"
 
 
@@ -48,46 +52,71 @@ def export(
     *,
     pipeline: Pipeline,
     detector: Detector,
-    input_type: str,
+    input_types: Sequence[str],
     output_directory: Path,
     version_directory: Path | None = None,
+    more_outputs: Sequence[str] = (),
     parity_pictures: Sequence[Path] = (),
+    warmup_batch_sizes: Sequence[int] = (),
 ) -> ParityReport:
     """Writes a detector as the Object Detection API's exporter does, and as a version folder for TensorFlow Serving.
 
-    `output_directory` gets `saved_model/`, `checkpoint/`, `pipeline.config` and `label_map.pbtxt`; the version folder
-    gets the SavedModel alone. Both appear whole or not at all.
+    `output_directory` gets `saved_model/`, `checkpoint/`, `pipeline.config`, `label_map.pbtxt` and `parity.json`; the
+    version folder gets the SavedModel alone, which has the label map among its `assets/`. Both appear whole or not
+    at all.
 
     Args:
         pipeline: What the detector was built from.
         detector: With the weights to export.
-        input_type: `image_tensor` or `encoded_image_string_tensor`.
+        input_types: Keys of `INPUT_SPECS`, a signature each: the first is `serving_default`.
         output_directory: Must be new or empty.
         version_directory: Must be new; None writes none.
-        parity_pictures: What to compare detections on; generated pictures where none are given.
+        more_outputs: Of `MORE_OUTPUTS`, beside the four that every signature has.
+        parity_pictures: What to compare detections on. Without them, the first evaluation records; without these,
+            generated pictures.
+        warmup_batch_sizes: The version folder gets warm-up requests of these sizes, made from the same pictures.
 
     Returns:
         How well what was written equals the checkpoint.
 
     Raises:
-        UsageError: Something would be overwritten.
+        UsageError: Something would be overwritten, or an output has no source.
         UserError: What was written does not detect what the checkpoint does; nothing is left behind.
     """
     require_new(output_directory, version_directory)
     image_resizer = pipeline.model.image_resizer
     with _staged(output_directory) as staging:
-        saved_model_dir = staging / "saved_model"
-        module = ServingModule(detector, image_resizer, input_type)
-        tf.saved_model.save(module, str(saved_model_dir), signatures={"serving_default": module.serve})
-        report = check_parity(saved_model_dir, detector, image_resizer, input_type, parity_pictures)
+        saved_model_dir, unsuppressed_dir = staging / "saved_model", staging / "unsuppressed"
+        write_config_and_label_map(staging, _as_exported(pipeline))
+        labels = Labels(pipeline.label_map, staging / LABEL_MAP_NAME)
+        module = ServingModule(detector, image_resizer, input_types, more_outputs=more_outputs, labels=labels)
+        tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures)
+        if module.unsuppressed is not None:
+            tf.saved_model.save(module, str(unsuppressed_dir), signatures={DEFAULT_SIGNATURE: module.unsuppressed})
+        report = check_parity(
+            saved_model_dir,
+            detector,
+            image_resizer,
+            input_types,
+            pictures_for(parity_pictures, pipeline),
+            unsuppressed_dir=unsuppressed_dir if module.unsuppressed is not None else None,
+        )
+        shutil.rmtree(unsuppressed_dir, ignore_errors=True)
+        write_json(staging / PARITY_NAME, report.to_json(), indent=1)
         checkpoint = tf.train.Checkpoint(model=detector.network, **{CHILD_NAME: TrunkExpectations(detector.network)})
         tf.train.CheckpointManager(
             checkpoint, str(staging / "checkpoint"), max_to_keep=1, checkpoint_name=CHECKPOINT_NAME
         ).save(checkpoint_number=0)
-        write_config_and_label_map(staging, _as_exported(pipeline))
         if version_directory is not None:
             with _staged(version_directory) as version_staging:
                 shutil.copytree(saved_model_dir, version_staging, dirs_exist_ok=True)
+                if warmup_batch_sizes:
+                    write_warmup(
+                        version_staging,
+                        pictures_for(parity_pictures, pipeline),
+                        batch_sizes=warmup_batch_sizes,
+                        input_types=signature_names(input_types),
+                    )
     return report
 
 

@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from train.inputs.resize import pad_to_size, resize_image
+from data_prep.label_map import LabelMap
+from export.picture_inputs import INPUT_NAME, INPUT_SPECS, batch_reader, decode_image
+from train.commands import UsageError
 from train.models.detector import Detector
 
-INPUT_NAME = "input_tensor"
+__all__ = [
+    "DEFAULT_SIGNATURE",
+    "INPUT_NAME",
+    "INPUT_SPECS",
+    "MORE_OUTPUTS",
+    "OUTPUT_NAMES",
+    "RAW_OUTPUTS",
+    "Labels",
+    "ServingModule",
+    "decode_image",
+    "detection_function",
+    "signature_names",
+]
+
+DEFAULT_SIGNATURE = "serving_default"
 OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
-INPUT_SPECS = {
-    "image_tensor": tf.TensorSpec([None, None, None, 3], tf.uint8, name=INPUT_NAME),
-    "encoded_image_string_tensor": tf.TensorSpec([None], tf.string, name=INPUT_NAME),
-}
-# Pictures of a batch that are decoded and resized at a time.
-_PARALLEL_PICTURES = 16
+CLASS_NAMES = "detection_class_names"
+RAW_OUTPUTS = ("raw_detection_boxes", "raw_detection_scores")
+_OUTPUTS_OF_ANCHORS = ("detection_multiclass_scores", "detection_anchor_indices")
+MORE_OUTPUTS = (*RAW_OUTPUTS, *_OUTPUTS_OF_ANCHORS, CLASS_NAMES)
 
 
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG or PNG (string scalar) to uint8 [H, W, 3], RGB, as the training input does."""
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    image.set_shape([None, None, 3])
-    return image
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """The classes' names, as a SavedModel carries them.
+
+    Attributes:
+        label_map: With the names that detections are given.
+        path: Of its file, which is copied into the SavedModel's `assets/`.
+    """
+
+    label_map: LabelMap
+    path: Path
 
 
-def detection_function(detector: Detector, image_resizer: Any, input_type: str) -> Callable[[tf.Tensor], Any]:
-    """Makes the function from a batch of requests to detections.
+def signature_names(input_types: Sequence[str]) -> dict[str, str]:
+    """Names signatures: the first is `serving_default`, others go by their input type.
+
+    Returns:
+        The input type by signature.
+    """
+    return {input_type if number else DEFAULT_SIGNATURE: input_type for number, input_type in enumerate(input_types)}
+
+
+def detection_function(
+    detector: Detector, image_resizer: Any, input_type: str
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Makes the function from a batch of requests to detections, on the detector's own variables.
 
     Args:
         detector: What detects.
@@ -39,90 +72,129 @@ def detection_function(detector: Detector, image_resizer: Any, input_type: str) 
     Returns:
         Takes a tensor as that spec says, and returns tensors by `OUTPUT_NAMES` as `Detector.detect` gives them.
     """
-    height, width = detector.input_shape
+    read = batch_reader(input_type, detector.input_shape, image_resizer)
 
-    def decode_and_resize(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return resize_image(decode_image(encoded), image_resizer)
-
-    def decode_and_resize_all(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if None in detector.input_shape:
-            return _pad_to_largest(decode_and_resize, encoded)
-        signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([3], tf.int32))
-        return tf.map_fn(
-            decode_and_resize, encoded, fn_output_signature=signature, parallel_iterations=_PARALLEL_PICTURES
-        )
-
+    @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow long to find out
     def detect(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-        if input_type == "image_tensor":
-            images, true_shapes = resize_image(input_tensor, image_resizer)
-        else:
-            images, true_shapes = decode_and_resize_all(input_tensor)
-        detections = detector.detect(tf.ensure_shape(images, [None, height, width, 3]), true_shapes)
+        detections = detector.detect(*read(input_tensor))
         return {name: detections[name] for name in OUTPUT_NAMES}
 
     return detect
 
 
-def _pad_to_largest(
-    decode_and_resize: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], encoded: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Makes one batch of pictures that come out in different sizes, padded with zeros at the bottom and the right.
-
-    Args:
-        decode_and_resize: From one encoded picture to its pixels, float32 [h, w, 3], and their shape without padding.
-        encoded: string [B].
-
-    Returns:
-        float32 [B, H, W, 3] with the largest height and width of the batch, and the shapes, int32 [B, 3].
-    """
-    count = tf.size(encoded)
-    arrays = tuple(
-        tf.TensorArray(dtype, count, element_shape=shape, infer_shape=False, clear_after_read=False)
-        for dtype, shape in ((tf.float32, [None, None, 3]), (tf.int32, [3]), (tf.int32, [2]))
-    )
-
-    def decode_one(number: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
-        image, true_shape = decode_and_resize(encoded[number])
-        values = (image, true_shape, tf.shape(image)[:2])
-        return number + 1, *(array.write(number, value) for array, value in zip(arrays, values, strict=True))
-
-    _, images, true_shapes, sizes = tf.while_loop(
-        lambda number, *_: number < count, decode_one, (0, *arrays), parallel_iterations=_PARALLEL_PICTURES
-    )
-    largest = tf.reduce_max(sizes.stack(), axis=0)
-    padded = tf.map_fn(
-        lambda number: pad_to_size(images.read(number), (largest[0], largest[1])),
-        tf.range(count),
-        fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
-        parallel_iterations=_PARALLEL_PICTURES,
-    )
-    return padded, true_shapes.stack()
-
-
 class ServingModule(tf.Module):
-    """A detector as one frozen function: weights are constants, so that TensorFlow can fold batch norm into them.
+    """A detector as frozen functions: weights are constants, so that TensorFlow can fold batch norm into them.
 
-    On two CPU cores a detector of MobileNet's size answered in 22 ms frozen where it took 30 ms with variables.
+    On two CPU cores a detector of MobileNet's size answered in 22 ms frozen where it took 30 ms with variables. All
+    signatures call one function from pixels to detections, so that the weights are written once.
+
+    Attributes:
+        signatures: By the names of `signature_names`; what `tf.saved_model.save` takes.
+        unsuppressed: From the first input type's requests to `raw_detection_boxes` and `raw_detection_scores`, by the
+            same function; None where the detector has none. No signature, unless somebody makes it one.
+        label_map: The asset; None without labels.
     """
 
-    def __init__(self, detector: Detector, image_resizer: Any, input_type: str) -> None:
-        """Traces and freezes the function.
+    def __init__(
+        self,
+        detector: Detector,
+        image_resizer: Any,
+        input_types: Sequence[str],
+        *,
+        more_outputs: Sequence[str] = (),
+        labels: Labels | None = None,
+    ) -> None:
+        """Traces and freezes.
 
         Args:
             detector: What detects, with the weights that it has now.
             image_resizer: The model's `ImageResizer` message.
-            input_type: A key of `INPUT_SPECS`.
+            input_types: Keys of `INPUT_SPECS`, a signature each.
+            more_outputs: Of `MORE_OUTPUTS`, beside `OUTPUT_NAMES`.
+            labels: The classes' names, for the SavedModel's `assets/` and for `detection_class_names`.
+
+        Raises:
+            UsageError: The detector, or the lack of labels, leaves an output without a source.
         """
         super().__init__()
-        spec = INPUT_SPECS[input_type]
-        traced = tf.function(detection_function(detector, image_resizer, input_type), input_signature=[spec])
-        concrete = traced.get_concrete_function()
-        # Model Garden's models hold functions of their own; inlining them lets their weights become constants too.
-        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
-        names = sorted(concrete.structured_outputs)
+        frozen = _freeze(detector, with_anchors=any(name in more_outputs for name in _OUTPUTS_OF_ANCHORS))
+        class_names = _class_names(labels, detector.num_classes) if labels is not None else None
+        available = {*frozen.names, *([CLASS_NAMES] if class_names else [])}
+        missing = [name for name in more_outputs if name not in available]
+        if missing:
+            reason = "there is no label map" if missing == [CLASS_NAMES] else "the model has no NMS to look behind"
+            raise UsageError(f"--output {' '.join(missing)}: {reason}; leave it out")
+        names = (*OUTPUT_NAMES, *more_outputs)
 
-        @tf.function(input_signature=[spec])
-        def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-            return dict(zip(names, frozen(input_tensor), strict=True))
+        def answer(input_type: str, outputs: Sequence[str]) -> Any:
+            read = batch_reader(input_type, detector.input_shape, image_resizer)
 
-        self.serve = serve
+            @tf.autograph.experimental.do_not_convert
+            def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
+                found = frozen(*read(input_tensor))
+                if class_names and CLASS_NAMES in outputs:
+                    classes = tf.cast(found["detection_classes"], tf.int32)
+                    found[CLASS_NAMES] = tf.gather(tf.constant(class_names), classes)
+                return {name: found[name] for name in outputs}
+
+            return tf.function(serve, input_signature=[INPUT_SPECS[input_type]])
+
+        self.label_map = tf.saved_model.Asset(str(labels.path)) if labels is not None else None
+        self._functions = _Functions(
+            {name: answer(input_type, names) for name, input_type in signature_names(input_types).items()},
+            answer(input_types[0], RAW_OUTPUTS) if available.issuperset(RAW_OUTPUTS) else None,
+        )
+
+    @property
+    def signatures(self) -> dict[str, Any]:
+        """See the class."""
+        return self._functions.signatures
+
+    @property
+    def unsuppressed(self) -> Any:
+        """See the class."""
+        return self._functions.unsuppressed
+
+
+@dataclasses.dataclass(frozen=True)
+class _Functions:
+    """Functions where TensorFlow does not look for what to write: a SavedModel has those that are made signatures."""
+
+    signatures: dict[str, Any]
+    unsuppressed: Any
+
+
+class _Frozen:
+    """The function from pixels to everything, by name.
+
+    Attributes:
+        names: Of its outputs.
+    """
+
+    def __init__(self, function: Any, names: Sequence[str]) -> None:
+        self._function, self.names = function, tuple(names)
+
+    def __call__(self, images: tf.Tensor, true_shapes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(self.names, self._function(images, true_shapes), strict=True))
+
+
+def _freeze(detector: Detector, *, with_anchors: bool) -> _Frozen:
+    """Traces a detector and makes its weights constants."""
+    height, width = detector.input_shape
+
+    @tf.autograph.experimental.do_not_convert
+    def detect(images: tf.Tensor, true_shapes: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        return detector.detect_with_raw(images, true_shapes, with_anchors=with_anchors)
+
+    specs = [tf.TensorSpec([None, height, width, 3], tf.float32), tf.TensorSpec([None, 3], tf.int32)]
+    concrete = tf.function(detect, input_signature=specs).get_concrete_function()
+    # Model Garden's models hold functions of their own; inlining them lets their weights become constants too.
+    function = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    return _Frozen(function, sorted(concrete.structured_outputs))
+
+
+def _class_names(labels: Labels, num_classes: int) -> list[str]:
+    """Names by label map id; empty for 0, which stands for no detection."""
+    names = labels.label_map.names_by_id()
+    last = max(num_classes, labels.label_map.max_id)
+    return ["", *(names.get(class_id) or f"class {class_id}" for class_id in range(1, last + 1))]

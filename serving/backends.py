@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.command_line import UserError
+from serving.model_server_config import ServedModel
 
 AUTO = "auto"
 MODEL_SERVER = "tensorflow_model_server"
@@ -26,22 +27,24 @@ class ServerSettings:
     """What a person asked for, whichever server it is for.
 
     Attributes:
-        model_name: What requests call the model.
-        base_path: The folder of version folders, absolute.
+        models: What is served: one model by its name and base path, or those of `model_config_file`.
+        model_config_file: Where they come from; None for flags.
         port: For gRPC.
         rest_api_port: For REST; 0 for none.
         host: The address to listen at, where the server can be told one.
         docker_image: The image of the container.
+        config_files: Other files that flags name, absolute.
         server_flags: Flags of `tensorflow_model_server` that were given, name -> value; its own defaults for others.
         extra_arguments: Words handed to it as they are.
     """
 
-    model_name: str
-    base_path: Path
+    models: tuple[ServedModel, ...]
+    model_config_file: Path | None
     port: int
     rest_api_port: int
     host: str
     docker_image: str
+    config_files: tuple[Path, ...] = ()
     server_flags: dict[str, str] = field(default_factory=dict)
     extra_arguments: tuple[str, ...] = ()
 
@@ -107,32 +110,54 @@ def model_server_command(settings: ServerSettings) -> list[str]:
         MODEL_SERVER,
         f"--port={settings.port}",
         f"--rest_api_port={settings.rest_api_port}",
-        f"--model_name={settings.model_name}",
-        f"--model_base_path={settings.base_path}",
+        *_model_flags(settings),
         *_server_flags(settings),
     ]
 
 
 def docker_command(settings: ServerSettings) -> list[str]:
-    """Returns the words that start TensorFlow Serving's container, with the base path mounted read-only.
+    """Returns the words that start TensorFlow Serving's container, with what it reads mounted read-only.
+
+    A model given by flags is mounted where the image expects it; with a `model_config_file`, everything keeps its path.
 
     Raises:
-        UserError: The base path has a colon, which `docker run -v` cannot take.
+        UserError: A path has a colon, which `docker run -v` cannot take.
     """
-    if ":" in str(settings.base_path):
-        raise UserError(f"docker cannot mount {settings.base_path}, since its name has a ':'; rename the folder")
     address = "127.0.0.1" if settings.host == "localhost" else settings.host
     ports = ["-p", f"{address}:{settings.port}:{GRPC_PORT_IN_CONTAINER}"]
     if settings.rest_api_port:
         ports += ["-p", f"{address}:{settings.rest_api_port}:{REST_PORT_IN_CONTAINER}"]
-    mount = f"{settings.base_path}:{MODELS_IN_CONTAINER}/{settings.model_name}:ro"
-    # The image's entry point passes --port, --rest_api_port, --model_name and --model_base_path by itself.
-    environment = ["-e", f"MODEL_NAME={settings.model_name}", "-e", f"MODEL_BASE_PATH={MODELS_IN_CONTAINER}"]
+    mounts, environment, flags = {}, [], []
+    if settings.model_config_file is None:
+        (model,) = settings.models
+        mounts[model.base_path] = f"{MODELS_IN_CONTAINER}/{model.name}"
+        # The image's entry point passes --port, --rest_api_port, --model_name and --model_base_path by itself.
+        environment = ["-e", f"MODEL_NAME={model.name}", "-e", f"MODEL_BASE_PATH={MODELS_IN_CONTAINER}"]
+    else:
+        # The folder, not the file: a file that is replaced by a rename would stay what it was in the container.
+        for path in (str(settings.model_config_file.parent), *(model.base_path for model in settings.models)):
+            mounts[path] = path
+        flags = _model_flags(settings)
+    for file in settings.config_files:
+        mounts[str(file)] = str(file)
+    words: list[str] = []
+    for path, inside in mounts.items():
+        if ":" in path:
+            raise UserError(f"docker cannot mount {path}, since its name has a ':'; rename the folder")
+        words += ["-v", f"{path}:{inside}:ro"]
     return [
-        *("docker", "run", "--rm", *ports, "-v", mount, *environment),
+        *("docker", "run", "--rm", *ports, *words, *environment),
         settings.docker_image,
+        *flags,
         *_server_flags(settings),
     ]
+
+
+def _model_flags(settings: ServerSettings) -> list[str]:
+    if settings.model_config_file is not None:
+        return [f"--model_config_file={settings.model_config_file}"]
+    (model,) = settings.models
+    return [f"--model_name={model.name}", f"--model_base_path={model.base_path}"]
 
 
 def _server_flags(settings: ServerSettings) -> list[str]:

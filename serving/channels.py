@@ -25,9 +25,14 @@ def client_options(server: str, max_message_bytes: int) -> list[tuple[str, Any]]
         ("grpc.min_reconnect_backoff_ms", 1000),
         ("grpc.max_reconnect_backoff_ms", 1000),
     ]
-    if server.startswith(_LOOPBACK):
+    if is_loopback(server):
         options.append(("grpc.enable_http_proxy", 0))  # a proxy cannot reach this machine's loopback
     return options
+
+
+def is_loopback(server: str) -> bool:
+    """Tells whether `server` (`host:port`) is this machine, by its name."""
+    return server.startswith(_LOOPBACK)
 
 
 def server_options(max_message_bytes: int) -> list[tuple[str, Any]]:

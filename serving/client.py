@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,12 +21,20 @@ from data_prep.images import ImageError
 from data_prep.label_map import LabelMap, read_label_map
 from data_prep.ledger import Ledger
 from data_prep.progress import progress
-from serving.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
+from serving.client_flags import (
+    add_connection_flags,
+    add_model_flags,
+    add_patience_flags,
+    client_settings_of,
+    connection_of,
+    whole_number,
+)
 from serving.detection_client import DetectionClient
 from serving.detections import PictureDetections
 from serving.detections_table import DetectionsTable, printable
 from serving.drawn_pictures import DrawnPictures
 from serving.image_requests import find_pictures
+from serving.result_files import ResultFiles
 
 DESCRIPTION = """Asks a served detector what is in pictures: a table, JSON lines, or pictures with the boxes drawn.
 
@@ -41,31 +48,32 @@ def build_parser() -> ArgumentParser:
     """Returns the command's parser."""
     parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of .jpg, .jpeg and .png")
-    parser.add_argument("--server", default="localhost:8500", help="host:port of the gRPC server")
-    parser.add_argument("--model_name", required=True, help="what the server calls the model")
-    parser.add_argument("--model_version", type=positive_int, help="which version to ask; by default the newest")
-    parser.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures to ask")
+    add_connection_flags(parser)
+    add_model_flags(parser)
+    add_patience_flags(parser)
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
     parser.add_argument("--min_score", type=fraction, default=0.5, help="detections below it are left out")
     parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture on standard output, no table")
-    parser.add_argument("--timeout_seconds", type=_seconds, default=60.0, help="the deadline of each request")
+    parser.add_argument("--json_lines_path", type=Path, help="the same into a file, whatever is printed")
+    parser.add_argument("--csv_path", type=Path, help="a file with one row a detection, boxes in pixels")
+    parser.add_argument(
+        "--coco_path", type=Path, help="a file of COCO JSON: images, annotations with scores, categories"
+    )
+    parser.add_argument(
+        "--extra_output",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further output of the model to ask for and to put into the JSON lines; repeatable",
+    )
     parser.add_argument("--max_in_flight", type=positive_int, default=4, help="requests on their way at the same time")
     parser.add_argument(
         "--batch_size", type=positive_int, default=1, help="pictures in a request, where the model takes several"
     )
-    parser.add_argument(
-        "--max_retries", type=_whole_number, default=4, help="times a request is sent again where no server answers"
-    )
-    parser.add_argument(
-        "--max_message_mebibytes",
-        type=positive_int,
-        default=DEFAULT_MAX_MESSAGE_MEBIBYTES,
-        help="the largest request; the server has to take as much",
-    )
     parser.add_argument("--ledger_path", type=Path, help="JSON lines that name each picture that failed, and why")
     parser.add_argument(
-        "--max_failures", type=_whole_number, default=0, help="with more pictures failed than this, the exit code is 3"
+        "--max_failures", type=whole_number, default=0, help="with more pictures failed than this, the exit code is 3"
     )
     return parser
 
@@ -77,45 +85,65 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     pictures = find_pictures(arguments.images)
     label_map = read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None
+    connection = connection_of(arguments)
+    if connection.tells_secrets_in_clear:
+        print(f"warning: metadata goes to {connection.server} unencrypted; see --tls, --ca_file", file=sys.stderr)
     client = DetectionClient(
-        arguments.server,
+        connection,
         arguments.model_name,
         label_map=label_map,
-        model_version=arguments.model_version,
-        signature_name=arguments.signature_name,
+        extra_outputs=arguments.extra_output,
         min_score=arguments.min_score,
-        timeout_seconds=arguments.timeout_seconds,
-        max_retries=arguments.max_retries,
         max_in_flight=arguments.max_in_flight,
         batch_size=arguments.batch_size,
-        max_message_mebibytes=arguments.max_message_mebibytes,
+        **client_settings_of(arguments),
     )
     with client, Ledger(arguments.ledger_path) as ledger:
-        report = _Report(arguments, pictures, label_map, ledger)
         client.connect()
-        report.begin()
-        answers: Iterable[PictureDetections] = client.detect_many(pictures)
-        if len(pictures) > 1 and not sys.stdout.isatty():  # a terminal sees the answers themselves
-            answers = progress(answers, description="asking", total=len(pictures), unit="pictures")
-        try:
-            for result in answers:
-                report.add(result)
-        except UserError as error:
-            raise UserError(f"{error} (answered until then: {report.answered} of {len(pictures)} pictures)") from error
-    report.end()
+        with ResultFiles(
+            json_lines_path=arguments.json_lines_path,
+            csv_path=arguments.csv_path,
+            coco_path=arguments.coco_path,
+            label_map=label_map,
+        ) as files:
+            report = _Report(arguments, pictures, label_map, ledger, files)
+            _ask(client, pictures, report)
+    report.end(client.counts.retries)
     if report.answered == 0:
         print(f"error: none of the {len(pictures)} pictures was answered", file=sys.stderr)
         return EXIT_FAILED
     return ledger.exit_code(arguments.max_failures)
 
 
+def _ask(client: DetectionClient, pictures: list[Path], report: _Report) -> None:
+    """Asks about all pictures; where the server cannot be asked any more, the rest are said not to be answered."""
+    report.begin()
+    answers: Iterable[PictureDetections] = client.detect_many(pictures)
+    if len(pictures) > 1 and not sys.stdout.isatty():  # a terminal sees the answers themselves
+        answers = progress(answers, description="asking", total=len(pictures), unit="pictures")
+    try:
+        for result in answers:
+            report.add(result)
+    except UserError as error:
+        report.give_up(str(error))
+        raise UserError(f"{error} (answered until then: {report.answered} of {len(pictures)} pictures)") from error
+
+
 class _Report:
     """Shows each answer as it comes, and the counts at the end."""
 
     def __init__(
-        self, arguments: argparse.Namespace, pictures: list[Path], label_map: LabelMap | None, ledger: Ledger
+        self,
+        arguments: argparse.Namespace,
+        pictures: list[Path],
+        label_map: LabelMap | None,
+        ledger: Ledger,
+        files: ResultFiles,
     ) -> None:
         self.answered = 0
+        self._seen = 0
+        self._pictures = pictures
+        self._files = files
         self._found = 0
         self._drawn = 0
         self._json = arguments.json
@@ -125,13 +153,14 @@ class _Report:
         )
         names = label_map.names_by_id().values() if label_map is not None else ()
         self._table = DetectionsTable(map(str, pictures), names)
-        self._total = len(pictures)
 
     def begin(self) -> None:
         if not self._json:
             print("\n".join(self._table.header()))
 
     def add(self, result: PictureDetections) -> None:
+        self._seen += 1
+        self._files.add(result)
         if result.failure is not None:
             self._fail(result.picture, result.failure.reason, result.failure.detail)
         else:
@@ -149,28 +178,19 @@ class _Report:
         elif result.failure is None:
             print("\n".join(self._table.lines(result)), flush=True)
 
-    def end(self) -> None:
+    def give_up(self, why: str) -> None:
+        for picture in self._pictures[self._seen :]:
+            self._ledger.reject(str(picture), "not answered", why)
+
+    def end(self, retries: int) -> None:
         drawn = f", {self._drawn} drawn in {self._drawings.directory}" if self._drawings is not None else ""
-        line = f"{self.answered} of {self._total} pictures answered, {self._found} detections{drawn}; "
-        print(line + self._ledger.summary(), file=sys.stderr if self._json else sys.stdout)
+        line = f"{self.answered} of {len(self._pictures)} pictures answered, {self._found} detections{drawn}; "
+        again = f"; {retries} requests sent again" if retries else ""
+        print(line + self._ledger.summary() + again, file=sys.stderr if self._json else sys.stdout)
 
     def _fail(self, picture: str, reason: str, detail: str) -> None:
         self._ledger.reject(picture, reason, detail)
         print(": ".join(printable(part) for part in (picture, reason, detail) if part), file=sys.stderr)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
-
-
-def _whole_number(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
-    return value
 
 
 if __name__ == "__main__":

@@ -1,12 +1,32 @@
-"""Asks a detector over gRPC: the library under `serving.client`. It imports no TensorFlow and no model code."""
+"""Asks a served detector what is in pictures: the library under `serving.client`, without TensorFlow or model code.
+
+    from serving.detection_client import DetectionClient
+
+    with DetectionClient("localhost:8500", "detector", label_map=read_label_map(path), min_score=0.5) as client:
+        found = client.detect(jpeg_bytes)                 # or a path; PictureError where this picture has no answer
+        for detection in found.detections:                # best score first
+            print(detection.name, detection.score, detection.box_pixels.xmin)
+        for found in client.detect_many(paths):           # any iterable; in its order, however long
+            if found.failure is None: ...                 # a picture that fails costs the others nothing
+
+What is answered is a `PictureDetections` of `serving.detections`: the picture's name, width and height, and for each
+detection the class id, name, score, and the box as fractions and in pixels; `as_json()` is a line of `--json`.
+A picture is its bytes, a path, or a `NamedPicture(name, content)` of `serving.image_requests`. TLS, API keys and
+metadata are a `Connection` of `serving.connection` in place of the address. `serving.async_detection_client` has the
+same for asyncio: `await client.detect(...)`, `async for found in client.detect_many(...)`.
+
+Retries: a request is sent again only after UNAVAILABLE or RESOURCE_EXHAUSTED, with growing waits, until the deadline
+(`timeout_seconds`) that all its attempts share. A server that is killed and comes back within it costs no picture.
+"""
 
 from __future__ import annotations
 
-import random
+import queue
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
@@ -14,131 +34,31 @@ from typing import Any
 
 import grpc
 
-from data_prep.command_line import UserError
-from data_prep.images import ImageError
-from data_prep.label_map import LabelMap
-from serving.channels import (
-    DEFAULT_MAX_MESSAGE_MEBIBYTES,
-    MEBIBYTE,
-    PREDICTION_SERVICE,
-    SERVING_DEFAULT,
-    client_options,
+from serving.call_policy import Attempts
+from serving.client_errors import PictureError, ServerError
+from serving.client_settings import ClientSettings
+from serving.detections import PictureDetections
+from serving.detector_questions import (
+    GET_METADATA,
+    PREDICT,
+    Conversation,
+    Question,
+    Returned,
 )
-from serving.detections import OUTPUT_NAMES, Failure, PictureDetections, read_detections
-from serving.image_requests import (
-    BYTES_AROUND_PICTURES,
-    INPUT_NAME,
-    Picture,
-    PictureSource,
-    encoded_array,
-    pixels_of,
-    predict_request,
-    read_picture,
-)
-from serving.wire.messages import (
-    GetModelMetadataRequest,
-    GetModelMetadataResponse,
-    PredictRequest,
-    PredictResponse,
-    SignatureDefMap,
-)
-from serving.wire.tensors import DT_STRING, DT_UINT8, TensorError, array_of, type_name
+from serving.image_requests import PictureSource
 
-FIRST_BACK_OFF_SECONDS = 0.25
-MAX_BACK_OFF_SECONDS = 5.0
-# Statuses that say nothing of the picture: the next one would end the same way.
-_FATAL_CODES = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.PERMISSION_DENIED,
-)
-_REASONS = {
-    grpc.StatusCode.INVALID_ARGUMENT: "refused by the server",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "timed out",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "too much for the server",
-}
+__all__ = ["DetectionClient", "PictureError", "ServerError"]
 
 
-class ServerError(UserError):
-    """The server cannot be asked: it is down, or does not serve such a model."""
+class DetectionClient(ClientSettings):
+    """Asks one model on one server; made with what `ClientSettings` takes. Any thread may call its methods."""
 
-
-class PictureError(Exception):
-    """One picture has no answer.
-
-    Attributes:
-        failure: Why.
-    """
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(str(failure))
-        self.failure = failure
-
-
-class DetectionClient:
-    """Asks one model on one server. Its methods may be called from any number of threads."""
-
-    def __init__(
-        self,
-        server: str,
-        model_name: str,
-        *,
-        label_map: LabelMap | None = None,
-        model_version: int | None = None,
-        signature_name: str = SERVING_DEFAULT,
-        min_score: float = 0.0,
-        timeout_seconds: float = 60.0,
-        max_retries: int = 4,
-        max_in_flight: int = 4,
-        batch_size: int = 1,
-        max_message_mebibytes: int = DEFAULT_MAX_MESSAGE_MEBIBYTES,
-    ) -> None:
-        """Sets up a channel; nothing is sent before the first question.
-
-        Args:
-            server: `host:port`.
-            model_name: What the server calls the model.
-            label_map: Names the classes.
-            model_version: Which version to ask; None for the newest.
-            signature_name: Which of the model's signatures.
-            min_score: Weaker detections are left out.
-            timeout_seconds: The deadline of each request; a retry has its own.
-            max_retries: How often a request is sent again after UNAVAILABLE, and only then, waiting 0.25 s, 0.5 s,
-                1 s, ... up to 5 s, each shortened by up to half at random.
-            max_in_flight: Requests of `detect_many` on their way at the same time.
-            batch_size: Pictures in one request of `detect_many`, where the model takes several.
-            max_message_mebibytes: The largest request, and so the largest picture.
-        """
-        if ":" not in server:
-            raise ServerError(f"server {server!r} has no port; give host:port, such as localhost:8500")
-        self.server = server
-        self.model_name = model_name
-        self.label_map = label_map
-        self.model_version = model_version
-        self.signature_name = signature_name
-        self.min_score = min_score
-        self.timeout_seconds = timeout_seconds
-        self.max_retries = max_retries
-        self.max_in_flight = max_in_flight
-        self.batch_size = batch_size
-        self._max_message_bytes = max_message_mebibytes * MEBIBYTE
-        self._max_picture_bytes = self._max_message_bytes - BYTES_AROUND_PICTURES
-        self._channel = grpc.insecure_channel(server, options=client_options(server, self._max_message_bytes))
-        self._predict = self._channel.unary_unary(
-            f"/{PREDICTION_SERVICE}/Predict",
-            request_serializer=PredictRequest.SerializeToString,
-            response_deserializer=PredictResponse.FromString,
-        )
-        self._get_metadata = self._channel.unary_unary(
-            f"/{PREDICTION_SERVICE}/GetModelMetadata",
-            request_serializer=GetModelMetadataRequest.SerializeToString,
-            response_deserializer=GetModelMetadataResponse.FromString,
-        )
-        self._takes_encoded: bool | None = None
+    def _open(self) -> None:
+        self._channel = self.connection.open_channel()
+        self._methods = {method: self._channel.unary_unary(*method) for method in (PREDICT, GET_METADATA)}
         self._connect_lock = threading.Lock()
+        self._own_calls = _Calls()
+        self._all_calls = weakref.WeakSet([self._own_calls])
 
     def connect(self) -> None:
         """Asks the server, once, what the model takes: encoded pictures or pixels. Called by the first question.
@@ -147,8 +67,8 @@ class DetectionClient:
             ServerError: No server answers, or it serves no such model, version or signature, or no detector.
         """
         with self._connect_lock:
-            if self._takes_encoded is None:
-                self._takes_encoded = self._ask_what_it_takes()
+            if self._taken is None:
+                self._taken = self._converse(self._questions.what_it_takes(), self._own_calls)
 
     def detect(self, picture: PictureSource) -> PictureDetections:
         """Asks about one picture.
@@ -161,7 +81,7 @@ class DetectionClient:
             ServerError: The server cannot be asked.
         """
         self.connect()
-        result = self._detect_batch([picture])[0]
+        result = self._ask([picture], self._own_calls)[0]
         if result.failure is not None:
             raise PictureError(result.failure)
         return result
@@ -170,7 +90,7 @@ class DetectionClient:
         """Asks about many pictures, `max_in_flight` requests at a time, and yields the answers in the order given.
 
         Only a few requests' pictures are in memory at a time, however many there are. A picture that fails is yielded
-        with its `failure` and costs the others nothing.
+        with its `failure` and costs the others nothing. Leaving early cancels what is on its way.
 
         Args:
             pictures: Encoded pictures' bytes, or paths; taken as they are needed.
@@ -180,22 +100,40 @@ class DetectionClient:
         """
         self.connect()
         source = iter(pictures)
-        size = self.batch_size if self._takes_encoded else 1
+        size = self.batch_size if self._known.encoded else 1
         waiting: deque[Future[list[PictureDetections]]] = deque()
+        calls = _Calls()
+        self._all_calls.add(calls)
         pool = ThreadPoolExecutor(self.max_in_flight, thread_name_prefix="detect")
         try:
             while True:
                 # Twice as many, so that one slow answer at the head does not leave the others idle.
                 while len(waiting) < 2 * self.max_in_flight and (batch := list(islice(source, size))):
-                    waiting.append(pool.submit(self._detect_batch, batch))
+                    waiting.append(pool.submit(self._ask, batch, calls))
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            calls.stop()
+
+    def request_for(self, pictures: Sequence[PictureSource]) -> Any:
+        """Returns the PredictRequest that would ask about `pictures`, for who sends it in ways of their own.
+
+        Args:
+            pictures: One, where the model takes pixels.
+
+        Raises:
+            PictureError: One cannot be read, or all together do not fit into a request.
+            ServerError: The server cannot be asked what it takes.
+        """
+        self.connect()
+        return self._questions.predict_request_for(pictures, self._known)
 
     def close(self) -> None:
         """Closes the channel; requests on their way are cancelled."""
+        for calls in list(self._all_calls):
+            calls.stop()
         self._channel.close()
 
     def __enter__(self) -> DetectionClient:
@@ -208,131 +146,100 @@ class DetectionClient:
         """Closes the channel."""
         self.close()
 
-    def _ask_what_it_takes(self) -> bool:
-        request = GetModelMetadataRequest(metadata_field=["signature_def"])
-        request.model_spec.name = self.model_name
-        if self.model_version is not None:
-            request.model_spec.version.value = self.model_version
-        try:
-            response = self._call(self._get_metadata, request)
-        except grpc.RpcError as error:
-            raise self._server_error(error) from error
-        signatures = SignatureDefMap.FromString(response.metadata["signature_def"].value).signature_def
-        model = f"model {self.model_name!r} at {self.server}"
-        if self.signature_name not in signatures:
-            names = ", ".join(sorted(signatures)) or "none"
-            raise ServerError(f"{model} has no signature {self.signature_name!r}; it has: {names}")
-        signature = signatures[self.signature_name]
-        lacking = [name for name in OUTPUT_NAMES if name not in signature.outputs]
-        if set(signature.inputs) != {INPUT_NAME} or lacking:
-            raise ServerError(
-                f"{model} is no detector: signature {self.signature_name!r} takes "
-                f"{', '.join(sorted(signature.inputs))} and answers {', '.join(sorted(signature.outputs))}; "
-                f"a detector takes {INPUT_NAME} and answers {', '.join(OUTPUT_NAMES)}"
-            )
-        data_type = signature.inputs[INPUT_NAME].dtype
-        if data_type not in (DT_STRING, DT_UINT8):
-            raise ServerError(
-                f"{model} takes {type_name(data_type)}; the client sends encoded pictures (DT_STRING) or pixels "
-                "(DT_UINT8): export with --input_type encoded_image_string_tensor or image_tensor"
-            )
-        return data_type == DT_STRING
+    def _ask(self, pictures: Sequence[PictureSource], calls: _Calls) -> list[PictureDetections]:
+        return self._converse(self._questions.what_is_in(pictures, self._known), calls)
 
-    def _detect_batch(self, sources: list[PictureSource]) -> list[PictureDetections]:
-        """Answers for each of `sources`; where the server refuses several at once, each is asked about alone."""
-        results: list[PictureDetections] = []
-        readable: list[tuple[int, Picture]] = []
-        for position, source in enumerate(sources):
-            name = "" if isinstance(source, bytes) else str(source)
-            results.append(PictureDetections(name))
-            try:
-                readable.append((position, read_picture(source, self._max_picture_bytes)))
-            except ImageError as error:
-                detail = error.detail if error.detail != name else ""
-                results[position] = PictureDetections(name, failure=Failure(error.reason, detail))
-        groups = [readable]
-        if len(readable) > 1 and sum(len(picture.encoded) for _, picture in readable) > self._max_picture_bytes:
-            groups = [[one] for one in readable]
-        while groups:
-            group = groups.pop()
-            if not group:
-                continue
-            try:
-                answers = self._ask([picture for _, picture in group], [results[position] for position, _ in group])
-            except PictureError as error:
-                if len(group) > 1:
-                    groups += [[one] for one in group]
-                    continue
-                answers = [PictureDetections(results[group[0][0]].picture, failure=error.failure)]
-            for (position, _), answer in zip(group, answers, strict=True):
-                results[position] = answer
-        return results
+    def _converse(self, conversation: Conversation[Returned], calls: _Calls) -> Returned:
+        try:
+            question = next(conversation)
+            while True:
+                try:
+                    response = self._call(question, calls)
+                except grpc.RpcError as error:
+                    question = conversation.throw(error)
+                else:
+                    question = conversation.send(response)
+        except StopIteration as end:
+            return end.value
 
-    def _ask(self, pictures: list[Picture], named: list[PictureDetections]) -> list[PictureDetections]:
-        """Sends one request; raises PictureError where it is the pictures that the server does not like."""
-        try:
-            if self._takes_encoded:
-                inputs = encoded_array(pictures)
-            else:
-                inputs = pixels_of(pictures[0], self._max_picture_bytes)
-        except ImageError as error:
-            raise PictureError(Failure(error.reason, error.detail)) from error
-        request = predict_request(self.model_name, self.signature_name, self.model_version, inputs)
-        try:
-            response = self._call(self._predict, request)
-        except grpc.RpcError as error:
-            if error.code() in _FATAL_CODES:
-                raise self._server_error(error) from error
-            reason = _REASONS.get(error.code(), "failed at the server")
-            raise PictureError(Failure(reason, f"{error.code().name}: {_one_line(error)}")) from error
-        try:
-            outputs = {
-                name: array_of(response.outputs[name], max_bytes=self._max_message_bytes) for name in OUTPUT_NAMES
-            }
-            return [
-                PictureDetections(
-                    blank.picture,
-                    picture.width,
-                    picture.height,
-                    read_detections(
-                        outputs,
-                        position,
-                        (picture.width, picture.height),
-                        label_map=self.label_map,
-                        min_score=self.min_score,
-                    ),
-                )
-                for position, (picture, blank) in enumerate(zip(pictures, named, strict=True))
-            ]
-        except (TensorError, ValueError) as error:
-            raise ServerError(f"model {self.model_name!r} at {self.server} answers no detections: {error}") from error
-
-    def _call(self, method: Any, request: Any) -> Any:
-        """Calls `method`, again after UNAVAILABLE: then the request has not been worked on, or its answer is lost."""
-        for attempt in range(self.max_retries + 1):
+    def _call(self, question: Question, calls: _Calls) -> Any:
+        """Returns the response, of whichever attempt has one; raises the last attempt's `grpc.RpcError`."""
+        attempts = Attempts(self._policy, connecting=self._taken is None)
+        self.counts.add(calls=1)
+        while True:
             try:
-                return method(request, timeout=self.timeout_seconds)
+                return self._attempt(question, attempts, calls)
             except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt == self.max_retries:
+                back_off = attempts.back_off_seconds(error)
+                if back_off is None:
                     raise
-            back_off = min(MAX_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * 2**attempt)
-            time.sleep(back_off * random.uniform(0.5, 1.0))
-        raise AssertionError("the last attempt returns or raises")
+            if calls.stopped.wait(back_off):
+                raise ServerError(f"the client of {self.server} was closed")
+            self.counts.add(retries=1)
 
-    def _server_error(self, error: Any) -> ServerError:
-        code, detail = error.code(), _one_line(error)
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            # gRPC puts the cause last: "failed to connect to all addresses; last error: ...: Connection refused (111)"
-            cause = detail.rsplit("last error: ", 1)[-1].removeprefix("UNKNOWN: ")
-            return ServerError(
-                f"no server answers at {self.server}: {cause}; start one with "
-                f"python -m serving.serve --model_name {self.model_name} --model_base_path ..."
-            )
-        if code is grpc.StatusCode.NOT_FOUND:
-            version = "" if self.model_version is None else f", version {self.model_version}"
-            return ServerError(f"the server at {self.server} has no model {self.model_name!r}{version}: {detail}")
-        return ServerError(f"the server at {self.server} answers {code.name}: {detail}")
+    def _attempt(self, question: Question, attempts: Attempts, calls: _Calls) -> Any:
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def start() -> Any:
+            timeout = attempts.remaining_seconds()
+            call = calls.start(self._methods[question.method], question.request, timeout, self._metadata)
+            call.add_done_callback(ended.put)
+            return call
+
+        first = start()
+        started, failed = [first], 0
+        hedge_after = self._policy.hedge_after_seconds
+        hedge_at = None if hedge_after is None else time.monotonic() + hedge_after
+        try:
+            while True:
+                try:
+                    call = ended.get(timeout=None if hedge_at is None else max(0.0, hedge_at - time.monotonic()))
+                except queue.Empty:
+                    hedge_at = None
+                    if self.counts.may_hedge():
+                        started.append(start())
+                    continue
+                if call.code() is grpc.StatusCode.OK:
+                    self.counts.add(hedges_won=int(call is not first))
+                    return call.result()
+                failed += 1
+                if failed == len(started):
+                    return call.result()  # raises the call's error
+        finally:
+            for call in started:
+                call.cancel()
 
 
-def _one_line(error: Any) -> str:
-    return " ".join(str(error.details() or "no details").split())
+class _Calls:
+    """Requests on their way that can all be ended at once, and nothing be sent afterwards.
+
+    Attributes:
+        stopped: Set when they were.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._live: set[Any] = set()
+
+    def start(self, method: Any, request: Any, timeout_seconds: float, metadata: tuple[tuple[str, str], ...]) -> Any:
+        """Sends a request; returns gRPC's call, which is also its future."""
+        with self._lock:
+            if self.stopped.is_set():
+                raise ServerError("the client was closed")
+            call = method.future(request, timeout=timeout_seconds, metadata=metadata)
+            self._live.add(call)
+        call.add_done_callback(self._forget)
+        return call
+
+    def stop(self) -> None:
+        """Cancels what is on its way, and wakes who waits to send again."""
+        self.stopped.set()
+        with self._lock:
+            live = list(self._live)
+        for call in live:
+            call.cancel()
+
+    def _forget(self, call: Any) -> None:
+        with self._lock:
+            self._live.discard(call)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from data_prep.label_map import LabelMap
 
 OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+CLASS_NAMES = "detection_class_names"  # which a model answers where its export was asked to
 
 
 class Box(NamedTuple):
@@ -69,11 +71,13 @@ class PictureDetections:
     """The answer for one picture.
 
     Attributes:
-        picture: Its path as it was given, or an empty text for bytes.
+        picture: Its path or name as it was given, or an empty text for bytes.
         width: In pixels; 0 where the picture could not be read.
         height: In pixels; 0 where the picture could not be read.
         detections: Best score first.
         failure: Why there is no answer, None where there is one.
+        extra_outputs: This picture's part of the further outputs that were asked for, as the model answered them: not
+            sorted or left out with the detections.
     """
 
     picture: str
@@ -81,6 +85,7 @@ class PictureDetections:
     height: int = 0
     detections: tuple[Detection, ...] = ()
     failure: Failure | None = None
+    extra_outputs: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
 
     def boxes_pixels_ymin_xmin_ymax_xmax(self) -> np.ndarray:
         """Returns the boxes in pixels, float64 [N, 4], ordered ymin, xmin, ymax, xmax."""
@@ -100,7 +105,23 @@ class PictureDetections:
             }
             for detection in self.detections
         ]
-        return {"picture": self.picture, "width": self.width, "height": self.height, "detections": found}
+        entry = {"picture": self.picture, "width": self.width, "height": self.height, "detections": found}
+        if self.extra_outputs:
+            entry["extra_outputs"] = {name: _as_json(value) for name, value in self.extra_outputs.items()}
+        return entry
+
+
+def _as_json(value: Any) -> Any:
+    """Returns an array's values as JSON has them: bytes as text, and what is no number as null."""
+    if isinstance(value, np.ndarray):
+        return [_as_json(item) for item in value.tolist()] if value.ndim else _as_json(value.item())
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, np.generic):
+        return _as_json(value.item())
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def read_detections(
@@ -115,10 +136,10 @@ def read_detections(
 
     Args:
         outputs: `detection_boxes` [N, D, 4] (ymin xmin ymax xmax, 0..1), `detection_scores` [N, D],
-            `detection_classes` [N, D] and `num_detections` [N].
+            `detection_classes` [N, D] and `num_detections` [N]; perhaps `detection_class_names` [N, D] of bytes.
         position: Which of the N pictures.
         size: Its width and height in pixels.
-        label_map: Names the classes; a class that it lacks, or any without one, is called `class 7`.
+        label_map: Names the classes; without it the model does. A class that has no name is called `class 7`.
         min_score: Weaker detections are left out.
 
     Returns:
@@ -134,6 +155,9 @@ def read_detections(
     if counts.shape != boxes.shape[:1] or position >= len(counts):
         raise ValueError(f"num_detections {list(counts.shape)} for boxes {list(boxes.shape)}")
     names = label_map.names_by_id() if label_map is not None else {}
+    own_names = outputs.get(CLASS_NAMES) if label_map is None else None
+    if own_names is not None and own_names.shape != scores.shape:
+        raise ValueError(f"{CLASS_NAMES} {list(own_names.shape)} for scores {list(scores.shape)}")
     found = []
     count = int(np.clip(np.nan_to_num(counts[position]), 0, boxes.shape[1]))
     for index in range(count):
@@ -147,5 +171,8 @@ def read_detections(
             min(max(box.ymax, 0.0), 1.0) * height,
             min(max(box.xmax, 0.0), 1.0) * width,
         )
-        found.append(Detection(class_id, names.get(class_id) or f"class {class_id}", score, box, pixels))
+        name = names.get(class_id, "")
+        if own_names is not None:
+            name = own_names[position, index].decode("utf-8", "replace")
+        found.append(Detection(class_id, name or f"class {class_id}", score, box, pixels))
     return tuple(sorted(found, key=lambda detection: -detection.score))

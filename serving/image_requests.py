@@ -21,7 +21,21 @@ SERVED_FORMATS = ("JPEG", "PNG")
 INPUT_NAME = "input_tensor"
 BYTES_AROUND_PICTURES = 65536  # of a request: names, shapes, and what gRPC adds
 
-PictureSource = bytes | str | os.PathLike[str]
+
+@dataclass(frozen=True)
+class NamedPicture:
+    """A picture that is no file of its own, such as a member of a zip archive, under the name that its answer bears.
+
+    Attributes:
+        name: What the answer calls it.
+        content: The encoded picture.
+    """
+
+    name: str
+    content: bytes
+
+
+PictureSource = bytes | str | os.PathLike[str] | NamedPicture
 
 
 @dataclass(frozen=True)
@@ -61,16 +75,25 @@ def find_pictures(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return found
 
 
+def name_of(source: PictureSource) -> str:
+    """Returns what an answer calls the picture: its path as it was given, its name, or an empty text for bytes."""
+    if isinstance(source, NamedPicture):
+        return source.name
+    return "" if isinstance(source, bytes) else str(source)
+
+
 def read_picture(source: PictureSource, max_bytes: int) -> Picture:
     """Reads a picture; one that is neither JPEG nor PNG (WebP, BMP, GIF) is encoded anew as JPEG.
 
     Args:
-        source: The file's content, or its path.
+        source: The file's content, with a name or without, or its path.
         max_bytes: Larger files are refused.
 
     Raises:
         ImageError: It is missing, empty, too large, or no picture.
     """
+    if isinstance(source, NamedPicture):
+        source = source.content
     if not isinstance(source, bytes):
         path = Path(source)
         if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
@@ -105,22 +128,34 @@ def encoded_array(pictures: Sequence[Picture]) -> np.ndarray:
     return array
 
 
-def predict_request(model_name: str, signature_name: str, model_version: int | None, inputs: np.ndarray) -> Any:
+def predict_request(
+    model_name: str,
+    signature_name: str,
+    model_version: int | None,
+    inputs: np.ndarray,
+    *,
+    version_label: str | None = None,
+    output_names: Sequence[str] = OUTPUT_NAMES,
+) -> Any:
     """Returns a PredictRequest for what a detector finds, and for nothing else that the model may answer.
 
     Args:
         model_name: What the server calls the model.
         signature_name: Which of its signatures.
-        model_version: Which version; None for the newest.
+        model_version: Which version; None for the newest, or that of the label.
         inputs: For `input_tensor`.
+        version_label: Which version, by a label such as `stable`; a number goes before it.
+        output_names: What is to be answered.
     """
     request = PredictRequest()
     request.model_spec.name = model_name
     request.model_spec.signature_name = signature_name
     if model_version is not None:
         request.model_spec.version.value = model_version
+    elif version_label is not None:
+        request.model_spec.version_label = version_label
     fill_tensor(request.inputs[INPUT_NAME], inputs)
-    request.output_filter.extend(OUTPUT_NAMES)
+    request.output_filter.extend(output_names)
     return request
 
 

@@ -12,13 +12,11 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
 from serving.backends import (
-    AUTO,
-    BACKENDS,
     DOCKER,
     LOCAL,
     Choice,
@@ -27,126 +25,38 @@ from serving.backends import (
     docker_command,
     model_server_command,
 )
-from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES
+from serving.local_server.batching_options import BatchingOptions, batching_options
+from serving.local_server.rest_limits import RestLimits
 from serving.ports import check_port_free
-from serving.version_folders import check_base_path, check_model_name
+from serving.server_flags import add_own_flags, add_server_flags, settings_of
+from serving.wire.server_files import BatchingParameters, MonitoringConfig, SSLConfig, read_server_file
 
-DESCRIPTION = """Serves the newest version of a model, BASE/1, BASE/2, ..., over gRPC.
+if TYPE_CHECKING:
+    from serving.local_server import LocalServer
+
+DESCRIPTION = """Serves the newest version of a model, BASE/1, BASE/2, ..., over gRPC and REST.
 
 --backend auto takes the first of these that is there:
   tensorflow_model_server   on the PATH: is started in place of this process, on the same flags
   docker                    with a running daemon: starts the image tensorflow/serving
-  local                     a server in Python, for development and tests; gRPC only"""
+  local                     a server in Python, for development and tests; production is TensorFlow Serving
+
+The first two get the flags as they are; the local server takes the same ones, and the same files."""
 EXAMPLE = """  python -m serving.serve --model_name detector --model_base_path exported/detector
+  python -m serving.serve --model_config_file models.config --enable_batching \\
+      --batching_parameters_file batching.config --monitoring_config_file monitoring.config
   python -m serving.serve --model_name detector --model_base_path exported/detector --backend docker \\
-      -- --enable_batching=true        (what follows -- goes to tensorflow_model_server as it is)"""
+      -- --enable_profiler=true        (what follows -- goes to tensorflow_model_server as it is)"""
 ALL_ADDRESSES = "0.0.0.0"
-SERVER_FLAGS = (
-    "file_system_poll_wait_seconds",
-    "grpc_max_threads",
-    "tensorflow_intra_op_parallelism",
-    "tensorflow_inter_op_parallelism",
-)
+DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 def build_parser() -> ArgumentParser:
     """Returns the command's parser."""
     parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
-    parser.add_argument("--model_name", required=True, help="what requests call the model")
-    parser.add_argument("--model_base_path", required=True, type=Path, help="the folder of version folders")
-    parser.add_argument("--port", type=port_number, default=8500, help="for gRPC; 0: any free one (local only)")
-    parser.add_argument("--rest_api_port", type=port_number, default=8501, help="for REST; 0: none")
-    parser.add_argument("--backend", choices=BACKENDS, default=AUTO, help="what serves")
-    parser.add_argument(
-        "--host",
-        default="localhost",
-        help="the address that docker and the local server listen at, 0.0.0.0 for all of this machine's (there is no "
-        "authentication); tensorflow_model_server always listens at all",
-    )
-    parser.add_argument(
-        "--wait_for_model", action="store_true", help="start even where the base path has no version yet"
-    )
-    parser.add_argument("--docker_image", default="tensorflow/serving", help="the image that docker runs")
-    parser.add_argument(
-        "--file_system_poll_wait_seconds",
-        type=whole_number,
-        help="how often to look for a newer version; 0 looks only at the start; by default every second",
-    )
-    parser.add_argument(
-        "--grpc_max_threads", type=positive_int, help="requests that run at the same time; by default the server's own"
-    )
-    parser.add_argument(
-        "--tensorflow_intra_op_parallelism", type=whole_number, help="threads of one op; by default TensorFlow's choice"
-    )
-    parser.add_argument(
-        "--tensorflow_inter_op_parallelism", type=whole_number, help="ops at a time; by default TensorFlow's choice"
-    )
-    local = parser.add_argument_group("local server only")
-    local.add_argument(
-        "--max_message_mebibytes", type=positive_int, default=DEFAULT_MAX_MESSAGE_MEBIBYTES, help="the largest request"
-    )
-    local.add_argument(
-        "--max_image_megapixels",
-        type=positive_float,
-        default=DEFAULT_MAX_IMAGE_MEGAPIXELS,
-        help="the largest encoded picture",
-    )
-    local.add_argument(
-        "--drain_seconds", type=whole_number, default=30, help="how long running requests may go on after SIGTERM"
-    )
-    parser.add_argument("server_arguments", nargs="*", metavar="-- FLAG", help="passed to tensorflow_model_server")
+    add_server_flags(parser)
+    add_own_flags(parser)
     return parser
-
-
-def port_number(text: str) -> int:
-    """Reads a TCP port, 0..65535."""
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
-    return value
-
-
-def whole_number(text: str) -> int:
-    """Reads a whole number from 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Reads a number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def settings_of(arguments: argparse.Namespace) -> ServerSettings:
-    """Checks the flags and returns what they ask for.
-
-    Raises:
-        UserError: The base path has no version (unless --wait_for_model), or a name is not one.
-        UsageError: A word is no flag.
-    """
-    stray = [word for word in arguments.server_arguments if not word.startswith("-")]
-    if stray:
-        raise UsageError(f"{stray[0]!r} is not a flag; flags for tensorflow_model_server follow -- as --name=value")
-    check_model_name(arguments.model_name)
-    base_path = arguments.model_base_path.absolute()
-    if not arguments.wait_for_model:
-        check_base_path(base_path)
-    given = {name: getattr(arguments, name) for name in SERVER_FLAGS}
-    return ServerSettings(
-        model_name=arguments.model_name,
-        base_path=base_path,
-        port=arguments.port,
-        rest_api_port=arguments.rest_api_port,
-        host=arguments.host,
-        docker_image=arguments.docker_image,
-        server_flags={name: str(value) for name, value in given.items() if value is not None},
-        extra_arguments=tuple(arguments.server_arguments),
-    )
 
 
 def start_real_server(choice: Choice, settings: ServerSettings) -> int:
@@ -182,34 +92,20 @@ def run_local_server(choice: Choice, settings: ServerSettings, arguments: argpar
             f"the local server (used since: {choice.reason}) does not know {settings.extra_arguments[0]}; "
             "leave out what follows --"
         )
-    print(
-        f"backend local ({choice.reason}): for development and tests; production is TensorFlow Serving. REST is not "
-        f"served by the local server yet; nothing listens at --rest_api_port {settings.rest_api_port}",
-        flush=True,
-    )
+    print(f"backend local ({choice.reason}): for development and tests; production is TensorFlow Serving", flush=True)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     asked_to_stop = threading.Event()
     _stop_on_signals(asked_to_stop)
-    from serving.local_server import DEFAULT_MAX_WORKERS, LocalServer
-
-    poll_wait_seconds = arguments.file_system_poll_wait_seconds
-    server = LocalServer(
-        settings.model_name,
-        settings.base_path,
-        settings.port,
-        host=settings.host,
-        max_workers=arguments.grpc_max_threads or DEFAULT_MAX_WORKERS,
-        max_message_mebibytes=arguments.max_message_mebibytes,
-        max_image_megapixels=arguments.max_image_megapixels,
-        poll_wait_seconds=1.0 if poll_wait_seconds is None else poll_wait_seconds,
-        wait_for_model=arguments.wait_for_model,
-        grace_seconds=arguments.drain_seconds,
-        intra_op_threads=arguments.tensorflow_intra_op_parallelism or 0,
-        inter_op_threads=arguments.tensorflow_inter_op_parallelism or 0,
-    )
+    server = local_server_of(settings, arguments)
     server.start()
-    state = f"version {server.version}" if server.version is not None else "no version yet"
-    print(f"ready: model {server.model_name}, {state}, gRPC at {server.address}", flush=True)
+    if server.rest_address:
+        name = settings.models[0].name
+        print(f"REST at {server.rest_address}/v1/models/{name}:predict", flush=True)
+    states = (
+        f"model {name}, {f'version {version}' if version is not None else 'no version yet'}"
+        for name, version in server.versions().items()
+    )
+    print(f"ready: {'; '.join(states)}, gRPC at {server.address}", flush=True)
     asked_to_stop.wait()
     print("stopping: no new requests; running ones may end", flush=True)
     if not server.stop():
@@ -218,6 +114,81 @@ def run_local_server(choice: Choice, settings: ServerSettings, arguments: argpar
         os._exit(EXIT_DONE)  # the interpreter would wait for their threads, which nothing else can end
     print("stopped", flush=True)
     return EXIT_DONE
+
+
+def local_server_of(settings: ServerSettings, arguments: argparse.Namespace) -> LocalServer:
+    """Returns the local server that the flags ask for, not started yet.
+
+    Raises:
+        UserError: A configuration file cannot be read.
+        UsageError: It asks for what the local server cannot do.
+    """
+    from serving.local_server import LocalServer
+
+    poll_wait_seconds = arguments.file_system_poll_wait_seconds
+    warm_up = arguments.enable_model_warmup
+    return LocalServer(
+        models=settings.models,
+        model_config_file=settings.model_config_file,
+        model_config_poll_wait_seconds=arguments.model_config_file_poll_wait_seconds or 0,
+        port=settings.port,
+        rest_port=_rest_port(settings, arguments),
+        rest_limits=_rest_limits(arguments),
+        metrics_path=_metrics_path(arguments),
+        batching=_batching(arguments),
+        ssl_config=read_server_file(arguments.ssl_config_file, SSLConfig) if arguments.ssl_config_file else None,
+        host=settings.host,
+        max_workers=arguments.grpc_max_threads,
+        max_message_mebibytes=arguments.max_message_mebibytes,
+        max_image_megapixels=arguments.max_image_megapixels,
+        poll_wait_seconds=1.0 if poll_wait_seconds is None else poll_wait_seconds,
+        wait_for_model=arguments.wait_for_model,
+        warm_up=warm_up is None or warm_up,
+        warm_up_iterations=arguments.num_request_iterations_for_warmup or 1,
+        allow_labels_for_unavailable=bool(arguments.allow_version_labels_for_unavailable_models),
+        grace_seconds=arguments.drain_seconds,
+        intra_op_threads=arguments.tensorflow_intra_op_parallelism or 0,
+        inter_op_threads=arguments.tensorflow_inter_op_parallelism or 0,
+    )
+
+
+def _rest_port(settings: ServerSettings, arguments: argparse.Namespace) -> int | None:
+    if arguments.rest_api_port is not None:
+        if arguments.rest_api_port == settings.port != 0:
+            raise UsageError(f"--port and --rest_api_port are both {settings.port}; they need two ports")
+        return arguments.rest_api_port or None
+    if settings.port == 0:
+        return None
+    try:
+        check_port_free(settings.host, settings.rest_api_port, "--rest_api_port")
+    except UserError as error:
+        # Nobody asked for it: a second server on this machine shall start without words about REST.
+        print(f"REST is not served: {error}", flush=True)
+        return None
+    return settings.rest_api_port
+
+
+def _rest_limits(arguments: argparse.Namespace) -> RestLimits:
+    limits = RestLimits()
+    return RestLimits(
+        threads=arguments.rest_api_num_threads or limits.threads,
+        request_seconds=(arguments.rest_api_timeout_in_ms or limits.request_seconds * 1000) / 1000,
+    )
+
+
+def _metrics_path(arguments: argparse.Namespace) -> str | None:
+    if arguments.monitoring_config_file is None:
+        return None
+    config = read_server_file(arguments.monitoring_config_file, MonitoringConfig).prometheus_config
+    return (config.path or DEFAULT_METRICS_PATH) if config.enable else None
+
+
+def _batching(arguments: argparse.Namespace) -> BatchingOptions | None:
+    if not arguments.enable_batching:
+        return None
+    if arguments.batching_parameters_file is None:
+        return BatchingOptions()
+    return batching_options(read_server_file(arguments.batching_parameters_file, BatchingParameters))
 
 
 def _stop_on_signals(asked_to_stop: threading.Event) -> None:

@@ -19,7 +19,7 @@ LIBRARY_PREFIX = "google/protobuf/"
 
 
 def descriptor_set() -> descriptor_pb2.FileDescriptorSet:
-    """Collects the installed packages' descriptors of Predict, GetModelMetadata and GetModelStatus.
+    """Collects the installed packages' descriptors of Predict, GetModelMetadata, GetModelStatus and ReloadConfig.
 
     Files of the protobuf library itself (`google/protobuf/any.proto`) are left out: they come from whichever version
     of the library is installed where the client runs.
@@ -27,10 +27,10 @@ def descriptor_set() -> descriptor_pb2.FileDescriptorSet:
     Returns:
         The files, each after those that it depends on.
     """
-    from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+    from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_management_pb2, predict_pb2
 
     files: dict[str, Any] = {}
-    for module in (predict_pb2, get_model_metadata_pb2, get_model_status_pb2):
+    for module in (predict_pb2, get_model_metadata_pb2, get_model_status_pb2, model_management_pb2):
         _collect(module.DESCRIPTOR, files)
     result = descriptor_pb2.FileDescriptorSet()
     for file in files.values():

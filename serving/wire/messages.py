@@ -45,3 +45,6 @@ GetModelMetadataResponse = message_class("tensorflow.serving.GetModelMetadataRes
 SignatureDefMap = message_class("tensorflow.serving.SignatureDefMap")
 GetModelStatusRequest = message_class("tensorflow.serving.GetModelStatusRequest")
 GetModelStatusResponse = message_class("tensorflow.serving.GetModelStatusResponse")
+ModelServerConfig = message_class("tensorflow.serving.ModelServerConfig")
+ReloadConfigRequest = message_class("tensorflow.serving.ReloadConfigRequest")
+ReloadConfigResponse = message_class("tensorflow.serving.ReloadConfigResponse")

@@ -31,7 +31,7 @@ _TYPES: dict[int, tuple[str, str, str]] = {
     22: ("DT_UINT32", "<u4", "uint32_val"),
     23: ("DT_UINT64", "<u8", "uint64_val"),
 }
-_NUMBERS = {np.dtype(numpy_type): number for number, (_, numpy_type, _) in _TYPES.items()}
+_NUMBERS = {np.dtype(type_code): number for number, (_, type_code, _) in _TYPES.items()}
 
 
 class TensorError(ValueError):
@@ -41,6 +41,13 @@ class TensorError(ValueError):
 def type_name(number: int) -> str:
     """Returns the name of data type `number`, such as `DT_FLOAT`."""
     return _TYPES[number][0] if number in _TYPES else f"data type {number}"
+
+
+def numpy_type(number: int) -> np.dtype | None:
+    """Returns NumPy's type of the numbers or truth values of data type `number`; None for strings and unknown ones."""
+    if number not in _TYPES or number == DT_STRING:
+        return None
+    return np.dtype(_TYPES[number][1])
 
 
 def shape_of(tensor: Any) -> tuple[int, ...]:
@@ -75,12 +82,12 @@ def array_of(tensor: Any, *, max_bytes: int) -> np.ndarray:
     """
     if tensor.dtype not in _TYPES:
         raise TensorError(f"its {type_name(tensor.dtype)} is not supported")
-    _, numpy_type, field = _TYPES[tensor.dtype]
+    _, type_code, field = _TYPES[tensor.dtype]
     shape = shape_of(tensor)
     count = math.prod(shape)
     if tensor.dtype == DT_STRING:
         return _string_array(tensor, shape, count)
-    dtype = np.dtype(numpy_type)
+    dtype = np.dtype(type_code)
     if count * dtype.itemsize > max_bytes:
         raise TensorError(
             f"its shape {list(shape)} takes {count * dtype.itemsize} bytes; at most {max_bytes} are taken"
@@ -115,7 +122,7 @@ def fill_tensor(tensor: Any, array: np.ndarray, *, as_values: bool = False) -> N
     number = _NUMBERS.get(array.dtype.newbyteorder("<"))
     if number is None:
         raise TensorError(f"NumPy's {array.dtype} is not supported")
-    _, numpy_type, field = _TYPES[number]
+    _, type_code, field = _TYPES[number]
     tensor.dtype = number
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
@@ -124,7 +131,7 @@ def fill_tensor(tensor: Any, array: np.ndarray, *, as_values: bool = False) -> N
     elif as_values and field != "half_val":
         getattr(tensor, field).extend(array.ravel().tolist())
     else:
-        tensor.tensor_content = np.ascontiguousarray(array, numpy_type).tobytes()
+        tensor.tensor_content = np.ascontiguousarray(array, type_code).tobytes()
 
 
 def _string_array(tensor: Any, shape: tuple[int, ...], count: int) -> np.ndarray:

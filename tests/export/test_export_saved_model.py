@@ -17,6 +17,7 @@ from export.export_saved_model import main as export
 from export.parity import check_parity
 from export.saved_model import next_version
 from export.signatures import detection_function
+from export.warmup import replay_warmup
 from serving.detection_client import DetectionClient
 from serving.local_server import LocalServer
 from tests.conftest import block_picture
@@ -56,6 +57,8 @@ def test_the_folder_is_the_object_detection_apis_and_the_version_folder_is_the_s
         "saved_model/saved_model.pb",
     } <= found  # fmt: skip
     assert (folder / "versions" / "1" / "saved_model.pb").is_file()
+    warmup = replay_warmup(folder / "versions" / "1")
+    assert [request.batch_size for request in warmup.requests] == [1, 2, 3, 4]
     assert not list(folder.glob(".partial*")) and not list((folder / "versions").glob(".partial*"))
 
 
@@ -96,14 +99,14 @@ def test_a_difference_is_an_error(exported):
     folder, _, config, detector = exported
     model = getattr(config.model, config.model.WhichOneof("model"))
     saved = folder / "versions" / "1"
-    assert check_parity(saved, detector, model.image_resizer, "encoded_image_string_tensor").num_detections > 0
+    assert check_parity(saved, detector, model.image_resizer, ["encoded_image_string_tensor"]).num_detections > 0
     head = [v for v in detector.network.trainable_variables if "class_predictor" in v.name]
     right = [variable.numpy() for variable in head]
     for variable in head:
         variable.assign(0.5 - 2 * variable)
     try:
         with pytest.raises(UserError, match="does not detect what the checkpoint does"):
-            check_parity(saved, detector, model.image_resizer, "encoded_image_string_tensor")
+            check_parity(saved, detector, model.image_resizer, ["encoded_image_string_tensor"])
     finally:
         for variable, value in zip(head, right, strict=True):
             variable.assign(value)

@@ -77,8 +77,8 @@ def encoded(red: int, height: int, width: int, kind: str = "PNG") -> bytes:
 
 @pytest.mark.parametrize(("name", "largest"), [("keep", (30, 30)), ("multiple", (80, 96)), ("identity", (80, 81))])
 def test_a_batch_of_different_pictures_is_padded_to_its_largest(name, largest, tmp_path):
-    module = ServingModule(MeanColour(), resizer(RESIZERS[name]), "encoded_image_string_tensor")
-    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve})
+    module = ServingModule(MeanColour(), resizer(RESIZERS[name]), ["encoded_image_string_tensor"])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.signatures)
     signature = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     pictures = [encoded(255, 80, 40), encoded(51, 40, 81), encoded(102, 40, 40)]
     answers = signature(input_tensor=tf.constant(pictures))
@@ -87,6 +87,18 @@ def test_a_batch_of_different_pictures_is_padded_to_its_largest(name, largest, t
     np.testing.assert_allclose(answers["detection_boxes"][0, 0, :2] * 1000, largest, atol=1e-3)
     alone = signature(input_tensor=tf.constant(pictures[2:]))
     np.testing.assert_allclose(alone["detection_scores"][:, 0], [0.4], atol=2e-3)
+
+
+def test_records_of_different_pictures_are_padded_to_the_largest_too():
+    detect = detection_function(MeanColour(), resizer(RESIZERS["multiple"]), "tf_example")
+    records = []
+    for picture in (encoded(255, 80, 40), encoded(51, 40, 81, "JPEG")):
+        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))
+        example = tf.train.Example(features=tf.train.Features(feature={"image/encoded": feature}))
+        records.append(example.SerializeToString())
+    answers = detect(tf.constant(records))
+    np.testing.assert_allclose(answers["detection_scores"][:, 0], [1.0, 0.2], atol=5e-3)
+    np.testing.assert_allclose(answers["detection_boxes"][0, 0, :2] * 1000, (80, 96), atol=1e-3)
 
 
 def test_pixels_of_any_size_are_answered_too():
@@ -98,9 +110,9 @@ def test_pixels_of_any_size_are_answered_too():
 
 def test_parity_is_checked_for_sizes_that_vary(tmp_path):
     detector, config = MeanColour(), resizer(RESIZERS["keep"])
-    module = ServingModule(detector, config, "encoded_image_string_tensor")
-    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve})
-    assert check_parity(tmp_path, detector, config, "encoded_image_string_tensor").num_detections == 3
+    module = ServingModule(detector, config, ["encoded_image_string_tensor"])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.signatures)
+    assert check_parity(tmp_path, detector, config, ["encoded_image_string_tensor"]).num_detections == 3
 
 
 def test_an_exported_config_does_not_ask_for_averages_that_are_the_weights_already(block_config, tmp_path):
@@ -108,7 +120,7 @@ def test_an_exported_config_does_not_ask_for_averages_that_are_the_weights_alrea
     export(
         pipeline=pipeline,
         detector=MeanColour(),
-        input_type="image_tensor",
+        input_types=["image_tensor"],
         output_directory=tmp_path / "exported",
     )
     assert not read_pipeline_config(tmp_path / "exported" / "pipeline.config").eval_config.use_moving_averages

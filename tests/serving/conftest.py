@@ -8,6 +8,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -136,10 +137,13 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve(base_path: Path, *flags: str, model_name: str = "detector", port: int = 0) -> Iterator[ServerProcess]:
-    """Starts a server process and yields it when it is ready."""
-    command = [sys.executable, "-m", "serving.serve", "--backend", "local", "--model_name", model_name]
-    command += ["--model_base_path", str(base_path), "--port", str(port), *flags]
+def serve(
+    base_path: Path | None, *flags: str, model_name: str | None = "detector", port: int = 0
+) -> Iterator[ServerProcess]:
+    """Starts a server process and yields it when it is ready; without a base path, `flags` say what it serves."""
+    command = [sys.executable, "-m", "serving.serve", "--backend", "local", "--port", str(port), *flags]
+    if base_path is not None and model_name is not None:
+        command += ["--model_name", model_name, "--model_base_path", str(base_path)]
     process = subprocess.Popen(
         command, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -201,6 +205,12 @@ def pixel_server(pixel_model: Path) -> Iterator[LocalServer]:
     """A server of `pixel_model`, called `pixels`, in this process."""
     with LocalServer("pixels", pixel_model) as local_server:
         yield local_server
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("localhost", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 @pytest.fixture

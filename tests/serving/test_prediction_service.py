@@ -99,7 +99,7 @@ def test_output_filter_is_honoured(prediction, picture):
     [
         ({"model_name": "nope"}, "NOT_FOUND", "Servable not found for request: Latest(nope)"),
         ({"version": 7}, "NOT_FOUND", "Servable not found for request: Specific(detector, 7)"),
-        ({"model_name": "", "version": 1}, "NOT_FOUND", "Servable not found for request: Specific(, 1)"),
+        ({"model_name": "", "version": 1}, "INVALID_ARGUMENT", "ModelSpec has no name specified."),
         ({"label": "stable"}, "INVALID_ARGUMENT", "Unrecognized servable version label: stable"),
         ({"signature_name": "nope"}, "FAILED_PRECONDITION", 'Serving signature key "nope" not found.'),
         ({"outputs": ["masks"]}, "INVALID_ARGUMENT", "output tensor alias not found in signature: masks"),

@@ -228,4 +228,3 @@ def test_a_listener_at_all_addresses_is_seen_from_localhost():
 def test_the_local_server_says_what_it_is(server):
     (line,) = [line for line in server.lines if line.startswith("backend local")]
     assert "for development and tests; production is TensorFlow Serving" in line
-    assert "REST is not served by the local server yet" in line

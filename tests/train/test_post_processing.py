@@ -190,3 +190,25 @@ def test_scores_are_converted_before_calibration_but_logits_are_scaled_before_co
     converted = tf.sigmoid(logits / 2).numpy()[0]
     expected = np.interp(converted, [0, 0.5, 1], [0, 0.2, 1])
     np.testing.assert_allclose(scores_from_logits(logits, processing)[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("own_boxes", [False, True])
+@pytest.mark.parametrize("fields", [{}, {"soft_nms_sigma": 0.4}, {"use_class_agnostic_nms": True}])
+def test_detections_say_which_row_they_are(own_boxes, fields):
+    random = np.random.default_rng(5)
+    corners = random.uniform(0, 60, (2, 30, 3 if own_boxes else 1, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(5, 40, corners.shape)], axis=-1).astype(np.float32)
+    scores = random.uniform(0, 1, (2, 30, 3)).astype(np.float32)
+    found = batch_non_max_suppression(
+        boxes, scores, tf.constant([[200, 200, 3]] * 2), nms_config(**fields), with_anchors=True
+    )
+    assert found["detection_anchor_indices"].shape == (2, 4)
+    for image in range(2):
+        assert found["num_detections"][image] > 0
+        for row in range(int(found["num_detections"][image])):
+            anchor = int(found["detection_anchor_indices"][image, row])
+            class_index = int(found["detection_classes"][image, row]) - 1
+            box = boxes[image, anchor, class_index if own_boxes else 0]
+            np.testing.assert_allclose(found["detection_boxes"][image, row] * 200, box, rtol=1e-5)
+            if "soft_nms_sigma" not in fields:
+                assert found["detection_scores"][image, row] == scores[image, anchor, class_index]

@@ -71,6 +71,25 @@ class Detector(abc.ABC):
             float32 [B].
         """
 
+    def detect_with_raw(
+        self, images: tf.Tensor, true_image_shape: tf.Tensor, *, with_anchors: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Detects objects, and says what they were chosen from, as the Object Detection API's models do.
+
+        Args:
+            images: As for `detect`.
+            true_image_shape: As for `detect`.
+            with_anchors: Whether to say which anchor each detection is of; costs a comparison with all of them.
+
+        Returns:
+            What `detect` does and, where the detector has an NMS to look behind, `raw_detection_boxes` float32
+            [B, A, 4] ymin xmin ymax xmax and `raw_detection_scores` float32 [B, A, K], the background's among them
+            where there is one. With `with_anchors` also `detection_anchor_indices` float32 [B, D], rows of these, and
+            `detection_multiclass_scores` float32 [B, D, K], of these rows; 0 where there is no detection.
+        """
+        del with_anchors
+        return self.detect(images, true_image_shape)
+
     def regularization_loss(self) -> tf.Tensor:
         """The sum of the network's weight decay terms, float32."""
         return tf.add_n(self.network.losses) if self.network.losses else tf.constant(0.0)

@@ -170,12 +170,21 @@ class FasterRcnnDetector(Detector):
 
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
+        detections = self.detect_with_raw(images, true_image_shape)
+        return {name: value for name, value in detections.items() if not name.startswith("raw_")}
+
+    def detect_with_raw(
+        self, images: tf.Tensor, true_image_shape: tf.Tensor, *, with_anchors: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """See `Detector.detect_with_raw`; with one stage there is nothing raw."""
         maps, logits, codes, anchors, input_shape = self.first_stage(images, true_image_shape, training=False)
         proposals = propose_regions(logits, codes, anchors, true_image_shape, self.config)
         if self.config.number_of_stages == 1:
             return _detections_of_one_class(proposals, true_image_shape)
         class_logits, box_codes = self.second_stage(maps, proposals, input_shape, training=False)
-        return detections_of(class_logits, box_codes, proposals, true_image_shape, self.config)
+        return detections_of(
+            class_logits, box_codes, proposals, true_image_shape, self.config, with_anchors=with_anchors
+        )
 
 
 def _detections_of_one_class(proposals: Proposals, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:

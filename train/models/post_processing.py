@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from train.models.calibration import calibrate, calibrates_logits
@@ -62,6 +63,7 @@ def batch_non_max_suppression(
     config: Any,
     *,
     input_shape: tuple[int, int] | tf.Tensor | None = None,
+    with_anchors: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Keeps the best detections: NMS for each class or over all, merged, sorted, clipped, cut to the total.
 
@@ -78,19 +80,21 @@ def batch_non_max_suppression(
         input_shape: Height and width of the padded input in pixels, which boxes are relative to where
             `change_coordinate_frame` is false. Without it that field is not looked at: Faster R-CNN's second stage
             always changes the frame.
+        with_anchors: Whether to say which row of `boxes` each detection is; costs a comparison with all of them.
 
     Returns:
         `detection_boxes` float32 [B, D, 4] ymin xmin ymax xmax in 0..1 of the image without padding (of the padded
         input where `change_coordinate_frame` is false); `detection_scores` float32 [B, D], falling;
         `detection_classes` float32 [B, D] from 1 (label map ids); `num_detections` float32 [B]. D is
-        `max_total_detections`; rows beyond `num_detections` are 0.
+        `max_total_detections`; rows beyond `num_detections` are 0. `with_anchors` adds `detection_anchor_indices`
+        int32 [B, D], from 0.
     """
     boxes, scores = tf.cast(boxes, tf.float32), tf.cast(scores, tf.float32)
-    kept_boxes, kept_scores, kept_classes = _suppress(boxes, scores, config)
+    unclipped_boxes, kept_scores, kept_classes = _suppress(boxes, scores, config)
 
     sides = tf.cast(true_image_shape[:, tf.newaxis, :2], tf.float32)
     window = tf.concat([sides, sides], axis=-1)
-    kept_boxes = tf.clip_by_value(kept_boxes, 0.0, window)
+    kept_boxes = tf.clip_by_value(unclipped_boxes, 0.0, window)
     has_area = tf.reduce_all(kept_boxes[..., 2:] > kept_boxes[..., :2], axis=-1)
     kept_scores = tf.where(has_area, kept_scores, -1.0)
     total = config.max_total_detections
@@ -104,12 +108,57 @@ def batch_non_max_suppression(
         frame = tf.concat([padded_sides, padded_sides], axis=0)
     count = tf.reduce_sum(tf.cast(best_scores >= 0, tf.int32), axis=1)
     is_kept = tf.sequence_mask(count, total, tf.float32)
-    return {
+    best_classes = tf.gather(kept_classes, best, batch_dims=1)
+    detections = {
         "detection_boxes": tf.gather(kept_boxes, best, batch_dims=1) / frame * is_kept[..., tf.newaxis],
         "detection_scores": best_scores * is_kept,
-        "detection_classes": (tf.gather(kept_classes, best, batch_dims=1) + 1.0) * is_kept,
+        "detection_classes": (best_classes + 1.0) * is_kept,
         "num_detections": tf.cast(count, tf.float32),
     }
+    if with_anchors:
+        chosen = tf.gather(unclipped_boxes, best, batch_dims=1)
+        anchors = _find_anchors(chosen, tf.cast(best_classes, tf.int32), boxes, scores)
+        detections["detection_anchor_indices"] = anchors * tf.cast(is_kept, tf.int32)
+    return detections
+
+
+def with_raw(detections: dict[str, tf.Tensor], raw_boxes: tf.Tensor, raw_scores: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Adds what detections were chosen from, under the API's names; see `Detector.detect_with_raw`.
+
+    Args:
+        detections: As `batch_non_max_suppression` returns them.
+        raw_boxes: float32 [B, A, 4], ymin xmin ymax xmax.
+        raw_scores: float32 [B, A, K], background included where there is one.
+    """
+    found = {**detections, "raw_detection_boxes": raw_boxes, "raw_detection_scores": raw_scores}
+    if "detection_anchor_indices" in detections:
+        indices = detections["detection_anchor_indices"]
+        is_kept = tf.sequence_mask(tf.cast(detections["num_detections"], tf.int32), tf.shape(indices)[1], tf.float32)
+        of_anchors = tf.gather(raw_scores, indices, batch_dims=1)
+        found["detection_multiclass_scores"] = of_anchors * is_kept[..., tf.newaxis]
+        found["detection_anchor_indices"] = tf.cast(indices, tf.float32)
+    return found
+
+
+def _find_anchors(chosen: tf.Tensor, classes: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """Finds the rows that detections were taken from, which the fused op does not say: they have its very numbers.
+
+    Args:
+        chosen: float32 [B, D, 4], as they are in `boxes`.
+        classes: int32 [B, D], from 0.
+        boxes: float32 [B, A, 1 or K, 4].
+        scores: float32 [B, A, K]; the best row counts where several have the same box.
+
+    Returns:
+        int32 [B, D].
+    """
+    of_class = tf.gather(tf.transpose(scores, [0, 2, 1]), classes, batch_dims=1)
+    if boxes.shape[2] == 1:
+        candidates = tf.transpose(boxes, [0, 2, 1, 3])
+    else:
+        candidates = tf.gather(tf.transpose(boxes, [0, 2, 1, 3]), classes, batch_dims=1)
+    is_same = tf.reduce_all(candidates == chosen[:, :, tf.newaxis], axis=-1)
+    return tf.argmax(tf.where(is_same, of_class, -np.inf), axis=-1, output_type=tf.int32)
 
 
 def _suppress(boxes: tf.Tensor, scores: tf.Tensor, config: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

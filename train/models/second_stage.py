@@ -18,7 +18,7 @@ from train.models.detector import GroundTruth
 from train.models.first_stage import BOX_CODER
 from train.models.hard_example_mining import HardExampleMiner
 from train.models.matchers import ArgmaxMatcher
-from train.models.post_processing import batch_non_max_suppression, scores_from_logits
+from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw
 from train.models.proposals import Proposals
 from train.models.sampling import sample_balanced
 from train.models.similarity import pairwise_iou
@@ -154,7 +154,13 @@ def second_stage_classification_loss(config: Any, logits: tf.Tensor, targets: tf
 
 
 def detections_of(
-    class_logits: tf.Tensor, box_codes: tf.Tensor, proposals: Proposals, true_image_shape: tf.Tensor, config: Any
+    class_logits: tf.Tensor,
+    box_codes: tf.Tensor,
+    proposals: Proposals,
+    true_image_shape: tf.Tensor,
+    config: Any,
+    *,
+    with_anchors: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Decodes and suppresses the second stage's predictions.
 
@@ -164,16 +170,28 @@ def detections_of(
         proposals: What was classified.
         true_image_shape: int32 [B, 3], without padding.
         config: A `FasterRcnn` message.
+        with_anchors: As for `Detector.detect_with_raw`, with proposals for anchors.
 
     Returns:
-        As `Detector.detect`.
+        As `Detector.detect_with_raw`. Raw boxes are those of each proposal's best class, in 0..1 of the image without
+        padding and clipped to it, as in the API.
     """
     processing = config.second_stage_post_processing
-    scores = scores_from_logits(class_logits, processing)[..., 1:]
+    raw_scores = scores_from_logits(class_logits, processing)
+    scores = raw_scores[..., 1:]
     boxes = BOX_CODER.decode(tf.cast(box_codes, tf.float32), proposals.boxes[:, :, tf.newaxis])
-    return batch_non_max_suppression(
+    detections = batch_non_max_suppression(
         boxes,
         tf.where(proposals.valid[..., tf.newaxis], scores, -1.0),
         true_image_shape,
         processing.batch_non_max_suppression,
+        with_anchors=with_anchors,
     )
+    best_classes = tf.zeros_like(scores[..., 0], tf.int32)
+    if boxes.shape[2] != 1:
+        best_classes = tf.argmax(scores, axis=-1, output_type=tf.int32)
+    raw_boxes = tf.gather(boxes, best_classes, axis=2, batch_dims=2)
+    sides = tf.cast(true_image_shape[:, tf.newaxis, :2], tf.float32)
+    raw_boxes = tf.clip_by_value(raw_boxes / tf.concat([sides, sides], axis=-1), 0.0, 1.0)
+    is_proposed = tf.cast(proposals.valid, tf.float32)[..., tf.newaxis]
+    return with_raw(detections, raw_boxes * is_proposed, raw_scores * is_proposed)

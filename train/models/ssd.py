@@ -13,7 +13,7 @@ from train.models.batch_norm import freeze_batch_norm
 from train.models.box_coders import build_box_coder
 from train.models.box_predictors import build_ssd_box_predictor
 from train.models.detector import Detector, GroundTruth, InputShape, Labels, actual_shape, flatten_levels
-from train.models.post_processing import batch_non_max_suppression, scores_from_logits
+from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw
 from train.models.ssd_losses import SsdLosses
 from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_extractor, build_ssd_network
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
@@ -147,17 +147,27 @@ class SsdDetector(Detector):
 
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
+        detections = self.detect_with_raw(images, true_image_shape)
+        return {name: value for name, value in detections.items() if not name.startswith("raw_")}
+
+    def detect_with_raw(
+        self, images: tf.Tensor, true_image_shape: tf.Tensor, *, with_anchors: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """See `Detector.detect_with_raw`; raw boxes are in 0..1 of the padded input, not clipped, as in the API."""
         logits, codes, anchors = self.predict(images, self.preprocess(images, true_image_shape), training=False)
         shape = actual_shape(images, self.input_shape)
-        boxes = self.box_coder.decode(codes, anchors[tf.newaxis]) * _height_width_twice(shape)
+        raw_boxes = self.box_coder.decode(codes, anchors[tf.newaxis])
         processing = self.config.post_processing
-        return batch_non_max_suppression(
-            boxes[:, :, tf.newaxis],
-            self._slots.without_background(scores_from_logits(logits, processing)),
+        raw_scores = scores_from_logits(logits, processing)
+        detections = batch_non_max_suppression(
+            (raw_boxes * _height_width_twice(shape))[:, :, tf.newaxis],
+            self._slots.without_background(raw_scores),
             true_image_shape,
             processing.batch_non_max_suppression,
             input_shape=tf.stack(shape),
+            with_anchors=with_anchors,
         )
+        return with_raw(detections, raw_boxes, raw_scores)
 
 
 def _height_width_twice(shape: tuple[Any, Any]) -> tf.Tensor:

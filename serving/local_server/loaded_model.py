@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from serving.request_checks import PICTURE_BEGINNINGS, PICTURE_INPUT
-from serving.status_errors import StatusError, code_of_number, invalid_argument
+from serving.local_server.request_checks import PICTURE_BEGINNINGS, PICTURE_INPUT
+from serving.local_server.status_errors import StatusError, code_of_number, invalid_argument
 
 MAX_WARM_UP_RECORDS = 1000  # TensorFlow Serving's limit
 WARM_UP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -53,7 +54,15 @@ class LoadedModel:
         signatures: Signature name -> SignatureDef, as GetModelMetadata reports them.
     """
 
-    def __init__(self, version: int, path: Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0) -> None:
+    def __init__(
+        self,
+        version: int,
+        path: Path,
+        *,
+        intra_op_threads: int = 0,
+        inter_op_threads: int = 0,
+        hide_gpus: bool = False,
+    ) -> None:
         """Loads the SavedModel; what it needs of the graph's variables is in memory when this returns.
 
         Args:
@@ -61,14 +70,20 @@ class LoadedModel:
             path: The folder that holds `saved_model.pb`.
             intra_op_threads: Threads of one op; 0 leaves it to TensorFlow.
             inter_op_threads: Ops at the same time; 0 leaves it to TensorFlow.
+            hide_gpus: Run on the CPU, whatever else there is.
 
         Raises:
             ModelLoadError: It cannot be loaded.
         """
         self.version = version
         config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads
+            intra_op_parallelism_threads=intra_op_threads,
+            inter_op_parallelism_threads=inter_op_threads,
+            device_count={"GPU": 0} if hide_gpus else {},
         )
+        self._lock = threading.Lock()
+        self._running = 0
+        self._closing = False
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             with self._session.graph.as_default():
@@ -109,6 +124,10 @@ class LoadedModel:
         options = None
         if timeout_seconds is not None:
             options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout_seconds * 1000)))
+        with self._lock:
+            if self._closing:
+                raise StatusError(grpc.StatusCode.UNAVAILABLE, f"version {self.version} is no longer loaded")
+            self._running += 1
         try:
             return self._session.run(
                 {name: signature.outputs[name].name for name in output_names},
@@ -121,6 +140,12 @@ class LoadedModel:
             raise invalid_argument(_first_line(error)) from error
         except tf.errors.OpError as error:
             raise StatusError(code_of_number(error.error_code), _first_line(error)) from error
+        finally:
+            with self._lock:
+                self._running -= 1
+                last = self._closing and not self._running
+            if last:
+                self._session.close()
 
     def warm_up_requests(self, path: Path) -> list[bytes]:
         """Reads the serialised PredictionLogs of a version's warm-up file; none if there is no file.
@@ -141,8 +166,12 @@ class LoadedModel:
         return found
 
     def close(self) -> None:
-        """Frees what the version holds; no request may be running."""
-        self._session.close()
+        """Frees what the version holds, once what it is working on (perhaps for a caller who has gone) has ended."""
+        with self._lock:
+            self._closing = True
+            unused = not self._running
+        if unused:
+            self._session.close()
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 
 from data_prep.images import ImageError, read_header
-from serving.status_errors import StatusError, invalid_argument
+from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import DT_STRING, TensorError, array_of, type_name
 
 PICTURE_INPUT = "input_tensor"
@@ -43,8 +43,8 @@ def find_signature(signatures: Any, name: str) -> Any:
     return signatures[name]
 
 
-def check_inputs(inputs: Any, signature: Any, limits: RequestLimits) -> dict[str, np.ndarray]:
-    """Reads a request's inputs.
+def read_inputs(inputs: Any, signature: Any, limits: RequestLimits) -> dict[str, np.ndarray]:
+    """Reads a Predict request's inputs.
 
     Args:
         inputs: Input name -> TensorProto.
@@ -52,17 +52,37 @@ def check_inputs(inputs: Any, signature: Any, limits: RequestLimits) -> dict[str
         limits: How much they may hold.
 
     Returns:
-        Input name -> array, of the type and shape that the signature has.
+        Input name -> array; `check_inputs` says whether they fit the signature.
 
     Raises:
-        StatusError: INVALID_ARGUMENT: an input is missing, unknown, of another type or shape, or holds what is no
-            picture or too large a one.
+        StatusError: INVALID_ARGUMENT: an input is missing, unknown, of another type, or holds no tensor.
     """
-    extra, missing = sorted(set(inputs) - set(signature.inputs)), sorted(set(signature.inputs) - set(inputs))
-    if len(inputs) != len(signature.inputs):
+    check_input_names(inputs, signature)
+    arrays = {}
+    for name in sorted(inputs):
+        tensor, info = inputs[name], signature.inputs[name]
+        if tensor.dtype != info.dtype:
+            raise invalid_argument(
+                f'input "{name}" is of type {type_name(tensor.dtype)}; the signature takes {type_name(info.dtype)}'
+            )
+        try:
+            arrays[name] = array_of(tensor, max_bytes=limits.max_tensor_bytes)
+        except TensorError as error:
+            raise invalid_argument(f"tensor parsing error: {name}: {error}") from error
+    return arrays
+
+
+def check_input_names(names: Collection[str], signature: Any) -> None:
+    """Checks that there are all of a signature's inputs and no others.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: one is missing or unknown.
+    """
+    extra, missing = sorted(set(names) - set(signature.inputs)), sorted(set(signature.inputs) - set(names))
+    if len(names) != len(signature.inputs):
         raise invalid_argument(
-            f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
-            f"len({{{','.join(sorted(inputs))}}}) != len({{{','.join(sorted(signature.inputs))}}}). "
+            f"input size does not match signature: {len(names)}!={len(signature.inputs)} "
+            f"len({{{','.join(sorted(names))}}}) != len({{{','.join(sorted(signature.inputs))}}}). "
             f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}."
         )
     if extra:
@@ -70,12 +90,22 @@ def check_inputs(inputs: Any, signature: Any, limits: RequestLimits) -> dict[str
             f"input tensor alias not found in signature: {extra[0]}. "
             f"Inputs expected to be in the set {{{','.join(sorted(signature.inputs))}}}."
         )
-    arrays = {}
-    for name in sorted(inputs):
-        arrays[name] = _read_input(name, inputs[name], signature.inputs[name], limits)
-        if name == PICTURE_INPUT and signature.inputs[name].dtype == DT_STRING:
-            check_pictures(name, arrays[name].ravel().tolist(), limits.max_image_pixels)
-    return arrays
+
+
+def check_inputs(arrays: Mapping[str, np.ndarray], signature: Any, limits: RequestLimits) -> None:
+    """Checks arrays of the right names and types against a signature's shapes, and encoded pictures by their headers.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: an input has another shape, or holds what is no picture or too large a one.
+    """
+    for name, array in arrays.items():
+        info = signature.inputs[name]
+        if not _fits(array.shape, info.tensor_shape):
+            wanted = [dimension.size if dimension.size >= 0 else "any" for dimension in info.tensor_shape.dim]
+            shape = f"[{', '.join(map(str, wanted))}]"
+            raise invalid_argument(f'input "{name}" has the shape {list(array.shape)}; the signature takes {shape}')
+        if name == PICTURE_INPUT and info.dtype == DT_STRING:
+            check_pictures(name, array.ravel().tolist(), limits.max_image_pixels)
 
 
 def check_output_filter(output_filter: Sequence[str], signature: Any) -> list[str]:
@@ -117,22 +147,6 @@ def check_pictures(name: str, pictures: Iterable[bytes], max_image_pixels: int) 
             f"{name} holds pictures of {total_pixels / 1e6:.0f} megapixels together; at most "
             f"{PICTURES_OF_FULL_SIZE * max_image_pixels / 1e6:.0f} are taken: send fewer in one request"
         )
-
-
-def _read_input(name: str, tensor: Any, info: Any, limits: RequestLimits) -> np.ndarray:
-    if tensor.dtype != info.dtype:
-        raise invalid_argument(
-            f'input "{name}" is of type {type_name(tensor.dtype)}; the signature takes {type_name(info.dtype)}'
-        )
-    try:
-        array = array_of(tensor, max_bytes=limits.max_tensor_bytes)
-    except TensorError as error:
-        raise invalid_argument(f"tensor parsing error: {name}: {error}") from error
-    if not _fits(array.shape, info.tensor_shape):
-        wanted = [dimension.size if dimension.size >= 0 else "any" for dimension in info.tensor_shape.dim]
-        shape = f"[{', '.join(map(str, wanted))}]"
-        raise invalid_argument(f'input "{name}" has the shape {list(array.shape)}; the signature takes {shape}')
-    return array
 
 
 def _fits(shape: tuple[int, ...], wanted: Any) -> bool:

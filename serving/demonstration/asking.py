@@ -1,0 +1,139 @@
+"""The server, asked on behalf of a page: which versions there are, and what each finds in a picture, asked once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from data_prep.command_line import UserError
+from serving.client_errors import PictureError
+from serving.demonstration.pictures import BroughtPicture
+from serving.demonstration.settings import Settings
+from serving.detection_client import DetectionClient
+from serving.detections import PictureDetections
+from serving.model_service import AVAILABLE, ModelServiceClient, states_text
+
+STATUS_TIMEOUT_SECONDS = 10.0
+RETRIES = 1  # a person who waits would rather be told
+
+
+class Version(NamedTuple):
+    """A version that can be asked.
+
+    Attributes:
+        number: Which.
+        label: The label that says so, or an empty text.
+    """
+
+    number: int
+    label: str = ""
+
+    def __str__(self) -> str:
+        """Returns what a person chooses."""
+        return f"{self.label} (version {self.number})" if self.label else f"version {self.number}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one version says of one picture.
+
+    Attributes:
+        found: All detections, however weak, or why there are none.
+        seconds: How long the server took, the network included.
+    """
+
+    found: PictureDetections
+    seconds: float
+
+
+def open_client(settings: Settings, number: int | None = None) -> DetectionClient:
+    """Returns a client of one version, of the newest where none is given."""
+    return DetectionClient(
+        settings.connection,
+        settings.model_name,
+        label_map=settings.label_map,
+        model_version=number,
+        signature_name=settings.signature_name,
+        timeout_seconds=settings.timeout_seconds,
+        max_retries=RETRIES,
+    )
+
+
+def find_versions(settings: Settings) -> list[Version]:
+    """Returns what can be asked: labels first, as the settings have them, then versions, the newest first.
+
+    Raises:
+        UserError: No server answers, or it has no such model, or no detector of that name, or none that is loaded.
+    """
+    with open_client(settings) as client:
+        client.connect()  # says of a server that is down, or a wrong name, what is to be done
+    with ModelServiceClient(settings.connection, timeout_seconds=STATUS_TIMEOUT_SECONDS) as service:
+        states = service.versions(settings.model_name)
+        available = [number for number, state in states.items() if state.state == AVAILABLE]
+        if not available:
+            raise UserError(
+                f"the server at {service.server} can answer with no version of model {settings.model_name!r} yet: "
+                f"it has {states_text(states)}"
+            )
+        labelled = []
+        for label in settings.version_labels:
+            number = service.labelled_version(settings.model_name, label)
+            if number is None:
+                raise UserError(
+                    f"the server at {service.server} knows no label {label!r} of model {settings.model_name!r}; "
+                    f"it has {states_text(states)}"
+                )
+            labelled.append(Version(number, label))
+    return [*labelled, *(Version(number) for number in sorted(available, reverse=True))]
+
+
+class Answers:
+    """What was answered, so that moving the threshold asks nothing again. One for each open page."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[int, str], Answer] = {}
+
+    def ask(self, settings: Settings, number: int, pictures: Collection[BroughtPicture]) -> list[Answer]:
+        """Returns what a version finds in pictures; those that it was asked about before are not sent again.
+
+        Args:
+            settings: Where to ask.
+            number: Which version.
+            pictures: Which pictures.
+
+        Returns:
+            As many answers, in order. One that the server refuses has a failure, which is not kept: the next time it
+            is sent again.
+
+        Raises:
+            UserError: The server cannot be asked.
+        """
+        unknown = [picture for picture in pictures if (number, picture.digest) not in self._answers]
+        failed: dict[str, Answer] = {}
+        if unknown:
+            with open_client(settings, number) as client:
+                client.connect()
+                for picture in unknown:
+                    begin = time.perf_counter()
+                    try:
+                        found = client.detect(picture.content)
+                    except PictureError as error:
+                        found = PictureDetections(picture.name, picture.width, picture.height, failure=error.failure)
+                    answer = Answer(found, time.perf_counter() - begin)
+                    kept = failed if found.failure is not None else None
+                    if kept is not None:
+                        kept[picture.digest] = answer
+                    else:
+                        self._answers[number, picture.digest] = answer
+        answers = []
+        for picture in pictures:
+            answer = failed.get(picture.digest) or self._answers[number, picture.digest]
+            answers.append(replace(answer, found=replace(answer.found, picture=picture.name)))
+        return answers
+
+    def forget_all_but(self, pictures: Collection[BroughtPicture]) -> None:
+        """Forgets what was answered of pictures that the page does not show any more."""
+        kept = {picture.digest for picture in pictures}
+        self._answers = {key: answer for key, answer in self._answers.items() if key[1] in kept}

@@ -1,0 +1,225 @@
+"""The page itself: Streamlit's widgets over the other files of this package; run from the top at every click."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from data_prep.command_line import UserError
+from data_prep.images import ImageError
+from serving.demonstration.asking import Answer, Answers, Version, find_versions
+from serving.demonstration.choice import chosen, drawn, names_to_choose
+from serving.demonstration.comparison import compare
+from serving.demonstration.download import as_json_text
+from serving.demonstration.listing import Amenity, list_amenities
+from serving.demonstration.pictures import BroughtPicture, bring_picture, digest_of, what_is_wrong
+from serving.demonstration.settings import Settings
+from serving.demonstration.wording import differences, plain, sentence
+from serving.detections import PictureDetections
+
+VERSIONS_SECONDS = 5.0  # as long as it is not asked again which versions there are
+SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "gif"]
+FILES, CAMERA = "Files", "Camera"
+NO_OTHER = "none"
+
+
+def show_page(settings: Settings) -> None:
+    """Shows the page, in the run of a Streamlit script."""
+    st.set_page_config(page_title=f"{settings.model_name}: what is in the picture?", page_icon="🔍", layout="wide")
+    st.html("<style>[data-testid=stMainBlockContainer]{padding-top:2.5rem;padding-bottom:2rem}</style>")
+    st.header("What is in the picture?", anchor=False)
+    st.caption(f"Asks model {plain(settings.model_name)} at {plain(settings.connection.server)}.")
+    pictures = _brought(settings)
+    try:
+        versions = _versions(settings)
+        if not pictures:
+            st.info("Add a picture to see what the model finds in it.")
+            return
+        _results(settings, versions, pictures)
+    except UserError as error:
+        st.error(sentence(error))
+        st.button("Try again")
+
+
+def show_mistake(error: UserError) -> None:
+    """Shows what is wrong with the command line, in place of the page."""
+    st.set_page_config(page_title="What is in the picture?")
+    st.error(sentence(error))
+
+
+def _brought(settings: Settings) -> list[BroughtPicture]:
+    """Takes the pictures; of one that cannot be used, says why."""
+    source = st.segmented_control("Pictures from", [FILES, CAMERA], default=FILES, label_visibility="collapsed")
+    files: list[Any]
+    if source == CAMERA:  # the browser asks for the camera as soon as the widget is there
+        photograph = st.camera_input("Take a picture of a room")
+        files = [photograph] if photograph is not None else []
+    else:
+        files = st.file_uploader("Pictures of one place", type=SUFFIXES, accept_multiple_files=True)
+    if len(files) > settings.max_pictures:
+        st.warning(
+            f"The first {settings.max_pictures} of {len(files)} pictures are shown; the page takes no more at once."
+        )
+        files = files[: settings.max_pictures]
+    before: Mapping[str, BroughtPicture] = _state().get("pictures", {})
+    pictures: dict[str, BroughtPicture] = {}
+    for file in files:
+        content = file.getvalue()
+        digest = digest_of(content)
+        name = "camera" if source == CAMERA else file.name
+        if digest in pictures:
+            continue
+        try:
+            pictures[digest] = replace(before[digest], name=name) if digest in before else bring_picture(name, content)
+        except ImageError as error:
+            st.error(sentence(f"{name} cannot be used: {what_is_wrong(error)}"))
+    _state()["pictures"] = pictures
+    return list(pictures.values())
+
+
+def _versions(settings: Settings) -> list[Version]:
+    known = _state().get("versions")
+    if known is None or time.monotonic() - known[0] > VERSIONS_SECONDS:
+        _state().pop("versions", None)
+        known = time.monotonic(), find_versions(settings)
+        _state()["versions"] = known
+    return known[1]
+
+
+def _results(settings: Settings, versions: Sequence[Version], pictures: Sequence[BroughtPicture]) -> None:
+    """Shows the pictures with what was found, and beside them (on a phone: below) what can be chosen."""
+    wide, narrow = st.columns([2, 1], gap="large")
+    with narrow:
+        min_score = st.slider("Threshold", 0.0, 1.0, settings.min_score, 0.01, help="Weaker detections are left out.")
+        classes_place = st.empty()
+        asked = _choose_versions(versions)
+    answers = {version: _ask(settings, version, pictures) for version in asked}
+    names = classes_place.multiselect(
+        "Classes",
+        names_to_choose(settings.label_map, (answer.found for given in answers.values() for answer in given)),
+        placeholder="all",
+        key="classes",
+    )
+    shown = {
+        version: [chosen(answer.found, min_score, names) for answer in given] for version, given in answers.items()
+    }
+    with wide:
+        for position, picture in enumerate(pictures):
+            _show_picture(
+                picture,
+                {version: found[position] for version, found in shown.items()},
+                [given[position].seconds for given in answers.values()],
+            )
+    with narrow:
+        amenities = list_amenities((answer.found for answer in answers[asked[0]]), min_score, names)
+        confirmed = _show_listing(amenities)
+        st.download_button(
+            "Download JSON",
+            as_json_text(
+                model_name=settings.model_name,
+                min_score=min_score,
+                names=names,
+                shown=shown,
+                turned=[picture.turned for picture in pictures],
+                amenities=amenities,
+                confirmed=confirmed,
+            ),
+            file_name="detections.json",
+            mime="application/json",
+            on_click="ignore",
+            width="stretch",
+        )
+    with wide:
+        _show_table(shown)
+
+
+def _choose_versions(versions: Sequence[Version]) -> list[Version]:
+    """Returns the version to show, and perhaps one beside it."""
+    if len(versions) == 1:
+        return [versions[0]]
+    by_words = {str(version): version for version in versions}
+    first = st.selectbox("Version", list(by_words), key="first")
+    others = [words for words in by_words if words != first]
+    second = st.selectbox("Compare with", [NO_OTHER, *others], key="second")
+    return [by_words[first], *([by_words[second]] if second in by_words else [])]
+
+
+def _ask(settings: Settings, version: Version, pictures: Sequence[BroughtPicture]) -> list[Answer]:
+    answers: Answers = _state().setdefault("answers", Answers())
+    answers.forget_all_but(pictures)
+    try:
+        with st.spinner("Asking the server ..."):
+            return answers.ask(settings, version.number, pictures)
+    except UserError:
+        _state().pop("versions", None)  # perhaps there are others by now
+        raise
+
+
+def _show_picture(
+    picture: BroughtPicture, shown: Mapping[Version, PictureDetections], seconds: Sequence[float]
+) -> None:
+    turned = ", turned upright" if picture.turned else ""
+    st.caption(f"{plain(picture.name)}: {picture.width} x {picture.height} pixels{turned}")
+    for place, (version, found), taken in zip(st.columns(len(shown)), shown.items(), seconds, strict=True):
+        with place:
+            if found.failure is not None:
+                st.error(sentence(f"{picture.name} has no answer: {found.failure}"))
+                continue
+            st.image(drawn(picture.shown, found), width="stretch")
+            count = len(found.detections)
+            st.caption(f"{plain(version)}: {count} {'box' if count == 1 else 'boxes'}, answered in {taken:.2f} s")
+    if len(shown) == 2:
+        (first, first_found), (second, second_found) = shown.items()
+        if first_found.failure is None and second_found.failure is None:
+            st.markdown(differences(compare(first_found, second_found), first, second))
+
+
+def _show_listing(amenities: Sequence[Amenity]) -> list[str]:
+    """Shows the amenities as a listing does; returns the names of those that are ticked."""
+    with st.container(border=True):
+        st.markdown("#### What this place offers")
+        if not amenities:
+            st.markdown("Nothing was found.")
+        sure = [amenity for amenity in amenities if amenity.sure]
+        unsure = [amenity for amenity in amenities if not amenity.sure]
+        confirmed = [amenity for amenity in sure if _tick(amenity)]
+        if unsure:
+            st.caption("Perhaps also; tick what is there:")
+            confirmed += [amenity for amenity in unsure if _tick(amenity)]
+        if amenities:
+            line = " · ".join(plain(amenity) for amenity in confirmed) or "none"
+            st.markdown(f"**In the listing:** {line}")
+    return [amenity.name for amenity in confirmed]
+
+
+def _tick(amenity: Amenity) -> bool:
+    # An amenity that becomes sure as the threshold moves is another widget, ticked anew.
+    key = f"amenity {amenity.name} {amenity.sure}"
+    label = f"{plain(amenity)} :gray[{100 * amenity.score:.0f}%]"
+    return bool(st.checkbox(label, value=amenity.sure, key=key))
+
+
+def _show_table(shown: Mapping[Version, Sequence[PictureDetections]]) -> None:
+    rows = [
+        {
+            "picture": found.picture,
+            "version": str(version),
+            "name": detection.name,
+            "score": round(detection.score, 3),
+            **{side: round(value) for side, value in detection.box_pixels._asdict().items()},
+        }
+        for version, answers in shown.items()
+        for found in answers
+        for detection in found.detections
+    ]
+    with st.expander(f"All {len(rows)} detections, boxes in pixels"):
+        st.dataframe(rows, hide_index=True)
+
+
+def _state() -> MutableMapping[Any, Any]:
+    """Returns what this open page remembers from run to run."""
+    return st.session_state

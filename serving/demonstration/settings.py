@@ -1,0 +1,94 @@
+"""What the page is told on its command line: where the server is, which model, how the classes are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from data_prep.command_line import ArgumentParser, UsageError, fraction, positive_int
+from data_prep.label_map import LabelMap, read_label_map
+from serving.channels import SERVING_DEFAULT
+from serving.client_flags import add_connection_flags, connection_of, seconds
+from serving.connection import Connection
+
+DESCRIPTION = """A page that shows what a served detector finds in pictures dropped on it or taken with a phone's camera
+
+It asks the server over gRPC and holds no model. Streamlit's own flags (--server.port, --server.sslCertFile and the
+like) go before the -- of `streamlit run`. A phone's browser gives a page its camera over https only."""
+EXAMPLE = """  streamlit run serving/app.py -- --server localhost:8500 --model_name detector \\
+      --label_map_path label_map.pbtxt
+  streamlit run serving/app.py --server.port 8080 -- --model_name rooms --version_label stable --version_label canary"""
+
+DEFAULT_MAX_PICTURES = 20  # a listing's photographs; each is held in memory for as long as the page is open
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one page asks, and how.
+
+    Attributes:
+        connection: How the server is reached.
+        model_name: What the server calls the model.
+        version_labels: Labels that are offered beside the versions' numbers.
+        signature_name: Which of the model's signatures.
+        label_map: Names the classes; None leaves it to the model, and to numbers where that does not.
+        min_score: Where the threshold stands at first, 0..1.
+        max_pictures: More at once are not taken.
+        timeout_seconds: The deadline of each question.
+    """
+
+    connection: Connection
+    model_name: str
+    version_labels: tuple[str, ...] = ()
+    signature_name: str = SERVING_DEFAULT
+    label_map: LabelMap | None = None
+    min_score: float = 0.5
+    max_pictures: int = DEFAULT_MAX_PICTURES
+    timeout_seconds: float = 30.0
+
+
+def build_parser() -> ArgumentParser:
+    """Returns the page's parser; a mistake raises UsageError, which the page can show, in place of exiting."""
+    parser = _Parser(description=DESCRIPTION, example=EXAMPLE)
+    add_connection_flags(parser)
+    parser.add_argument("--model_name", required=True, help="what the server calls the model")
+    parser.add_argument(
+        "--version_label",
+        action="append",
+        default=[],
+        metavar="LABEL",
+        help="a label of the server's config, such as stable, to offer beside the versions; repeatable",
+    )
+    parser.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures to ask")
+    parser.add_argument("--label_map_path", type=Path, help="names the classes; without it the model does, or numbers")
+    parser.add_argument("--min_score", type=fraction, default=0.5, help="where the threshold stands at first")
+    parser.add_argument("--max_pictures", type=positive_int, default=DEFAULT_MAX_PICTURES, help="taken at once")
+    parser.add_argument("--timeout_seconds", type=seconds, default=30.0, help="the deadline of each question")
+    return parser
+
+
+def read_settings(words: Sequence[str]) -> Settings:
+    """Reads the words of the command line.
+
+    Raises:
+        UserError: The server has no port.
+        UsageError: A flag is missing, unknown or wrong, or a file that it names cannot be read.
+    """
+    arguments = build_parser().parse_args(list(words))
+    return Settings(
+        connection_of(arguments),
+        arguments.model_name,
+        version_labels=tuple(dict.fromkeys(arguments.version_label)),
+        signature_name=arguments.signature_name,
+        label_map=read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None,
+        min_score=arguments.min_score,
+        max_pictures=arguments.max_pictures,
+        timeout_seconds=arguments.timeout_seconds,
+    )
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (--help shows an example)")

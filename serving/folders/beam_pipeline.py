@@ -1,0 +1,164 @@
+"""The pictures of an archive through a detector, as an Apache Beam pipeline: any runner, any number of machines.
+
+Needs `apache_beam` (requirements-beam.txt). The model handler loads the model once a process, and its threads share it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from data_prep.images import MAX_BYTES
+from data_prep.label_map import LabelMap
+from serving.detections import Failure, PictureDetections
+from serving.folders.detector_choice import open_detector
+from serving.folders.tables import DETECTION_COLUMNS, detection_row
+from serving.image_requests import NamedPicture
+
+METRICS = "predict"
+ANSWERED, FAILED, DETECTIONS = "pictures_answered", "pictures_failed", "detections"
+
+
+class DetectorHandler(ModelHandler[NamedPicture, PictureDetections, Any]):
+    """What RunInference needs of a detector: how it is loaded, and how a batch goes through it."""
+
+    def __init__(self, arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float) -> None:
+        """Keeps what is needed to open the detector on a worker.
+
+        Args:
+            arguments: The flags of `detector_choice`.
+            label_map: Travels to the workers by itself.
+            min_score: Weaker detections are left out.
+        """
+        super().__init__()
+        self._arguments = arguments
+        self._label_map = label_map
+        self._min_score = min_score
+
+    def load_model(self) -> Any:
+        """Returns a `SavedModelDetector` or a `DetectionClient`."""
+        return open_detector(self._arguments, self._label_map, self._min_score)
+
+    def run_inference(
+        self, batch: Sequence[NamedPicture], model: Any, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[PictureDetections]:
+        """Yields what is in each picture of a batch; a failure among them costs the others nothing."""
+        del inference_args
+        return list(model.detect_many(batch))
+
+    def batch_elements_kwargs(self) -> dict[str, Any]:
+        """Returns how large batches may become."""
+        return {"min_batch_size": 1, "max_batch_size": self._arguments.batch_size}
+
+    def get_num_bytes(self, batch: Sequence[NamedPicture]) -> int:
+        """Returns the pictures' bytes."""
+        return sum(len(picture.content) for picture in batch)
+
+    def get_metrics_namespace(self) -> str:
+        """Returns the name under which Beam counts."""
+        return METRICS
+
+
+class ReadPicture(beam.DoFn):
+    """Reads files of any file system that Beam knows, never more than 64 MiB of one."""
+
+    def process(self, path: str) -> Iterator[Any]:
+        """Yields a `NamedPicture`, or a `PictureDetections` with the failure tagged `failed`."""
+        try:
+            # A picture is not unpacked for its name's sake.
+            with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+                content = stream.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            yield _failed(path, "missing")
+            return
+        except (OSError, BeamIOError, ValueError) as error:
+            yield _failed(path, "unreadable", str(error))
+            return
+        if len(content) > MAX_BYTES:
+            yield _failed(path, "too many bytes", f"more than {MAX_BYTES / 2**20:g} MiB")
+        elif not content:
+            yield _failed(path, "empty file")
+        else:
+            yield NamedPicture(path, content)
+
+
+class SeparateFailures(beam.DoFn):
+    """Tags the pictures that have no answer, and counts."""
+
+    def process(self, result: PictureDetections) -> Iterator[Any]:
+        """Yields the answer, or the failure tagged `failed`."""
+        if result.failure is not None:
+            yield beam.pvalue.TaggedOutput("failed", result)
+            return
+        Metrics.counter(METRICS, ANSWERED).inc()
+        Metrics.counter(METRICS, DETECTIONS).inc(len(result.detections))
+        yield result
+
+
+def build_pipeline(paths: Any, handler: DetectorHandler, output_prefix: str) -> None:
+    """Adds the steps to a pipeline: read, predict, write.
+
+    Args:
+        paths: A PCollection of texts: what to read.
+        handler: Runs the detector.
+        output_prefix: `PREFIX-predictions-00000-of-000NN.jsonl`, `PREFIX-detections-*.csv` and
+            `PREFIX-failures-*.jsonl` are written, each when all is done.
+    """
+    read = (
+        paths
+        # A worker takes up pictures, not the folder that listed them.
+        | "spread" >> beam.Reshuffle()
+        | "read" >> beam.ParDo(ReadPicture()).with_outputs("failed", main="read")
+    )
+    results = (
+        read["read"]
+        | "predict" >> RunInference(handler)
+        | "separate" >> beam.ParDo(SeparateFailures()).with_outputs("failed", main="answered")
+    )
+    answered = results["answered"]
+    _ = (
+        answered
+        | "as JSON" >> beam.Map(_json_line)
+        | "write JSON lines" >> beam.io.WriteToText(f"{output_prefix}-predictions", ".jsonl")
+    )
+    _ = (
+        answered
+        | "as rows" >> beam.FlatMap(_csv_rows)
+        | "write CSV" >> beam.io.WriteToText(f"{output_prefix}-detections", ".csv", header=",".join(DETECTION_COLUMNS))
+    )
+    _ = (
+        (read["failed"], results["failed"])
+        | "all failures" >> beam.Flatten()
+        | "count failures" >> beam.Map(_counted_failure)
+        | "write failures" >> beam.io.WriteToText(f"{output_prefix}-failures", ".jsonl", skip_if_empty=True)
+    )
+
+
+def _failed(name: str, reason: str, detail: str = "") -> Any:
+    return beam.pvalue.TaggedOutput("failed", PictureDetections(name, failure=Failure(reason, detail)))
+
+
+def _json_line(result: PictureDetections) -> str:
+    return json.dumps(result.as_json())
+
+
+def _counted_failure(result: PictureDetections) -> str:
+    Metrics.counter(METRICS, FAILED).inc()
+    return _json_line(result)
+
+
+def _csv_rows(result: PictureDetections) -> Iterator[str]:
+    for detection in result.detections:
+        row = io.StringIO()
+        csv.writer(row, lineterminator="").writerow(detection_row(result.picture, detection))
+        yield row.getvalue()

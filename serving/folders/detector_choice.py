@@ -1,0 +1,129 @@
+"""Which detector a command asks, in this process or at a server: the flags, and what is made of them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from data_prep.command_line import ArgumentParser, UsageError, positive_int
+from data_prep.label_map import LabelMap, read_label_map
+from serving.channels import SERVING_DEFAULT
+from serving.connection import Connection, read_api_key
+from serving.detection_client import DetectionClient
+from serving.folders.in_process import DEVICES, SavedModelDetector
+from serving.folders.predictions_file import fingerprint
+
+LABEL_MAP_NAME = "label_map.pbtxt"
+
+
+def add_detector_flags(parser: ArgumentParser) -> None:
+    """Adds the flags that say which detector to ask."""
+    model = parser.add_argument_group("the model: a SavedModel in this process, or a server")
+    model.add_argument("--saved_model_dir", type=Path, help="the folder of saved_model.pb; needs TensorFlow")
+    model.add_argument("--device", choices=DEVICES, default="auto", help="what a SavedModel runs on")
+    model.add_argument("--server", help="host:port of a gRPC server; needs no TensorFlow here")
+    model.add_argument("--model_name", help="what the server calls the model")
+    model.add_argument("--model_version", type=positive_int, help="which version to ask; by default the newest")
+    model.add_argument("--version_label", help="which version to ask, by a label such as stable")
+    model.add_argument("--tls", action="store_true", help="speak TLS with the server")
+    model.add_argument("--ca_file", type=Path, help="PEM of the authorities that its certificate is checked against")
+    model.add_argument("--api_key_file", type=Path, help="a file with a key, sent as x-api-key with each request")
+    model.add_argument("--timeout_seconds", type=_seconds, default=60.0, help="the deadline of a request")
+    model.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures")
+    model.add_argument(
+        "--label_map_path",
+        type=Path,
+        help="names the classes; by default the one in or beside the SavedModel; without any they are numbers",
+    )
+    model.add_argument("--batch_size", type=positive_int, default=8, help="pictures that go through the model together")
+    model.add_argument("--max_in_flight", type=positive_int, default=2, help="batches on their way at the same time")
+
+
+def check_detector_flags(arguments: argparse.Namespace) -> None:
+    """Checks that one detector is named, and wholly.
+
+    Raises:
+        UsageError: Both kinds, or a part of one.
+    """
+    if arguments.saved_model_dir is not None and arguments.server is not None:
+        raise UsageError("--saved_model_dir and --server are both given; give one")
+    if arguments.saved_model_dir is None and arguments.server is None:
+        raise UsageError("no model to ask; give --saved_model_dir, or --server and --model_name")
+    if arguments.server is not None and arguments.model_name is None:
+        raise UsageError("--server needs --model_name, what it calls the model")
+    if arguments.saved_model_dir is not None and not (arguments.saved_model_dir / "saved_model.pb").is_file():
+        raise UsageError(f"{arguments.saved_model_dir} holds no SavedModel (saved_model.pb is missing)")
+
+
+def find_label_map(arguments: argparse.Namespace) -> LabelMap | None:
+    """Returns the label map that was given, or that of the SavedModel: in its assets, beside it, or in it.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    if arguments.label_map_path is not None:
+        return read_label_map(arguments.label_map_path)
+    if arguments.saved_model_dir is None:
+        return None
+    folder = arguments.saved_model_dir
+    candidates = [place / LABEL_MAP_NAME for place in (folder / "assets", folder, folder.resolve().parent)]
+    found = next((path for path in candidates if path.is_file()), None)
+    return read_label_map(found) if found is not None else None
+
+
+def open_detector(
+    arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float
+) -> SavedModelDetector | DetectionClient:
+    """Returns the detector that the flags name; both kinds close at the end of a `with`.
+
+    Raises:
+        UserError: The SavedModel cannot be loaded, or the server not be asked.
+    """
+    if arguments.saved_model_dir is not None:
+        return SavedModelDetector(
+            arguments.saved_model_dir,
+            label_map=label_map,
+            signature_name=arguments.signature_name,
+            min_score=min_score,
+            batch_size=arguments.batch_size,
+            max_in_flight=arguments.max_in_flight,
+            device=arguments.device,
+        )
+    metadata = (("x-api-key", read_api_key(arguments.api_key_file)),) if arguments.api_key_file is not None else ()
+    client = DetectionClient(
+        Connection(arguments.server, tls=arguments.tls, ca_file=arguments.ca_file, metadata=metadata),
+        arguments.model_name,
+        label_map=label_map,
+        model_version=arguments.model_version,
+        version_label=arguments.version_label,
+        signature_name=arguments.signature_name,
+        min_score=min_score,
+        timeout_seconds=arguments.timeout_seconds,
+        max_in_flight=arguments.max_in_flight,
+        batch_size=arguments.batch_size,
+    )
+    client.connect()
+    return client
+
+
+def describe_detector(arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float) -> dict[str, Any]:
+    """Returns what the predictions depend on, for `run.json`; where a server stands is no part of that.
+
+    Raises:
+        UsageError: There is no SavedModel.
+    """
+    if arguments.saved_model_dir is not None:
+        model: dict[str, Any] = {"saved_model": fingerprint(arguments.saved_model_dir)}
+    else:
+        model = {"served": arguments.model_name, "version": arguments.model_version or arguments.version_label}
+    names = {str(class_id): name for class_id, name in label_map.names_by_id().items()} if label_map is not None else {}
+    return {**model, "signature_name": arguments.signature_name, "min_score": min_score, "classes": names}
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value

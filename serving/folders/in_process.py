@@ -1,0 +1,199 @@
+"""A detector in this process, from a SavedModel: the same questions and answers as `DetectionClient`, without a server.
+
+TensorFlow is imported when a model is loaded, and not before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from data_prep.command_line import UsageError, UserError
+from data_prep.images import MAX_BYTES, ImageError
+from data_prep.label_map import LabelMap
+from data_prep.quiet_tensorflow import quiet_tensorflow
+from serving.channels import SERVING_DEFAULT
+from serving.detections import OUTPUT_NAMES, Failure, PictureDetections, read_detections
+from serving.image_requests import (
+    INPUT_NAME,
+    Picture,
+    PictureSource,
+    encoded_array,
+    name_of,
+    pixels_of,
+    read_picture,
+)
+from serving.wire.tensors import DT_STRING, DT_UINT8, type_name
+
+DEVICES = ("auto", "cpu", "gpu")
+MAX_PIXEL_BYTES = 3 * 100_000_000  # of a picture whose pixels are handed over
+
+
+class SavedModelDetector:
+    """Runs one SavedModel. Pictures are read in threads while the model is at work on those before.
+
+    Attributes:
+        batch_size: Pictures that go through the model together, where it takes several.
+        device: What it runs on, in words such as `CPU` or `NVIDIA H100`.
+    """
+
+    def __init__(
+        self,
+        saved_model_dir: Path,
+        *,
+        label_map: LabelMap | None = None,
+        signature_name: str = SERVING_DEFAULT,
+        min_score: float = 0.0,
+        batch_size: int = 8,
+        max_in_flight: int = 2,
+        device: str = "auto",
+    ) -> None:
+        """Loads the model.
+
+        Args:
+            saved_model_dir: The folder that holds `saved_model.pb`.
+            label_map: Names the classes.
+            signature_name: Which of its signatures.
+            min_score: Weaker detections are left out.
+            batch_size: Pictures that go through the model together.
+            max_in_flight: Batches that are read, run, or waited for at the same time.
+            device: `auto` takes a GPU where there is one, `cpu` leaves it alone, `gpu` insists on one.
+
+        Raises:
+            UserError: TensorFlow is not installed, the model cannot be loaded, or there is no GPU.
+            UsageError: There is no such signature, or it is no detector's.
+        """
+        quiet_tensorflow()
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            raise UserError(
+                f"a SavedModel in this process needs TensorFlow ({error}): pip install 'tensorflow==2.20.*', or ask a "
+                "server with --server and --model_name"
+            ) from error
+        from serving.local_server.loaded_model import LoadedModel, ModelLoadError
+
+        gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
+        if device == "gpu" and not gpus:
+            raise UserError("TensorFlow sees no GPU here; install tensorflow[and-cuda], or use --device cpu")
+        self.device = (
+            str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
+        )
+        try:
+            self._model = LoadedModel(0, saved_model_dir, hide_gpus=device == "cpu")
+        except ModelLoadError as error:
+            raise UserError(str(error)) from error
+        self._signature, self._takes_encoded = self._check_signature(saved_model_dir, signature_name)
+        self._label_map = label_map
+        self._min_score = min_score
+        self._max_in_flight = max_in_flight
+        self.batch_size = batch_size
+
+    def detect_many(self, pictures: Iterable[PictureSource]) -> Iterator[PictureDetections]:
+        """Yields what is in each picture, in the order given; a failure is yielded and costs the others nothing.
+
+        Only a few batches are in memory at a time, however many pictures there are.
+
+        Args:
+            pictures: Encoded pictures' bytes, or paths; taken as they are needed.
+        """
+        source = iter(pictures)
+        waiting: deque[Future[list[PictureDetections]]] = deque()
+        pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="detect")
+        try:
+            while True:
+                while len(waiting) <= self._max_in_flight and (batch := list(islice(source, self.batch_size))):
+                    waiting.append(pool.submit(self.detect_batch, batch))
+                if not waiting:
+                    return
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def detect_batch(self, sources: Sequence[PictureSource]) -> list[PictureDetections]:
+        """Returns what is in some pictures, in one run of the model; where it refuses them, in one run each."""
+        results = [PictureDetections(name_of(source)) for source in sources]
+        readable: list[tuple[int, Picture]] = []
+        for position, source in enumerate(sources):
+            try:
+                readable.append((position, read_picture(source, MAX_BYTES)))
+            except ImageError as error:
+                results[position] = _failed(results[position], error.reason, error.detail)
+        groups = [readable] if self._takes_several else [[one] for one in readable]
+        while groups:
+            group = groups.pop()
+            if not group:
+                continue
+            blanks = [results[position] for position, _ in group]
+            answers = self._run([picture for _, picture in group], blanks)
+            if len(group) > 1 and answers[0].failure is not None:
+                groups += [[one] for one in group]
+                continue
+            for (position, _), answer in zip(group, answers, strict=True):
+                results[position] = answer
+        return results
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._model.close()
+
+    def __enter__(self) -> SavedModelDetector:
+        """Returns the detector."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Frees the model."""
+        self.close()
+
+    def _run(self, pictures: list[Picture], blanks: list[PictureDetections]) -> list[PictureDetections]:
+        from serving.local_server.status_errors import StatusError
+
+        try:
+            inputs = encoded_array(pictures) if self._takes_encoded else pixels_of(pictures[0], MAX_PIXEL_BYTES)
+            outputs = self._model.run(self._signature, {INPUT_NAME: inputs}, list(OUTPUT_NAMES))
+        except ImageError as error:
+            return [_failed(blank, error.reason, error.detail) for blank in blanks]
+        except StatusError as error:
+            return [_failed(blank, "refused by the model", error.message) for blank in blanks]
+        return [self._answer(outputs, position, picture, blanks[position]) for position, picture in enumerate(pictures)]
+
+    def _answer(
+        self, outputs: dict[str, np.ndarray], position: int, picture: Picture, blank: PictureDetections
+    ) -> PictureDetections:
+        size = (picture.width, picture.height)
+        found = read_detections(outputs, position, size, label_map=self._label_map, min_score=self._min_score)
+        return PictureDetections(blank.picture, *size, found)
+
+    def _check_signature(self, saved_model_dir: Path, name: str) -> tuple[object, bool]:
+        signatures = self._model.signatures
+        if name not in signatures:
+            raise UsageError(f"{saved_model_dir} has no signature {name!r}; it has: {', '.join(sorted(signatures))}")
+        signature = signatures[name]
+        if set(signature.inputs) != {INPUT_NAME} or any(output not in signature.outputs for output in OUTPUT_NAMES):
+            raise UsageError(
+                f"{saved_model_dir} is no detector: signature {name!r} takes {', '.join(sorted(signature.inputs))} and "
+                f"answers {', '.join(sorted(signature.outputs))}; a detector takes {INPUT_NAME} and answers "
+                f"{', '.join(OUTPUT_NAMES)}"
+            )
+        tensor = signature.inputs[INPUT_NAME]
+        if tensor.dtype not in (DT_STRING, DT_UINT8):
+            raise UsageError(
+                f"{saved_model_dir} takes {type_name(tensor.dtype)}; export with --input_type "
+                "encoded_image_string_tensor or image_tensor"
+            )
+        sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
+        # Pixels of pictures of several sizes do not go into one array.
+        self._takes_several = tensor.dtype == DT_STRING and (not sizes or sizes[0] == -1)
+        return signature, tensor.dtype == DT_STRING
+
+
+def _failed(blank: PictureDetections, reason: str, detail: str) -> PictureDetections:
+    return PictureDetections(blank.picture, failure=Failure(reason, detail if detail != blank.picture else ""))

@@ -1,0 +1,125 @@
+"""What to label next: a CSV, and an HTML page in one file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_prep.atomic_files import atomic_path, write_text
+from data_prep.drawing import draw_boxes
+from data_prep.images import ImageError, decode_rgb, read_image_file
+from data_prep.progress import progress
+from serving.folders.uncertainty import UncertainClass, UncertainPicture, uncertainty_of_score
+
+MAX_SHOWN = 500  # a picture takes some 30 KB of the page
+MAX_CLASSES = 100
+MAX_DRAWN = 6  # detections of a picture: those that make it uncertain; dozens of weak ones would hide it
+THUMBNAIL_PIXELS = 360  # of the longer side
+THUMBNAIL_QUALITY = 78
+COLUMNS = ("rank", "picture", "uncertainty", "num_detections", "least_sure_name", "least_sure_score")
+
+_HEAD = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Pictures to label next</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>
+body { font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em; color: #222; }
+main { display: grid; gap: 1em; grid-template-columns: repeat(auto-fill, minmax(18em, 1fr)); align-items: start; }
+figure { margin: 0; border: 1px solid #ccc; border-radius: 6px; padding: .6em; }
+img { max-width: 100%; display: block; margin: 0 auto .4em; }
+figcaption { font-size: 13px; overflow-wrap: anywhere; }
+table { border-collapse: collapse; margin-bottom: 1.5em; } td, th { padding: .15em .8em .15em 0; text-align: right; }
+td:first-child, th:first-child { text-align: left; overflow-wrap: break-word; }
+</style></head><body>
+"""
+
+
+def write_uncertain_csv(path: Path, pictures: Sequence[UncertainPicture]) -> None:
+    """Writes a row of `COLUMNS` a picture, the least sure first; names are relative to the folder of the pictures."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for rank, picture in enumerate(pictures, start=1):
+            found = picture.result.detections
+            least = max(found, key=lambda detection: uncertainty_of_score(detection.score))
+            uncertainty = round(picture.uncertainty, 6)
+            name = picture.result.picture
+            writer.writerow((rank, name, uncertainty, len(found), least.name, round(least.score, 6)))
+
+
+def write_uncertain_page(
+    path: Path,
+    folder: Path,
+    pictures: Sequence[UncertainPicture],
+    classes: Sequence[UncertainClass],
+    *,
+    num_pictures: int,
+    formula: str,
+) -> int:
+    """Writes the page: the classes, then the pictures with their least sure detections drawn, the least sure first.
+
+    Args:
+        path: The HTML file.
+        folder: What the pictures' names are relative to.
+        pictures: As `least_sure` returns them; at most 500 are shown.
+        classes: As `least_sure` returns them; at most 100 are shown.
+        num_pictures: How many were looked at.
+        formula: How the uncertainty was computed, in words.
+
+    Returns:
+        How many pictures are in the page.
+    """
+    shown = pictures[:MAX_SHOWN]
+    figures = [
+        _figure(rank, folder, picture)
+        for rank, picture in enumerate(progress(shown, description="drawing", unit="pictures"), start=1)
+    ]
+    text = f"<h1>Pictures to label next</h1>\n<p>The {len(shown)} of {num_pictures} pictures that the model is least "
+    text += f"sure of, least sure first. {html.escape(formula)}</p>\n"
+    rows = "".join(
+        f"<tr><td>{_escaped(each.name)}</td><td>{each.num_detections}</td><td>{each.mean_uncertainty:.2f}</td></tr>\n"
+        for each in classes[:MAX_CLASSES]
+    )
+    text += f"<table><tr><th>class</th><th>detections</th><th>mean uncertainty</th></tr>\n{rows}</table>\n"
+    write_text(path, _HEAD + text + "<main>\n" + "\n".join(figures) + "\n</main></body></html>\n")
+    return len(shown)
+
+
+def _figure(rank: int, folder: Path, picture: UncertainPicture) -> str:
+    result = picture.result
+    name = _escaped(result.picture)
+    drawn = sorted(result.detections, key=lambda found: -uncertainty_of_score(found.score))[:MAX_DRAWN]
+    told = replace(result, detections=tuple(drawn))
+    found = ", ".join(f"{_escaped(each.name)} {each.score:.2f}" for each in drawn)
+    num_more = len(result.detections) - len(drawn)
+    more = f" and {num_more} surer ones" if num_more else ""
+    try:
+        image = decode_rgb(read_image_file(folder / result.picture))
+        scale = min(1.0, THUMBNAIL_PIXELS / max(image.size))
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        with_boxes = draw_boxes(
+            image.resize(size, reducing_gap=2.0),
+            told.boxes_pixels_ymin_xmin_ymax_xmax() * scale,
+            [detection.name for detection in drawn],
+            [detection.score for detection in drawn],
+        )
+        buffer = io.BytesIO()
+        with_boxes.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+        url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        shown = f'<img alt="{name}" src="{url}">'
+    except ImageError as error:
+        shown = f"<p>({html.escape(error.reason)})</p>"
+    caption = f"<b>{rank}. {name}</b><br>uncertainty {picture.uncertainty:.3f}: {found}{more}"
+    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text.encode("utf-8", "backslashreplace").decode("utf-8"))

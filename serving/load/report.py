@@ -1,0 +1,111 @@
+"""A load test as one HTML file with its charts drawn in it (SVG), and as a table of text."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+from serving.load.charts import Series, line_chart
+from serving.load.measurement import PERCENTILES, Step, knee
+
+_STYLE = """body{font:15px/1.45 system-ui,sans-serif;color:#222;background:#fff;
+margin:2rem auto;max-width:46rem;padding:0 1rem}
+h1{font-size:1.35rem;margin-bottom:.2rem}h2{font-size:1.05rem;margin-top:1.8rem}p{margin:.3rem 0 1rem}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.87rem}
+th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid #e4e4e4}th{font-weight:600}
+td{white-space:nowrap}
+.scroll{overflow-x:auto}svg{width:100%;height:auto;display:block}.knee td{background:#fff6da}"""
+_PERCENTILE_POINTS = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.9, 100)
+_MOST_CURVES = 8  # of single steps in one chart; more cannot be told apart
+
+
+def text_header(steps_have_batches: bool) -> str:
+    """Returns the first line of the table that grows on standard output."""
+    batches = f"{'mean batch':>12}" if steps_have_batches else ""
+    percentiles = "".join(f"{f'p{value:g} ms':>10}" for value in PERCENTILES)
+    return f"{'pace':<20}{'requests/s':>12}{'pictures/s':>12}{percentiles}{'max ms':>10}{'errors':>8}{batches}"
+
+
+def text_line(step: Step, steps_have_batches: bool) -> str:
+    """Returns a step's line."""
+    batches = ""
+    if steps_have_batches:
+        batches = f"{'-' if step.mean_batch_size is None else f'{step.mean_batch_size:.1f}':>12}"
+    latencies = "".join(f"{_milliseconds(step, value):>10}" for value in (*PERCENTILES, 100))
+    rates = f"{step.requests_per_second:>12.1f}{step.pictures_per_second:>12.1f}"
+    return f"{step.pace!s:<20}{rates}{latencies}{step.errors:>8}{batches}"
+
+
+def html_report(steps: Sequence[Step], *, title: str, about: str) -> str:
+    """Returns the whole page.
+
+    Args:
+        steps: What was measured, in the order of the pace.
+        title: Its first line.
+        about: A line on what was asked, where and how.
+    """
+    best = knee(steps)
+    parts = [f"<h1>{html.escape(title)}</h1><p>{html.escape(about)}</p>"]
+    if len(steps) > 1:
+        unit = "requests on their way" if steps[0].pace.concurrency is not None else "requests due per second"
+        found = "Nothing was answered."
+        if best is not None:
+            found = f"The knee is at {best.pace}: {best.requests_per_second:.1f} requests/s."
+            found += " It is the last that was measured; more load may bring more." if best is steps[-1] else ""
+        parts.append(f"<h2>Throughput</h2><p>{html.escape(found)}</p>{_throughput_chart(steps, unit, best)}")
+        parts.append(f"<h2>Latency</h2>{_latency_chart(steps, unit, best)}")
+    parts.append(f"<h2>Answered within</h2><p>One line a pace.</p>{_percentile_chart(steps)}")
+    parts.append(f"<h2>Figures</h2>{_table(steps, best)}")
+    body = "\n".join(parts)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def _throughput_chart(steps: Sequence[Step], unit: str, best: Step | None) -> str:
+    points = [(step.pace.value, step.requests_per_second) for step in steps]
+    mark = best.pace.value if best is not None else None
+    return line_chart([Series("answers per second", points)], x_title=unit, y_title="answers/s", mark_x=mark)
+
+
+def _latency_chart(steps: Sequence[Step], unit: str, best: Step | None) -> str:
+    answered = [step for step in steps if step.latencies_seconds]
+    series = [
+        Series(f"p{value:g}", [(step.pace.value, step.milliseconds_at(value)) for step in answered])
+        for value in PERCENTILES
+    ]
+    mark = best.pace.value if best is not None else None
+    return line_chart(series, x_title=unit, y_title="ms", mark_x=mark)
+
+
+def _percentile_chart(steps: Sequence[Step]) -> str:
+    answered = [step for step in steps if step.latencies_seconds]
+    stride = math.ceil(len(answered) / _MOST_CURVES) or 1
+    series = [
+        Series(f"{step.pace.value:g}", [(float(value), step.milliseconds_at(value)) for value in _PERCENTILE_POINTS])
+        for step in answered[::stride]
+    ]
+    return line_chart(series, x_title="percent of the answers", y_title="ms", even_x=True, dots=False)
+
+
+def _table(steps: Sequence[Step], best: Step | None) -> str:
+    heads = ["pace", "requests/s", "pictures/s", *(f"p{value:g} ms" for value in PERCENTILES), "max ms"]
+    heads += ["how they ended", "batch sizes"]
+    rows = []
+    for step in steps:
+        ended = ", ".join(f"{count} {name}" for name, count in step.statuses.most_common())
+        sizes = ", ".join(f"{count} of {size}" for size, count in step.batch_sizes.items())
+        cells = [str(step.pace), f"{step.requests_per_second:.1f}", f"{step.pictures_per_second:.1f}"]
+        cells += [*(_milliseconds(step, value) for value in (*PERCENTILES, 100)), ended, sizes or "not known"]
+        mark = ' class="knee"' if step is best and len(steps) > 1 else ""
+        rows.append(f"<tr{mark}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+
+
+def _milliseconds(step: Step, percentile: float) -> str:
+    value = step.milliseconds_at(percentile)
+    return f"{value:.1f}" if math.isfinite(value) else "-"

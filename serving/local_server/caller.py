@@ -1,0 +1,45 @@
+"""Who waits for an answer, and for how long: no work is done for a caller who has gone, or when it is too late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+
+from serving.local_server.status_errors import StatusError
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The one that a request comes from.
+
+    Attributes:
+        deadline: When the answer is no longer wanted, by `time.monotonic()`; None for never.
+        is_there: Whether it is still connected and has not cancelled.
+    """
+
+    deadline: float | None = None
+    is_there: Callable[[], bool] = lambda: True
+
+    def seconds_left(self) -> float | None:
+        """Returns the seconds until the deadline, None where there is none.
+
+        Raises:
+            StatusError: The deadline has passed or the caller has gone, so that any work would be for nobody.
+        """
+        if not self.is_there():
+            raise StatusError(grpc.StatusCode.CANCELLED, "the caller has gone")
+        if self.deadline is None:
+            return None
+        seconds = self.deadline - time.monotonic()
+        if seconds <= 0:
+            raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the work was done")
+        return seconds
+
+
+def caller_of(context: grpc.ServicerContext) -> Caller:
+    """Returns who a gRPC call comes from."""
+    seconds = context.time_remaining()
+    return Caller(None if seconds is None else time.monotonic() + seconds, context.is_active)

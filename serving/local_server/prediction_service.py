@@ -1,0 +1,163 @@
+"""PredictionService and ModelService over the models served, with TensorFlow Serving's statuses and messages."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+
+from serving.channels import MODEL_SERVICE, PREDICTION_SERVICE
+from serving.local_server.batching import MICROSECONDS
+from serving.local_server.caller import Caller, caller_of
+from serving.local_server.metrics import OTHER_MODELS, REQUEST_COUNT, REQUEST_LATENCY, Metrics
+from serving.local_server.models import Models
+from serving.local_server.predictor import Predictor
+from serving.local_server.status_errors import StatusError, invalid_argument
+from serving.local_server.wanted_models import served_models
+from serving.wire.messages import ReloadConfigRequest, ReloadConfigResponse
+
+LOG = logging.getLogger(__name__)
+SIGNATURE_DEF = "signature_def"
+
+
+def service_handlers(models: Models, predictor: Predictor, counted: Metrics) -> list[grpc.GenericRpcHandler]:
+    """Returns the handlers of both services, for `grpc.Server.add_generic_rpc_handlers`.
+
+    Args:
+        models: What requests are answered from.
+        predictor: What answers Predict.
+        counted: Where requests are counted.
+    """
+
+    def predict_call(request: Any, caller: Caller) -> Any:
+        with models.use(request.model_spec) as model:
+            return predictor.predict(model, request, caller)
+
+    def count_predict(request: Any, code: grpc.StatusCode, seconds: float) -> None:
+        count_request(counted, models, request.model_spec.name, code, seconds, entrypoint="GRPC")
+
+    prediction_methods = {
+        "Predict": _handler(predict_call, predict_pb2.PredictRequest, count_predict),
+        "GetModelMetadata": _handler(
+            lambda request, caller: get_model_metadata(models, request), get_model_metadata_pb2.GetModelMetadataRequest
+        ),
+    }
+    model_methods = {
+        "GetModelStatus": _handler(
+            lambda request, caller: get_model_status(models, request), get_model_status_pb2.GetModelStatusRequest
+        ),
+        "HandleReloadConfigRequest": _handler(
+            lambda request, caller: reload_config(models, request), ReloadConfigRequest
+        ),
+    }
+    return [
+        grpc.method_handlers_generic_handler(PREDICTION_SERVICE, prediction_methods),
+        grpc.method_handlers_generic_handler(MODEL_SERVICE, model_methods),
+    ]
+
+
+def count_request(
+    counted: Metrics, models: Models, model_name: str, code: grpc.StatusCode, seconds: float, *, entrypoint: str
+) -> None:
+    """Counts a Predict request that has been answered, or refused, after so many seconds."""
+    known = any(versions.model_name == model_name for versions in models.all())
+    name = model_name if known else OTHER_MODELS
+    counted.count(REQUEST_COUNT, {"model_name": name, "status": code.name})
+    labels = {"model_name": name, "API": "Predict", "entrypoint": entrypoint}
+    counted.observe(REQUEST_LATENCY, labels, seconds * MICROSECONDS)
+
+
+def get_model_metadata(models: Models, request: Any) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """Answers a GetModelMetadataRequest with the signatures of the version that it names.
+
+    Raises:
+        StatusError: The request is wrong, or names what is not served.
+    """
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    if not request.metadata_field:
+        raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in request.metadata_field:
+        if field != SIGNATURE_DEF:
+            raise invalid_argument(f"Metadata field {field} is not supported")
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    with models.use(request.model_spec) as model:
+        for name, signature in model.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        response.model_spec.version.value = model.version
+    response.model_spec.name = request.model_spec.name
+    response.metadata[SIGNATURE_DEF].Pack(signatures)
+    return response
+
+
+def get_model_status(models: Models, request: Any) -> get_model_status_pb2.GetModelStatusResponse:
+    """Answers a GetModelStatusRequest with the states of all versions seen, or of the one that it names.
+
+    Raises:
+        StatusError: NOT_FOUND: another model, or a version never seen.
+    """
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version, status in models.statuses(request.model_spec).items():
+        entry = response.model_version_status.add(version=version, state=int(status.state))
+        entry.status.error_code = status.code.value[0]
+        entry.status.error_message = status.message
+    return response
+
+
+def reload_config(models: Models, request: Any) -> Any:
+    """Answers a ReloadConfigRequest: serves what its configuration says from now on.
+
+    Raises:
+        StatusError: The configuration cannot be served; `Models.configure` says when.
+    """
+    if request.config.WhichOneof("config") != "model_config_list":
+        raise invalid_argument(
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+            "supported"
+        )
+    wanted = served_models(request.config)
+    LOG.info("configuration: %s", "; ".join(f"{model.name} at {model.base_path}" for model in wanted) or "no model")
+    models.configure(wanted)
+    response = ReloadConfigResponse()
+    response.status.SetInParent()
+    return response
+
+
+def _handler(
+    answer: Callable[[Any, Caller], Any],
+    request_class: Any,
+    count: Callable[[Any, grpc.StatusCode, float], None] = lambda request, code, seconds: None,
+) -> grpc.RpcMethodHandler:
+    """Makes `answer` a method: parses the request, counts it, and ends the call with the status of a StatusError."""
+
+    def call(content: bytes, context: grpc.ServicerContext) -> Any:
+        started = time.monotonic()
+        request = request_class()
+        code = grpc.StatusCode.UNKNOWN
+        try:
+            caller = caller_of(context)
+            caller.seconds_left()
+            request.MergeFromString(content)
+            response = answer(request, caller)
+            code = grpc.StatusCode.OK
+            return response
+        except DecodeError:
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            context.abort(code, f"the message is no {request_class.DESCRIPTOR.name}")
+        except StatusError as error:
+            code = error.code
+            context.abort(code, error.message)
+        finally:
+            count(request, code, time.monotonic() - started)
+
+    return grpc.unary_unary_rpc_method_handler(
+        call, request_deserializer=None, response_serializer=lambda response: response.SerializeToString()
+    )

@@ -1,0 +1,252 @@
+"""Predicts a whole folder, once; then tabulates it, sorts it, and lists what to label next, as often as one likes."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import os
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_prep.command_line import (
+    EXIT_FAILED,
+    ArgumentParser,
+    UsageError,
+    UserError,
+    fraction,
+    positive_int,
+    run_command,
+)
+from data_prep.ledger import Ledger
+from data_prep.progress import progress
+from serving.detections import PictureDetections
+from serving.detections_table import printable
+from serving.folders.cost import cost_table, time_detector
+from serving.folders.detector_choice import (
+    add_detector_flags,
+    check_detector_flags,
+    describe_detector,
+    find_label_map,
+    open_detector,
+)
+from serving.folders.predictions_file import PREDICTIONS_NAME, PredictionsFile, read_predictions, read_run
+from serving.folders.sorting import DEFAULT_OTHER, PictureSorter, best_class
+from serving.folders.tables import write_tables
+from serving.folders.uncertain_page import write_uncertain_csv, write_uncertain_page
+from serving.folders.uncertainty import AGGREGATIONS, SUM, least_sure
+from serving.image_requests import find_pictures
+
+FAILURES_NAME = "failures.jsonl"
+MAX_LISTED_CLASSES = 20
+
+DESCRIPTION = """Predicts all pictures of a folder and below, with a SavedModel in this process or through a server.
+
+The output directory holds predictions.jsonl (a line a picture), detections.csv (a row a detection), pictures.csv (a
+row a picture), failures.jsonl and run.json. Stopped or killed, the same command goes on where it was. Without a model
+nothing is predicted: what is there is sorted, or searched for what to label next, with other settings."""
+EXAMPLE = """  python -m serving.predict_folder photos/ --saved_model_dir exported/saved_model --output_directory out
+  python -m serving.predict_folder photos/ --server localhost:8500 --model_name furniture \\
+      --label_map_path label_map.pbtxt --output_directory out --sort_into sorted --uncertain 50
+  python -m serving.predict_folder photos/ --output_directory out --sort_into strict --sort_min_score 0.8
+  python -m serving.predict_folder photos/ --saved_model_dir exported/saved_model \\
+      --estimate_cost 500000000 --price_per_hour 1.46"""
+
+
+def build_parser() -> ArgumentParser:
+    """Returns the command's parser."""
+    parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="its .jpg, .jpeg and .png, and those below")
+    parser.add_argument("--output_directory", type=Path, help="where the results go; all but a cost estimate need it")
+    parser.add_argument("--min_score", type=fraction, default=0.05, help="weaker detections are not written")
+    parser.add_argument(
+        "--max_failures", type=_whole_number, default=0, help="with more pictures failed than this, the exit code is 3"
+    )
+    add_detector_flags(parser)
+    sort = parser.add_argument_group("sorting")
+    sort.add_argument("--sort_into", type=Path, metavar="DIR", help="copy each picture to DIR/BEST CLASS/")
+    sort.add_argument(
+        "--sort_min_score", type=fraction, default=0.5, help="pictures whose best detection is below it go to --other"
+    )
+    sort.add_argument("--other", default=DEFAULT_OTHER, help="the folder of pictures without a class")
+    label = parser.add_argument_group("what to label next")
+    label.add_argument(
+        "--uncertain",
+        type=positive_int,
+        metavar="N",
+        help="write uncertain.csv, uncertain.html: the N pictures that the model is least sure of",
+    )
+    label.add_argument(
+        "--uncertainty",
+        choices=AGGREGATIONS,
+        default=SUM,
+        help="what is taken over a picture's detections of (1 - |2 score - 1|)^2 (Brust et al. 2019, 1-vs-2 margin)",
+    )
+    cost = parser.add_argument_group("what it would cost; nothing is written")
+    cost.add_argument(
+        "--estimate_cost", type=positive_int, metavar="PICTURES", help="time a sample; say hours and money for PICTURES"
+    )
+    cost.add_argument("--price_per_hour", type=_price, default=1.0, help="of one machine")
+    cost.add_argument("--machines", type=positive_int, default=1, help="that share the work")
+    cost.add_argument("--batch_sizes", type=positive_int, nargs="+", default=[1, 8, 32], help="sizes to try")
+    cost.add_argument("--sample", type=positive_int, default=64, help="pictures to time, drawn by chance")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Does what the flags ask for; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows class names escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if not arguments.folder.is_dir():
+        raise UsageError(f"{arguments.folder} is no folder")
+    if arguments.estimate_cost is not None:
+        return estimate_cost(arguments)
+    if arguments.output_directory is None:
+        raise UsageError("--output_directory is missing: where the results go")
+    for flag in ("output_directory", "sort_into"):
+        _refuse_inside(arguments.folder, flag, getattr(arguments, flag))
+    with Ledger(arguments.output_directory / FAILURES_NAME) as ledger:
+        if arguments.saved_model_dir is None and arguments.server is None:
+            read_run(arguments.output_directory)
+        else:
+            check_detector_flags(arguments)
+            predict(arguments, ledger)
+        nothing = look_at_predictions(arguments, ledger) == 0
+        print(ledger.summary())
+        if nothing:
+            print("error: no picture was answered", file=sys.stderr)
+            return EXIT_FAILED
+        return ledger.exit_code(arguments.max_failures)
+
+
+def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Asks about the pictures that have no line in predictions.jsonl yet, and adds their lines.
+
+    Raises:
+        UserError: The model cannot be asked (any more); what was answered is written.
+    """
+    pictures = find_pictures([arguments.folder])
+    label_map = find_label_map(arguments)
+    run = {"folder": str(arguments.folder.resolve()), **describe_detector(arguments, label_map, arguments.min_score)}
+    with PredictionsFile(arguments.output_directory, run) as file:
+        names = (path.relative_to(arguments.folder).as_posix() for path in pictures)
+        missing = [(name, path) for name, path in zip(names, pictures, strict=True) if name not in file.answered]
+        there = len(pictures) - len(missing)
+        if not missing:
+            print(f"{len(pictures)} pictures, all predicted before")
+            return
+        answered = 0
+        with open_detector(arguments, label_map, arguments.min_score) as detector:
+            answers = detector.detect_many(path for _, path in missing)
+            named = zip((name for name, _ in missing), answers, strict=True)
+            try:
+                for name, result in progress(named, description="predicting", total=len(missing), unit="pictures"):
+                    if result.failure is not None:
+                        ledger.reject(name, result.failure.reason, result.failure.detail)
+                        continue
+                    file.add(replace(result, picture=name))
+                    answered += 1
+            except UserError as error:
+                raise UserError(
+                    f"{error} (answered until then: {there + answered} of {len(pictures)} pictures; the same command "
+                    "goes on from there)"
+                ) from error
+    print(f"{len(pictures)} pictures: {there} predicted before, {answered} now")
+
+
+def look_at_predictions(arguments: argparse.Namespace, ledger: Ledger) -> int:
+    """Writes the tables, sorts, and lists what to label next, from predictions.jsonl; returns how many it holds."""
+    out = arguments.output_directory
+    predictions = out / PREDICTIONS_NAME
+    counts = write_tables(
+        read_predictions(predictions), out / "detections.csv", out / "pictures.csv", arguments.uncertainty
+    )
+    print(f"{counts.detections} detections in {counts.pictures} pictures: {predictions}, detections.csv, pictures.csv")
+    for name, number in counts.by_name.most_common(MAX_LISTED_CLASSES):
+        print(f"  {number:>8}  {printable(name)}")
+    if len(counts.by_name) > MAX_LISTED_CLASSES:
+        print(f"  and {len(counts.by_name) - MAX_LISTED_CLASSES} classes more")
+    if arguments.sort_into is not None:
+        _sort(arguments, predictions, ledger)
+    if arguments.uncertain is not None:
+        pictures, classes = least_sure(read_predictions(predictions), arguments.uncertain, arguments.uncertainty)
+        formula = (
+            f"Uncertainty is the {arguments.uncertainty} over a picture's detections of (1 - |2 score - 1|)\u00b2."
+        )
+        write_uncertain_csv(out / "uncertain.csv", pictures)
+        shown = write_uncertain_page(
+            out / "uncertain.html",
+            arguments.folder,
+            pictures,
+            classes,
+            num_pictures=counts.pictures,
+            formula=formula,
+        )
+        print(f"least sure of {len(pictures)} pictures: {out / 'uncertain.csv'}, {shown} in uncertain.html")
+    return counts.pictures
+
+
+def estimate_cost(arguments: argparse.Namespace) -> int:
+    """Times a sample, and prints what all pictures would take; returns the exit code."""
+    check_detector_flags(arguments)
+    pictures = find_pictures([arguments.folder])
+    sample = random.Random(0).sample(pictures, min(arguments.sample, len(pictures)))
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    sizes = sorted(set(arguments.batch_sizes))
+    with open_detector(arguments, find_label_map(arguments), arguments.min_score) as detector:
+        device = getattr(detector, "device", None) or f"server {arguments.server}"
+        timings = time_detector(detector, device, sample, sizes)
+    print(
+        f"timed {len(sample)} of {len(pictures)} pictures, reading and decoding in it; {os.cpu_count()} cores, load "
+        f"{load} before; {arguments.estimate_cost:,} pictures at {arguments.price_per_hour:g} an hour:"
+    )
+    print("\n".join(cost_table(timings, arguments.estimate_cost, arguments.price_per_hour, arguments.machines)))
+    return 0
+
+
+def _sort(arguments: argparse.Namespace, predictions: Path, ledger: Ledger) -> None:
+    classes = {
+        found.class_id: found.name
+        for result in read_predictions(predictions)
+        for found in result.detections
+        if found.class_id == best_class(result, arguments.sort_min_score)
+    }
+    sorter = PictureSorter(
+        arguments.folder,
+        arguments.sort_into,
+        classes,
+        min_score=arguments.sort_min_score,
+        other=arguments.other,
+    )
+    results: Iterator[PictureDetections] = read_predictions(predictions)
+    counts = sorter.sort(progress(results, description="copying", unit="pictures"), ledger)
+    print(f"{counts.copied.total()} pictures copied into {arguments.sort_into}, {counts.there} were there before")
+    for folder, number in sorted(counts.copied.items()):
+        print(f"  {number:>8}  {printable(folder)}/")
+
+
+def _refuse_inside(folder: Path, flag: str, target: Path | None) -> None:
+    if target is not None and target.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"--{flag} {target} lies in {folder}, so its pictures would be predicted as well")
+
+
+def _price(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a price from 0")
+    return value
+
+
+def _whole_number(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
+    return value
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,193 @@
+"""Moves a label (stable, canary) to another version on running servers, or takes the last move back.
+
+The labels are those of a models.config; servers are told by HandleReloadConfigRequest, which takes the whole file, so
+give the one that they were started with. It is rewritten when all of them have taken the change, and what was before is
+kept beside it. Nothing is moved unless every server has the version AVAILABLE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
+from serving.connection import Connection
+from serving.label_history import PROMOTE, ROLLBACK, LabelChange, change_to_undo, history_path, read_history
+from serving.model_server_config import check_label, version_number
+from serving.model_service import ModelServiceClient
+from serving.version_labels import (
+    find_model,
+    labels_text,
+    load_versions,
+    reload_all,
+    require_available,
+    show_state,
+    with_labels,
+    write_labels,
+)
+from serving.wire.server_files import read_models_file
+
+STABLE = "stable"
+CANARY = "canary"
+EXAMPLE = """  python -m serving.promote --model_config_file serving_config/models.config \\
+      --version 2 --label canary --load
+  python -m serving.promote --model_config_file serving_config/models.config        (stable follows canary)
+  python -m serving.promote --model_config_file serving_config/models.config --rollback"""
+
+
+def build_parser() -> ArgumentParser:
+    """Returns the command's parser."""
+    parser = ArgumentParser(description=__doc__ or "", example=EXAMPLE)
+    parser.add_argument(
+        "--server",
+        nargs="+",
+        default=["localhost:8500"],
+        metavar="HOST:PORT",
+        help="every server that serves the file: all replicas, or they will disagree",
+    )
+    parser.add_argument(
+        "--every_address",
+        action="store_true",
+        help="take each HOST for all the addresses that it stands for, as a Kubernetes headless service's name does",
+    )
+    parser.add_argument(
+        "--model_config_file", type=Path, required=True, help="the models.config that the servers were started with"
+    )
+    parser.add_argument("--model_name", help="which of its models; not needed where there is one")
+    parser.add_argument("--version", help=f"what the label is to stand for; by default what {CANARY} stands for")
+    parser.add_argument("--label", default=STABLE, help="the label to move")
+    parser.add_argument(
+        "--load", action="store_true", help="load the version first, where the policy names versions (specific)"
+    )
+    parser.add_argument("--rollback", action="store_true", help="take the model's last move of labels back")
+    parser.add_argument("--dry_run", action="store_true", help="only say what would be done")
+    parser.add_argument(
+        "--timeout_seconds", type=_seconds, default=60.0, help="for each answer, and for a version to load"
+    )
+    parser.add_argument("--tls", action="store_true", help="speak TLS, trusting the system's authorities")
+    parser.add_argument("--ca_file", type=Path, help="speak TLS, trusting this PEM's authorities")
+    parser.add_argument("--client_certificate_file", type=Path, help="PEM by which this client proves who it is")
+    parser.add_argument("--client_key_file", type=Path, help="PEM of its private key")
+    parser.add_argument("--tls_server_name", help="the name in the servers' certificate, where it is another")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def every_address(servers: Sequence[str]) -> list[str]:
+    """Replaces each `host:port` by one for each address that the host's name stands for.
+
+    Raises:
+        UserError: A name stands for nothing.
+    """
+    found: dict[str, None] = {}
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        try:
+            entries = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{server}: {error}") from error
+        for family, _, _, _, address in entries:
+            found[f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"] = None
+    return list(found)
+
+
+def wanted_labels(arguments: argparse.Namespace, model_name: str, labels: dict[str, int]) -> dict[str, int]:
+    """Returns the labels that the flags ask for.
+
+    Raises:
+        UsageError: There is nothing to take back, or no version to move the label to.
+    """
+    if arguments.rollback:
+        if arguments.version is not None or arguments.label != STABLE:
+            raise UsageError("--rollback takes the last move back as it was made; leave --version and --label out")
+        path = history_path(arguments.model_config_file)
+        change = change_to_undo(read_history(path), model_name)
+        if change is None:
+            raise UsageError(f"{path} has no move of {model_name}'s labels to take back; give --version and --label")
+        if dict(change.after) != labels:
+            raise UsageError(
+                f"the last move left {model_name} with {labels_text(change.after)}, but it has {labels_text(labels)}: "
+                "somebody else changed it since; give --version and --label"
+            )
+        return dict(change.before)
+    check_label(arguments.label)
+    if arguments.version is not None:
+        version = version_number(arguments.version)
+    elif arguments.label != CANARY and CANARY in labels:
+        version = labels[CANARY]
+    else:
+        raise UsageError(f"give --version: {model_name} has {labels_text(labels)}, so there is none to take over")
+    return {**labels, arguments.label: version}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    path = arguments.model_config_file
+    config = read_models_file(path)
+    model = find_model(config, arguments.model_name, path)
+    before = dict(model.version_labels)
+    after = wanted_labels(arguments, model.name, before)
+    servers = every_address(arguments.server) if arguments.every_address else arguments.server
+    moved = sorted({version for label, version in after.items() if before.get(label) != version})
+    shown = sorted({*before, *after})
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(
+                ModelServiceClient(_connection(arguments, server), timeout_seconds=arguments.timeout_seconds)
+            )
+            for server in servers
+        ]
+        seen = show_state(clients, model.name, shown, "before", print)
+        if before == after and all(found == after for found in seen):
+            print(f"{model.name} has {labels_text(after)} already; nothing was done")
+            return EXIT_DONE
+        for server, found in zip(servers, seen, strict=True):
+            if any(version not in (before.get(label), after.get(label)) for label, version in found.items()):
+                print(
+                    f"note: {path} says {labels_text(before)}, which is not what {server} has; it will have the file's"
+                )
+        if arguments.dry_run:
+            print(f"would make it {labels_text(after)}; nothing was done (--dry_run)")
+            return EXIT_DONE
+        if arguments.load:
+            missing = [version for version in moved if version not in model.model_version_policy.specific.versions]
+            config = load_versions(clients, config, model.name, missing) if missing else config
+        # All that will have a label: the server refuses a config of which one label cannot be kept.
+        require_available(clients, model.name, sorted(set(after.values())))
+        new = with_labels(config, model.name, after)
+        reload_all(clients, config, new)
+        action = ROLLBACK if arguments.rollback else PROMOTE
+        write_labels(path, new, LabelChange(model.name, action, before, after, servers))
+        seen = show_state(clients, model.name, shown, "after", print)
+    kept = [{label: version for label, version in found.items() if version} for found in seen]
+    wrong = [server for server, found in zip(servers, kept, strict=True) if found != after]
+    if wrong:
+        raise UserError(f"{wrong[0]} took the configuration, but its labels are not {labels_text(after)}")
+    print(f"{model.name}: {labels_text(before)} became {labels_text(after)}; written to {path}")
+    return EXIT_DONE
+
+
+def _connection(arguments: argparse.Namespace, server: str) -> Connection:
+    return Connection(
+        server,
+        tls=arguments.tls,
+        ca_file=arguments.ca_file,
+        client_certificate_file=arguments.client_certificate_file,
+        client_key_file=arguments.client_key_file,
+        tls_server_name=arguments.tls_server_name,
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

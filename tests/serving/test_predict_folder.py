@@ -1,0 +1,250 @@
+"""Whole folders, in process and through a real server: what is written, and what a second or a killed run does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_prep.command_line import run_command
+from serving.predict_folder import main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(capsys):
+    """Returns a function that runs the command and returns its exit code, output and error output."""
+
+    def call(*words):
+        with pytest.raises(SystemExit) as exit_:
+            run_command(main, [str(word) for word in words])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return exit_.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path, picture):
+    """A folder with four good pictures, one of them without anything in it, and two broken ones."""
+    folder = tmp_path / "photos"
+    (folder / "b" / "deep").mkdir(parents=True)
+    (folder / "a.png").write_bytes(picture((10, 20, 30, 40)))
+    (folder / "b" / "a.png").write_bytes(picture((1, 2, 3, 4), (80, 60)))
+    (folder / "b" / "deep" / "ünï\n.jpeg").write_bytes(picture((100, 50, 300, 200), (640, 480), "JPEG"))
+    (folder / "nothing.png").write_bytes(picture(None))
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "truncated.jpg").write_bytes(picture((100, 50, 300, 200), (640, 480), "JPEG")[:-2500])
+    return folder
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_in_process_and_through_a_server_the_same_is_written(
+    run, server, encoded_model, photos, label_map_path, tmp_path
+):
+    both = ["--label_map_path", label_map_path, "--min_score", "0.3", "--batch_size", "4"]
+    code, out, _ = run(photos, "--saved_model_dir", encoded_model / "1", "--output_directory", tmp_path / "own", *both)
+    assert code == 3 and "6 pictures: 0 predicted before, 4 now" in out and "2 rejected" in out
+    code, _, _ = run(
+        photos, "--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "asked", *both
+    )
+    assert code == 3
+    for name in ("predictions.jsonl", "detections.csv", "pictures.csv"):
+        assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "asked" / name).read_bytes()
+    entries = {entry["picture"]: entry for entry in lines(tmp_path / "own" / "predictions.jsonl")}
+    assert list(entries) == ["a.png", "nothing.png", "b/a.png", "b/deep/ünï\n.jpeg"]
+    assert entries["a.png"]["detections"][0]["box_pixels"] == {"ymin": 20.0, "xmin": 10.0, "ymax": 40.0, "xmax": 30.0}
+    assert entries["nothing.png"]["detections"] == []
+    detections = rows(tmp_path / "own" / "detections.csv")
+    assert [row["picture"] for row in detections] == ["a.png", "b/a.png", "b/deep/ünï\n.jpeg"]
+    assert [detections[0][key] for key in ("name", "score", "xmin", "ymin", "xmax", "ymax")] == [
+        "Red thing", "0.9", "10.0", "20.0", "30.0", "40.0"
+    ]  # fmt: skip
+    pictures = rows(tmp_path / "own" / "pictures.csv")
+    assert [row["num_detections"] for row in pictures] == ["1", "0", "1", "1"]
+    assert float(pictures[0]["uncertainty"]) == pytest.approx((1 - 0.8) ** 2, abs=1e-5)
+    failures = {entry["item"]: entry["reason"] for entry in lines(tmp_path / "own" / "failures.jsonl")}
+    assert set(failures) == {"text.jpg", "truncated.jpg"}
+
+
+def test_a_second_run_asks_only_about_what_has_no_answer(run, server, photos, picture, tmp_path):
+    flags = ["--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "out"]
+    assert run(photos, *flags, "--max_failures", 2)[0] == 0
+    before = lines(tmp_path / "out" / "predictions.jsonl")
+    (photos / "text.jpg").write_bytes(picture((5, 5, 9, 9)))
+    (photos / "truncated.jpg").unlink()
+    code, out, _ = run(photos, *flags)
+    assert code == 0 and "5 pictures: 4 predicted before, 1 now" in out and "0 rejected" in out
+    after = lines(tmp_path / "out" / "predictions.jsonl")
+    assert after[:4] == before and [entry["picture"] for entry in after[4:]] == ["text.jpg"]
+    assert not (tmp_path / "out" / "failures.jsonl").exists()
+    assert "5 pictures, all predicted before" in run(photos, *flags)[1]
+
+
+def test_sorted_and_listed_from_what_was_predicted_without_a_model(run, server, photos, label_map_path, tmp_path):
+    out_flags = ["--output_directory", tmp_path / "out"]
+    ask = ["--server", server.address, "--model_name", "detector", "--label_map_path", label_map_path]
+    run(photos, *ask, *out_flags, "--max_failures", 2)
+    code, out, _ = run(photos, *out_flags, "--sort_into", tmp_path / "sorted", "--uncertain", 2)
+    assert code == 0 and "4 pictures copied" in out
+    copies = {path.relative_to(tmp_path / "sorted").as_posix() for path in (tmp_path / "sorted").rglob("*.*g")}
+    assert copies == {"Red thing/a.png", "Red thing/a-2.png", "Red thing/ünï\n.jpeg", "other/nothing.png"}
+    assert (tmp_path / "sorted/Red thing/a-2.png").read_bytes() == (photos / "b/a.png").read_bytes()
+    uncertain = rows(tmp_path / "out" / "uncertain.csv")
+    assert [row["picture"] for row in uncertain] == ["a.png", "b/a.png"]
+    assert (tmp_path / "out" / "uncertain.html").read_text().count("<figure>") == 2
+    code, out, _ = run(photos, *out_flags, "--sort_into", tmp_path / "strict", "--sort_min_score", 0.95)
+    assert {path.parent.name for path in (tmp_path / "strict").rglob("*.*g")} == {"other"}
+
+
+def test_predictions_of_another_model_are_not_mixed_with_these(run, server, encoded_model, photos, tmp_path):
+    flags = ["--output_directory", tmp_path / "out"]
+    run(photos, "--server", server.address, "--model_name", "detector", *flags)
+    code, _, err = run(photos, "--server", server.address, "--model_name", "detector", *flags, "--min_score", 0.4)
+    assert code == 2 and "min_score 0.05" in err and "another --output_directory" in err
+    code, _, err = run(photos, "--saved_model_dir", encoded_model / "1", *flags)
+    assert code == 2 and "was made with" in err
+
+
+def test_two_runs_at_once_do_not_write_one_file(run, server, photos, tmp_path):
+    import fcntl
+
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "out" / "predictions.jsonl").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, _, err = run(
+            photos, "--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "out"
+        )
+    assert code == 1 and "another process" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output_directory", "out", "--saved_model_dir", "no/model"], "saved_model.pb is missing"),
+        (["--output_directory", "out", "--server", "localhost:1"], "--model_name"),
+        (["--output_directory", "out", "--server", "h:1", "--saved_model_dir", "m"], "give one"),
+        (["--output_directory", "out"], "holds no predictions"),
+        (["--saved_model_dir", "m"], "--output_directory is missing"),
+        (["--output_directory", "photos/out", "--server", "h:1", "--model_name", "m"], "lies in"),
+        (["--estimate_cost", "5"], "no model to ask"),
+    ],
+)
+def test_a_mistake_in_the_flags_is_one_line(run, photos, monkeypatch, flags, message):
+    monkeypatch.chdir(photos.parent)
+    code, out, err = run("photos", *flags)
+    assert code == 2 and out == "" and len(err.splitlines()) == 1 and message in err
+    assert not (photos.parent / "out").exists() and not (photos / "out").exists()
+
+
+def test_a_server_that_is_not_there_is_said_and_nothing_is_lost(run, photos, tmp_path):
+    flags = ["--server", "localhost:1", "--model_name", "m", "--output_directory", tmp_path / "out"]
+    code, _, err = run(photos, *flags, "--timeout_seconds", 1)
+    assert code == 1 and "no server answers at localhost:1" in err
+
+
+def test_a_cost_estimate_times_the_server_and_writes_nothing(run, server, picture, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        (tmp_path / "photos" / f"{number}.png").write_bytes(picture((number, 2, 30, 40)))
+    code, out, _ = run(
+        *(tmp_path / "photos", "--server", server.address, "--model_name", "detector"),
+        *("--estimate_cost", 1_000_000, "--price_per_hour", 2, "--batch_sizes", 1, 4, "--sample", 4),
+    )
+    assert code == 0 and "timed 4 of 6 pictures" in out
+    for line, size in zip(out.splitlines()[2:], (1, 4), strict=True):
+        cells = line.removeprefix(f"server {server.address}").split()
+        milliseconds, hours, price = float(cells[1]), float(cells[4].replace(",", "")), float(cells[6].replace(",", ""))
+        assert int(cells[0]) == size and milliseconds > 0
+        assert price == pytest.approx(2 * hours, abs=0.2)
+        assert hours == pytest.approx(1e6 * milliseconds / 1000 / 3600, abs=15)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def start(folder, out, server, *flags):
+    command = [sys.executable, "-m", "serving.predict_folder", str(folder), "--output_directory", str(out)]
+    command += ["--server", server.address, "--model_name", "detector", "--batch_size", "1", *map(str, flags)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def test_killed_again_and_again_it_goes_on_and_does_nothing_twice(server, picture, tmp_path):
+    photos, out, target = tmp_path / "photos", tmp_path / "out", tmp_path / "sorted"
+    photos.mkdir()
+    encoded = picture((10, 20, 30, 40), (640, 480), "JPEG")
+    for number in range(300):
+        (photos / f"{number:03}.jpg").write_bytes(encoded)
+    predictions, journal = out / "predictions.jsonl", target / ".sorted.jsonl"
+    counts = []
+    for path, enough in ((predictions, 20), (predictions, 60), (journal, 1), (journal, 100)):
+        process = start(photos, out, server, "--sort_into", target)
+        deadline = time.monotonic() + 120
+        while not (path.exists() and path.read_bytes().count(b"\n") >= enough):
+            assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+        process.stdout.close()
+        counts.append(predictions.read_bytes().count(b"\n"))
+    assert counts[0] < counts[1] < 300 == counts[2]
+    with journal.open("a") as file:
+        file.write('{"picture": "25')  # as a kill within a write leaves it
+    process = start(photos, out, server, "--sort_into", target)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    names = [f"{number:03}.jpg" for number in range(300)]
+    assert [entry["picture"] for entry in lines(predictions)] == names
+    assert [row["picture"] for row in rows(out / "detections.csv") if float(row["score"]) > 0.5] == names
+    assert sorted(path.name for path in target.rglob("*") if path.is_file()) == [".sorted.jsonl", *names]
+    assert {path.read_bytes() for path in target.rglob("*.jpg")} == {encoded}
+
+
+def test_a_torn_line_is_asked_about_again_and_a_broken_one_is_named(run, server, photos, tmp_path):
+    flags = ["--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "out"]
+    flags += ["--max_failures", 2]
+    run(photos, *flags)
+    path = tmp_path / "out" / "predictions.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert "3 predicted before, 1 now" in run(photos, *flags)[1]
+    assert path.read_bytes() == whole
+    path.write_bytes(whole.replace(b"box_pixels", b"box_pickles", 1))
+    code, _, err = run(photos, *flags)
+    assert code == 1 and "predictions.jsonl, line 1" in err
+
+
+def test_through_a_server_tensorflow_is_not_imported(server, photos, tmp_path):
+    script = (
+        "import sys; from serving.predict_folder import main; code = main(sys.argv[1:]); "
+        "print(code, sorted({'tensorflow', 'tf_keras', 'pandas', 'polars'} & set(sys.modules)))"
+    )
+    flags = ["--server", server.address, "--model_name", "detector", "--output_directory", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(photos), *flags, "--uncertain", "2"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "3 []"
+
+
+def test_pixels_are_handed_to_a_model_that_takes_pixels(run, pixel_model, photos, tmp_path):
+    flags = ["--saved_model_dir", pixel_model / "1", "--device", "cpu", "--output_directory", tmp_path / "out"]
+    code, out, _ = run(photos, *flags, "--min_score", 0.3)
+    assert code == 3 and "4 now" in out
+    assert lines(tmp_path / "out" / "predictions.jsonl")[0]["detections"][0]["box_pixels"]["xmax"] == 30.0
