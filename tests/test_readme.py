@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = "\n".join([README, (ROOT / "data_prep" / "README.md").read_text()])
+PAGES = "\n".join([README, *((ROOT / room / "README.md").read_text() for room in ("data_prep", "serving"))])
 COMMANDS = sorted(set(re.findall(r"^    python -m (\S+)((?:.*\\\n)*.*)$", PAGES, re.MULTILINE)))
 HELP: dict[str, str] = {}
 
