@@ -181,7 +181,7 @@ def _show_picture(
 def _show_listing(amenities: Sequence[Amenity]) -> list[str]:
     """Shows the amenities as a listing does; returns the names of those that are ticked."""
     with st.container(border=True):
-        st.markdown("#### What this place offers")
+        st.subheader("What this place offers", anchor=False)
         if not amenities:
             st.markdown("Nothing was found.")
         sure = [amenity for amenity in amenities if amenity.sure]
