@@ -9,7 +9,7 @@ from serving.detections import Detection
 
 MAX_LENGTH = 600
 # Streamlit makes links of bare addresses and pictures of :words:, whatever is escaped; an invisible joiner stops it.
-_ADDRESS = re.compile(r"(:(?=//)|:(?=[\w+-]+:)|@|\bwww(?=\.))", re.IGNORECASE)
+_ADDRESS = re.compile(r"(:(?=//)|:(?!\d{4,5}:)(?=[\w+-]+:)|@|\bwww(?=\.))", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
