@@ -195,14 +195,16 @@ def estimate_cost(arguments: argparse.Namespace) -> int:
     check_detector_flags(arguments)
     pictures = find_pictures([arguments.folder])
     sample = random.Random(0).sample(pictures, min(arguments.sample, len(pictures)))
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows does not tell
+    if load > (os.cpu_count() or 1) / 2:
+        print(f"warning: the load is {load:.1f} already; what is timed now would be faster alone", file=sys.stderr)
     sizes = sorted(set(arguments.batch_sizes))
     with open_detector(arguments, find_label_map(arguments), arguments.min_score) as detector:
         device = getattr(detector, "device", None) or f"server {arguments.server}"
         timings = time_detector(detector, device, sample, sizes)
     print(
         f"timed {len(sample)} of {len(pictures)} pictures, reading and decoding in it; {os.cpu_count()} cores, load "
-        f"{load} before; {arguments.estimate_cost:,} pictures at {arguments.price_per_hour:g} an hour:"
+        f"{load:.1f} before; {arguments.estimate_cost:,} pictures at {arguments.price_per_hour:g} an hour:"
     )
     print("\n".join(cost_table(timings, arguments.estimate_cost, arguments.price_per_hour, arguments.machines)))
     return 0

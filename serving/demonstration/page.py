@@ -76,7 +76,7 @@ def _brought(settings: Settings) -> list[BroughtPicture]:
         try:
             pictures[digest] = replace(before[digest], name=name) if digest in before else bring_picture(name, content)
         except ImageError as error:
-            st.error(sentence(f"{name} cannot be used: {what_is_wrong(error)}"))
+            st.error(sentence(f"the picture {name} cannot be used: {what_is_wrong(error)}"))
     _state()["pictures"] = pictures
     return list(pictures.values())
 
@@ -167,7 +167,7 @@ def _show_picture(
     for place, (version, found), taken in zip(st.columns(len(shown)), shown.items(), seconds, strict=True):
         with place:
             if found.failure is not None:
-                st.error(sentence(f"{picture.name} has no answer: {found.failure}"))
+                st.error(sentence(f"the picture {picture.name} has no answer: {found.failure}"))
                 continue
             st.image(drawn(picture.shown, found), width="stretch")
             count = len(found.detections)
@@ -181,7 +181,7 @@ def _show_picture(
 def _show_listing(amenities: Sequence[Amenity]) -> list[str]:
     """Shows the amenities as a listing does; returns the names of those that are ticked."""
     with st.container(border=True):
-        st.markdown("#### What this place offers")
+        st.subheader("What this place offers", anchor=False)
         if not amenities:
             st.markdown("Nothing was found.")
         sure = [amenity for amenity in amenities if amenity.sure]

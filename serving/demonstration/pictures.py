@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from data_prep.images import ImageError, decode_rgb, fitted_size, read_header
+from data_prep.images import FORMATS, ImageError, decode_rgb, fitted_size, read_header
 
 SHOWN_MAX_DIMENSION = 1280  # pixels; what a page needs of a photograph, a tenth of its bytes
 JPEG_QUALITY = 92
@@ -81,7 +81,7 @@ def what_is_wrong(error: ImageError) -> str:
 
 def _orientation(content: bytes) -> int:
     """Returns the EXIF orientation, 1 (upright) to 8; 1 where the metadata says none, or is broken."""
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         try:
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError):

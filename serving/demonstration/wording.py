@@ -8,6 +8,9 @@ from serving.demonstration.comparison import Comparison
 from serving.detections import Detection
 
 MAX_LENGTH = 600
+# Streamlit makes links of bare addresses and pictures of :words:, whatever is escaped; an invisible joiner stops it.
+_ADDRESS = re.compile(r"(:(?=//)|:(?!\d{4,5}:)(?=[\w+-]+:)|@|\bwww(?=\.))", re.IGNORECASE)
+_WORD_JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -16,7 +19,7 @@ def plain(text: object) -> str:
     words = " ".join(str(text).split())
     if len(words) > MAX_LENGTH:
         words = words[:MAX_LENGTH] + "..."
-    return _PUNCTUATION.sub(r"\\\1", words)
+    return _PUNCTUATION.sub(r"\\\1", _ADDRESS.sub(rf"\1{_WORD_JOINER}", words))
 
 
 def sentence(error: object) -> str:

@@ -1,0 +1,32 @@
+"""Thresholds, classes, and the drawn picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from data_prep.drawing import color_of
+from data_prep.label_map import LabelMap, LabelMapItem
+from serving.demonstration.choice import chosen, drawn, names_to_choose
+
+
+def test_weak_detections_and_other_classes_are_left_out(detection, found):
+    answer = found(detection(1, 0.9), detection(2, 0.5), detection(1, 0.49))
+    assert [(one.name, one.score) for one in chosen(answer, 0.5, []).detections] == [("Bed", 0.9), ("Lamp", 0.5)]
+    assert [(one.name, one.score) for one in chosen(answer, 0.4, ["Bed"]).detections] == [("Bed", 0.9), ("Bed", 0.49)]
+
+
+def test_all_classes_of_the_label_map_can_be_picked_and_without_one_those_that_were_found(detection, found):
+    label_map = LabelMap([LabelMapItem(1, "/m/a", "Wall clock"), LabelMapItem(2, "/m/b", "bed")])
+    answers = [found(detection(2, 0.9)), found(detection(1, 0.1), detection(2, 0.3))]
+    assert names_to_choose(label_map, answers) == ["bed", "Wall clock"]
+    assert names_to_choose(None, answers) == ["Bed", "Lamp"]
+
+
+def test_boxes_are_drawn_where_they_are_at_any_size(detection, found):
+    answer = found(detection(1, 0.9, (0.25, 0.5, 0.75, 1.5)))
+    for size in ((200, 100), (800, 400)):
+        pixels = np.asarray(drawn(Image.new("RGB", size, (120, 120, 120)), answer))
+        ys, xs = np.nonzero((pixels == color_of("Bed")).all(-1))
+        assert abs(ys.max() / size[1] - 0.75) < 0.03  # the plate with the name is above the box
+        assert (abs(xs.min() / size[0] - 0.5) < 0.03, xs.max() >= size[0] - 2) == (True, True)
