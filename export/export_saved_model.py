@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=positive_int,
         default=[1, 2, 3, 4],
         metavar="N",
-        help="the version folder gets warm-up requests of these sizes (batching.config's allowed_batch_sizes), made from "
-        "the same pictures; none where no number follows",
+        help="warm-up requests that the version folder gets, made from the same pictures and replayed: as many "
+        "pictures each as batching.config allows; none where no number follows",
     )
     arguments = parser.parse_args(argv)
     if arguments.model_version and not arguments.model_base_path:
