@@ -45,8 +45,12 @@ lint: .venv/.installed-dev
 test: lint
 	$(IN_VENV) pytest -n 2 --dist loadfile
 
+# To be run on a machine that does nothing else; each prints its ratio, and ends with 1 where a bound is missed.
+BENCHMARKS := client_start choose_subset read_metadata download clean_images write_records train_step serving_graph
+
 benchmark: .venv/.installed-dev
-	$(IN_VENV) tests.benchmarks.serving_graph
+	@failed=0; for benchmark in $(BENCHMARKS); do \
+	    echo "== $$benchmark"; $(IN_VENV) tests.benchmarks.$$benchmark || failed=1; done; exit $$failed
 
 # ---------------------------------------------------------------------------------------------------------- demo
 # Each step's result is a file, so that a second run reuses what is there, and one that was stopped goes on.
