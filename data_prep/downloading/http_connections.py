@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import urllib3
-from requests.certs import where as certificates_path
+from requests.utils import DEFAULT_CA_BUNDLE_PATH as certificates_path
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
@@ -113,7 +113,7 @@ class ConnectionPools:
             "num_pools": MAX_HOSTS_KEPT_CONNECTED,
             "maxsize": connections_per_host,
             "cert_reqs": "CERT_REQUIRED",
-            "ca_certs": os.environ.get("REQUESTS_CA_BUNDLE") or certificates_path(),
+            "ca_certs": os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH,
         }
         self._direct = urllib3.PoolManager(**self._options)
         self._direct.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}
