@@ -92,7 +92,7 @@ def test_a_batch_of_different_pictures_is_padded_to_its_largest(name, largest, t
 def test_records_of_different_pictures_are_padded_to_the_largest_too():
     detect = detection_function(MeanColour(), resizer(RESIZERS["multiple"]), "tf_example")
     records = []
-    for picture in (encoded(255, 80, 40), encoded(51, 40, 81, "JPEG")):
+    for picture in (encoded(255, 80, 40), encoded(51, 40, 81)):
         feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))
         example = tf.train.Example(features=tf.train.Features(feature={"image/encoded": feature}))
         records.append(example.SerializeToString())
