@@ -23,7 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("data_prep", "serving")
 START = Path(__file__).with_name("folders") / "zipapp_start.py"
 # What a client needs from PyPI: the distribution and the module that it brings.
-PACKAGES = {"numpy": "numpy", "pillow": "PIL", "grpcio": "grpc", "protobuf": "google.protobuf", "tqdm": "tqdm"}
+PACKAGES = {
+    "numpy": "numpy",
+    "pillow": "PIL",
+    "simplejpeg": "simplejpeg",
+    "grpcio": "grpc",
+    "protobuf": "google.protobuf",
+    "tqdm": "tqdm",
+}
 
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?!.*extra\s*==)")
 _NOT_NEEDED = re.compile(r"(^|/)(tests|__pycache__)/|\.(pyc|pyi|h|a|pxd)$|^\.\.")

@@ -36,9 +36,9 @@ def test_writes_a_picture_and_prints_the_turning_points(tmp_path: Path, capsys: 
     output = tmp_path / "rate.png"
     assert main([RECIPE, "--output", str(output)]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "step 0: 0.003333, warm-up",
-        "step 8000: 0.01, cosine",
-        "step 100000: 0, end of the cosine",
+        "step 0: 0.00166667, warm-up",
+        "step 1000: 0.005, cosine",
+        "step 10000: 0, end of the cosine",
         f"wrote {output}",
     ]
     with Image.open(output) as picture:
@@ -103,7 +103,7 @@ def test_a_schedule_that_outlives_the_training_is_told(tmp_path: Path, capsys: p
     assert (
         main([RECIPE, "--output", str(tmp_path / "x.png"), "--config_override", "train_config { num_steps: 50 }"]) == 0
     )
-    assert "training ends at step 50, before 8000: cosine, 100000: end of the cosine" in capsys.readouterr().out
+    assert "training ends at step 50, before 1000: cosine, 10000: end of the cosine" in capsys.readouterr().out
 
 
 def test_a_contradiction_is_told_by_path(tmp_path: Path) -> None:

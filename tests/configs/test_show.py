@@ -57,10 +57,10 @@ def test_the_words_say_what_a_person_asks(capsys: pytest.CaptureFixture) -> None
         "SSD with the network ssd_resnet50_v1_fpn_keras, 8 classes",
         "640 wide x 640 high",
         "6 a place, on levels 3 to 7 (every 8 to 128 pixels): sizes 32 to 724.1 pixels",
-        "16 pictures; 100000 steps, 1600000 pictures in all; float32",
-        "step 0: 0.003333, warm-up",
-        "step 8000: 0.01, cosine",
-        "random_crop_image: min_object_covered 0.0",
+        "8 pictures; 10000 steps, 80000 pictures in all; float32",
+        "step 0: 0.00166667, warm-up",
+        "step 1000: 0.005, cosine",
+        "random_crop_image: min_object_covered 0.5",
         "early_stopping.patience: 3",
         "class_aware_sampling.max_repeats: 50 (default)",
     ):
@@ -78,7 +78,7 @@ def test_diff_lists_each_field_with_both_values(capsys: pytest.CaptureFixture) -
     page = shown(capsys, RECIPE, "--diff", RECIPE, "--config_override", override)
     assert page.splitlines()[1:] == [
         "model.ssd.loss.hard_example_miner: { }  ->  (not there)",
-        "train_config.batch_size: 3  ->  16",
+        "train_config.batch_size: 3  ->  8",
     ]
     assert "mean the same" in shown(capsys, RECIPE, "--diff", RECIPE)
 

@@ -66,7 +66,7 @@ def test_without_them_it_says_in_one_line_what_to_install(plain_python, photos, 
     assert "pip install" in capsys.readouterr().out and archive.stat().st_size < 500_000
     done = plain_python(archive, photos)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert "needs numpy, PIL, grpc, google.protobuf, tqdm: python3 -m pip install 'numpy" in done.stderr
+    assert "needs numpy, PIL, simplejpeg, grpc, google.protobuf, tqdm: python3 -m pip install 'numpy" in done.stderr
     with_packages = subprocess.run(
         [sys.executable, archive, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
