@@ -8,8 +8,7 @@ left out, counted, and named in the ledger. Running it again over unchanged file
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.command_line import (
@@ -25,6 +24,7 @@ from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
 from data_prep.metadata.image_choice import MAX_SEED
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
 from data_prep.metadata.open_images_points import Choice, Sources, process_metadata, summary_lines
+from data_prep.output_paths import refuse_same_paths
 from data_prep.step_stamp import Step
 
 EXAMPLE = """\
@@ -48,13 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     point_path = Path(flags.point_output_path)
     ledger_path = Path(flags.ledger_path or point_path.with_name(point_path.stem + LEDGER_SUFFIX))
     step = _step(flags, ledger_path)
-    _refuse_same_paths(
-        {f"--{flag}": path for flag, path in step.inputs.items()}
-        | {
-            "--point_output_path": point_path,
-            "--image_index_output_path": flags.image_index_output_path,
-            "--ledger_path": ledger_path,
-        }
+    refuse_same_paths(
+        [
+            *((f"--{flag}", Path(path)) for flag, path in step.inputs.items()),
+            ("--point_output_path", point_path),
+            ("--image_index_output_path", Path(flags.image_index_output_path)),
+            ("--ledger_path", ledger_path),
+        ]
     )
     if not 0 <= flags.seed <= MAX_SEED:
         raise UsageError(f"--seed {flags.seed} is not a whole number from 0 to {MAX_SEED}")
@@ -130,15 +130,6 @@ def _step(flags: argparse.Namespace, ledger_path: Path) -> Step:
     others = {flag: value for flag, value in values.items() if flag not in {*_PATH_FLAGS, "max_failures", "force"}}
     others["ledger_path"] = str(ledger_path)
     return Step(RULES, others, inputs, (flags.point_output_path, flags.image_index_output_path))
-
-
-def _refuse_same_paths(paths: Mapping[str, str | os.PathLike[str]]) -> None:
-    """Refuses two flags that name one file: an output would overwrite it."""
-    seen: dict[Path, str] = {}
-    for flag, path in paths.items():
-        other = seen.setdefault(Path(path).resolve(), flag)
-        if other != flag:
-            raise UsageError(f"{other} and {flag} are the same file, {path}; give each its own")
 
 
 if __name__ == "__main__":
