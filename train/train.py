@@ -72,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     fine_tune_label_map = read_label_map(arguments.map_classes) if arguments.map_classes else None
     extensions = pipeline.config.extensions
 
-    quiet_tensorflow()
     prefer_onednn()
+    quiet_tensorflow()
     from train.training import TrainingOptions, train
 
     arguments.model_dir.mkdir(parents=True, exist_ok=True)

@@ -76,8 +76,8 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
     from data_prep.quiet_tensorflow import quiet_tensorflow
     from train.processor import prefer_onednn
 
-    quiet_tensorflow()
     prefer_onednn()
+    quiet_tensorflow()
     import numpy as np
     import tensorflow as tf
 
