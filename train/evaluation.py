@@ -127,8 +127,9 @@ class CheckpointEvaluator:
 
         @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow long to find out
         def step(images: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tuple[Any, Any]:
-            losses = detector.compute_losses(images, labels, training=False) if self._has_losses else {}
-            return detector.detect(images, labels["true_image_shape"]), losses
+            if self._has_losses:
+                return detector.detect_and_compute_losses(images, labels)
+            return detector.detect(images, labels["true_image_shape"]), {}
 
         # Traced anew for a smaller last batch: Model Garden's sampler needs to know how many images it has. Not for
         # each size of pictures, where sizes differ.

@@ -64,6 +64,26 @@ def test_detections_are_sorted_inside_the_picture_and_zero_beyond_their_number(d
         assert not boxes[count:].any() and not found["detection_classes"][row][count:].any()
 
 
+def test_detections_and_losses_of_one_pass_are_those_of_two(detector_and_batch):
+    detector, (images, labels) = detector_and_batch
+
+    def convolutions(function):
+        graph = tf.function(function).get_concrete_function(images, labels).graph
+        return sum("Conv2D" in operation.type or "Depthwise" in operation.type for operation in graph.get_operations())
+
+    assert convolutions(detector.detect_and_compute_losses) == convolutions(
+        lambda images, labels: detector.detect(images, labels["true_image_shape"])
+    )
+    found, losses = detector.detect_and_compute_losses(images, labels)
+    expected = detector.detect(images, labels["true_image_shape"])
+    assert set(found) == set(expected)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
+    # The first stage of Faster R-CNN compares with a random sample of its anchors.
+    for name, value in detector.compute_losses(images, labels, training=False).items():
+        np.testing.assert_allclose(losses[name], value, rtol=0.3 if "RPN" in name else 1e-4)
+
+
 def test_detecting_changes_no_variable(detector_and_batch):
     detector, (images, labels) = detector_and_batch
     before = [variable.numpy().copy() for variable in detector.network.variables]

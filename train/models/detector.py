@@ -90,6 +90,22 @@ class Detector(abc.ABC):
         del with_anchors
         return self.detect(images, true_image_shape)
 
+    def detect_and_compute_losses(
+        self, images: tf.Tensor, labels: Labels
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Detects objects and compares with the ground truth, as an evaluation wants both.
+
+        Detectors run their network once for the two, which is what an evaluation's time is made of.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            labels: The batch's labels.
+
+        Returns:
+            What `detect` returns, and what `compute_losses` does without training.
+        """
+        return self.detect(images, labels["true_image_shape"]), self.compute_losses(images, labels, training=False)
+
     def regularization_loss(self) -> tf.Tensor:
         """The sum of the network's weight decay terms, float32."""
         return tf.add_n(self.network.losses) if self.network.losses else tf.constant(0.0)

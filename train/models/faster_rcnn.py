@@ -22,6 +22,7 @@ from train.models.detector import (
 from train.models.faster_rcnn_network import FasterRcnnNetwork, build_network
 from train.models.feature_extractors.faster_rcnn_extractors import build_faster_rcnn_feature_extractor
 from train.models.first_stage import InputAnchors, first_stage_losses, propose_regions
+from train.models.post_processing import without_raw
 from train.models.proposals import Proposals
 from train.models.second_stage import detections_of, sample_proposals, second_stage_losses
 
@@ -168,10 +169,24 @@ class FasterRcnnDetector(Detector):
             losses |= second_stage_losses(class_logits, box_codes, proposals, truth, self.config)
         return losses
 
+    def detect_and_compute_losses(
+        self, images: tf.Tensor, labels: Labels
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """See `Detector.detect_and_compute_losses`."""
+        true_shape = labels["true_image_shape"]
+        maps, logits, codes, anchors, input_shape = self.first_stage(images, true_shape, training=False)
+        truth = GroundTruth.from_labels(labels, input_shape)
+        losses = first_stage_losses(logits, codes, anchors, truth, self.config)
+        proposals = propose_regions(logits, codes, anchors, true_shape, self.config)
+        if self.config.number_of_stages == 1:
+            return _detections_of_one_class(proposals, true_shape), losses
+        class_logits, box_codes = self.second_stage(maps, proposals, input_shape, training=False)
+        losses |= second_stage_losses(class_logits, box_codes, proposals, truth, self.config)
+        return without_raw(detections_of(class_logits, box_codes, proposals, true_shape, self.config)), losses
+
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
-        detections = self.detect_with_raw(images, true_image_shape)
-        return {name: value for name, value in detections.items() if not name.startswith("raw_")}
+        return without_raw(self.detect_with_raw(images, true_image_shape))
 
     def detect_with_raw(
         self, images: tf.Tensor, true_image_shape: tf.Tensor, *, with_anchors: bool = False

@@ -140,6 +140,11 @@ def with_raw(detections: dict[str, tf.Tensor], raw_boxes: tf.Tensor, raw_scores:
     return found
 
 
+def without_raw(detections: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Leaves out what `with_raw` added of what detections were chosen from."""
+    return {name: value for name, value in detections.items() if not name.startswith("raw_")}
+
+
 def _find_anchors(chosen: tf.Tensor, classes: tf.Tensor, boxes: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     """Finds the rows that detections were taken from, which the fused op does not say: they have its very numbers.
 

@@ -13,7 +13,7 @@ from train.models.batch_norm import freeze_batch_norm
 from train.models.box_coders import build_box_coder
 from train.models.box_predictors import build_ssd_box_predictor
 from train.models.detector import Detector, GroundTruth, InputShape, Labels, actual_shape, flatten_levels
-from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw
+from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw, without_raw
 from train.models.ssd_losses import SsdLosses
 from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_extractor, build_ssd_network
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
@@ -98,6 +98,16 @@ class SsdDetector(Detector):
         )
         return self._losses(self._assign(labels, anchors, training=training), logits, codes, anchors)
 
+    def detect_and_compute_losses(
+        self, images: tf.Tensor, labels: Labels
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """See `Detector.detect_and_compute_losses`."""
+        true_image_shape = labels["true_image_shape"]
+        predictions = self.predict(images, self.preprocess(images, true_image_shape), training=False)
+        _, _, anchors = predictions
+        losses = self._losses(self._assign(labels, anchors, training=False), *predictions)
+        return without_raw(self._detections(predictions, images, true_image_shape)), losses
+
     def predict(
         self, images: tf.Tensor, normalized: tf.Tensor, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -147,14 +157,25 @@ class SsdDetector(Detector):
 
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
-        detections = self.detect_with_raw(images, true_image_shape)
-        return {name: value for name, value in detections.items() if not name.startswith("raw_")}
+        return without_raw(self.detect_with_raw(images, true_image_shape))
 
     def detect_with_raw(
         self, images: tf.Tensor, true_image_shape: tf.Tensor, *, with_anchors: bool = False
     ) -> dict[str, tf.Tensor]:
         """See `Detector.detect_with_raw`; raw boxes are in 0..1 of the padded input, not clipped, as in the API."""
-        logits, codes, anchors = self.predict(images, self.preprocess(images, true_image_shape), training=False)
+        predictions = self.predict(images, self.preprocess(images, true_image_shape), training=False)
+        return self._detections(predictions, images, true_image_shape, with_anchors=with_anchors)
+
+    def _detections(
+        self,
+        predictions: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        images: tf.Tensor,
+        true_image_shape: tf.Tensor,
+        *,
+        with_anchors: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """What `detect_with_raw` makes of what `predict` returned."""
+        logits, codes, anchors = predictions
         shape = actual_shape(images, self.input_shape)
         raw_boxes = self.box_coder.decode(codes, anchors[tf.newaxis])
         processing = self.config.post_processing
