@@ -22,7 +22,10 @@ WARM_UP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 
 _NODE_NAMES = re.compile(r"\{\{[^}]*\}\}\s*")
 _DECORATION = re.compile(r"^\(\d+\) [A-Z_ ]+: | \[Op:\w+\]")
-_BEFORE_THE_POINT = ("Graph execution error", "Detected at node", "Node: ", "<stack traces", "File ", "[[", "1 root", "2 root")
+_BEFORE_THE_POINT = (
+    *("Graph execution error", "Detected at node", "Node: ", "<stack traces", "File "),
+    *("[[", "1 root", "2 root"),
+)
 _LOADING_ERRORS = (
     OSError,
     tf.errors.OpError,
