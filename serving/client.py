@@ -16,6 +16,7 @@ from data_prep.command_line import (
     fraction,
     positive_int,
     run_command,
+    whole_number,
 )
 from data_prep.images import ImageError
 from data_prep.label_map import LabelMap, read_label_map
@@ -27,7 +28,6 @@ from serving.client_flags import (
     add_patience_flags,
     client_settings_of,
     connection_of,
-    whole_number,
 )
 from serving.detection_client import DetectionClient
 from serving.detections import PictureDetections

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, positive_int
+from data_prep.command_line import ArgumentParser, UsageError, positive_int, seconds, whole_number
 from serving.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.connection import Connection, read_api_key
 
 DEFAULT_API_KEY_HEADER = "x-api-key"
 
 
-def add_connection_flags(parser: ArgumentParser) -> None:
-    """Adds --server and the flags of TLS, keys and metadata; `connection_of` reads them."""
-    parser.add_argument("--server", default="localhost:8500", help="host:port of the gRPC server")
+def add_connection_flags(parser: ArgumentParser, default_server: str | None = "localhost:8500") -> None:
+    """Adds --server and the flags of TLS, keys and metadata; `connection_of` reads them.
+
+    Args:
+        parser: Where to.
+        default_server: What --server is when it is not given; None for commands that can do without.
+    """
+    parser.add_argument("--server", default=default_server, help="host:port of the gRPC server")
     parser.add_argument(
         "--max_message_mebibytes",
         type=positive_int,
         default=DEFAULT_MAX_MESSAGE_MEBIBYTES,
         help="the largest request; the server has to take as much",
     )
-    group = parser.add_argument_group("TLS and keys")
-    group.add_argument("--tls", action="store_true", help="speak TLS, trusting the system's authorities")
-    group.add_argument("--ca_file", type=Path, help="speak TLS, trusting these authorities (PEM) in their place")
-    group.add_argument("--client_certificate_file", type=Path, help="for mutual TLS: the client's certificate (PEM)")
-    group.add_argument("--client_key_file", type=Path, help="for mutual TLS: its private key (PEM)")
-    group.add_argument("--tls_server_name", help="what the server's certificate says, where it is not --server's host")
+    group = add_tls_flags(parser)
     group.add_argument(
         "--api_key_file", type=Path, help="a file with a key that each request carries (a flag would show it in ps)"
     )
@@ -40,6 +39,17 @@ def add_connection_flags(parser: ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="what else requests carry; repeatable",
     )
+
+
+def add_tls_flags(parser: ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags of TLS, and returns their group, for more of the kind."""
+    group = parser.add_argument_group("TLS and keys")
+    group.add_argument("--tls", action="store_true", help="speak TLS, trusting the system's authorities")
+    group.add_argument("--ca_file", type=Path, help="speak TLS, trusting these authorities (PEM) in their place")
+    group.add_argument("--client_certificate_file", type=Path, help="for mutual TLS: the client's certificate (PEM)")
+    group.add_argument("--client_key_file", type=Path, help="for mutual TLS: its private key (PEM)")
+    group.add_argument("--tls_server_name", help="what the server's certificate says, where it is not --server's host")
+    return group
 
 
 def connection_of(arguments: argparse.Namespace) -> Connection:
@@ -101,19 +111,3 @@ def client_settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns what `add_model_flags` and `add_patience_flags` say, as a client's keyword arguments."""
     names = ("model_version", "version_label", "signature_name", "timeout_seconds", "max_retries")
     return {name: getattr(arguments, name) for name in (*names, "hedge_after_seconds")}
-
-
-def seconds(text: str) -> float:
-    """Reads a number of seconds above 0; for `add_argument(type=seconds)`."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
-
-
-def whole_number(text: str) -> int:
-    """Reads a whole number from 0; for `add_argument(type=whole_number)`."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
-    return value

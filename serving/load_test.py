@@ -20,9 +20,10 @@ from data_prep.command_line import (
     fraction,
     positive_int,
     run_command,
+    seconds,
 )
 from serving.client_errors import PictureError
-from serving.client_flags import add_connection_flags, add_model_flags, connection_of, seconds
+from serving.client_flags import add_connection_flags, add_model_flags, connection_of
 from serving.connection import Connection
 from serving.detection_client import DetectionClient
 from serving.image_requests import find_pictures

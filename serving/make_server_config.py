@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep import atomic_files
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command, whole_number
 from serving.model_server_config import (
     DEFAULT_METRICS_PATH,
     ServedModel,
@@ -93,7 +93,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--batch_timeout_micros",
-        type=_whole_number,
+        type=whole_number,
         help="how long a request waits for others, in microseconds; by default cpu: 1000, gpu: 5000",
     )
     parser.add_argument(
@@ -111,13 +111,6 @@ def build_parser() -> ArgumentParser:
         "--overwrite", action="store_true", help=f"replace a {MODELS_FILE} that says something else, labels included"
     )
     return parser
-
-
-def _whole_number(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
-    return value
 
 
 def served_models(arguments: argparse.Namespace) -> list[ServedModel]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command, seconds
+from serving.client_flags import add_tls_flags
 from serving.connection import Connection
 from serving.label_history import PROMOTE, ROLLBACK, LabelChange, change_to_undo, history_path, read_history
 from serving.model_server_config import check_label, version_number
@@ -66,21 +66,10 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--rollback", action="store_true", help="take the model's last move of labels back")
     parser.add_argument("--dry_run", action="store_true", help="only say what would be done")
     parser.add_argument(
-        "--timeout_seconds", type=_seconds, default=60.0, help="for each answer, and for a version to load"
+        "--timeout_seconds", type=seconds, default=60.0, help="for each answer, and for a version to load"
     )
-    parser.add_argument("--tls", action="store_true", help="speak TLS, trusting the system's authorities")
-    parser.add_argument("--ca_file", type=Path, help="speak TLS, trusting this PEM's authorities")
-    parser.add_argument("--client_certificate_file", type=Path, help="PEM by which this client proves who it is")
-    parser.add_argument("--client_key_file", type=Path, help="PEM of its private key")
-    parser.add_argument("--tls_server_name", help="the name in the servers' certificate, where it is another")
+    add_tls_flags(parser)
     return parser
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
 
 
 def every_address(servers: Sequence[str]) -> list[str]:

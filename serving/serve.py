@@ -25,6 +25,7 @@ from serving.backends import (
     docker_command,
     model_server_command,
 )
+from serving.local_server.allocator import bound_arenas
 from serving.local_server.batching_options import BatchingOptions, batching_options
 from serving.local_server.rest_limits import RestLimits
 from serving.ports import check_port_free
@@ -94,6 +95,7 @@ def run_local_server(choice: Choice, settings: ServerSettings, arguments: argpar
         )
     print(f"backend local ({choice.reason}): for development and tests; production is TensorFlow Serving", flush=True)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    bound_arenas()
     asked_to_stop = threading.Event()
     _stop_on_signals(asked_to_stop)
     server = local_server_of(settings, arguments)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, positive_int
+from data_prep.command_line import ArgumentParser, UsageError, positive_int, whole_number
 from serving.backends import AUTO, BACKENDS, ServerSettings
 from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES
 from serving.local_server.status_errors import StatusError
@@ -171,14 +171,6 @@ def port_number(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
-    return value
-
-
-def whole_number(text: str) -> int:
-    """Reads a whole number from 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
     return value
 
 

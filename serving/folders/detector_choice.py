@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, positive_int
+from data_prep.command_line import ArgumentParser, UsageError, positive_int, seconds
 from data_prep.label_map import LabelMap, read_label_map
 from serving.channels import SERVING_DEFAULT
-from serving.connection import Connection, read_api_key
+from serving.client_flags import add_connection_flags, connection_of
 from serving.detection_client import DetectionClient
 from serving.folders.in_process import DEVICES, SavedModelDetector
 from serving.folders.predictions_file import fingerprint
@@ -23,14 +22,10 @@ def add_detector_flags(parser: ArgumentParser) -> None:
     model = parser.add_argument_group("the model: a SavedModel in this process, or a server")
     model.add_argument("--saved_model_dir", type=Path, help="the folder of saved_model.pb; needs TensorFlow")
     model.add_argument("--device", choices=DEVICES, default="auto", help="what a SavedModel runs on")
-    model.add_argument("--server", help="host:port of a gRPC server; needs no TensorFlow here")
     model.add_argument("--model_name", help="what the server calls the model")
     model.add_argument("--model_version", type=positive_int, help="which version to ask; by default the newest")
     model.add_argument("--version_label", help="which version to ask, by a label such as stable")
-    model.add_argument("--tls", action="store_true", help="speak TLS with the server")
-    model.add_argument("--ca_file", type=Path, help="PEM of the authorities that its certificate is checked against")
-    model.add_argument("--api_key_file", type=Path, help="a file with a key, sent as x-api-key with each request")
-    model.add_argument("--timeout_seconds", type=_seconds, default=60.0, help="the deadline of a request")
+    model.add_argument("--timeout_seconds", type=seconds, default=60.0, help="the deadline of a request")
     model.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures")
     model.add_argument(
         "--label_map_path",
@@ -39,6 +34,7 @@ def add_detector_flags(parser: ArgumentParser) -> None:
     )
     model.add_argument("--batch_size", type=positive_int, default=8, help="pictures that go through the model together")
     model.add_argument("--max_in_flight", type=positive_int, default=2, help="batches on their way at the same time")
+    add_connection_flags(parser, default_server=None)
 
 
 def check_detector_flags(arguments: argparse.Namespace) -> None:
@@ -91,9 +87,8 @@ def open_detector(
             max_in_flight=arguments.max_in_flight,
             device=arguments.device,
         )
-    metadata = (("x-api-key", read_api_key(arguments.api_key_file)),) if arguments.api_key_file is not None else ()
     client = DetectionClient(
-        Connection(arguments.server, tls=arguments.tls, ca_file=arguments.ca_file, metadata=metadata),
+        connection_of(arguments),
         arguments.model_name,
         label_map=label_map,
         model_version=arguments.model_version,
@@ -120,10 +115,3 @@ def describe_detector(arguments: argparse.Namespace, label_map: LabelMap | None,
         model = {"served": arguments.model_name, "version": arguments.model_version or arguments.version_label}
     names = {str(class_id): name for class_id, name in label_map.names_by_id().items()} if label_map is not None else {}
     return {**model, "signature_name": arguments.signature_name, "min_score": min_score, "classes": names}
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value

@@ -184,12 +184,15 @@ class BatchScheduler:
         return task.outputs
 
     def _work(self) -> None:
-        while True:
-            taken = self._take()
-            if taken is None:
-                return
-            queue, batch = taken
-            self._process(queue, batch)
+        while self._work_once():
+            pass  # between two batches this thread holds none: the last one may be of 60 MB
+
+    def _work_once(self) -> bool:
+        taken = self._take()
+        if taken is None:
+            return False
+        self._process(*taken)
+        return True
 
     def _take(self) -> tuple[_Queue, _Batch] | None:
         """Waits for a batch that is full or has waited long enough; None when the scheduler is stopped."""
@@ -238,7 +241,7 @@ class BatchScheduler:
                 timeouts.append(task.caller.seconds_left())
                 wanted.append(task)
             except StatusError as error:
-                task.finish(error=error)
+                task.finish(error=error.without_frames())
         if not wanted:
             return None
         size = sum(task.size for task in wanted)
@@ -252,7 +255,7 @@ class BatchScheduler:
                 timeout_seconds=None if None in timeouts else max(seconds for seconds in timeouts if seconds),
             )
         except StatusError as error:
-            return error
+            return error.without_frames()
         except MemoryError:
             return StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"no memory for a batch of {size}")
         self._metrics.observe(metrics.PROCESSED_BATCH_SIZE, self._labels, size + padding)

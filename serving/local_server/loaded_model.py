@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ WARM_UP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 
 _NODE_NAMES = re.compile(r"\{\{[^}]*\}\}\s*")
 _DECORATION = re.compile(r"^\(\d+\) [A-Z_ ]+: | \[Op:\w+\]")
-_BEFORE_THE_POINT = ("Graph execution error", "Detected at node", "<stack traces", "File ", "[[", "1 root", "2 root")
+_BEFORE_THE_POINT = (
+    *("Graph execution error", "Detected at node", "Node: ", "<stack traces", "File "),
+    *("[[", "1 root", "2 root"),
+)
 _LOADING_ERRORS = (
     OSError,
     tf.errors.OpError,
@@ -182,16 +187,32 @@ def _first_line(error: BaseException) -> str:
     return telling[0] if telling else type(error).__name__
 
 
+@functools.cache
+def _decoder() -> Callable[[bytes], Any]:
+    """Returns what decodes an encoded picture as the models do.
+
+    In a session: run eagerly, every picture that does not decode leaves an object behind in TensorFlow 2.20, which
+    splits the memory that was freed, so that a server grew by 0.6 MB with each.
+    """
+    with tf.Graph().as_default():
+        encoded = tf.compat.v1.placeholder(tf.string, [])
+        # A shape in place of the pixels: they need not become an array.
+        size = tf.shape(tf.io.decode_image(encoded, channels=3, expand_animations=False))
+        session = tf.compat.v1.Session(config=tf.compat.v1.ConfigProto(device_count={"GPU": 0}))
+    return session.make_callable(size, [encoded])
+
+
 def _broken_pictures(inputs: dict[str, np.ndarray]) -> str:
     """Says which encoded pictures TensorFlow cannot decode; the graph's own error does not say where they stand."""
     pictures = inputs.get(PICTURE_INPUT)
     if pictures is None or pictures.dtype != object:
         return ""
     broken: dict[int, str] = {}
+    decode = _decoder()
     candidates = pictures.ravel().tolist()
     for position, picture in enumerate(candidates):
         try:
-            tf.io.decode_image(picture, channels=3, expand_animations=False)
+            decode(picture)
         except tf.errors.InvalidArgumentError as error:
             broken[position] = _first_line(error)
     if len(broken) == len(candidates) and not any(picture.startswith(PICTURE_BEGINNINGS) for picture in candidates):

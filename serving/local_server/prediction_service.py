@@ -138,14 +138,14 @@ def _handler(
 ) -> grpc.RpcMethodHandler:
     """Makes `answer` a method: parses the request, counts it, and ends the call with the status of a StatusError."""
 
-    def call(content: bytes, context: grpc.ServicerContext) -> Any:
+    def call(received: list[bytes], context: grpc.ServicerContext) -> Any:
         started = time.monotonic()
         request = request_class()
         code = grpc.StatusCode.UNKNOWN
         try:
             caller = caller_of(context)
             caller.seconds_left()
-            request.MergeFromString(content)
+            request.MergeFromString(received.pop())
             response = answer(request, caller)
             code = grpc.StatusCode.OK
             return response
@@ -159,5 +159,8 @@ def _handler(
             count(request, code, time.monotonic() - started)
 
     return grpc.unary_unary_rpc_method_handler(
-        call, request_deserializer=None, response_serializer=lambda response: response.SerializeToString()
+        call,
+        # gRPC holds what it hands over until the call has ended; from a list the bytes can be taken away.
+        request_deserializer=lambda content: [content],
+        response_serializer=lambda response: response.SerializeToString(),
     )

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import grpc
 from data_prep.command_line import UserError
 from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES, MEBIBYTE, server_options
 from serving.local_server.batching_options import BatchingOptions
+from serving.local_server.listening import address_of, take_port
 from serving.local_server.request_checks import RequestLimits
 from serving.local_server.rest_limits import RestLimits
 from serving.local_server.status_errors import StatusError
@@ -31,7 +33,9 @@ from serving.version_folders import VersionFolder, check_base_path
 if TYPE_CHECKING:
     from serving.local_server.batching import BatchScheduler
     from serving.local_server.config_file import ConfigFilePolling
+    from serving.local_server.health import Health
     from serving.local_server.loaded_model import LoadedModel
+    from serving.local_server.metrics import Metrics
     from serving.local_server.models import Models
     from serving.local_server.rest import RestServer
 
@@ -129,8 +133,7 @@ class LocalServer:
         self._stop_lock = threading.Lock()
         self._port = 0
         self._server: Any = None
-        self._health: Any = None
-        self._metrics: Any = None
+        self._health: Health | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._models: Models | None = None
         self._batching: BatchScheduler | None = None
@@ -150,12 +153,12 @@ class LocalServer:
     @property
     def address(self) -> str:
         """What a gRPC client connects to, `host:port`."""
-        return _address(self.host, self._port)
+        return address_of(self.host, self._port)
 
     @property
     def rest_address(self) -> str:
         """What an HTTP client connects to, `http://host:port`; empty where REST is not served."""
-        return f"http://{_address(self.host, self._rest.port)}" if self._rest is not None else ""
+        return f"http://{address_of(self.host, self._rest.port)}" if self._rest is not None else ""
 
     @property
     def version(self) -> int | None:
@@ -189,7 +192,7 @@ class LocalServer:
             self._pool, options=server_options(self._max_message_bytes), maximum_concurrent_rpcs=MAX_WAITING_CALLS
         )
         # Before TensorFlow is imported: that takes five seconds, and a port that is in use is known at once.
-        self._port = self._take_port()
+        self._port = take_port(self._server, self.host, self._wanted_port, self._ssl_config)
         try:
             self._start_services()
         except BaseException:
@@ -210,7 +213,7 @@ class LocalServer:
             if self._server is None or self._pool is None:
                 return True
             if self._health is not None:
-                self._health.enter_graceful_shutdown()
+                self._health.say_goodbye()
             if self._config_polling is not None:
                 self._config_polling.stop()
             grace = self.grace_seconds if grace_seconds is None else grace_seconds
@@ -239,57 +242,38 @@ class LocalServer:
         """Stops the server."""
         self.stop()
 
-    def _take_port(self) -> int:
-        address = _address(self.host, self._wanted_port)
-        try:
-            if self._ssl_config is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, _credentials(self._ssl_config))
-        except RuntimeError as error:
-            port, reason = 0, str(error)
-        else:
-            reason = "gRPC does not say why"
-        if not port:
-            keys = "" if self._ssl_config is None else "; see whether the keys in --ssl_config_file are PEM"
-            raise UserError(
-                f"cannot listen at {self.host}:{self._wanted_port} ({reason}); choose another with --port{keys}"
-            )
-        return port
-
     def _start_services(self) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         # What TensorFlow has to say of its own loader reaches us as exceptions.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        from grpc_health.v1 import health, health_pb2_grpc
-
         from serving.local_server.batching import BatchScheduler
+        from serving.local_server.health import Health
         from serving.local_server.metrics import Metrics
         from serving.local_server.models import Models
         from serving.local_server.prediction_service import service_handlers
         from serving.local_server.predictor import Predictor
         from serving.local_server.rest import RestServer
 
-        self._metrics = Metrics()
-        self._health = health.HealthServicer()
+        counted = Metrics()
+        health = self._health = Health(model.name for model in self._wanted_models)
         models = self._models = Models(
-            load=self._load,
+            load=partial(self._load, counted),
             allow_labels_for_unavailable=self._allow_labels_for_unavailable,
-            on_change=self._set_health,
+            on_change=health.update,
         )
         if self._batching_options is not None:
-            self._batching = BatchScheduler(self._batching_options, self._metrics)
-        predictor = Predictor(self._limits, self._metrics, self._batching)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_generic_rpc_handlers(service_handlers(models, predictor, self._metrics))
-        self._set_health(models)
+            self._batching = BatchScheduler(self._batching_options, counted)
+        predictor = Predictor(self._limits, counted, self._batching)
+        health.add_to(self._server)
+        self._server.add_generic_rpc_handlers(service_handlers(models, predictor, counted))
+        health.update(models)
         self._server.start()
         if self._wanted_rest_port is not None:
             self._rest = RestServer(
                 models,
                 predictor,
-                self._metrics,
+                counted,
                 host=self.host,
                 port=self._wanted_rest_port,
                 limits=self._rest_limits,
@@ -317,28 +301,17 @@ class LocalServer:
                 missing = next(name for name, version in self.versions().items() if version is None)
                 raise UserError(f"no version of model {missing} can be served: {reasons[missing]}") from error
 
-    def _load(self, model_name: str, folder: VersionFolder) -> LoadedModel:
+    def _load(self, counted: Metrics, model_name: str, folder: VersionFolder) -> LoadedModel:
         from serving.local_server.loading import load_version
 
         return load_version(
             model_name,
             folder,
             self._limits,
-            self._metrics,
+            counted,
             warm_up_iterations=self._warm_up_iterations,
             **self._threads,
         )
-
-    def _set_health(self, models: Models) -> None:
-        from grpc_health.v1 import health_pb2
-
-        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-        names = {model.name for model in self._wanted_models}
-        available = {versions.model_name for versions in models.all() if versions.available_version() is not None}
-        known = {versions.model_name for versions in models.all()} or names
-        self._health.set("", serving if available == known else not_serving)
-        for name in names | known:
-            self._health.set(name, serving if name in available else not_serving)
 
 
 def _workers_for(batching: BatchingOptions | None) -> int:
@@ -346,19 +319,3 @@ def _workers_for(batching: BatchingOptions | None) -> int:
     if batching is None:
         return DEFAULT_MAX_WORKERS
     return min(MAX_WORKERS_FOR_BATCHING, max(DEFAULT_MAX_WORKERS, 2 * batching.max_batch_size))
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _credentials(ssl_config: Any) -> grpc.ServerCredentials:
-    if not ssl_config.server_key or not ssl_config.server_cert:
-        raise UserError("--ssl_config_file needs server_key and server_cert, both as PEM text")
-    if ssl_config.client_verify and not ssl_config.custom_ca:
-        raise UserError("--ssl_config_file: client_verify needs custom_ca, whose certificates clients are checked by")
-    return grpc.ssl_server_credentials(
-        [(ssl_config.server_key.encode(), ssl_config.server_cert.encode())],
-        root_certificates=ssl_config.custom_ca.encode() or None,
-        require_client_auth=ssl_config.client_verify,
-    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -54,6 +56,52 @@ def ask(scheduler, model, pictures, caller=None, outputs=("detection_boxes", "nu
 def box_of(picture_number):
     left = 2 + picture_number % 40
     return (left, 5, left + 10, 30)
+
+
+def refuse(scheduler, model, array, caller=None):
+    """Asks what is refused, and keeps nothing of it but the code."""
+    try:
+        scheduler.run(model, model.signatures["serving_default"], {"input_tensor": array}, ["num_detections"], caller)
+    except StatusError as error:
+        return error.code
+    return None
+
+
+def test_a_refused_request_is_let_go_at_once_and_not_by_the_garbage_collector(scheduler, model, picture):
+    """Sixty megabytes each: by the time the collector comes, hundreds of them may be waiting for it."""
+    one, _ = scheduler(max_batch_size=4, num_batch_threads=1)
+    gone = Caller(is_there=lambda: len(asked) == 0)
+    gc.collect()
+    gc.disable()
+    try:
+        for caller, code in ((Caller(), "INVALID_ARGUMENT"), (gone, "CANCELLED")):
+            asked = [1] if caller is gone else []
+            array = np.empty(1, object)
+            array[0] = picture((1, 2, 3, 4), format="JPEG")[:-200]
+            left = weakref.ref(array)
+            assert refuse(one, model, array, caller).name == code
+            del array
+            end = time.monotonic() + 10
+            while left() is not None and time.monotonic() < end:
+                time.sleep(0.01)  # the batch's thread may not be through with it
+            assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_pictures_that_do_not_decode_leave_nothing_behind(model, picture):
+    array = np.empty(1, object)
+    array[0] = picture((1, 2, 3, 4), format="JPEG")[:-200]
+
+    def objects_after(requests):
+        for _ in range(requests):
+            with pytest.raises(StatusError, match=r"^input_tensor\[0\] does not decode: \S+ \S"):
+                model.run(model.signatures["serving_default"], {"input_tensor": array}, ["num_detections"])
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = objects_after(5)
+    assert objects_after(200) < before + 100
 
 
 def sizes(counted, name):

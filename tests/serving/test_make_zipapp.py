@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,7 +15,11 @@ from pathlib import Path
 import pytest
 
 from data_prep.command_line import UsageError
-from serving.make_zipapp import main, modules_of
+from serving.make_zipapp import PACKAGES, main, modules_of, requirements
+
+ROOT = Path(__file__).resolve().parents[2]
+# What is imported where it is there, or only for a SavedModel in this process, which the command says by itself.
+NOT_OF_A_CLIENT = {"cv2", "tensorflow"}
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +105,34 @@ def test_what_is_packed_is_what_is_imported():
     assert not {name for name in modules if name.split(".")[0] not in ("serving", "data_prep")}
     with pytest.raises(UsageError, match=r"no module 'serving\.nothing'"):
         modules_of("serving.nothing")
+
+
+def packages_imported_by(command):
+    """Returns the distributions that a command's modules import, but for those of a server in this process."""
+    imported = set()
+    for name, path in modules_of(command).items():
+        if name.startswith("serving.local_server"):
+            continue
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                imported.add(node.module)
+    own = {*sys.stdlib_module_names, "serving", "data_prep", *NOT_OF_A_CLIENT}
+    names = {module.split(".")[0] for module in imported if not module.startswith("google.protobuf")} - own
+    distributions = importlib.metadata.packages_distributions()
+    found = {distributions[name][0].lower() for name in names}
+    return found | {"protobuf"} if any(module.startswith("google.protobuf") for module in imported) else found
+
+
+def names_in(lines):
+    return {re.match(r"[\w.-]+", line).group().lower() for line in lines if line.strip() and not line.startswith("#")}
+
+
+def test_the_lists_of_packages_are_what_is_imported():
+    """Both are kept by hand; an import that is added, or goes, three modules away is not seen there."""
+    assert packages_imported_by("serving.predict_folder") == set(PACKAGES) == names_in(requirements())
+    for_the_page = (ROOT / "requirements-app.txt").read_text(encoding="utf-8").splitlines()
+    assert packages_imported_by("serving.app") == names_in(for_the_page)
+    wanted = {line.strip() for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()}
+    assert {line for line in for_the_page if line and not line.startswith(("#", "streamlit"))} <= wanted

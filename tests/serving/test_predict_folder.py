@@ -15,6 +15,7 @@ import pytest
 
 from data_prep.command_line import run_command
 from serving.predict_folder import main
+from tests.serving.stand_in_detector import StandInDetector
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,6 +57,19 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_a_server_is_reached_by_the_same_flags_as_the_clients(run, photos, label_map_path, tmp_path):
+    (photos / "truncated.jpg").unlink()  # the stand-in does not know what to say of it
+    (tmp_path / "key").write_text("secret\n")
+    with StandInDetector() as stand_in:
+        flags = ["--server", stand_in.address, "--model_name", "detector", "--label_map_path", label_map_path]
+        flags += ["--metadata", "team=rooms", "--api_key_file", tmp_path / "key", "--api_key_header", "x-own-key"]
+        code, _, error = run(photos, *flags, "--output_directory", tmp_path / "out", "--max_failures", 1)
+        assert code == 0, error
+        assert {"team": "rooms", "x-own-key": "secret"}.items() <= stand_in.metadata_seen.items()
+        code, _, error = run(photos, *flags[:4], "--output_directory", tmp_path / "other", "--client_key_file", "k.pem")
+        assert code == 2 and "a client certificate and its key are given together" in error
+
+
 def test_in_process_and_through_a_server_the_same_is_written(
     run, server, encoded_model, photos, label_map_path, tmp_path
 ):
@@ -86,7 +100,7 @@ def test_in_process_and_through_a_server_the_same_is_written(
 
 def test_a_second_run_asks_only_about_what_has_no_answer(run, server, photos, picture, tmp_path):
     flags = ["--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "out"]
-    assert run(photos, *flags, "--max_failures", 2)[0] == 0
+    assert run(photos, *flags, "--max_failures", 1)[0] == 0
     before = lines(tmp_path / "out" / "predictions.jsonl")
     (photos / "text.jpg").write_bytes(picture((5, 5, 9, 9)))
     (photos / "truncated.jpg").unlink()
@@ -101,7 +115,7 @@ def test_a_second_run_asks_only_about_what_has_no_answer(run, server, photos, pi
 def test_sorted_and_listed_from_what_was_predicted_without_a_model(run, server, photos, label_map_path, tmp_path):
     out_flags = ["--output_directory", tmp_path / "out"]
     ask = ["--server", server.address, "--model_name", "detector", "--label_map_path", label_map_path]
-    run(photos, *ask, *out_flags, "--max_failures", 2)
+    run(photos, *ask, *out_flags, "--max_failures", 1)
     code, out, _ = run(photos, *out_flags, "--sort_into", tmp_path / "sorted", "--uncertain", 2)
     assert code == 0 and "4 pictures copied" in out
     copies = {path.relative_to(tmp_path / "sorted").as_posix() for path in (tmp_path / "sorted").rglob("*.*g")}

@@ -295,9 +295,10 @@ def test_a_name_stands_for_all_its_addresses():
         every_address(["localhost"])
 
 
-def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_model, start_server, picture, capsys):
+def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_model, picture, capsys):
     """The whole road: files written, a server started on them, a version brought in, promoted, and taken back."""
     from serving.detection_client import DetectionClient
+    from serving.serve import build_parser, local_server_of, settings_of
 
     base_path = tmp_path / "detector"
     write_model(base_path / "1", class_id=1)
@@ -320,7 +321,13 @@ def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_
         )
     ]
     on = ("--enable_batching=true", "--allow_version_labels_for_unavailable_models=true", "--rest_api_port=0")
-    with start_server(None, *started_with, *on) as server:
+
+    def started():
+        # As `main` does it, in this process; that the files reach a process is test_server_configs's.
+        arguments = build_parser().parse_args(["--backend", "local", "--port", "0", *started_with, *on])
+        return local_server_of(settings_of(arguments), arguments)
+
+    with started() as server:
         write_model(tmp_path / "elsewhere", class_id=2)
         (tmp_path / "elsewhere").rename(base_path / "2")
 
@@ -340,6 +347,6 @@ def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_
         assert (class_by_label("stable"), class_by_label("canary")) == (1, 2)
     assert "stable -> 1" in capsys.readouterr().out
     # A server that starts now has what was left.
-    with start_server(None, *started_with, *on) as server:
+    with started() as server:
         assert promote(config_file, [server.address], "--version", "1") == 0
         assert "has canary -> 2, stable -> 1 already; nothing was done" in capsys.readouterr().out

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UserError
+from data_prep.command_line import UserError, run_command
 from serving.backends import choose_backend
 from serving.ports import check_port_free
+from serving.serve import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDER = """#!{python}
@@ -28,6 +32,13 @@ with open({record!r}, "a") as file:
 if sys.argv[1:2] == ["info"]:
     {info}
 """
+
+
+@dataclass
+class Answer:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
@@ -68,6 +79,23 @@ def programs(tmp_path) -> Programs:
 def free_ports() -> tuple[int, int]:
     with socket.create_server(("localhost", 0)) as one, socket.create_server(("localhost", 0)) as other:
         return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture
+def refusal(programs, monkeypatch, capsys) -> Iterator[Callable[..., Answer]]:
+    """Runs the command in this process, which is enough for what it refuses to do."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def run(*flags):
+        monkeypatch.setenv("PATH", str(programs.folder))
+        with pytest.raises(SystemExit) as end:
+            run_command(main, list(map(str, flags)))
+        said = capsys.readouterr()
+        return Answer(end.value.code, said.out, said.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def serve(programs, *flags, timeout_seconds=60):
@@ -138,33 +166,34 @@ def test_asking_for_docker_without_a_daemon_is_an_error(programs, monkeypatch):
         choose_backend("docker")
 
 
-def test_a_backend_that_is_not_there_is_one_line_and_exit_1(programs, base_path):
+def test_a_backend_that_is_not_there_is_one_line_and_exit_1(refusal, base_path):
     for backend, message in (
         ("tensorflow_model_server", "tensorflow_model_server is not on the PATH"),
         ("docker", "docker is not on the PATH"),
     ):
-        answer = serve(programs, "--model_name", "detector", "--model_base_path", base_path, "--backend", backend)
+        answer = refusal("--model_name", "detector", "--model_base_path", base_path, "--backend", backend)
         assert answer.returncode == 1
         assert answer.stderr.startswith(f"error: {message}") and answer.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("backend", ["local", "tensorflow_model_server", "docker"])
-def test_a_port_in_use_is_one_line_and_exit_1(programs, base_path, backend):
+def test_a_port_in_use_is_one_line_and_exit_1(programs, refusal, base_path, backend):
     programs.add("tensorflow_model_server")
     programs.add("docker", "print('27.0')")
     with socket.create_server(("localhost", 0)) as taken:
         port = taken.getsockname()[1]
         flags = ["--model_name", "detector", "--model_base_path", base_path, "--backend", backend, "--port", port]
-        answer = serve(programs, *flags)
+        # Once as a person meets it, in a process of its own.
+        answer = serve(programs, *flags) if backend == "local" else refusal(*flags)
         assert answer.returncode == 1
         assert answer.stderr == f"error: port {port} is in use; choose another with --port\n"
         if backend != "local":
             flags[-1] = 0
-            answer = serve(programs, *flags)
+            answer = refusal(*flags)
             assert answer.returncode == 2 and "--port 0 needs --backend local" in answer.stderr
             with socket.create_server(("localhost", 0)) as other:
                 free_port = other.getsockname()[1]
-            answer = serve(programs, *flags[:-2], "--port", free_port, "--rest_api_port", port)
+            answer = refusal(*flags[:-2], "--port", free_port, "--rest_api_port", port)
             assert answer.stderr == f"error: port {port} is in use; choose another with --rest_api_port\n"
 
 
@@ -177,10 +206,10 @@ def test_a_port_in_use_is_one_line_and_exit_1(programs, base_path, backend):
         (lambda path: (path.mkdir(), (path / "saved_model.pb").touch()), "is itself a SavedModel; move it into"),
     ],
 )
-def test_a_base_path_without_a_version_is_one_line_and_exit_1(programs, tmp_path, make, message):
+def test_a_base_path_without_a_version_is_one_line_and_exit_1(refusal, tmp_path, make, message):
     path = tmp_path / "base"
     make(path)
-    answer = serve(programs, "--model_name", "detector", "--model_base_path", path, "--backend", "local")
+    answer = refusal("--model_name", "detector", "--model_base_path", path, "--backend", "local")
     assert answer.returncode == 1
     assert message in answer.stderr and answer.stderr.count("\n") == 1
 
@@ -196,20 +225,20 @@ def test_a_base_path_without_a_version_is_one_line_and_exit_1(programs, tmp_path
         (["--backend", "local", "enable_batching"], 2, "'enable_batching' is not a flag"),
     ],
 )
-def test_mistakes_in_flags_are_one_line(programs, base_path, flags, code, message):
-    answer = serve(programs, "--model_name", "detector", "--model_base_path", base_path, *flags)
+def test_mistakes_in_flags_are_one_line(refusal, base_path, flags, code, message):
+    answer = refusal("--model_name", "detector", "--model_base_path", base_path, *flags)
     assert answer.returncode == code
     assert message in answer.stderr and "Traceback" not in answer.stderr
     assert answer.stderr.splitlines()[-1].count("error: ") == 1
 
 
-def test_a_colon_that_docker_cannot_mount_is_said(programs, tmp_path, free_ports):
+def test_a_colon_that_docker_cannot_mount_is_said(programs, refusal, tmp_path, free_ports):
     programs.add("docker", "print('27.0')")
     version = tmp_path / "a:b" / "1"
     version.mkdir(parents=True)
     (version / "saved_model.pb").touch()
     flags = ["--model_name", "d", "--model_base_path", version.parent, "--port", free_ports[0]]
-    answer = serve(programs, *flags, "--rest_api_port", free_ports[1])
+    answer = refusal(*flags, "--rest_api_port", free_ports[1])
     assert answer.returncode == 1 and "docker cannot mount" in answer.stderr
 
 

@@ -1,0 +1,61 @@
+"""Where a gRPC server listens: its address, its port, and TLS there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from data_prep.command_line import UserError
+
+
+def address_of(host: str, port: int) -> str:
+    """Returns `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def take_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None) -> int:
+    """Lets `server` listen, once it is started.
+
+    Args:
+        server: One that has not been started.
+        host: The address.
+        port: The TCP port; 0 for any free one.
+        ssl_config: An SSLConfig message, for TLS; None for plain text.
+
+    Returns:
+        The port.
+
+    Raises:
+        UserError: The port cannot be had, or the keys are none.
+    """
+    try:
+        if ssl_config is None:
+            taken = server.add_insecure_port(address_of(host, port))
+        else:
+            taken = server.add_secure_port(address_of(host, port), credentials_of(ssl_config))
+    except RuntimeError as error:
+        taken, reason = 0, str(error)
+    else:
+        reason = "gRPC does not say why"
+    if not taken:
+        keys = "" if ssl_config is None else "; see whether the keys in --ssl_config_file are PEM"
+        raise UserError(f"cannot listen at {host}:{port} ({reason}); choose another with --port{keys}")
+    return taken
+
+
+def credentials_of(ssl_config: Any) -> grpc.ServerCredentials:
+    """Returns what an SSLConfig message says.
+
+    Raises:
+        UserError: It lacks a key, or the authorities that clients are to be checked by.
+    """
+    if not ssl_config.server_key or not ssl_config.server_cert:
+        raise UserError("--ssl_config_file needs server_key and server_cert, both as PEM text")
+    if ssl_config.client_verify and not ssl_config.custom_ca:
+        raise UserError("--ssl_config_file: client_verify needs custom_ca, whose certificates clients are checked by")
+    return grpc.ssl_server_credentials(
+        [(ssl_config.server_key.encode(), ssl_config.server_cert.encode())],
+        root_certificates=ssl_config.custom_ca.encode() or None,
+        require_client_auth=ssl_config.client_verify,
+    )
