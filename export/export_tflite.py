@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_prep.command_line import fraction
 from export.suppression_flags import add_suppression_arguments, with_suppression_flags
+from export.tflite_quantization import FULL_INTEGER, QUANTIZATIONS
 from export.tflite_requirements import require_convertible
 from train.commands import (
     EXIT_DONE,
@@ -21,15 +22,15 @@ from train.commands import (
     run_command,
 )
 
-QUANTIZATIONS = ("float", "dynamic_range", "full_integer")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     quantizations = list(dict.fromkeys(arguments.quantization or QUANTIZATIONS[:1]))
-    if "full_integer" in quantizations and not arguments.representative_records:
+    if FULL_INTEGER in quantizations and not arguments.representative_records:
         raise UsageError("--quantization full_integer needs --representative_records, such as 'train.record-*'")
+    if arguments.max_detections_per_class and not arguments.ssd_use_regular_nms:
+        raise UsageError("--max_detections_per_class counts classes, which --ssd_use_regular_nms alone does; add that")
     arguments.config_override = with_suppression_flags(arguments)
     pipeline = pipeline_from(arguments)
     require_convertible(pipeline.config, use_regular_nms=arguments.ssd_use_regular_nms)
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_new(arguments.output_directory, None)
     check_pictures = check_pictures_for(arguments.parity_pictures, arguments.check_records, pipeline)
     representative = []
-    if "full_integer" in quantizations:
+    if FULL_INTEGER in quantizations:
         representative = read_record_pictures(
             arguments.representative_records,
             arguments.num_representative_pictures,
@@ -86,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         description=__doc__ or "",
-        example="  python -m export.export_tflite --pipeline_config_path pipeline.config --trained_checkpoint_dir model "
-        "\\\n      --output_directory tflite --quantization float full_integer "
+        example="  python -m export.export_tflite --pipeline_config_path pipeline.config "
+        "--trained_checkpoint_dir model \\\n      --output_directory tflite --quantization float full_integer "
         "\\\n      --representative_records 'train.record-*' --score_threshold 0.3",
     )
     add_pipeline_arguments(parser)
@@ -106,7 +107,7 @@ def _parser() -> ArgumentParser:
         type=positive_int,
         default=10,
         metavar="N",
-        help="rows of the outputs, in the config's place",
+        help="rows of the outputs, whatever the config says",
     )
     parser.add_argument(
         "--ssd_use_regular_nms",

@@ -15,6 +15,7 @@ from export.parity_pictures import Picture
 from export.picture_inputs import batch_reader
 from export.tflite_comparison import Agreement, RawDifferences, agree, compare_before_suppression
 from export.tflite_graph import Suppression
+from export.tflite_quantization import FLOAT
 from export.tflite_report import ModelCheck
 from export.tflite_runtime import TfliteDetector
 from train.models.post_processing import batch_non_max_suppression
@@ -133,9 +134,10 @@ def check_model(
         in_pixels = picture.input_in_picture * np.array([*picture.size, *picture.size], np.float32)
         before += compare_before_suppression(in_pixels, (picture.raw_boxes, picture.raw_scores), found, min_score)
         detections = _in_picture(answers, picture.input_in_picture)
-        alike += compare_detections(
-            picture.name, picture.size, picture.alike, detections, exported_name="TensorFlow Lite model"
-        )
+        if quantization == FLOAT:
+            alike += compare_detections(
+                picture.name, picture.size, picture.alike, detections, exported_name="TensorFlow Lite model"
+            )
         agreement += agree(picture.size, picture.own, detections, min_score)
     return ModelCheck(
         quantization=quantization,
@@ -143,7 +145,7 @@ def check_model(
         num_bytes=path.stat().st_size,
         milliseconds=1000.0 * float(np.median(seconds)),
         before_suppression=before,
-        alike=alike,
+        alike=alike if quantization == FLOAT else None,
         agreement=agreement,
     )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +12,9 @@ from tensorflow.lite.python.convert import ConverterError
 
 from data_prep.command_line import UserError
 from export.parity_pictures import Picture
+from export.standard_error import standard_error_aside
+from export.tflite_quantization import FLOAT, FULL_INTEGER
 from train.inputs.resize import resize_image
-
-FLOAT, DYNAMIC_RANGE, FULL_INTEGER = "float", "dynamic_range", "full_integer"
-QUANTIZATIONS = (FLOAT, DYNAMIC_RANGE, FULL_INTEGER)
 
 
 def convert(saved_model_dir: Path, quantization: str, representative: Sequence[np.ndarray] = ()) -> bytes:
@@ -43,7 +39,7 @@ def convert(saved_model_dir: Path, quantization: str, representative: Sequence[n
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
     try:
-        with _standard_error_aside():
+        with standard_error_aside():
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -76,21 +72,3 @@ def _ramp(shape: tuple[int, ...]) -> np.ndarray:
     """From black on the left to white on the right; float32 of this shape."""
     across = np.linspace(0.0, 255.0, shape[2], dtype=np.float32)[:, np.newaxis]
     return np.broadcast_to(across, shape).copy()
-
-
-@contextlib.contextmanager
-def _standard_error_aside() -> Iterator[None]:
-    """Keeps the converter's notes on its own flags off the terminal: it writes them from C++, whatever the log level.
-
-    What goes wrong comes as an exception.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

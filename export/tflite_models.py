@@ -16,10 +16,11 @@ from export.parity_pictures import (
     read_record_pictures,
 )
 from export.tflite_check import ask_checkpoint, check_model
-from export.tflite_conversion import FULL_INTEGER, convert, representative_inputs
+from export.tflite_conversion import convert, representative_inputs
 from export.tflite_file import finish
 from export.tflite_graph import Normalization, Suppression, frozen_predictions, write_graph
 from export.tflite_metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
+from export.tflite_quantization import FULL_INTEGER
 from export.tflite_report import TfliteReport
 from train.commands import Pipeline, UsageError
 from train.models.ssd import SsdDetector
@@ -45,7 +46,7 @@ def write_models(
         pipeline: What the detector was built from.
         detector: With the weights to export.
         suppression: The NMS at the models' end.
-        quantizations: Of `tflite_conversion.QUANTIZATIONS`, a model each.
+        quantizations: Of `QUANTIZATIONS`, a model each.
         check_pictures: To compare on.
         representative: From which `full_integer` takes its ranges.
         min_score: What detections count from.

@@ -7,6 +7,7 @@ from typing import Any
 
 from export.comparison import Differences
 from export.tflite_comparison import Agreement, RawDifferences
+from export.tflite_quantization import FLOAT
 
 # Below this share of detections in common a model is worth a look.
 _WARN_BELOW = 0.9
@@ -20,9 +21,9 @@ class ModelCheck:
         quantization: How it was made.
         file_name: Its file's.
         num_bytes: Its file's size.
-        milliseconds: The median time of a picture, on one thread of this machine.
+        milliseconds: The median time of a picture, of one core of this machine.
         before_suppression: What the NMS is given.
-        alike: Detections against the checkpoint's after an NMS like the operator's.
+        alike: Detections of a float model against the checkpoint's after an NMS like the operator's.
         agreement: Detections against the checkpoint's own, after the NMS of the config.
     """
 
@@ -31,7 +32,7 @@ class ModelCheck:
     num_bytes: int
     milliseconds: float
     before_suppression: RawDifferences
-    alike: Differences
+    alike: Differences | None
     agreement: Agreement
 
     def problem(self, min_agreement: float) -> str:
@@ -40,13 +41,13 @@ class ModelCheck:
         Nothing is quantised in a float model, so that it must equal the checkpoint but for rounding. Of others, the
         detections that both have must be at least so large a share.
         """
-        if self.quantization == "float":
+        if self.quantization == FLOAT:
             if self.before_suppression.num_beyond_rounding:
                 return (
                     f"{self.file_name}: {self.before_suppression.num_beyond_rounding} of "
                     f"{self.before_suppression.num_rows} anchors differ by more than rounding before the NMS"
                 )
-            if self.alike.unmatched:
+            if self.alike is not None and self.alike.unmatched:
                 return f"{self.file_name}: {len(self.alike.unmatched)} differences; first: {self.alike.unmatched[0]}"
         elif self.agreement.share < min_agreement:
             return (
@@ -62,7 +63,7 @@ class ModelCheck:
         if self.agreement.share >= _WARN_BELOW:
             return ""
         words = f"{self.file_name} shares {self.agreement.share:.2f} of the detections with the checkpoint"
-        if self.quantization == "float":
+        if self.quantization == FLOAT:
             return f"{words}, for its NMS is another than the config's; see --ssd_use_regular_nms and --max_detections"
         return f"{words}; more --representative_records, or dynamic_range, may bring it nearer"
 
@@ -90,17 +91,17 @@ class TfliteReport:
             f"parity with the checkpoint on {len(self.picture_names)} pictures ({names}), detections from score "
             f"{self.min_score:g}",
             f"NMS: {self.suppression}",
-            f"  {'':<26} {'':>6} {'':>7}  {'before NMS':^25}  {'after NMS':^43}",
-            f"  {'model':<26} {'MB':>6} {'ms':>7}  {'box, pixels':>11} {'score':>7} {'class':>5}  "
-            f"{'box, pixels':>11} {'score':>7} {'class':>5}  {'in common':>16}",
+            f"  {'':<26} {'':>6} {'':>6}  {'before NMS':^25}  {'after NMS':^48}",
+            f"  {'model':<26} {'MB':>6} {'ms':>6}  {'box, pixels':>11} {'score':>7} {'class':>5}  "
+            f"{'box, pixels':>11} {'score':>7} {'class':>5} {'checkpoint':>10} {'model':>5} {'both':>5}",
         ]
         for model in self.models:
             before, after = model.before_suppression, model.agreement
-            common = f"{after.num_matched} of {after.num_expected}, {after.num_found}"
             lines.append(
-                f"  {model.file_name:<26} {model.num_bytes / 1e6:>6.2f} {model.milliseconds:>7.1f}  "
+                f"  {model.file_name:<26} {model.num_bytes / 1e6:>6.2f} {model.milliseconds:>6.1f}  "
                 f"{before.max_box_pixels:>11.4f} {before.max_score:>7.1e} {before.num_other_classes:>5}  "
-                f"{after.max_box_pixels:>11.4f} {after.max_score:>7.1e} {after.num_other_classes:>5}  {common:>16}"
+                f"{after.max_box_pixels:>11.4f} {after.max_score:>7.1e} {after.num_other_classes:>5} "
+                f"{after.num_expected:>10} {after.num_found:>5} {after.num_matched:>5}"
             )
         return "\n".join(lines)
 

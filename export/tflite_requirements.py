@@ -21,8 +21,8 @@ def require_convertible(config: Any, *, use_regular_nms: bool) -> None:
     if family != "ssd":
         raise UsageError(
             f"model.{family} does not fit into TensorFlow Lite's detection operator, and export_tflite_graph_tf2 "
-            "refuses it too: train a model.ssd, such as configs/ssd_mobilenet_v2_fpnlite_320.config, or serve this one with "
-            "export.export_saved_model"
+            "refuses it too: train a model.ssd, such as configs/ssd_mobilenet_v2_fpnlite_320.config, or serve this "
+            "one with export.export_saved_model"
         )
     ssd = config.model.ssd
     _require_fixed_input(ssd.image_resizer)
