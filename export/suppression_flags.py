@@ -41,8 +41,8 @@ def with_suppression_flags(arguments: argparse.Namespace) -> str:
     Raises:
         UsageError: A threshold beyond 0..1, or a config or an override that cannot be read.
     """
-    given = {name: getattr(arguments, name, None) for name in (*_NUMBERS, *_COUNTS)}
-    given = {name: value for name, value in given.items() if value is not None}
+    flags = vars(arguments)
+    given = {name: flags[name] for name in (*_NUMBERS, *_COUNTS) if flags.get(name) is not None}
     if not given:
         return str(arguments.config_override)
     for name in _NUMBERS:

@@ -122,7 +122,8 @@ def check_model(
     """
     model = TfliteDetector(path)
     slots = ClassSlots.from_config(detector.config)
-    before, alike, agreement, seconds = RawDifferences(), Differences(), Agreement(), []
+    before, alike, agreement = RawDifferences(), Differences(), Agreement()
+    seconds: list[float] = []
     for picture in expected:
         image = _as_input(model, picture)
         if not seconds:
@@ -175,4 +176,4 @@ def _in_picture(found: Outputs, input_in_picture: np.ndarray) -> Outputs:
     }
     missing = len(found["detection_scores"]) - int(has_area.sum())
     padded = {name: np.pad(rows[name], [(0, missing)] + [(0, 0)] * (rows[name].ndim - 1)) for name in rows}
-    return {**padded, "num_detections": np.float32(has_area.sum())}
+    return {**padded, "num_detections": np.array(has_area.sum(), np.float32)}

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.post_processing import scores_from_logits
 from train.models.ssd import SsdDetector
 from train.models.ssd_targets import ClassSlots
@@ -134,7 +135,10 @@ def write_graph(
 def _post_process(detector: SsdDetector, suppression: Suppression) -> Any:
     """A function that the converter knows by its attributes, and replaces by the operator."""
     slots = ClassSlots.from_config(detector.config)
-    y_scale, x_scale, height_scale, width_scale = detector.box_coder.scales
+    coder = detector.box_coder
+    if not isinstance(coder, FasterRcnnBoxCoder):
+        raise ValueError(f"{POST_PROCESS} decodes faster_rcnn_box_coder alone")
+    y_scale, x_scale, height_scale, width_scale = coder.scales
     attributes = {
         "max_detections": ("i", suppression.max_detections),
         "max_classes_per_detection": ("i", 1),

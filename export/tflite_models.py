@@ -23,6 +23,7 @@ from export.tflite_metadata import LABELS_NAME, InputMeaning, label_rows, metada
 from export.tflite_quantization import FULL_INTEGER
 from export.tflite_report import TfliteReport
 from train.commands import Pipeline, UsageError
+from train.models.detector import Detector
 from train.models.ssd import SsdDetector
 
 REPORT_NAME = "tflite_report.json"
@@ -32,7 +33,7 @@ def write_models(
     folder: Path,
     *,
     pipeline: Pipeline,
-    detector: SsdDetector,
+    detector: Detector,
     suppression: Suppression,
     quantizations: Sequence[str],
     check_pictures: Sequence[Picture],
@@ -54,6 +55,8 @@ def write_models(
     Raises:
         UserError: The model cannot be converted, or a picture does not decode.
     """
+    if not isinstance(detector, SsdDetector):
+        raise TypeError("write_models takes detectors that require_convertible lets through")
     image_resizer = pipeline.model.image_resizer
     expected = ask_checkpoint(detector, image_resizer, suppression, check_pictures)
     normalization = Normalization.of_detector(detector)
@@ -122,10 +125,16 @@ def _input_meaning(pipeline: Pipeline, detector: SsdDetector, normalization: Nor
     if is_padded:
         how = "RGB, resized with its aspect ratio kept; what is left at the bottom and the right is 0 once normalised"
     mean, deviation = ((0.0,), (1.0,)) if normalization is None else (normalization.mean, normalization.deviation)
-    black_and_white = [
-        [round((value - m) / d, 6) for m, d in zip(mean, deviation, strict=True)] for value in (0.0, 255.0)
-    ]
-    return InputMeaning(height, width, _short(mean), _short(deviation), *map(_short, black_and_white), f"{how}.")
+    low, high = ([round((value - m) / d, 6) for m, d in zip(mean, deviation, strict=True)] for value in (0.0, 255.0))
+    return InputMeaning(
+        height=height,
+        width=width,
+        mean=_short(mean),
+        deviation=_short(deviation),
+        low=_short(low),
+        high=_short(high),
+        description=f"{how}.",
+    )
 
 
 def _short(values: Sequence[float]) -> Sequence[float]:
