@@ -7,7 +7,7 @@ from typing import Any
 
 from export.comparison import Differences
 from export.tflite_comparison import Agreement, RawDifferences
-from export.tflite_quantization import FLOAT
+from export.tflite_quantization import FLOAT, FULL_INTEGER
 
 # Below this share of detections in common a model is worth a look.
 _WARN_BELOW = 0.9
@@ -65,7 +65,9 @@ class ModelCheck:
         words = f"{self.file_name} shares {self.agreement.share:.2f} of the detections with the checkpoint"
         if self.quantization == FLOAT:
             return f"{words}, for its NMS is another than the config's; see --ssd_use_regular_nms and --max_detections"
-        return f"{words}; more --representative_records, or dynamic_range, may bring it nearer"
+        if self.quantization == FULL_INTEGER:
+            return f"{words}; more --representative_records, such as the app will see, may bring it nearer"
+        return f"{words}; a model with --quantization float would have all"
 
 
 @dataclasses.dataclass(frozen=True)
