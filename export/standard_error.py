@@ -21,6 +21,7 @@ def standard_error_aside() -> Iterator[None]:
         os.dup2(nowhere, 2)
         yield
     finally:
+        sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)

@@ -30,16 +30,16 @@ def convert(saved_model_dir: Path, quantization: str, representative: Sequence[n
     Raises:
         UserError: The converter has no way to say something of this model.
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_dir))
-    converter.allow_custom_ops = True
-    if quantization != FLOAT:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == FULL_INTEGER:
-        converter.representative_dataset = lambda: ([picture] for picture in representative)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
     try:
         with standard_error_aside():
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_dir))
+            converter.allow_custom_ops = True
+            if quantization != FLOAT:
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if quantization == FULL_INTEGER:
+                converter.representative_dataset = lambda: ([picture] for picture in representative)
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+                converter.inference_input_type = tf.uint8
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -129,7 +129,9 @@ def write_graph(
     module.detect = tf.function(
         detect, input_signature=[tf.TensorSpec([1, height, width, 3], tf.float32, name=INPUT_NAME)]
     )
-    tf.saved_model.save(module, str(folder), signatures=module.detect)
+    # Nobody trains it, and the gradients of swish hold the variables that are constants now.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=module.detect, options=options)
 
 
 def _post_process(detector: SsdDetector, suppression: Suppression) -> Any:

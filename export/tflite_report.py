@@ -105,7 +105,7 @@ class TfliteReport:
                 f"{after.max_box_pixels:>11.4f} {after.max_score:>7.1e} {after.num_other_classes:>5} "
                 f"{after.num_expected:>10} {after.num_found:>5} {after.num_matched:>5}"
             )
-        return "\n".join(lines)
+        return "\n".join(line.rstrip() for line in lines)
 
     def to_json(self) -> dict[str, Any]:
         """For a file beside the models."""
