@@ -26,14 +26,15 @@ from train.commands import (
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
+    use_regular_nms = arguments.ssd_use_regular_nms == "true"
     quantizations = list(dict.fromkeys(arguments.quantization or QUANTIZATIONS[:1]))
     if FULL_INTEGER in quantizations and not arguments.representative_records:
         raise UsageError("--quantization full_integer needs --representative_records, such as 'train.record-*'")
-    if arguments.max_detections_per_class and not arguments.ssd_use_regular_nms:
+    if arguments.max_detections_per_class and not use_regular_nms:
         raise UsageError("--max_detections_per_class counts classes, which --ssd_use_regular_nms alone does; add that")
     arguments.config_override = with_suppression_flags(arguments)
     pipeline = pipeline_from(arguments)
-    require_convertible(pipeline.config, use_regular_nms=arguments.ssd_use_regular_nms)
+    require_convertible(pipeline.config, use_regular_nms=use_regular_nms)
 
     quiet_tensorflow()
     from export.parity_pictures import read_record_pictures
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     suppression = Suppression.from_config(
         pipeline.model.post_processing.batch_non_max_suppression,
         max_detections=arguments.max_detections,
-        use_regular_nms=arguments.ssd_use_regular_nms,
+        use_regular_nms=use_regular_nms,
     )
     with staged(arguments.output_directory) as folder:
         report = write_models(
@@ -111,7 +112,11 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--ssd_use_regular_nms",
-        action="store_true",
+        nargs="?",
+        const="true",
+        default="false",
+        type=str.lower,
+        choices=("true", "false"),
         help="let boxes compete class by class, as the config's NMS does; without it every anchor counts with its best "
         "class and boxes of all classes compete, which is faster",
     )

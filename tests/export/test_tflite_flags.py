@@ -46,7 +46,7 @@ def test_flags_that_contradict_are_refused(block_config, tmp_path):
         export(words(config, tmp_path, "--quantization", "float", "full_integer"))
     agnostic = "model { ssd { post_processing { batch_non_max_suppression { use_class_agnostic_nms: true } } } }"
     with pytest.raises(UsageError, match=r"use_class_agnostic_nms: true lets.*leave the flag out"):
-        export(words(config, tmp_path, "--ssd_use_regular_nms", "--config_override", agnostic))
+        export(words(config, tmp_path, "--ssd_use_regular_nms=True", "--config_override", agnostic))
     with pytest.raises(UsageError, match="--max_detections_per_class counts classes"):
         export(words(config, tmp_path, "--max_detections_per_class", "3"))
 
