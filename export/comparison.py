@@ -95,7 +95,9 @@ def compare_raw(name: str, size: tuple[int, int], expected: Outputs, exported: O
     )
 
 
-def compare_detections(name: str, size: tuple[int, int], expected: Outputs, exported: Outputs) -> Differences:
+def compare_detections(
+    name: str, size: tuple[int, int], expected: Outputs, exported: Outputs, *, exported_name: str = "SavedModel"
+) -> Differences:
     """Compares two lists of detections, from both sides.
 
     Args:
@@ -104,22 +106,23 @@ def compare_detections(name: str, size: tuple[int, int], expected: Outputs, expo
         expected: The checkpoint's `detection_boxes` [D, 4] (ymin xmin ymax xmax in 0..1), `detection_scores` [D],
             `detection_classes` [D] and `num_detections`.
         exported: The SavedModel's.
+        exported_name: What to call it, where it is no SavedModel.
     """
-    found = _compare_ranks(name, expected, exported)
-    for owner, ours, others in (("checkpoint", expected, exported), ("SavedModel", exported, expected)):
+    found = _compare_ranks(name, expected, exported, exported_name)
+    for owner, ours, others in (("checkpoint", expected, exported), (exported_name, exported, expected)):
         for row in range(int(ours["num_detections"])):
             found += _find(f"{name}: only the {owner} has", row, size, ours, others)
     return dataclasses.replace(found, num_pictures=1, num_compared=int(expected["num_detections"]))
 
 
-def _compare_ranks(name: str, expected: Outputs, exported: Outputs) -> Differences:
+def _compare_ranks(name: str, expected: Outputs, exported: Outputs, exported_name: str) -> Differences:
     """Compares scores by rank, which no near-tie excuses: a network whose scores are all alike has only ties."""
     difference = np.abs(expected["detection_scores"] - exported["detection_scores"])
     if difference.max(initial=0.0) <= MAX_SCORE_DIFFERENCE:
         return Differences()
     rank = int(difference.argmax())
     scores = expected["detection_scores"][rank], exported["detection_scores"][rank]
-    words = f"{name}: score {scores[0]:.4f} at rank {rank}, {scores[1]:.4f} in the SavedModel"
+    words = f"{name}: score {scores[0]:.4f} at rank {rank}, {scores[1]:.4f} in the {exported_name}"
     return Differences(max_score=float(difference.max()), unmatched=(words,))
 
 
@@ -136,7 +139,7 @@ def _find(words: str, row: int, size: tuple[int, int], ours: Outputs, others: Ou
         if difference[nearest].max() <= MAX_BOX_DIFFERENCE:
             pixels = float((difference[nearest] * np.array([*size, *size])).max())
             return Differences(max_box_pixels=pixels, max_score=float(score_difference[candidates[nearest]]))
-        if _iou(box, others["detection_boxes"][candidates]).max() >= _NEAR_TIE_IOU:
+        if iou_with(box, others["detection_boxes"][candidates]).max() >= _NEAR_TIE_IOU:
             return Differences(num_near_ties=1)
     if _is_cut(score, ours, others):
         return Differences()
@@ -153,7 +156,7 @@ def _is_cut(score: float, *sides: Outputs) -> bool:
     return bool(score <= last + MAX_SCORE_DIFFERENCE)
 
 
-def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+def iou_with(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """IoU of a box [4] with others [N, 4], ymin xmin ymax xmax."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     intersection = np.maximum(sides, 0).prod(axis=1)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from data_prep.tf_example import IMAGE_ENCODED
+from data_prep.tf_example import IMAGE_ENCODED, find_shards
 from export.picture_inputs import decode_image
 from train.commands import Pipeline, UserError
 from train.inputs.records import read_records
@@ -92,6 +92,32 @@ def pictures_of_records(config: Any) -> list[Picture]:
         except tf.errors.OpError as error:
             raise UserError(f"eval_input_reader[{number}]: {error.message}; give --parity_pictures") from None
     return []
+
+
+def read_record_pictures(pattern: str, count: int, *, flag: str) -> list[Picture]:
+    """Reads at most so many records, spread evenly over the files.
+
+    Args:
+        pattern: As `find_shards` takes it.
+        count: The most to take.
+        flag: Where the pattern was given, for words.
+
+    Raises:
+        UserError: There are no such files, they hold no record, or one that cannot be read.
+    """
+    records = tf.data.TFRecordDataset(find_shards(pattern))
+    try:
+        total = sum(1 for _ in records)
+        every = max(total // count, 1)
+        found = [
+            _of_record(f"record {row * every}", record.numpy())
+            for row, record in enumerate(records.shard(every, 0).take(count))
+        ]
+    except tf.errors.OpError as error:
+        raise UserError(f"{flag} {pattern}: {error.message}") from None
+    if not found:
+        raise UserError(f"{flag} {pattern}: no record in these files")
+    return found
 
 
 def generated_pictures() -> list[Picture]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,6 +13,7 @@ from data_prep.atomic_files import write_json
 from export.parity import ParityReport, check_parity
 from export.parity_pictures import pictures_for
 from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
+from export.staged_folder import staged
 from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.commands import Pipeline, UsageError
@@ -23,7 +22,6 @@ from train.training import LABEL_MAP_NAME, write_config_and_label_map
 from train.training_run import CHECKPOINT_NAME
 
 PARITY_NAME = "parity.json"
-_TEMPORARY_PREFIX = ".partial-export-"
 
 
 def next_version(model_base_path: Path) -> int:
@@ -85,7 +83,7 @@ def export(
     """
     require_new(output_directory, version_directory)
     image_resizer = pipeline.model.image_resizer
-    with _staged(output_directory) as staging:
+    with staged(output_directory) as staging:
         saved_model_dir, unsuppressed_dir = staging / "saved_model", staging / "unsuppressed"
         write_config_and_label_map(staging, _as_exported(pipeline))
         labels = Labels(pipeline.label_map, staging / LABEL_MAP_NAME)
@@ -108,7 +106,7 @@ def export(
             checkpoint, str(staging / "checkpoint"), max_to_keep=1, checkpoint_name=CHECKPOINT_NAME
         ).save(checkpoint_number=0)
         if version_directory is not None:
-            with _staged(version_directory) as version_staging:
+            with staged(version_directory) as version_staging:
                 shutil.copytree(saved_model_dir, version_staging, dirs_exist_ok=True)
                 if warmup_batch_sizes:
                     write_warmup(
@@ -131,18 +129,3 @@ def _as_exported(pipeline: Pipeline) -> Pipeline:
     config.CopyFrom(pipeline.config)
     config.eval_config.use_moving_averages = False
     return dataclasses.replace(pipeline, config=config)
-
-
-@contextlib.contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `target`, which takes its place when all went well, and goes otherwise."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=_TEMPORARY_PREFIX))
-    try:
-        yield staging
-        staging.chmod(0o755)  # mkdtemp's folders can be read by their owner only, and a server is another user
-        if target.is_dir() and not any(target.iterdir()):
-            target.rmdir()
-        staging.rename(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from configs.errors import ConfigError
 from configs.schema import format_pipeline_config, merge, message_class, read_pipeline_config
@@ -19,12 +20,13 @@ _COUNTS = {
 _PLACES = {"ssd": "post_processing", "faster_rcnn": "second_stage_post_processing"}
 
 
-def add_suppression_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--score_threshold` and the like; what is not given stays as the config has it."""
+def add_suppression_arguments(parser: argparse.ArgumentParser, *, leave_out: Sequence[str] = ()) -> None:
+    """Adds `--score_threshold` and the like, but for some; what is not given stays as the config has it."""
     group = parser.add_argument_group("detections, as batch_non_max_suppression has them unless told otherwise")
-    for name, words in _NUMBERS.items():
+    numbers, counts = ({k: v for k, v in flags.items() if k not in leave_out} for flags in (_NUMBERS, _COUNTS))
+    for name, words in numbers.items():
         group.add_argument(f"--{name}", type=float, metavar="X", help=words)
-    for name, words in _COUNTS.items():
+    for name, words in counts.items():
         group.add_argument(f"--{name}", type=positive_int, metavar="N", help=words)
 
 
@@ -39,8 +41,8 @@ def with_suppression_flags(arguments: argparse.Namespace) -> str:
     Raises:
         UsageError: A threshold beyond 0..1, or a config or an override that cannot be read.
     """
-    given = {name: getattr(arguments, name) for name in (*_NUMBERS, *_COUNTS)}
-    given = {name: value for name, value in given.items() if value is not None}
+    flags = vars(arguments)
+    given = {name: flags[name] for name in (*_NUMBERS, *_COUNTS) if flags.get(name) is not None}
     if not given:
         return str(arguments.config_override)
     for name in _NUMBERS:

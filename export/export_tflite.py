@@ -1,0 +1,153 @@
+"""Writes a checkpoint as TensorFlow Lite models that detect what it does. Flags follow `export_tflite_graph_tf2.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.command_line import fraction
+from export.suppression_flags import add_suppression_arguments, with_suppression_flags
+from export.tflite_quantization import FULL_INTEGER, QUANTIZATIONS
+from export.tflite_requirements import require_convertible
+from train.commands import (
+    EXIT_DONE,
+    ArgumentParser,
+    UsageError,
+    UserError,
+    add_pipeline_arguments,
+    pipeline_from,
+    positive_int,
+    quiet_tensorflow,
+    run_command,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    use_regular_nms = arguments.ssd_use_regular_nms == "true"
+    quantizations = list(dict.fromkeys(arguments.quantization or QUANTIZATIONS[:1]))
+    if FULL_INTEGER in quantizations and not arguments.representative_records:
+        raise UsageError("--quantization full_integer needs --representative_records, such as 'train.record-*'")
+    if arguments.max_detections_per_class and not use_regular_nms:
+        raise UsageError("--max_detections_per_class counts classes, which --ssd_use_regular_nms alone does; add that")
+    arguments.config_override = with_suppression_flags(arguments)
+    pipeline = pipeline_from(arguments)
+    require_convertible(pipeline.config, use_regular_nms=use_regular_nms)
+
+    quiet_tensorflow()
+    from export.parity_pictures import read_record_pictures
+    from export.saved_model import require_new
+    from export.staged_folder import staged
+    from export.tflite_graph import Suppression
+    from export.tflite_models import check_pictures_for, write_models
+    from train.checkpoint_files import restore_trained
+    from train.checkpoints.files import find_checkpoint
+    from train.training import build_or_explain
+
+    require_new(arguments.output_directory, None)
+    check_pictures = check_pictures_for(arguments.parity_pictures, arguments.check_records, pipeline)
+    representative = []
+    if FULL_INTEGER in quantizations:
+        representative = read_record_pictures(
+            arguments.representative_records,
+            arguments.num_representative_pictures,
+            flag="--representative_records",
+        )
+    prefix = find_checkpoint(arguments.trained_checkpoint_dir)
+    detector = build_or_explain(pipeline)
+    step = restore_trained(detector, prefix, moving_averages=pipeline.config.eval_config.use_moving_averages)
+    print(f"restored {prefix}, step {step}", flush=True)
+    suppression = Suppression.from_config(
+        pipeline.model.post_processing.batch_non_max_suppression,
+        max_detections=arguments.max_detections,
+        use_regular_nms=use_regular_nms,
+    )
+    with staged(arguments.output_directory) as folder:
+        report = write_models(
+            folder,
+            pipeline=pipeline,
+            detector=detector,
+            suppression=suppression,
+            quantizations=quantizations,
+            check_pictures=check_pictures,
+            representative=representative,
+            min_score=arguments.check_min_score,
+        )
+        print(report.summary(), flush=True)
+        if problems := [found for check in report.models if (found := check.problem(arguments.min_agreement))]:
+            raise UserError(f"nothing is written, for a model does not detect what the checkpoint does: {problems[0]}")
+    for check in report.models:
+        if check.warning:
+            print(f"warning: {check.warning}", file=sys.stderr)
+    print(f"written to {arguments.output_directory}")
+    return EXIT_DONE
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        description=__doc__ or "",
+        example="  python -m export.export_tflite --pipeline_config_path pipeline.config "
+        "--trained_checkpoint_dir model \\\n      --output_directory tflite --quantization float full_integer "
+        "\\\n      --representative_records 'train.record-*' --score_threshold 0.3",
+    )
+    add_pipeline_arguments(parser)
+    parser.add_argument("--trained_checkpoint_dir", required=True, help="a model folder, or one checkpoint's prefix")
+    parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--quantization",
+        nargs="+",
+        action="extend",
+        choices=QUANTIZATIONS,
+        help="a model each, model_float.tflite and so on: as it is; with weights in 8 bits; with everything up to the "
+        f"NMS in 8 bits, which takes pictures as uint8 (default: {QUANTIZATIONS[0]})",
+    )
+    parser.add_argument(
+        "--max_detections",
+        type=positive_int,
+        default=10,
+        metavar="N",
+        help="rows of the outputs, whatever the config says",
+    )
+    parser.add_argument(
+        "--ssd_use_regular_nms",
+        nargs="?",
+        const="true",
+        default="false",
+        type=str.lower,
+        choices=("true", "false"),
+        help="let boxes compete class by class, as the config's NMS does; without it every anchor counts with its best "
+        "class and boxes of all classes compete, which is faster",
+    )
+    add_suppression_arguments(parser, leave_out=["max_total_detections"])
+    ranges = parser.add_argument_group("full_integer")
+    ranges.add_argument(
+        "--representative_records", metavar="GLOB", help="records with pictures from which ranges are taken"
+    )
+    ranges.add_argument(
+        "--num_representative_pictures", type=positive_int, default=100, metavar="N", help="spread over these records"
+    )
+    check = parser.add_argument_group("the check against the checkpoint")
+    check.add_argument(
+        "--check_records",
+        metavar="GLOB",
+        help="records with pictures to compare on, 16 spread over them; by default the config's evaluation records, or "
+        "generated pictures where there are none",
+    )
+    check.add_argument(
+        "--parity_pictures", nargs="+", type=Path, default=[], metavar="PICTURE", help="JPEGs or PNGs instead"
+    )
+    check.add_argument("--check_min_score", type=fraction, default=0.3, help="what detections count from")
+    check.add_argument(
+        "--min_agreement",
+        type=fraction,
+        default=0.5,
+        help="the share of detections that a quantised model must have in common with the checkpoint; a float model "
+        "must equal it but for rounding",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main)

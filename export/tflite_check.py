@@ -1,0 +1,179 @@
+"""The check that TensorFlow Lite models detect what their checkpoint detects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from export.comparison import Differences, Outputs, compare_detections
+from export.parity_pictures import Picture
+from export.picture_inputs import batch_reader
+from export.tflite_comparison import Agreement, RawDifferences, agree, compare_before_suppression
+from export.tflite_graph import Suppression
+from export.tflite_quantization import FLOAT
+from export.tflite_report import ModelCheck
+from export.tflite_runtime import TfliteDetector
+from train.models.post_processing import batch_non_max_suppression
+from train.models.ssd import SsdDetector
+from train.models.ssd_targets import ClassSlots
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What the checkpoint makes of a picture.
+
+    Attributes:
+        name: Of the picture, for words.
+        size: Its height and width in pixels, as it was sent.
+        pixels: float32 [1, height, width, 3], RGB 0..255, resized and padded.
+        normalized: The same as the network takes it.
+        input_in_picture: float32 [4], by which boxes in 0..1 of the input are multiplied to be in 0..1 of the picture.
+        raw_boxes: float32 [A, 4], ymin xmin ymax xmax in 0..1 of the input.
+        raw_scores: float32 [A, classes].
+        own: Its detections, after the NMS of the config.
+        alike: Its detections after an NMS like the operator's.
+    """
+
+    name: str
+    size: tuple[int, int]
+    pixels: np.ndarray
+    normalized: np.ndarray
+    input_in_picture: np.ndarray
+    raw_boxes: np.ndarray
+    raw_scores: np.ndarray
+    own: Outputs
+    alike: Outputs
+
+
+def ask_checkpoint(
+    detector: SsdDetector, image_resizer: Any, suppression: Suppression, pictures: Sequence[Picture]
+) -> list[Expected]:
+    """Runs the checkpoint's network on pictures.
+
+    Raises:
+        UserError: A picture does not decode.
+    """
+    read = batch_reader("image_tensor", detector.input_shape, image_resizer)
+    slots = ClassSlots.from_config(detector.config)
+    sides = tf.constant([*detector.input_shape, *detector.input_shape], tf.float32)
+    own, alike = _messages(detector.config.post_processing.batch_non_max_suppression, suppression)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
+    @tf.autograph.experimental.do_not_convert
+    def ask(image: tf.Tensor) -> dict[str, Any]:
+        pixels, true_shape = read(image)
+        detections = detector.detect_with_raw(pixels, true_shape)
+        boxes, scores = detections["raw_detection_boxes"], slots.without_background(detections["raw_detection_scores"])
+        lists = (
+            batch_non_max_suppression((boxes * sides)[:, :, tf.newaxis], scores, true_shape, message)
+            for message in (own, alike)
+        )
+        true_sides = tf.cast(true_shape[0, :2], tf.float32)
+        return {
+            "pixels": pixels,
+            "normalized": detector.preprocess(pixels, true_shape),
+            "input_in_picture": sides / tf.concat([true_sides, true_sides], axis=0),
+            "raw_boxes": boxes[0],
+            "raw_scores": scores[0],
+            **{name: _first(found) for name, found in zip(("own", "alike"), lists, strict=True)},
+        }
+
+    expected = []
+    for picture in pictures:
+        array = picture.pixels()
+        answers = tf.nest.map_structure(lambda value: value.numpy(), ask(array[np.newaxis]))
+        expected.append(Expected(name=picture.name, size=array.shape[:2], **answers))
+    return expected
+
+
+def _messages(config: Any, suppression: Suppression) -> tuple[Any, Any]:
+    """Two `BatchNonMaxSuppression` messages: the config's, and one that asks for what the operator does."""
+    own, alike = type(config)(), type(config)()
+    for message in (own, alike):
+        message.CopyFrom(config)
+        # Boxes are compared in the picture's frame, whichever the config gives them in.
+        message.change_coordinate_frame = True
+        message.max_total_detections = suppression.max_detections
+    alike.use_class_agnostic_nms = not suppression.use_regular_nms
+    alike.max_detections_per_class = suppression.detections_per_class
+    return own, alike
+
+
+def _first(detections: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: value[0] for name, value in detections.items()}
+
+
+def check_model(
+    path: Path, quantization: str, detector: SsdDetector, expected: Sequence[Expected], *, min_score: float
+) -> ModelCheck:
+    """Runs a model on the same pictures and compares.
+
+    Args:
+        path: The `.tflite` file.
+        quantization: How it was made.
+        detector: The checkpoint's.
+        expected: As `ask_checkpoint` returns it.
+        min_score: What detections count from in `agreement`, and boxes before the NMS.
+    """
+    model = TfliteDetector(path)
+    slots = ClassSlots.from_config(detector.config)
+    before, alike, agreement = RawDifferences(), Differences(), Agreement()
+    seconds: list[float] = []
+    for picture in expected:
+        image = _as_input(model, picture)
+        if not seconds:
+            model.detect(image)  # what is set up at the first picture is no part of any picture's time
+        answers, taken = model.detect(image)
+        seconds.append(taken)
+        codes, scores, anchors = model.before_suppression(image)
+        found = _decode(detector, codes, anchors), slots.without_background(scores)
+        in_pixels = picture.input_in_picture * np.array([*picture.size, *picture.size], np.float32)
+        before += compare_before_suppression(in_pixels, (picture.raw_boxes, picture.raw_scores), found, min_score)
+        detections = _in_picture(answers, picture.input_in_picture)
+        if quantization == FLOAT:
+            alike += compare_detections(
+                picture.name, picture.size, picture.alike, detections, exported_name="TensorFlow Lite model"
+            )
+        agreement += agree(picture.size, picture.own, detections, min_score)
+    return ModelCheck(
+        quantization=quantization,
+        file_name=path.name,
+        num_bytes=path.stat().st_size,
+        milliseconds=1000.0 * float(np.median(seconds)),
+        before_suppression=before,
+        alike=alike if quantization == FLOAT else None,
+        agreement=agreement,
+    )
+
+
+def _as_input(model: TfliteDetector, picture: Expected) -> np.ndarray:
+    if model.input_type == np.uint8:
+        return np.clip(np.rint(picture.pixels), 0, 255).astype(np.uint8)
+    return picture.normalized
+
+
+def _decode(detector: SsdDetector, codes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Boxes float32 [A, 4], ymin xmin ymax xmax in 0..1 of the input, by the anchors that are in the model."""
+    centers, sides = anchors[:, :2], anchors[:, 2:]
+    corners = np.concatenate([centers - sides / 2.0, centers + sides / 2.0], axis=1)
+    return np.asarray(detector.box_coder.decode(tf.constant(codes), tf.constant(corners)))
+
+
+def _in_picture(found: Outputs, input_in_picture: np.ndarray) -> Outputs:
+    """Detections as the checkpoint gives them: clipped to the picture, ids from 1, zeros where there is none."""
+    count = int(found["num_detections"])
+    boxes = np.clip(found["detection_boxes"][:count] * input_in_picture, 0.0, 1.0)
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    rows = {
+        "detection_boxes": boxes[has_area],
+        "detection_scores": found["detection_scores"][:count][has_area],
+        "detection_classes": found["detection_classes"][:count][has_area] + 1.0,
+    }
+    missing = len(found["detection_scores"]) - int(has_area.sum())
+    padded = {name: np.pad(rows[name], [(0, missing)] + [(0, 0)] * (rows[name].ndim - 1)) for name in rows}
+    return {**padded, "num_detections": np.array(has_area.sum(), np.float32)}

@@ -1,0 +1,176 @@
+"""The graph that TensorFlow Lite's converter reads: a network, its score converter, and NMS as one operator."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from train.models.box_coders import FasterRcnnBoxCoder
+from train.models.post_processing import scores_from_logits
+from train.models.ssd import SsdDetector
+from train.models.ssd_targets import ClassSlots
+
+POST_PROCESS = "TFLite_Detection_PostProcess"
+INPUT_NAME = "image"
+# The operator's outputs, in its order.
+OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+
+
+@dataclasses.dataclass(frozen=True)
+class Suppression:
+    """What the operator is told.
+
+    Attributes:
+        max_detections: Rows of its outputs.
+        use_regular_nms: Whether boxes compete class by class. Otherwise every anchor counts with its best class, and
+            boxes of all classes compete: `use_class_agnostic_nms`, and several times faster for many classes.
+        detections_per_class: The most of a class, with regular NMS.
+        score_threshold: What a score must reach.
+        iou_threshold: What boxes that both stay may overlap.
+    """
+
+    max_detections: int
+    use_regular_nms: bool
+    detections_per_class: int
+    score_threshold: float
+    iou_threshold: float
+
+    @classmethod
+    def from_config(cls, config: Any, *, max_detections: int, use_regular_nms: bool) -> Suppression:
+        """Reads a `BatchNonMaxSuppression` message; the maximum is the flag's, as in the API."""
+        per_class = min(config.max_detections_per_class, max_detections)
+        return cls(max_detections, use_regular_nms, per_class, config.score_threshold, config.iou_threshold)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """How a network wants its pixels: (pixel - mean) / deviation.
+
+    Attributes:
+        mean: Of red, green and blue, in 0..255.
+        deviation: Of red, green and blue.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @classmethod
+    def of_detector(cls, detector: SsdDetector) -> Normalization:
+        """Finds them from what the detector makes of black and white."""
+        height, width = detector.input_shape
+        colors = tf.reshape(tf.constant([0.0, 255.0]), [2, 1, 1, 1]) * tf.ones([1, height, width, 3])
+        found = detector.preprocess(colors, tf.constant([[height, width, 3]] * 2))[:, 0, 0].numpy()
+        black, white = found.astype(np.float64)
+        deviation = 255.0 / (white - black)
+        # float32 has seven digits, and a person who copies the numbers into an app wants fewer.
+        return cls(*(tuple(round(float(x), 4) for x in values) for values in (-black * deviation, deviation)))
+
+
+# From float32 [1, height, width, 3] to box codes float32 [1, A, 4] and scores float32 [1, A, slots].
+Predict = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def frozen_predictions(detector: SsdDetector) -> Predict:
+    """Traces what comes before the NMS and makes its weights constants.
+
+    Constants first: the converter takes a tenth of the time for them that it takes for variables.
+
+    Returns:
+        Takes normalised pictures; scores are converted and calibrated, background's among them where there is one.
+    """
+    height, width = detector.input_shape
+
+    @tf.autograph.experimental.do_not_convert
+    def predict(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        logits, codes, _ = detector.predict(image, image, training=False)
+        return codes, scores_from_logits(logits, detector.config.post_processing)
+
+    specs = [tf.TensorSpec([1, height, width, 3], tf.float32, name=INPUT_NAME)]
+    concrete = tf.function(predict, input_signature=specs).get_concrete_function()
+    return convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+
+
+def write_graph(
+    folder: Path,
+    detector: SsdDetector,
+    predict: Predict,
+    suppression: Suppression,
+    *,
+    normalization: Normalization | None = None,
+) -> None:
+    """Writes the SavedModel for the converter; TensorFlow itself cannot run it, for the operator is not TensorFlow's.
+
+    Args:
+        folder: To be made.
+        detector: Whose anchors and box coder the operator decodes with.
+        predict: As `frozen_predictions` returns it.
+        suppression: What the operator is told.
+        normalization: Makes the input a picture of 0..255, normalised inside; None: normalised outside.
+    """
+    height, width = detector.input_shape
+    anchors = _centers_and_sides(detector)
+    post_process = _post_process(detector, suppression)
+
+    @tf.autograph.experimental.do_not_convert
+    def detect(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        if normalization is not None:
+            # The mean first: what is left are whole numbers for most networks, which 8 bits hold without loss.
+            image = (image - tf.constant(normalization.mean)) * (1.0 / tf.constant(normalization.deviation))
+        codes, scores = predict(image)
+        return dict(zip(OUTPUT_NAMES, post_process(codes, scores, tf.constant(anchors)), strict=True))
+
+    module = tf.Module()
+    module.detect = tf.function(
+        detect, input_signature=[tf.TensorSpec([1, height, width, 3], tf.float32, name=INPUT_NAME)]
+    )
+    # Nobody trains it, and the gradients of swish hold the variables that are constants now.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=module.detect, options=options)
+
+
+def _post_process(detector: SsdDetector, suppression: Suppression) -> Any:
+    """A function that the converter knows by its attributes, and replaces by the operator."""
+    slots = ClassSlots.from_config(detector.config)
+    coder = detector.box_coder
+    if not isinstance(coder, FasterRcnnBoxCoder):
+        raise ValueError(f"{POST_PROCESS} decodes faster_rcnn_box_coder alone")
+    y_scale, x_scale, height_scale, width_scale = coder.scales
+    attributes = {
+        "max_detections": ("i", suppression.max_detections),
+        "max_classes_per_detection": ("i", 1),
+        "detections_per_class": ("i", suppression.detections_per_class),
+        "use_regular_nms": ("b", str(suppression.use_regular_nms).lower()),
+        "nms_score_threshold": ("f", suppression.score_threshold),
+        "nms_iou_threshold": ("f", suppression.iou_threshold),
+        "y_scale": ("f", y_scale),
+        "x_scale": ("f", x_scale),
+        "h_scale": ("f", height_scale),
+        "w_scale": ("f", width_scale),
+        # The operator leaves out as many columns at the front as scores have more than this: background.
+        "num_classes": ("i", slots.num_slots - int(slots.has_background)),
+    }
+    words = [f'attr {{ key: "{key}" value {{ {kind}: {value} }} }}' for key, (kind, value) in attributes.items()]
+    rows = suppression.max_detections
+
+    @tf.function(experimental_implements=f'name: "{POST_PROCESS}" {" ".join(words)}')
+    @tf.autograph.experimental.do_not_convert
+    def post_process(codes: tf.Tensor, scores: tf.Tensor, anchors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        del codes, scores, anchors
+        return tf.zeros([1, rows, 4]), tf.zeros([1, rows]), tf.zeros([1, rows]), tf.zeros([1])
+
+    return post_process
+
+
+def _centers_and_sides(detector: SsdDetector) -> np.ndarray:
+    """float32 [A, 4]: anchors as the operator wants them: y, x, height, width in 0..1 of the input."""
+    height, width = detector.input_shape
+    if detector.anchors is None or height is None or width is None:
+        raise ValueError("anchors are known beforehand for inputs of one size only")
+    boxes = detector.anchors / np.array([height, width, height, width], np.float32)
+    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2.0, boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -1,0 +1,142 @@
+"""Writing TensorFlow Lite models: converted, finished with metadata, and compared with their checkpoint."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.atomic_files import write_bytes, write_json
+from data_prep.tf_example import find_shards
+from export.parity_pictures import (
+    MAX_PICTURES,
+    Picture,
+    generated_pictures,
+    read_pictures,
+    read_record_pictures,
+)
+from export.tflite_check import ask_checkpoint, check_model
+from export.tflite_conversion import convert, representative_inputs
+from export.tflite_file import finish
+from export.tflite_graph import Normalization, Suppression, frozen_predictions, write_graph
+from export.tflite_metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
+from export.tflite_quantization import FULL_INTEGER
+from export.tflite_report import TfliteReport
+from train.commands import Pipeline, UsageError
+from train.models.detector import Detector
+from train.models.ssd import SsdDetector
+
+REPORT_NAME = "tflite_report.json"
+
+
+def write_models(
+    folder: Path,
+    *,
+    pipeline: Pipeline,
+    detector: Detector,
+    suppression: Suppression,
+    quantizations: Sequence[str],
+    check_pictures: Sequence[Picture],
+    representative: Sequence[Picture] = (),
+    min_score: float,
+) -> TfliteReport:
+    """Writes models of a detector, and a report of how far they are from it, which nobody has judged yet.
+
+    Args:
+        folder: Gets the models and `tflite_report.json`.
+        pipeline: What the detector was built from.
+        detector: With the weights to export.
+        suppression: The NMS at the models' end.
+        quantizations: Of `QUANTIZATIONS`, a model each.
+        check_pictures: To compare on.
+        representative: From which `full_integer` takes its ranges.
+        min_score: What detections count from.
+
+    Raises:
+        UserError: The model cannot be converted, or a picture does not decode.
+    """
+    if not isinstance(detector, SsdDetector):
+        raise TypeError("write_models takes detectors that require_convertible lets through")
+    image_resizer = pipeline.model.image_resizer
+    expected = ask_checkpoint(detector, image_resizer, suppression, check_pictures)
+    normalization = Normalization.of_detector(detector)
+    labels = {LABELS_NAME: label_rows(pipeline.names_by_id)}
+    predict = frozen_predictions(detector)
+    checks = []
+    with tempfile.TemporaryDirectory(prefix="tflite-graphs-") as graphs:
+        for quantization in quantizations:
+            takes_pixels = quantization == FULL_INTEGER
+            graph = Path(graphs) / ("pixels" if takes_pixels else "normalized")
+            if not graph.exists():
+                inside = normalization if takes_pixels else None
+                write_graph(graph, detector, predict, suppression, normalization=inside)
+            inputs = representative_inputs(representative, image_resizer) if takes_pixels else []
+            metadata = metadata_table(
+                "object detector",
+                f"{in_words(suppression)}; made by quantization {quantization}.",
+                _input_meaning(pipeline, detector, None if takes_pixels else normalization),
+            )
+            path = folder / f"model_{quantization}.tflite"
+            write_bytes(path, finish(convert(graph, quantization, inputs), metadata, labels))
+            checks.append(check_model(path, quantization, detector, expected, min_score=min_score))
+    names = tuple(picture.name for picture in check_pictures)
+    report = TfliteReport(tuple(checks), names, min_score, in_words(suppression))
+    write_json(folder / REPORT_NAME, report.to_json(), indent=1)
+    return report
+
+
+def check_pictures_for(paths: Sequence[Path], records: str | None, pipeline: Pipeline) -> list[Picture]:
+    """Returns pictures to compare on: these files', of these records, of the evaluation records, or generated ones.
+
+    Raises:
+        UserError: What was asked for cannot be read.
+    """
+    if paths:
+        return read_pictures(paths)
+    if records:
+        return read_record_pictures(records, MAX_PICTURES, flag="--check_records")
+    readers = pipeline.config.eval_input_reader
+    patterns = list(readers[0].tf_record_input_reader.input_path) if readers else []
+    try:
+        found = find_shards(patterns) if patterns else []
+    except UsageError:  # an export needs no records, and may be made where there are none
+        found = []
+    if not found:
+        return generated_pictures()
+    return read_record_pictures(",".join(found), MAX_PICTURES, flag="eval_input_reader[0]")
+
+
+def in_words(suppression: Suppression) -> str:
+    """The NMS for people."""
+    kind = "class by class" if suppression.use_regular_nms else "over all classes at once"
+    return (
+        f"{kind}, at most {suppression.max_detections} detections, IoU {suppression.iou_threshold:g}, "
+        f"scores from {suppression.score_threshold:g}"
+    )
+
+
+def _input_meaning(pipeline: Pipeline, detector: SsdDetector, normalization: Normalization | None) -> InputMeaning:
+    """What an app must give a model: normalised pictures, or pixels as they are."""
+    height, width = detector.input_shape
+    if height is None or width is None:
+        raise ValueError("a TensorFlow Lite model has an input of one size")
+    is_padded = pipeline.model.image_resizer.WhichOneof("image_resizer_oneof") == "keep_aspect_ratio_resizer"
+    how = "RGB, stretched to this size"
+    if is_padded:
+        how = "RGB, resized with its aspect ratio kept; what is left at the bottom and the right is 0 once normalised"
+    mean, deviation = ((0.0,), (1.0,)) if normalization is None else (normalization.mean, normalization.deviation)
+    low, high = ([round((value - m) / d, 6) for m, d in zip(mean, deviation, strict=True)] for value in (0.0, 255.0))
+    return InputMeaning(
+        height=height,
+        width=width,
+        mean=_short(mean),
+        deviation=_short(deviation),
+        low=_short(low),
+        high=_short(high),
+        description=f"{how}.",
+    )
+
+
+def _short(values: Sequence[float]) -> Sequence[float]:
+    """One number where it is the same for all channels."""
+    return values[:1] if len(set(values)) == 1 else values

@@ -1,0 +1,6 @@
+"""The ways in which a TensorFlow Lite model is made smaller, by name."""
+
+from __future__ import annotations
+
+FLOAT, DYNAMIC_RANGE, FULL_INTEGER = "float", "dynamic_range", "full_integer"
+QUANTIZATIONS = (FLOAT, DYNAMIC_RANGE, FULL_INTEGER)

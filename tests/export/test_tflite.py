@@ -1,0 +1,234 @@
+"""TensorFlow Lite models of a detector: what an app gets from the file alone, and how near it is to the checkpoint."""
+
+import io
+import json
+import zipfile
+
+import flatbuffers
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from configs.schema import read_pipeline_config
+from data_prep.command_line import UserError
+from export.export_tflite import main as export
+from export.parity_pictures import read_record_pictures
+from export.tflite_check import ask_checkpoint, check_model
+from export.tflite_graph import Suppression
+from tests.conftest import block_picture
+from train.models.build import build_detector
+from train.pipeline import load_pipeline
+
+QUANTIZATIONS = ("float", "dynamic_range", "full_integer")
+
+
+def spread_scores(detector):
+    """Makes an untrained network see differences: batch norm learns from one batch, and logits are drawn apart."""
+    norms = [layer for layer in detector.network.submodules if isinstance(layer, tf_keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+    pictures = tf.stack([tf.io.decode_jpeg(block_picture(number)[0])[:, :96] for number in range(4)])
+    images = tf.cast(pictures, tf.float32)
+    detector.network(detector.preprocess(images, tf.constant([[96, 96, 3]] * 4)), training=True)
+    for layer in norms:  # channels that hardly vary would blow rounding up
+        layer.moving_variance.assign(tf.maximum(layer.moving_variance, tf.reduce_mean(layer.moving_variance)))
+    for variable in detector.network.trainable_variables:
+        if "class_predictor" in variable.name:
+            variable.assign(variable * (1.5 if variable.shape.rank > 1 else 0.3))
+
+
+@pytest.fixture(scope="module")
+def exported(block_config, block_records, tmp_path_factory):
+    """A detector whose scores lie apart, its checkpoint, and the models that the command makes of it."""
+    config_path = block_config("ssd")
+    # Whose gradient is a function of its own, which a SavedModel of constants cannot hold.
+    config_path.write_text(config_path.read_text().replace("RELU_6", "SWISH"))
+    tf_keras.utils.set_random_seed(3)
+    detector = build_detector(read_pipeline_config(config_path))
+    spread_scores(detector)
+    folder = tmp_path_factory.mktemp("tflite")
+    tf.train.Checkpoint(model=detector.network).write(str(folder / "model" / "ckpt-0"))
+    words = [
+        "--pipeline_config_path", str(config_path), "--trained_checkpoint_dir", str(folder / "model" / "ckpt-0"),
+        "--output_directory", str(folder / "models"), "--quantization", *QUANTIZATIONS, "--max_detections", "7",
+        "--ssd_use_regular_nms", "--iou_threshold", "0.5", "--check_min_score", "0.05",
+        "--representative_records", str(block_records / "train.record-*"), "--num_representative_pictures", "4",
+    ]  # fmt: skip
+    assert export(words) == 0
+    return folder / "models", words, load_pipeline(str(config_path)), detector
+
+
+def interpreter_of(folder, quantization):
+    interpreter = Interpreter(model_path=str(folder / f"model_{quantization}.tflite"), num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def answer(interpreter, image):
+    """Boxes, classes, scores and their number, by position, as phones' programs take them."""
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+
+
+def metadata_of(path):
+    """The root table of the metadata inside a model."""
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
+    (entry,) = (entry for entry in model.metadata if entry.name == b"TFLITE_METADATA")
+    content = bytes(model.buffers[entry.buffer].data)
+    assert content[4:8] == b"M001"
+    return flatbuffers.table.Table(content, flatbuffers.encode.Get(flatbuffers.packer.uoffset, content, 0))
+
+
+def table_in(table, slot):
+    return flatbuffers.table.Table(table.Bytes, table.Indirect(table.Pos + table.Offset(4 + 2 * slot)))
+
+
+def tables_in(table, slot):
+    offset = table.Offset(4 + 2 * slot)
+    return [
+        flatbuffers.table.Table(table.Bytes, table.Indirect(table.Vector(offset) + 4 * row))
+        for row in range(table.VectorLen(offset))
+    ]
+
+
+def text_in(table, slot):
+    return table.String(table.Pos + table.Offset(4 + 2 * slot)).decode()
+
+
+def floats_in(table, slot):
+    return table.GetVectorAsNumpy(flatbuffers.number_types.Float32Flags, table.Offset(4 + 2 * slot)).tolist()
+
+
+def test_all_models_are_written_with_a_report(exported):
+    folder, *_ = exported
+    report = json.loads((folder / "tflite_report.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {
+        "tflite_report.json", "model_float.tflite", "model_dynamic_range.tflite", "model_full_integer.tflite"
+    }  # fmt: skip
+    first, *quantized = report["models"]
+    assert len(report["pictures"]) == 6
+    assert first["alike"]["num_compared"] > 0 and not first["alike"]["unmatched"]
+    assert first["before_suppression"]["num_beyond_rounding"] == 0
+    assert first["agreement_share"] == 1.0 and first["agreement"]["num_matched"] > 0
+    for model in quantized:
+        assert model["num_bytes"] < 0.5 * first["num_bytes"]
+        assert 1e-6 < model["before_suppression"]["mean_score"] < 0.02
+        assert model["agreement_share"] > 0.6
+
+
+def test_the_float_model_answers_an_app_with_what_the_checkpoint_detects(exported):
+    folder, _, _, detector = exported
+    pixels = tf.image.resize(tf.io.decode_jpeg(block_picture(50)[0])[tf.newaxis], [96, 96])
+    options = table_in(tables_in(tables_in(tables_in(metadata_of(folder / "model_float.tflite"), 3)[0], 2)[0], 4)[0], 1)
+    mean, deviation = floats_in(options, 0), floats_in(options, 1)
+    interpreter = interpreter_of(folder, "float")
+    assert interpreter.get_input_details()[0]["dtype"] == np.float32
+    boxes, classes, scores, count = answer(interpreter, (pixels.numpy() - mean[0]) / np.float32(deviation[0]))
+    assert (boxes.shape, classes.shape, scores.shape, count.shape) == ((1, 7, 4), (1, 7), (1, 7), (1,))
+
+    config = detector.config.post_processing.batch_non_max_suppression
+    detector.config.post_processing.batch_non_max_suppression.iou_threshold = 0.5
+    try:
+        expected = detector.detect(pixels, tf.constant([[96, 96, 3]]))
+    finally:
+        config.iou_threshold = 0.6
+    assert count[0] == 7
+    np.testing.assert_allclose(scores[0], expected["detection_scores"][0, :7], atol=1e-4)
+    np.testing.assert_array_equal(classes[0] + 1.0, expected["detection_classes"][0, :7])
+    np.testing.assert_allclose(np.clip(boxes[0], 0, 1), expected["detection_boxes"][0, :7], atol=1e-3)
+
+
+def test_the_integer_model_takes_pixels_as_they_are(exported):
+    folder, _, _, detector = exported
+    interpreter = interpreter_of(folder, "full_integer")
+    (details,) = interpreter.get_input_details()
+    assert details["dtype"] == np.uint8 and details["quantization"] == (pytest.approx(1.0, abs=1e-6), 0)
+    model = schema.ModelT.InitFromPackedBuf((folder / "model_full_integer.tflite").read_bytes())
+    (graph,) = model.subgraphs
+    codes = [model.operatorCodes[operator.opcodeIndex].builtinCode for operator in graph.operators]
+    types = {
+        graph.tensors[operator.outputs[0]].type
+        for operator, code in zip(graph.operators, codes, strict=True)
+        if code == schema.BuiltinOperator.CONV_2D
+    }
+    assert types == {schema.TensorType.INT8}
+    pixels = tf.image.resize(tf.io.decode_jpeg(block_picture(50)[0])[tf.newaxis], [96, 96])
+    scores = answer(interpreter, tf.cast(tf.round(pixels), tf.uint8).numpy())[2]
+    expected = detector.detect(pixels, tf.constant([[96, 96, 3]]))["detection_scores"][:, :7]
+    np.testing.assert_allclose(scores, expected, atol=0.15)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_a_model_carries_its_labels_and_what_its_tensors_mean(exported, quantization):
+    folder, *_ = exported
+    path = folder / f"model_{quantization}.tflite"
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        (info,) = archive.infolist()
+        assert info.filename == "labels.txt" and info.compress_type == zipfile.ZIP_STORED
+        assert archive.read(info).decode() == "Red block\nBlue block\n"
+    root = metadata_of(path)
+    (subgraph,) = tables_in(root, 3)
+    (image,) = tables_in(subgraph, 2)
+    stats = table_in(image, 5)
+    expected = ([255.0], [0.0]) if quantization == "full_integer" else ([1.0], [-1.0])
+    assert (floats_in(stats, 0), floats_in(stats, 1)) == expected
+    outputs = tables_in(subgraph, 3)
+    assert [text_in(output, 0) for output in outputs] == ["location", "category", "score", "number of detections"]
+    (labels,) = tables_in(outputs[1], 6)
+    assert text_in(labels, 0) == "labels.txt"
+
+
+def test_weights_may_be_read_where_they_lie(exported):
+    folder, *_ = exported
+    content = (folder / "model_float.tflite").read_bytes()
+    model = schema.Model.GetRootAs(content)
+    lengths = [model.Buffers(row).DataLength() for row in range(model.BuffersLength())]
+    large = [model.Buffers(row) for row, length in enumerate(lengths) if length >= 16]
+    assert len(large) > 20
+    for buffer in large:
+        start = buffer._tab.Vector(buffer._tab.Offset(4))
+        assert start % 16 == 0
+
+
+def test_another_models_file_is_found_out(exported, block_records):
+    folder, _, pipeline, detector = exported
+    suppression = Suppression.from_config(
+        pipeline.model.post_processing.batch_non_max_suppression, max_detections=7, use_regular_nms=True
+    )
+    pictures = read_record_pictures(str(block_records / "validation.record-*"), 2, flag="--check_records")
+    head = [v for v in detector.network.trainable_variables if "class_predictor" in v.name]
+    right = [variable.numpy() for variable in head]
+    for variable in head:
+        variable.assign(0.5 - 2 * variable)
+    try:
+        expected = ask_checkpoint(detector, pipeline.model.image_resizer, suppression, pictures)
+    finally:
+        for variable, value in zip(head, right, strict=True):
+            variable.assign(value)
+    checks = {
+        name: check_model(folder / f"model_{name}.tflite", name, detector, expected, min_score=0.05)
+        for name in ("float", "full_integer")
+    }
+    assert "differ by more than rounding before the NMS" in checks["float"].problem(0.0)
+    assert "--min_agreement is 1" in checks["full_integer"].problem(1.0)
+    assert not checks["full_integer"].problem(0.0)
+
+
+def test_padded_input_and_the_fast_nms_equal_the_checkpoint_and_nothing_is_left_when_the_check_fails(
+    exported, tmp_path, capsys
+):
+    _, words, *_ = exported
+    override = """model { ssd { image_resizer { keep_aspect_ratio_resizer {
+        min_dimension: 96 max_dimension: 96 pad_to_max_dimension: true } } } }"""
+    # Boxes of all classes compete, and the config's class by class: a quantised model has another list for certain.
+    other = ["--output_directory", str(tmp_path / "out"), "--quantization", "float", "dynamic_range"]
+    other += ["--config_override", override, "--min_agreement", "1", "--check_min_score", "0"]
+    with pytest.raises(UserError, match=r"nothing is written.*: model_dynamic_range\.tflite.*--min_agreement is 1"):
+        export([*words[:4], *other])
+    printed = capsys.readouterr().out
+    assert "over all classes at once, at most 10 detections" in printed and "model_float.tflite" in printed
+    assert not list(tmp_path.iterdir())
