@@ -8,8 +8,8 @@ from pathlib import Path
 
 from data_prep.command_line import fraction
 from export.suppression_flags import add_suppression_arguments, with_suppression_flags
-from export.tflite_quantization import FULL_INTEGER, QUANTIZATIONS
-from export.tflite_requirements import require_convertible
+from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
+from export.tflite.requirements import require_convertible
 from train.commands import (
     EXIT_DONE,
     ArgumentParser,
@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from export.parity_pictures import read_record_pictures
     from export.saved_model import require_new
     from export.staged_folder import staged
-    from export.tflite_graph import Suppression
-    from export.tflite_models import check_pictures_for, write_models
+    from export.tflite.graph import Suppression
+    from export.tflite.models import check_pictures_for, write_models
     from train.checkpoint_files import restore_trained
     from train.checkpoints.files import find_checkpoint
     from train.training import build_or_explain

@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from export.tflite_graph import POST_PROCESS
+from export.tflite.graph import POST_PROCESS
 
 METADATA_NAME = "TFLITE_METADATA"
 _MODEL_IDENTIFIER = b"TFL3"

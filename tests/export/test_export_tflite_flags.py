@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.command_line import UsageError
 from export.export_tflite import main as export
-from export.tflite_metadata import label_rows
+from export.tflite.metadata import label_rows
 
 REFUSED = [
     ("image_resizer { keep_aspect_ratio_resizer { min_dimension: 96 max_dimension: 128 } }",

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from export.comparison import Differences
-from export.tflite_comparison import Agreement, RawDifferences
-from export.tflite_quantization import FLOAT, FULL_INTEGER
+from export.tflite.comparison import Agreement, RawDifferences
+from export.tflite.quantization import FLOAT, FULL_INTEGER
 
 # Below this share of detections in common a model is worth a look.
 _WARN_BELOW = 0.9

@@ -13,12 +13,12 @@ from tensorflow.lite.python.convert import ConverterError
 from data_prep.command_line import UserError
 from export.parity_pictures import Picture
 from export.standard_error import standard_error_aside
-from export.tflite_quantization import FLOAT, FULL_INTEGER
+from export.tflite.quantization import FLOAT, FULL_INTEGER
 from train.inputs.resize import resize_image
 
 
 def convert(saved_model_dir: Path, quantization: str, representative: Sequence[np.ndarray] = ()) -> bytes:
-    """Converts what `tflite_graph.write_graph` wrote.
+    """Converts what `graph.write_graph` wrote.
 
     Args:
         saved_model_dir: Its folder.

@@ -15,13 +15,13 @@ from export.parity_pictures import (
     read_pictures,
     read_record_pictures,
 )
-from export.tflite_check import ask_checkpoint, check_model
-from export.tflite_conversion import convert, representative_inputs
-from export.tflite_file import finish
-from export.tflite_graph import Normalization, Suppression, frozen_predictions, write_graph
-from export.tflite_metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
-from export.tflite_quantization import FULL_INTEGER
-from export.tflite_report import TfliteReport
+from export.tflite.check import ask_checkpoint, check_model
+from export.tflite.conversion import convert, representative_inputs
+from export.tflite.file import finish
+from export.tflite.graph import Normalization, Suppression, frozen_predictions, write_graph
+from export.tflite.metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
+from export.tflite.quantization import FULL_INTEGER
+from export.tflite.report import TfliteReport
 from train.commands import Pipeline, UsageError
 from train.models.detector import Detector
 from train.models.ssd import SsdDetector

@@ -16,8 +16,8 @@ from configs.schema import read_pipeline_config
 from data_prep.command_line import UserError
 from export.export_tflite import main as export
 from export.parity_pictures import read_record_pictures
-from export.tflite_check import ask_checkpoint, check_model
-from export.tflite_graph import Suppression
+from export.tflite.check import ask_checkpoint, check_model
+from export.tflite.graph import Suppression
 from tests.conftest import block_picture
 from train.models.build import build_detector
 from train.pipeline import load_pipeline

@@ -13,11 +13,11 @@ import tensorflow as tf
 from export.comparison import Differences, Outputs, compare_detections
 from export.parity_pictures import Picture
 from export.picture_inputs import batch_reader
-from export.tflite_comparison import Agreement, RawDifferences, agree, compare_before_suppression
-from export.tflite_graph import Suppression
-from export.tflite_quantization import FLOAT
-from export.tflite_report import ModelCheck
-from export.tflite_runtime import TfliteDetector
+from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_suppression
+from export.tflite.graph import Suppression
+from export.tflite.quantization import FLOAT
+from export.tflite.report import ModelCheck
+from export.tflite.runtime import TfliteDetector
 from train.models.post_processing import batch_non_max_suppression
 from train.models.ssd import SsdDetector
 from train.models.ssd_targets import ClassSlots

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from export.standard_error import standard_error_aside
-from export.tflite_file import detection_operator
+from export.tflite.file import detection_operator
 
 Outputs = dict[str, np.ndarray]
 
@@ -24,7 +24,7 @@ class TfliteDetector:
     """A `.tflite` file with `TFLite_Detection_PostProcess` at its end, on one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Loads it; `path` is a file that `tflite_file.finish` made."""
+        """Loads it; `path` is a file that `file.finish` made."""
         content = path.read_bytes()
         operator = detection_operator(schema.ModelT.InitFromPackedBuf(content))
         self._codes, self._scores, self._anchors = (int(index) for index in operator.inputs)

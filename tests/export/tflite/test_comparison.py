@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from export.comparison import Differences
-from export.tflite_comparison import Agreement, RawDifferences, agree, compare_before_suppression
-from export.tflite_report import ModelCheck, TfliteReport
+from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_suppression
+from export.tflite.report import ModelCheck, TfliteReport
 
 BOXES = np.array([[0.1, 0.1, 0.5, 0.5], [0.2, 0.6, 0.4, 0.9], [0.6, 0.1, 0.9, 0.3]], np.float32)
 
