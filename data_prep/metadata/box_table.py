@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data_prep.command_line import UserError
-from data_prep.metadata.csv_frames import LINE
+from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 from data_prep.points import FLAGS, MAX_IMAGE_ID_LENGTH, MAX_LABEL_LENGTH, TOLERANCE, check_image_id
@@ -144,6 +144,14 @@ class Numbering:
     def __len__(self) -> int:
         """Returns how many texts there are."""
         return len(self._numbers)
+
+    def __contains__(self, text: object) -> bool:
+        """Returns whether `text` has a number."""
+        return text in self._numbers
+
+    def __iter__(self) -> Iterator[str]:
+        """Returns the texts by number."""
+        return iter(self._numbers)
 
     @property
     def texts(self) -> pl.Series:

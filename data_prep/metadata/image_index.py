@@ -12,7 +12,9 @@ import polars as pl
 
 from data_prep.ledger import Ledger
 from data_prep.metadata.box_table import IMAGE_ID, Numbering
-from data_prep.metadata.csv_frames import LINE, number_of_blocks, read_frames
+from data_prep.metadata.csv_cells import ListedCells
+from data_prep.metadata.csv_frames import number_of_blocks, read_frames
+from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
 from data_prep.progress import progress
@@ -62,7 +64,7 @@ def read_image_index(path: str, wanted: Numbering, ledger: Ledger, count: Counte
         required=IMAGE_REQUIRED_COLUMNS,
         optional=IMAGE_OPTIONAL_COLUMNS,
         key=IMAGE_ID,
-        keep=wanted.contains,
+        keep=ListedCells(wanted, keep=True),
         on_bad_row=reject_and_count,
     )
     seen = np.zeros(len(wanted), np.bool_)

@@ -19,6 +19,7 @@ from data_prep.metadata import open_images
 from data_prep.metadata.box_filters import BoxFilters
 from data_prep.metadata.box_points import encoded_points
 from data_prep.metadata.box_table import LABEL, Boxes, BoxTable, check_boxes, count_by_label
+from data_prep.metadata.csv_cells import ListedCells
 from data_prep.metadata.csv_frames import number_of_blocks, read_frames
 from data_prep.metadata.csv_rows import printable
 from data_prep.metadata.image_choice import choose_images
@@ -179,7 +180,6 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
     table = BoxTable()
     name = Path(path).name
     known = None if choice.names is None else list(choice.names)
-    known_list, wanted_list = _as_list(known), _as_list(choice.labels)
 
     def reject(line: int, reason: str, detail: str) -> None:
         summary.boxes_rejected += 1
@@ -189,12 +189,12 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
         summary.boxes_read += 1
         reject(line, reason, detail)
 
-    def keep(cells: pl.Series) -> pl.Series:
-        if wanted_list is None:
-            return cells.is_not_null()
-        wanted = cells.is_in(wanted_list)
-        return wanted if known_list is None else wanted | ~cells.is_in(known_list)
-
+    if choice.labels is None:
+        keep = None
+    elif known is None:
+        keep = ListedCells(frozenset(choice.labels), keep=True)
+    else:
+        keep = ListedCells(frozenset(known).difference(choice.labels), keep=False)  # an unknown label is to be told
     frames = read_frames(
         path,
         required=open_images.BOX_REQUIRED_COLUMNS,
@@ -288,11 +288,6 @@ def _count_kept(
     if summary.image_labels is not None:
         present = summary.image_labels.present[kept[summary.image_labels.image]]
         summary.image_labels_kept = (int(present.sum()), int((~present).sum()))
-
-
-def _as_list(labels: Sequence[str] | None) -> pl.Series | None:
-    """Returns the labels as `Series.is_in` takes them."""
-    return None if labels is None else pl.Series([list(labels)], dtype=pl.List(pl.String))
 
 
 def _labels_of_file(path: str) -> Counter[str]:
