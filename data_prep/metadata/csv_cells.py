@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 FIELD_LIMIT = csv.field_size_limit()
 _COMMA, _LINE_END, _QUOTE = b',\n"'
+_PIECE_BYTES = 1024 * 1024  # what is worked out of a piece fits into a processor's cache
 _WORD = 8  # bytes that are compared at once
 _WORD_TYPE = "<u8"
 _MAX_WORDS = 8  # of a text; Open Images' ids have two
@@ -19,23 +20,39 @@ _MULTIPLIERS = np.random.default_rng(0).integers(1, 2**63, _MAX_WORDS, np.uint64
 _MASKS = np.array([2 ** (8 * length) - 1 for length in range(_WORD + 1)], np.uint64)
 
 
-def cell_ends(data: bytes, width: int) -> NDArray[np.int64] | None:
-    """Returns where each cell of a block ends, the byte after its last; None if not every line is a row.
+def cell_ends(data: bytes, width: int, columns: Sequence[int]) -> NDArray[np.int64] | None:
+    """Returns where some cells of each line of a block end, the byte after the last; None if not every line is a row.
 
     What is found is what the csv module finds: cells in quotes may hold commas and doubled quotes, but no line's end.
 
     Args:
         data: Lines, the last of which ends too.
         width: How many cells a row has.
+        columns: Of these, the ones of interest, from 0.
 
     Returns:
-        [rows, width], or None where a line is empty, has more or fewer cells, or is none that the csv module would read
-        on its own, or where quotes stand elsewhere than around a cell.
+        [rows, columns], or None where a line is empty, has more or fewer cells, or is none that the csv module would
+        read on its own, or where quotes stand elsewhere than around a cell.
     """
-    characters = np.frombuffer(data, np.uint8)
+    has_quotes = b'"' in data
+    parts = []
+    begin = 0
+    while begin < len(data):
+        stop = data.rfind(b"\n", begin, begin + _PIECE_BYTES) + 1 or data.index(b"\n", begin) + 1
+        ends = _ends_in_piece(np.frombuffer(data, np.uint8, stop - begin, begin), width, has_quotes)
+        if ends is None:
+            return None
+        parts.append(ends[:, columns] + begin)
+        begin = stop
+    return np.concatenate(parts)
+
+
+def _ends_in_piece(characters: NDArray[np.uint8], width: int, has_quotes: bool) -> NDArray[np.int64] | None:
+    is_line_end = characters == _LINE_END
+    num_lines = np.count_nonzero(is_line_end)
     is_mark = characters == _COMMA
-    is_mark |= characters == _LINE_END
-    if b'"' not in data:
+    is_mark |= is_line_end
+    if not has_quotes:
         marks = np.flatnonzero(is_mark)
     else:
         is_mark |= characters == _QUOTE
@@ -43,12 +60,11 @@ def cell_ends(data: bytes, width: int) -> NDArray[np.int64] | None:
         if outside is None:
             return None
         marks = outside
-    if len(marks) % width:
+    if len(marks) != num_lines * width:
         return None
-    ends = marks.reshape(-1, width)
-    # As many line ends as rows, and one at the end of each: then no other mark is one, and all lines have their cells.
+    ends = marks.reshape(num_lines, width)
     last = ends[:, -1]
-    if (characters[last] != _LINE_END).any() or np.count_nonzero(characters[marks] == _LINE_END) != len(ends):
+    if not is_line_end[last].all():  # then no other mark is one, for there are as many as rows: all have their cells
         return None
     lengths = np.diff(last, prepend=-1)
     return None if lengths.min() == 1 or lengths.max() > FIELD_LIMIT else ends

@@ -158,18 +158,19 @@ def _read_header(
 
 def _read_tidy(data: bytes, first_line: int, layout: Layout, keep: Keep | None) -> _Rows | None:
     """Returns what `read_frames` yields for a block all of whose lines are rows; None for another block."""
-    ends = cell_ends(data, layout.width)
+    key = layout.key_position
+    ends = cell_ends(data, layout.width, (key - 1, key, layout.width - 1))
     if ends is None:
         return None
-    stops = ends[:, -1] + 1
+    stops = ends[:, 2] + 1
     starts = np.concatenate([[0], stops[:-1]])
+    key_starts = ends[:, 0] + 1 if key else starts
     is_quoted = _rows_with_quotes(data, stops)
     plain = np.flatnonzero(~is_quoted)
     if keep is None:
         quoted = np.flatnonzero(is_quoted)
     elif isinstance(keep, ListedCells) and keep.can_look_at_bytes:
-        key_starts = ends[:, layout.key_position - 1] + 1 if layout.key_position else starts
-        kept = keep.of_bytes(data, key_starts, ends[:, layout.key_position])
+        kept = keep.of_bytes(data, key_starts, ends[:, 1])
         plain = np.flatnonzero(kept & ~is_quoted)
         quoted = np.flatnonzero(is_quoted)
         quoted = quoted[kept[quoted] | (np.frombuffer(data, np.uint8)[key_starts[quoted]] == ord('"'))]
@@ -202,4 +203,6 @@ def _joined(data: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64], ro
         return b""
     breaks = np.flatnonzero(np.diff(rows) != 1)
     firsts, lasts = rows[np.concatenate([[0], breaks + 1])], rows[np.concatenate([breaks, [-1]])]
-    return b"".join(data[start:stop] for start, stop in zip(starts[firsts].tolist(), stops[lasts].tolist(), strict=True))
+    return b"".join(
+        data[start:stop] for start, stop in zip(starts[firsts].tolist(), stops[lasts].tolist(), strict=True)
+    )
