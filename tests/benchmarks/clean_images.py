@@ -160,13 +160,18 @@ def print_scaling(pictures: Sequence[bytes], num_copies: int) -> None:
         (folder / "points.json").write_text(json.dumps(points))
         print(f"the command, {num_copies} pictures, {cores} cores (starting its processes included):")
         num_processes = 1
+        walls = {}
         while True:
             wall, cpu = run_command(folder, num_processes, f"clean{num_processes}")
+            walls[num_processes] = wall
             rates = f"{num_copies / wall:6.1f} a second, {num_copies / cpu:6.1f} a CPU second"
             print(f"  {num_processes:2} processes: {rates}")
             if num_processes >= cores:
                 break
             num_processes = min(2 * num_processes, cores)
+        print(
+            f"  scaling: {num_processes} processes do {walls[1] / walls[num_processes]:.2f} times the pictures of one"
+        )
         wall, cpu = run_command(folder, num_processes, f"clean{num_processes}")
         print(f"  run again: {1e6 * wall / num_copies:.0f} microseconds a picture")
 
