@@ -134,8 +134,8 @@ class _Table:
         self.usable = self._num_words <= _MAX_WORDS
         if not self.usable:
             return
-        padded = b"".join(text.ljust(self._num_words * _WORD, b"\0") for text in encoded)
-        words = np.frombuffer(padded, _WORD_TYPE).reshape(-1, self._num_words).T
+        padded = np.array(encoded, f"S{self._num_words * _WORD}")
+        words = padded.view(_WORD_TYPE).reshape(-1, self._num_words).T
         spread = 6 if len(encoded) < 2**14 else 2  # a large table would not fit into a processor's cache
         self._shift = np.uint64(64 - min(22, len(encoded).bit_length() + spread))
         places = self._places(words)

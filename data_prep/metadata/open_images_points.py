@@ -74,11 +74,12 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
         encoded_json_array_writer(images_path) as write_images,
         ThreadPoolExecutor(1) as executor,
     ):
+        counted = executor.submit(_count_kept, images, boxes, image_ids, labels, summary)
         images_written = executor.submit(lambda: [write_images(text) for text in images_in_order(entries)])
         for text in encoded_points(images, boxes, summary.image_labels, image_ids, labels):
             write_points(text)
+        counted.result()
         images_written.result()
-    _count_kept(images, boxes, image_ids, labels, summary)
     return summary
 
 
