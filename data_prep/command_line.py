@@ -76,6 +76,41 @@ def positive_int(text: str) -> int:
     return value
 
 
+def int_from_zero(text: str) -> int:
+    """Reads a whole number from 0; for `add_argument(type=int_from_zero)`."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
+    return value
+
+
+def int_between(least: int, most: int, what: str) -> Callable[[str], int]:
+    """Returns what reads a whole number from `least` to `most`; for `add_argument(type=int_between(...))`.
+
+    Args:
+        least: The smallest that is taken.
+        most: The largest.
+        what: What the number is, such as `number of pixels`, for the message.
+    """
+
+    def read(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not a {what} from {least} to {most}")
+        return value
+
+    read.__name__ = what  # argparse names it where the text is no whole number at all
+    return read
+
+
+def number_above_zero(text: str) -> float:
+    """Reads a number above 0, infinity aside; for `add_argument(type=number_above_zero)`."""
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
 def fraction(text: str) -> float:
     """Reads a number from 0 to 1; for `add_argument(type=fraction)`."""
     value = float(text)

@@ -21,6 +21,7 @@ from PIL import Image
 
 from data_prep.area_filter import shrink
 from data_prep.jpeg_decoding import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
+from data_prep.png_data import holds_all_pixels
 from data_prep.points import check_image_id
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -160,7 +161,7 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """
     with _open(content, max_pixels) as image:
         _refuse_many_scans(image, content)
-        _load(image)
+        _load(image, content)
         return _to_rgb(image)
 
 
@@ -211,7 +212,7 @@ def prepare_image(
                     raise ImageError("damaged", f"{width}x{height} {image.format}: {error}") from error
                 changes = ("unusual JPEG", *changes)  # unless Pillow finds no picture in it
         if pixels is None:
-            _load(image)
+            _load(image, content)
             if not changes:
                 return PreparedImage(content, str(image.format), width, height, ())
             pixels = np.asarray(_to_rgb(image))
@@ -249,7 +250,7 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _load(image: Image.Image) -> None:
+def _load(image: Image.Image, content: bytes) -> None:
     what = f"{image.width}x{image.height} {image.format}"
     try:
         image.load()
@@ -257,6 +258,8 @@ def _load(image: Image.Image) -> None:
         raise ImageError("does not decode", f"{what}: {error}") from error
     except MemoryError as error:
         raise ImageError("out of memory", what) from error
+    if image.format == "PNG" and not holds_all_pixels(content):
+        raise ImageError("does not decode", f"{what}: its data end before its last pixel")
 
 
 def _refuse_many_scans(image: Image.Image, content: bytes) -> None:

@@ -21,9 +21,8 @@ from data_prep.command_line import (
 )
 from data_prep.ledger import Ledger
 from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
-from data_prep.metadata.image_choice import MAX_SEED
+from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
-from data_prep.metadata.open_images_points import Choice, Sources, process_metadata, summary_lines
 from data_prep.output_paths import refuse_same_paths
 from data_prep.step_stamp import Step
 
@@ -75,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if choice.with_images_without_boxes and flags.image_labels_input_path is None:
         raise UsageError("--keep_images_without_boxes keeps those with verified labels; give --image_labels_input_path")
+    # Here, as Polars takes a third of a second: a mistake need not wait for it, and the inputs are hashed meanwhile.
+    from data_prep.metadata.open_images_points import process_metadata
+    from data_prep.metadata.points_summary import summary_lines
+
     with Ledger(ledger_path) as ledger:
         summary = process_metadata(
             Sources(flags.annotations_input_path, flags.image_index_input_path, flags.image_labels_input_path),

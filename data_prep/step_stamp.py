@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,19 @@ SUFFIX = ".stamp.json"
 _FORMAT = 1
 _CHUNK_BYTES = 4 * 1024 * 1024
 _MAX_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class InputState:
+    """What an input was before it was read.
+
+    Attributes:
+        size_and_time: As the stamp holds them; empty for a file that is not there.
+        sha256: Of its content; a thread sees to it.
+    """
+
+    size_and_time: Mapping[str, int]
+    sha256: Future[str]
 
 
 @dataclass(frozen=True)
@@ -62,14 +77,19 @@ class Step:
         notes = stamp.get("notes")
         return notes if isinstance(notes, dict) else None
 
-    def inputs_now(self) -> dict[str, dict[str, Any]]:
+    def inputs_now(self) -> dict[str, InputState]:
         """Returns what the stamp will say of the inputs; to be called before they are read.
 
         A file that changes while the step reads it then has another time than its stamp, so that the step is run again.
+        A thread reads them through for their hashes, beside what the step itself does.
         """
-        return {flag: {**(_size_and_time(path) or {})} for flag, path in self.inputs.items()}
+        states = {flag: InputState(_size_and_time(path) or {}, Future()) for flag, path in self.inputs.items()}
+        files = [(Path(path), states[flag].sha256) for flag, path in self.inputs.items()]
+        # As a daemon it keeps no command waiting that ends with a mistake.
+        threading.Thread(target=_hash_files, args=(files,), daemon=True).start()
+        return states
 
-    def write(self, inputs: Mapping[str, Mapping[str, Any]], notes: Mapping[str, Any]) -> None:
+    def write(self, inputs: Mapping[str, InputState], notes: Mapping[str, Any]) -> None:
         """Writes the stamp, once the outputs are there.
 
         Args:
@@ -78,7 +98,7 @@ class Step:
         """
         if not all(Path(path).is_file() for path in self.inputs.values()):
             return  # a pipe gives its content once
-        hashed = {flag: {**inputs[flag], "sha256": _sha256(Path(path))} for flag, path in self.inputs.items()}
+        hashed = {flag: {**state.size_and_time, "sha256": state.sha256.result()} for flag, state in inputs.items()}
         outputs = [_size_and_time(path) for path in self.outputs]
         write_json(
             self.stamp_path,
@@ -115,6 +135,14 @@ def _is_unchanged(path: str | os.PathLike[str], stamped: Any) -> bool:
     if now is None or not isinstance(stamped, dict) or stamped.get("size") != now["size"]:
         return False
     return stamped.get("mtime_ns") == now["mtime_ns"] or stamped.get("sha256") == _sha256(Path(path))
+
+
+def _hash_files(files: Sequence[tuple[Path, Future[str]]]) -> None:
+    for path, future in files:
+        try:
+            future.set_result(_sha256(path) if path.is_file() else "")
+        except OSError as error:
+            future.set_exception(error)
 
 
 def _sha256(path: Path) -> str:

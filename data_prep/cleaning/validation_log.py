@@ -9,17 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from data_prep.command_line import UserError
+from data_prep.row_store import RowStore
 
 SUFFIX: Final = ".validated.sqlite"
-SECONDS_BETWEEN_COMMITS: Final = 1.0
-SECONDS_TO_WAIT_FOR_ANOTHER_RUN: Final = 60.0
 _TABLE: Final = "validated_1"  # to be counted up when the same picture is to become another
 
 
@@ -74,6 +71,12 @@ class LogEntry:
         return FileVersion(self.source_name, self.source_size, self.source_mtime_ns)
 
 
+def log_path(directory: Path) -> Path:
+    """Returns where the log of a folder stands."""
+    folder = directory.resolve()
+    return folder.with_name(folder.name + SUFFIX)
+
+
 def version_of(path: Path) -> FileVersion | None:
     """Returns what a file is now; None where there is none."""
     return version_in(path.parent, path.name)
@@ -97,63 +100,61 @@ class ValidationLog:
         Args:
             directory: Where the results are put; the log stands beside it.
         """
-        folder = directory.resolve()
-        self.path = folder.with_name(folder.name + SUFFIX)
-        self._waiting: dict[str, LogEntry] = {}
-        self._last_commit = time.monotonic()
+        self.path = log_path(directory)
+        self._rows = RowStore(
+            self.path,
+            _TABLE,
+            {field.name: "TEXT" if field.type == "str" else "INTEGER" for field in fields(LogEntry)},
+            problem="what was validated cannot be kept there",
+            remedy="delete the file to have all pictures looked at again",
+        )
 
     def __enter__(self) -> ValidationLog:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        columns = ", ".join(
-            f"{field.name} {'TEXT' if field.type == 'str' else 'INTEGER'} NOT NULL" for field in fields(LogEntry)
-        )
-        with self._our_words():
-            self._connection = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT_FOR_ANOTHER_RUN)
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {_TABLE} ({columns}, PRIMARY KEY (image_id)) WITHOUT ROWID"
-            )
-            self._connection.commit()
+        self._rows.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._commit()
-        finally:
-            self._connection.close()
+    def __exit__(self, *error: object) -> None:
+        self._rows.__exit__(*error)
 
     def get(self, image_ids: Sequence[str]) -> Mapping[str, LogEntry]:
         """Returns the entries of those of `image_ids` (some hundreds at most) that have one, by id."""
-        marks = ", ".join("?" * len(image_ids))
-        with self._our_words():
-            rows = self._connection.execute(
-                f"SELECT * FROM {_TABLE} WHERE image_id IN ({marks})", tuple(image_ids)
-            ).fetchall()
-        found = {row[0]: LogEntry(*row) for row in rows}
-        found.update((image_id, self._waiting[image_id]) for image_id in image_ids if image_id in self._waiting)
-        return found
+        return {image_id: LogEntry(*row) for image_id, row in self._rows.get(image_ids).items()}
 
     def put(self, entry: LogEntry) -> None:
         """Adds an entry, in the place of an earlier one; it outlives this process within a second or two."""
-        self._waiting[entry.image_id] = entry
-        if time.monotonic() - self._last_commit > SECONDS_BETWEEN_COMMITS:
-            self._commit()
+        self._rows.put(tuple(vars(entry).values()))
 
-    def _commit(self) -> None:
-        # Entries wait outside of the database, so that its lock is held for a moment only.
-        if self._waiting:
-            marks = ", ".join("?" * len(fields(LogEntry)))
-            rows = [tuple(vars(entry).values()) for entry in self._waiting.values()]
-            with self._our_words(), self._connection:
-                self._connection.executemany(f"INSERT OR REPLACE INTO {_TABLE} VALUES ({marks})", rows)
-            self._waiting.clear()
-        self._last_commit = time.monotonic()
 
-    @contextlib.contextmanager
-    def _our_words(self) -> Iterator[None]:
+class SoundPictures:
+    """Which pictures of a folder `validate_images` has left there, having read or written every pixel of them.
+
+    The log is only read. A folder without one, or with one that cannot be read now, has no such pictures: they are then
+    looked at as any others.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Opens the log of `directory`, if there is one."""
+        path = log_path(directory)
+        self._connection: sqlite3.Connection | None = None
+        if path.is_file():
+            with contextlib.suppress(sqlite3.Error):
+                self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+
+    def __enter__(self) -> SoundPictures:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def has(self, image_id: str, version: FileVersion) -> bool:
+        """Tells whether a picture's file is the one that was left there, by its name, size and time of change."""
+        if self._connection is None or version.name != f"{image_id}.jpg":
+            return False
         try:
-            yield
-        except sqlite3.Error as error:
-            raise UserError(
-                f"{self.path}: what was validated cannot be kept there: {error}; delete the file to have all pictures "
-                "looked at again"
-            ) from error
+            row = self._connection.execute(
+                f"SELECT result_size, result_mtime_ns FROM {_TABLE} WHERE image_id = ? AND reason = ''", (image_id,)
+            ).fetchone()
+        except sqlite3.Error:
+            return False
+        return row == (version.size, version.mtime_ns)

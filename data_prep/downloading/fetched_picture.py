@@ -94,14 +94,14 @@ def decoded_picture(content: bytes, max_dimension: int | None) -> Picture:
             number, whatever is not an upright 8-bit JPEG becomes one (see `prepare_image`).
 
     Raises:
-        ImageError: It does not decode, or only in part.
+        ImageError: It does not decode, or only in part, or is an animation, which no photograph is.
     """
     if max_dimension is None:
         width, height = _size_of_sound_jpeg(content) or _size_of_sound_picture(content)
         return Picture(content, width, height, shrunk=False)
     header = read_header(content)
     width, height = header.width, header.height
-    prepared = prepare_image(content, max_dimension=max_dimension)
+    prepared = prepare_image(content, max_dimension=max_dimension, refuse_animations=True)
     shrunk = fitted_size(width, height, max_dimension) != (width, height)
     return Picture(prepared.content, prepared.width, prepared.height, shrunk)
 
@@ -124,7 +124,7 @@ def _size_of_sound_jpeg(content: bytes) -> tuple[int, int] | None:
 def _size_of_sound_picture(content: bytes) -> tuple[int, int]:
     header = read_header(content)
     eighth = max(1, max(header.width, header.height) // 8)
-    prepare_image(content, max_dimension=eighth, keep_formats=FORMATS)
+    prepare_image(content, max_dimension=eighth, keep_formats=FORMATS, refuse_animations=True)
     return header.width, header.height
 
 

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.atomic_files import write_text
-from data_prep.command_line import ArgumentParser, UsageError, fraction, positive_int
+from data_prep.command_line import (
+    ArgumentParser,
+    UsageError,
+    fraction,
+    int_between,
+    int_from_zero,
+    number_above_zero,
+    positive_int,
+)
 from data_prep.inspection.anchors import anchor_coverage
 from data_prep.inspection.data_set import DataSet
 from data_prep.inspection.page import choose_listed, page
@@ -118,7 +125,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--title", default="", help="of the page; by default what was read")
     parser.add_argument(
         "--tiny_pixels",
-        type=_above_zero,
+        type=number_above_zero,
         default=limits.tiny_pixels,
         help="a box with a shorter side below this is tiny, in pixels of its picture",
     )
@@ -126,7 +133,10 @@ def make_parser() -> ArgumentParser:
         "--huge_share", type=fraction, default=limits.huge_share, help="a box over this share of its picture is huge"
     )
     parser.add_argument(
-        "--extreme_ratio", type=_above_zero, default=limits.extreme_ratio, help="length to width of an extreme box"
+        "--extreme_ratio",
+        type=number_above_zero,
+        default=limits.extreme_ratio,
+        help="length to width of an extreme box",
     )
     parser.add_argument(
         "--duplicate_iou", type=fraction, default=limits.duplicate_iou, help="two boxes as alike as this are one"
@@ -134,16 +144,23 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--many_boxes", type=positive_int, default=limits.many_boxes, help="more in one picture are suspicious"
     )
-    parser.add_argument("--max_thumbnails", type=_from_zero, default=800, help="pictures shown as such")
-    parser.add_argument("--max_thumbnail_megabytes", type=_above_zero, default=16.0, help="of all thumbnails together")
-    parser.add_argument("--thumbnail_side", type=_side, default=320, help="the longest of a thumbnail, in pixels")
+    parser.add_argument("--max_thumbnails", type=int_from_zero, default=800, help="pictures shown as such")
+    parser.add_argument(
+        "--max_thumbnail_megabytes", type=number_above_zero, default=16.0, help="of all thumbnails together"
+    )
+    parser.add_argument(
+        "--thumbnail_side",
+        type=int_between(32, 2048, "number of pixels"),
+        default=320,
+        help="the longest of a thumbnail, in pixels",
+    )
     parser.add_argument(
         "--max_listed_pictures", type=positive_int, default=100_000, help="pictures in the page, most without thumbnail"
     )
     parser.add_argument(
         "--anchor_boxes_per_class", type=positive_int, default=1000, help="boxes drawn to be compared with anchors"
     )
-    parser.add_argument("--seed", type=_from_zero, default=0, help="of what is drawn at random")
+    parser.add_argument("--seed", type=int_from_zero, default=0, help="of what is drawn at random")
     parser.add_argument(
         "--num_threads", type=positive_int, default=default_num_processes(), help="files read at a time"
     )
@@ -197,24 +214,3 @@ def _read(flags: argparse.Namespace, ledger: Ledger) -> DataSet:
 
 def _name(flags: argparse.Namespace) -> str:
     return str(Path(flags.input_path[0] if flags.input_path is not None else flags.datapoints_input_path).name)
-
-
-def _above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _from_zero(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
-    return value
-
-
-def _side(text: str) -> int:
-    value = int(text)
-    if not 32 <= value <= 2048:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of pixels from 32 to 2048")
-    return value

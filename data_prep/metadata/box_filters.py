@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from dataclasses import dataclass, field
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from data_prep.command_line import ArgumentParser, UsageError, fraction
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 from data_prep.points import FLAGS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 INCLUDE, EXCLUDE, ONLY = "include", "exclude", "only"
 _MEANINGS = {
@@ -44,6 +46,8 @@ class BoxFilters:
 
         A box that several filters drop is counted under the first.
         """
+        import polars as pl  # a third of a second, which a mistake in the flags need not wait for
+
         width, height = pl.col("XMax") - pl.col("XMin"), pl.col("YMax") - pl.col("YMin")
         rules: list[tuple[str, pl.Expr]] = []
         for flag, column in zip(FLAGS, BOX_FLAG_COLUMNS, strict=True):

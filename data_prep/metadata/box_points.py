@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +15,6 @@ from data_prep.metadata.image_labels import ImageLabels
 from data_prep.points import COORDINATES, FLAGS
 
 IMAGES_AT_A_TIME = 20_000
-_PLACE, _OBJECT = "place", "object"
 
 
 def encoded_points(
@@ -39,17 +40,16 @@ def encoded_points(
         label_rows, label_ends = _by_place(places[image_labels.image], len(images))
     for start in range(0, len(images), IMAGES_AT_A_TIME):
         end = min(start + IMAGES_AT_A_TIME, len(images))
-        points = pl.DataFrame({_PLACE: np.arange(start, end), "id": image_ids.gather(images[start:end])})
-        rows = box_rows[box_ends[start] : box_ends[end]]
-        members = [
-            pl.lit('{"id": "') + pl.col("id") + pl.lit('"'),
-            _joined("annotations", points, _box_objects(rows, places, boxes, labels)),
-        ]
-        if image_labels is not None:
-            rows = label_rows[label_ends[start] : label_ends[end]]
-            members.append(_joined("image_labels", points, _label_objects(rows, places, image_labels, labels)))
-        lines = points.select(pl.concat_str(members, separator=", ") + pl.lit("}")).to_series()
-        yield ",\n".join(lines.to_list())
+        ids = image_ids.gather(images[start:end]).to_list()
+        objects = _box_objects(box_rows[box_ends[start] : box_ends[end]], boxes, labels)
+        annotations = _joined(objects, box_ends[start : end + 1])
+        if image_labels is None:
+            yield ",\n".join(map('{{"id": "{}", "annotations": [{}]}}'.format, ids, annotations))
+        else:
+            objects = _label_objects(label_rows[label_ends[start] : label_ends[end]], image_labels, labels)
+            verified = _joined(objects, label_ends[start : end + 1])
+            members = '{{"id": "{}", "annotations": [{}], "image_labels": [{}]}}'.format
+            yield ",\n".join(map(members, ids, annotations, verified))
 
 
 def _by_place(places: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -65,38 +65,28 @@ def _by_place(places: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64],
     return rows[np.argsort(of_rows, kind="stable")], ends
 
 
-def _box_objects(rows: NDArray[np.int64], places: NDArray[np.int64], boxes: Boxes, labels: pl.Series) -> pl.DataFrame:
-    """Returns the place and the JSON of each box of `rows`."""
+def _box_objects(rows: NDArray[np.int64], boxes: Boxes, labels: pl.Series) -> list[str]:
+    """Returns the JSON of each box of `rows`."""
     bits = boxes.flags[rows]
     numbers = zip(("confidence", *COORDINATES), boxes.numbers, strict=True)
-    box = pl.DataFrame(
+    return _objects(
         {"label": labels.gather(boxes.label[rows])}
         | {key: column[rows] for key, column in numbers}
         | {flag: (bits >> bit & 1).astype(np.bool_) for bit, flag in enumerate(FLAGS)}
     )
-    return _objects(places[boxes.image[rows]], box)
 
 
-def _label_objects(
-    rows: NDArray[np.int64], places: NDArray[np.int64], image_labels: ImageLabels, labels: pl.Series
-) -> pl.DataFrame:
-    """Returns the place and the JSON of each verified label of `rows`."""
-    label = pl.DataFrame(
-        {
-            "label": labels.gather(image_labels.label[rows]),
-            "confidence": image_labels.present[rows].astype(np.float64),
-        }
-    )
-    return _objects(places[image_labels.image[rows]], label)
+def _label_objects(rows: NDArray[np.int64], image_labels: ImageLabels, labels: pl.Series) -> list[str]:
+    """Returns the JSON of each verified label of `rows`."""
+    present = image_labels.present[rows].astype(np.float64)
+    return _objects({"label": labels.gather(image_labels.label[rows]), "confidence": present})
 
 
-def _objects(places: NDArray[np.int64], columns: pl.DataFrame) -> pl.DataFrame:
-    return columns.select(pl.Series(_PLACE, places), pl.struct(pl.all()).struct.json_encode().alias(_OBJECT))
+def _objects(columns: dict[str, Any]) -> list[str]:
+    return pl.DataFrame(columns).select(pl.struct(pl.all()).struct.json_encode()).to_series().to_list()
 
 
-def _joined(key: str, points: pl.DataFrame, objects: pl.DataFrame) -> pl.Series:
-    """Returns `"key": [objects]` for each of `points`; an empty array for one that has none."""
-    by_place = objects.group_by(_PLACE, maintain_order=True).agg(pl.col(_OBJECT).str.join(", "))
-    joined = points.join(by_place, on=_PLACE, how="left", maintain_order="left")
-    text = pl.lit(f'"{key}": [') + pl.col(_OBJECT).fill_null("") + pl.lit("]")
-    return joined.select(text.alias(key)).to_series()
+def _joined(objects: list[str], ends: NDArray[np.int64]) -> Iterator[str]:
+    """Yields the objects of each image; `ends` tells where in the columns they end, that of the image before first."""
+    places = (ends - ends[0]).tolist()
+    return (", ".join(objects[start:end]) for start, end in itertools.pairwise(places))

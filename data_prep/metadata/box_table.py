@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data_prep.command_line import UserError
-from data_prep.metadata.csv_frames import LINE
+from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 from data_prep.points import FLAGS, MAX_IMAGE_ID_LENGTH, MAX_LABEL_LENGTH, TOLERANCE, check_image_id
@@ -145,6 +145,14 @@ class Numbering:
         """Returns how many texts there are."""
         return len(self._numbers)
 
+    def __contains__(self, text: object) -> bool:
+        """Returns whether `text` has a number."""
+        return text in self._numbers
+
+    def __iter__(self) -> Iterator[str]:
+        """Returns the texts by number."""
+        return iter(self._numbers)
+
     @property
     def texts(self) -> pl.Series:
         """The texts by number."""
@@ -153,11 +161,9 @@ class Numbering:
     def numbers_of(self, texts: pl.Series) -> NDArray[np.uint32]:
         """Returns the numbers of `texts`, giving one to each that is new."""
         known = self._numbers
-        distinct = texts.unique(maintain_order=True)
-        numbers = pl.Series([known.setdefault(text, len(known)) for text in distinct.to_list()], dtype=pl.UInt32)
-        if len(distinct) == len(texts):
-            return numbers.to_numpy()
-        return texts.replace_strict(distinct, numbers, return_dtype=pl.UInt32).to_numpy()
+        begins = (texts != texts.shift(1)).fill_null(True)  # rows of one image follow each other
+        numbers = np.array([known.setdefault(text, len(known)) for text in texts.filter(begins).to_list()], np.uint32)
+        return numbers if len(numbers) == len(texts) else numbers[np.cumsum(begins.to_numpy()) - 1]
 
     def contains(self, texts: pl.Series) -> pl.Series:
         """Returns for each of `texts` whether it has a number, as Booleans."""

@@ -1,8 +1,8 @@
 """Large CSVs, plain or gzipped, as Polars frames of the rows that matter: block by block, so in bounded memory.
 
-A block is looked at as a whole first: whether it is plain (each line as many commas as the header, no quotes). If so,
-Polars reads one column of it, which tells the few rows that matter, and then only these are read. Where a block is not
-plain, its odd lines are taken out and read by the csv module, one by one, so that both ways keep and reject the same.
+A block is looked at as a whole first: whether each line is a row of as many cells as the header, and where they end.
+Then one cell of each row tells the few rows that matter, and only these are read. Where not every line is a row, the
+block is read line by line, so that both ways keep and reject the same.
 """
 
 from __future__ import annotations
@@ -10,56 +10,35 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data_prep.command_line import UsageError, UserError
+from data_prep.command_line import UsageError
+from data_prep.metadata.csv_blocks import Block, read_blocks
+from data_prep.metadata.csv_cells import ListedCells, cell_ends
+from data_prep.metadata.csv_layout import LINE, Layout
+from data_prep.metadata.csv_odd_block import read_odd_block
 from data_prep.metadata.csv_rows import (
     GZIP_MAGIC,
     MAX_LINE_LENGTH,
-    REPLACEMENT,
     BadRow,
     find_columns,
     open_bytes,
     refuse_long_line,
 )
 
-BLOCK_BYTES = 8 * 1024 * 1024  # half of it and twice as much take longer
-LINE = "line"  # the column that tells in which line of the file, from 1, a row ends
+BLOCK_BYTES = 8 * 1024 * 1024
 _WORKERS = min(os.cpu_count() or 1, 4)  # more would wait for the one that reads
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_FIELD_LIMIT = csv.field_size_limit()
 
 Keep = Callable[[pl.Series], pl.Series]
-Block = tuple[int, bytes]
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where the columns are.
-
-    Attributes:
-        source: The file, for messages.
-        width: How many columns it has.
-        positions: Where each column asked for stands, None for one that the file lacks; by name.
-        key: The column that tells which rows matter.
-        keep: Takes cells of that column and returns a Boolean for each.
-    """
-
-    source: Path
-    width: int
-    positions: dict[str, int | None]
-    key: str
-    keep: Keep
+_Rows = tuple[int, pl.DataFrame]
 
 
 def read_frames(
@@ -68,9 +47,9 @@ def read_frames(
     required: Sequence[str],
     optional: Sequence[str] = (),
     key: str,
-    keep: Keep,
+    keep: Keep | None,
     on_bad_row: BadRow,
-) -> Iterator[tuple[int, pl.DataFrame]]:
+) -> Iterator[_Rows]:
     """Yields, block by block, how many rows were read and those that matter.
 
     Bytes that are not UTF-8, and NUL, become U+FFFD, as `csv_rows.read_rows` has it, whose rules for what is a row hold
@@ -81,8 +60,8 @@ def read_frames(
         required: Columns that must be there, in any order and letter case.
         optional: Columns that may be.
         key: The one of `required` that tells which rows matter.
-        keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield.
-            Called from several threads, for blocks in no certain order.
+        keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield. None
+            yields all. Called from several threads, for blocks in no certain order. `ListedCells` are the quickest.
         on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
             the header.
 
@@ -98,34 +77,18 @@ def read_frames(
     source = Path(path)
     with (
         open_bytes(source) as stream,
-        contextlib.closing(_one_ahead(_blocks(stream, source))) as ahead,
+        contextlib.closing(read_blocks(stream, source, BLOCK_BYTES)) as blocks,
         ThreadPoolExecutor(_WORKERS) as executor,
     ):
-        layout, first = _read_header(ahead, source, required, optional, key, keep)
-        waiting = _Waiting(_chain(first, ahead), layout, executor)
+        layout, first = _read_header(blocks, source, required, optional, key)
+        waiting = _Waiting(_chain(first, blocks), layout, keep, executor)
         while (block := waiting.take()) is not None:
             line, data, tidy = block
             result = tidy.result()
-            yield result if result is not None else _OddBlock(data, line, waiting, layout, on_bad_row).read()
-
-
-class _Waiting:
-    """Blocks that threads already read as tidy ones, in the file's order."""
-
-    def __init__(self, blocks: Iterator[Block], layout: _Layout, executor: ThreadPoolExecutor) -> None:
-        self._blocks = blocks
-        self._layout = layout
-        self._executor = executor
-        self._waiting: deque[tuple[int, bytes, Future[tuple[int, pl.DataFrame] | None]]] = deque()
-
-    def take(self) -> tuple[int, bytes, Future[tuple[int, pl.DataFrame] | None]] | None:
-        """Returns the next block's first line, its bytes, and what `_read_tidy` will say; None at the file's end."""
-        while len(self._waiting) <= _WORKERS:
-            line, data = next(self._blocks, (0, b""))
-            if not data:
-                break
-            self._waiting.append((line, data, self._executor.submit(_read_tidy, data, line, self._layout)))
-        return self._waiting.popleft() if self._waiting else None
+            if result is None:
+                frame = read_odd_block(data, line, layout, waiting.take_bytes, on_bad_row)
+                result = len(frame), frame if keep is None else frame.filter(keep(frame[key]))
+            yield result
 
 
 def number_of_blocks(path: str | os.PathLike[str]) -> int | None:
@@ -139,38 +102,32 @@ def number_of_blocks(path: str | os.PathLike[str]) -> int | None:
     return -(-source.stat().st_size // BLOCK_BYTES)
 
 
-def _blocks(stream: IO[bytes], source: Path) -> Iterator[Block]:
-    """Yields the number of the first line, from 1, and whole lines, the last of which ends too."""
-    line, kept = 1, 0
-    buffer = bytearray(BLOCK_BYTES + MAX_LINE_LENGTH)
-    while True:
-        try:
-            size = stream.readinto(memoryview(buffer)[kept : kept + BLOCK_BYTES])  # type: ignore[attr-defined]
-        except (EOFError, zlib.error, OSError) as error:
-            raise UserError(f"{source}: damaged at line {line}: {error}; fetch it again") from error
-        if not size:
-            break
-        size += kept
-        end = buffer.rfind(b"\n", kept, size) + 1
-        if end:
-            data = _with_plain_characters(bytes(memoryview(buffer)[:end]))
-            yield line, data
-            line += data.count(b"\n")
-        kept = size - end
-        if kept > MAX_LINE_LENGTH:
-            refuse_long_line(source, line)
-        buffer[:kept] = buffer[end:size]
-    if kept:
-        yield line, _with_plain_characters(bytes(buffer[:kept]) + b"\n")
+class _Waiting:
+    """Blocks that threads already read as tidy ones, in the file's order."""
 
+    def __init__(
+        self, blocks: Iterator[Block], layout: Layout, keep: Keep | None, executor: ThreadPoolExecutor
+    ) -> None:
+        self._blocks = blocks
+        self._layout = layout
+        self._keep = keep
+        self._executor = executor
+        self._waiting: deque[tuple[int, bytes, Future[_Rows | None]]] = deque()
 
-def _one_ahead(blocks: Iterator[Block]) -> Generator[Block, None, None]:
-    """Yields `blocks`; while one is worked on, a thread reads the next."""
-    with ThreadPoolExecutor(1) as executor:
-        coming = executor.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = executor.submit(next, blocks, None)
-            yield block
+    def take(self) -> tuple[int, bytes, Future[_Rows | None]] | None:
+        """Returns the next block's first line, its bytes, and what `_read_tidy` will say; None at the file's end."""
+        while len(self._waiting) <= _WORKERS:
+            line, data = next(self._blocks, (0, b""))
+            if not data:
+                break
+            tidy = self._executor.submit(_read_tidy, data, line, self._layout, self._keep)
+            self._waiting.append((line, data, tidy))
+        return self._waiting.popleft() if self._waiting else None
+
+    def take_bytes(self) -> bytes | None:
+        """Returns the next block's bytes; None at the file's end."""
+        block = self.take()
+        return None if block is None else block[1]
 
 
 def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
@@ -180,8 +137,8 @@ def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
 
 
 def _read_header(
-    blocks: Iterator[Block], source: Path, required: Sequence[str], optional: Sequence[str], key: str, keep: Keep
-) -> tuple[_Layout, Block]:
+    blocks: Iterator[Block], source: Path, required: Sequence[str], optional: Sequence[str], key: str
+) -> tuple[Layout, Block]:
     """Returns where the columns are, and the first block without its first line."""
     _, data = next(blocks, (1, b""))
     data = data.removeprefix(_BYTE_ORDER_MARK)
@@ -196,205 +153,56 @@ def _read_header(
         raise UsageError(f"{source}:1: not CSV: {error}") from error
     names = (*required, *optional)
     positions = dict(zip(names, find_columns(header, required, optional, source), strict=True))
-    return _Layout(source, len(header), positions, key, keep), (2, rest)
+    return Layout(source, len(header), positions, key), (2, rest)
 
 
-def _with_plain_characters(data: bytes) -> bytes:
-    """Returns `data` as UTF-8 without NUL and with Unix line ends, so that Polars and the csv module see the same."""
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not data.isascii():
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError:
-            data = data.decode("utf-8", "replace").encode("utf-8")
-    return data.replace(b"\0", REPLACEMENT.encode()) if b"\0" in data else data
-
-
-def _read_tidy(data: bytes, first_line: int, layout: _Layout) -> tuple[int, pl.DataFrame] | None:
+def _read_tidy(data: bytes, first_line: int, layout: Layout, keep: Keep | None) -> _Rows | None:
     """Returns what `read_frames` yields for a block all of whose lines are rows; None for another block."""
-    if b'"' in data:
-        return _read_tidy_with_quotes(data, first_line, layout)
-    ends = _row_ends(data, layout.width)
+    key = layout.key_position
+    ends = cell_ends(data, layout.width, (key - 1, key, layout.width - 1))
     if ends is None:
         return None
-    return len(ends), _rows_that_matter(data, ends, np.arange(len(ends)) + first_line, layout)
-
-
-def _read_tidy_with_quotes(data: bytes, first_line: int, layout: _Layout) -> tuple[int, pl.DataFrame] | None:
-    """As `_read_tidy`: lines with quotes go to the csv module, all others to Polars."""
-    characters = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(characters == ord("\n"))
-    quotes = np.flatnonzero(characters == ord('"'))
-    quoted, counts = np.unique(np.searchsorted(ends, quotes), return_counts=True)
-    if (counts % 2).any():
-        return None
-    stops = (ends[quoted] + 1).tolist()
-    starts = np.where(quoted > 0, ends[quoted - 1] + 1, 0).tolist()
-    rows = _quoted_rows([data[start:stop] for start, stop in zip(starts, stops, strict=True)], layout.width)
-    plain = b"".join(data[start:stop] for start, stop in zip([0, *stops], [*starts, len(data)], strict=True))
-    plain_ends = _row_ends(plain, layout.width) if plain else ends[:0]
-    if rows is None or plain_ends is None:
-        return None
-    lines = np.arange(len(ends)) + first_line
-    frame = _frame_of_rows(rows, layout).with_columns(pl.Series(LINE, lines[quoted]))
-    both = [
-        _rows_that_matter(plain, plain_ends, np.delete(lines, quoted), layout),
-        frame.filter(layout.keep(frame[layout.key])),
-    ]
-    return len(ends), pl.concat(both).sort(LINE)
-
-
-def _row_ends(data: bytes, width: int) -> NDArray[np.int64] | None:
-    """Returns where the lines of a block without quotes end; None if not all of them are rows of `width` cells."""
-    characters = np.frombuffer(data, np.uint8)
-    is_mark = characters == ord("\n")
-    ends = np.flatnonzero(is_mark)
-    lengths = np.diff(ends, prepend=-1)
-    if lengths.min() == 1 or lengths.max() > _FIELD_LIMIT:
-        return None
-    np.equal(characters, ord(","), out=is_mark)
-    # Bytes that overflow are summed several times as fast as integers, and tell as much: if each line has the commas of
-    # a row or 256 more, 512 more, ..., and all have as many together as so many rows, then none has more.
-    commas = np.add.reduceat(is_mark.view(np.uint8), ends - lengths + 1, dtype=np.uint8)
-    expected = width - 1
-    if (commas != expected % 256).any() or np.count_nonzero(is_mark) != expected * len(ends) or expected > 255:
-        return None
-    return ends
-
-
-def _quoted_rows(lines: list[bytes], width: int) -> list[list[str]] | None:
-    """Reads lines that hold quotes; None if not each of them is a row of `width` cells."""
-    reader = csv.reader((line.decode("utf-8") for line in lines), strict=True)
-    try:
-        rows = list(reader)
-    except csv.Error:
-        return None
-    return rows if len(rows) == len(lines) and all(len(row) == width for row in rows) else None
-
-
-def _rows_that_matter(data: bytes, ends: NDArray[np.int64], lines: NDArray[np.int64], layout: _Layout) -> pl.DataFrame:
-    """Returns the kept ones of plain rows, whose ends in `data` and numbers of lines in the file are given."""
-    mask = layout.keep(_parse(data, layout, [layout.key])[layout.key])
-    kept = mask.arg_true().to_numpy()
-    names = list(layout.positions)
-    if 2 * len(kept) > len(ends):
-        frame = _parse(data, layout, names).filter(mask)
+    stops = ends[:, 2] + 1
+    starts = np.concatenate([[0], stops[:-1]])
+    key_starts = ends[:, 0] + 1 if key else starts
+    is_quoted = _rows_with_quotes(data, stops)
+    plain = np.flatnonzero(~is_quoted)
+    if keep is None:
+        quoted = np.flatnonzero(is_quoted)
+    elif isinstance(keep, ListedCells) and keep.can_look_at_bytes:
+        kept = keep.of_bytes(data, key_starts, ends[:, 1])
+        plain = np.flatnonzero(kept & ~is_quoted)
+        quoted = np.flatnonzero(is_quoted)
+        quoted = quoted[kept[quoted] | (np.frombuffer(data, np.uint8)[key_starts[quoted]] == ord('"'))]
     else:
-        stops = ends[kept] + 1
-        starts = np.where(kept > 0, ends[kept.astype(np.int64) - 1] + 1, 0)
-        rows = [data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
-        frame = _parse(b"".join(rows), layout, names)
-    return frame.with_columns(pl.Series(LINE, lines[kept]))
+        cells = layout.parse(_joined(data, starts, stops, plain), [layout.key])[layout.key]
+        plain = plain[keep(cells).arg_true().to_numpy()]
+        quoted = np.flatnonzero(is_quoted)
+    frame = layout.parse(_joined(data, starts, stops, plain)).with_columns(pl.Series(LINE, plain + first_line))
+    if not len(quoted):
+        return len(ends), frame
+    rows = list(csv.reader([data[starts[row] : stops[row]].decode("utf-8") for row in quoted.tolist()], strict=True))
+    quoted_frame = layout.frame_of(rows).with_columns(pl.Series(LINE, quoted + first_line))
+    if keep is not None:
+        quoted_frame = quoted_frame.filter(keep(quoted_frame[layout.key]))
+    return len(ends), pl.concat([frame, quoted_frame]).sort(LINE)
 
 
-def _parse(data: bytes, layout: _Layout, names: Sequence[str]) -> pl.DataFrame:
-    """Reads the columns `names` of plain rows as texts."""
-    positions = {name: layout.positions[name] for name in names}
-    present = sorted({position for position in positions.values() if position is not None})
-    if not data:
-        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    cells = pl.read_csv(
-        data,
-        has_header=False,
-        quote_char=None,
-        schema={str(index): pl.String for index in range(layout.width)},
-        columns=present,
-    )
-    return cells.select(
-        pl.lit("").alias(name) if position is None else pl.col(str(position)).fill_null("").alias(name)
-        for name, position in positions.items()
-    )
+def _rows_with_quotes(data: bytes, stops: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Returns for each row, given where the next begins, whether there is a quote in it."""
+    found = np.zeros(len(stops), np.bool_)
+    if b'"' in data:
+        quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == ord('"'))
+        found[np.searchsorted(stops, quotes, side="right")] = True
+    return found
 
 
-class _OddBlock:
-    """A block some of whose lines are not plain rows.
-
-    A row whose quotes reach beyond the block's end takes in the next block.
-    """
-
-    def __init__(self, data: bytes, first_line: int, waiting: _Waiting, layout: _Layout, on_bad_row: BadRow) -> None:
-        self._lines = data.split(b"\n")[:-1]
-        self._next = 0
-        self._first_line = first_line
-        self._waiting = waiting
-        self._layout = layout
-        self._on_bad_row = on_bad_row
-
-    def read(self) -> tuple[int, pl.DataFrame]:
-        """Returns what `read_frames` yields for this block."""
-        plain: list[bytes] = []
-        plain_numbers: list[int] = []
-        quoted: list[list[str]] = []
-        quoted_numbers: list[int] = []
-        while self._next < len(self._lines):
-            line = self._lines[self._next]
-            self._next += 1
-            if b'"' in line or len(line) >= _FIELD_LIMIT:
-                row = self._read_with_csv()
-                if row and self._has_all_cells(len(row)):
-                    quoted.append(row)
-                    quoted_numbers.append(self._number)
-            elif line and self._has_all_cells(line.count(b",") + 1):
-                plain.append(line)
-                plain_numbers.append(self._number)
-        names = list(self._layout.positions)
-        frame = pl.concat(
-            [
-                _parse(b"".join(line + b"\n" for line in plain), self._layout, names).with_columns(
-                    pl.Series(LINE, plain_numbers, pl.Int64)
-                ),
-                _frame_of_rows(quoted, self._layout).with_columns(pl.Series(LINE, quoted_numbers, pl.Int64)),
-            ]
-        ).sort(LINE)
-        return len(frame), frame.filter(self._layout.keep(frame[self._layout.key]))
-
-    @property
-    def _number(self) -> int:
-        """The number, in the file, of the line read last."""
-        return self._first_line + self._next - 1
-
-    def _has_all_cells(self, cells: int) -> bool:
-        if cells == self._layout.width:
-            return True
-        detail = f"{cells} cells, the header has {self._layout.width}"
-        self._on_bad_row(self._number, "wrong number of cells", detail)
-        return False
-
-    def _read_with_csv(self) -> list[str] | None:
-        """Reads the row that begins with the line read last, and the lines that it takes in; None if it is no CSV."""
-        begins = self._number
-        reader = csv.reader(self._texts_from(self._next - 1), strict=True)
-        try:
-            return next(reader, None)
-        except csv.Error as error:
-            if reader.line_num > 1:  # rows in between may have been swallowed
-                hint = "; is a quote in this line never closed?"
-                raise UsageError(f"{self._layout.source}:{begins}: not CSV: {error}{hint}") from error
-            self._on_bad_row(begins, "not CSV", str(error))
-            return None
-        finally:
-            self._next += max(reader.line_num, 1) - 1
-
-    def _texts_from(self, index: int) -> Iterator[str]:
-        while True:
-            if index == len(self._lines):
-                block = self._waiting.take()
-                if block is None:
-                    return
-                self._lines += block[1].split(b"\n")[:-1]
-            line = self._lines[index]
-            if len(line) >= MAX_LINE_LENGTH:
-                refuse_long_line(self._layout.source, self._first_line + index)
-            yield line.decode("utf-8") + "\n"
-            index += 1
-
-
-def _frame_of_rows(rows: list[list[str]], layout: _Layout) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            name: ["" if position is None else row[position] for row in rows]
-            for name, position in layout.positions.items()
-        },
-        schema=dict.fromkeys(layout.positions, pl.String),
+def _joined(data: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64], rows: NDArray[np.int64]) -> bytes:
+    """Returns the bytes of `rows`, which ascend; those that follow each other are taken as one."""
+    if not len(rows):
+        return b""
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    firsts, lasts = rows[np.concatenate([[0], breaks + 1])], rows[np.concatenate([breaks, [-1]])]
+    return b"".join(
+        data[start:stop] for start, stop in zip(starts[firsts].tolist(), stops[lasts].tolist(), strict=True)
     )

@@ -8,8 +8,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-MAX_SEED = 2**63 - 1
-
 
 def choose_images(
     image_of_box: NDArray[np.uint32],

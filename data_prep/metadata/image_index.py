@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import polars as pl
 
 from data_prep.ledger import Ledger
 from data_prep.metadata.box_table import IMAGE_ID, Numbering
-from data_prep.metadata.csv_frames import LINE, number_of_blocks, read_frames
+from data_prep.metadata.csv_cells import ListedCells
+from data_prep.metadata.csv_frames import number_of_blocks, read_frames
+from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
 from data_prep.progress import progress
@@ -21,6 +23,7 @@ NUMBER = "number"
 ENTRY = "entry"
 _ROTATIONS = {f"{degrees}{end}": degrees for degrees in (0, 90, 180, 270) for end in ("", ".0")}
 _MAX_SIZE_DIGITS = 18
+_ESCAPED_IN_JSON = r"[^ !#-\[\]-~]"  # all but ASCII without quotes, backslashes and what cannot be printed
 _URL, _SIZE, _ROTATION = "OriginalURL", "OriginalSize", "Rotation"
 _TEXT_KEYS = {
     "Subset": "subset",
@@ -62,7 +65,7 @@ def read_image_index(path: str, wanted: Numbering, ledger: Ledger, count: Counte
         required=IMAGE_REQUIRED_COLUMNS,
         optional=IMAGE_OPTIONAL_COLUMNS,
         key=IMAGE_ID,
-        keep=wanted.contains,
+        keep=ListedCells(wanted, keep=True),
         on_bad_row=reject_and_count,
     )
     seen = np.zeros(len(wanted), np.bool_)
@@ -100,23 +103,40 @@ def _entries(frame: pl.DataFrame, reject: Any) -> pl.DataFrame:
     bad = frame.filter(~good)
     for row in bad.iter_rows(named=True):
         reject(row[LINE], "bad image row", f"image {row[IMAGE_ID]}: {_problem(row)}")
-    texts = [
-        pl.when(pl.col(column) != "").then(_json_member(key, pl.col(column))) for column, key in _TEXT_KEYS.items()
+    usable = frame.filter(good)
+    is_plain = usable.select(~pl.concat_str(IMAGE_ID, _URL, *_TEXT_KEYS).str.contains(_ESCAPED_IN_JSON)).to_series()
+    if is_plain.all():
+        return usable.select(NUMBER, _entry(_plain_member))
+    both = [
+        usable.filter(is_plain).select(NUMBER, _entry(_plain_member), LINE),
+        usable.filter(~is_plain).select(NUMBER, _entry(_escaped_member), LINE),
     ]
+    return pl.concat(both).sort(LINE).drop(LINE)
+
+
+def _entry(member: Callable[[str, pl.Expr], pl.Expr]) -> pl.Expr:
+    """Returns what images.json holds of a row, whose texts `member` makes members of a JSON object."""
+    size, rotation = pl.col(_SIZE), pl.col(_ROTATION)
+    texts = [pl.when(pl.col(column) != "").then(member(key, pl.col(column))) for column, key in _TEXT_KEYS.items()]
     degrees = rotation.replace_strict(_ROTATIONS, default=None, return_dtype=pl.Int64)
     members = [
-        _json_member("id", pl.col(IMAGE_ID)),
-        _json_member("url", pl.col(_URL)),
+        member("id", pl.col(IMAGE_ID)),
+        member("url", pl.col(_URL)),
         *texts[:2],
-        pl.when(size != "").then(pl.lit('"original_size": ') + size.cast(pl.Int64, strict=False).cast(pl.String)),
+        pl.when(size != "").then(pl.format('"original_size": {}', size.cast(pl.Int64, strict=False))),
         *texts[2:],
-        pl.when(rotation != "").then(pl.lit('"rotation": ') + degrees.cast(pl.String)),
+        pl.when(rotation != "").then(pl.format('"rotation": {}', degrees)),
     ]
     joined = pl.concat_str(members, separator=", ", ignore_nulls=True)
-    return frame.filter(good).select(NUMBER, (pl.lit("{") + joined + pl.lit("}")).alias(ENTRY))
+    return pl.concat_str(pl.lit("{"), joined, pl.lit("}")).alias(ENTRY)
 
 
-def _json_member(key: str, text: pl.Expr) -> pl.Expr:
+def _plain_member(key: str, text: pl.Expr) -> pl.Expr:
+    """Returns `"key": "text"` for texts in which JSON escapes nothing."""
+    return pl.format(f'"{key}": "{{}}"', text)
+
+
+def _escaped_member(key: str, text: pl.Expr) -> pl.Expr:
     """Returns `"key": "text"`, escaped as JSON has it."""
     return pl.lit(f'"{key}": ') + pl.struct(text.alias(key)).struct.json_encode().str.slice(len(key) + 4).str.head(-1)
 

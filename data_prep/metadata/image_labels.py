@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from data_prep.command_line import UserError
 from data_prep.ledger import Ledger
 from data_prep.metadata.box_table import IMAGE_ID, LABEL, Numbering
-from data_prep.metadata.csv_frames import LINE, number_of_blocks, read_frames
+from data_prep.metadata.csv_cells import ListedCells
+from data_prep.metadata.csv_frames import number_of_blocks, read_frames
+from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT, BadRow
 from data_prep.metadata.open_images import IMAGE_LABEL_OPTIONAL_COLUMNS, IMAGE_LABEL_REQUIRED_COLUMNS, MACHINE_SOURCE
 from data_prep.points import MAX_LABEL_LENGTH, check_image_id
@@ -80,13 +82,12 @@ def read_image_labels(
         found.read += 1
         reject(line, reason, detail)
 
-    wanted = None if labels is None else pl.Series([list(labels)], dtype=pl.List(pl.String))
     frames = read_frames(
         path,
         required=IMAGE_LABEL_REQUIRED_COLUMNS,
         optional=IMAGE_LABEL_OPTIONAL_COLUMNS,
         key=LABEL,
-        keep=lambda cells: cells.is_not_null() if wanted is None else cells.is_in(wanted),
+        keep=None if labels is None else ListedCells(frozenset(labels), keep=True),
         on_bad_row=reject_and_count,
     )
     parts = [pl.DataFrame(schema={"image": pl.UInt32, "label": pl.UInt32, "present": pl.Boolean, LINE: pl.Int64})]

@@ -156,6 +156,11 @@ def add_class_flags(parser: ArgumentParser, use: str) -> None:
         "--class_description_path",
         help="class descriptions, MID,Name; without it, the classes are taken as the annotations' labels",
     )
+    add_descendants_flags(parser)
+
+
+def add_descendants_flags(parser: ArgumentParser) -> None:
+    """Adds the flags by which the kinds of each class are taken with it."""
     parser.add_argument(
         "--with_descendants",
         action="store_true",
@@ -166,14 +171,19 @@ def add_class_flags(parser: ArgumentParser, use: str) -> None:
     )
 
 
+def check_descendants_flags(flags: argparse.Namespace) -> None:
+    """Refuses one of the flags of `add_descendants_flags` without the other; raises UsageError."""
+    if flags.with_descendants != (flags.hierarchy_path is not None):
+        raise UsageError("--with_descendants and --hierarchy_path belong together; give both or neither")
+
+
 def classes_of_flags(flags: argparse.Namespace) -> tuple[list[str] | None, dict[str, str] | None]:
     """Returns the labels asked for (None: no class was named) and the class names by label, by `add_class_flags`.
 
     Raises:
         UsageError: A file cannot be read, a class is unknown or named twice, or flags do not go together.
     """
-    if flags.with_descendants != (flags.hierarchy_path is not None):
-        raise UsageError("--with_descendants and --hierarchy_path belong together; give both or neither")
+    check_descendants_flags(flags)
     path = flags.class_description_path
     descriptions = read_class_descriptions(path) if path else None
     labels = wanted_classes(flags.trainable_classes_path, flags.classes, descriptions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.atomic_files import write_json
+from data_prep.cleaning.validation_log import FileVersion, SoundPictures, version_of
 from data_prep.images import ImageError, find_image, read_image_file
 from data_prep.records.manifest import ShardEntry
 from data_prep.records.point_index import PointIndex
@@ -97,14 +99,23 @@ def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
     report = ShardReport()
     fingerprint = _Fingerprint(task)
     unfinished = task.path.with_name(task.path.name + UNFINISHED_SUFFIX)
-    with RecordWriter(unfinished) as writer:
+    with RecordWriter(unfinished) as writer, SoundPictures(task.image_directory) as sound:
         for text in task.points.texts():
             point = json.loads(text)
             picture = find_image(task.image_directory, point["id"])
-            fingerprint.add(text, point, picture)  # before it is read: what changes meanwhile has a later time
+            version = None if picture is None else version_of(picture)  # before it is read, as it may change meanwhile
+            fingerprint.add(text, point, version)
+            is_sound = version is not None and sound.has(point["id"], version)
             report.num_points += 1
             try:
-                record = _example_of_file(point, picture, task.image_directory, task.label_ids, report, task.policies)
+                record = example_of_picture(
+                    point,
+                    functools.partial(_read_picture, picture, point["id"], task.image_directory),
+                    task.label_ids,
+                    report,
+                    policies=task.policies,
+                    is_sound=is_sound,
+                )
             except ImageError as error:
                 report.rejected.append((point["id"], error.reason, error.detail))
             else:
@@ -125,7 +136,8 @@ def fingerprint_of(task: ShardTask) -> str:
     fingerprint = _Fingerprint(task)
     for text in task.points.texts():
         point = json.loads(text)
-        fingerprint.add(text, point, find_image(task.image_directory, point["id"]))
+        picture = find_image(task.image_directory, point["id"])
+        fingerprint.add(text, point, None if picture is None else version_of(picture))
     return fingerprint.hexdigest()
 
 
@@ -136,15 +148,14 @@ class _Fingerprint:
         self._digest = hashlib.blake2b(digest_size=16)
         self._digest.update(f"{_RECORDS_VERSION} {json.dumps(task.policies.as_json(), sort_keys=True)}\n".encode())
 
-    def add(self, text: bytes, point: Mapping[str, Any], picture: Path | None) -> None:
+    def add(self, text: bytes, point: Mapping[str, Any], picture: FileVersion | None) -> None:
         self._labels.update(annotation["label"] for annotation in point["annotations"])
         self._labels.update(entry["label"] for entry in point.get("image_labels", ()))
         self._digest.update(text)
         if picture is None:
             self._digest.update(b" missing\n")
             return
-        status = picture.stat()
-        self._digest.update(f" {picture.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        self._digest.update(f" {picture.name} {picture.size} {picture.mtime_ns}\n".encode())
 
     def hexdigest(self) -> str:
         ids = {label: self._label_ids.get(label) for label in sorted(self._labels)}
@@ -162,23 +173,14 @@ def example_of_point(
 ) -> bytes | None:
     """Makes the record of one image from its picture in a folder; see `example_of_picture`."""
     picture = find_image(image_directory, point["id"])
-    return _example_of_file(point, picture, image_directory, label_ids, report, policies)
-
-
-def _example_of_file(
-    point: Mapping[str, Any],
-    picture: Path | None,
-    image_directory: Path,
-    label_ids: Mapping[str, int],
-    report: ShardReport,
-    policies: RecordPolicies | None,
-) -> bytes | None:
-    def read_picture() -> bytes:
-        if picture is None:
-            raise ImageError("missing", f"no {point['id']}.jpg (.png, ...) in {image_directory}")
-        return read_image_file(picture)
-
+    read_picture = functools.partial(_read_picture, picture, point["id"], image_directory)
     return example_of_picture(point, read_picture, label_ids, report, policies=policies)
+
+
+def _read_picture(picture: Path | None, image_id: str, image_directory: Path) -> bytes:
+    if picture is None:
+        raise ImageError("missing", f"no {image_id}.jpg (.png, ...) in {image_directory}")
+    return read_image_file(picture)
 
 
 def example_of_picture(
@@ -188,6 +190,7 @@ def example_of_picture(
     report: ShardReport,
     *,
     policies: RecordPolicies | None = None,
+    is_sound: bool = False,
 ) -> bytes | None:
     """Makes the record of one image.
 
@@ -203,6 +206,7 @@ def example_of_picture(
         label_ids: Ids by label.
         report: What is written is counted there, and boxes without area at float32 are rejected.
         policies: The rules; by default all is kept.
+        is_sound: Whether `validate_images` has read this very file to its end, so that it need not be done again.
 
     Returns:
         A serialised `tf.train.Example`; None where the rules leave the picture out.
@@ -217,7 +221,7 @@ def example_of_picture(
         report.left_out[WITHOUT_BOXES] += 1
         _count_left_out(chosen.left_out, chosen.without_area, image_id, report)
         return None
-    image = record_image(read_picture(), decode=policies.image_check == "whole")
+    image = record_image(read_picture(), decode=policies.image_check == "whole" and not is_sound)
     _count_left_out(chosen.left_out, chosen.without_area, image_id, report)
     labels = [annotation["label"] for annotation in chosen.annotations]
     verified = [entry for entry in point.get("image_labels", ()) if entry["label"] in label_ids]

@@ -9,25 +9,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.command_line import UserError
 from data_prep.images import ImageError, find_image, read_image_file
 from data_prep.progress import progress
+from data_prep.row_store import RowStore
 from data_prep.splitting.image_hash import hash_content
 from data_prep.worker_pool import default_num_processes, map_in_order, process_pool
 
 CACHE_SUFFIX = ".hashes.sqlite"
-SECONDS_BETWEEN_COMMITS = 2.0
-SECONDS_TO_WAIT_FOR_ANOTHER_RUN = 60.0
 BATCH = 32  # pictures that a process takes at a time
-_SCHEMA = """CREATE TABLE IF NOT EXISTS phash64_1 (
-    file TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    hash TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID"""
+_TABLE = "phash64_1"  # another one for other hashes
+_COLUMNS = {
+    "file": "TEXT", "size": "INTEGER", "mtime_ns": "INTEGER", "hash": "TEXT", "reason": "TEXT", "detail": "TEXT"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,52 +104,31 @@ class _Cache:
     """One folder's hashes."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last_commit = time.monotonic()
+        self._rows = RowStore(
+            path,
+            _TABLE,
+            _COLUMNS,
+            problem="cannot keep hashes there",
+            remedy="delete the file, or give --hash_cache_directory",
+        )
 
     def __enter__(self) -> _Cache:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._our_words():
-            self._connection = sqlite3.connect(self._path, timeout=SECONDS_TO_WAIT_FOR_ANOTHER_RUN)
-            self._connection.execute(_SCHEMA)
+        self._rows.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        with self._our_words():
-            self._connection.commit()
-            self._connection.close()
+    def __exit__(self, *error: object) -> None:
+        self._rows.__exit__(*error)
 
     def get(self, path: Path, size: int, mtime_ns: int) -> HashOutcome | None:
-        with self._our_words():
-            row = self._connection.execute(
-                "SELECT hash, reason, detail FROM phash64_1 WHERE file = ? AND size = ? AND mtime_ns = ?",
-                (path.name, size, mtime_ns),
-            ).fetchone()
-        if row is None:
+        row = self._rows.get([path.name]).get(path.name)
+        if row is None or row[1:3] != (size, mtime_ns):
             return None
-        text, reason, detail = row
+        text, reason, detail = row[3:]
         return HashOutcome(path, int(text, 16) if text else None, reason, detail, from_cache=True)
 
     def put(self, path: Path, size: int, mtime_ns: int, outcome: HashOutcome) -> None:
         text = "" if outcome.hash is None else f"{outcome.hash:016x}"
-        with self._our_words():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO phash64_1 VALUES (?, ?, ?, ?, ?, ?)",
-                (path.name, size, mtime_ns, text, outcome.reason, outcome.detail),
-            )
-            # A transaction is held for a moment only: another run may be at the same folder.
-            if time.monotonic() - self._last_commit > SECONDS_BETWEEN_COMMITS:
-                self._connection.commit()
-                self._last_commit = time.monotonic()
-
-    @contextlib.contextmanager
-    def _our_words(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise UserError(
-                f"{self._path}: cannot keep hashes there: {error}; delete the file, or give --hash_cache_directory"
-            ) from error
+        self._rows.put((path.name, size, mtime_ns, text, outcome.reason, outcome.detail))
 
 
 def _look_up(image_ids: Sequence[str], caches: dict[Path, _Cache]) -> list[_Task]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_prep.command_line import positive_int
+from data_prep.command_line import int_between, positive_int
 from data_prep.splitting.image_hash import DEFAULT_MAX_DISTANCE, LARGEST_MAX_DISTANCE
 from data_prep.worker_pool import default_num_processes
 
@@ -14,7 +14,7 @@ def add_hash_flags(parser: argparse.ArgumentParser) -> None:
     """Adds --max_distance, --num_processes and --hash_cache_directory."""
     parser.add_argument(
         "--max_distance",
-        type=_distance,
+        type=int_between(0, LARGEST_MAX_DISTANCE, "number of bits"),
         default=DEFAULT_MAX_DISTANCE,
         help="bits, of 64, in which the hashes of near-duplicates may differ: 0 finds copies of another size or "
         f"quality, 4 light retouching too, 8 small crops and now and then a wrong pair; at most {LARGEST_MAX_DISTANCE}",
@@ -27,10 +27,3 @@ def add_hash_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="where hashes are kept between runs (default: beside each picture folder, FOLDER.hashes.sqlite)",
     )
-
-
-def _distance(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= LARGEST_MAX_DISTANCE:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of bits from 0 to {LARGEST_MAX_DISTANCE}")
-    return value

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.command_line import UsageError, UserError
-from data_prep.json_array import raw_array_writer, read_array_items
+from data_prep.command_line import UsageError
+from data_prep.json_array import raw_array_writer
 from data_prep.ledger import Ledger
-from data_prep.points import check_point
+from data_prep.point_texts import PointTexts, PointTextsReader
 from data_prep.progress import progress
 
 LISTED_TWICE = "image listed in two inputs"
@@ -28,24 +28,19 @@ class PointsTable:
     """What is on N pictures, of C classes.
 
     Attributes:
-        paths: The files that were read.
+        places: For each file that was read, where its pictures stand in it; together those of `image_ids`, in order.
         image_ids: N ids, in the files' order; none comes twice.
         labels: C labels, sorted.
         image_of_pair, class_of_pair, boxes_of_pair: [P] int64 each: an image, a class that is on it (an index of
             `labels`), and how many boxes of it are there. Sorted by image, then class; no pair comes twice.
-        path_numbers: [N] int64, an index of `paths`.
-        starts, ends: [N] int64, the bytes of the file where the picture's item begins and ends.
     """
 
-    paths: tuple[Path, ...]
+    places: tuple[PointTexts, ...]
     image_ids: list[str]
     labels: list[str]
     image_of_pair: np.ndarray
     class_of_pair: np.ndarray
     boxes_of_pair: np.ndarray
-    path_numbers: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -76,17 +71,14 @@ class PointsTable:
         Raises:
             UserError: A file has changed since it was read.
         """
-        chosen = np.flatnonzero(images)
+        first = 0
         with raw_array_writer(path) as write:
-            for number, source in enumerate(self.paths):
-                with source.open("rb") as file:
-                    for image in chosen[self.path_numbers[chosen] == number].tolist():
-                        file.seek(self.starts[image])
-                        text = file.read(self.ends[image] - self.starts[image])
-                        if not (text.startswith(b"{") and text.endswith(b"}")):
-                            raise UserError(f"{source}: changed while it was worked on; run the command again")
-                        write(text)
-        return len(chosen)
+            for places in self.places:
+                chosen = np.flatnonzero(images[first : first + len(places)])
+                for text in places.pick(chosen).read():
+                    write(text)
+                first += len(places)
+        return int(np.count_nonzero(images))
 
 
 def read_points_table(paths: Sequence[str | os.PathLike[str]], ledger: Ledger | None = None) -> PointsTable:
@@ -104,45 +96,39 @@ def read_points_table(paths: Sequence[str | os.PathLike[str]], ledger: Ledger | 
     first_path: dict[str, int] = {}
     class_numbers: dict[str, int] = {}
     pairs = array("q"), array("q"), array("q")
-    places = array("q"), array("q"), array("q")
+    places: list[PointTexts] = []
     sources = tuple(Path(path) for path in paths)
     for path_number, source in enumerate(sources):
-        items = read_array_items(source)
-        for item in progress(items, description=f"reading {source.name}", unit="images"):
-            where = f"{source}: item {item.number}"
-            check_point(item.value, where)
-            image_id = item.value["id"]
+        reader = PointTextsReader(source)
+        for point in progress(reader.points(), description=f"reading {source.name}", unit="images"):
+            image_id = point["id"]
             earlier = first_path.setdefault(image_id, path_number)
             if earlier != path_number and ledger is not None:
-                ledger.reject(image_id, LISTED_TWICE, f"{where}; taken from {sources[earlier]}")
+                ledger.reject(image_id, LISTED_TWICE, f"{reader.where}; taken from {sources[earlier]}")
                 continue
             if len(first_path) == len(image_ids):
-                raise UsageError(f"{where}: image id {image_id!r} comes twice")
+                raise UsageError(f"{reader.where}: image id {image_id!r} comes twice")
             counts: dict[int, int] = {}
-            for annotation in item.value["annotations"]:
+            for annotation in point["annotations"]:
                 number = class_numbers.setdefault(annotation["label"], len(class_numbers))
                 counts[number] = counts.get(number, 0) + 1
             pairs[0].extend([len(image_ids)] * len(counts))
             pairs[1].extend(counts.keys())
             pairs[2].extend(counts.values())
-            for values, value in zip(places, (path_number, item.start, item.start + len(item.text)), strict=True):
-                values.append(value)
             image_ids.append(image_id)
+            reader.keep()
+        places.append(reader.texts())
     labels = sorted(class_numbers)
     place_of_class = np.empty(len(labels), np.int64)
     place_of_class[[class_numbers[label] for label in labels]] = np.arange(len(labels))
     image_of_pair, class_of_pair, boxes_of_pair = (np.array(column, np.int64) for column in pairs)
     class_of_pair = place_of_class[class_of_pair]
     order = np.lexsort((class_of_pair, image_of_pair))
-    path_numbers, starts, ends = (np.array(column, np.int64) for column in places)
     return PointsTable(
-        sources,
+        tuple(places),
         image_ids,
         labels,
         image_of_pair[order],
         class_of_pair[order],
         boxes_of_pair[order],
-        path_numbers,
-        starts,
-        ends,
     )

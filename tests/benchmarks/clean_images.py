@@ -15,11 +15,12 @@ compare. --images takes photographs of one's own, each at least 2560 pixels wide
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -29,10 +30,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from data_prep import validate_images
 from data_prep.images import prepare_image
 from data_prep.worker_pool import default_num_processes
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT, SIDE = 2560, 1920, 640
 AT_LEAST = 2.5
 
@@ -133,10 +134,8 @@ def run_command(folder: Path, num_processes: int, target: str) -> tuple[float, f
         "--max_dimension", SIDE, "--num_processes", num_processes,
     ]  # fmt: skip
     wall, cpu = time.perf_counter(), cpu_seconds()
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = validate_images.main([str(word) for word in words])
-    if code:
-        raise SystemExit(f"validate_images ended with {code}")
+    command = [sys.executable, "-m", "data_prep.validate_images", *map(str, words)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return time.perf_counter() - wall, cpu_seconds() - cpu
 
 
@@ -158,15 +157,20 @@ def print_scaling(pictures: Sequence[bytes], num_copies: int) -> None:
             (folder / "images" / f"{number}.jpg").write_bytes(pictures[number % len(pictures)])
         points = [{"id": str(number), "annotations": []} for number in range(num_copies)]
         (folder / "points.json").write_text(json.dumps(points))
-        print(f"the command, {num_copies} pictures, {cores} cores (starting its processes included):")
+        print(f"the command from its start (half a second a process), {num_copies} pictures, {cores} cores:")
         num_processes = 1
+        walls = {}
         while True:
             wall, cpu = run_command(folder, num_processes, f"clean{num_processes}")
+            walls[num_processes] = wall
             rates = f"{num_copies / wall:6.1f} a second, {num_copies / cpu:6.1f} a CPU second"
             print(f"  {num_processes:2} processes: {rates}")
             if num_processes >= cores:
                 break
             num_processes = min(2 * num_processes, cores)
+        print(
+            f"  scaling: {num_processes} processes do {walls[1] / walls[num_processes]:.2f} times the pictures of one"
+        )
         wall, cpu = run_command(folder, num_processes, f"clean{num_processes}")
         print(f"  run again: {1e6 * wall / num_copies:.0f} microseconds a picture")
 
@@ -176,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--copies", type=int, default=240, help="how many pictures the command runs over")
+    parser.add_argument("--copies", type=int, default=400, help="how many pictures the command runs over")
     parser.add_argument("--images", type=Path, help="a folder of JPEGs to take instead of made ones")
     flags = parser.parse_args(argv)
     print(f"load at the start: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import ArgumentParser, UsageError, UserError, fraction, positive_int
+from data_prep.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    fraction,
+    int_between,
+    int_from_zero,
+    number_above_zero,
+    positive_int,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +28,9 @@ def make_parser():
     parser.add_argument("--input_path", required=True, help="what to count")
     parser.add_argument("--max_count", type=positive_int, default=5, help="how many")
     parser.add_argument("--min_score", type=fraction, help="how sure")
+    parser.add_argument("--first", type=int_from_zero, help="which")
+    parser.add_argument("--scale", type=number_above_zero, help="how large")
+    parser.add_argument("--side", type=int_between(32, 64, "number of pixels"), help="how long")
     parser.add_argument("files", nargs="*", help="more")
     return parser
 
@@ -34,6 +46,13 @@ def test_dashes_and_underscores_are_one_in_flags_and_two_in_values():
     assert parser.parse_args(["--input-path=a--b-c"]).input_path == "a--b-c"
 
 
+def test_numbers_in_their_bounds_are_read():
+    flags = make_parser().parse_args(
+        ["--input_path", "x", "--first", "0", "--scale", "0.5", "--side", "64", "--min_score", "1", "--max_count", "1"]
+    )
+    assert (flags.first, flags.scale, flags.side, flags.min_score, flags.max_count) == (0, 0.5, 64, 1.0, 1)
+
+
 def test_the_process_own_words_are_the_default(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["count", "--input-path", "x"])
     assert make_parser().parse_args().input_path == "x"
@@ -47,6 +66,12 @@ def test_the_process_own_words_are_the_default(monkeypatch):
         (["--input_path", "x", "--max_count", "two"], "'two'"),
         (["--input_path", "x", "--min_score", "1.5"], "1.5 is not a number from 0 to 1"),
         (["--input_path", "x", "--min_score", "nan"], "nan is not a number from 0 to 1"),
+        (["--input_path", "x", "--first", "-1"], "-1 is not a whole number from 0"),
+        (["--input_path", "x", "--scale", "0"], "0 is not a number above 0"),
+        (["--input_path", "x", "--scale", "inf"], "inf is not a number above 0"),
+        (["--input_path", "x", "--side", "65"], "65 is not a number of pixels from 32 to 64"),
+        (["--input_path", "x", "--side", "31"], "31 is not a number of pixels from 32 to 64"),
+        (["--input_path", "x", "--side", "wide"], "number of pixels value: 'wide'"),
         (["--input_path", "x", "--max", "3"], "--max"),
         (["--input_path", "x", "--what-is-this"], "--what_is_this"),
     ],

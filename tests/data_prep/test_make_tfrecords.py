@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import re
 import signal
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import make_tfrecords, verify_tfrecords
+from data_prep import make_tfrecords, validate_images, verify_tfrecords
 from data_prep.tf_example import find_shards
 
 REPOSITORY = Path(__file__).parents[2]
@@ -572,3 +573,25 @@ def test_killed_at_random_moments(make: Make, num_processes: int) -> None:
             path.unlink()
     assert make(*words).code == 0
     assert contents(make.output.parent) == undisturbed
+
+
+def test_what_validate_images_has_left_is_not_decoded_again(make: Make) -> None:
+    """A picture damaged behind the log's back, with its size and time kept, shows that nobody has looked."""
+    names = make.put_many(4)
+    words = ["--image_directory", make.images, "--image_saving_directory", make.folder / "clean"]
+    paths = ["--datapoints_input_path", make.points_path, "--datapoints_output_path", make.folder / "clean.json"]
+    assert make.run(validate_images.main, *map(str, [*words, *paths])).code == 0
+    make.images = make.folder / "clean"
+    for name in names[:2]:
+        path = make.images / f"{name}.jpg"
+        status, content = path.stat(), path.read_bytes()
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + b"\xff\xd9" + bytes(len(content) - middle - 4) + b"\xff\xd9")
+        if name == names[0]:
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    outcome = make("--num_shards", 1)
+    assert [item for item, _ in make.ledger()] == names[1:2]
+    assert "4 points: 3 records" in outcome.output
+    make.images.with_name("clean.validated.sqlite").write_bytes(b"damaged" * 1000)  # then all are looked at
+    make("--num_shards", 1, "--rewrite")
+    assert sorted(item for item, _ in make.ledger()) == names[:2]

@@ -48,3 +48,22 @@ def test_missing_files_and_flags(open_images_files, run):
     outcome = run(main, "--trainable_classes_path", "x")
     assert outcome.code == 2
     assert "--class_description_path" in outcome.error
+
+
+def test_kinds_follow_their_class(open_images_files, run):
+    folder = open_images_files.folder
+    with open_images_files.descriptions.open("a", encoding="utf-8") as file:
+        file.write("/m/0furn,Furniture\n/m/0sofa,Sofa\n")
+    hierarchy = folder / "hierarchy.json"
+    kinds = [{"LabelName": "/m/03ssj5"}, {"LabelName": "/m/0sofa"}]
+    hierarchy.write_text(
+        json.dumps({"LabelName": "/m/0bl9f", "Subcategory": [{"LabelName": "/m/0furn", "Subcategory": kinds}]})
+    )
+    output = folder / "names.json"
+    given = words(open_images_files, "Furniture\nTelevision\n", output)
+    assert run(main, *given, "--with_descendants", "--hierarchy_path", hierarchy).code == 0
+    assert json.loads(output.read_text()) == ["Furniture", "Bed", "Sofa", "Television"]
+    for half in (("--with_descendants",), ("--hierarchy_path", hierarchy)):
+        outcome = run(main, *given, *half)
+        assert outcome.code == 2
+        assert "--with_descendants and --hierarchy_path belong together" in outcome.error

@@ -79,6 +79,19 @@ def test_pixels_of_a_progressive_jpeg_must_all_be_there() -> None:
     assert refused(content[: len(content) // 2], ImageSource("a", URL)).reason == "does not decode"
 
 
+@pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("max_dimension", [None, 40])
+def test_an_animation_is_no_photograph(image_format: str, max_dimension: int | None) -> None:
+    frames = [Image.new("RGB", (90, 60), colour) for colour in ("red", "green")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, image_format, save_all=True, append_images=frames[1:])
+    source = ImageSource("a", "http://example.org/a.jpg")
+    with pytest.raises(DownloadError) as caught:
+        accept_picture(source, Fetched(buffer.getvalue(), source.url, True), max_dimension)
+    assert caught.value.reason == "animation"
+    assert caught.value.permanent
+
+
 def test_flickrs_placeholder_by_its_name() -> None:
     source = ImageSource("a", URL)
     png = encoded("PNG", size=(500, 374))

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import random
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_prep.command_line import UsageError, UserError
 from data_prep.metadata import csv_frames
+from data_prep.metadata.csv_cells import ListedCells
 from data_prep.metadata.csv_frames import LINE, number_of_blocks, read_frames
 from data_prep.metadata.csv_rows import read_rows
 
@@ -73,6 +76,47 @@ def test_blocks_of_any_size_give_what_the_csv_module_gives(tmp_path, monkeypatch
             monkeypatch.setattr(csv_frames, "BLOCK_BYTES", size)
             assert outcome_of(by_frames, path) == expected, (size, data)
     assert refused > 5
+
+
+def test_listed_cells_keep_what_a_look_at_each_cell_keeps(tmp_path, monkeypatch):
+    generator = random.Random(1)
+    path = tmp_path / "a.csv"
+    texts = ["", "a", "no", "seventeen letters", "eight ab", "eight abc", "é", '"a"', '"no"', '"x,y"', '"a""b"']
+    listed = ["a", "no", "eight ab", "seventeen letters", "é", "x,y", "a\0"]
+    kept = []
+    for size in (16, 200, 1 << 20):
+        monkeypatch.setattr(csv_frames, "BLOCK_BYTES", size)
+        for number in range(4):
+            rows = [[generator.choice(texts) for _ in range(3)] for _ in range(1 + 12 * number)]
+            path.write_text("a,b,c\n" + "".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
+            for key, keep in itertools.product("ab", (True, False)):
+                looks = (ListedCells(frozenset(listed), keep=keep), _looks_at_each(listed, keep))
+                by_bytes, by_cells = (
+                    [
+                        (count, frame.rows())
+                        for count, frame in read_frames(
+                            path, required=("a", "b", "c"), key=key, keep=look, on_bad_row=lambda *row: None
+                        )
+                    ]
+                    for look in looks
+                )
+                assert by_bytes == by_cells
+                kept += by_bytes
+    assert any(rows for _, rows in kept) and any(len(rows) < count for count, rows in kept)
+
+
+def _looks_at_each(listed, keep):
+    return lambda cells: cells.is_in(listed) == keep
+
+
+def test_many_listed_cells_are_told_from_those_alike_up_to_the_end_of_the_data():
+    texts = [f"{number:016x}" for number in range(0, 40_000, 2)]
+    data = "".join(f"{number:016x}" for number in range(40_000)).encode()
+    starts = np.arange(40_000) * 16
+    kept = ListedCells(dict.fromkeys(texts), keep=True).of_bytes(data, starts, starts + 16)
+    assert kept.tolist() == [True, False] * 20_000
+    assert not ListedCells(frozenset(), keep=True).of_bytes(data, starts, starts + 16).any()
+    assert not ListedCells(["x" * 100], keep=True).can_look_at_bytes
 
 
 def test_only_rows_that_matter_come_with_their_lines_and_columns_of_no_interest_may_hold_anything(tmp_path):

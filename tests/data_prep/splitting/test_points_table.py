@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_a_file_that_changes_in_between_is_noticed(tmp_path: Path) -> None:
     path = put(tmp_path / "p.json", point("a", "dog"), point("b", "cat"))
     table = read_points_table([path])
     put(path, point("longer_id", "dog"), point("b", "cat"))
+    with pytest.raises(UserError, match="changed while"):
+        table.write(tmp_path / "out.json", np.ones(2, bool))
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_file_that_changes_and_stays_as_long_is_noticed(tmp_path: Path) -> None:
+    path = put(tmp_path / "p.json", point("a", "dog"), point("b", "cat"))
+    table = read_points_table([path])
+    put(path, point("a", "cow"), point("b", "ant"))
+    os.utime(path, ns=(0, 0))
     with pytest.raises(UserError, match="changed while"):
         table.write(tmp_path / "out.json", np.ones(2, bool))
     assert not (tmp_path / "out.json").exists()

@@ -1,0 +1,132 @@
+"""A boxes CSV of Open Images read into columns, and what to say where none is left."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from data_prep.command_line import UsageError
+from data_prep.ledger import Ledger
+from data_prep.metadata import open_images
+from data_prep.metadata.box_table import LABEL, BoxTable, check_boxes
+from data_prep.metadata.class_choice import Choice
+from data_prep.metadata.csv_cells import ListedCells
+from data_prep.metadata.csv_frames import number_of_blocks, read_frames
+from data_prep.metadata.points_summary import CLASSES_SHOWN, Summary, commonest
+from data_prep.progress import progress
+
+ROWS_AT_A_TIME = 50_000
+LABELS_COUNTED = 100_000  # a hostile file must not fill the memory with made-up ones
+
+
+def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> BoxTable:
+    """Reads the boxes CSV.
+
+    Args:
+        path: The CSV, plain or gzipped.
+        choice: Which of its boxes to keep.
+        ledger: Gets the rows that cannot be trained on.
+        summary: `boxes_*` are counted in it.
+
+    Raises:
+        UsageError: The file cannot be read or lacks a column.
+        UserError: It is damaged.
+    """
+    table = BoxTable()
+    name = Path(path).name
+    known = None if choice.names is None else list(choice.names)
+
+    def reject(line: int, reason: str, detail: str) -> None:
+        summary.boxes_rejected += 1
+        ledger.reject(f"{name}:{line}", reason, detail)
+
+    def reject_and_count(line: int, reason: str, detail: str) -> None:
+        add_waiting()
+        summary.boxes_read += 1
+        reject(line, reason, detail)
+
+    if choice.labels is None:
+        keep = None
+    elif known is None:
+        keep = ListedCells(frozenset(choice.labels), keep=True)
+    else:
+        keep = ListedCells(frozenset(known).difference(choice.labels), keep=False)  # an unknown label is to be told
+    waiting: list[pl.DataFrame] = []
+
+    def add_waiting() -> None:
+        """Checks and adds rows of several blocks at once, which is cheaper; those before a bad row come before it."""
+        if waiting:
+            good = check_boxes(pl.concat(waiting), known, reject)
+            waiting.clear()
+            table.add(choice.filters.apply(good, summary.boxes_filtered))
+
+    frames = read_frames(
+        path,
+        required=open_images.BOX_REQUIRED_COLUMNS,
+        optional=open_images.BOX_OPTIONAL_COLUMNS,
+        key=LABEL,
+        keep=keep,
+        on_bad_row=reject_and_count,
+    )
+    for rows, frame in progress(frames, description="reading boxes", total=number_of_blocks(path), unit="blocks"):
+        summary.boxes_read += rows
+        summary.boxes_of_other_classes += rows - len(frame)
+        waiting.append(frame)
+        if sum(map(len, waiting)) >= ROWS_AT_A_TIME:
+            add_waiting()
+    add_waiting()
+    return table
+
+
+def _labels_of_file(path: str) -> Counter[str]:
+    """Returns how many rows each label of a boxes CSV has: read once more, for a message."""
+    counts: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def count(cells: pl.Series) -> pl.Series:
+        with lock:
+            for label, number in cells.value_counts(name="count").iter_rows():
+                counts[label if label in counts or len(counts) < LABELS_COUNTED else "(others)"] += number
+        return pl.repeat(False, len(cells), dtype=pl.Boolean, eager=True)
+
+    for _ in read_frames(path, required=(LABEL,), key=LABEL, keep=count, on_bad_row=lambda line, reason, detail: None):
+        pass
+    return counts
+
+
+def refuse_unknown_labels(path: str, labels: Sequence[str], table: BoxTable) -> None:
+    """Refuses a label that the boxes CSV never uses, unless it is a MID: a split may well have no box of some class."""
+    kept = set(table.labels.texts.to_list())
+    missing = [label for label in labels if label not in kept and not label.startswith("/")]
+    if not missing:
+        return
+    known = _labels_of_file(path)
+    for label in missing:
+        if known and label not in known:
+            near = difflib.get_close_matches(label[:100], list(known), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(
+                f"no box of {path} has the label {label[:100]!r}{hint}; "
+                "to use class names, give --class_description_path"
+            )
+
+
+def why_no_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> str:
+    """Returns in a line what became of the boxes of a CSV none of which is kept."""
+    if not summary.boxes_read:
+        return f"{path}: no boxes in it, only the line that names the columns"
+    reasons = []
+    if choice.labels is not None and summary.boxes_of_other_classes:
+        wanted = ", ".join(map(choice.name_of, choice.labels[:CLASSES_SHOWN]))
+        more = ", ..." if len(choice.labels) > CLASSES_SHOWN else ""
+        others = commonest(_labels_of_file(path), choice)
+        reasons.append(f"{summary.boxes_of_other_classes} are of other classes than {wanted}{more}: {others}")
+    reasons += [f"{count} dropped: {reason}" for reason, count in summary.boxes_filtered.most_common()]
+    if summary.boxes_rejected:
+        reasons.append(ledger.summary())
+    return f"{path}: none of its {summary.boxes_read} boxes is left: {'; '.join(reasons)}"

@@ -1,0 +1,86 @@
+"""What became of the rows of Open Images' CSVs, counted and in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from data_prep.ledger import Ledger
+from data_prep.metadata.class_choice import Choice
+from data_prep.metadata.image_labels import ImageLabels
+
+CLASSES_SHOWN = 10
+
+
+@dataclass
+class Summary:
+    """What became of the rows.
+
+    Attributes:
+        boxes_read: Rows of the boxes CSV.
+        boxes_rejected: Of these, rows that cannot be trained on, images missing from the index aside.
+        boxes_of_other_classes: Rows of classes that nobody asked for.
+        boxes_filtered: Boxes that the filters drop, by reason.
+        boxes_without_image: Good boxes whose image the index lacks, or lists in a row that cannot be used.
+        boxes_not_drawn: Boxes of images beyond `max_images_per_class`.
+        kept_by_label: Boxes written to points.json, by label.
+        images_by_label: Images written to points.json with such a box, by label.
+        images_read: Rows of the image index.
+        images_kept: Images written to both files.
+        images_without_boxes: Of these, how many have no box.
+        image_labels: The verified labels read; None where there are none.
+        image_labels_kept: How many were written, present and absent.
+    """
+
+    boxes_read: int = 0
+    boxes_rejected: int = 0
+    boxes_of_other_classes: int = 0
+    boxes_filtered: Counter[str] = field(default_factory=Counter)
+    boxes_without_image: int = 0
+    boxes_not_drawn: int = 0
+    kept_by_label: Counter[str] = field(default_factory=Counter)
+    images_by_label: Counter[str] = field(default_factory=Counter)
+    images_read: int = 0
+    images_kept: int = 0
+    images_without_boxes: int = 0
+    image_labels: ImageLabels | None = None
+    image_labels_kept: tuple[int, int] = (0, 0)
+
+    @property
+    def boxes_kept(self) -> int:
+        """Boxes written to points.json."""
+        return self.kept_by_label.total()
+
+
+def summary_lines(summary: Summary, ledger: Ledger, choice: Choice) -> list[str]:
+    """Returns what was read, kept and left out, by reason, a line each."""
+    filtered = "".join(f", {count} {reason}" for reason, count in summary.boxes_filtered.most_common())
+    not_drawn = f", {summary.boxes_not_drawn} of images not drawn" * (choice.max_images_per_class is not None)
+    bare = f", {summary.images_without_boxes} of them without a box" * choice.with_images_without_boxes
+    lines = [
+        f"boxes: {summary.boxes_read} read, {summary.boxes_kept} kept, "
+        f"{summary.boxes_of_other_classes} of other classes, {summary.boxes_rejected} rejected, "
+        f"{summary.boxes_without_image} whose image is not in the index{filtered}{not_drawn}",
+        f"images: {summary.images_read} in the index, {summary.images_kept} kept{bare}",
+        f"boxes a class: {commonest(summary.kept_by_label, choice)}",
+        f"images a class: {commonest(summary.images_by_label, choice)}",
+    ]
+    if summary.image_labels is not None:
+        present, absent = summary.image_labels_kept
+        dropped = "".join(f", {count} {reason}" for reason, count in summary.image_labels.dropped.most_common())
+        lines.append(
+            f"verified image labels: {summary.image_labels.read} read, {present} present and {absent} absent kept"
+            f"{dropped}"
+        )
+    empty = [choice.name_of(label) for label in choice.labels or () if label not in summary.kept_by_label]
+    if empty:
+        more = f" and {len(empty) - CLASSES_SHOWN} more" if len(empty) > CLASSES_SHOWN else ""
+        lines.append(f"classes without a box: {', '.join(empty[:CLASSES_SHOWN])}{more}")
+    return [*lines, ledger.summary()]
+
+
+def commonest(counts: Counter[str], choice: Choice) -> str:
+    """Returns the classes that have most, with their counts."""
+    shown = [f"{choice.name_of(label)} {count}" for label, count in counts.most_common(CLASSES_SHOWN)]
+    more = f" and {len(counts) - CLASSES_SHOWN} more classes" if len(counts) > CLASSES_SHOWN else ""
+    return ", ".join(shown) + more
