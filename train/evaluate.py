@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
-from data_prep.quiet_tensorflow import quiet_tensorflow
 from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
+from train.processor import prepare_tensorflow
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"evaluating on eval_input_reader[{arguments.eval_index}] of {len(pipeline.config.eval_input_reader)}; "
             "--eval_index takes another"
         )
-    quiet_tensorflow()
+    prepare_tensorflow()
     if arguments.saved_model_dir:
         _evaluate_saved_model(pipeline, arguments)
     else:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
 from data_prep.label_map import read_label_map
-from data_prep.quiet_tensorflow import quiet_tensorflow
 from train.learning_rate_scaling import scale_to_batch_size
 from train.pipeline import add_pipeline_arguments, pipeline_from
-from train.processor import prefer_onednn
+from train.processor import prepare_tensorflow
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
 
@@ -72,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fine_tune_label_map = read_label_map(arguments.map_classes) if arguments.map_classes else None
     extensions = pipeline.config.extensions
 
-    prefer_onednn()
-    quiet_tensorflow()
+    prepare_tensorflow()
     from train.training import TrainingOptions, train
 
     arguments.model_dir.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from train.processor import prepare_tensorflow
+
 ROOT = Path(__file__).resolve().parents[2]
 SIDE, CLASSES, BOXES = 320, 80, 8
 # The recipe, and the batch.
@@ -73,11 +75,8 @@ def last_json(command: Sequence[str]) -> dict[str, float]:
 
 def measure(name: str, num_steps: int) -> dict[str, float]:
     """Trains one model for a few steps, in this process."""
-    from data_prep.quiet_tensorflow import quiet_tensorflow
-    from train.processor import prefer_onednn
 
-    prefer_onednn()
-    quiet_tensorflow()
+    prepare_tensorflow()
     import numpy as np
     import tensorflow as tf
 
