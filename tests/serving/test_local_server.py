@@ -82,6 +82,7 @@ def _outcome(client, content):
     return "answered"
 
 
+@pytest.mark.slow  # three servers start, each with a model that is slow on purpose
 def test_a_kill_costs_retries_and_no_answers_and_sigterm_lets_running_requests_end(start_server, slow_model, picture):
     asked = picture((10, 20, 30, 40))
     with start_server(slow_model) as server:

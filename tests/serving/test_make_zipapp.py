@@ -121,7 +121,7 @@ def packages_imported_by(command):
     own = {*sys.stdlib_module_names, "serving", "data_prep", *NOT_OF_A_CLIENT}
     names = {module.split(".")[0] for module in imported if not module.startswith("google.protobuf")} - own
     distributions = importlib.metadata.packages_distributions()
-    found = {distributions[name][0].lower() for name in names}
+    found = {distributions.get(name, [name])[0].lower() for name in names}
     return found | {"protobuf"} if any(module.startswith("google.protobuf") for module in imported) else found
 
 

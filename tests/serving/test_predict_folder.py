@@ -100,7 +100,7 @@ def test_in_process_and_through_a_server_the_same_is_written(
 
 def test_a_second_run_asks_only_about_what_has_no_answer(run, server, photos, picture, tmp_path):
     flags = ["--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "out"]
-    assert run(photos, *flags, "--max_failures", 1)[0] == 0
+    assert run(photos, *flags, "--max_failures", 2)[0] == 0
     before = lines(tmp_path / "out" / "predictions.jsonl")
     (photos / "text.jpg").write_bytes(picture((5, 5, 9, 9)))
     (photos / "truncated.jpg").unlink()

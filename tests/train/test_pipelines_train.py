@@ -7,6 +7,7 @@ augmentations, losses, optimizer and schedule stay the recipe's.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -17,6 +18,7 @@ from train.train import main as train
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "odapi_configs"
 
+SLOW = ("ssd_efficientdet_d0", "faster_rcnn_resnet50_with_tpu_flags")
 SMALL = {
     "faster_rcnn": """
         first_stage_max_proposals: 16 second_stage_batch_size: 8 initial_crop_size: 4
@@ -60,7 +62,15 @@ def train_two_steps(config: Path, records: Path, model_dir: Path) -> None:
     assert metrics["num_images"] >= 1
 
 
-@pytest.mark.parametrize("config", sorted(PIPELINES.glob("*.config")), ids=lambda p: p.stem)
+def of_the_project() -> list[Any]:
+    """The recipes under tests/pipelines; those that take longest to trace are slow tests."""
+    return [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+        for path in sorted(PIPELINES.glob("*.config"))
+    ]
+
+
+@pytest.mark.parametrize("config", of_the_project())
 def test_a_recipe_trains_two_steps(config, block_records, tmp_path):
     train_two_steps(config, block_records, tmp_path / "model")
 
