@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,6 @@ from train.summaries import write_pictures
 from train.trainer import REGULARIZATION_LOSS, TOTAL_LOSS
 
 DEFAULT_BATCH_SIZE = 8
-_BATCHES_AT_ONCE = 2
 SAVED_MODEL_INPUT = "input_tensor"
 METRICS_FILE = "metrics.json"
 _GROUNDTRUTH = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")
@@ -137,7 +134,7 @@ class CheckpointEvaluator:
         # Traced anew for a smaller last batch: Model Garden's sampler needs to know how many images it has. Not for
         # each size of pictures, where sizes differ.
         @functools.cache
-        def step_for(num_images: int) -> Any:
+        def step_for(num_images: int) -> Callable[..., tuple[Any, Any]]:
             def with_batch(spec: tf.TensorSpec) -> tf.TensorSpec:
                 return tf.TensorSpec([num_images, *spec.shape[1:]], spec.dtype)
 
@@ -165,35 +162,13 @@ class CheckpointEvaluator:
         return dataclasses.replace(result, metrics={**result.metrics, **losses})
 
     def _detected_images(self, left_out: LeftOut) -> Iterator[DetectedImage]:
-        for images, labels, (outputs, losses) in self._stepped():
+        for images, labels in self._dataset:
+            detections, losses = self._step_for(images.shape[0])(images, labels)
             left_out.add(count_batch(labels))
             for name, value in losses.items():
                 self._losses.setdefault(name, []).append(float(value))
-            detections = {name: value.numpy() for name, value in outputs.items()}
+            detections = {name: value.numpy() for name, value in detections.items()}
             yield from _unbatch(images.numpy(), {name: value.numpy() for name, value in labels.items()}, detections)
-
-    def _stepped(self) -> Iterator[tuple[tf.Tensor, Mapping[str, tf.Tensor], tuple[Any, Any]]]:
-        """Yields each batch with what the network makes of it, in order; the next one is under way meanwhile.
-
-        Many of a detector's operations keep one core busy and no more, so that two batches at once take less time.
-        """
-        waiting: deque[_Stepping] = deque()
-        with ThreadPoolExecutor(_BATCHES_AT_ONCE) as executor:
-            for images, labels in self._dataset:
-                # Traced here, in the thread that knows the distribution strategy; only run in the other ones.
-                step = self._step_for(images.shape[0]).get_concrete_function(images, labels)
-                waiting.append((images, labels, executor.submit(step, images, labels)))
-                if len(waiting) > _BATCHES_AT_ONCE:
-                    yield _finished(waiting.popleft())
-            yield from map(_finished, waiting)
-
-
-_Stepping = tuple[tf.Tensor, Mapping[str, tf.Tensor], Future[tuple[Any, Any]]]
-
-
-def _finished(stepping: _Stepping) -> tuple[tf.Tensor, Mapping[str, tf.Tensor], tuple[Any, Any]]:
-    images, labels, outputs = stepping
-    return images, labels, outputs.result()
 
 
 def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0) -> EvaluationResult:
