@@ -111,6 +111,14 @@ def number_above_zero(text: str) -> float:
     return value
 
 
+def seconds(text: str) -> float:
+    """Reads a number of seconds above 0; for `add_argument(type=seconds)`."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
 def fraction(text: str) -> float:
     """Reads a number from 0 to 1; for `add_argument(type=fraction)`."""
     value = float(text)
@@ -150,19 +158,3 @@ def _with_underscores(word: str) -> str:
         return word
     flag, equals, value = word.partition("=")
     return "--" + flag[2:].replace("-", "_") + equals + value
-
-
-def whole_number(text: str) -> int:
-    """Reads a whole number from 0; for `add_argument(type=whole_number)`."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
-    return value
-
-
-def seconds(text: str) -> float:
-    """Reads a number of seconds above 0; for `add_argument(type=seconds)`."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value

@@ -14,9 +14,9 @@ from data_prep.command_line import (
     ArgumentParser,
     UserError,
     fraction,
+    int_from_zero,
     positive_int,
     run_command,
-    whole_number,
 )
 from data_prep.images import ImageError
 from data_prep.label_map import LabelMap, read_label_map
@@ -73,7 +73,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--ledger_path", type=Path, help="JSON lines that name each picture that failed, and why")
     parser.add_argument(
-        "--max_failures", type=whole_number, default=0, help="with more pictures failed than this, the exit code is 3"
+        "--max_failures", type=int_from_zero, default=0, help="with more pictures failed than this, the exit code is 3"
     )
     return parser
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, positive_int, seconds, whole_number
+from data_prep.command_line import ArgumentParser, UsageError, int_from_zero, positive_int, seconds
 from serving.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.connection import Connection, read_api_key
 
@@ -95,7 +95,7 @@ def add_patience_flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max_retries",
-        type=whole_number,
+        type=int_from_zero,
         help="times a request is sent again where no server answers, or one is too busy; by default as often as the "
         "deadline has room for, and 4 times before a server has answered at all",
     )

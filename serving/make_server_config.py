@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep import atomic_files
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command, whole_number
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, int_from_zero, positive_int, run_command
 from serving.model_server_config import (
     DEFAULT_METRICS_PATH,
     ServedModel,
@@ -93,7 +93,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--batch_timeout_micros",
-        type=whole_number,
+        type=int_from_zero,
         help="how long a request waits for others, in microseconds; by default cpu: 1000, gpu: 5000",
     )
     parser.add_argument(

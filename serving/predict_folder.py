@@ -18,9 +18,9 @@ from data_prep.command_line import (
     UsageError,
     UserError,
     fraction,
+    int_from_zero,
     positive_int,
     run_command,
-    whole_number,
 )
 from data_prep.ledger import Ledger
 from data_prep.progress import progress
@@ -64,7 +64,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--output_directory", type=Path, help="where the results go; all but a cost estimate need it")
     parser.add_argument("--min_score", type=fraction, default=0.05, help="weaker detections are not written")
     parser.add_argument(
-        "--max_failures", type=whole_number, default=0, help="with more pictures failed than this, the exit code is 3"
+        "--max_failures", type=int_from_zero, default=0, help="with more pictures failed than this, the exit code is 3"
     )
     add_detector_flags(parser)
     sort = parser.add_argument_group("sorting")

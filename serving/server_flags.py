@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, positive_int, whole_number
+from data_prep.command_line import ArgumentParser, UsageError, int_from_zero, positive_int
 from serving.backends import AUTO, BACKENDS, ServerSettings
 from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES
 from serving.local_server.status_errors import StatusError
@@ -47,7 +47,7 @@ def add_server_flags(parser: ArgumentParser) -> None:
         "flags above",
     )
     parser.add_argument(
-        "--model_config_file_poll_wait_seconds", type=whole_number, help="how often to read it again; by default never"
+        "--model_config_file_poll_wait_seconds", type=int_from_zero, help="how often to read it again; by default never"
     )
     parser.add_argument(
         "--allow_version_labels_for_unavailable_models",
@@ -63,7 +63,7 @@ def add_server_flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--file_system_poll_wait_seconds",
-        type=whole_number,
+        type=int_from_zero,
         help="how often to look for a newer version; 0 looks only at the start; by default every second",
     )
     parser.add_argument("--enable_batching", **_switch, help="run concurrent requests together; by default not")
@@ -97,10 +97,12 @@ def add_server_flags(parser: ArgumentParser) -> None:
         "--num_request_iterations_for_warmup", type=positive_int, help="how often each of them is run; by default once"
     )
     parser.add_argument(
-        "--tensorflow_intra_op_parallelism", type=whole_number, help="threads of one op; by default TensorFlow's choice"
+        "--tensorflow_intra_op_parallelism",
+        type=int_from_zero,
+        help="threads of one op; by default TensorFlow's choice",
     )
     parser.add_argument(
-        "--tensorflow_inter_op_parallelism", type=whole_number, help="ops at a time; by default TensorFlow's choice"
+        "--tensorflow_inter_op_parallelism", type=int_from_zero, help="ops at a time; by default TensorFlow's choice"
     )
 
 
@@ -128,7 +130,7 @@ def add_own_flags(parser: ArgumentParser) -> None:
         help="the largest encoded picture",
     )
     local.add_argument(
-        "--drain_seconds", type=whole_number, default=30, help="how long running requests may go on after SIGTERM"
+        "--drain_seconds", type=int_from_zero, default=30, help="how long running requests may go on after SIGTERM"
     )
     parser.add_argument("server_arguments", nargs="*", metavar="-- FLAG", help="passed to tensorflow_model_server")
 
