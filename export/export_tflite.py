@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_convertible(pipeline.config, use_regular_nms=use_regular_nms)
 
     quiet_tensorflow()
+    from data_prep.staged_folder import staged
     from export.parity_pictures import read_record_pictures
     from export.saved_model import require_new
-    from export.staged_folder import staged
     from export.tflite.graph import Suppression
     from export.tflite.models import check_pictures_for, write_models
     from train.checkpoint_files import restore_trained

@@ -10,10 +10,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from data_prep.atomic_files import write_json
+from data_prep.staged_folder import staged
 from export.parity import ParityReport, check_parity
 from export.parity_pictures import pictures_for
 from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
-from export.staged_folder import staged
 from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.commands import Pipeline, UsageError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import tensorflow as tf
 
 from configs import schema
 from data_prep.command_line import UsageError
+from data_prep.staged_folder import staged
 from train.checkpoints.trunk_check import FILE_NAME, trunk_statistics
 
 CHECKPOINT_FOLDER = "checkpoint"
@@ -53,9 +52,7 @@ def export_for_api(network: Any, config: Any, folder: Path) -> int:
             f'model.{kind}.feature_extractor.type: "{name}" is none of the Object Detection API\'s networks; it could '
             "not be read back there"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-export-"))
-    try:
+    with staged(folder) as staging:
         checkpoint = tf.train.Checkpoint(model=api_objects)
         prefix = tf.train.CheckpointManager(checkpoint, str(staging / CHECKPOINT_FOLDER), max_to_keep=1).save(
             checkpoint_number=0
@@ -64,12 +61,6 @@ def export_for_api(network: Any, config: Any, folder: Path) -> int:
         if statistics is not None:
             (staging / CHECKPOINT_FOLDER / FILE_NAME).write_text(json.dumps(statistics))
         schema.write_pipeline_config(staging / CONFIG_NAME, _for_api(config))
-        staging.chmod(0o755)  # mkdtemp's folders can be read by their owner only
-        if folder.is_dir():
-            folder.rmdir()
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     names = tf.train.list_variables(str(folder / CHECKPOINT_FOLDER / Path(prefix).name))
     return sum(name.startswith("model/") for name, _ in names)
 
