@@ -26,6 +26,7 @@ from train.metrics.report import metrics_table, write_metrics_json
 from train.metrics.sets import MetricSets
 from train.models.detector import Detector
 from train.pipeline import Pipeline
+from train.processor import batch_norm_apart
 from train.summaries import write_pictures
 from train.trainer import REGULARIZATION_LOSS, TOTAL_LOSS
 
@@ -151,7 +152,8 @@ class CheckpointEvaluator:
         """
         self._losses = {}
         left_out = LeftOut.of_evaluation(self._pipeline.config, self._reader_index)
-        result = _measure(self._pipeline, self._detected_images(left_out))
+        with batch_norm_apart():
+            result = _measure(self._pipeline, self._detected_images(left_out))
         result = dataclasses.replace(result, left_out=tuple(left_out.sentences()))
         if not self._has_losses:
             return result
@@ -195,7 +197,8 @@ def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_ind
     if list(inputs) != [SAVED_MODEL_INPUT]:
         raise UsageError(f"{folder}: the input must be {SAVED_MODEL_INPUT}, but is {', '.join(inputs)}")
     dtype = inputs[SAVED_MODEL_INPUT].dtype
-    return _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index))
+    with batch_norm_apart():
+        return _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index))
 
 
 def _ask_saved_model(

@@ -295,6 +295,12 @@ def test_every_pass_of_training_sees_every_record_once_in_another_order(workplac
     assert passes[0] != passes[1] != passes[2]
 
 
+def test_no_thread_tunes_a_dataset_as_it_would_sleep_on_at_the_end(workplace):
+    workplace.write([example("one")], [example("two")])
+    for build in (build_training_dataset, build_evaluation_dataset):
+        assert build(workplace.config()).options().autotune.enabled is False
+
+
 def test_num_epochs_ends_training_and_the_remainder_is_dropped(workplace):
     workplace.write(numbered(5))
     batches = list(build_training_dataset(workplace.config("train_input_reader { num_epochs: 1 }")))

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from PIL import Image
+from tensorflow.python.eager import context
 
 from configs.descriptors import message_class
 from data_prep.command_line import UsageError, UserError
@@ -266,6 +267,21 @@ def test_dummy_losses_are_none(evaluated):
     metrics = CheckpointEvaluator(pipeline, detector).evaluate().metrics
     assert set(MEANS) < set(metrics)
     assert not any(name.startswith("Loss/") for name in metrics)
+
+
+@pytest.mark.parametrize(("onednn", "is_fused"), [("0", True), ("1", False)])
+def test_with_onednn_an_evaluation_computes_batch_norms_apart(evaluated, monkeypatch, onednn, is_fused):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+    config, _, detector = evaluated
+    evaluator = CheckpointEvaluator(load_pipeline(str(config), "eval_config { batch_size: 1 num_examples: 1 }"), detector)
+    context.enable_run_metadata()
+    evaluator.evaluate()
+    ran = context.export_run_metadata().function_graphs
+    context.disable_run_metadata()
+    operations = {node.op for function in ran for graph in function.partition_graphs for node in graph.node}
+    assert "FusedBatchNormV3" in operations or is_fused
+    assert ("_FusedConv2D" in operations) is is_fused
+    assert tf.config.optimizer.get_experimental_options().get("remapping", True)
 
 
 @pytest.mark.parametrize(

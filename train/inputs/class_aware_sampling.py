@@ -23,6 +23,7 @@ import tensorflow as tf
 from data_prep import tf_example
 from data_prep.command_line import UsageError
 from data_prep.progress import progress
+from data_prep.worker_pool import default_num_processes
 from train.inputs.class_labels import ClassLookup, read_names_and_ids
 
 _RECORDS_AT_A_TIME = 64
@@ -82,7 +83,8 @@ def count_classes(records: tf.data.Dataset, look_up: ClassLookup, num_classes: i
     def classes_of(record: tf.Tensor) -> tf.Tensor:
         return classes_of_record(record, look_up, num_classes)
 
-    batches = records.map(classes_of, num_parallel_calls=tf.data.AUTOTUNE).batch(_RECORDS_AT_A_TIME).prefetch(2)
+    parallel = records.map(classes_of, num_parallel_calls=default_num_processes())
+    batches = parallel.batch(_RECORDS_AT_A_TIME).prefetch(2)
     by_class = np.zeros(num_classes + 1, np.int64)
     num_records = num_without = 0
     singles = (row for batch in batches.as_numpy_iterator() for row in batch)

@@ -36,6 +36,7 @@ import tensorflow as tf
 from configs import effective
 from data_prep.command_line import UsageError
 from data_prep.label_map import LabelMap, read_label_map
+from data_prep.worker_pool import default_num_processes
 from train.inputs.augmentations.pipeline import Augment, build_augmentation
 from train.inputs.class_aware_sampling import count_classes, repeat_by_class
 from train.inputs.class_labels import ClassLookup
@@ -275,7 +276,7 @@ def _batches(
     deterministic: bool,
 ) -> tf.data.Dataset:
     numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter()))
-    examples = numbered.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
+    examples = numbered.map(prepare, num_parallel_calls=default_num_processes(), deterministic=deterministic)
     # A batch of 1 is never a remainder; saying so gives models a known batch size.
     drop_remainder = drop_remainder or batch_size == 1
     if batch_size > 1 and None in static_input_size(model.image_resizer):

@@ -75,6 +75,18 @@ def read_every_record(reader: Any, where: str) -> tf.data.Dataset:
     return functools.reduce(tf.data.Dataset.concatenate, parts)
 
 
+def _without_autotuning() -> tf.data.Options:
+    """For all of a dataset that is built on these records; parallel calls need a number of their own then.
+
+    The thread that tunes a dataset may miss that the dataset's end has come, and sleeps on, with whoever waits for it:
+    up to ten seconds in an evaluation of fifteen, up to a minute later (TensorFlow 2.20: it is woken before the flag
+    that it looks at is set; one short pass in four was hit).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
+
+
 def _weighted_parts(reader: Any, where: str) -> list[tuple[list[str], float]]:
     """The files to read, in parts to be drawn from with a weight each: one part where no weights are set."""
     paths = input_paths(reader, where)
@@ -130,13 +142,14 @@ def _read_files(
     if not fixed_order:
         buffer_size = min(len(files), max(reader.filenames_shuffle_buffer_size, 1))
         names = names.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=True)
+    num_open = max(1, min(reader.num_readers, len(files)))
     records = names.interleave(
         lambda name: tf.data.TFRecordDataset(name, buffer_size=_READ_BUFFER_BYTES),
-        cycle_length=max(1, min(reader.num_readers, len(files))),
+        cycle_length=num_open,
         block_length=max(1, reader.read_block_length),
-        num_parallel_calls=tf.data.AUTOTUNE,
+        num_parallel_calls=num_open,
         deterministic=True if fixed_order else None,
-    )
+    ).with_options(_without_autotuning())
     if input_context is not None and pipelines > 1 and not by_file:
         records = records.shard(pipelines, input_context.input_pipeline_id)
     if every_nth > 1:
