@@ -135,6 +135,38 @@ def test_flexible_anchors_pair_each_size_with_the_ratio_at_its_place():
     np.testing.assert_allclose(maps[1], slow_anchors((1, 2), [(30, 0.25)], (1, 1), (16, 16), (0, 0)), atol=1e-5)
 
 
+SSD_ANCHORS = "ssd_anchor_generator { num_layers: 2 scales: [0.2, 0.7] aspect_ratios: [1.0, 2.0, 0.3333] }"
+PYRAMID = "multiscale_anchor_generator { min_level: 3 max_level: 4 aspect_ratios: [1.0, 2.0] scales_per_octave: 2 }"
+
+
+@pytest.mark.parametrize(
+    ("text", "sides", "cells"),
+    [(PYRAMID, (320, 352), [(40, 44), (20, 22)]), (SSD_ANCHORS, (300, 420), [(19, 27), (10, 14)])],
+)
+def test_normalized_anchors_are_rounded_as_the_api_rounds_them(text, sides, cells):
+    """Or other anchors are trained for a small box, which overlaps all that it lies in alike but for rounding."""
+    generator = generator_of(text)
+    height, width = np.float32(sides)
+    pixels = np.concatenate(generator.generate(cells, sides))
+    normalized = np.concatenate(generator.generate_normalized(cells, sides))
+    np.testing.assert_allclose(normalized, pixels / np.tile(np.float32(sides), 2), rtol=0, atol=1e-6)
+    assert (normalized != pixels / np.tile(np.float32(sides), 2)).any()
+    if text == PYRAMID:
+        one = np.float32(1)
+        np.testing.assert_array_equal(normalized, pixels * np.array([one / height, one / width] * 2))
+        return
+    expected = []
+    for (rows, columns), sizes in zip(cells, generator.sizes, strict=True):
+        stride = np.float32(1) / np.float32((rows, columns))
+        base = np.array([min(height, width) / height, min(height, width) / width])
+        scales, ratios = np.float32(sizes).T
+        halves = np.float32(0.5) * np.stack([scales / np.sqrt(ratios) * base[0], scales * np.sqrt(ratios) * base[1]], 1)
+        places = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1).astype(np.float32)
+        centers = (places * stride + np.float32(0.5) * stride)[:, :, np.newaxis]
+        expected.append(np.concatenate([centers - halves, centers + halves], -1).reshape(-1, 4))
+    np.testing.assert_array_equal(normalized, np.concatenate(expected))
+
+
 @pytest.mark.parametrize(
     "text",
     [

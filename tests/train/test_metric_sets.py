@@ -273,7 +273,9 @@ def test_dummy_losses_are_none(evaluated):
 def test_with_onednn_an_evaluation_computes_batch_norms_apart(evaluated, monkeypatch, onednn, is_fused):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     config, _, detector = evaluated
-    evaluator = CheckpointEvaluator(load_pipeline(str(config), "eval_config { batch_size: 1 num_examples: 1 }"), detector)
+    evaluator = CheckpointEvaluator(
+        load_pipeline(str(config), "eval_config { batch_size: 1 num_examples: 1 }"), detector
+    )
     context.enable_run_metadata()
     evaluator.evaluate()
     ran = context.export_run_metadata().function_graphs

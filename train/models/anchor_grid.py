@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -92,7 +92,35 @@ class AnchorGenerator(abc.ABC):
         Raises:
             ValueError: The message describes another number of feature maps.
         """
+        return self._generate_maps(self._generate_map, feature_shapes, input_shape)
+
+    def generate_normalized(self, feature_shapes: Sequence[Shape], input_shape: Shape) -> list[tf.Tensor]:
+        """Makes the anchors of a whole input in 0..1 of it, as the API's SSD compares and codes them.
+
+        To the last bit: a small box lies in many anchors of one size, which all overlap it alike but for rounding, and
+        rounding then says which of them is to find it.
+
+        Args:
+            feature_shapes: As for `generate`.
+            input_shape: As for `generate`.
+
+        Returns:
+            As `generate`, but relative to the input.
+
+        Raises:
+            ValueError: As `generate`.
+        """
+        return self._generate_maps(self._generate_normalized_map, feature_shapes, input_shape)
+
+    def _generate_normalized_map(self, index: int, feature_shape: Shape, input_shape: Shape) -> tf.Tensor:
+        """Makes the anchors of the feature map at `index` in 0..1; as the API's to_normalized_coordinates."""
+        per_pixel = [1.0 / tf.cast(side, tf.float32) for side in input_shape]
+        return self._generate_map(index, feature_shape, input_shape) * tf.stack(per_pixel * 2)
+
+    def _generate_maps(
+        self, generate_map: Callable[..., tf.Tensor], feature_shapes: Sequence[Shape], input_shape: Shape
+    ) -> list[tf.Tensor]:
         self.anchors_per_location(len(feature_shapes))
         is_static = all(isinstance(side, int) for shape in (*feature_shapes, input_shape) for side in shape)
         with tf.init_scope() if is_static else contextlib.nullcontext():
-            return [self._generate_map(index, shape, input_shape) for index, shape in enumerate(feature_shapes)]
+            return [generate_map(index, shape, input_shape) for index, shape in enumerate(feature_shapes)]

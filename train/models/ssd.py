@@ -60,9 +60,8 @@ class SsdDetector(Detector):
         height, width = input_shape
         if height is not None and width is not None:
             shapes = extractor.feature_shapes((height, width))
-            maps = self._anchor_generator.generate(shapes, (height, width))
-            self.anchors = np.concatenate(maps)
-            self._unit_anchors = self.anchors / np.array([height, width, height, width], np.float32)
+            self.anchors = np.concatenate(self._anchor_generator.generate(shapes, (height, width)))
+            self._unit_anchors = np.concatenate(self._anchor_generator.generate_normalized(shapes, (height, width)))
         self.network = build_ssd_network(extractor, self._build_head())
         if config.freeze_batchnorm:
             freeze_batch_norm(self.network)
@@ -135,8 +134,8 @@ class SsdDetector(Detector):
             return tf.constant(self._unit_anchors)
         shape = actual_shape(images, self.input_shape)
         map_shapes = [tf.shape(features[level]) for level in self._levels]
-        anchors = self._anchor_generator.generate([(map_shape[1], map_shape[2]) for map_shape in map_shapes], shape)
-        return tf.concat(anchors, axis=0) / _height_width_twice(shape)
+        sides = [(map_shape[1], map_shape[2]) for map_shape in map_shapes]
+        return tf.concat(self._anchor_generator.generate_normalized(sides, shape), axis=0)
 
     def assign_targets(self, labels: Labels) -> SsdTargets:
         """Assigns a batch's ground truth to the anchors of an input whose size is known beforehand.

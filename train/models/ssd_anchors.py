@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -59,22 +58,29 @@ class SsdAnchorGenerator(AnchorGenerator):
         """See `AnchorGenerator.num_anchors_by_map`."""
         return [len(anchors) for anchors in self.sizes]
 
-    def _generate_map(self, index: int, feature_shape: Shape, input_shape: Shape) -> tf.Tensor:
+    def _generate_normalized_map(self, index: int, feature_shape: Shape, input_shape: Shape) -> tf.Tensor:
         sides = [tf.cast(side, tf.float32) for side in input_shape]
         shorter = tf.minimum(*sides)
-        stride: Sequence[Any] = (
-            [side / tf.cast(cells, tf.float32) for side, cells in zip(sides, feature_shape, strict=True)]
-            if self.strides is None
-            else self.strides[index]
-        )
-        offset = [0.5 * step for step in stride] if self.offsets is None else self.offsets[index]
+        if self.strides is None:
+            stride = [1.0 / tf.cast(cells, tf.float32) for cells in feature_shape]
+        else:
+            stride = [pixels / side for pixels, side in zip(self.strides[index], sides, strict=True)]
+        if self.offsets is None:
+            offset = [0.5 * step for step in stride]
+        else:
+            offset = [pixels / side for pixels, side in zip(self.offsets[index], sides, strict=True)]
+        base_size = [shorter / side * base for side, base in zip(sides, self.base_size, strict=True)]
         return tile_anchors(
             feature_shape,
             sizes=self.sizes[index],
-            base_size=(shorter * self.base_size[0], shorter * self.base_size[1]),
+            base_size=(base_size[0], base_size[1]),
             stride=(stride[0], stride[1]),
             offset=(offset[0], offset[1]),
         )
+
+    def _generate_map(self, index: int, feature_shape: Shape, input_shape: Shape) -> tf.Tensor:
+        sides = [tf.cast(side, tf.float32) for side in input_shape]
+        return self._generate_normalized_map(index, feature_shape, input_shape) * tf.stack(sides * 2)
 
 
 def _linear_scales(config: Any) -> list[float]:
