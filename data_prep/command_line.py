@@ -111,14 +111,6 @@ def number_above_zero(text: str) -> float:
     return value
 
 
-def seconds(text: str) -> float:
-    """Reads a number of seconds above 0; for `add_argument(type=seconds)`."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
-
-
 def fraction(text: str) -> float:
     """Reads a number from 0 to 1; for `add_argument(type=fraction)`."""
     value = float(text)

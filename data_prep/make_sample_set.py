@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, positive_int, run_command
+from data_prep.command_line import EXIT_DONE, ArgumentParser, int_between, positive_int, run_command
 from data_prep.sample_rooms.sample_set import (
     BASE_URL,
     SUBSETS,
@@ -14,6 +13,7 @@ from data_prep.sample_rooms.sample_set import (
     SampleSetSummary,
     make_sample_set,
 )
+from data_prep.worker_pool import default_num_processes
 
 LARGEST_SIDE = 4096
 SMALLEST_SIDE = 96
@@ -61,7 +61,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--num_validation", type=positive_int, default=defaults.num_validation, help="held-out pictures to evaluate on"
     )
-    parser.add_argument("--seed", type=_seed, default=defaults.seed, help="another seed gives other rooms")
+    parser.add_argument(
+        "--seed",
+        type=int_between(0, 2**63 - 1, "whole number"),
+        default=defaults.seed,
+        help="another seed gives other rooms",
+    )
     parser.add_argument(
         "--image_size",
         type=_size,
@@ -70,19 +75,15 @@ def _parser() -> ArgumentParser:
         help="of each picture, in pixels",
     )
     parser.add_argument(
-        "--num_processes", type=positive_int, default=_processors(), help="pictures drawn at once; changes no byte"
+        "--num_processes",
+        type=positive_int,
+        default=default_num_processes(),
+        help="pictures drawn at once; changes no byte",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a sample set that was made there with other options"
     )
     return parser
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**63:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
-    return value
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -93,11 +94,6 @@ def _size(text: str) -> tuple[int, int]:
     if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in (width, height)):
         raise argparse.ArgumentTypeError(f"{text}: each side must be {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
     return width, height
-
-
-def _processors() -> int:
-    """Returns how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, int_from_zero, positive_int, seconds
+from data_prep.command_line import ArgumentParser, UsageError, int_from_zero, number_above_zero, positive_int
 from serving.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.connection import Connection, read_api_key
 
@@ -91,7 +91,10 @@ def add_model_flags(parser: ArgumentParser) -> None:
 def add_patience_flags(parser: ArgumentParser) -> None:
     """Adds the flags of deadlines, retries and hedging."""
     parser.add_argument(
-        "--timeout_seconds", type=seconds, default=60.0, help="the deadline of each request, its retries included"
+        "--timeout_seconds",
+        type=number_above_zero,
+        default=60.0,
+        help="the deadline of each request, its retries included",
     )
     parser.add_argument(
         "--max_retries",
@@ -101,7 +104,7 @@ def add_patience_flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hedge_after_seconds",
-        type=seconds,
+        type=number_above_zero,
         help="send a request a second time where the first has no answer after so long, for at most one in ten; "
         "by default never",
     )

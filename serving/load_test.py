@@ -18,9 +18,9 @@ from data_prep.command_line import (
     ArgumentParser,
     UsageError,
     fraction,
+    number_above_zero,
     positive_int,
     run_command,
-    seconds,
 )
 from serving.client_errors import PictureError
 from serving.client_flags import add_connection_flags, add_model_flags, connection_of
@@ -63,14 +63,20 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--batch_size", type=positive_int, default=1, help="pictures in a request")
     parser.add_argument("--max_pictures", type=positive_int, default=100, help="of the pictures, the first so many")
     parser.add_argument("--warm_up_seconds", type=_seconds_or_0, default=2.0, help="at each pace first, not counted")
-    parser.add_argument("--duration_seconds", type=seconds, default=10.0, help="how long each pace is measured")
+    parser.add_argument(
+        "--duration_seconds", type=number_above_zero, default=10.0, help="how long each pace is measured"
+    )
     parser.add_argument("--max_requests", type=positive_int, default=100_000, help="a pace ends early after so many")
-    parser.add_argument("--max_total_seconds", type=seconds, default=600.0, help="no pace is begun after so long")
-    parser.add_argument("--timeout_seconds", type=seconds, default=60.0, help="the deadline of each request")
+    parser.add_argument(
+        "--max_total_seconds", type=number_above_zero, default=600.0, help="no pace is begun after so long"
+    )
+    parser.add_argument("--timeout_seconds", type=number_above_zero, default=60.0, help="the deadline of each request")
     parser.add_argument("--monitoring_url", help="the server's Prometheus endpoint, which tells its batch sizes")
     parser.add_argument("--report_path", type=Path, help="where to write the charts and figures: one HTML file")
     parser.add_argument("--json_path", type=Path, help="where to write the figures as JSON")
-    parser.add_argument("--max_p99_milliseconds", type=seconds, help="exit with 1 where a pace's p99 is above it")
+    parser.add_argument(
+        "--max_p99_milliseconds", type=number_above_zero, help="exit with 1 where a pace's p99 is above it"
+    )
     parser.add_argument(
         "--max_error_fraction", type=fraction, default=1.0, help="exit with 1 where a pace has more errors than this"
     )

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command, seconds
+from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, number_above_zero, run_command
 from serving.client_flags import add_tls_flags
 from serving.connection import Connection
 from serving.label_history import PROMOTE, ROLLBACK, LabelChange, change_to_undo, history_path, read_history
@@ -66,7 +66,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--rollback", action="store_true", help="take the model's last move of labels back")
     parser.add_argument("--dry_run", action="store_true", help="only say what would be done")
     parser.add_argument(
-        "--timeout_seconds", type=seconds, default=60.0, help="for each answer, and for a version to load"
+        "--timeout_seconds", type=number_above_zero, default=60.0, help="for each answer, and for a version to load"
     )
     add_tls_flags(parser)
     return parser

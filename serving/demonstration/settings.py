@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from data_prep.command_line import ArgumentParser, UsageError, fraction, positive_int
+from data_prep.command_line import ArgumentParser, UsageError, fraction, number_above_zero, positive_int
 from data_prep.label_map import LabelMap, read_label_map
 from serving.channels import SERVING_DEFAULT
-from serving.client_flags import add_connection_flags, connection_of, seconds
+from serving.client_flags import add_connection_flags, connection_of
 from serving.connection import Connection
 
 DESCRIPTION = """A page that shows what a served detector finds in pictures dropped on it or taken with a phone's camera
@@ -65,7 +65,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it the model does, or numbers")
     parser.add_argument("--min_score", type=fraction, default=0.5, help="where the threshold stands at first")
     parser.add_argument("--max_pictures", type=positive_int, default=DEFAULT_MAX_PICTURES, help="taken at once")
-    parser.add_argument("--timeout_seconds", type=seconds, default=30.0, help="the deadline of each question")
+    parser.add_argument("--timeout_seconds", type=number_above_zero, default=30.0, help="the deadline of each question")
     return parser
 
 

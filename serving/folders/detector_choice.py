@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, positive_int, seconds
+from data_prep.command_line import ArgumentParser, UsageError, number_above_zero, positive_int
 from data_prep.label_map import LabelMap, read_label_map
 from serving.channels import SERVING_DEFAULT
 from serving.client_flags import add_connection_flags, connection_of
@@ -25,7 +25,7 @@ def add_detector_flags(parser: ArgumentParser) -> None:
     model.add_argument("--model_name", help="what the server calls the model")
     model.add_argument("--model_version", type=positive_int, help="which version to ask; by default the newest")
     model.add_argument("--version_label", help="which version to ask, by a label such as stable")
-    model.add_argument("--timeout_seconds", type=seconds, default=60.0, help="the deadline of a request")
+    model.add_argument("--timeout_seconds", type=number_above_zero, default=60.0, help="the deadline of a request")
     model.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures")
     model.add_argument(
         "--label_map_path",

@@ -203,7 +203,7 @@ def test_all_pictures_failing_is_exit_1(ask, tmp_path):
         (["--server", "localhost"], 1, "server 'localhost' has no port; give host:port"),
         (["no-such-file.jpg"], 2, "there is no file or folder 'no-such-file.jpg'"),
         (["--min_score", "50"], 2, "50 is not a number from 0 to 1"),
-        (["--timeout_seconds", "0"], 2, "0 is not a number of seconds above 0"),
+        (["--timeout_seconds", "0"], 2, "0 is not a number above 0"),
         (["--label_map_path", "no-such-map.pbtxt"], 2, "no-such-map.pbtxt"),
     ],
 )

@@ -148,7 +148,7 @@ def test_labels_keys_and_metadata_are_flags(run, photos, tmp_path):
             (["--api_key_file", tmp_path / "none"], "API key file"),
             (["--ca_file", tmp_path / "none.pem"], "none.pem: No such file"),
             (["--client_key_file", tmp_path / "key"], "given together"),
-            (["--hedge_after_seconds", "-1"], "not a number of seconds above 0"),
+            (["--hedge_after_seconds", "-1"], "not a number above 0"),
         ):
             code, out, err = run(server, photos / "a.png", *wrong)
             assert (code, out) == (2, "") and message in err, wrong
