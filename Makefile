@@ -46,7 +46,8 @@ test: lint
 	$(IN_VENV) pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # To be run on a machine that does nothing else; each prints its ratio, and ends with 1 where a bound is missed.
-BENCHMARKS := client_start choose_subset read_metadata download clean_images write_records train_step serving_graph predict_folder
+BENCHMARKS := client_start choose_subset read_metadata download clean_images write_records train_step evaluation \
+    serving_graph predict_folder
 
 benchmark: .venv/.installed-dev
 	@failed=0; for benchmark in $(BENCHMARKS); do \
