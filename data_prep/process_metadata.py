@@ -22,6 +22,7 @@ from data_prep.command_line import (
 from data_prep.ledger import Ledger
 from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
 from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources
+from data_prep.metadata.freed_memory import keep_freed_memory
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
 from data_prep.output_paths import refuse_same_paths
 from data_prep.step_stamp import Step
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nothing to do: {point_path} is of these files and flags already (--force does it again); it holds")
         print("\n".join(notes["lines"]))
         return EXIT_TOO_MANY_REJECTED if notes["rejected"] > flags.max_failures else EXIT_DONE
+    keep_freed_memory()
     inputs = step.inputs_now()
     labels, descriptions = classes_of_flags(flags)
     choice = Choice(
@@ -136,4 +138,4 @@ def _step(flags: argparse.Namespace, ledger_path: Path) -> Step:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, leaves_at_once=True)

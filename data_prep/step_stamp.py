@@ -20,7 +20,7 @@ from data_prep.atomic_files import write_json
 
 SUFFIX = ".stamp.json"
 _FORMAT = 1
-_CHUNK_BYTES = 4 * 1024 * 1024
+_CHUNK_BYTES = 16 * 1024 * 1024  # large, so that a thread goes on while another imports, which leaves it few turns
 _MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -147,7 +147,8 @@ def _hash_files(files: Sequence[tuple[Path, Future[str]]]) -> None:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(buffer[:size])
     return digest.hexdigest()

@@ -148,7 +148,7 @@ def main() -> int:
             ],
             "process_metadata": our_words(folder),
         }  # fmt: skip
-        seconds = {way: [run_process(words) for words in [words] * 0] for way, words in ways.items()}
+        seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in range(flags.rounds):
             for way, words in ways.items():
                 seconds[way].append(run_process(words))

@@ -141,6 +141,42 @@ def test_a_closed_pipe_is_no_failure():
         assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.parametrize(("text", "code"), [("all of it", 4), ("x" * 10_000, 0)])
+def test_who_leaves_at_once_has_said_all_and_keeps_the_code(text, code):
+    program = f"""
+import sys
+from data_prep.command_line import run_command
+def main(words):
+    sys.stdout.write({text!r} * 100)
+    print("and this", file=sys.stderr, end="")
+    return {code}
+run_command(main, leaves_at_once=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (text * 100, "and this", code)
+
+
+@pytest.mark.parametrize("leaves_at_once", [False, True])
+def test_a_pipe_that_closes_before_anything_was_said_is_no_failure(leaves_at_once):
+    program = f"""
+import sys
+from data_prep.command_line import run_command
+def main(words):
+    sys.stdin.read()
+    print("nobody reads this")
+    return 0
+run_command(main, leaves_at_once={leaves_at_once})
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+    process.stderr.close()
+
+
 def test_types_explain_themselves():
     assert positive_int("12") == 12
     assert fraction("0.25") == 0.25
