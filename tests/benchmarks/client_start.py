@@ -6,14 +6,11 @@ Each is a process of its own that ends when it could ask; they take turns. A bus
 """
 
 import os
-import resource
 import statistics
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.measured_process import run_process
+
 ROUNDS = 3
 MOST_SECONDS = 1.0
 PROGRAMS = {
@@ -27,21 +24,13 @@ PROGRAMS = {
 }
 
 
-def seconds_to_run(words: list[str]) -> tuple[float, float]:
-    """Runs Python on `words`; returns the wall-clock and the CPU seconds that it took."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def main() -> int:
     """Measures and prints; returns 1 when the client takes a second of CPU time or more."""
     print(f"load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
     for _ in range(ROUNDS):
         for name, words in PROGRAMS.items():
-            seen[name].append(seconds_to_run(words))
+            seen[name].append(run_process([sys.executable, *words])[:2])
     cpu = {name: statistics.median(seconds for _, seconds in runs) for name, runs in seen.items()}
     for name, runs in seen.items():
         wall = statistics.median(seconds for seconds, _ in runs)

@@ -18,15 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.measured_process import run_process
 from tests.benchmarks.write_records import photograph
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,16 +88,6 @@ def write_records(folder: Path, num_images: int) -> None:
                 class_texts=[f"class {label}" for label in labels],
             )
             writer.write(example)
-
-
-def run_process(words: Sequence[str]) -> tuple[float, float, str]:
-    """Runs a command in the repository's root; returns its seconds by the clock and on the processors, and output."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)}\nended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
 def evaluate_here(folder: Path, batch_size: int, num_images: int) -> dict[str, Any]:

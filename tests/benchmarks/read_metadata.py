@@ -12,12 +12,11 @@ import csv
 import json
 import os
 import random
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from tests.benchmarks.measured_process import run_process
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAST = 5.0
@@ -93,14 +92,6 @@ def the_tutorials_way(folder: Path) -> None:
             json.dump(data, file)
 
 
-def run_process(words: list[str]) -> tuple[float, float]:
-    """Runs a command in the repository's root and returns its seconds by the clock and on the processors."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def our_words(folder: Path) -> list[str]:
     """The command line of process_metadata."""
     paths = {
@@ -151,7 +142,7 @@ def main() -> int:
         seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in range(flags.rounds):
             for way, words in ways.items():
-                seconds[way].append(run_process(words))
+                seconds[way].append(run_process(words)[:2])
         boxes = check_same(folder)
     best = {way: tuple(map(min, zip(*rounds, strict=True))) for way, rounds in seconds.items()}
     print(f"{flags.rows} rows, {boxes} boxes of {CLASSES_KEPT} of {CLASSES} classes kept, the same by both ways")

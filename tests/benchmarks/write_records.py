@@ -20,8 +20,6 @@ import argparse
 import csv
 import io
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,6 +36,7 @@ from data_prep.label_map import LabelMap, LabelMapItem, read_label_map, write_la
 from data_prep.points import write_points
 from data_prep.verify_tfrecords import verify_records
 from data_prep.worker_pool import default_num_processes
+from tests.benchmarks.measured_process import run_process
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAST = 3.0
@@ -171,14 +170,6 @@ def our_words(folder: Path, num_processes: int, images: str, *more: str) -> list
     }  # fmt: skip
     words = [str(word) for flag, value in flags.items() for word in (f"--{flag}", value)]
     return [sys.executable, "-m", "data_prep.make_tfrecords", *words, "--rewrite", *more]
-
-
-def run_process(words: list[str]) -> tuple[float, float, str]:
-    """Runs a command in the repository's root; returns its seconds by the clock and on the processors, and output."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
 def read_all(folder: Path) -> None:
