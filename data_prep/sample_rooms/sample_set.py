@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
 import multiprocessing
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,6 +31,7 @@ from data_prep.sample_rooms.annotations import (
 )
 from data_prep.sample_rooms.rendering import SUPERSAMPLING, develop, random_finish, render
 from data_prep.sample_rooms.scene import CLASS_MIDS, random_scene
+from data_prep.staged_folder import folder_beside
 
 SUBSETS = ("train", "validation")
 MANIFEST_NAME = "sample_set.json"
@@ -138,7 +136,7 @@ def make_sample_set(
             f"{directory} holds a sample set made with other options ({made_with}): give another --output_directory, "
             "or --overwrite to replace it"
         )
-    with _folder_beside(directory) as building:
+    with folder_beside(directory, TEMPORARY_PREFIX) as building:
         pictures = list(_all_pictures(options, num_processes))
         manifest = _write_set(building, options, pictures)
         if previous is not None:
@@ -249,17 +247,6 @@ def _remove_set(directory: Path, options: dict) -> None:
     (directory / MANIFEST_NAME).unlink(missing_ok=True)
     for name in _files_of(SampleSetOptions(**known)):
         (directory / name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _folder_beside(directory: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `directory`, and removes what is left of it at the end."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=directory.parent, prefix=TEMPORARY_PREFIX))
-    try:
-        yield building
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def _move_into(building: Path, directory: Path) -> None:
