@@ -169,8 +169,7 @@ def _post_process(detector: SsdDetector, suppression: Suppression) -> Any:
 
 def _centers_and_sides(detector: SsdDetector) -> np.ndarray:
     """float32 [A, 4]: anchors as the operator wants them: y, x, height, width in 0..1 of the input."""
-    height, width = detector.input_shape
-    if detector.anchors is None or height is None or width is None:
+    boxes = detector.normalized_anchors
+    if boxes is None:
         raise ValueError("anchors are known beforehand for inputs of one size only")
-    boxes = detector.anchors / np.array([height, width, height, width], np.float32)
     return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2.0, boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -28,6 +28,8 @@ class SsdDetector(Detector):
         box_coder: Between boxes and codes.
         anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where its size is not known
             beforehand.
+        normalized_anchors: float32 [A, 4], the same in 0..1 of the padded input, as codes and matches take them; or
+            None.
     """
 
     loss_names = ("Loss/classification_loss", "Loss/localization_loss")
@@ -56,12 +58,13 @@ class SsdDetector(Detector):
         extractor = build_ssd_extractor(config, input_shape, model_garden_backbone)
         self._normalize, self._levels = extractor.normalize, list(extractor.levels)
         self.anchors: np.ndarray | None = None
-        self._unit_anchors: np.ndarray | None = None
+        self.normalized_anchors: np.ndarray | None = None
         height, width = input_shape
         if height is not None and width is not None:
             shapes = extractor.feature_shapes((height, width))
-            self.anchors = np.concatenate(self._anchor_generator.generate(shapes, (height, width)))
-            self._unit_anchors = np.concatenate(self._anchor_generator.generate_normalized(shapes, (height, width)))
+            generator = self._anchor_generator
+            self.anchors = np.concatenate(generator.generate(shapes, (height, width)))
+            self.normalized_anchors = np.concatenate(generator.generate_normalized(shapes, (height, width)))
         self.network = build_ssd_network(extractor, self._build_head())
         if config.freeze_batchnorm:
             freeze_batch_norm(self.network)
@@ -130,8 +133,8 @@ class SsdDetector(Detector):
 
     def _anchors_in_unit_square(self, images: tf.Tensor, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """float32 [A, 4], ymin xmin ymax xmax in 0..1 of the padded input, not clipped."""
-        if self._unit_anchors is not None:
-            return tf.constant(self._unit_anchors)
+        if self.normalized_anchors is not None:
+            return tf.constant(self.normalized_anchors)
         shape = actual_shape(images, self.input_shape)
         map_shapes = [tf.shape(features[level]) for level in self._levels]
         sides = [(map_shape[1], map_shape[2]) for map_shape in map_shapes]
@@ -143,9 +146,9 @@ class SsdDetector(Detector):
         Raises:
             ValueError: The input's size is not known beforehand.
         """
-        if self._unit_anchors is None:
+        if self.normalized_anchors is None:
             raise ValueError("every batch has anchors of its own, for model.ssd.image_resizer gives no common size")
-        return self._assign(labels, tf.constant(self._unit_anchors), training=True)
+        return self._assign(labels, tf.constant(self.normalized_anchors), training=True)
 
     def _assign(self, labels: Labels, anchors: tf.Tensor, *, training: bool) -> SsdTargets:
         truth = GroundTruth.from_labels(labels, (1, 1))
