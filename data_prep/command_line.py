@@ -130,12 +130,16 @@ def run_command(
     Args:
         main: Takes the command line's words (None: those of the process) and returns an exit code.
         arguments: Passed to `main`.
-        leaves_at_once: Whether the process ends without taking apart what it holds, which takes Python a tenth of a
-            second where that is millions of rows; for a `main` that leaves no thread, process or file behind.
+        leaves_at_once: Whether the process ends, once `main` has returned, without taking apart what it holds, which
+            takes Python a tenth of a second where that is millions of rows; for a `main` that leaves no thread, process
+            or file behind.
     """
     try:
         code = main(arguments)
         sys.stdout.flush()  # here, where a closed pipe is no failure
+        if leaves_at_once:
+            sys.stderr.flush()
+            os._exit(code)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -150,10 +154,6 @@ def run_command(
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         code = EXIT_FAILED
-    if leaves_at_once:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     sys.exit(code)
 
 

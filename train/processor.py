@@ -32,11 +32,11 @@ def batch_norm_apart() -> Iterator[None]:
     instead of 0.1 for SSD MobileNetV2 FPNLite (AMD EPYC, AVX2). A batch of eight takes as long either way, and training
     has nothing to put together.
     """
-    import tensorflow as tf
-
     if os.environ.get(_ONEDNN, "").lower() not in ("1", "true"):
         yield
         return
+    import tensorflow as tf
+
     before = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options({"remapping": False})
     try:
