@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from data_prep.metadata.image_labels import ImageLabels
 from data_prep.points import COORDINATES, FLAGS
 
 IMAGES_AT_A_TIME = 20_000
+_PLACE = "place"
 
 
 def encoded_points(
@@ -30,63 +30,55 @@ def encoded_points(
         images: The numbers of the images, in the order to write them, each once.
         boxes: Those of other images are passed over; an image's boxes keep their order.
         image_labels: The verified labels; None leaves the key out.
-        image_ids: The image ids by number, checked: they are plain file names.
+        image_ids: The image ids by number.
         labels: The labels by number.
     """
     places = np.full(len(image_ids), -1, np.int64)
     places[images] = np.arange(len(images))
-    box_rows, box_ends = _by_place(places[boxes.image], len(images))
-    if image_labels is not None:
-        label_rows, label_ends = _by_place(places[image_labels.image], len(images))
+    boxes_by_place = _ByPlace(places[boxes.image])
+    labels_by_place = None if image_labels is None else _ByPlace(places[image_labels.image])
     for start in range(0, len(images), IMAGES_AT_A_TIME):
         end = min(start + IMAGES_AT_A_TIME, len(images))
-        ids = image_ids.gather(images[start:end]).to_list()
-        objects = _box_objects(box_rows[box_ends[start] : box_ends[end]], boxes, labels)
-        annotations = _joined(objects, box_ends[start : end + 1])
-        if image_labels is None:
-            yield ",\n".join(map('{{"id": "{}", "annotations": [{}]}}'.format, ids, annotations))
-        else:
-            objects = _label_objects(label_rows[label_ends[start] : label_ends[end]], image_labels, labels)
-            verified = _joined(objects, label_ends[start : end + 1])
-            members = '{{"id": "{}", "annotations": [{}], "image_labels": [{}]}}'.format
-            yield ",\n".join(map(members, ids, annotations, verified))
+        points = pl.DataFrame({_PLACE: np.arange(start, end), "id": image_ids.gather(images[start:end])})
+        rows, of_rows = boxes_by_place.take(start, end)
+        points = _with_lists(points, "annotations", _box_columns(rows, boxes, labels), of_rows)
+        if image_labels is not None and labels_by_place is not None:
+            rows, of_rows = labels_by_place.take(start, end)
+            points = _with_lists(points, "image_labels", _label_columns(rows, image_labels, labels), of_rows)
+        yield points.select(pl.struct(pl.exclude(_PLACE)).struct.json_encode().str.join(",\n")).item()
 
 
-def _by_place(places: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns which rows belong to which place, without those of place -1.
+class _ByPlace:
+    """Rows sorted by the place of their image, without those of place -1, otherwise in their order."""
 
-    Returns:
-        The rows, place by place, otherwise in their order; and [count + 1], where the rows of each place begin in the
-        former, and at its end where they end.
-    """
-    rows = np.flatnonzero(places >= 0)
-    of_rows = places[rows]
-    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(of_rows, minlength=count))])
-    return rows[np.argsort(of_rows, kind="stable")], ends
+    def __init__(self, places: NDArray[np.int64]) -> None:
+        rows = np.flatnonzero(places >= 0)
+        self._rows = rows[np.argsort(places[rows], kind="stable")]
+        self._places = places[self._rows]
+
+    def take(self, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns the rows of places from `start` to before `end`, and their places."""
+        first, stop = np.searchsorted(self._places, (start, end))
+        return self._rows[first:stop], self._places[first:stop]
 
 
-def _box_objects(rows: NDArray[np.int64], boxes: Boxes, labels: pl.Series) -> list[str]:
-    """Returns the JSON of each box of `rows`."""
+def _with_lists(points: pl.DataFrame, key: str, columns: Mapping[str, Any], places: NDArray[np.int64]) -> pl.DataFrame:
+    """Returns `points` with a list of objects more for each, made of the rows of `columns` at its place."""
+    objects = pl.DataFrame(columns).select(pl.struct(pl.all()).alias(key), pl.Series(_PLACE, places).set_sorted())
+    lists = objects.group_by(_PLACE, maintain_order=True).agg(key)
+    return points.join(lists, on=_PLACE, how="left", maintain_order="left").with_columns(pl.col(key).fill_null([]))
+
+
+def _box_columns(rows: NDArray[np.int64], boxes: Boxes, labels: pl.Series) -> dict[str, Any]:
     bits = boxes.flags[rows]
     numbers = zip(("confidence", *COORDINATES), boxes.numbers, strict=True)
-    return _objects(
+    return (
         {"label": labels.gather(boxes.label[rows])}
         | {key: column[rows] for key, column in numbers}
         | {flag: (bits >> bit & 1).astype(np.bool_) for bit, flag in enumerate(FLAGS)}
     )
 
 
-def _label_objects(rows: NDArray[np.int64], image_labels: ImageLabels, labels: pl.Series) -> list[str]:
-    """Returns the JSON of each verified label of `rows`."""
+def _label_columns(rows: NDArray[np.int64], image_labels: ImageLabels, labels: pl.Series) -> dict[str, Any]:
     present = image_labels.present[rows].astype(np.float64)
-    return _objects({"label": labels.gather(image_labels.label[rows]), "confidence": present})
-
-
-def _objects(columns: dict[str, Any]) -> list[str]:
-    return pl.DataFrame(columns).select(pl.struct(pl.all()).struct.json_encode()).to_series().to_list()
-
-
-def _joined(objects: list[str], ends: NDArray[np.int64]) -> Iterator[str]:
-    """Yields the objects of each image; `ends` tells where in the columns they end, that of the image before first."""
-    places = (ends - ends[0]).tolist()
-    return (", ".join(objects[start:end]) for start, end in itertools.pairwise(places))
+    return {"label": labels.gather(image_labels.label[rows]), "confidence": present}

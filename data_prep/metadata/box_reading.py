@@ -16,11 +16,9 @@ from data_prep.metadata import open_images
 from data_prep.metadata.box_table import LABEL, BoxTable, check_boxes
 from data_prep.metadata.class_choice import Choice
 from data_prep.metadata.csv_cells import ListedCells
-from data_prep.metadata.csv_frames import number_of_blocks, read_frames
+from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.points_summary import CLASSES_SHOWN, Summary, commonest
-from data_prep.progress import progress
 
-ROWS_AT_A_TIME = 50_000
 LABELS_COUNTED = 100_000  # a hostile file must not fill the memory with made-up ones
 
 
@@ -46,7 +44,6 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
         ledger.reject(f"{name}:{line}", reason, detail)
 
     def reject_and_count(line: int, reason: str, detail: str) -> None:
-        add_waiting()
         summary.boxes_read += 1
         reject(line, reason, detail)
 
@@ -56,15 +53,6 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
         keep = ListedCells(frozenset(choice.labels), keep=True)
     else:
         keep = ListedCells(frozenset(known).difference(choice.labels), keep=False)  # an unknown label is to be told
-    waiting: list[pl.DataFrame] = []
-
-    def add_waiting() -> None:
-        """Checks and adds rows of several blocks at once, which is cheaper; those before a bad row come before it."""
-        if waiting:
-            good = check_boxes(pl.concat(waiting), known, reject)
-            waiting.clear()
-            table.add(choice.filters.apply(good, summary.boxes_filtered))
-
     frames = read_frames(
         path,
         required=open_images.BOX_REQUIRED_COLUMNS,
@@ -72,14 +60,12 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
         key=LABEL,
         keep=keep,
         on_bad_row=reject_and_count,
+        description="reading boxes",
     )
-    for rows, frame in progress(frames, description="reading boxes", total=number_of_blocks(path), unit="blocks"):
+    for rows, frame in frames:
         summary.boxes_read += rows
         summary.boxes_of_other_classes += rows - len(frame)
-        waiting.append(frame)
-        if sum(map(len, waiting)) >= ROWS_AT_A_TIME:
-            add_waiting()
-    add_waiting()
+        table.add(choice.filters.apply(check_boxes(frame, known, reject), summary.boxes_filtered))
     return table
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import random
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,12 +18,26 @@ _WORD = 8  # bytes that are compared at once
 _WORD_TYPE = "<u8"
 _MAX_WORDS = 8  # of a text; Open Images' ids have two
 _MAX_BUCKET = 32  # texts that may share a place in the table: made-up ones could all do, and be looked at one by one
-_MULTIPLIERS = np.random.default_rng(0).integers(1, 2**63, _MAX_WORDS, np.uint64) * np.uint64(2) + np.uint64(1)
+_generator = random.Random(0)  # NumPy's own takes a while to import
+_MULTIPLIERS = np.array([_generator.getrandbits(64) | 1 for _ in range(_MAX_WORDS)], np.uint64)
 _MASKS = np.array([2 ** (8 * length) - 1 for length in range(_WORD + 1)], np.uint64)
 
 
-def cell_ends(data: bytes, width: int, columns: Sequence[int]) -> NDArray[np.int64] | None:
-    """Returns where some cells of each line of a block end, the byte after the last; None if not every line is a row.
+@dataclass(frozen=True)
+class CellEnds:
+    """Where the cells of a block's rows are.
+
+    Attributes:
+        ends: int64 [rows, columns]: where the cells of the columns of interest end, the byte after the last.
+        has_quote: bool [rows]: whether there is a quote in the row.
+    """
+
+    ends: NDArray[np.int64]
+    has_quote: NDArray[np.bool_]
+
+
+def find_cell_ends(data: bytes, width: int, columns: Sequence[int]) -> CellEnds | None:
+    """Returns where some cells of each line of a block end; None if not every line is a row.
 
     What is found is what the csv module finds: cells in quotes may hold commas and doubled quotes, but no line's end.
 
@@ -31,27 +47,28 @@ def cell_ends(data: bytes, width: int, columns: Sequence[int]) -> NDArray[np.int
         columns: Of these, the ones of interest, from 0.
 
     Returns:
-        [rows, columns], or None where a line is empty, has more or fewer cells, or is none that the csv module would
-        read on its own, or where quotes stand elsewhere than around a cell.
+        None where a line is empty, has more or fewer cells, or is none that the csv module would read on its own, or
+        where quotes stand elsewhere than around a cell.
     """
     has_quotes = b'"' in data
     parts = []
     begin = 0
     while begin < len(data):
         stop = data.rfind(b"\n", begin, begin + _PIECE_BYTES) + 1 or data.index(b"\n", begin) + 1
-        ends = _ends_in_piece(np.frombuffer(data, np.uint8, stop - begin, begin), width, has_quotes)
-        if ends is None:
+        found = _find_in_piece(np.frombuffer(data, np.uint8, stop - begin, begin), width, has_quotes)
+        if found is None:
             return None
-        parts.append(ends[:, columns] + begin)
+        parts.append(CellEnds(found.ends[:, columns] + begin, found.has_quote))
         begin = stop
-    return np.concatenate(parts)
+    return CellEnds(np.concatenate([part.ends for part in parts]), np.concatenate([part.has_quote for part in parts]))
 
 
-def _ends_in_piece(characters: NDArray[np.uint8], width: int, has_quotes: bool) -> NDArray[np.int64] | None:
+def _find_in_piece(characters: NDArray[np.uint8], width: int, has_quotes: bool) -> CellEnds | None:
     is_line_end = characters == _LINE_END
     num_lines = np.count_nonzero(is_line_end)
     is_mark = characters == _COMMA
     is_mark |= is_line_end
+    quotes = None
     if not has_quotes:
         marks = np.flatnonzero(is_mark)
     else:
@@ -59,7 +76,7 @@ def _ends_in_piece(characters: NDArray[np.uint8], width: int, has_quotes: bool) 
         outside = _marks_outside_quotes(characters, np.flatnonzero(is_mark))
         if outside is None:
             return None
-        marks = outside
+        marks, quotes = outside
     if len(marks) != num_lines * width:
         return None
     ends = marks.reshape(num_lines, width)
@@ -67,11 +84,18 @@ def _ends_in_piece(characters: NDArray[np.uint8], width: int, has_quotes: bool) 
     if not is_line_end[last].all():  # then no other mark is one, for there are as many as rows: all have their cells
         return None
     lengths = np.diff(last, prepend=-1)
-    return None if lengths.min() == 1 or lengths.max() > FIELD_LIMIT else ends
+    if lengths.min() == 1 or lengths.max() > FIELD_LIMIT:
+        return None
+    has_quote = np.zeros(num_lines, np.bool_)
+    if quotes is not None:
+        has_quote[np.searchsorted(last, quotes)] = True
+    return CellEnds(ends, has_quote)
 
 
-def _marks_outside_quotes(characters: NDArray[np.uint8], marks: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Returns those of the commas and line ends that are not in quotes; None if the quotes are not around cells."""
+def _marks_outside_quotes(
+    characters: NDArray[np.uint8], marks: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Returns the commas and line ends that are not in quotes, and the quotes; None if these are not around cells."""
     kinds = characters[marks]
     is_quote = kinds == _QUOTE
     inside = np.cumsum(is_quote, dtype=np.uint8) % 2 == 1  # from the quote that opens to before the one that closes
@@ -82,7 +106,7 @@ def _marks_outside_quotes(characters: NDArray[np.uint8], marks: NDArray[np.int64
     after = characters[marks[is_quote & ~inside] + 1]
     if not all(np.isin(around, (_COMMA, _LINE_END, _QUOTE)).all() for around in (before, after)):
         return None
-    return marks[~(is_quote | inside)]
+    return marks[~(is_quote | inside)], marks[is_quote]
 
 
 class ListedCells:

@@ -1,8 +1,8 @@
 """Large CSVs, plain or gzipped, as Polars frames of the rows that matter: block by block, so in bounded memory.
 
 A block is looked at as a whole first: whether each line is a row of as many cells as the header, and where they end.
-Then one cell of each row tells the few rows that matter, and only these are read. Where not every line is a row, the
-block is read line by line, so that both ways keep and reject the same.
+Then one cell of each row tells the few rows that matter, and only these are parsed, those of several blocks at once.
+Where not every line is a row, the block is read line by line, so that both ways keep and reject the same.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ import contextlib
 import csv
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from data_prep.command_line import UsageError
 from data_prep.metadata.csv_blocks import Block, read_blocks
-from data_prep.metadata.csv_cells import ListedCells, cell_ends
-from data_prep.metadata.csv_layout import LINE, Layout
+from data_prep.metadata.csv_layout import Layout
 from data_prep.metadata.csv_odd_block import read_odd_block
 from data_prep.metadata.csv_rows import (
     GZIP_MAGIC,
@@ -32,12 +29,14 @@ from data_prep.metadata.csv_rows import (
     open_bytes,
     refuse_long_line,
 )
+from data_prep.metadata.csv_tidy_block import Keep, TidyRows, parse_tidy_rows, read_tidy_block
+from data_prep.progress import progress
 
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 4 * 1024 * 1024
+PARSED_BYTES = 4 * 1024 * 1024  # of rows that matter, together: to parse a few costs as much as to parse thousands
 _WORKERS = min(os.cpu_count() or 1, 4)  # more would wait for the one that reads
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-Keep = Callable[[pl.Series], pl.Series]
 _Rows = tuple[int, pl.DataFrame]
 
 
@@ -49,8 +48,9 @@ def read_frames(
     key: str,
     keep: Keep | None,
     on_bad_row: BadRow,
+    description: str | None = None,
 ) -> Iterator[_Rows]:
-    """Yields, block by block, how many rows were read and those that matter.
+    """Yields, some blocks at a time, how many rows were read and those that matter.
 
     Bytes that are not UTF-8, and NUL, become U+FFFD, as `csv_rows.read_rows` has it, whose rules for what is a row hold
     here too.
@@ -63,11 +63,12 @@ def read_frames(
         keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield. None
             yields all. Called from several threads, for blocks in no certain order. `ListedCells` are the quickest.
         on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
-            the header.
+            the header. Rows that stand before it have been yielded then.
+        description: What progress is shown as; None shows none.
 
     Yields:
-        The number of rows of a block, bad ones aside, and a frame of those kept, in the file's order: the columns
-        asked for, all texts, empty where the file lacks them or a cell is empty, and `LINE`.
+        The number of rows, bad ones aside, and a frame of those kept, in the file's order: the columns asked for, all
+        texts, empty where the file lacks them or a cell is empty, and `LINE`.
 
     Raises:
         UsageError: The file is missing or empty, lacks a required column, has one twice, or a line of over a million
@@ -81,19 +82,27 @@ def read_frames(
         ThreadPoolExecutor(_WORKERS) as executor,
     ):
         layout, first = _read_header(blocks, source, required, optional, key)
-        waiting = _Waiting(_chain(first, blocks), layout, keep, executor)
+        all_blocks = _chain(first, blocks)
+        if description is not None:
+            total = _number_of_blocks(source)
+            all_blocks = progress(all_blocks, description=description, total=total, unit="blocks")
+        waiting = _Waiting(all_blocks, layout, keep, executor)
+        parsing = _Parsing(layout, keep, executor)
         while (block := waiting.take()) is not None:
             line, data, tidy = block
-            result = tidy.result()
-            if result is None:
+            rows = tidy.result()
+            if rows is not None:
+                parsing.add(rows)
+                yield from parsing.take(leave=1)
+            else:
+                yield from parsing.take(leave=0)
                 frame = read_odd_block(data, line, layout, waiting.take_bytes, on_bad_row)
-                result = len(frame), frame if keep is None else frame.filter(keep(frame[key]))
-            yield result
+                yield len(frame), frame if keep is None else frame.filter(keep(frame[key]))
+        yield from parsing.take(leave=0)
 
 
-def number_of_blocks(path: str | os.PathLike[str]) -> int | None:
-    """Returns how many blocks `read_frames` will find; None where only unzipping would tell."""
-    source = Path(path)
+def _number_of_blocks(source: Path) -> int | None:
+    """Returns how many blocks there will be; None where only unzipping would tell."""
     if not source.is_file():
         return None
     with source.open("rb") as file:
@@ -112,15 +121,15 @@ class _Waiting:
         self._layout = layout
         self._keep = keep
         self._executor = executor
-        self._waiting: deque[tuple[int, bytes, Future[_Rows | None]]] = deque()
+        self._waiting: deque[tuple[int, bytes, Future[TidyRows | None]]] = deque()
 
-    def take(self) -> tuple[int, bytes, Future[_Rows | None]] | None:
-        """Returns the next block's first line, its bytes, and what `_read_tidy` will say; None at the file's end."""
+    def take(self) -> tuple[int, bytes, Future[TidyRows | None]] | None:
+        """Returns the next block: its first line, its bytes, and its rows if it is tidy; None at the file's end."""
         while len(self._waiting) <= _WORKERS:
             line, data = next(self._blocks, (0, b""))
             if not data:
                 break
-            tidy = self._executor.submit(_read_tidy, data, line, self._layout, self._keep)
+            tidy = self._executor.submit(read_tidy_block, data, line, self._layout, self._keep)
             self._waiting.append((line, data, tidy))
         return self._waiting.popleft() if self._waiting else None
 
@@ -128,6 +137,37 @@ class _Waiting:
         """Returns the next block's bytes; None at the file's end."""
         block = self.take()
         return None if block is None else block[1]
+
+
+class _Parsing:
+    """Rows of tidy blocks that threads parse, those of several blocks at once; in the file's order."""
+
+    def __init__(self, layout: Layout, keep: Keep | None, executor: ThreadPoolExecutor) -> None:
+        self._layout = layout
+        self._keep = keep
+        self._executor = executor
+        self._blocks: list[TidyRows] = []
+        self._parsing: deque[tuple[int, Future[pl.DataFrame]]] = deque()
+
+    def add(self, rows: TidyRows) -> None:
+        """Adds the rows of the next block."""
+        self._blocks.append(rows)
+        if sum(block.num_bytes for block in self._blocks) >= PARSED_BYTES:
+            self._parse()
+
+    def take(self, *, leave: int) -> Iterator[_Rows]:
+        """Yields what `read_frames` does, and waits for it, until `leave` frames are left; 0 leaves nothing at all."""
+        if self._blocks and not leave:
+            self._parse()
+        while len(self._parsing) > leave:
+            num_read, frame = self._parsing.popleft()
+            yield num_read, frame.result()
+
+    def _parse(self) -> None:
+        num_read = sum(block.num_read for block in self._blocks)
+        frame = self._executor.submit(parse_tidy_rows, self._blocks, self._layout, self._keep)
+        self._parsing.append((num_read, frame))
+        self._blocks = []
 
 
 def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
@@ -154,55 +194,3 @@ def _read_header(
     names = (*required, *optional)
     positions = dict(zip(names, find_columns(header, required, optional, source), strict=True))
     return Layout(source, len(header), positions, key), (2, rest)
-
-
-def _read_tidy(data: bytes, first_line: int, layout: Layout, keep: Keep | None) -> _Rows | None:
-    """Returns what `read_frames` yields for a block all of whose lines are rows; None for another block."""
-    key = layout.key_position
-    ends = cell_ends(data, layout.width, (key - 1, key, layout.width - 1))
-    if ends is None:
-        return None
-    stops = ends[:, 2] + 1
-    starts = np.concatenate([[0], stops[:-1]])
-    key_starts = ends[:, 0] + 1 if key else starts
-    is_quoted = _rows_with_quotes(data, stops)
-    plain = np.flatnonzero(~is_quoted)
-    if keep is None:
-        quoted = np.flatnonzero(is_quoted)
-    elif isinstance(keep, ListedCells) and keep.can_look_at_bytes:
-        kept = keep.of_bytes(data, key_starts, ends[:, 1])
-        plain = np.flatnonzero(kept & ~is_quoted)
-        quoted = np.flatnonzero(is_quoted)
-        quoted = quoted[kept[quoted] | (np.frombuffer(data, np.uint8)[key_starts[quoted]] == ord('"'))]
-    else:
-        cells = layout.parse(_joined(data, starts, stops, plain), [layout.key])[layout.key]
-        plain = plain[keep(cells).arg_true().to_numpy()]
-        quoted = np.flatnonzero(is_quoted)
-    frame = layout.parse(_joined(data, starts, stops, plain)).with_columns(pl.Series(LINE, plain + first_line))
-    if not len(quoted):
-        return len(ends), frame
-    rows = list(csv.reader([data[starts[row] : stops[row]].decode("utf-8") for row in quoted.tolist()], strict=True))
-    quoted_frame = layout.frame_of(rows).with_columns(pl.Series(LINE, quoted + first_line))
-    if keep is not None:
-        quoted_frame = quoted_frame.filter(keep(quoted_frame[layout.key]))
-    return len(ends), pl.concat([frame, quoted_frame]).sort(LINE)
-
-
-def _rows_with_quotes(data: bytes, stops: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Returns for each row, given where the next begins, whether there is a quote in it."""
-    found = np.zeros(len(stops), np.bool_)
-    if b'"' in data:
-        quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == ord('"'))
-        found[np.searchsorted(stops, quotes, side="right")] = True
-    return found
-
-
-def _joined(data: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64], rows: NDArray[np.int64]) -> bytes:
-    """Returns the bytes of `rows`, which ascend; those that follow each other are taken as one."""
-    if not len(rows):
-        return b""
-    breaks = np.flatnonzero(np.diff(rows) != 1)
-    firsts, lasts = rows[np.concatenate([[0], breaks + 1])], rows[np.concatenate([breaks, [-1]])]
-    return b"".join(
-        data[start:stop] for start, stop in zip(starts[firsts].tolist(), stops[lasts].tolist(), strict=True)
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,27 @@ import polars as pl
 from data_prep.ledger import Ledger
 from data_prep.metadata.box_table import IMAGE_ID, Numbering
 from data_prep.metadata.csv_cells import ListedCells
-from data_prep.metadata.csv_frames import number_of_blocks, read_frames
+from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
-from data_prep.progress import progress
 
 NUMBER = "number"
 ENTRY = "entry"
 _ROTATIONS = {f"{degrees}{end}": degrees for degrees in (0, 90, 180, 270) for end in ("", ".0")}
 _MAX_SIZE_DIGITS = 18
-_ESCAPED_IN_JSON = r"[^ !#-\[\]-~]"  # all but ASCII without quotes, backslashes and what cannot be printed
 _URL, _SIZE, _ROTATION = "OriginalURL", "OriginalSize", "Rotation"
-_TEXT_KEYS = {
+_KEYS = {  # of images.json, in its order
+    IMAGE_ID: "id",
+    _URL: "url",
     "Subset": "subset",
     "OriginalMD5": "original_md5",
+    _SIZE: "original_size",
     "Thumbnail300KURL": "thumbnail_300k_url",
     "OriginalLandingURL": "landing_url",
     "License": "license",
     "Author": "author",
+    _ROTATION: "rotation",
 }
 
 
@@ -67,11 +69,11 @@ def read_image_index(path: str, wanted: Numbering, ledger: Ledger, count: Counte
         key=IMAGE_ID,
         keep=ListedCells(wanted, keep=True),
         on_bad_row=reject_and_count,
+        description="reading the image index",
     )
     seen = np.zeros(len(wanted), np.bool_)
     parts = [pl.DataFrame(schema={NUMBER: pl.UInt32, ENTRY: pl.String})]
-    blocks = number_of_blocks(path)
-    for rows, frame in progress(frames, description="reading the image index", total=blocks, unit="blocks"):
+    for rows, frame in frames:
         count["read"] += rows
         if len(frame):
             numbered = frame.with_columns(pl.Series(NUMBER, wanted.numbers_of(frame[IMAGE_ID])))
@@ -103,42 +105,26 @@ def _entries(frame: pl.DataFrame, reject: Any) -> pl.DataFrame:
     bad = frame.filter(~good)
     for row in bad.iter_rows(named=True):
         reject(row[LINE], "bad image row", f"image {row[IMAGE_ID]}: {_problem(row)}")
-    usable = frame.filter(good)
-    is_plain = usable.select(~pl.concat_str(IMAGE_ID, _URL, *_TEXT_KEYS).str.contains(_ESCAPED_IN_JSON)).to_series()
-    if is_plain.all():
-        return usable.select(NUMBER, _entry(_plain_member))
-    both = [
-        usable.filter(is_plain).select(NUMBER, _entry(_plain_member), LINE),
-        usable.filter(~is_plain).select(NUMBER, _entry(_escaped_member), LINE),
-    ]
-    return pl.concat(both).sort(LINE).drop(LINE)
+    usable = frame.filter(good).select(NUMBER, LINE, *(_value(column).alias(key) for column, key in _KEYS.items()))
+    # An image without a value lacks its key. Most have the same ones, so that one or two looks make all entries.
+    keys = list(_KEYS.values())
+    lacks = usable.select(pl.sum_horizontal(pl.col(key).is_null() * 2**bit for bit, key in enumerate(keys))).to_series()
+    parts = [pl.DataFrame(schema={NUMBER: pl.UInt32, LINE: pl.Int64, ENTRY: pl.String})]
+    for bits in lacks.unique().to_list():
+        present = [key for bit, key in enumerate(keys) if not bits >> bit & 1]
+        entry = pl.struct(present).struct.json_encode().alias(ENTRY)
+        parts.append(usable.filter(lacks == bits).select(NUMBER, LINE, entry))
+    return pl.concat(parts).sort(LINE).drop(LINE)
 
 
-def _entry(member: Callable[[str, pl.Expr], pl.Expr]) -> pl.Expr:
-    """Returns what images.json holds of a row, whose texts `member` makes members of a JSON object."""
-    size, rotation = pl.col(_SIZE), pl.col(_ROTATION)
-    texts = [pl.when(pl.col(column) != "").then(member(key, pl.col(column))) for column, key in _TEXT_KEYS.items()]
-    degrees = rotation.replace_strict(_ROTATIONS, default=None, return_dtype=pl.Int64)
-    members = [
-        member("id", pl.col(IMAGE_ID)),
-        member("url", pl.col(_URL)),
-        *texts[:2],
-        pl.when(size != "").then(pl.format('"original_size": {}', size.cast(pl.Int64, strict=False))),
-        *texts[2:],
-        pl.when(rotation != "").then(pl.format('"rotation": {}', degrees)),
-    ]
-    joined = pl.concat_str(members, separator=", ", ignore_nulls=True)
-    return pl.concat_str(pl.lit("{"), joined, pl.lit("}")).alias(ENTRY)
-
-
-def _plain_member(key: str, text: pl.Expr) -> pl.Expr:
-    """Returns `"key": "text"` for texts in which JSON escapes nothing."""
-    return pl.format(f'"{key}": "{{}}"', text)
-
-
-def _escaped_member(key: str, text: pl.Expr) -> pl.Expr:
-    """Returns `"key": "text"`, escaped as JSON has it."""
-    return pl.lit(f'"{key}": ') + pl.struct(text.alias(key)).struct.json_encode().str.slice(len(key) + 4).str.head(-1)
+def _value(column: str) -> pl.Expr:
+    """Returns what images.json holds of a cell, whose row can be used; null for an empty one."""
+    cell = pl.col(column)
+    if column == _SIZE:
+        return cell.cast(pl.Int64, strict=False)
+    if column == _ROTATION:
+        return cell.replace_strict(_ROTATIONS, default=None, return_dtype=pl.Int64)
+    return pl.when(cell != "").then(cell)
 
 
 def _problem(row: Mapping[str, str]) -> str:
@@ -153,4 +139,4 @@ def _problem(row: Mapping[str, str]) -> str:
 def images_in_order(entries: pl.DataFrame) -> Iterator[str]:
     """Yields what images.json holds, as JSON, a thousand images at a time with `,` and a line's end in between."""
     for part in entries.iter_slices(1000):
-        yield ",\n".join(part[ENTRY].to_list())
+        yield part[ENTRY].str.join(",\n").item()

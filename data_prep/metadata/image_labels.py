@@ -15,12 +15,11 @@ from data_prep.command_line import UserError
 from data_prep.ledger import Ledger
 from data_prep.metadata.box_table import IMAGE_ID, LABEL, Numbering
 from data_prep.metadata.csv_cells import ListedCells
-from data_prep.metadata.csv_frames import number_of_blocks, read_frames
+from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT, BadRow
 from data_prep.metadata.open_images import IMAGE_LABEL_OPTIONAL_COLUMNS, IMAGE_LABEL_REQUIRED_COLUMNS, MACHINE_SOURCE
 from data_prep.points import MAX_LABEL_LENGTH, check_image_id
-from data_prep.progress import progress
 
 _CONFIDENCES = {"1": True, "1.0": True, "0": False, "0.0": False}
 
@@ -89,10 +88,10 @@ def read_image_labels(
         key=LABEL,
         keep=None if labels is None else ListedCells(frozenset(labels), keep=True),
         on_bad_row=reject_and_count,
+        description="reading the image labels",
     )
     parts = [pl.DataFrame(schema={"image": pl.UInt32, "label": pl.UInt32, "present": pl.Boolean, LINE: pl.Int64})]
-    blocks = number_of_blocks(path)
-    for rows, frame in progress(frames, description="reading the image labels", total=blocks, unit="blocks"):
+    for rows, frame in frames:
         found.read += rows
         _count(found.dropped, "of other classes", rows - len(frame))
         by_people = frame.filter(~pl.col("Source").str.starts_with(MACHINE_SOURCE))
