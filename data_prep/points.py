@@ -168,16 +168,17 @@ def encoded_json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable
 
     Otherwise as `json_array_writer`.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        separator = "["
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        separator = b"["
 
         def write(items: str) -> None:
             nonlocal separator
-            file.write(f"{separator}\n{items}")
-            separator = ","
+            file.write(separator + b"\n")
+            file.write(items.encode("utf-8"))
+            separator = b","
 
         yield write
-        file.write("[]\n" if separator == "[" else "\n]\n")
+        file.write(b"[]\n" if separator == b"[" else b"\n]\n")
 
 
 def _checked(point: Mapping[str, Any], number: int, path: str | os.PathLike[str]) -> Mapping[str, Any]:

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep import progress
 from data_prep.command_line import UsageError, UserError
 from data_prep.metadata import csv_frames
 from data_prep.metadata.csv_cells import ListedCells
-from data_prep.metadata.csv_frames import LINE, number_of_blocks, read_frames
+from data_prep.metadata.csv_frames import read_frames
+from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import read_rows
 
 ROOT = Path(__file__).parents[3]
@@ -55,7 +57,7 @@ def test_blocks_of_any_size_give_what_the_csv_module_gives(tmp_path, monkeypatch
     generator = random.Random(0)
     path = tmp_path / "a.csv"
     refused = 0
-    for _ in range(150):
+    for _ in range(200):
         width = generator.choice([2, 3, 4])
         odd = generator.random() < 0.7
         lines = [",".join(["b", "a", "d", "c"][:width])]
@@ -72,8 +74,9 @@ def test_blocks_of_any_size_give_what_the_csv_module_gives(tmp_path, monkeypatch
         path.write_bytes(gzip.compress(data) if generator.random() < 0.2 else data)
         expected = outcome_of(by_rows, path)
         refused += isinstance(expected, str)
-        for size in (1, 7, 40, 1 << 20):
+        for size in (1, 30, 1 << 20):
             monkeypatch.setattr(csv_frames, "BLOCK_BYTES", size)
+            monkeypatch.setattr(csv_frames, "PARSED_BYTES", generator.choice([1, 20, 1 << 20]))
             assert outcome_of(by_frames, path) == expected, (size, data)
     assert refused > 5
 
@@ -125,15 +128,45 @@ def test_only_rows_that_matter_come_with_their_lines_and_columns_of_no_interest_
     assert by_frames(path, "no") == ([(2, ("1", "keep", "")), (5, ("4", "keep", ""))], [], 4)
 
 
-def test_the_number_of_blocks_is_that_of_the_frames(tmp_path, monkeypatch):
+def test_progress_is_told_by_block_of_as_many_as_there_are(tmp_path, monkeypatch, capsys):
     path = tmp_path / "a.csv"
     path.write_text("a,b\n" + "1,2\n" * 1000)
     monkeypatch.setattr(csv_frames, "BLOCK_BYTES", 100)
-    assert number_of_blocks(path) == 41
-    assert len(list(read_frames(path, required=("a",), key="a", keep=lambda s: s == "x", on_bad_row=print))) == 41
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+
+    def read():
+        frames = read_frames(path, required=("a",), key="a", keep=None, on_bad_row=print, description="reading")
+        return sum(count for count, _ in frames)
+
+    assert read() == 1000
+    assert "reading: 41/41 blocks" in capsys.readouterr().err
     path.write_bytes(gzip.compress(path.read_bytes()))
-    assert number_of_blocks(path) is None
-    assert number_of_blocks(tmp_path / "none.csv") is None
+    assert read() == 1000
+    assert "reading: 41 blocks" in capsys.readouterr().err
+
+
+def test_rows_that_stand_before_a_bad_one_come_before_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n" + "1,2\n" * 100 + "bad\n" + "3,4\n" * 100)
+    monkeypatch.setattr(csv_frames, "BLOCK_BYTES", 40)
+    told = []
+    frames = read_frames(path, required=("a",), key="a", keep=None, on_bad_row=lambda line, *_: told.append(line))
+    seen = [(line, list(told)) for _, frame in frames for line in frame[LINE].to_list()]
+    assert [line for line, _ in seen] == [*range(2, 102), *range(103, 203)]
+    assert all(bad == [] for line, bad in seen if line < 80)  # those of its own block come with it
+    assert all(bad == [102] for line, bad in seen if line > 102)
+
+
+def test_rows_that_matter_are_parsed_together_but_never_too_many(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n" + "1,2\n" * 1000 + '"x","y"\n' * 1000)
+    monkeypatch.setattr(csv_frames, "BLOCK_BYTES", 40)
+    monkeypatch.setattr(csv_frames, "PARSED_BYTES", 400)
+    frames = read_frames(path, required=("a", "b"), key="a", keep=None, on_bad_row=print)
+    counts = [count for count, frame in frames if len(frame) == count]
+    assert sum(counts) == 2000
+    assert 95 <= max(counts) <= 110  # of four bytes
+    assert 45 <= counts[-2] <= 60  # of eight
 
 
 def test_a_gzip_cut_short_is_damaged(tmp_path):
