@@ -16,6 +16,7 @@ from data_prep.command_line import (
     EXIT_TOO_MANY_REJECTED,
     ArgumentParser,
     UsageError,
+    int_between,
     positive_int,
     run_command,
 )
@@ -56,8 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             ("--ledger_path", ledger_path),
         ]
     )
-    if not 0 <= flags.seed <= MAX_SEED:
-        raise UsageError(f"--seed {flags.seed} is not a whole number from 0 to {MAX_SEED}")
     notes = step.earlier_notes()
     if notes is not None and not flags.force:
         print(f"nothing to do: {point_path} is of these files and flags already (--force does it again); it holds")
@@ -116,7 +115,12 @@ def _parser() -> ArgumentParser:
         help="draw images until each class has this many, or all it has; rare classes draw first, and what they draw "
         "counts for the classes that are on it as well",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw: the same seed draws the same images")
+    parser.add_argument(
+        "--seed",
+        type=int_between(0, MAX_SEED, "whole number"),
+        default=0,
+        help="of the draw: the same seed draws the same images",
+    )
     parser.add_argument("--point_output_path", required=True, help="points.json to write")
     parser.add_argument("--image_index_output_path", required=True, help="images.json to write")
     parser.add_argument(
