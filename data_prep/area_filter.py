@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import math
-from types import ModuleType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from data_prep.opencv import opencv
 
 _LANCZOS_LOBES: Final = 3
 _LARGEST_RATIO: Final = 4.0  # beyond it, whole blocks are averaged first
@@ -39,26 +40,18 @@ def shrink(pixels: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArra
         raise ValueError(f"{pixels.shape[1]}x{pixels.shape[0]} pixels cannot be shrunk to {width}x{height}")
     if pixels.shape[:2] == (height, width):
         return pixels
-    opencv = _opencv()
+    cv2 = opencv()
     block_width, block_height = _block(pixels.shape[1] / width), _block(pixels.shape[0] / height)
     if block_width > 1 or block_height > 1:
         size = math.ceil(pixels.shape[1] / block_width), math.ceil(pixels.shape[0] / block_height)
-        pixels = opencv.resize(pixels, size, interpolation=opencv.INTER_AREA)
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     along_x = _sharpening_filter(round(pixels.shape[1] / width, 3))
     along_y = _sharpening_filter(round(pixels.shape[0] / height, 3))
     if len(along_x) > 1 or len(along_y) > 1:
-        border = opencv.BORDER_REFLECT_101 if min(pixels.shape[:2]) > 1 else opencv.BORDER_REPLICATE
-        pixels = opencv.sepFilter2D(pixels, opencv.CV_8U, along_x, along_y, borderType=border)
-    shrunk: npt.NDArray[np.uint8] = opencv.resize(pixels, (width, height), interpolation=opencv.INTER_AREA)
+        border = cv2.BORDER_REFLECT_101 if min(pixels.shape[:2]) > 1 else cv2.BORDER_REPLICATE
+        pixels = cv2.sepFilter2D(pixels, cv2.CV_8U, along_x, along_y, borderType=border)
+    shrunk: npt.NDArray[np.uint8] = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return shrunk
-
-
-@functools.cache
-def _opencv() -> ModuleType:
-    import cv2
-
-    cv2.setNumThreads(1)  # pictures are shared out to processes: threads within them would only wait for each other
-    return cv2
 
 
 def _block(ratio: float) -> int:

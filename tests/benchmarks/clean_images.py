@@ -1,6 +1,6 @@
 """Validating and shrinking photographs from 2560 to 640 pixels, against the way of a well-known tutorial with Pillow.
 
-    python -m tests.benchmarks.clean_images [--pictures 6] [--rounds 10] [--images DIR]
+    python -m tests.benchmarks.clean_images [--pictures 6] [--rounds 30] [--images DIR]
 
 The baseline opens each picture, verifies it, opens it again (a verified picture of Pillow's cannot be used any more),
 makes a thumbnail and saves it as JPEG at Pillow's own quality. It decodes no picture that needs no shrinking, and what
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measures and prints; returns 1 when ours is not 2.5 times as fast, or of lower quality."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--copies", type=int, default=400, help="how many pictures the command runs over")
     parser.add_argument("--images", type=Path, help="a folder of JPEGs to take instead of made ones")
     flags = parser.parse_args(argv)
