@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from data_prep.area_filter import shrink
-from data_prep.jpeg_decoding import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
+from data_prep.jpeg_decoding import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, num_scans
+from data_prep.jpeg_encoding import encode_jpeg
 from data_prep.png_data import holds_all_pixels
 from data_prep.points import check_image_id
 
@@ -216,7 +217,8 @@ def prepare_image(
             if not changes:
                 return PreparedImage(content, str(image.format), width, height, ())
             pixels = np.asarray(_to_rgb(image))
-        encoded = encode_jpeg(shrink(pixels, *size), JPEG_QUALITY)
+        shrunk = shrink(pixels, *size)
+        encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=shrunk is not pixels)
     return PreparedImage(encoded, "JPEG", *size, changes)
 
 

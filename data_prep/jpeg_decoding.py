@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from data_prep.opencv import opencv
-
 MAX_SCANS: Final = 200  # the encoders in use write 10 at most
 _SCAN_MARK: Final = b"\xff\xda"
 _DAMAGE: Final = "Corrupt JPEG data"  # how libjpeg begins what it says of coefficients that make no sense
@@ -81,20 +79,6 @@ def decode_jpeg(
     # Where a side is no multiple of the scale, its last pixel stands for a part of one: it is taken for a whole one or
     # for none, whichever is nearer, so that nothing is shifted by more than a quarter of a pixel of the result.
     return pixels[: max(target_height, round(height / scale)), : max(target_width, round(width / scale))]
-
-
-def encode_jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> bytes:
-    """Returns an RGB JPEG file (colours at half the resolution) without metadata.
-
-    Args:
-        pixels: uint8 [H, W, 3], RGB.
-        quality: 1 to 95.
-    """
-    # The same bytes as Pillow's in four fifths of the time; simplejpeg does not take libjpeg's accurate transform.
-    cv2 = opencv()
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
-    content: bytes = encoded.tobytes()
-    return content
 
 
 def _decode(content: bytes, colours: str, min_width: int, min_height: int) -> npt.NDArray[np.uint8]:

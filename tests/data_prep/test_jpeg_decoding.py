@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.jpeg_decoding import JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
+from data_prep.jpeg_decoding import JpegError, check_jpeg, decode_jpeg, num_scans
 
 
 def jpeg(width: int, height: int, **options: Any) -> tuple[Image.Image, bytes]:
@@ -63,10 +63,3 @@ def test_damage_and_cuts_show(options: dict[str, Any], function: Any) -> None:
 def test_scans_are_counted() -> None:
     assert num_scans(jpeg(64, 48)[1]) == 1
     assert num_scans(jpeg(64, 48, progressive=True)[1]) == 10
-
-
-def test_what_is_encoded_has_no_metadata() -> None:
-    image, _ = jpeg(64, 48)
-    with Image.open(io.BytesIO(encode_jpeg(np.asarray(image), 92))) as encoded:
-        assert (encoded.format, encoded.mode, encoded.size, dict(encoded.getexif())) == ("JPEG", "RGB", (64, 48), {})
-        assert difference(encoded, image) < 4
