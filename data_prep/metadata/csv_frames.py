@@ -147,12 +147,14 @@ class _Parsing:
         self._keep = keep
         self._executor = executor
         self._blocks: list[TidyRows] = []
+        self._num_bytes = 0
         self._parsing: deque[tuple[int, Future[pl.DataFrame]]] = deque()
 
     def add(self, rows: TidyRows) -> None:
         """Adds the rows of the next block."""
         self._blocks.append(rows)
-        if sum(block.num_bytes for block in self._blocks) >= PARSED_BYTES:
+        self._num_bytes += rows.num_bytes
+        if self._num_bytes >= PARSED_BYTES:
             self._parse()
 
     def take(self, *, leave: int) -> Iterator[_Rows]:
@@ -168,6 +170,7 @@ class _Parsing:
         frame = self._executor.submit(parse_tidy_rows, self._blocks, self._layout, self._keep)
         self._parsing.append((num_read, frame))
         self._blocks = []
+        self._num_bytes = 0
 
 
 def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
