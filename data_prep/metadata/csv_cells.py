@@ -98,9 +98,8 @@ def _marks_outside_quotes(
     """Returns the commas and line ends that are not in quotes, and the quotes; None if these are not around cells."""
     kinds = characters[marks]
     is_quote = kinds == _QUOTE
-    inside = (np.cumsum(is_quote, dtype=np.uint8) & 1).view(
-        np.bool_
-    )  # from the quote that opens to before the one that closes
+    # From the quote that opens to before the one that closes.
+    inside = (np.cumsum(is_quote, dtype=np.uint8) & 1).view(np.bool_)
     if inside[-1] or (inside & (kinds == _LINE_END)).any():
         return None
     # A quote that opens follows a cell's end, and one that closes comes before one; or both are a doubled quote.
