@@ -93,7 +93,10 @@ def test_files_of_nothing_are_whole_and_a_folder_is_refused_before_the_work(tmp_
         ResultFiles(csv_path=tmp_path)
 
 
-def test_a_server_that_is_gone_leaves_what_was_answered_and_names_the_rest(run, tmp_path, picture):
+@pytest.mark.parametrize(("in_flight", "least_answered"), [(1, 8), (2, 7)])
+def test_a_server_that_is_gone_leaves_what_was_answered_and_names_the_rest(
+    run, tmp_path, picture, in_flight, least_answered
+):
     for index in range(20):
         (tmp_path / f"{index:02}.png").write_bytes(picture((index, 20, 30, 40)))
 
@@ -104,10 +107,11 @@ def test_a_server_that_is_gone_leaves_what_was_answered_and_names_the_rest(run, 
     out_path, ledger_path = tmp_path / "out" / "r.jsonl", tmp_path / "out" / "ledger.jsonl"
     with StandInDetector(before=goes_away) as server:
         flags = ["--json_lines_path", out_path, "--ledger_path", ledger_path]
-        code, _, err = run(server, tmp_path, *flags, "--timeout_seconds", 2, "--max_in_flight", 2)
+        code, _, err = run(server, tmp_path, *flags, "--timeout_seconds", 2, "--max_in_flight", in_flight)
     assert code == 1
-    assert "no server answers at" in err and "answered until then: 8 of 20 pictures" in err
     answered = [json.loads(line)["picture"] for line in out_path.read_text().splitlines()]
+    assert least_answered <= len(answered) <= 8  # of two on their way, the later one may reach the server first
+    assert "no server answers at" in err and f"answered until then: {len(answered)} of 20 pictures" in err
     entries = [json.loads(line) for line in ledger_path.read_text().splitlines()]
     assert {entry["reason"] for entry in entries} == {"not answered"}
     assert answered + [entry["item"] for entry in entries] == [str(tmp_path / f"{index:02}.png") for index in range(20)]
