@@ -35,16 +35,16 @@ def encoded_points(
     """
     places = np.full(len(image_ids), -1, np.int64)
     places[images] = np.arange(len(images))
-    boxes_by_place = _ByPlace(places[boxes.image])
-    labels_by_place = None if image_labels is None else _ByPlace(places[image_labels.image])
+    lists = [("annotations", _ByPlace(places[boxes.image]), lambda rows: _box_columns(rows, boxes, labels))]
+    if image_labels is not None:
+        labels_by_place = _ByPlace(places[image_labels.image])
+        lists.append(("image_labels", labels_by_place, lambda rows: _label_columns(rows, image_labels, labels)))
     for start in range(0, len(images), IMAGES_AT_A_TIME):
         end = min(start + IMAGES_AT_A_TIME, len(images))
         points = pl.DataFrame({_PLACE: np.arange(start, end), "id": image_ids.gather(images[start:end])})
-        rows, of_rows = boxes_by_place.take(start, end)
-        points = _with_lists(points, "annotations", _box_columns(rows, boxes, labels), of_rows)
-        if image_labels is not None and labels_by_place is not None:
-            rows, of_rows = labels_by_place.take(start, end)
-            points = _with_lists(points, "image_labels", _label_columns(rows, image_labels, labels), of_rows)
+        for key, by_place, columns_of in lists:
+            rows, of_rows = by_place.take(start, end)
+            points = _with_lists(points, key, columns_of(rows), of_rows)
         yield points.select(pl.struct(pl.exclude(_PLACE)).struct.json_encode().str.join(",\n")).item()
 
 
