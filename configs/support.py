@@ -20,6 +20,8 @@ from configs.problem import Note, Problem
 from configs.rules import Only, Rules
 from configs.run_checks import check_runs
 from configs.run_rules import RUN_RULES
+from configs.settings.declaration import SETTINGS_BY_MESSAGE
+from configs.settings.reading import Findings, collect_settings
 
 __all__ = ["Note", "Problem", "check_supported", "fields_without_effect", "require_supported"]
 
@@ -80,6 +82,13 @@ class _Survey:
         self.notes: list[Note] = []
 
     def visit(self, message: Message, path: str) -> None:
+        settings = SETTINGS_BY_MESSAGE.get(short_name(message.DESCRIPTOR))
+        if settings is not None:
+            found = Findings()
+            collect_settings(settings, message, path, found)
+            self.problems += found.problems
+            self.notes += found.notes
+            return
         rules = RULES.get(short_name(message.DESCRIPTOR))
         told: set[str] = set()
         for name, field, value in children(message):

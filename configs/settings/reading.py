@@ -1,0 +1,219 @@
+"""Reads messages of the schema as settings, and collects what cannot be honoured and what is worth knowing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from configs.descriptors import is_map, is_repeated
+from configs.fields import children
+from configs.problem import Note, Problem
+from configs.settings.declaration import Choice, Mapped, Nested, Settings, SettingsError, Spec, check_field, fields_of
+
+_AnySettings = TypeVar("_AnySettings", bound=Settings)
+
+
+@dataclasses.dataclass
+class Findings:
+    """What reading found, in the order of reading.
+
+    Attributes:
+        problems: What cannot be honoured, with paths from the root.
+        notes: What is worth knowing, with paths from the root.
+    """
+
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+    notes: list[Note] = dataclasses.field(default_factory=list)
+
+
+class _NotReadableError(Exception):
+    """A message has problems, which are told, and so makes no settings."""
+
+
+def read_settings(settings: type[_AnySettings], message: Message, path: str = "") -> _AnySettings:
+    """Reads one message.
+
+    Args:
+        settings: The class to make.
+        message: Of the type that the class names.
+        path: The message's, which problems begin with.
+
+    Raises:
+        SettingsError: The message says what cannot be honoured.
+    """
+    found = Findings()
+    read = collect_settings(settings, message, path, found)
+    if read is None:
+        raise SettingsError(found.problems)
+    return read
+
+
+def collect_settings(settings: type[_AnySettings], message: Message, path: str, found: Findings) -> _AnySettings | None:
+    """Reads one message, and everything below it, to the end.
+
+    Args:
+        settings: The class to make.
+        message: Of the type that the class names.
+        path: The message's; empty for the root.
+        found: Gets what there is to say.
+
+    Returns:
+        The settings, or None if anything in the message cannot be honoured.
+    """
+    try:
+        return _Reader(found).read(settings, message, path)
+    except _NotReadableError:
+        return None
+
+
+class _Reader:
+    def __init__(self, found: Findings) -> None:
+        self._found = found
+
+    def read(self, settings: type[_AnySettings], message: Message, path: str) -> _AnySettings:
+        """Reads a message; what is wrong with it is noted, and raised only after all of it has been looked at."""
+        specs = fields_of(settings)
+        values: dict[str, Any] = {}
+        invalid: set[str] = set()
+        for name, spec in specs.items():
+            try:
+                values[name] = self._value(spec, message, name, path)
+            except _NotReadableError:
+                invalid.add(name)
+        is_refused = self._tell_undeclared(settings, message, path)
+        written = frozenset(field.name for field, _ in message.ListFields())
+        if invalid or is_refused:
+            # The fields that could be read are checked all the same, each by itself.
+            for name, value in values.items():
+                problems = check_field(name, specs[name], value, is_written=name in written)
+                self._found.problems += [_below(path, problem) for problem in problems]
+            raise _NotReadableError
+        try:
+            read = settings(**values, written=written)
+        except SettingsError as error:
+            self._found.problems += [_below(path, problem) for problem in error.problems]
+            raise _NotReadableError from None
+        self._found.notes += [Note(_join(path, note.path), note.text) for note in read.notes()]
+        return read
+
+    def _value(self, spec: Spec, message: Message, name: str, path: str) -> Any:
+        if isinstance(spec, Choice) and spec.inline:
+            return self._chosen(spec, message, path, message.WhichOneof(name))
+        field = message.DESCRIPTOR.fields_by_name[name]
+        here = _join(path, name)
+        value: Any = getattr(message, name)
+        if isinstance(spec, Nested):
+            return self._nested(spec, message, name, here)
+        if isinstance(spec, Choice) and spec.repeated:
+            return self._each(value, here, lambda one, at: self._choice(spec, one, at))
+        if isinstance(spec, Choice):
+            return self._choice(spec, value, here)
+        if isinstance(spec, Mapped):
+            return self._map(spec, value, here)
+        return tuple(plain_value(field, one) for one in value) if is_repeated(field) else plain_value(field, value)
+
+    def _nested(self, spec: Nested, message: Message, name: str, path: str) -> Any:
+        value: Any = getattr(message, name)
+        if spec.repeated:
+            if spec.at_least_one and not value:
+                self._refuse(path, "is empty", spec.at_least_one)
+            return self._each(value, path, lambda one, at: self.read(spec.settings, one, at))
+        if not message.HasField(name):
+            if spec.required:
+                self._refuse(path, "is not set", spec.required)
+            if spec.optional:
+                return None
+        return self.read(spec.settings, value, path)
+
+    def _each(self, values: Any, path: str, read: Any) -> tuple[Any, ...]:
+        """Reads all elements of a list before the first that is wrong is raised."""
+        elements, is_sound = [], True
+        for index, value in enumerate(values):
+            try:
+                elements.append(read(value, f"{path}[{index}]"))
+            except _NotReadableError:
+                is_sound = False
+        if not is_sound:
+            raise _NotReadableError
+        return tuple(elements)
+
+    def _choice(self, spec: Choice, message: Message, path: str) -> Settings | None:
+        (oneof,) = message.DESCRIPTOR.oneofs
+        return self._chosen(spec, message, path, message.WhichOneof(oneof.name))
+
+    def _chosen(self, spec: Choice, message: Message, path: str, chosen: str | None) -> Settings | None:
+        if chosen is None:
+            if spec.required:
+                self._refuse(path, "is not set", spec.required)
+            return None
+        here = _join(path, chosen)
+        if chosen not in spec.alternatives:
+            reason, instead = spec.refused.get(chosen, ("is not supported", f"use {spec.describe()}"))
+            self._refuse(here, reason, instead)
+        return self.read(spec.alternatives[chosen], getattr(message, chosen), here)
+
+    def _map(self, spec: Mapped, values: Any, path: str) -> dict[Any, Any]:
+        if not isinstance(spec.values, type):
+            return dict(values)
+        read: dict[Any, Any] = {}
+        is_sound = True
+        for key in sorted(values):
+            try:
+                read[key] = self.read(spec.values, values[key], f"{path}[{json.dumps(key)}]")
+            except _NotReadableError:
+                is_sound = False
+        if not is_sound:
+            raise _NotReadableError
+        return read
+
+    def _tell_undeclared(self, settings: type[Settings], message: Message, path: str) -> bool:
+        """Notes or refuses what is set and not declared; whether anything was refused."""
+        declared = set(fields_of(settings))
+        for name, spec in fields_of(settings).items():
+            if isinstance(spec, Choice) and spec.inline:
+                declared |= {field.name for field in message.DESCRIPTOR.oneofs_by_name[name].fields}
+        is_refused = False
+        told: set[str] = set()
+        for name, field, value in children(message):
+            here = _join(path, field.name)
+            if field.name in declared or field.name in told:
+                continue
+            if isinstance(value, float) and not math.isfinite(value):
+                problem = Problem(_join(path, name), f"{value} is no finite number", "write one that is")
+                self._found.problems.append(problem)
+                is_refused = True
+                continue
+            told.add(field.name)  # Once for a whole list.
+            if field.name in settings.no_effect:
+                self._found.notes.append(Note(here, f"has no effect: {settings.no_effect[field.name]}"))
+            elif field.name not in settings.refused or not _is_default(field, value):
+                reason, instead = settings.refused.get(field.name, ("is not read here", "delete it"))
+                self._found.problems.append(Problem(here, reason, instead))
+                is_refused = True
+        return is_refused
+
+    def _refuse(self, path: str, reason: str, instead: str) -> None:
+        self._found.problems.append(Problem(path, reason, instead))
+        raise _NotReadableError
+
+
+def plain_value(field: FieldDescriptor, value: Any) -> Any:
+    """A scalar as itself, an enum value as its name."""
+    return field.enum_type.values_by_number[value].name if field.enum_type is not None else value
+
+
+def _is_default(field: FieldDescriptor, value: Any) -> bool:
+    return field.message_type is None and not is_repeated(field) and not is_map(field) and value == field.default_value
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
+
+
+def _below(path: str, problem: Problem) -> Problem:
+    return Problem(_join(path, problem.path), problem.reason, problem.use_instead)
