@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from configs.problem import Note, Problem
+from configs.schema.problem import Note, Problem
 
 _STRIDES = ("height_stride", "width_stride", "height_offset", "width_offset")
 

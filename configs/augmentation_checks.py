@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from configs.diagnosis import nearest
-from configs.problem import Note, Problem
+from configs.schema.diagnosis import nearest
+from configs.schema.problem import Note, Problem
 
 AUTOAUGMENT_POLICIES = ("v0", "v1", "v2", "v3", "test")
 # Of the API's function; its builder hands on only what is set, so that the schema's default never counts.

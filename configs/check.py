@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from configs.command_line import EXIT_DONE, EXIT_UNUSABLE, ConfigArgumentParser, run_command
-from configs.errors import ConfigError
-from configs.loading import LoadedConfig, load_config
+from configs.schema.errors import ConfigError
+from configs.settings.loading import LoadedConfig, load_config
 
 
 def describe_verdict(loaded: LoadedConfig) -> str:

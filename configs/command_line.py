@@ -1,7 +1,7 @@
 """What the commands of this room share: flags, the config's path, errors in one line, and exit codes.
 
 Exit codes: 0 done; 2 bad usage, or a config that cannot be read or used. This room imports no other, so these few lines
-do for it what `data_prep.command_line` does for the rest.
+do for it what `data_prep.runtime.command_line` does for the rest.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from configs.errors import ConfigError
-from configs.loading import add_config_arguments
+from configs.schema.errors import ConfigError
+from configs.settings.loading import add_config_arguments
 
 EXIT_DONE = 0
 EXIT_UNUSABLE = 2

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
-from configs.descriptors import DESCRIPTOR_SET_PATH, PROTO_PATH
-from configs.errors import ConfigError
 from configs.files import write_bytes_atomically
+from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PROTO_PATH
+from configs.schema.errors import ConfigError
 
 
 def compile_schema(proto_path: Path = PROTO_PATH) -> descriptor_pb2.FileDescriptorSet:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from configs.networks import has_pyramid, is_here
-from configs.problem import Note, Problem
+from configs.schema.problem import Note, Problem
+from configs.settings.networks import has_pyramid, is_here
 
 _COARSEST_TRUNK_LEVEL = 5
 # Two of the trunk's maps, and four that are added.

@@ -10,7 +10,7 @@ from pathlib import Path
 def write_bytes_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes under a temporary name beside `path`, then renames; the folder is made if missing.
 
-    data_prep.atomic_files does this for the rest of the project; this room stands on its own, without it.
+    data_prep.runtime.atomic_files does this for the rest of the project; this room stands on its own, without it.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

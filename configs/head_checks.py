@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from configs.oneofs import check_set
-from configs.problem import Note, Problem
+from configs.schema.problem import Note, Problem
 
 # Losses whose logits are each other's rivals, and those whose logits stand alone.
 _SOFTMAX_LOSSES = ("weighted_softmax", "weighted_logits_softmax")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.oneofs import check_set
-from configs.problem import Note, Problem
+from configs.schema.problem import Note, Problem
 
 
 def check_matcher(matcher: Any, path: str) -> Iterator[Problem]:

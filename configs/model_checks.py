@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.anchor_checks import anchors_per_location, check_anchors
-from configs.diagnosis import nearest
-from configs.effective import input_sizes_vary
 from configs.extractor_checks import check_faster_rcnn_extractor, check_ssd_extractor, pyramid_stride
 from configs.head_checks import check_post_processing, check_ssd_predictor
 from configs.loss_checks import check_matcher, check_ssd_loss
-from configs.networks import (
+from configs.oneofs import check_set
+from configs.resizer_checks import check_resizer
+from configs.schema.diagnosis import nearest
+from configs.schema.problem import Note, Problem
+from configs.settings.effective import input_sizes_vary
+from configs.settings.networks import (
     FASTER_RCNN_FEATURE_EXTRACTORS,
     SSD_FEATURE_EXTRACTORS,
     TF1_EQUALS,
@@ -19,9 +22,6 @@ from configs.networks import (
     has_pyramid,
     is_here,
 )
-from configs.oneofs import check_set
-from configs.problem import Note, Problem
-from configs.resizer_checks import check_resizer
 
 # The API's Faster R-CNN reads these; whatever else is set, it takes weighted_softmax without a word.
 _SECOND_STAGE_LOSSES = ("weighted_softmax", "weighted_sigmoid", "weighted_logits_softmax", "weighted_sigmoid_focal")

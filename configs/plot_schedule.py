@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.command_line import EXIT_DONE, ConfigArgumentParser, run_command
-from configs.errors import ConfigError
 from configs.files import write_bytes_atomically
-from configs.learning_rates import ScheduleError, build_schedule
-from configs.loading import load_config
-from configs.schedule_picture import draw_schedule
-from configs.summary import describe_schedule
+from configs.schema.errors import ConfigError
+from configs.settings.learning_rates import ScheduleError, build_schedule
+from configs.settings.loading import load_config
+from configs.views.schedule_plot import draw_schedule
+from configs.views.summary import describe_schedule
 
 _FALLBACK_STEPS = 1000
 

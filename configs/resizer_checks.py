@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from configs.problem import Problem
+from configs.schema.problem import Problem
 
 
 def check_resizer(resizer: Any, path: str) -> Iterator[Problem]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.augmentation_checks import check_augmentations
-from configs.diagnosis import nearest
-from configs.effective import input_sizes_vary
-from configs.learning_rates import ScheduleError, build_schedule
-from configs.problem import Note, Problem
 from configs.run_rules import FINE_TUNE_CHECKPOINT_TYPES, METRICS_SETS, OTHER_METRICS_SETS
+from configs.schema.diagnosis import nearest
+from configs.schema.problem import Note, Problem
+from configs.settings.effective import input_sizes_vary
+from configs.settings.learning_rates import ScheduleError, build_schedule
 
 # How the names of each set's metrics begin.
 _METRIC_PREFIXES = {

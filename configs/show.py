@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import schema
-from configs.annotated import annotated_text
 from configs.command_line import EXIT_DONE, ConfigArgumentParser, run_command
-from configs.leaves import Leaf, differences
-from configs.loading import LoadedConfig, load_config
-from configs.summary import summarize
+from configs.schema import pipeline_file
+from configs.settings.loading import LoadedConfig, load_config
+from configs.views.annotated import annotated_text
+from configs.views.leaves import Leaf, differences
+from configs.views.summary import summarize
 
 _MODEL_SUMMARY_TIMEOUT_SECONDS = 600
 
@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.diff:
         print(describe_differences(loaded, load_config(arguments.diff)))
         return EXIT_DONE
-    file = schema.read_pipeline_config(path)
-    merged = schema.merge(file, arguments.config_override)
+    file = pipeline_file.read_pipeline_config(path)
+    merged = pipeline_file.merge(file, arguments.config_override)
     print(f"# {path}, as training here reads it. Lines that begin with # are defaults, and what to know.\n")
     print(annotated_text(loaded.config, file, merged))
     print(_as_comments("In words", summarize(loaded.config)))

@@ -16,19 +16,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from data_prep.cleaning.image_validation import DEFAULT_MIN_DIMENSION
-from data_prep.command_line import (
-    EXIT_DONE,
-    EXIT_TOO_MANY_REJECTED,
-    ArgumentParser,
-    UsageError,
-    UserError,
-    positive_int,
-    run_command,
-)
 from data_prep.downloading.http_download import DownloadLimits
 from data_prep.downloading.image_sources import bucket_template, check_url_template, hosts_named_by, read_image_sources
-from data_prep.images import SUFFIXES
-from data_prep.label_map import LabelMap, read_label_map
+from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.images.image_file import SUFFIXES
 from data_prep.records.manifest import SUFFIX, Manifest
 from data_prep.records.point_index import index_points
 from data_prep.records.record_flags import (
@@ -40,6 +31,15 @@ from data_prep.records.record_flags import (
     settings_of,
 )
 from data_prep.records.record_summary import print_contents
+from data_prep.runtime.command_line import (
+    EXIT_DONE,
+    EXIT_TOO_MANY_REJECTED,
+    ArgumentParser,
+    UsageError,
+    UserError,
+    positive_int,
+    run_command,
+)
 
 if TYPE_CHECKING:
     from data_prep.beam.pipeline import BeamRun
@@ -227,7 +227,7 @@ def _work_settings(flags: argparse.Namespace, label_map: LabelMap, template: str
 
 
 def _print_summary(done: BeamRun, unknown: Counter[str], output_path: str, ledger_path: str, max_failures: int) -> int:
-    from data_prep.beam.picture_work import FETCHED, FETCHED_BYTES, READ
+    from data_prep.beam.image_work import FETCHED, FETCHED_BYTES, READ
 
     manifest, total = done.manifest, done.manifest.total()
     reasons = Counter(reason for entry in manifest.shards for _, reason, _ in entry.report.rejected)

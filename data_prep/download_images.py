@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.downloading.download_outcomes import OutcomeLog
 from data_prep.downloading.http_download import DownloadLimits
 from data_prep.downloading.image_download import DownloadOptions, DownloadReport, download_images
@@ -21,8 +20,9 @@ from data_prep.downloading.image_sources import (
     hosts_named_by,
     read_image_sources,
 )
-from data_prep.folder_lock import alone_in
-from data_prep.ledger import Ledger
+from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.folder_lock import alone_in
+from data_prep.runtime.ledger import Ledger
 
 _OPEN_FILES_WANTED = 8192  # two a connection, and those of hosts that were asked before are kept for a while
 

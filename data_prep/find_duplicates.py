@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.ledger import Ledger
-from data_prep.output_paths import refuse_same_paths
+from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.output_paths import refuse_same_paths
 from data_prep.splitting.duplicates import SAME_ID, Duplicate, SplitHashes, copies_across_splits, copies_within
 from data_prep.splitting.duplicates_page import write_duplicates_page
 from data_prep.splitting.hash_cache import hash_images

@@ -23,7 +23,10 @@ from data_prep.annotations.importing import import_annotations, summary_lines
 from data_prep.annotations.pascal_voc import read_pascal_voc
 from data_prep.annotations.source_image import Reject, SourceSet
 from data_prep.annotations.yolo import find_class_names, read_yolo
-from data_prep.command_line import (
+from data_prep.formats.label_map import read_label_map
+from data_prep.formats.points import read_points
+from data_prep.images.image_file import SUFFIXES, find_image
+from data_prep.runtime.command_line import (
     EXIT_DONE,
     EXIT_TOO_MANY_REJECTED,
     ArgumentParser,
@@ -31,11 +34,8 @@ from data_prep.command_line import (
     fraction,
     run_command,
 )
-from data_prep.images import SUFFIXES, find_image
-from data_prep.label_map import read_label_map
-from data_prep.ledger import Ledger
-from data_prep.points import read_points
-from data_prep.step_stamp import Step
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.step_stamp import Step
 
 EXAMPLE = """\
   python -m data_prep.import_annotations --format coco --annotations_path annotations/instances_val2017.json \\

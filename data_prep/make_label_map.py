@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
-from data_prep.label_map import LabelMap, LabelMapItem, format_label_map, read_label_map, write_label_map
+from data_prep.formats.label_map import LabelMap, LabelMapItem, format_label_map, read_label_map, write_label_map
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
 
 EXAMPLE = """\
   python -m data_prep.make_label_map --classes 'Bed' 'Television' \\

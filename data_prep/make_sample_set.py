@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, int_between, positive_int, run_command
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, int_between, positive_int, run_command
+from data_prep.runtime.worker_pool import default_num_processes
 from data_prep.sample_rooms.sample_set import (
     BASE_URL,
     SUBSETS,
@@ -13,7 +14,6 @@ from data_prep.sample_rooms.sample_set import (
     SampleSetSummary,
     make_sample_set,
 )
-from data_prep.worker_pool import default_num_processes
 
 LARGEST_SIDE = 4096
 SMALLEST_SIDE = 96

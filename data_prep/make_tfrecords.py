@@ -15,10 +15,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep import worker_pool
-from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.label_map import read_label_map
-from data_prep.ledger import Ledger
+from data_prep.formats.label_map import read_label_map
+from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import manifest_path
 from data_prep.records.point_index import index_points
 from data_prep.records.record_flags import (
@@ -32,7 +30,9 @@ from data_prep.records.record_flags import (
 from data_prep.records.record_set import remove_shards_of_other_counts
 from data_prep.records.record_summary import print_contents
 from data_prep.records.record_writing import WrittenSet, write_records
-from data_prep.tf_example import shard_path
+from data_prep.runtime import worker_pool
+from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.ledger import Ledger
 
 IMAGES_WORTH_A_PROCESS = 500  # starting one takes as long as some hundred images do
 

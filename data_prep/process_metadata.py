@@ -11,7 +11,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import (
+from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
+from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources
+from data_prep.metadata.freed_memory import keep_freed_memory
+from data_prep.metadata.open_images import add_class_flags, classes_of_flags
+from data_prep.runtime.command_line import (
     EXIT_DONE,
     EXIT_TOO_MANY_REJECTED,
     ArgumentParser,
@@ -20,13 +24,9 @@ from data_prep.command_line import (
     positive_int,
     run_command,
 )
-from data_prep.ledger import Ledger
-from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
-from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources
-from data_prep.metadata.freed_memory import keep_freed_memory
-from data_prep.metadata.open_images import add_class_flags, classes_of_flags
-from data_prep.output_paths import refuse_same_paths
-from data_prep.step_stamp import Step
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.output_paths import refuse_same_paths
+from data_prep.runtime.step_stamp import Step
 
 EXAMPLE = """\
   python -m data_prep.process_metadata --annotations_input_path data/train-annotations-bbox.csv \\

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.command_line import ArgumentParser, UsageError, UserError, fraction, run_command
-from data_prep.ledger import Ledger
 from data_prep.metadata.open_images import read_class_descriptions
-from data_prep.output_paths import refuse_same_paths
+from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, fraction, run_command
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.output_paths import refuse_same_paths
 from data_prep.splitting.class_distribution import Part, distribution_lines
 from data_prep.splitting.hash_flags import add_hash_flags
 from data_prep.splitting.image_groups import group_sizes_line, groups_by_column, groups_by_likeness, united_groups

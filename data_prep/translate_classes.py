@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from data_prep.atomic_files import write_text
-from data_prep.command_line import EXIT_DONE, ArgumentParser, run_command
 from data_prep.metadata.hierarchy import read_hierarchy
 from data_prep.metadata.open_images import (
     add_descendants_flags,
@@ -16,6 +14,8 @@ from data_prep.metadata.open_images import (
     resolve_classes,
     with_descendants,
 )
+from data_prep.runtime.atomic_files import write_text
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, run_command
 
 EXAMPLE = """\
   python -m data_prep.translate_classes --trainable_classes_path data/trainable_classes.txt \\

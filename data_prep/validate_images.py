@@ -21,12 +21,12 @@ from data_prep.cleaning.image_validation import (
     Validation,
     validate_images,
 )
-from data_prep.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.ledger import Ledger
-from data_prep.points import write_points
-from data_prep.progress import progress
+from data_prep.formats.points import write_points
 from data_prep.records.point_index import PointIndex, index_points
-from data_prep.worker_pool import default_num_processes
+from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
+from data_prep.runtime.worker_pool import default_num_processes
 
 
 def make_parser() -> ArgumentParser:

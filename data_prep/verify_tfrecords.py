@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_prep import worker_pool
-from data_prep.command_line import ArgumentParser, UserError, fraction, positive_int, run_command
-from data_prep.label_map import LabelMap, read_label_map
-from data_prep.progress import progress
+from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.formats.tf_example import find_shards
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
 from data_prep.records.record_checks import RecordChecker
 from data_prep.records.shard_checks import ShardCheck, ShardSummary, check_shard, num_repeated, sum_of
-from data_prep.tf_example import find_shards
+from data_prep.runtime import worker_pool
+from data_prep.runtime.command_line import ArgumentParser, UserError, fraction, positive_int, run_command
+from data_prep.runtime.progress import progress
 
 BYTES_WORTH_A_PROCESS = 32_000_000  # starting one takes as long as reading so many
 DIFFERS = "differs from the manifest"

@@ -85,9 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet_tensorflow()
     from export.saved_model import export, next_version, require_new
     from export.signatures import signature_names
-    from train.checkpoint_files import restore_trained
     from train.checkpoints.files import find_checkpoint
-    from train.training import build_or_explain
+    from train.loop.checkpoint_files import restore_trained
+    from train.loop.run import build_or_explain
 
     version_directory = None
     if arguments.model_base_path:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import fraction
+from data_prep.runtime.command_line import fraction
 from export.suppression_flags import add_suppression_arguments, with_suppression_flags
 from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
 from export.tflite.requirements import require_convertible
@@ -37,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_convertible(pipeline.config, use_regular_nms=use_regular_nms)
 
     quiet_tensorflow()
-    from data_prep.staged_folder import staged
-    from export.parity_pictures import read_record_pictures
+    from data_prep.runtime.staged_folder import staged
+    from export.parity_images import read_record_pictures
     from export.saved_model import require_new
     from export.tflite.graph import Suppression
     from export.tflite.models import check_pictures_for, write_models
-    from train.checkpoint_files import restore_trained
     from train.checkpoints.files import find_checkpoint
-    from train.training import build_or_explain
+    from train.loop.checkpoint_files import restore_trained
+    from train.loop.run import build_or_explain
 
     require_new(arguments.output_directory, None)
     check_pictures = check_pictures_for(arguments.parity_pictures, arguments.check_records, pipeline)

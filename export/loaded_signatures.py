@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from export.picture_inputs import INPUT_NAME
+from export.image_inputs import INPUT_NAME
 
 # From a signature's name and what its input takes to what its outputs hold, without the batch's dimension.
 Ask = Callable[[str, np.ndarray], dict[str, np.ndarray]]

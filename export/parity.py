@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from export.comparison import Differences, Outputs, compare_detections, compare_raw
+from export.image_inputs import batch_reader
 from export.loaded_signatures import LOADERS, Ask
-from export.parity_pictures import Picture, generated_pictures
-from export.picture_inputs import batch_reader
+from export.parity_images import Picture, generated_pictures
 from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS, signature_names
 from train.commands import UserError
 from train.models.detector import Detector

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data_prep.atomic_files import write_json
-from data_prep.staged_folder import staged
+from data_prep.runtime.atomic_files import write_json
+from data_prep.runtime.staged_folder import staged
 from export.parity import ParityReport, check_parity
-from export.parity_pictures import pictures_for
+from export.parity_images import pictures_for
 from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
 from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.commands import Pipeline, UsageError
+from train.loop.outer_loop import CHECKPOINT_NAME
+from train.loop.run import LABEL_MAP_NAME, write_config_and_label_map
 from train.models.detector import Detector
-from train.training import LABEL_MAP_NAME, write_config_and_label_map
-from train.training_run import CHECKPOINT_NAME
 
 PARITY_NAME = "parity.json"
 

@@ -20,10 +20,10 @@ from google.protobuf.message import DecodeError
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from data_prep.atomic_files import atomic_path
-from data_prep.images import fitted_size
+from data_prep.images.image_file import fitted_size
 from data_prep.records.record_files import CorruptRecordError, RecordWriter, read_record_file
-from export.parity_pictures import Picture
+from data_prep.runtime.atomic_files import atomic_path
+from export.parity_images import Picture
 from export.signatures import OUTPUT_NAMES
 from train.commands import UsageError, UserError
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("give --pictures to make requests from, or --check to replay those that are there")
 
     quiet_tensorflow()
-    from export.parity_pictures import read_pictures
+    from export.parity_images import read_pictures
     from export.warmup import replay_warmup, write_warmup
 
     if arguments.check:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Checks the flags and becomes `streamlit run`, which runs this file anew for every page."""
-    from data_prep.command_line import UserError
+    from data_prep.runtime.command_line import UserError
     from serving.demonstration.settings import read_settings
 
     words = sys.argv[1:] if argv is None else list(argv)
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def show() -> None:
     """Shows the page, or what is wrong with the words that `streamlit run` was given after its `--`."""
-    from data_prep.command_line import UserError
+    from data_prep.runtime.command_line import UserError
     from serving.demonstration.page import show_mistake, show_page
     from serving.demonstration.settings import read_settings
 
@@ -57,6 +57,6 @@ if __name__ == "__main__":
     if _in_streamlit():
         show()
     else:
-        from data_prep.command_line import run_command
+        from data_prep.runtime.command_line import run_command
 
         run_command(main)

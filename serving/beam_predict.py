@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from data_prep.command_line import (
+from data_prep.runtime.command_line import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_TOO_MANY_REJECTED,

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data_prep.command_line import (
+from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.images.image_file import ImageError
+from data_prep.runtime.command_line import (
     EXIT_FAILED,
     ArgumentParser,
     UserError,
@@ -18,23 +20,21 @@ from data_prep.command_line import (
     positive_int,
     run_command,
 )
-from data_prep.images import ImageError
-from data_prep.label_map import LabelMap, read_label_map
-from data_prep.ledger import Ledger
-from data_prep.progress import progress
-from serving.client_flags import (
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
+from serving.client_library.client_flags import (
     add_connection_flags,
     add_model_flags,
     add_patience_flags,
     client_settings_of,
     connection_of,
 )
-from serving.detection_client import DetectionClient
-from serving.detections import PictureDetections
-from serving.detections_table import DetectionsTable, printable
-from serving.drawn_pictures import DrawnPictures
-from serving.image_requests import find_pictures
-from serving.result_files import ResultFiles
+from serving.client_library.detection_client import DetectionClient
+from serving.client_library.detections import PictureDetections
+from serving.client_library.detections_table import DetectionsTable, printable
+from serving.client_library.drawn_images import DrawnPictures
+from serving.client_library.image_requests import find_pictures
+from serving.client_library.result_files import ResultFiles
 
 DESCRIPTION = """Asks a served detector what is in pictures: a table, JSON lines, or pictures with the boxes drawn.
 

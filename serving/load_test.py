@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_prep import atomic_files
-from data_prep.command_line import (
+from data_prep.runtime import atomic_files
+from data_prep.runtime.command_line import (
     EXIT_DONE,
     EXIT_FAILED,
     ArgumentParser,
@@ -22,11 +22,11 @@ from data_prep.command_line import (
     positive_int,
     run_command,
 )
-from serving.client_errors import PictureError
-from serving.client_flags import add_connection_flags, add_model_flags, connection_of
-from serving.connection import Connection
-from serving.detection_client import DetectionClient
-from serving.image_requests import find_pictures
+from serving.client_library.client_errors import PictureError
+from serving.client_library.client_flags import add_connection_flags, add_model_flags, connection_of
+from serving.client_library.connection import Connection
+from serving.client_library.detection_client import DetectionClient
+from serving.client_library.image_requests import find_pictures
 from serving.load.generator import CONSTANT, POISSON, LoadBounds, measure
 from serving.load.measurement import OK, Pace, Step, knee
 from serving.load.report import html_report, text_header, text_line

@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep import atomic_files
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, int_from_zero, positive_int, run_command
-from serving.model_server_config import (
+from data_prep.runtime import atomic_files
+from data_prep.runtime.command_line import (
+    EXIT_DONE,
+    ArgumentParser,
+    UsageError,
+    int_from_zero,
+    positive_int,
+    run_command,
+)
+from serving.operating.model_server_config import (
     DEFAULT_METRICS_PATH,
     ServedModel,
     VersionPolicy,
@@ -18,7 +25,7 @@ from serving.model_server_config import (
     monitoring_config,
     version_number,
 )
-from serving.version_folders import check_base_path
+from serving.operating.version_folders import check_base_path
 from serving.wire.server_files import BATCHING_FILE, MODELS_FILE, MONITORING_FILE, server_file_text
 
 EXAMPLE = """  python -m serving.make_server_config --output_directory serving_config \\

@@ -15,8 +15,8 @@ import zipapp
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_prep.atomic_files import atomic_path
-from data_prep.command_line import ArgumentParser, UsageError, UserError, run_command
+from data_prep.runtime.atomic_files import atomic_path
+from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, run_command
 from serving.folders.zipapp_start import MANIFEST_NAME
 
 ROOT = Path(__file__).resolve().parents[1]

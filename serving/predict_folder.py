@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.command_line import (
+from data_prep.runtime.command_line import (
     EXIT_FAILED,
     ArgumentParser,
     UsageError,
@@ -22,10 +22,11 @@ from data_prep.command_line import (
     positive_int,
     run_command,
 )
-from data_prep.ledger import Ledger
-from data_prep.progress import progress
-from serving.detections import PictureDetections
-from serving.detections_table import printable
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
+from serving.client_library.detections import PictureDetections
+from serving.client_library.detections_table import printable
+from serving.client_library.image_requests import find_pictures
 from serving.folders.cost import cost_table, time_detector
 from serving.folders.detector_choice import (
     add_detector_flags,
@@ -39,7 +40,6 @@ from serving.folders.sorting import DEFAULT_OTHER, PictureSorter, best_class
 from serving.folders.tables import write_tables
 from serving.folders.uncertain_page import write_uncertain_csv, write_uncertain_page
 from serving.folders.uncertainty import AGGREGATIONS, SUM, least_sure
-from serving.image_requests import find_pictures
 
 FAILURES_NAME = "failures.jsonl"
 MAX_LISTED_CLASSES = 20

@@ -13,13 +13,20 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, number_above_zero, run_command
-from serving.client_flags import add_tls_flags
-from serving.connection import Connection
-from serving.label_history import PROMOTE, ROLLBACK, LabelChange, change_to_undo, history_path, read_history
-from serving.model_server_config import check_label, version_number
-from serving.model_service import ModelServiceClient
-from serving.version_labels import (
+from data_prep.runtime.command_line import (
+    EXIT_DONE,
+    ArgumentParser,
+    UsageError,
+    UserError,
+    number_above_zero,
+    run_command,
+)
+from serving.client_library.client_flags import add_tls_flags
+from serving.client_library.connection import Connection
+from serving.client_library.model_service import ModelServiceClient
+from serving.operating.label_history import PROMOTE, ROLLBACK, LabelChange, change_to_undo, history_path, read_history
+from serving.operating.model_server_config import check_label, version_number
+from serving.operating.version_labels import (
     find_model,
     labels_text,
     load_versions,

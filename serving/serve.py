@@ -15,8 +15,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
-from serving.backends import (
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
+from serving.local_server.allocator import bound_arenas
+from serving.local_server.batching_options import BatchingOptions, batching_options
+from serving.local_server.rest_limits import RestLimits
+from serving.operating.backends import (
     DOCKER,
     LOCAL,
     Choice,
@@ -25,11 +28,8 @@ from serving.backends import (
     docker_command,
     model_server_command,
 )
-from serving.local_server.allocator import bound_arenas
-from serving.local_server.batching_options import BatchingOptions, batching_options
-from serving.local_server.rest_limits import RestLimits
-from serving.ports import check_port_free
-from serving.server_flags import add_own_flags, add_server_flags, settings_of
+from serving.operating.ports import check_port_free
+from serving.operating.server_flags import add_own_flags, add_server_flags, settings_of
 from serving.wire.server_files import BatchingParameters, MonitoringConfig, SSLConfig, read_server_file
 
 if TYPE_CHECKING:

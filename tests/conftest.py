@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from data_prep.label_map import LabelMap, LabelMapItem, write_label_map
-from data_prep.tf_example import make_example
+from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
+from data_prep.formats.tf_example import make_example
 
 CLASSES = ("Red block", "Blue block")
 COLORS = ((220, 40, 40), (40, 60, 220))

@@ -14,10 +14,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data_prep.label_map import LabelMap, LabelMapItem, write_label_map
+from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
 from export.export_saved_model import main as export
-from serving.detection_client import DetectionClient
-from train.reference.folder import ReferenceFolder
+from serving.client_library.detection_client import DetectionClient
+from tests.reference.folder import ReferenceFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "odapi_fixtures"

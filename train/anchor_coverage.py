@@ -2,7 +2,7 @@
 
 A box that no anchor matches by the matcher's threshold is learnt from one anchor that hardly fits it, or from none.
 Boxes are looked at one by one, in pixels of the network's input. For a Faster R-CNN it is the first stage that counts.
-`data_prep.inspect` draws what comes of it.
+`data_prep.inspect_data` draws what comes of it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from configs.errors import ConfigError
-from configs.loading import add_config_arguments, load_config
-from data_prep.atomic_files import write_json
+from configs.schema.errors import ConfigError
+from configs.settings.loading import add_config_arguments, load_config
+from data_prep.runtime.atomic_files import write_json
 from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
 
 if TYPE_CHECKING:
-    from train.anchor_matching import AnchorMatching, BoxMatches
+    from train.models.anchor_matching import AnchorMatching, BoxMatches
 
 # Of a box's side (the root of its area) in pixels of the network's input.
 SIZE_EDGES = (8, 16, 32, 64, 128, 256)
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     columns = read_boxes(arguments.boxes)
 
     quiet_tensorflow()
-    from train.anchor_matching import AnchorMatching
+    from train.models.anchor_matching import AnchorMatching
 
     try:
         matching = AnchorMatching(loaded.config)

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_prep.atomic_files import atomic_path, write_text
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.progress import progress
-from data_prep.quiet_tensorflow import quiet_tensorflow
+from data_prep.runtime.atomic_files import atomic_path, write_text
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.progress import progress
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def _with_config_flag(words: Sequence[str]) -> list[str]:
 
 
 def _browse(pipeline: Pipeline, arguments: argparse.Namespace, directory: Path) -> None:
+    from train.inputs.example_images import draw_contact_sheet, draw_fed, draw_original
     from train.inputs.example_page import page
-    from train.inputs.example_pictures import draw_contact_sheet, draw_fed, draw_original
 
     if arguments.original:
         pipeline.config.train_config.ClearField("data_augmentation_options")
@@ -118,7 +118,7 @@ def _reader(arguments: argparse.Namespace) -> str:
 
 
 def _max_number_of_boxes(pipeline: Pipeline, arguments: argparse.Namespace) -> int:
-    from configs import effective
+    from configs.settings import effective
 
     if arguments.split == "train":
         return effective.max_number_of_training_boxes(pipeline.config)

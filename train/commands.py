@@ -1,6 +1,6 @@
 """What commands on a pipeline config share, for this room and those that build on it."""
 
-from data_prep.command_line import (
+from data_prep.runtime.command_line import (
     EXIT_DONE,
     ArgumentParser,
     UsageError,
@@ -8,7 +8,7 @@ from data_prep.command_line import (
     positive_int,
     run_command,
 )
-from data_prep.quiet_tensorflow import quiet_tensorflow
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
 
 __all__ = [

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
+from train.loop.processor import prepare_tensorflow
 from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
-from train.processor import prepare_tensorflow
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
-    from train.evaluation import evaluate_saved_model, evaluation_folder
+    from train.evaluation.evaluator import evaluate_saved_model, evaluation_folder
 
     result = evaluate_saved_model(pipeline, arguments.saved_model_dir, reader_index=arguments.eval_index)
     name = evaluation_folder(pipeline, arguments.eval_index).relative_to("eval")
@@ -67,11 +67,11 @@ def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace) -> 
 
 
 def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
-    from train.checkpoint_files import read_training_end, restore_trained, wait_for_new_checkpoint
     from train.checkpoints.files import find_checkpoint
-    from train.devices import set_precision
-    from train.evaluation import CheckpointEvaluator
-    from train.training import build_or_explain
+    from train.evaluation.evaluator import CheckpointEvaluator
+    from train.loop.checkpoint_files import read_training_end, restore_trained, wait_for_new_checkpoint
+    from train.loop.devices import set_precision
+    from train.loop.run import build_or_explain
 
     path = arguments.checkpoint_dir
     # One checkpoint's prefix stays what it is: there is nothing to wait for.

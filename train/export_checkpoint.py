@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.loading import add_config_arguments
-from data_prep.command_line import EXIT_DONE, ArgumentParser, run_command
-from data_prep.quiet_tensorflow import quiet_tensorflow
+from configs.settings.loading import add_config_arguments
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 FORMATS = ("object_detection_api",)
 
@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     quiet_tensorflow()
-    from train.checkpoint_files import restore_trained
     from train.checkpoints.api_export import export_for_api, require_new_folder
     from train.checkpoints.files import find_checkpoint
     from train.checkpoints.model_config import build_model, model_config_from
+    from train.loop.checkpoint_files import restore_trained
 
     require_new_folder(arguments.output_directory)
     config = model_config_from(arguments)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from configs import effective
-from configs.loading import add_config_arguments
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
-from data_prep.quiet_tensorflow import quiet_tensorflow
+from configs.settings import effective
+from configs.settings.loading import add_config_arguments
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 CHECKPOINT_TYPES = ("classification", "detection", "full")
 

@@ -10,12 +10,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from configs.errors import ConfigError
-from configs.loading import add_config_arguments, load_config
+from configs.schema.errors import ConfigError
+from configs.settings.loading import add_config_arguments, load_config
 from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
 
 if TYPE_CHECKING:
-    from train.model_size import AnchorLevel, Part, StepMemory
+    from train.models.model_size import AnchorLevel, Part, StepMemory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,10 +79,10 @@ def describe(parts: Sequence[Part], levels: Sequence[AnchorLevel], memory: StepM
 
 def _look_into(config: Any) -> tuple[list[Part], list[AnchorLevel], StepMemory | None]:
     """Builds the network and measures it."""
-    from train.devices import set_precision
-    from train.model_size import anchors_by_level, parts_of, step_memory
+    from train.loop.devices import set_precision
+    from train.loop.optimization import trainable_variables_of
     from train.models.build import build_detector
-    from train.optimization import trainable_variables_of
+    from train.models.model_size import anchors_by_level, parts_of, step_memory
 
     set_precision(config)
     try:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigError
-from configs.loading import add_config_arguments, load_config
-from data_prep.command_line import UsageError
-from data_prep.label_map import LabelMap, read_label_map
+from configs.schema.errors import ConfigError
+from configs.settings.loading import add_config_arguments, load_config
+from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.runtime.command_line import UsageError
 
 
 @dataclasses.dataclass(frozen=True)

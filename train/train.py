@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
-from data_prep.label_map import read_label_map
-from train.learning_rate_scaling import scale_to_batch_size
+from data_prep.formats.label_map import read_label_map
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from train.loop.learning_rate_scaling import scale_to_batch_size
+from train.loop.processor import prepare_tensorflow
 from train.pipeline import add_pipeline_arguments, pipeline_from
-from train.processor import prepare_tensorflow
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     extensions = pipeline.config.extensions
 
     prepare_tensorflow()
-    from train.training import TrainingOptions, train
+    from train.loop.run import TrainingOptions, train
 
     arguments.model_dir.mkdir(parents=True, exist_ok=True)
     train(

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from configs.problem import Note, Problem
+from configs.schema.problem import Note, Problem
 
 _SPEC = "spec"
 # The settings of each message type that has some, by the type's name in the schema.

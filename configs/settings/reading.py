@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from configs.descriptors import is_map, is_repeated
-from configs.fields import children
-from configs.problem import Note, Problem
+from configs.schema.descriptors import is_map, is_repeated
+from configs.schema.fields import children
+from configs.schema.problem import Note, Problem
 from configs.settings.declaration import Choice, Mapped, Nested, Settings, SettingsError, Spec, check_field, fields_of
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from data_prep.label_map import LabelMap, LabelMapItem
+from data_prep.formats.label_map import LabelMap, LabelMapItem
 
 CLASSES_SHOWN = 5
 

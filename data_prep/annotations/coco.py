@@ -22,8 +22,8 @@ from data_prep.annotations.source_image import (
     read_side,
     shown,
 )
-from data_prep.command_line import UsageError
-from data_prep.label_map import MAX_ID
+from data_prep.formats.label_map import MAX_ID
+from data_prep.runtime.command_line import UsageError
 
 MAX_BYTES = 4 * 1024**3  # unpacked; instances_train2017.json has 0.45e9, LVIS' training set 1.1e9
 MAX_URL_LENGTH = 2000

@@ -12,8 +12,8 @@ from PIL import Image
 
 from data_prep.annotations.image_ids import safe_parts, stem_of
 from data_prep.annotations.source_image import RejectedError
-from data_prep.atomic_files import atomic_path
-from data_prep.images import FORMATS, SUFFIXES, ImageError, read_header, read_image_file
+from data_prep.images.image_file import FORMATS, SUFFIXES, ImageError, read_header, read_image_file
+from data_prep.runtime.atomic_files import atomic_path
 
 HEADER_BYTES = 64 * 1024  # enough for most; a JPEG with large metadata is read whole
 

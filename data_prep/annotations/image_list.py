@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.annotations.image_ids import stem_of
-from data_prep.command_line import UsageError
 from data_prep.metadata.csv_rows import open_text
+from data_prep.runtime.command_line import UsageError
 
 MAX_CHARACTERS = 256 * 1024 * 1024
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from data_prep.annotations.class_ids import label_map_of
 from data_prep.annotations.conversion import Options, Summary, convert
 from data_prep.annotations.source_image import SourceSet
-from data_prep.command_line import UserError
-from data_prep.label_map import LabelMap, read_label_map, write_label_map
-from data_prep.ledger import Ledger
+from data_prep.formats.label_map import LabelMap, read_label_map, write_label_map
+from data_prep.formats.points import json_array_writer, write_json_array
 from data_prep.metadata.csv_rows import printable
-from data_prep.points import json_array_writer, write_json_array
-from data_prep.progress import progress
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
 
 SHOWN = 10  # classes, or names, in a line
 

@@ -22,7 +22,7 @@ from data_prep.annotations.source_image import (
     read_side,
     shown,
 )
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 MAX_BYTES = 4 * 1024 * 1024  # of one file; a box takes some 300
 MAX_DEPTH = 32

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_prep.points import MAX_LABEL_LENGTH
+from data_prep.formats.points import MAX_LABEL_LENGTH
 
 MAX_NUMBER_LENGTH = 40  # characters; a double needs 24
 

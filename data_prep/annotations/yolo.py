@@ -20,7 +20,7 @@ from data_prep.annotations.source_image import (
     read_number,
     shown,
 )
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 MAX_LABEL_BYTES = 16 * 1024 * 1024  # of one picture's file
 MAX_NAMES_BYTES = 4 * 1024 * 1024

@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep.atomic_files import TEMPORARY_PREFIX
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 
 
 def is_remote(path: str) -> bool:

@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.runner import PipelineState
 
 from data_prep.beam import files
-from data_prep.beam.picture_work import NAMESPACE, MakeRecords
+from data_prep.beam.image_work import NAMESPACE, MakeRecords
 from data_prep.beam.plan import FoundPicture, Plan, write_plan
 from data_prep.beam.shard_work import (
     DONE_NAME,
@@ -24,10 +24,10 @@ from data_prep.beam.shard_work import (
 )
 from data_prep.beam.work_folder import work_folder
 from data_prep.beam.work_settings import WorkSettings
-from data_prep.command_line import UsageError, UserError
+from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
 from data_prep.records.point_index import PointIndex
-from data_prep.tf_example import shard_path
+from data_prep.runtime.command_line import UsageError, UserError
 
 PLAN_NAME = "plan.jsonl"
 _IN_THIS_PROCESS = "FnApiRunner"  # DirectRunner first tries to fetch one in Go from the web

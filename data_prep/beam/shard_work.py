@@ -17,12 +17,12 @@ from typing import IO
 import apache_beam as beam
 
 from data_prep.beam import files
-from data_prep.beam.picture_work import PictureResult
-from data_prep.ledger import Ledger
+from data_prep.beam.image_work import PictureResult
+from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest, read_manifest
 from data_prep.records.record_files import FRAME_BYTES, RecordWriter
 from data_prep.records.shard_report import sum_of
-from data_prep.tf_example import shard_path
+from data_prep.runtime.ledger import Ledger
 
 DONE_NAME = "done"
 MANIFEST_NAME = "manifest.json"

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.atomic_files import TEMPORARY_PREFIX
 from data_prep.beam import files
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 
 _IN_PROCESS_NAME = "in-process"  # a file that says that nobody works there once the process is gone
 

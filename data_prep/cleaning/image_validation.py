@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from data_prep.atomic_files import write_bytes
 from data_prep.cleaning.validation_log import FileVersion, LogEntry, ValidationLog, version_in, version_of
-from data_prep.images import (
+from data_prep.images.image_file import (
     ImageError,
     ImageHeader,
     PreparedImage,
@@ -26,8 +25,9 @@ from data_prep.images import (
     read_header,
     read_image_file,
 )
-from data_prep.work_folders import at_work_in
-from data_prep.worker_pool import map_in_order, process_pool
+from data_prep.runtime.atomic_files import write_bytes
+from data_prep.runtime.work_folders import at_work_in
+from data_prep.runtime.worker_pool import map_in_order, process_pool
 
 AS_THEY_WERE: Final = "as they were"
 ENCODED_ANEW: Final = "encoded anew"

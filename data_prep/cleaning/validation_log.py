@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from data_prep.row_store import RowStore
+from data_prep.runtime.row_store import RowStore
 
 SUFFIX: Final = ".validated.sqlite"
 _TABLE: Final = "validated_1"  # to be counted up when the same picture is to become another

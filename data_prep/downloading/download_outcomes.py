@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
-from data_prep.atomic_files import atomic_path
-from data_prep.command_line import UsageError
+from data_prep.runtime.atomic_files import atomic_path
+from data_prep.runtime.command_line import UsageError
 
 DOWNLOADED: Final = "downloaded"
 PRESENT: Final = "present"  # it was there before any run of which we know

@@ -11,16 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.atomic_files import TEMPORARY_PREFIX, write_bytes
 from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.download_outcomes import DOWNLOADED, FAILED, PRESENT, Outcome, OutcomeLog
-from data_prep.downloading.fetched_picture import Picture, accept_picture, check_start, decoded_picture
+from data_prep.downloading.fetched_image import Picture, accept_picture, check_start, decoded_picture
 from data_prep.downloading.http_download import Downloader, DownloadLimits, Fetched
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.downloading.parallel_download import ParallelDownload
-from data_prep.images import ImageError, read_image_file
-from data_prep.progress import progress
-from data_prep.worker_pool import default_num_processes, map_as_completed
+from data_prep.images.image_file import ImageError, read_image_file
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes
+from data_prep.runtime.progress import progress
+from data_prep.runtime.worker_pool import default_num_processes, map_as_completed
 
 
 @dataclass(frozen=True)

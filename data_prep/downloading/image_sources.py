@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from data_prep.command_line import UsageError, UserError
-from data_prep.json_array import read_array_items
-from data_prep.points import check_image_id
+from data_prep.formats.json_array import read_array_items
+from data_prep.formats.points import check_image_id
+from data_prep.runtime.command_line import UsageError, UserError
 
 _TEMPLATE_FIELDS = frozenset({"id", "subset", "url"})
 _MAX_URL_LENGTH = 8192

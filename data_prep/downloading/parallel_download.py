@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from data_prep.downloading.download_errors import DownloadError, PassingError
 from data_prep.downloading.host_queues import HostQueues, Task
 from data_prep.downloading.http_download import MAX_RETRY_AFTER_SECONDS, Downloader, Fetched, given_up, wait_seconds
-from data_prep.worker_pool import default_num_processes
+from data_prep.runtime.worker_pool import default_num_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.command_line import EXIT_USAGE, UsageError, UserError
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet
+from data_prep.runtime.command_line import EXIT_USAGE, UsageError, UserError
 
 _TIMEOUT_SECONDS = 3600
 _MAX_BOXES = 50_000  # of all classes together; some 30 seconds for 50,000 anchors

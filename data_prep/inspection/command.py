@@ -13,16 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.atomic_files import write_text
-from data_prep.command_line import (
-    ArgumentParser,
-    UsageError,
-    fraction,
-    int_between,
-    int_from_zero,
-    number_above_zero,
-    positive_int,
-)
+from data_prep.formats.label_map import read_label_map
+from data_prep.formats.tf_example import find_shards
 from data_prep.inspection.anchors import anchor_coverage
 from data_prep.inspection.data_set import DataSet
 from data_prep.inspection.page import choose_listed, page
@@ -31,11 +23,19 @@ from data_prep.inspection.statistics import statistics
 from data_prep.inspection.summary import describe
 from data_prep.inspection.suspicion import Limits, mark_suspicious, suspicion_scores
 from data_prep.inspection.thumbnails import choose_pictures, make_thumbnails
-from data_prep.label_map import read_label_map
-from data_prep.ledger import Ledger
 from data_prep.metadata.open_images import read_class_descriptions
-from data_prep.tf_example import find_shards
-from data_prep.worker_pool import default_num_processes
+from data_prep.runtime.atomic_files import write_text
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    fraction,
+    int_between,
+    int_from_zero,
+    number_above_zero,
+    positive_int,
+)
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.worker_pool import default_num_processes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,9 +99,9 @@ def make_parser() -> ArgumentParser:
     limits = Limits()
     parser = ArgumentParser(
         description=__doc__ or "",
-        example="  python -m data_prep.inspect --datapoints_input_path points.json --image_directory images \\\n"
+        example="  python -m data_prep.inspect_data --datapoints_input_path points.json --image_directory images \\\n"
         "      --class_description_path class-descriptions-boxable.csv --output_path points.html\n"
-        "  python -m data_prep.inspect --input_path 'train.record-*' --label_map_path label_map.pbtxt \\\n"
+        "  python -m data_prep.inspect_data --input_path 'train.record-*' --label_map_path label_map.pbtxt \\\n"
         "      --pipeline_config_path pipeline.config --output_path records.html",
     )
     parser.add_argument("--datapoints_input_path", type=Path, help="points.json to look at")

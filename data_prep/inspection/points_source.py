@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import UsageError, UserError
-from data_prep.images import ImageError, find_image, read_header, read_image_file
+from data_prep.formats.json_array import read_array_items
+from data_prep.formats.points import check_point
+from data_prep.images.image_file import ImageError, find_image, read_header, read_image_file
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.json_array import read_array_items
-from data_prep.ledger import Ledger
-from data_prep.points import check_point
-from data_prep.progress import progress
-from data_prep.worker_pool import map_in_order
+from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
+from data_prep.runtime.worker_pool import map_in_order
 
 _HEADER_BYTES = 64 * 1024  # a JPEG's size stands behind its EXIF thumbnail, which may take this much
 _FLAGS = {

@@ -8,16 +8,16 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from data_prep import tf_example
-from data_prep.command_line import UserError
-from data_prep.example_proto import example_class
+from data_prep.formats import tf_example
+from data_prep.formats.example_proto import example_class
+from data_prep.formats.label_map import LabelMap
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.label_map import LabelMap
-from data_prep.ledger import Ledger
-from data_prep.progress import progress
 from data_prep.records.record_checks import printable
 from data_prep.records.record_files import CorruptRecordError, read_record_file
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
 
 _FLAGS = {
     tf_example.OBJECT_OCCLUDED: data_set.OCCLUDED,

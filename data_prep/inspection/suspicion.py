@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from data_prep import boxes as box_geometry
+from data_prep.images import boxes as box_geometry
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.images import ImageError, decode_rgb, find_image, prepare_image, read_image_file
+from data_prep.images.image_file import ImageError, decode_rgb, find_image, prepare_image, read_image_file
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet
-from data_prep.ledger import Ledger
-from data_prep.progress import progress
-from data_prep.worker_pool import map_in_order
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
+from data_prep.runtime.worker_pool import map_in_order
 
 _JPEG_QUALITY = 72
 _SUSPICIOUS_SHARE = 0.4  # of the thumbnails, at most; the rest goes round the classes

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data_prep.command_line import ArgumentParser, UsageError, fraction
+from data_prep.formats.points import FLAGS
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
-from data_prep.points import FLAGS
+from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction
 
 if TYPE_CHECKING:
     import polars as pl

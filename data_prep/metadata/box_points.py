@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from data_prep.formats.points import COORDINATES, FLAGS
 from data_prep.metadata.box_table import Boxes
 from data_prep.metadata.image_labels import ImageLabels
-from data_prep.points import COORDINATES, FLAGS
 
 IMAGES_AT_A_TIME = 20_000
 _PLACE = "place"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import polars as pl
 
-from data_prep.command_line import UsageError
-from data_prep.ledger import Ledger
 from data_prep.metadata import open_images
 from data_prep.metadata.box_table import LABEL, BoxTable, check_boxes
 from data_prep.metadata.class_choice import Choice
 from data_prep.metadata.csv_cells import ListedCells
 from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.points_summary import CLASSES_SHOWN, Summary, commonest
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import Ledger
 
 LABELS_COUNTED = 100_000  # a hostile file must not fill the memory with made-up ones
 

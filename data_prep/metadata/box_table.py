@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data_prep.command_line import UserError
+from data_prep.formats.points import FLAGS, MAX_IMAGE_ID_LENGTH, MAX_LABEL_LENGTH, TOLERANCE, check_image_id
 from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
-from data_prep.points import FLAGS, MAX_IMAGE_ID_LENGTH, MAX_LABEL_LENGTH, TOLERANCE, check_image_id
+from data_prep.runtime.command_line import UserError
 
 NUMBER_COLUMNS = ("Confidence", "XMin", "XMax", "YMin", "YMax")
 IMAGE_ID, LABEL = "ImageID", "LabelName"

@@ -10,8 +10,8 @@ from typing import IO
 
 import numpy as np
 
-from data_prep.command_line import UserError
 from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, REPLACEMENT, refuse_long_line
+from data_prep.runtime.command_line import UserError
 
 _PIECE_BYTES = 256 * 1024  # of a block, looked at while it is in a processor's cache
 Block = tuple[int, bytes]  # the number of its first line, from 1, and whole lines, the last of which ends too

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import polars as pl
 
-from data_prep.command_line import UsageError
 from data_prep.metadata.csv_blocks import Block, read_blocks
 from data_prep.metadata.csv_layout import Layout
 from data_prep.metadata.csv_odd_block import read_odd_block
@@ -30,7 +29,8 @@ from data_prep.metadata.csv_rows import (
     refuse_long_line,
 )
 from data_prep.metadata.csv_tidy_block import Keep, TidyRows, parse_tidy_rows, read_tidy_block
-from data_prep.progress import progress
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.progress import progress
 
 BLOCK_BYTES = 4 * 1024 * 1024
 PARSED_BYTES = 4 * 1024 * 1024  # of rows that matter, together: to parse a few costs as much as to parse thousands

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
-from data_prep.command_line import UsageError
 from data_prep.metadata.csv_cells import FIELD_LIMIT
 from data_prep.metadata.csv_layout import LINE, Layout
 from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, BadRow, refuse_long_line
+from data_prep.runtime.command_line import UsageError
 
 
 def read_odd_block(

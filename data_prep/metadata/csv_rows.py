@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from data_prep.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError, UserError
 
 MAX_LINE_LENGTH = 1024 * 1024  # characters; the longest line of Open Images has some two thousand
 MAX_CELLS_SHOWN = 30

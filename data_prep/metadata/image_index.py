@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data_prep.ledger import Ledger
 from data_prep.metadata.box_table import IMAGE_ID, Numbering
 from data_prep.metadata.csv_cells import ListedCells
 from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
+from data_prep.runtime.ledger import Ledger
 
 NUMBER = "number"
 ENTRY = "entry"

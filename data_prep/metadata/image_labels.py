@@ -11,15 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data_prep.command_line import UserError
-from data_prep.ledger import Ledger
+from data_prep.formats.points import MAX_LABEL_LENGTH, check_image_id
 from data_prep.metadata.box_table import IMAGE_ID, LABEL, Numbering
 from data_prep.metadata.csv_cells import ListedCells
 from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT, BadRow
 from data_prep.metadata.open_images import IMAGE_LABEL_OPTIONAL_COLUMNS, IMAGE_LABEL_REQUIRED_COLUMNS, MACHINE_SOURCE
-from data_prep.points import MAX_LABEL_LENGTH, check_image_id
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import Ledger
 
 _CONFIDENCES = {"1": True, "1.0": True, "0": False, "0.0": False}
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from data_prep.command_line import ArgumentParser, UsageError
 from data_prep.metadata.csv_rows import open_text
 from data_prep.metadata.hierarchy import Hierarchy, read_hierarchy
+from data_prep.runtime.command_line import ArgumentParser, UsageError
 
 # The boxes: train-annotations-bbox.csv and its like. The files of 2017 lack the flags, the challenge's the confidence.
 BOX_REQUIRED_COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")

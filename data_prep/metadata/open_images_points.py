@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data_prep.command_line import UserError
-from data_prep.ledger import Ledger
+from data_prep.formats.points import encoded_json_array_writer
 from data_prep.metadata.box_points import encoded_points
 from data_prep.metadata.box_reading import read_boxes, refuse_unknown_labels, why_no_boxes
 from data_prep.metadata.box_table import Boxes, count_by_label
@@ -19,7 +18,8 @@ from data_prep.metadata.image_choice import choose_images
 from data_prep.metadata.image_index import NUMBER, images_in_order, read_image_index
 from data_prep.metadata.image_labels import read_image_labels
 from data_prep.metadata.points_summary import Summary
-from data_prep.points import encoded_json_array_writer
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import Ledger
 
 NOT_IN_INDEX = "image not in the index"
 

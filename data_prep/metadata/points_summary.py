@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from data_prep.ledger import Ledger
 from data_prep.metadata.class_choice import Choice
 from data_prep.metadata.image_labels import ImageLabels
+from data_prep.runtime.ledger import Ledger
 
 CLASSES_SHOWN = 10
 

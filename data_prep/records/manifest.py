@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.atomic_files import write_text
-from data_prep.command_line import UsageError, UserError
-from data_prep.label_map import LabelMap, LabelMapItem, format_label_map
+from data_prep.formats.label_map import LabelMap, LabelMapItem, format_label_map
 from data_prep.records.shard_report import ShardReport, report_of_json, sum_of
+from data_prep.runtime.atomic_files import write_text
+from data_prep.runtime.command_line import UsageError, UserError
 
 VERSION = 1
 SUFFIX = ".manifest.json"

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.command_line import UsageError
-from data_prep.point_texts import PointTexts, PointTextsReader
+from data_prep.formats.point_texts import PointTexts, PointTextsReader
+from data_prep.runtime.command_line import UsageError
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from data_prep import tf_example
-from data_prep.example_proto import example_class
-from data_prep.images import ImageError, read_header
-from data_prep.label_map import LabelMap
+from data_prep.formats import tf_example
+from data_prep.formats.example_proto import example_class
+from data_prep.formats.label_map import LabelMap
+from data_prep.images.image_file import ImageError, read_header
 from data_prep.records.record_images import is_sound_jpeg, plain_jpeg_size
 from data_prep.records.shard_assignment import chance
 

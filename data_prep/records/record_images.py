@@ -13,7 +13,7 @@ import struct
 import simplejpeg
 from PIL import Image
 
-from data_prep.images import MAX_PIXELS, PreparedImage, prepare_image
+from data_prep.images.image_file import MAX_PIXELS, PreparedImage, prepare_image
 
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from data_prep import boxes as box_geometry
+from data_prep.images import boxes as box_geometry
 from data_prep.records.shard_assignment import chance
 
 GROUP_OF_CHOICES = ("keep", "drop", "crowd")

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.atomic_files import TEMPORARY_PREFIX
-from data_prep.command_line import UserError
+from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, read_manifest, write_manifest
 from data_prep.records.record_shards import ENTRY_SUFFIX
 from data_prep.records.shard_report import report_of_json
-from data_prep.tf_example import shard_path
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
+from data_prep.runtime.command_line import UserError
 
 _MANIFEST_NAME = "manifest.json"
 _LOCK_NAME = "lock"

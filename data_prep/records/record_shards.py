@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.atomic_files import write_json
 from data_prep.cleaning.validation_log import FileVersion, SoundPictures, version_of
-from data_prep.images import ImageError, find_image, read_image_file
+from data_prep.formats.tf_example import box_areas, make_example
+from data_prep.images.image_file import ImageError, find_image, read_image_file
 from data_prep.records.manifest import ShardEntry
 from data_prep.records.point_index import PointIndex
 from data_prep.records.record_files import RecordWriter
@@ -26,7 +26,7 @@ from data_prep.records.record_policies import (
     keeps_without_boxes,
 )
 from data_prep.records.shard_report import ShardReport
-from data_prep.tf_example import box_areas, make_example
+from data_prep.runtime.atomic_files import write_json
 
 ENTRY_SUFFIX = ".json"
 UNFINISHED_SUFFIX = ".unfinished"

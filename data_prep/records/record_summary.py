@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from data_prep.label_map import LabelMap
+from data_prep.formats.label_map import LabelMap
 from data_prep.records import record_policies
 from data_prep.records.shard_report import ShardReport
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep import worker_pool
-from data_prep.command_line import UserError
-from data_prep.label_map import LabelMap
-from data_prep.ledger import Ledger
-from data_prep.progress import progress
+from data_prep.formats.label_map import LabelMap
 from data_prep.records.manifest import Manifest
 from data_prep.records.point_index import PointIndex
 from data_prep.records.record_policies import RecordPolicies
 from data_prep.records.record_set import record_set
 from data_prep.records.record_shards import ShardOutcome, ShardTask, make_shard
+from data_prep.runtime import worker_pool
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.label_map import LabelMap
+from data_prep.formats.label_map import LabelMap
 from data_prep.records.record_checks import RecordChecker
 from data_prep.records.record_files import CorruptRecordError, read_record_file
 

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_prep.atomic_files import TEMPORARY_PREFIX, write_json
-from data_prep.command_line import UsageError
-from data_prep.drawing import contact_sheet, draw_boxes
-from data_prep.progress import progress
+from data_prep.images.drawing import contact_sheet, draw_boxes
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_json
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.progress import progress
+from data_prep.runtime.staged_folder import folder_beside
 from data_prep.sample_rooms.annotations import (
     AnnotatedPicture,
     annotate,
@@ -31,7 +32,6 @@ from data_prep.sample_rooms.annotations import (
 )
 from data_prep.sample_rooms.rendering import SUPERSAMPLING, develop, random_finish, render
 from data_prep.sample_rooms.scene import CLASS_MIDS, random_scene
-from data_prep.staged_folder import folder_beside
 
 SUBSETS = ("train", "validation")
 MANIFEST_NAME = "sample_set.json"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_prep.atomic_files import write_text
-from data_prep.images import ImageError, decode_rgb, read_image_file
-from data_prep.progress import progress
+from data_prep.images.image_file import ImageError, decode_rgb, read_image_file
+from data_prep.runtime.atomic_files import write_text
+from data_prep.runtime.progress import progress
 from data_prep.splitting.duplicates import SAME_ID, Duplicate, SplitHashes
 
 THUMBNAIL_PIXELS = 240  # of the longer side

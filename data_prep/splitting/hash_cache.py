@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.images import ImageError, find_image, read_image_file
-from data_prep.progress import progress
-from data_prep.row_store import RowStore
+from data_prep.images.image_file import ImageError, find_image, read_image_file
+from data_prep.runtime.progress import progress
+from data_prep.runtime.row_store import RowStore
+from data_prep.runtime.worker_pool import default_num_processes, map_in_order, process_pool
 from data_prep.splitting.image_hash import hash_content
-from data_prep.worker_pool import default_num_processes, map_in_order, process_pool
 
 CACHE_SUFFIX = ".hashes.sqlite"
 BATCH = 32  # pictures that a process takes at a time

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_prep.command_line import int_between, positive_int
+from data_prep.runtime.command_line import int_between, positive_int
+from data_prep.runtime.worker_pool import default_num_processes
 from data_prep.splitting.image_hash import DEFAULT_MAX_DISTANCE, LARGEST_MAX_DISTANCE
-from data_prep.worker_pool import default_num_processes
 
 
 def add_hash_flags(parser: argparse.ArgumentParser) -> None:

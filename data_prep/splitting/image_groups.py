@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.ledger import Ledger
 from data_prep.metadata.csv_rows import read_rows
-from data_prep.progress import progress
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
 from data_prep.splitting.hash_cache import hash_images
 from data_prep.splitting.image_hash import joined_groups, near_duplicate_groups, numbered_by_first
 

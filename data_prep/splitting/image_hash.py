@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from data_prep.images import decode_rgb, read_header
+from data_prep.images.image_file import decode_rgb, read_header
 
 HASH_BITS = 64
 DECODED_PIXELS = 128  # a side, at least: four times what the hash shrinks a picture to

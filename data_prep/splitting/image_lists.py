@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.command_line import UsageError
-from data_prep.json_array import raw_array_writer, read_array_items
-from data_prep.progress import progress
+from data_prep.formats.json_array import raw_array_writer, read_array_items
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.progress import progress
 
 
 def share_out_images(

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.command_line import UsageError
-from data_prep.json_array import raw_array_writer
-from data_prep.ledger import Ledger
-from data_prep.point_texts import PointTexts, PointTextsReader
-from data_prep.progress import progress
+from data_prep.formats.json_array import raw_array_writer
+from data_prep.formats.point_texts import PointTexts, PointTextsReader
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.progress import progress
 
 LISTED_TWICE = "image listed in two inputs"
 

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from export.comparison import Differences, Outputs, compare_detections
-from export.parity_pictures import Picture
-from export.picture_inputs import batch_reader
+from export.image_inputs import batch_reader
+from export.parity_images import Picture
 from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_suppression
 from export.tflite.graph import Suppression
 from export.tflite.quantization import FLOAT

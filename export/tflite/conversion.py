@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
-from data_prep.command_line import UserError
-from export.parity_pictures import Picture
+from data_prep.runtime.command_line import UserError
+from export.parity_images import Picture
 from export.standard_error import standard_error_aside
 from export.tflite.quantization import FLOAT, FULL_INTEGER
 from train.inputs.resize import resize_image

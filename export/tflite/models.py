@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.atomic_files import write_bytes, write_json
-from data_prep.tf_example import find_shards
-from export.parity_pictures import (
+from data_prep.formats.tf_example import find_shards
+from data_prep.runtime.atomic_files import write_bytes, write_json
+from export.parity_images import (
     MAX_PICTURES,
     Picture,
     generated_pictures,

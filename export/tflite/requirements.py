@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 
 def require_convertible(config: Any, *, use_regular_nms: bool) -> None:

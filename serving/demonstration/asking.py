@@ -7,13 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from data_prep.command_line import UserError
-from serving.client_errors import PictureError
-from serving.demonstration.pictures import BroughtPicture
+from data_prep.runtime.command_line import UserError
+from serving.client_library.client_errors import PictureError
+from serving.client_library.detection_client import DetectionClient
+from serving.client_library.detections import PictureDetections
+from serving.client_library.model_service import AVAILABLE, ModelServiceClient, states_text
+from serving.demonstration.images import BroughtPicture
 from serving.demonstration.settings import Settings
-from serving.detection_client import DetectionClient
-from serving.detections import PictureDetections
-from serving.model_service import AVAILABLE, ModelServiceClient, states_text
 
 STATUS_TIMEOUT_SECONDS = 10.0
 RETRIES = 1  # a person who waits would rather be told

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from data_prep.drawing import draw_boxes
-from data_prep.label_map import LabelMap
-from serving.detections import PictureDetections
+from data_prep.formats.label_map import LabelMap
+from data_prep.images.drawing import draw_boxes
+from serving.client_library.detections import PictureDetections
 
 
 def chosen(found: PictureDetections, min_score: float, names: Collection[str]) -> PictureDetections:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from serving.detections import Box, Detection, PictureDetections
+from serving.client_library.detections import Box, Detection, PictureDetections
 
 SAME_IOU = 0.5  # as the Pascal VOC metric has it
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from serving.client_library.detections import PictureDetections
 from serving.demonstration.asking import Version
 from serving.demonstration.listing import Amenity
-from serving.detections import PictureDetections
 
 
 def as_json_text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from serving.detections import PictureDetections
+from serving.client_library.detections import PictureDetections
 
 UNSURE_FRACTION = 0.5  # of the threshold: from there on a host is asked, below it not bothered
 

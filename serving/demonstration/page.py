@@ -9,17 +9,17 @@ from typing import Any
 
 import streamlit as st
 
-from data_prep.command_line import UserError
-from data_prep.images import ImageError
+from data_prep.images.image_file import ImageError
+from data_prep.runtime.command_line import UserError
+from serving.client_library.detections import PictureDetections
 from serving.demonstration.asking import Answer, Answers, Version, find_versions
 from serving.demonstration.choice import chosen, drawn, names_to_choose
 from serving.demonstration.comparison import compare
 from serving.demonstration.download import as_json_text
+from serving.demonstration.images import BroughtPicture, bring_picture, digest_of, what_is_wrong
 from serving.demonstration.listing import Amenity, list_amenities
-from serving.demonstration.pictures import BroughtPicture, bring_picture, digest_of, what_is_wrong
 from serving.demonstration.settings import Settings
 from serving.demonstration.wording import differences, plain, sentence
-from serving.detections import PictureDetections
 
 VERSIONS_SECONDS = 5.0  # as long as it is not asked again which versions there are
 SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "gif"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from data_prep.command_line import ArgumentParser, UsageError, fraction, number_above_zero, positive_int
-from data_prep.label_map import LabelMap, read_label_map
-from serving.channels import SERVING_DEFAULT
-from serving.client_flags import add_connection_flags, connection_of
-from serving.connection import Connection
+from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction, number_above_zero, positive_int
+from serving.client_library.channels import SERVING_DEFAULT
+from serving.client_library.client_flags import add_connection_flags, connection_of
+from serving.client_library.connection import Connection
 
 DESCRIPTION = """A page that shows what a served detector finds in pictures dropped on it or taken with a phone's camera
 

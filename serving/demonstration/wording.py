@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from serving.client_library.detections import Detection
 from serving.demonstration.comparison import Comparison
-from serving.detections import Detection
 
 MAX_LENGTH = 600
 # Streamlit makes links of bare addresses and pictures of :words:, whatever is escaped; an invisible joiner stops it.

@@ -18,12 +18,12 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from data_prep.images import MAX_BYTES
-from data_prep.label_map import LabelMap
-from serving.detections import Failure, PictureDetections
+from data_prep.formats.label_map import LabelMap
+from data_prep.images.image_file import MAX_BYTES
+from serving.client_library.detections import Failure, PictureDetections
+from serving.client_library.image_requests import NamedPicture
 from serving.folders.detector_choice import open_detector
 from serving.folders.tables import DETECTION_COLUMNS, detection_row
-from serving.image_requests import NamedPicture
 
 METRICS = "predict"
 ANSWERED, FAILED, DETECTIONS = "pictures_answered", "pictures_failed", "detections"

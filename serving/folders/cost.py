@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from data_prep.command_line import UserError
-from serving.detections import PictureDetections
-from serving.image_requests import PictureSource
+from data_prep.runtime.command_line import UserError
+from serving.client_library.detections import PictureDetections
+from serving.client_library.image_requests import PictureSource
 
 SECONDS_PER_HOUR = 3600.0
 ROUNDS = 3

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.command_line import ArgumentParser, UsageError, number_above_zero, positive_int
-from data_prep.label_map import LabelMap, read_label_map
-from serving.channels import SERVING_DEFAULT
-from serving.client_flags import add_connection_flags, connection_of
-from serving.detection_client import DetectionClient
+from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.runtime.command_line import ArgumentParser, UsageError, number_above_zero, positive_int
+from serving.client_library.channels import SERVING_DEFAULT
+from serving.client_library.client_flags import add_connection_flags, connection_of
+from serving.client_library.detection_client import DetectionClient
 from serving.folders.in_process import DEVICES, SavedModelDetector
 from serving.folders.predictions_file import fingerprint
 

@@ -14,13 +14,13 @@ from types import TracebackType
 
 import numpy as np
 
-from data_prep.command_line import UsageError, UserError
-from data_prep.images import MAX_BYTES, ImageError
-from data_prep.label_map import LabelMap
-from data_prep.quiet_tensorflow import quiet_tensorflow
-from serving.channels import SERVING_DEFAULT
-from serving.detections import OUTPUT_NAMES, Failure, PictureDetections, read_detections
-from serving.image_requests import (
+from data_prep.formats.label_map import LabelMap
+from data_prep.images.image_file import MAX_BYTES, ImageError
+from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
+from serving.client_library.channels import SERVING_DEFAULT
+from serving.client_library.detections import OUTPUT_NAMES, Failure, PictureDetections, read_detections
+from serving.client_library.image_requests import (
     INPUT_NAME,
     Picture,
     PictureSource,

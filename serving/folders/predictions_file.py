@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from data_prep.atomic_files import write_json
-from data_prep.command_line import UsageError, UserError
-from serving.detections import Box, Detection, PictureDetections
+from data_prep.runtime.atomic_files import write_json
+from data_prep.runtime.command_line import UsageError, UserError
+from serving.client_library.detections import Box, Detection, PictureDetections
 
 PREDICTIONS_NAME = "predictions.jsonl"
 RUN_NAME = "run.json"

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.atomic_files import TEMPORARY_PREFIX, atomic_path
-from data_prep.command_line import UserError
-from data_prep.ledger import Ledger
-from serving.detections import PictureDetections
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import Ledger
+from serving.client_library.detections import PictureDetections
 
 JOURNAL_NAME = ".sorted.jsonl"
 DEFAULT_OTHER = "other"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.atomic_files import atomic_path
-from serving.detections import Detection, PictureDetections
+from data_prep.runtime.atomic_files import atomic_path
+from serving.client_library.detections import Detection, PictureDetections
 from serving.folders.uncertainty import uncertainty_of_picture
 
 DETECTION_COLUMNS = ("picture", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.atomic_files import atomic_path, write_text
-from data_prep.drawing import draw_boxes
-from data_prep.images import ImageError, decode_rgb, read_image_file
-from data_prep.progress import progress
+from data_prep.images.drawing import draw_boxes
+from data_prep.images.image_file import ImageError, decode_rgb, read_image_file
+from data_prep.runtime.atomic_files import atomic_path, write_text
+from data_prep.runtime.progress import progress
 from serving.folders.uncertainty import UncertainClass, UncertainPicture, uncertainty_of_score
 
 MAX_SHOWN = 500  # a picture takes some 30 KB of the page

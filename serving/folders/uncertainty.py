@@ -24,7 +24,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from serving.detections import PictureDetections
+from serving.client_library.detections import PictureDetections
 
 SUM, MEAN, MAXIMUM = "sum", "mean", "maximum"
 AGGREGATIONS = (SUM, MEAN, MAXIMUM)

@@ -11,8 +11,8 @@ from typing import Any
 
 import grpc
 
-from serving.connection import Connection
-from serving.detector_questions import PREDICT
+from serving.client_library.connection import Connection
+from serving.client_library.detector_questions import PREDICT
 from serving.load.measurement import NOT_SENT, OK, Pace, Step
 
 CONSTANT, POISSON = "constant", "poisson"

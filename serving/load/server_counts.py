@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import requests
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 
 MAX_BYTES = 16 << 20
 TIMEOUT_SECONDS = 5.0

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 MAX_THREADS = 256
 

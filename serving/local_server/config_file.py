@@ -6,7 +6,7 @@ import logging
 import threading
 from pathlib import Path
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from serving.local_server.models import Models
 from serving.local_server.status_errors import StatusError
 from serving.local_server.wanted_models import served_models

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 
 
 def address_of(host: str, port: int) -> str:

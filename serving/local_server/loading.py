@@ -11,7 +11,7 @@ from serving.local_server.loaded_model import LoadedModel, ModelLoadError
 from serving.local_server.metrics import LOAD_ATTEMPT_COUNT, LOAD_LATENCY, WARMUP_LATENCY, Metrics
 from serving.local_server.predictor import MICROSECONDS, replay_warm_up
 from serving.local_server.request_checks import RequestLimits
-from serving.version_folders import VersionFolder
+from serving.operating.version_folders import VersionFolder
 
 LOG = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ import grpc
 from serving.local_server.loaded_model import LoadedModel, ModelLoadError
 from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.local_server.version_status import VersionState, VersionStatus
-from serving.model_server_config import VersionPolicy
-from serving.version_folders import VersionFolder, find_version_folders, fingerprint
+from serving.operating.model_server_config import VersionPolicy
+from serving.operating.version_folders import VersionFolder, find_version_folders, fingerprint
 
 LOG = logging.getLogger(__name__)
 MAX_REMEMBERED_VERSIONS = 100  # in GetModelStatus, once they are gone

@@ -15,8 +15,8 @@ from serving.local_server.loaded_model import LoadedModel
 from serving.local_server.model_versions import ModelVersions, unavailable_label
 from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.local_server.version_status import VersionStatus
-from serving.model_server_config import ServedModel
-from serving.version_folders import VersionFolder
+from serving.operating.model_server_config import ServedModel
+from serving.operating.version_folders import VersionFolder
 
 LOG = logging.getLogger(__name__)
 SECONDS_FOR_POLL_TO_END = 10  # when stopping: a version that is being loaded then is not waited for longer

@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
-from serving.channels import MODEL_SERVICE, PREDICTION_SERVICE
+from serving.client_library.channels import MODEL_SERVICE, PREDICTION_SERVICE
 from serving.local_server.batching import MICROSECONDS
 from serving.local_server.caller import Caller, caller_of
 from serving.local_server.metrics import OTHER_MODELS, REQUEST_COUNT, REQUEST_LATENCY, Metrics

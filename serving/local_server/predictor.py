@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.channels import SERVING_DEFAULT
+from serving.client_library.channels import SERVING_DEFAULT
 from serving.local_server.batching import MICROSECONDS, BatchScheduler, can_be_batched
 from serving.local_server.caller import Caller
 from serving.local_server.loaded_model import LoadedModel, ModelLoadError

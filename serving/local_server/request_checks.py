@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from data_prep.images import ImageError, read_header
+from data_prep.images.image_file import ImageError, read_header
 from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import DT_STRING, TensorError, array_of, type_name
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from serving.local_server import rest_json
 from serving.local_server.caller import Caller
 from serving.local_server.connections import Connections

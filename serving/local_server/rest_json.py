@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from serving.channels import SERVING_DEFAULT
+from serving.client_library.channels import SERVING_DEFAULT
 from serving.local_server.request_checks import check_input_names
 from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import DT_STRING, numpy_type, type_name

@@ -19,16 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from data_prep.command_line import UserError
-from serving.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES, MEBIBYTE, server_options
+from data_prep.runtime.command_line import UserError
+from serving.client_library.channels import (
+    DEFAULT_MAX_IMAGE_MEGAPIXELS,
+    DEFAULT_MAX_MESSAGE_MEBIBYTES,
+    MEBIBYTE,
+    server_options,
+)
 from serving.local_server.batching_options import BatchingOptions
 from serving.local_server.listening import address_of, take_port
 from serving.local_server.request_checks import RequestLimits
 from serving.local_server.rest_limits import RestLimits
 from serving.local_server.status_errors import StatusError
-from serving.model_server_config import ServedModel
-from serving.ports import check_port_free
-from serving.version_folders import VersionFolder, check_base_path
+from serving.operating.model_server_config import ServedModel
+from serving.operating.ports import check_port_free
+from serving.operating.version_folders import VersionFolder, check_base_path
 
 if TYPE_CHECKING:
     from serving.local_server.batching import BatchScheduler

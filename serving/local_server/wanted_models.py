@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from serving.local_server.status_errors import invalid_argument
-from serving.model_server_config import ServedModel, VersionPolicy
+from serving.operating.model_server_config import ServedModel, VersionPolicy
 
 
 def served_models(config: Any) -> list[ServedModel]:

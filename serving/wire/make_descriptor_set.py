@@ -11,8 +11,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-from data_prep import atomic_files
-from data_prep.command_line import EXIT_DONE, ArgumentParser, run_command
+from data_prep.runtime import atomic_files
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, run_command
 from serving.wire import DESCRIPTOR_SET_PATH
 
 LIBRARY_PREFIX = "google/protobuf/"

@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, text_format
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from serving.wire.messages import POOL, ModelServerConfig, message_class
 
 MODELS_FILE = "models.config"

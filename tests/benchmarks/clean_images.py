@@ -30,8 +30,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from data_prep.images import prepare_image
-from data_prep.worker_pool import default_num_processes
+from data_prep.images.image_file import prepare_image
+from data_prep.runtime.worker_pool import default_num_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT, SIDE = 2560, 1920, 640

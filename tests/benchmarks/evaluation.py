@@ -37,11 +37,11 @@ OURS, THEIRS = "train.evaluate", "the API"
 
 def make_inputs(folder: Path, num_images: int, checkpoint_dir: Path | None) -> None:
     """Writes records, a label map, and a checkpoint with its config."""
-    from configs.schema import merge, read_pipeline_config
+    from configs.schema.pipeline_file import merge, read_pipeline_config
     from train.checkpoints.api_export import export_for_api
     from train.checkpoints.restore import restore
+    from train.loop.processor import prepare_tensorflow
     from train.models.build import build_detector
-    from train.processor import prepare_tensorflow
 
     prepare_tensorflow()
     write_records(folder, num_images)
@@ -67,8 +67,8 @@ def write_records(folder: Path, num_images: int) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from data_prep.label_map import LabelMap, LabelMapItem, write_label_map
-    from data_prep.tf_example import make_example
+    from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
+    from data_prep.formats.tf_example import make_example
 
     items = [LabelMapItem(number, f"class {number}") for number in range(1, CLASSES + 1)]
     write_label_map(folder / "label_map.pbtxt", LabelMap(items))

@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_prep.quiet_tensorflow import quiet_tensorflow
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
+from serving.client_library.image_requests import find_pictures
 from serving.folders.in_process import SavedModelDetector
 from serving.folders.predictions_file import PredictionsFile, read_predictions
-from serving.image_requests import find_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "configs" / "ssd_mobilenet_v2_fpnlite_320.config"
@@ -55,7 +55,7 @@ def write_model(folder: Path) -> None:
     """Writes the recipe's SavedModel, random weights, with a signature for files and one for pixels."""
     import tensorflow as tf
 
-    from configs.schema import merge, read_pipeline_config
+    from configs.schema.pipeline_file import merge, read_pipeline_config
     from export.signatures import ServingModule
     from train.models.build import build_detector
 

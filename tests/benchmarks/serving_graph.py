@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_prep.quiet_tensorflow import quiet_tensorflow
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "configs" / "ssd_mobilenet_v2_fpnlite_320.config"
@@ -82,7 +82,7 @@ def measure(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[st
 
 def build_ours() -> tuple[Any, Any]:
     """Builds the recipe's detector; returns it and its image resizer."""
-    from configs.schema import merge, read_pipeline_config
+    from configs.schema.pipeline_file import merge, read_pipeline_config
     from train.models.build import build_detector
 
     config = merge(read_pipeline_config(RECIPE), f"model {{ ssd {{ num_classes: {NUM_CLASSES} }} }}")

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train.processor import prepare_tensorflow
+from train.loop.processor import prepare_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE, CLASSES, BOXES = 320, 80, 8
@@ -45,7 +45,7 @@ def started_seconds_ago() -> float:
 
 def config_of(name: str) -> Any:
     """The recipe at the benchmark's size."""
-    from configs.schema import merge, read_pipeline_config
+    from configs.schema.pipeline_file import merge, read_pipeline_config
 
     config = read_pipeline_config(ROOT / "configs" / MODELS[name][0])
     kind = config.model.WhichOneof("model")
@@ -56,7 +56,7 @@ def config_of(name: str) -> Any:
 
 def measure_baseline(name: str, python: str, num_steps: int) -> dict[str, float]:
     """Trains the same model with the Object Detection API, in a process of `python`."""
-    from configs.schema import format_pipeline_config
+    from configs.schema.pipeline_file import format_pipeline_config
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.config"
@@ -80,8 +80,8 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
     import numpy as np
     import tensorflow as tf
 
+    from train.loop.optimization import build_optimizer, create_slots
     from train.models.build import build_detector
-    from train.optimization import build_optimizer, create_slots
 
     batch_size = MODELS[name][1]
     config = config_of(name)

@@ -32,10 +32,10 @@ from PIL import Image
 
 from data_prep import validate_images
 from data_prep.cleaning.validation_log import log_path
-from data_prep.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
-from data_prep.points import write_points
+from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
+from data_prep.formats.points import write_points
+from data_prep.runtime.worker_pool import default_num_processes
 from data_prep.verify_tfrecords import verify_records
-from data_prep.worker_pool import default_num_processes
 from tests.benchmarks.measured_process import run_process
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from configs import schema
+from configs.schema import pipeline_file
 
-CONFIGS = Path(schema.__file__).parent
+CONFIGS = Path(pipeline_file.__file__).parents[1]
 RECIPES = sorted(CONFIGS.glob("*.config"))
 
 
@@ -18,9 +18,9 @@ def recipe_text() -> str:
 
 @pytest.fixture
 def ssd_config(recipe_text: str) -> Any:
-    return schema.parse_pipeline_config(recipe_text)
+    return pipeline_file.parse_pipeline_config(recipe_text)
 
 
 @pytest.fixture
 def faster_rcnn_config() -> Any:
-    return schema.read_pipeline_config(CONFIGS / "faster_rcnn_resnet50_v1_640.config")
+    return pipeline_file.read_pipeline_config(CONFIGS / "faster_rcnn_resnet50_v1_640.config")

@@ -171,7 +171,7 @@ def test_the_commands_import_no_tensorflow_and_have_help(command: str) -> None:
 
 
 def test_errors_end_in_lines_and_not_in_a_traceback(capsys: pytest.CaptureFixture) -> None:
-    from configs.errors import ConfigError
+    from configs.schema.errors import ConfigError
 
     def failing(argv: object) -> int:
         raise ConfigError(["one: wrong", "two: wrong"])

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import schema
-from configs.learning_rates import build_schedule
 from configs.plot_schedule import main
-from configs.schedule_picture import draw_schedule, round_up
-from configs.summary import describe_schedule
+from configs.schema import pipeline_file
+from configs.settings.learning_rates import build_schedule
+from configs.views.schedule_plot import draw_schedule, round_up
+from configs.views.summary import describe_schedule
 
-CONFIGS = Path(schema.__file__).parent
+CONFIGS = Path(pipeline_file.__file__).parents[1]
 RECIPE = str(CONFIGS / "ssd_resnet50_v1_fpn_640.config")
 CURVE = (0x1F, 0x5F, 0xA8)
 
 
 def schedule_of(text: str):
-    config = schema.parse_pipeline_config(
+    config = pipeline_file.parse_pipeline_config(
         f"train_config {{ optimizer {{ momentum_optimizer {{ learning_rate {{ {text} }} }} }} }}"
     )
     return build_schedule(config.train_config.optimizer.momentum_optimizer.learning_rate)
@@ -111,7 +111,7 @@ def test_a_contradiction_is_told_by_path(tmp_path: Path) -> None:
         "train_config { optimizer { momentum_optimizer { learning_rate { cosine_decay_learning_rate { "
         "total_steps: 5 } } } } }"
     )
-    with pytest.raises(schema.ConfigError, match=r"cosine_decay_learning_rate\.total_steps: 5 must not be less"):
+    with pytest.raises(pipeline_file.ConfigError, match=r"cosine_decay_learning_rate\.total_steps: 5 must not be less"):
         main([RECIPE, "--output", str(tmp_path / "x.png"), "--config_override", override])
     assert list(tmp_path.iterdir()) == []
 

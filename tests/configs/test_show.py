@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from configs import schema
-from configs.annotated import annotated_text
-from configs.descriptors import message_class
-from configs.leaves import differences, leaves, shortest_float
-from configs.loading import load_config
+from configs.schema import pipeline_file
+from configs.schema.descriptors import message_class
+from configs.settings.loading import load_config
 from configs.show import main
+from configs.views.annotated import annotated_text
+from configs.views.leaves import differences, leaves, shortest_float
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -27,7 +27,7 @@ def shown(capsys: pytest.CaptureFixture, *words: str) -> str:
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.config")), ids=lambda path: path.stem)
 def test_the_page_reads_back_to_the_same_config(path: Path, capsys: pytest.CaptureFixture) -> None:
     page = shown(capsys, str(path), "--no_model")
-    assert schema.parse_pipeline_config(page) == load_config(path).config
+    assert pipeline_file.parse_pipeline_config(page) == load_config(path).config
 
 
 def test_defaults_are_comments_and_every_other_origin_is_told(capsys: pytest.CaptureFixture) -> None:
@@ -44,7 +44,7 @@ def test_defaults_are_comments_and_every_other_origin_is_told(capsys: pytest.Cap
     name = 'type: "ssd_resnet101_v1_fpn_keras"  # read as this where "ssd_resnet101_v1_fpn" is written'
     assert name in lines
     assert 'key: "animal"' in lines
-    config = schema.parse_pipeline_config(page)
+    config = pipeline_file.parse_pipeline_config(page)
     assert config.eval_config.super_categories["animal"] == "cat,dog"
     assert not config.train_config.HasField("bias_grad_multiplier")
 
@@ -84,9 +84,9 @@ def test_diff_lists_each_field_with_both_values(capsys: pytest.CaptureFixture) -
 
 
 def test_a_default_written_out_is_no_difference(ssd_config: Any) -> None:
-    written_out = schema.merge(ssd_config, "train_config { sync_replicas: false bias_grad_multiplier: 0.0 }")
+    written_out = pipeline_file.merge(ssd_config, "train_config { sync_replicas: false bias_grad_multiplier: 0.0 }")
     assert differences(ssd_config, written_out) == []
-    changed = schema.merge(ssd_config, "train_config { sync_replicas: true }")
+    changed = pipeline_file.merge(ssd_config, "train_config { sync_replicas: true }")
     (found,) = differences(ssd_config, changed)
     assert (found.path, found.left.value, found.left.is_default) == ("train_config.sync_replicas", "false", True)
 
@@ -106,6 +106,6 @@ def test_maps_of_messages_read_back() -> None:
         "model { ssd { post_processing { calibration_config { class_id_sigmoid_calibrations { "
         "class_id_sigmoid_parameters_map { key: 3 value { a: 2.0 } } } } } } }"
     )
-    config = schema.parse_pipeline_config(text)
-    assert schema.parse_pipeline_config(annotated_text(config, config, config)) == config
+    config = pipeline_file.parse_pipeline_config(text)
+    assert pipeline_file.parse_pipeline_config(annotated_text(config, config, config)) == config
     assert any(leaf.path.endswith("map[3].a") and leaf.value == "2.0" for leaf in leaves(config))

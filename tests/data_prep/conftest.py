@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import run_command
+from data_prep.runtime.command_line import run_command
 
 BOX_COLUMNS = [
     "ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax",

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
 from data_prep import import_annotations, make_tfrecords, process_metadata, validate_images, verify_tfrecords
-from data_prep.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
-from data_prep.points import read_points
+from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
+from data_prep.formats.points import read_points
 
 Box = tuple[str, int, int, int, int]  # class, xmin, ymin, xmax, ymax
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from data_prep.label_map import LabelMapItem, read_label_map
+from data_prep.formats.label_map import LabelMapItem, read_label_map
 from data_prep.make_label_map import main
 
 

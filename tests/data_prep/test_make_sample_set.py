@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_prep.command_line import UsageError
 from data_prep.make_sample_set import main
+from data_prep.runtime.command_line import UsageError
 from data_prep.sample_rooms import scene
 
 FLAGS = ["--num_train", "5", "--num_validation", "2", "--image_size", "160x120", "--seed", "3"]

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from data_prep import make_tfrecords, validate_images, verify_tfrecords
-from data_prep.tf_example import find_shards
+from data_prep.formats.tf_example import find_shards
 
 REPOSITORY = Path(__file__).parents[2]
 LABEL_MAP = """

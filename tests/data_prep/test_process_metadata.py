@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.points import read_points
+from data_prep.formats.points import read_points
 from data_prep.process_metadata import main
 
 ROOT = Path(__file__).parents[2]

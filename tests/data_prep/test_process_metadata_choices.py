@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.points import read_points
+from data_prep.formats.points import read_points
 from data_prep.process_metadata import main
 
 SHARED = Path(__file__).parents[3] / "shared"

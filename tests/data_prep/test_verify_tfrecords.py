@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_prep import tf_example, verify_tfrecords
+from data_prep import verify_tfrecords
+from data_prep.formats import tf_example
 
 LABEL_MAP = """
 item { name: '/m/03ssj5' id: 1 display_name: 'Bed' }
@@ -236,7 +237,7 @@ def test_nothing_to_check(verify: Verify) -> None:
 
 
 def test_what_differs_from_the_manifest_fails(verify: Verify) -> None:
-    from data_prep.label_map import LabelMap, LabelMapItem, read_label_map
+    from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map
     from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, write_manifest
     from data_prep.records.shard_report import ShardReport
 

@@ -10,15 +10,15 @@ import tensorflow as tf
 import tf_keras
 from PIL import Image
 
-from configs.schema import read_pipeline_config
-from data_prep.command_line import UsageError, UserError
-from data_prep.label_map import read_label_map
+from configs.schema.pipeline_file import read_pipeline_config
+from data_prep.formats.label_map import read_label_map
+from data_prep.runtime.command_line import UsageError, UserError
 from export.export_saved_model import main as export
 from export.parity import check_parity
 from export.saved_model import next_version
 from export.signatures import detection_function
 from export.warmup import replay_warmup
-from serving.detection_client import DetectionClient
+from serving.client_library.detection_client import DetectionClient
 from serving.local_server import LocalServer
 from tests.conftest import block_picture
 from train.evaluate import main as evaluate

@@ -12,10 +12,10 @@ import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from configs.schema import read_pipeline_config
-from data_prep.command_line import UserError
+from configs.schema.pipeline_file import read_pipeline_config
+from data_prep.runtime.command_line import UserError
 from export.export_tflite import main as export
-from export.parity_pictures import read_record_pictures
+from export.parity_images import read_record_pictures
 from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.graph import Suppression
 from tests.conftest import block_picture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 from export.export_tflite import main as export
 from export.tflite.metadata import label_rows
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from configs.schema import merge, read_pipeline_config
+from configs.schema.pipeline_file import merge, read_pipeline_config
 from export.export_saved_model import main as export
-from export.picture_inputs import batch_reader
+from export.image_inputs import batch_reader
 from tests.conftest import block_picture
+from train.loop.optimization import build_optimizer, create_slots, start_moving_average
 from train.models.build import build_detector
-from train.optimization import build_optimizer, create_slots, start_moving_average
 
 OVERRIDE = """
 train_config { optimizer { use_moving_average: true moving_average_decay: 0.5 } }

@@ -11,9 +11,9 @@ import tensorflow as tf
 import tf_keras
 from PIL import Image
 
-from configs.schema import read_pipeline_config
-from data_prep.command_line import UsageError
-from data_prep.label_map import read_label_map
+from configs.schema.pipeline_file import read_pipeline_config
+from data_prep.formats.label_map import read_label_map
+from data_prep.runtime.command_line import UsageError
 from export.export_saved_model import INPUT_TYPES, MORE_OUTPUTS
 from export.export_saved_model import main as export
 from export.loaded_signatures import LOADERS

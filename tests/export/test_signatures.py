@@ -11,8 +11,8 @@ import tf_keras
 from google.protobuf import text_format
 from PIL import Image
 
-from configs.descriptors import message_class
-from configs.schema import read_pipeline_config
+from configs.schema.descriptors import message_class
+from configs.schema.pipeline_file import read_pipeline_config
 from export.parity import check_parity
 from export.saved_model import export
 from export.signatures import ServingModule, detection_function

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from configs.schema import merge, read_pipeline_config
-from data_prep.command_line import ArgumentParser, UsageError
+from configs.schema.pipeline_file import merge, read_pipeline_config
+from data_prep.runtime.command_line import ArgumentParser, UsageError
 from export.suppression_flags import add_suppression_arguments, with_suppression_flags
 from train.pipeline import add_pipeline_arguments
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
 
-from data_prep.command_line import UsageError, UserError
-from data_prep.tf_example import IMAGE_ENCODED
-from export.parity_pictures import read_pictures
+from data_prep.formats.tf_example import IMAGE_ENCODED
+from data_prep.runtime.command_line import UsageError, UserError
+from export.parity_images import read_pictures
 from export.warmup import WARMUP_PATH, replay_warmup, write_warmup
 from export.write_warmup import main
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from serving.local_server import LocalServer
-from serving.model_server_config import ServedModel, VersionPolicy
+from serving.operating.model_server_config import ServedModel, VersionPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.command_line import run_command
+from data_prep.runtime.command_line import run_command
 from serving.client import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -14,9 +14,9 @@ import grpc
 import pytest
 from pycocotools.coco import COCO
 
-from data_prep.command_line import UsageError, run_command
+from data_prep.runtime.command_line import UsageError, run_command
 from serving.client import main
-from serving.result_files import CSV_COLUMNS, CocoFile, ResultFiles
+from serving.client_library.result_files import CSV_COLUMNS, CocoFile, ResultFiles
 from tests.serving.stand_in_detector import StandInDetector
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -161,7 +161,7 @@ def test_labels_keys_and_metadata_are_flags(run, photos, tmp_path):
 def test_it_starts_in_under_a_second_without_tensorflow():
     """The best of five, in CPU time: a test machine may be busy, and the client does not wait for anything."""
     program = (
-        "import resource, sys, serving.client, serving.async_detection_client, serving.load_test; "
+        "import resource, sys, serving.client, serving.client_library.async_detection_client, serving.load_test; "
         "used = resource.getrusage(resource.RUSAGE_SELF); "
         "wrong = [name for name in ('tensorflow', 'tensorflow_serving', 'pandas', 'polars') if name in sys.modules]; "
         "print(used.ru_utime + used.ru_stime, *wrong)"

@@ -14,7 +14,7 @@ import yaml
 from serving.local_server import metrics
 from serving.make_server_config import main as make_server_config
 from serving.make_server_config import server_flags
-from serving.model_server_config import DEFAULT_METRICS_PATH
+from serving.operating.model_server_config import DEFAULT_METRICS_PATH
 from serving.wire.messages import ModelServerConfig
 from serving.wire.server_files import BatchingParameters, MonitoringConfig, read_server_file
 

@@ -13,9 +13,9 @@ from collections import Counter
 import grpc
 import pytest
 
-from data_prep.command_line import run_command
-from serving.connection import Connection
-from serving.detection_client import DetectionClient
+from data_prep.runtime.command_line import run_command
+from serving.client_library.connection import Connection
+from serving.client_library.detection_client import DetectionClient
 from serving.load.charts import Series, line_chart
 from serving.load.generator import CONSTANT, LoadBounds, measure
 from serving.load.measurement import NOT_SENT, Pace, Step, knee

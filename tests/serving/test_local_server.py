@@ -10,8 +10,8 @@ import time
 import grpc
 import pytest
 
-from data_prep.command_line import UserError
-from serving.detection_client import DetectionClient, PictureError
+from data_prep.runtime.command_line import UserError
+from serving.client_library.detection_client import DetectionClient, PictureError
 from serving.local_server import LocalServer
 
 BUSY_SECONDS = 0.5

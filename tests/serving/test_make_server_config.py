@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
-from data_prep.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError, UserError
 from serving.make_server_config import main
 from serving.wire.server_files import (
     BatchingParameters,

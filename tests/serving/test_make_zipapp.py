@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 from serving.make_zipapp import PACKAGES, main, modules_of, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,12 @@ def test_packages_for_another_system_are_not_loaded(plain_python, photos, tmp_pa
 
 def test_what_is_packed_is_what_is_imported():
     modules = modules_of("serving.predict_folder")
-    assert {"serving.detection_client", "serving.wire", "data_prep.label_map", "data_prep"} <= set(modules)
+    assert {
+        "serving.client_library.detection_client",
+        "serving.wire",
+        "data_prep.formats.label_map",
+        "data_prep",
+    } <= set(modules)
     assert not {name for name in modules if name.split(".")[0] not in ("serving", "data_prep")}
     with pytest.raises(UsageError, match=r"no module 'serving\.nothing'"):
         modules_of("serving.nothing")

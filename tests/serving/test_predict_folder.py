@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import run_command
+from data_prep.runtime.command_line import run_command
 from serving.predict_folder import main
 from tests.serving.stand_in_detector import StandInDetector
 

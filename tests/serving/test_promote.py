@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from data_prep.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError, UserError
 from serving.make_server_config import main as make_server_config
 from serving.promote import every_address, main
 from serving.wire.server_files import read_models_file
@@ -297,7 +297,7 @@ def test_a_name_stands_for_all_its_addresses():
 
 def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_model, picture, capsys):
     """The whole road: files written, a server started on them, a version brought in, promoted, and taken back."""
-    from serving.detection_client import DetectionClient
+    from serving.client_library.detection_client import DetectionClient
     from serving.serve import build_parser, local_server_of, settings_of
 
     base_path = tmp_path / "detector"

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UserError, run_command
-from serving.backends import choose_backend
-from serving.ports import check_port_free
+from data_prep.runtime.command_line import UserError, run_command
+from serving.operating.backends import choose_backend
+from serving.operating.ports import check_port_free
 from serving.serve import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 import requests
 
-from data_prep.command_line import UserError
-from serving.detection_client import DetectionClient, PictureError
+from data_prep.runtime.command_line import UserError
+from serving.client_library.detection_client import DetectionClient, PictureError
 from serving.wire.messages import (
     GetModelStatusRequest,
     GetModelStatusResponse,

@@ -71,7 +71,7 @@ def test_a_request_reads_the_same_in_the_installed_package():
 
 def test_the_client_starts_without_tensorflow():
     code = (
-        "import sys, serving.client, serving.detection_client, serving.serve; "
+        "import sys, serving.client, serving.client_library.detection_client, serving.serve; "
         "print([name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'tensorflow_serving', 'pandas')])"
     )
     answer = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

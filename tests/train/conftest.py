@@ -85,7 +85,7 @@ class BlockPicture:
         import tensorflow as tf
         from google.protobuf import text_format
 
-        from configs.descriptors import message_class
+        from configs.schema.descriptors import message_class
         from train.inputs.augmentations.pipeline import build_augmentation
 
         if texts not in self._traced:

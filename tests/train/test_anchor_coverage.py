@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.loading import load_config
-from data_prep.boxes import iou
-from data_prep.command_line import UsageError
+from configs.settings.loading import load_config
+from data_prep.images.boxes import iou
+from data_prep.runtime.command_line import UsageError
 from train.anchor_coverage import SIZE_EDGES, coverage, describe, main, read_boxes
-from train.anchor_matching import AnchorMatching
+from train.models.anchor_matching import AnchorMatching
 
 ROOT = Path(__file__).resolve().parents[2]
 SSD = "configs/ssd_mobilenet_v2_fpnlite_320.config"

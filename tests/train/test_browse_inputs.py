@@ -11,8 +11,8 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow")
 
-from data_prep.command_line import UserError  # noqa: E402
-from data_prep.drawing import color_of  # noqa: E402
+from data_prep.images.drawing import color_of  # noqa: E402
+from data_prep.runtime.command_line import UserError  # noqa: E402
 from train.browse_inputs import main  # noqa: E402
 from train.inputs.examples import InputExample, Objects  # noqa: E402
 

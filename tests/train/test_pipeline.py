@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import ArgumentParser, UsageError
+from data_prep.runtime.command_line import ArgumentParser, UsageError
 from train.pipeline import add_pipeline_arguments, load_pipeline, pipeline_from
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from configs.loading import load_config
+from configs.settings.loading import load_config
 from train.train import main as train
 
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"

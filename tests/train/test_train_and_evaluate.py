@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from train.evaluate import main as evaluate
 from train.train import main as train
 
@@ -153,7 +153,7 @@ def test_waiting_for_a_checkpoint_ends_and_says_what_for(block_config, tmp_path,
 
 
 def test_a_broken_record_stops_training_and_names_the_picture(block_config, tmp_path):
-    from data_prep.tf_example import make_example
+    from data_prep.formats.tf_example import make_example
 
     encoded = tf.io.encode_jpeg(tf.fill([96, 128, 3], tf.constant(99, tf.uint8))).numpy()
     record = make_example(

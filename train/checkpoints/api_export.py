@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from configs import schema
-from data_prep.command_line import UsageError
-from data_prep.staged_folder import staged
+from configs.schema import pipeline_file
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.staged_folder import staged
 from train.checkpoints.trunk_check import FILE_NAME, trunk_statistics
 
 CHECKPOINT_FOLDER = "checkpoint"
@@ -60,7 +60,7 @@ def export_for_api(network: Any, config: Any, folder: Path) -> int:
         statistics = trunk_statistics(network)
         if statistics is not None:
             (staging / CHECKPOINT_FOLDER / FILE_NAME).write_text(json.dumps(statistics))
-        schema.write_pipeline_config(staging / CONFIG_NAME, _for_api(config))
+        pipeline_file.write_pipeline_config(staging / CONFIG_NAME, _for_api(config))
     names = tf.train.list_variables(str(folder / CHECKPOINT_FOLDER / Path(prefix).name))
     return sum(name.startswith("model/") for name, _ in names)
 

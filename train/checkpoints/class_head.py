@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.command_line import UserError
-from data_prep.label_map import LabelMap
+from data_prep.formats.label_map import LabelMap
+from data_prep.runtime.command_line import UserError
 
 CLASS_SCORES, CLASS_BOXES = "scores", "boxes"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from train.checkpoints.architecture import architecture_of
 from train.checkpoints.efficientnet_lite0_weights import PACKAGE, find_efficientnet_lite0_weights
 from train.checkpoints.files import READ_ERRORS, find_checkpoint

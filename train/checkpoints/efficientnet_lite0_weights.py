@@ -16,7 +16,7 @@ import numpy as np
 import tf_keras
 from official.vision.modeling.layers import nn_blocks
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from train.checkpoints.restore_report import RestoreReport
 from train.checkpoints.torch_archive import read_torch_archive
 

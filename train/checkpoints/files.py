@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 
 # What TensorFlow's reader raises, besides its own errors, for files that are cut short or damaged.
 READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, KeyError, RuntimeError)

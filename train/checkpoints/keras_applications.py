@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from train.checkpoints.keras_weights import LayerValues, read_keras_weights
 from train.checkpoints.object_paths import children_of, variables_by_path
 from train.checkpoints.restore_report import OTHER_SHAPE, RestoreReport

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 
 MAX_FILE_BYTES = 4 * 1024**3
 _MAX_LAYERS = 20_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from configs.errors import ConfigError
-from configs.loading import load_config
-from data_prep.command_line import UsageError, UserError
+from configs.schema.errors import ConfigError
+from configs.settings.loading import load_config
+from data_prep.runtime.command_line import UsageError, UserError
 from train.models.build import build_detector
 from train.models.detector import Detector
 
@@ -18,7 +18,7 @@ def model_config_from(arguments: argparse.Namespace) -> Any:
     A published config's paths may be PATH_TO_BE_CONFIGURED still: its model can be built all the same.
 
     Args:
-        arguments: With the flags of `configs.loading.add_config_arguments`.
+        arguments: With the flags of `configs.settings.loading.add_config_arguments`.
 
     Returns:
         The `TrainEvalPipelineConfig` message.

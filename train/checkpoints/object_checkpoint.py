@@ -17,7 +17,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from train.checkpoints.files import READ_ERRORS, find_checkpoint
 
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from data_prep.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError, UserError
 from train.checkpoints.architecture import architecture_of
 from train.checkpoints.class_head import ClassMapping, class_rows
 from train.checkpoints.efficientnet_lite0_weights import PACKAGE, efficientnet_lite0_values

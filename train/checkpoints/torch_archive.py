@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 
 MAX_FILE_BYTES = 2 << 30
 MAX_OPCODES_PER_PICKLE = 2_000_000

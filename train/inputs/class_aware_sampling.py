@@ -20,10 +20,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from data_prep import tf_example
-from data_prep.command_line import UsageError
-from data_prep.progress import progress
-from data_prep.worker_pool import default_num_processes
+from data_prep.formats import tf_example
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.progress import progress
+from data_prep.runtime.worker_pool import default_num_processes
 from train.inputs.class_labels import ClassLookup, read_names_and_ids
 
 _RECORDS_AT_A_TIME = 64

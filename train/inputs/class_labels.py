@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data_prep.label_map import LabelMap
+from data_prep.formats.label_map import LabelMap
 from train.inputs.input_errors import ensure, sentence
 
 

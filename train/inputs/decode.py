@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data_prep import tf_example
-from data_prep.label_map import LabelMap
+from data_prep.formats import tf_example
+from data_prep.formats.label_map import LabelMap
 from train.inputs.class_labels import ClassLookup
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS, GroundTruth, keep
 from train.inputs.input_errors import ensure, sentence

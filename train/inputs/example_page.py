@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from train.inputs.example_pictures import leaves_usual_range, object_name
+from train.inputs.example_images import leaves_usual_range, object_name
 from train.inputs.examples import InputExample
 
 _STYLE = """

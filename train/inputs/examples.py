@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS
 from train.inputs.input_errors import readable_error
 from train.inputs.reader import build_evaluation_dataset, build_training_dataset, model_config

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs import effective
+from configs.settings import effective
 
 # What `count_batch` returns, in this order.
 COUNTS = ("pictures", "boxes", "cut boxes", "cut pictures", "fullest picture", "unknown boxes", "unknown pictures")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from data_prep.command_line import UsageError
-from data_prep.label_map import LabelMapItem, read_label_map
+from data_prep.formats.label_map import LabelMapItem, read_label_map
+from data_prep.formats.tf_example import find_shards
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
-from data_prep.tf_example import find_shards
+from data_prep.runtime.command_line import UsageError
 from train.inputs.records import check_filled_in, input_paths
 
 

@@ -33,10 +33,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs import effective
-from data_prep.command_line import UsageError
-from data_prep.label_map import LabelMap, read_label_map
-from data_prep.worker_pool import default_num_processes
+from configs.settings import effective
+from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.worker_pool import default_num_processes
 from train.inputs.augmentations.pipeline import Augment, build_augmentation
 from train.inputs.class_aware_sampling import count_classes, repeat_by_class
 from train.inputs.class_labels import ClassLookup

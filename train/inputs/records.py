@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from data_prep.command_line import UsageError
-from data_prep.tf_example import find_shards
+from data_prep.formats.tf_example import find_shards
+from data_prep.runtime.command_line import UsageError
 
 Transform: TypeAlias = Callable[[tf.data.Dataset], tf.data.Dataset]
 

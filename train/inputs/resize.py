@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 _METHODS = ("BILINEAR", "NEAREST_NEIGHBOR", "BICUBIC", "AREA")  # by number in the schema's ResizeType
 _CONDITIONS = {0: "INVALID", 1: "GREATER", 2: "SMALLER"}  # by number in the schema's ConditionalShapeResizer

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from data_prep import tf_example
-from data_prep.label_map import LabelMap
+from data_prep.formats import tf_example
+from data_prep.formats.label_map import LabelMap
 from train.inputs.class_labels import ClassLookup, read_names_and_ids
 
 VERIFIED_CLASS_IDS = "verified_class_ids"

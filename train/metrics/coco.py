@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 from train.metrics.coco_boxes import Boxes, BoxList
 from train.metrics.measured_image import MeasuredImage, check_named, unique_names
 

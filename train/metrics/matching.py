@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep import boxes as box_geometry
+from data_prep.images import boxes as box_geometry
 from train.metrics.measured_image import MeasuredImage
 
 

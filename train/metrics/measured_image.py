@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 
 
 @dataclasses.dataclass(frozen=True)

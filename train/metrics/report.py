@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from data_prep.atomic_files import write_json
+from data_prep.runtime.atomic_files import write_json
 from train.metrics.coco import BY_CATEGORY, BY_CATEGORY_50
 
 # What a class has in the table: a column's head, and which metric it shows.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 from train.metrics.coco import CocoEvaluator
 from train.metrics.measured_image import MeasuredImage, Metric, check_named, unique_names
 from train.metrics.open_images import open_images_challenge, open_images_v2

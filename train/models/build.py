@@ -12,7 +12,7 @@ def build_detector(config: Any) -> Detector:
     """Composes the detector that a pipeline config describes.
 
     Args:
-        config: A `TrainEvalPipelineConfig` message that `configs.support` accepts.
+        config: A `TrainEvalPipelineConfig` message that `configs.settings.support` accepts.
 
     Raises:
         ValueError: Parts of the model do not belong together; the message names the fields.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs.networks import has_pyramid
+from configs.settings.networks import has_pyramid
 from train.models.anchors import build_anchor_generator
 from train.models.cropping import ProposalCropper
 from train.models.detector import (

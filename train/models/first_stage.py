@@ -11,10 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from train.losses import smooth_l1
 from train.models.assignment import Targets, assign
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.detector import ActualShape, GroundTruth
+from train.models.losses import smooth_l1
 from train.models.matchers import ArgmaxMatcher
 from train.models.proposals import Proposals, propose
 from train.models.sampling import sample_balanced

@@ -12,11 +12,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from train.losses import classification_loss, smooth_l1
 from train.models.assignment import assign
 from train.models.detector import GroundTruth
 from train.models.first_stage import BOX_CODER
 from train.models.hard_example_mining import HardExampleMiner
+from train.models.losses import classification_loss, smooth_l1
 from train.models.matchers import ArgmaxMatcher
 from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw
 from train.models.proposals import Proposals

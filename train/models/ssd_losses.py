@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from train.losses import classification_loss, localization_loss
 from train.models.box_coders import BoxCoder
 from train.models.hard_example_mining import HardExampleMiner
+from train.models.losses import classification_loss, localization_loss
 from train.models.sampling import sample_negatives
 from train.models.ssd_targets import ClassSlots, SsdTargets
 

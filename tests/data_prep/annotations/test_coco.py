@@ -14,7 +14,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 
 from data_prep.annotations.coco import read_coco
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 NO_KEEPING: dict[str, Any] = {"keep_category_ids": False}
 

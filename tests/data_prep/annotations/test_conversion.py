@@ -14,8 +14,8 @@ from data_prep.annotations.conversion import Options, Summary, convert
 from data_prep.annotations.image_folder import find_picture, place_picture
 from data_prep.annotations.image_list import ImageList, read_image_list
 from data_prep.annotations.source_image import RejectedError, SourceBox, SourceImage
-from data_prep.command_line import UsageError
-from data_prep.images import find_image
+from data_prep.images.image_file import find_image
+from data_prep.runtime.command_line import UsageError
 
 
 def source(

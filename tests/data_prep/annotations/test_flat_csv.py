@@ -12,7 +12,7 @@ import pytest
 
 from data_prep.annotations.conversion import Options
 from data_prep.annotations.flat_csv import read_flat_csv
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 AUTO: dict[str, Any] = {"coordinates": "auto", "first_pixel": 0}
 LONG = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")

@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.annotations.conversion import Options
 from data_prep.annotations.yolo import read_class_names, read_yolo
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 
 NAMES = ("red block", "blue block", "green block")
 ALONE: dict[str, Any] = {"class_names_path": None, "image_directory": None}

@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed (requirements-beam.txt)")
 
-from data_prep.beam.picture_work import PictureResult
+from data_prep.beam.image_work import PictureResult
 from data_prep.beam.shard_work import DONE_NAME, MANIFEST_NAME, PutInPlace, WriteShard, WrittenShard
-from data_prep.label_map import LabelMap, LabelMapItem
+from data_prep.formats.label_map import LabelMap, LabelMapItem
 from data_prep.records.manifest import Manifest, read_manifest, write_manifest
 from data_prep.records.record_files import read_record_file
 from data_prep.records.shard_report import ShardReport

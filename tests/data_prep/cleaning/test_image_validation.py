@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from data_prep.atomic_files import new_temporary_path
 from data_prep.cleaning import image_validation
 from data_prep.cleaning.image_validation import Outcome, Validation, validate_images
-from data_prep.command_line import UserError
+from data_prep.runtime.atomic_files import new_temporary_path
+from data_prep.runtime.command_line import UserError
 
 REPOSITORY = Path(__file__).parents[3]
 BOXES = {"red": (0.1, 0.2, 0.3, 0.9), "blue": (0.5, 0.1, 0.95, 0.4)}  # xmin ymin xmax ymax

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UsageError
 from data_prep.downloading.download_outcomes import DOWNLOADED, FAILED, PRESENT, Outcome, OutcomeLog
+from data_prep.runtime.command_line import UsageError
 
 GOOD = Outcome("a", DOWNLOADED, "http://example.org/a.jpg", 1000, 640, 480, 640)
 BAD = Outcome("b", FAILED, "http://example.org/b.jpg", reason="HTTP 404", detail="gone\n\u00e9", permanent=True)

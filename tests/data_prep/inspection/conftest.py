@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.label_map import LabelMap, LabelMapItem, write_label_map
+from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
 
 WIDTH, HEIGHT = 640, 480
 COLOUR = (230, 30, 40)

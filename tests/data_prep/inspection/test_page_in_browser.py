@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.inspect import main
+from data_prep.inspect_data import main
 
 HOSTILE_START = "<img src=x onerror=alert(1)>"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

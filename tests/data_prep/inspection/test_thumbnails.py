@@ -10,7 +10,7 @@ from PIL import Image
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
 from data_prep.inspection.thumbnails import choose_pictures, make_thumbnails, thumbnail
-from data_prep.ledger import Ledger
+from data_prep.runtime.ledger import Ledger
 
 
 def long_tail() -> DataSet:

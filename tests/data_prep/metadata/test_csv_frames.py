@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import progress
-from data_prep.command_line import UsageError, UserError
 from data_prep.metadata import csv_frames
 from data_prep.metadata.csv_cells import ListedCells
 from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.csv_layout import LINE
 from data_prep.metadata.csv_rows import read_rows
+from data_prep.runtime import progress
+from data_prep.runtime.command_line import UsageError, UserError
 
 ROOT = Path(__file__).parents[3]
 ODD_CELLS = ["a b", '"x,y"', '"q""q"', '"two\nlines"', "\xe9", "\0", 'x"y', '"z"z', '"never closed', "y\ry"]
@@ -191,7 +191,7 @@ def test_200_megabytes_in_one_line_are_refused_in_one_line_and_in_bounded_memory
     code = f"""if True:
         import resource, sys
         from data_prep.process_metadata import main
-        from data_prep.command_line import UserError
+        from data_prep.runtime.command_line import UserError
         words = ["--annotations_input_path", {str(boxes)!r}, "--image_index_input_path", {str(boxes)!r} + ".none",
                  "--point_output_path", {str(tmp_path / "p.json")!r}, "--image_index_output_path", "{tmp_path}/i.json"]
         for index in (None, {str(path)!r}):

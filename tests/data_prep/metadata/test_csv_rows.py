@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from data_prep.command_line import UsageError, UserError
 from data_prep.metadata.csv_rows import printable, read_rows
+from data_prep.runtime.command_line import UsageError, UserError
 
 
 def read(path, required=("a", "b"), optional=("c",)):

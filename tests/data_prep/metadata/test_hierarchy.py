@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UsageError
 from data_prep.metadata.hierarchy import read_hierarchy
 from data_prep.metadata.open_images import read_class_descriptions, with_descendants
+from data_prep.runtime.command_line import UsageError
 
 OPEN_IMAGES = Path(__file__).parents[4] / "shared" / "openimages"
 

@@ -4,7 +4,6 @@ import gzip
 
 import pytest
 
-from data_prep.command_line import UsageError
 from data_prep.metadata.open_images import (
     nearest_classes,
     read_class_descriptions,
@@ -12,6 +11,7 @@ from data_prep.metadata.open_images import (
     resolve_classes,
     wanted_classes,
 )
+from data_prep.runtime.command_line import UsageError
 
 DESCRIPTIONS = {
     "/m/03ssj5": "Bed",

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.command_line import UsageError, UserError
-from data_prep.points import write_points
+from data_prep.formats.points import write_points
 from data_prep.records.point_index import index_points
 from data_prep.records.shard_assignment import chance, shuffle_key
+from data_prep.runtime.command_line import UsageError, UserError
 
 
 def point(name: str, label: str = "Häuser") -> dict[str, Any]:

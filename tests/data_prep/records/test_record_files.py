@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.example_proto import example_class
+from data_prep.formats.example_proto import example_class
 from data_prep.records.record_files import CorruptRecordError, RecordWriter, masked_checksum, read_record_file
 
 RECORDS = [b"", b"a", b"\x00" * 100, bytes(range(256)) * 5000]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.images import ImageError, prepare_image
+from data_prep.images.image_file import ImageError, prepare_image
 from data_prep.records.record_images import record_image
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.command_line import UserError
+from data_prep.runtime.command_line import UserError
 from data_prep.splitting.hash_cache import HashOutcome, cache_path, hash_images
 from data_prep.splitting.image_hash import hamming_distance
 

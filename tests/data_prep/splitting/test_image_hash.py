@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from data_prep.images import ImageError
+from data_prep.images.image_file import ImageError
 from data_prep.splitting.image_hash import (
     hamming_distance,
     hash_content,

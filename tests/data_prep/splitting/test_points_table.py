@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.command_line import UsageError, UserError
-from data_prep.ledger import Ledger
-from data_prep.points import read_points
+from data_prep.formats.points import read_points
+from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.ledger import Ledger
 from data_prep.splitting.points_table import read_points_table
 
 BOX = {"confidence": 1.0, "x0": 0.1, "x1": 0.6, "y0": 0.2, "y1": 0.9}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.detections import Box, Detection, PictureDetections
+from serving.client_library.detections import Box, Detection, PictureDetections
 
 NAMES = {1: "Bed", 2: "Lamp", 3: "Window"}
 

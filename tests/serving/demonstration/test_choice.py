@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from data_prep.drawing import color_of
-from data_prep.label_map import LabelMap, LabelMapItem
+from data_prep.formats.label_map import LabelMap, LabelMapItem
+from data_prep.images.drawing import color_of
 from serving.demonstration.choice import chosen, drawn, names_to_choose
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from serving.client_library.detections import Box
 from serving.demonstration.comparison import compare, iou
 from serving.demonstration.wording import differences
-from serving.detections import Box
 
 
 def test_iou_of_boxes():

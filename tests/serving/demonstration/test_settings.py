@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError, UserError
 from serving.demonstration.settings import read_settings
 from serving.demonstration.wording import MAX_LENGTH, plain, sentence
 

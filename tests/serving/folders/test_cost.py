@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from data_prep.command_line import UserError
-from serving.detections import Failure, PictureDetections
+from data_prep.runtime.command_line import UserError
+from serving.client_library.detections import Failure, PictureDetections
 from serving.folders.cost import Timing, cost_of, cost_table, time_detector
 
 

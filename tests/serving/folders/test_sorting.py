@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from data_prep.command_line import UserError
-from data_prep.ledger import Ledger
-from serving.detections import Box, Detection, PictureDetections
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import Ledger
+from serving.client_library.detections import Box, Detection, PictureDetections
 from serving.folders.sorting import JOURNAL_NAME, PictureSorter, best_class, folder_names, safe_folder_name
 
 CLASSES = {1: "Table", 2: "/m/02"}

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from serving.detections import Box, Detection, PictureDetections
+from serving.client_library.detections import Box, Detection, PictureDetections
 from serving.folders.uncertain_page import write_uncertain_csv, write_uncertain_page
 from serving.folders.uncertainty import AGGREGATIONS, least_sure, uncertainty_of_picture, uncertainty_of_score
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_prep.command_line import UsageError
+from data_prep.runtime.command_line import UsageError
 from train.inputs.augmentations import (
     colour,
     composition,

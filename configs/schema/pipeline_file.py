@@ -1,0 +1,153 @@
+"""Reads, merges, formats and writes a pipeline config.
+
+The text format, the field names and the defaults are those of the Object Detection API's `TrainEvalPipelineConfig`;
+pipeline.proto says what each field means. Reading is strict, and `configs.settings.support` says what training here honours.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import Message
+
+from configs.files import write_bytes_atomically
+from configs.schema.descriptors import ROOT_MESSAGE, is_map, is_repeated, message_class
+from configs.schema.errors import ConfigError
+from configs.schema.fields import is_unfilled, set_fields, unfilled_paths
+from configs.schema.text import format_text, parse_text
+
+__all__ = [
+    "MAX_CONFIG_BYTES",
+    "ConfigError",
+    "format_pipeline_config",
+    "merge",
+    "message_class",
+    "parse_pipeline_config",
+    "read_pipeline_config",
+    "require_filled",
+    "set_fields",
+    "unfilled_paths",
+    "write_pipeline_config",
+]
+
+# The largest config that the API published has 14 kB. What is larger is some other file.
+MAX_CONFIG_BYTES = 4 * 1024 * 1024
+
+
+def read_pipeline_config(path: str | os.PathLike[str]) -> Any:
+    """Reads a `pipeline.config`.
+
+    Args:
+        path: A UTF-8 text file of at most 4 MiB.
+
+    Returns:
+        A `TrainEvalPipelineConfig` message.
+
+    Raises:
+        ConfigError: The file is missing, too large, not UTF-8, or has problems: a line for each, with file, line,
+            column and the full path of the field.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; a pipeline config is needed") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is no pipeline config")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise ConfigError(f"{path}:{line}:{column}: not UTF-8 text; a pipeline config is a text file") from None
+    return parse_pipeline_config(text, str(path))
+
+
+def parse_pipeline_config(text: str, where: str = "") -> Any:
+    """Parses a pipeline config.
+
+    Args:
+        text: In protobuf text format.
+        where: What to call it in errors, such as its file name.
+
+    Returns:
+        A `TrainEvalPipelineConfig` message.
+
+    Raises:
+        ConfigError: A line for each problem.
+    """
+    return parse_text(text, where or "pipeline config")
+
+
+def merge(config: Message, text: str, where: str = "config override") -> Any:
+    """Merges a text config over a message, as `--config_override` does.
+
+    A value replaces the one that was there, a member of a oneof the member that was there, and lists grow, as in every
+    protobuf merge and as in the API. With one addition: elements of a list that still hold PATH_TO_BE_CONFIGURED give
+    way to the override's elements of that list, so that a recipe can be run without an edit:
+    `train_input_reader { tf_record_input_reader { input_path: "x" } }` replaces the recipe's input path, and
+    `eval_input_reader { ... }` the recipe's whole reader, if anything in it was still to be filled in.
+
+    Args:
+        config: A `TrainEvalPipelineConfig`; left as it is.
+        text: In protobuf text format: only what changes.
+        where: What to call the text in errors.
+
+    Returns:
+        A new message.
+
+    Raises:
+        ConfigError: A line for each problem of the text.
+    """
+    override = parse_pipeline_config(text, where)
+    merged = message_class(ROOT_MESSAGE)()
+    merged.CopyFrom(config)
+    _make_way(merged, override)
+    merged.MergeFrom(override)
+    return merged
+
+
+def _make_way(message: Message, override: Message) -> None:
+    """Drops the unfilled elements of each list that the override adds to."""
+    for field, added in override.ListFields():
+        if is_map(field):
+            continue
+        if is_repeated(field):
+            elements = getattr(message, field.name)
+            for index in reversed(range(len(elements))):
+                if is_unfilled(elements[index]):
+                    del elements[index]
+        elif isinstance(added, Message) and message.HasField(field.name):
+            _make_way(getattr(message, field.name), added)
+
+
+def format_pipeline_config(config: Message) -> str:
+    """Writes a config as text that `parse_pipeline_config` reads back to an equal message."""
+    return format_text(config)
+
+
+def write_pipeline_config(path: str | os.PathLike[str], config: Message) -> None:
+    """Writes a config to a file, whole or not at all; the folder is made if missing."""
+    write_bytes_atomically(path, format_text(config).encode("utf-8"))
+
+
+def require_filled(config: Message, where: str = "pipeline config") -> None:
+    """Checks that nobody's paths are left to fill in.
+
+    Args:
+        config: Any message of the schema.
+        where: What to call it in the error.
+
+    Raises:
+        ConfigError: One line that names every field that still contains `PATH_TO_BE_CONFIGURED`.
+    """
+    unfilled = unfilled_paths(config)
+    if unfilled:
+        raise ConfigError(
+            f"{where}: PATH_TO_BE_CONFIGURED is still to be replaced in {', '.join(unfilled)} "
+            f"(sed -i 's|PATH_TO_BE_CONFIGURED|/your/data|' does all at once)"
+        )

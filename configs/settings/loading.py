@@ -1,0 +1,148 @@
+"""From a config's file to what a command works with: read, overridden, migrated, checked.
+
+Every command that takes a config has its flags from `add_config_arguments` and its config from `load_config`, so that
+`--config_override` and `--ignore_unsupported` mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from configs.schema import pipeline_file
+from configs.schema.errors import ConfigError
+from configs.schema.problem import Note, Problem
+from configs.settings import support
+from configs.settings.ignoring import FLAG, require_refused, without_fields
+from configs.settings.migration import migrate
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedConfig:
+    """A pipeline config and all that there is to say about it.
+
+    Attributes:
+        where: What to call it in errors: its file name.
+        config: The effective `TrainEvalPipelineConfig`: overridden, with TensorFlow 2's names, and without what
+            `--ignore_unsupported` names.
+        problems: What training here cannot honour, and what is missing.
+        warnings: A line for each field that was dropped.
+        notes: What was read as something else, and what has no effect.
+        unfilled: The paths of fields that still hold PATH_TO_BE_CONFIGURED.
+    """
+
+    where: str
+    config: Any
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[Note, ...]
+    unfilled: tuple[str, ...]
+
+    def require_usable(self) -> None:
+        """Checks that a run can begin.
+
+        Raises:
+            ConfigError: A line for each problem, and one for all that is still to be filled in.
+        """
+        lines = [f"{self.where}: {problem}" for problem in self.problems]
+        if self.problems and all(problem.path for problem in self.problems):
+            words = " ".join(problem.path for problem in self.problems if _can_be_ignored(self.config, problem))
+            if words:
+                lines.append(f"to run without what cannot be honoured: {FLAG} {words}")
+        if self.unfilled:
+            lines.append(
+                f"{self.where}: PATH_TO_BE_CONFIGURED is still to be replaced in {', '.join(self.unfilled)}; "
+                f"fill all in with sed -i 's#PATH_TO_BE_CONFIGURED#/your/folder#' {self.where}"
+            )
+        if lines:
+            raise ConfigError(lines)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, *, is_path_required: bool = True) -> None:
+    """Adds the flags that every command on a pipeline config has.
+
+    Args:
+        parser: Of the command.
+        is_path_required: False for a command that also takes the path as a word of its own.
+    """
+    parser.add_argument(
+        "--pipeline_config_path",
+        required=is_path_required,
+        metavar="PATH",
+        help="the pipeline config, in protobuf text format",
+    )
+    parser.add_argument(
+        "--config_override",
+        default="",
+        metavar="TEXT",
+        help="protobuf text merged over the file, such as 'train_config { batch_size: 4 }': values replace, lists "
+        "grow, and what is written takes the place of list elements that hold PATH_TO_BE_CONFIGURED",
+    )
+    parser.add_argument(
+        FLAG,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FIELD",
+        help="paths of fields that cannot be honoured, as the error names them: run as if they were not written",
+    )
+
+
+def load_config(path: str | os.PathLike[str], override: str = "", ignore: Sequence[str] = ()) -> LoadedConfig:
+    """Reads a config, and finds out all that there is to say about it.
+
+    Args:
+        path: The config's file.
+        override: Protobuf text to merge over it.
+        ignore: Paths of refused fields to drop.
+
+    Raises:
+        ConfigError: The file or the override cannot be read as a pipeline config, or `ignore` names what is not
+            refused.
+    """
+    config = pipeline_file.read_pipeline_config(path)
+    if override:
+        config = pipeline_file.merge(config, override)
+    return examine(config, str(path), ignore)
+
+
+def examine(config: Any, where: str, ignore: Sequence[str] = ()) -> LoadedConfig:
+    """Finds out all that there is to say about a config that is in memory.
+
+    Args:
+        config: A `TrainEvalPipelineConfig`; left as it is.
+        where: What to call it in errors.
+        ignore: Paths of refused fields to drop.
+
+    Raises:
+        ConfigError: `ignore` names what is not refused.
+    """
+    config, notes = migrate(config)
+    problems = support.check_supported(config)
+    warnings = []
+    if ignore:
+        require_refused(ignore, problems)
+        refused = {problem.path: problem for problem in problems}
+        warnings = [
+            f"{name}: is ignored as if it had not been written ({refused[name].reason})"
+            for name in dict.fromkeys(ignore)
+        ]
+        config = without_fields(config, ignore)
+        problems = support.check_supported(config)
+    return LoadedConfig(
+        where,
+        config,
+        tuple(problems),
+        tuple(warnings),
+        (*notes, *support.fields_without_effect(config)),
+        tuple(pipeline_file.unfilled_paths(config)),
+    )
+
+
+def _can_be_ignored(config: Any, problem: Problem) -> bool:
+    """Whether dropping the field would leave nothing to refuse at it."""
+    rest = support.check_supported(without_fields(config, [problem.path]))
+    return all(other.path != problem.path for other in rest) and len(rest) < len(support.check_supported(config))

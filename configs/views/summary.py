@@ -1,0 +1,170 @@
+"""What a config does, in plain words: a line for each thing that a person asks about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from configs.settings.effective import fine_tune_checkpoint_type, max_number_of_training_boxes, precision_policy
+from configs.settings.learning_rates import Schedule, ScheduleError, build_schedule
+from configs.views.anchor_summary import describe_anchors
+from configs.views.leaves import leaves, shortest_float
+
+_FAMILIES = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN"}
+
+
+def summarize(config: Any) -> list[tuple[str, str]]:
+    """Describes a config.
+
+    Args:
+        config: A `TrainEvalPipelineConfig`, effective.
+
+    Returns:
+        What is described, such as `batch`, and the description.
+    """
+    lines: list[tuple[str, str]] = []
+    kind = config.model.WhichOneof("model")
+    if kind in _FAMILIES:
+        lines += _describe_model(kind, getattr(config.model, kind))
+    elif kind is not None:
+        lines.append(("model", kind))
+    if config.HasField("train_config"):
+        lines += _describe_training(config)
+    if config.HasField("train_input_reader"):
+        lines.append(("training input", _describe_reader(config.train_input_reader)))
+    for reader in config.eval_input_reader:
+        lines.append(("evaluation input", _describe_reader(reader)))
+    if config.HasField("eval_config"):
+        lines.append(("evaluation", _describe_evaluation(config)))
+    return lines
+
+
+def describe_schedule(schedule: Schedule) -> list[str]:
+    """A schedule's course: for each turning point the step, the rate there, and what comes next."""
+    turns = schedule.turns()
+    rates = np.asarray(schedule.rate(np.array([turn.step for turn in turns], np.float64), np))
+    return [f"step {turn.step}: {float(rate):.6g}, {turn.what}" for turn, rate in zip(turns, rates, strict=True)]
+
+
+def _describe_model(kind: str, model: Any) -> list[tuple[str, str]]:
+    classes = f"{model.num_classes} class{'' if model.num_classes == 1 else 'es'}"
+    stages = ", proposals alone" if kind == "faster_rcnn" and model.number_of_stages == 1 else ""
+    generator = model.anchor_generator if kind == "ssd" else model.first_stage_anchor_generator
+    lines = [
+        ("model", f"{_FAMILIES[kind]} with the network {model.feature_extractor.type or '(none)'}, {classes}{stages}"),
+        ("input", _describe_resizer(model.image_resizer)),
+        ("anchors", describe_anchors(generator)),
+    ]
+    if kind == "ssd":
+        classification = model.loss.classification_loss.WhichOneof("classification_loss")
+        localization = model.loss.localization_loss.WhichOneof("localization_loss")
+        weights = (
+            f"{shortest_float(model.loss.classification_weight)} x {classification} + "
+            f"{shortest_float(model.loss.localization_weight)} x {localization}"
+        )
+        mined = " of hard examples" if model.loss.HasField("hard_example_miner") else ""
+        lines.append(("loss", f"{weights}{mined}"))
+    return lines
+
+
+def _describe_resizer(resizer: Any) -> str:
+    kind = resizer.WhichOneof("image_resizer_oneof")
+    if kind is None:
+        return "no image resizer"
+    chosen = getattr(resizer, kind)
+    if kind == "fixed_shape_resizer":
+        text = f"{chosen.width} wide x {chosen.height} high, whatever the picture's shape"
+    elif kind == "keep_aspect_ratio_resizer":
+        text = f"shorter side {chosen.min_dimension}, longer at most {chosen.max_dimension}"
+        size = f"{chosen.max_dimension} x {chosen.max_dimension}"
+        text += f", padded to {size}" if chosen.pad_to_max_dimension else "; sizes vary"
+    elif kind == "conditional_shape_resizer":
+        name = chosen.DESCRIPTOR.fields_by_name["condition"].enum_type.values_by_number[chosen.condition].name
+        text = f"pictures {name.lower()} than {chosen.size_threshold} are resized to it; sizes vary"
+    elif kind == "pad_to_multiple_resizer":
+        text = f"padded to multiples of {chosen.multiple}; sizes vary"
+    else:
+        text = "pictures as they are; sizes vary"
+    return text + (", in grey" if getattr(chosen, "convert_to_grayscale", False) else "")
+
+
+def _describe_training(config: Any) -> list[tuple[str, str]]:
+    train = config.train_config
+    steps = f"{train.num_steps} steps" if train.num_steps else "no end of steps"
+    total = f", {train.batch_size * train.num_steps} pictures in all" if train.num_steps else ""
+    lines = [("batch", f"{train.batch_size} pictures; {steps}{total}; {precision_policy(config)}")]
+    lines.append(("optimizer", _describe_optimizer(train)))
+    kind = train.optimizer.WhichOneof("optimizer")
+    if kind is not None:
+        try:
+            course = describe_schedule(build_schedule(getattr(train.optimizer, kind).learning_rate))
+        except ScheduleError as error:
+            course = [str(error)]
+        lines += [("learning rate" if index == 0 else "", text) for index, text in enumerate(course)]
+    steps_of = [_describe_augmentation(step) for step in train.data_augmentation_options] or ["none"]
+    lines += [("augmentations" if index == 0 else "", text) for index, text in enumerate(steps_of)]
+    start = "initial weights"
+    if train.fine_tune_checkpoint:
+        start = f"{fine_tune_checkpoint_type(train)} weights of {train.fine_tune_checkpoint}"
+    lines.append(("starts from", start))
+    for name, what in (("freeze_variables", "frozen"), ("update_trainable_variables", "trained alone")):
+        if getattr(train, name):
+            lines.append((what, ", ".join(getattr(train, name))))
+    lines.append(("ground truth", f"at most {max_number_of_training_boxes(config)} boxes a training picture"))
+    lines += [("extension", text) for text in _describe_extensions(config.extensions)]
+    return lines
+
+
+def _describe_optimizer(train: Any) -> str:
+    kind = train.optimizer.WhichOneof("optimizer")
+    if kind is None:
+        return "none"
+    chosen = getattr(train.optimizer, kind)
+    parts = [kind.removesuffix("_optimizer")]
+    numbers = [name for name in ("momentum_optimizer_value", "decay", "epsilon") if hasattr(chosen, name)]
+    parts += [f"{name.removesuffix('_optimizer_value')} {shortest_float(getattr(chosen, name))}" for name in numbers]
+    if train.optimizer.use_moving_average:
+        parts.append(f"moving average of the weights, decay {shortest_float(train.optimizer.moving_average_decay)}")
+    if train.gradient_clipping_by_norm > 0:
+        parts.append(f"gradients clipped at norm {shortest_float(train.gradient_clipping_by_norm)}")
+    if train.bias_grad_multiplier > 0:
+        parts.append(f"gradients of biases times {shortest_float(train.bias_grad_multiplier)}")
+    return ", ".join(parts)
+
+
+def _describe_augmentation(step: Any) -> str:
+    kind = step.WhichOneof("preprocessing_step")
+    if kind is None:
+        return "(empty)"
+    given = [f"{leaf.path} {leaf.value}" for leaf in leaves(getattr(step, kind)) if not leaf.is_default]
+    return f"{kind}: {', '.join(given)}" if given else f"{kind}, with its defaults"
+
+
+def _describe_extensions(extensions: Any) -> list[str]:
+    found = [
+        f"{leaf.path}: {leaf.value}" + (" (default)" if leaf.is_default else "")
+        for leaf in leaves(extensions)
+        if "." in leaf.path
+    ]
+    for name in ("evaluate_every_n_steps", "checkpoint_every_n_steps"):
+        if getattr(extensions, name):
+            found.append(f"{name}: {getattr(extensions, name)}")
+    return found
+
+
+def _describe_reader(reader: Any) -> str:
+    paths: Sequence[str] = reader.tf_record_input_reader.input_path
+    parts = [", ".join(paths) or "no records", "shuffled" if reader.shuffle else "in order"]
+    if reader.sample_1_of_n_examples > 1:
+        parts.append(f"1 of {reader.sample_1_of_n_examples} examples")
+    if reader.sample_from_datasets_weights:
+        parts.append(f"drawn by weights {', '.join(map(shortest_float, reader.sample_from_datasets_weights))}")
+    return "; ".join(parts)
+
+
+def _describe_evaluation(config: Any) -> str:
+    metrics = ", ".join(config.eval_config.metrics_set) or "coco_detection_metrics"
+    average = ", with the moving average of the weights" if config.eval_config.use_moving_averages else ""
+    return f"{metrics}{average}"

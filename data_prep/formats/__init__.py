@@ -1,0 +1,1 @@
+"""The files of the house: points.json, label maps, tf.Example records."""

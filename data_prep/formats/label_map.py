@@ -1,0 +1,218 @@
+"""label_map.pbtxt: the Object Detection API's `item { name id display_name }` in protobuf text format, ids from 1.
+
+The reader needs neither TensorFlow nor protobuf, so that a client machine can name what it detects. It takes what
+protobuf's own parser takes (both quotes, escapes, comments, `item {` and `item: {`, commas and semicolons after a
+field) and says in which line something is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.formats.label_map_text import parse_items, quote
+from data_prep.runtime.atomic_files import write_text
+from data_prep.runtime.command_line import UsageError
+
+MAX_BYTES = 16 * 1024 * 1024  # some fifty times the label map of all 20,000 image-level classes of Open Images
+MAX_ID = 2**31 - 1  # int32 in the schema
+
+
+@dataclass(frozen=True)
+class LabelMapItem:
+    """One class.
+
+    Attributes:
+        id: What records and detections carry, from 1.
+        name: What annotations carry: an Open Images MID such as `/m/03ssj5`, or a plain name.
+        display_name: What people read; empty where the name says it.
+    """
+
+    id: int
+    name: str
+    display_name: str = ""
+
+
+class LabelMap:
+    """Class ids and their names; ids may have gaps, names and ids are unique.
+
+    Attributes:
+        items: The classes, sorted by id.
+    """
+
+    def __init__(self, items: Iterable[LabelMapItem]) -> None:
+        """Checks and sorts `items`.
+
+        Raises:
+            UsageError: There are none, or an id is not 1..2147483647, or a name is empty, or either comes twice.
+        """
+        self.items: tuple[LabelMapItem, ...] = tuple(sorted(items, key=lambda item: item.id))
+        check = _uniqueness_check()
+        for item in self.items:
+            problem = check(item)
+            if problem:
+                raise UsageError(f"label map: {problem}")
+        if not self.items:
+            raise UsageError("label map: no items; it needs at least one class")
+        self._by_id = {item.id: item for item in self.items}
+        self._by_name = {item.name: item for item in self.items}
+
+    @property
+    def max_id(self) -> int:
+        """The largest id: what `num_classes` of a pipeline config must reach."""
+        return self.items[-1].id
+
+    def __len__(self) -> int:
+        """Returns how many classes there are."""
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[LabelMapItem]:
+        """Goes through the classes by id."""
+        return iter(self.items)
+
+    def __contains__(self, name: object) -> bool:
+        """Tells whether a class of this `name` (not display name) is in the map."""
+        return name in self._by_name
+
+    def __eq__(self, other: object) -> bool:
+        """Tells whether `other` holds the same classes."""
+        return isinstance(other, LabelMap) and self.items == other.items
+
+    def __hash__(self) -> int:
+        """Fits `==`."""
+        return hash(self.items)
+
+    def __repr__(self) -> str:
+        """Says how many classes there are, for messages."""
+        return f"LabelMap({len(self)} items, ids {self.items[0].id}..{self.max_id})"
+
+    def id_of(self, name: str) -> int:
+        """Returns the id of the class whose `name` is given.
+
+        Raises:
+            UsageError: There is none; the message suggests the nearest.
+        """
+        if name in self._by_name:
+            return self._by_name[name].id
+        by_display_name = next((item for item in self.items if name and item.display_name == name), None)
+        if by_display_name is not None:
+            hint = f"; {name!r} is the display name of {by_display_name.name!r}"
+        else:
+            near = difflib.get_close_matches(name, self._by_name, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"class {name!r} is not in the label map{hint}")
+
+    def name_of(self, class_id: int) -> str:
+        """Returns the `name` of the class with id `class_id`.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return self._item(class_id).name
+
+    def display_name_of(self, class_id: int) -> str:
+        """Returns what people read for `class_id`: its display name, or its name where it has none.
+
+        Raises:
+            UsageError: There is no class of this id.
+        """
+        item = self._item(class_id)
+        return item.display_name or item.name
+
+    def names_by_id(self) -> dict[int, str]:
+        """Returns the display names (the names where there are none) by id."""
+        return {item.id: item.display_name or item.name for item in self.items}
+
+    def _item(self, class_id: int) -> LabelMapItem:
+        if class_id not in self._by_id:
+            raise UsageError(f"class id {class_id} is not in the label map, whose {len(self)} ids end at {self.max_id}")
+        return self._by_id[class_id]
+
+
+def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
+    """Reads a label map file.
+
+    Raises:
+        UsageError: The file is missing, too large, not UTF-8, or not a label map; with file and line.
+    """
+    source = Path(path)
+    try:
+        with source.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"label map {source}: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"label map {source}: larger than {MAX_BYTES // 2**20} MiB, so not a label map")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{source}:{line}: not UTF-8 text (byte {error.start}); save the label map as UTF-8"
+        ) from error
+    return parse_label_map(text, str(source))
+
+
+def parse_label_map(text: str, where: str = "label map") -> LabelMap:
+    """Reads a label map's text.
+
+    Args:
+        text: Protobuf text format of the API's StringIntLabelMap.
+        where: The file's name, for messages.
+
+    Raises:
+        UsageError: With `where` and the line.
+    """
+    check = _uniqueness_check()
+    items = []
+    for line, fields in parse_items(text, where):
+        item = LabelMapItem(int(fields["id"]), str(fields["name"]), str(fields.get("display_name", "")))
+        problem = check(item)
+        if problem:
+            raise UsageError(f"{where}:{line}: {problem}")
+        items.append(item)
+    if not items:
+        raise UsageError(f"{where}:1: no items; a label map needs at least one item {{ name: '...' id: 1 }}")
+    return LabelMap(items)
+
+
+def format_label_map(label_map: LabelMap) -> str:
+    """Returns `label_map` in protobuf text format, as the API's own `oid_v4_label_map.pbtxt` is written."""
+    blocks = []
+    for item in label_map.items:
+        lines = [f"  name: {quote(item.name)}", f"  id: {item.id}"]
+        if item.display_name:
+            lines.append(f"  display_name: {quote(item.display_name)}")
+        blocks.append("item {\n" + "\n".join(lines) + "\n}\n")
+    return "".join(blocks)
+
+
+def write_label_map(path: str | os.PathLike[str], label_map: LabelMap) -> None:
+    """Writes `label_map` to `path`, whole or not at all."""
+    write_text(path, format_label_map(label_map))
+
+
+def _uniqueness_check() -> Callable[[LabelMapItem], str]:
+    """Returns a function that takes one item after the other and returns what is wrong with it, or an empty string."""
+    ids: dict[int, str] = {}
+    names: dict[str, int] = {}
+
+    def check(item: LabelMapItem) -> str:
+        if not item.name.strip():
+            return f"the item with id {item.id} has an empty name"
+        if item.id == 0:
+            return f"item {item.name!r} has id 0; ids start at 1, 0 is the background, which needs no item"
+        if not 1 <= item.id <= MAX_ID:
+            return f"item {item.name!r} has id {item.id}; ids go from 1 to {MAX_ID}"
+        if item.id in ids:
+            return f"id {item.id} is given twice, to {ids[item.id]!r} and to {item.name!r}"
+        if item.name in names:
+            return f"name {item.name!r} is given twice, with id {names[item.name]} and with id {item.id}"
+        ids[item.id] = item.name
+        names[item.name] = item.id
+        return ""
+
+    return check

@@ -1,0 +1,312 @@
+"""One picture: told by its content and not by its name, decoded whole, turned into what training reads, within bounds.
+
+Open Images' boxes relate to the pixels as they are stored. An EXIF orientation is therefore never applied (TensorFlow's
+decoders ignore it as well); a picture that carries one is encoded anew without it, so that viewers, which do apply it,
+show what the detector sees.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from data_prep.formats.points import check_image_id
+from data_prep.images.area_filter import shrink
+from data_prep.images.jpeg_decoding import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, num_scans
+from data_prep.images.jpeg_encoding import encode_jpeg
+from data_prep.images.png_data import holds_all_pixels
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_PIXELS: Final = 100_000_000
+JPEG_QUALITY: Final = 92
+FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the order in which a file is looked for
+
+# Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once, in our words.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+# What Pillow's decoders are seen to raise on broken files; its own UnidentifiedImageError is an OSError.
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_EXIF_ORIENTATION = 0x0112
+_JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's word for a JPEG that others follow, such as a stereo camera's: no animation
+_PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used.
+
+    Attributes:
+        reason: A few words from a small fixed set, for counting.
+        detail: What was seen.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        """Lets the error travel back from a worker process whole."""
+        return ImageError, (self.reason, self.detail)
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a picture's first bytes say.
+
+    Attributes:
+        format: One of `FORMATS`.
+        mode: Pillow's, such as `RGB`, `L`, `CMYK`.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A picture as training reads it: RGB or grey, 8 bits, within the largest side that was asked for.
+
+    Attributes:
+        content: The file.
+        format: `JPEG`, or `PNG` where that was to be kept.
+        width: In pixels.
+        height: In pixels.
+        changes: Why it was encoded anew, in words from a small set; empty where `content` is what was given.
+    """
+
+    content: bytes
+    format: str
+    width: int
+    height: int
+    changes: tuple[str, ...]
+
+
+def find_image(directory: str | os.PathLike[str], image_id: str) -> Path | None:
+    """Returns the file of `image_id` in `directory` by trying `SUFFIXES` in turn, or None.
+
+    Raises:
+        UserError: The id is not a plain file name.
+    """
+    name = check_image_id(image_id)
+    return next((path for suffix in SUFFIXES if (path := Path(directory) / (name + suffix)).is_file()), None)
+
+
+def read_image_file(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
+    """Returns the file's content, of which never more than `max_bytes` are read.
+
+    Raises:
+        ImageError: It is missing, unreadable, empty or larger.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise ImageError("missing", str(path)) from None
+    except OSError as error:
+        raise ImageError("unreadable", f"{path}: {error.strerror or error}") from error
+    if not content:
+        raise ImageError("empty file", str(path))
+    if len(content) > max_bytes:
+        raise ImageError("too many bytes", f"{path}: more than {max_bytes / 2**20:g} MiB")
+    return content
+
+
+def read_header(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageHeader:
+    """Returns what the picture says it is, without decoding it.
+
+    Args:
+        content: The file, or enough of its beginning.
+        max_pixels: More are refused: they would need three bytes of memory each.
+
+    Raises:
+        ImageError: It is no picture of `FORMATS`, or has too many pixels or none.
+    """
+    with _open(content, max_pixels) as image:
+        return ImageHeader(str(image.format), image.mode, image.width, image.height)
+
+
+def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Returns the picture decoded whole, as 8-bit RGB; of an animation the first frame.
+
+    Transparency is laid over white, 16-bit grey is cut to 8 bits. EXIF orientation is not applied.
+
+    Raises:
+        ImageError: It does not decode, or only in part.
+    """
+    with _open(content, max_pixels) as image:
+        _refuse_many_scans(image, content)
+        _load(image, content)
+        return _to_rgb(image)
+
+
+def prepare_image(
+    content: bytes,
+    *,
+    max_dimension: int | None = None,
+    keep_formats: tuple[str, ...] = ("JPEG",),
+    keep_grey: bool = True,
+    refuse_animations: bool = False,
+) -> PreparedImage:
+    """Decodes a picture whole and encodes it anew where something has to change, and only there.
+
+    It has to where the format is not one of `keep_formats`, the pixels are not 8-bit RGB or grey, the longest side is
+    above `max_dimension`, an EXIF orientation would turn it in a viewer, or the end of a PNG is missing. What is
+    encoded anew is an RGB JPEG of quality 92 without metadata; everything else stays the bytes it was.
+
+    A JPEG that stays is read to its last coefficient, but only a 64th of its pixels are computed.
+
+    Args:
+        content: The file.
+        max_dimension: The longest side, in pixels, that the picture may have; None for any.
+        keep_formats: `JPEG`, `PNG` or both.
+        keep_grey: Whether a grey picture may stay; otherwise it is encoded anew as RGB.
+        refuse_animations: Whether a picture of several frames is refused; otherwise it is its first frame.
+
+    Raises:
+        ImageError: It does not decode, or only in part, or to damaged pixels.
+    """
+    with _open(content, MAX_PIXELS) as image:
+        _refuse_many_scans(image, content)
+        if refuse_animations and _is_animated(image):
+            raise ImageError("animation", f"a {image.format} file of several frames")
+        width, height = image.width, image.height
+        size = fitted_size(width, height, max_dimension)
+        changes = _reasons_to_change(image, content, keep_formats, keep_grey)
+        if size != (width, height):
+            changes = (*changes, "too large")
+        pixels = None
+        if image.format in _JPEG_CONTENT and image.mode in ("RGB", "L"):
+            try:
+                if not changes:
+                    check_jpeg(content)
+                    return PreparedImage(content, str(image.format), width, height, ())
+                pixels = decode_jpeg(content, width, height, *size)
+            except JpegError as error:
+                if error.is_damage:
+                    raise ImageError("damaged", f"{width}x{height} {image.format}: {error}") from error
+                changes = ("unusual JPEG", *changes)  # unless Pillow finds no picture in it
+        if pixels is None:
+            _load(image, content)
+            if not changes:
+                return PreparedImage(content, str(image.format), width, height, ())
+            pixels = np.asarray(_to_rgb(image))
+        shrunk = shrink(pixels, *size)
+        encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=shrunk is not pixels)
+    return PreparedImage(encoded, "JPEG", *size, changes)
+
+
+def fitted_size(width: int, height: int, max_dimension: int | None) -> tuple[int, int]:
+    """Returns (width, height) with the longest side brought down to `max_dimension`, the aspect ratio kept.
+
+    Smaller pictures stay as they are; no side falls below one pixel.
+    """
+    longest = max(width, height)
+    if max_dimension is None or longest <= max_dimension:
+        return width, height
+    scale = max_dimension / longest
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _open(content: bytes, max_pixels: int) -> Image.Image:
+    if not content:
+        raise ImageError("empty file", "0 bytes")
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageError("too many pixels", str(error)) from error
+    except Image.UnidentifiedImageError:
+        start = content[:16]
+        raise ImageError("not a picture", f"no {', '.join(FORMATS)} file; it begins with {start!r}") from None
+    except _DECODING_ERRORS as error:
+        raise ImageError("does not decode", str(error)) from error
+    pixels = image.width * image.height
+    if not 1 <= pixels <= max_pixels:
+        raise ImageError("too many pixels", f"{image.width}x{image.height}, at most {max_pixels} pixels are taken")
+    return image
+
+
+def _load(image: Image.Image, content: bytes) -> None:
+    what = f"{image.width}x{image.height} {image.format}"
+    try:
+        image.load()
+    except _DECODING_ERRORS as error:
+        raise ImageError("does not decode", f"{what}: {error}") from error
+    except MemoryError as error:
+        raise ImageError("out of memory", what) from error
+    if image.format == "PNG" and not holds_all_pixels(content):
+        raise ImageError("does not decode", f"{what}: its data end before its last pixel")
+
+
+def _refuse_many_scans(image: Image.Image, content: bytes) -> None:
+    if image.format in _JPEG_CONTENT and (count := num_scans(content)) > MAX_SCANS:
+        raise ImageError("too many scans", f"a JPEG of {count}, at most {MAX_SCANS} are taken")
+
+
+def _is_animated(image: Image.Image) -> bool:
+    if image.format in _JPEG_CONTENT:
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except _DECODING_ERRORS as error:
+        raise ImageError("does not decode", f"{image.width}x{image.height} {image.format}: {error}") from error
+
+
+def _reasons_to_change(
+    image: Image.Image, content: bytes, keep_formats: tuple[str, ...], keep_grey: bool
+) -> tuple[str, ...]:
+    reasons = []
+    if image.format not in keep_formats:
+        reasons.append(f"{image.format} file")
+    if image.mode != "RGB" and not (image.mode == "L" and keep_grey):
+        reasons.append(f"{image.mode} pixels")
+    if image.format == "PNG" and _PNG_END not in content[-1024:]:
+        # All pixels may be there and Pillow content; TensorFlow is not.
+        reasons.append("no end of file mark")
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except _DECODING_ERRORS:  # broken metadata around a sound picture: it goes
+        reasons.append("broken EXIF")
+    else:
+        if orientation != 1:
+            reasons.append("EXIF orientation")
+    return tuple(reasons)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image.copy()
+    if image.mode.startswith("I"):
+        # Pillow would clip 16 bits at 255 where we want the upper 8 of them.
+        return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        ground = Image.new("RGBA", with_alpha.size, "white")
+        return Image.alpha_composite(ground, with_alpha).convert("RGB")
+    return image.convert("RGB")

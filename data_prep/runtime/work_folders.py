@@ -1,0 +1,48 @@
+"""Folders that several runs may write to at a time, and what killed ones have left there half written."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
+
+# As `atomic_files` names them; other steps' temporary files are theirs to remove.
+_LEFTOVER: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{12}-.*\.jpg", re.DOTALL)
+
+
+@contextlib.contextmanager
+def at_work_in(directory: Path) -> Iterator[int]:
+    """Makes a folder, and removes what killed runs have left half written in it; yields how many files that were.
+
+    Where another process is within such a block for the same folder, nothing is removed: the files may be its own.
+
+    Raises:
+        OSError: The folder cannot be made, read or written to.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        num_removed = 0
+        # Some network file systems lock no folders; then we cannot know who else is there.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            num_removed = _remove_leftovers(directory)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield num_removed
+    finally:
+        os.close(descriptor)  # and with it goes the lock, as it does when we are killed
+
+
+def _remove_leftovers(directory: Path) -> int:
+    with os.scandir(directory) as entries:
+        leftovers = [Path(entry.path) for entry in entries if _LEFTOVER.fullmatch(entry.name)]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)

@@ -1,0 +1,101 @@
+"""The first part of every signature: from pictures as clients send them to the batch that a detector takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from data_prep.formats.tf_example import IMAGE_ENCODED
+from train.inputs.resize import pad_to_size, resize_image
+from train.models.detector import InputShape
+
+INPUT_NAME = "input_tensor"
+# The Object Detection API's input types. Pictures of an array have one size; those of strings have sizes of their own.
+INPUT_SPECS = {
+    "encoded_image_string_tensor": tf.TensorSpec([None], tf.string, name=INPUT_NAME),
+    "image_tensor": tf.TensorSpec([None, None, None, 3], tf.uint8, name=INPUT_NAME),
+    "float_image_tensor": tf.TensorSpec([None, None, None, 3], tf.float32, name=INPUT_NAME),
+    "tf_example": tf.TensorSpec([None], tf.string, name=INPUT_NAME),
+}
+# Pictures of a batch that are decoded and resized at a time.
+_PARALLEL_PICTURES = 16
+
+Batch = tuple[tf.Tensor, tf.Tensor]
+
+
+def decode_image(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG or PNG (string scalar) to uint8 [H, W, 3], RGB, as the training input does."""
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image.set_shape([None, None, 3])
+    return image
+
+
+def batch_reader(input_type: str, input_shape: InputShape, image_resizer: Any) -> Callable[[tf.Tensor], Batch]:
+    """Makes the function from requests to a detector's batch.
+
+    Args:
+        input_type: A key of `INPUT_SPECS`.
+        input_shape: As `Detector.input_shape`.
+        image_resizer: The model's `ImageResizer` message.
+
+    Returns:
+        Takes a tensor as that spec says; returns images float32 [B, H, W, 3], RGB 0..255, and their shapes without
+        padding, int32 [B, 3]. Strings are decoded, resized and padded in parallel, each picture as its size asks for.
+    """
+    height, width = input_shape
+
+    def decode_and_resize(encoded: tf.Tensor) -> Batch:
+        return resize_image(decode_image(encoded), image_resizer)
+
+    def read(input_tensor: tf.Tensor) -> Batch:
+        if input_type == "tf_example":
+            fields = tf.io.parse_example(input_tensor, {IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)})
+            input_tensor = fields[IMAGE_ENCODED]
+        if input_tensor.dtype != tf.string:
+            images, true_shapes = resize_image(input_tensor, image_resizer)
+        elif None in input_shape:
+            images, true_shapes = _pad_to_largest(decode_and_resize, input_tensor)
+        else:
+            signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([3], tf.int32))
+            images, true_shapes = tf.map_fn(
+                decode_and_resize, input_tensor, fn_output_signature=signature, parallel_iterations=_PARALLEL_PICTURES
+            )
+        return tf.ensure_shape(images, [None, height, width, 3]), true_shapes
+
+    return read
+
+
+def _pad_to_largest(decode_and_resize: Callable[[tf.Tensor], Batch], encoded: tf.Tensor) -> Batch:
+    """Makes one batch of pictures that come out in different sizes, padded with zeros at the bottom and the right.
+
+    Args:
+        decode_and_resize: From one encoded picture to its pixels, float32 [h, w, 3], and their shape without padding.
+        encoded: string [B].
+
+    Returns:
+        float32 [B, H, W, 3] with the largest height and width of the batch, and the shapes, int32 [B, 3].
+    """
+    count = tf.size(encoded)
+    arrays = tuple(
+        tf.TensorArray(dtype, count, element_shape=shape, infer_shape=False, clear_after_read=False)
+        for dtype, shape in ((tf.float32, [None, None, 3]), (tf.int32, [3]), (tf.int32, [2]))
+    )
+
+    def decode_one(number: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
+        image, true_shape = decode_and_resize(encoded[number])
+        values = (image, true_shape, tf.shape(image)[:2])
+        return number + 1, *(array.write(number, value) for array, value in zip(arrays, values, strict=True))
+
+    _, images, true_shapes, sizes = tf.while_loop(
+        lambda number, *_: number < count, decode_one, (0, *arrays), parallel_iterations=_PARALLEL_PICTURES
+    )
+    largest = tf.reduce_max(sizes.stack(), axis=0)
+    padded = tf.map_fn(
+        lambda number: pad_to_size(images.read(number), (largest[0], largest[1])),
+        tf.range(count),
+        fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
+        parallel_iterations=_PARALLEL_PICTURES,
+    )
+    return padded, true_shapes.stack()

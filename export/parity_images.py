@@ -1,0 +1,144 @@
+"""The pictures that an export is compared with its checkpoint on."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from data_prep.formats.tf_example import IMAGE_ENCODED, find_shards
+from export.image_inputs import decode_image
+from train.commands import Pipeline, UserError
+from train.inputs.records import read_records
+
+MAX_PICTURES = 16
+_RECORDS_TAKEN = 4
+_GENERATED_SIZES = ((480, 640), (640, 427), (300, 300))
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One picture in all the forms that a signature takes.
+
+    Attributes:
+        name: For words.
+        encoded: A JPEG or PNG.
+        record: A serialised tf.train.Example with that at `image/encoded`: one of the records, or made from it.
+    """
+
+    name: str
+    encoded: bytes
+    record: bytes
+
+    def pixels(self) -> np.ndarray:
+        """Decodes to uint8 [H, W, 3].
+
+        Raises:
+            UserError: It does not decode.
+        """
+        try:
+            return np.asarray(decode_image(tf.constant(self.encoded)))
+        except tf.errors.InvalidArgumentError:
+            raise UserError(f"{self.name} is not a JPEG or PNG that decodes; give other pictures") from None
+
+
+def pictures_for(paths: Iterable[Path], pipeline: Pipeline) -> list[Picture]:
+    """Returns the pictures of these files or, without any, the first of the evaluation records, or generated ones."""
+    return read_pictures(paths) or pictures_of_records(pipeline.config) or generated_pictures()
+
+
+def read_pictures(paths: Iterable[Path]) -> list[Picture]:
+    """Reads at most 16 files.
+
+    Raises:
+        UserError: One cannot be read.
+    """
+    found = []
+    for path in list(paths)[:MAX_PICTURES]:
+        try:
+            found.append(_picture(str(path), path.read_bytes()))
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+    return found
+
+
+def pictures_of_records(config: Any) -> list[Picture]:
+    """Reads the first records of the evaluation input; none where the machine does not have them, or there is none.
+
+    Args:
+        config: A `TrainEvalPipelineConfig`.
+
+    Raises:
+        UserError: A record is broken.
+    """
+    for number, reader in enumerate(config.eval_input_reader):
+        in_order = type(reader)()
+        in_order.CopyFrom(reader)
+        in_order.shuffle = False
+        try:
+            records = read_records(in_order, f"eval_input_reader[{number}]", num_epochs=1, seed=0)
+        except UserError:  # an export needs no records, and may be made where there are none
+            continue
+        try:
+            return [
+                _of_record(f"record {row}", record.numpy()) for row, record in enumerate(records.take(_RECORDS_TAKEN))
+            ]
+        except tf.errors.OpError as error:
+            raise UserError(f"eval_input_reader[{number}]: {error.message}; give --parity_pictures") from None
+    return []
+
+
+def read_record_pictures(pattern: str, count: int, *, flag: str) -> list[Picture]:
+    """Reads at most so many records, spread evenly over the files.
+
+    Args:
+        pattern: As `find_shards` takes it.
+        count: The most to take.
+        flag: Where the pattern was given, for words.
+
+    Raises:
+        UserError: There are no such files, they hold no record, or one that cannot be read.
+    """
+    records = tf.data.TFRecordDataset(find_shards(pattern))
+    try:
+        total = sum(1 for _ in records)
+        every = max(total // count, 1)
+        found = [
+            _of_record(f"record {row * every}", record.numpy())
+            for row, record in enumerate(records.shard(every, 0).take(count))
+        ]
+    except tf.errors.OpError as error:
+        raise UserError(f"{flag} {pattern}: {error.message}") from None
+    if not found:
+        raise UserError(f"{flag} {pattern}: no record in these files")
+    return found
+
+
+def generated_pictures() -> list[Picture]:
+    """Makes JPEGs of noise in large blocks: it has edges and areas, as photographs have."""
+    generator = np.random.default_rng(0)
+    found = []
+    for number, (height, width) in enumerate(_GENERATED_SIZES):
+        blocks = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=90)
+        found.append(_picture(f"generated picture {number}", buffer.getvalue()))
+    return found
+
+
+def _picture(name: str, encoded: bytes) -> Picture:
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
+    features = tf.train.Features(feature={IMAGE_ENCODED: feature})
+    return Picture(name, encoded, tf.train.Example(features=features).SerializeToString())
+
+
+def _of_record(name: str, record: bytes) -> Picture:
+    fields = tf.io.parse_single_example(record, {IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)})
+    return Picture(name, fields[IMAGE_ENCODED].numpy(), record)

@@ -1,0 +1,1 @@
+"""The gRPC client as a library: connection, requests, detections, results."""

@@ -1,0 +1,75 @@
+"""What can go wrong between a client and a server: of one picture, or of the whole conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from data_prep.runtime.command_line import UserError
+from serving.client_library.detections import Failure
+
+# Statuses that say nothing of the picture: the next one would end the same way.
+FATAL_CODES = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+)
+_REASONS = {
+    grpc.StatusCode.INVALID_ARGUMENT: "refused by the server",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "timed out",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "too much for the server",
+}
+
+
+class ServerError(UserError):
+    """The server cannot be asked: it is down, or does not serve such a model."""
+
+
+class PictureError(Exception):
+    """One picture has no answer.
+
+    Attributes:
+        failure: Why.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def picture_failure(error: Any) -> Failure:
+    """Returns what a call's `grpc.RpcError` says of the picture that was asked about."""
+    reason = _REASONS.get(error.code(), "failed at the server")
+    return Failure(reason, f"{error.code().name}: {details_in_one_line(error)}")
+
+
+def server_error(error: Any, server: str, model_name: str, which: str = "") -> ServerError:
+    """Returns what a call's `grpc.RpcError` says of the server.
+
+    Args:
+        error: The error.
+        server: Where was asked.
+        model_name: Which model was asked.
+        which: Which of its versions, in words such as `version 3`; empty for the newest.
+    """
+    code, detail = error.code(), details_in_one_line(error)
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        # gRPC puts the cause last: "failed to connect to all addresses; last error: ...: Connection refused (111)"
+        cause = detail.rsplit("last error: ", 1)[-1].removeprefix("UNKNOWN: ")
+        return ServerError(
+            f"no server answers at {server}: {cause}; start one with "
+            f"python -m serving.serve --model_name {model_name} --model_base_path ..."
+        )
+    if code is grpc.StatusCode.NOT_FOUND:
+        which = f", {which}" if which else ""
+        return ServerError(f"the server at {server} has no model {model_name!r}{which}: {detail}")
+    return ServerError(f"the server at {server} answers {code.name}: {detail}")
+
+
+def details_in_one_line(error: Any) -> str:
+    """Returns what the server, or gRPC, says of a call that failed."""
+    return " ".join(str(error.details() or "no details").split())

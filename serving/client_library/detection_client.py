@@ -1,0 +1,245 @@
+"""Asks a served detector what is in pictures: the library under `serving.client`, without TensorFlow or model code.
+
+    from serving.client_library.detection_client import DetectionClient
+
+    with DetectionClient("localhost:8500", "detector", label_map=read_label_map(path), min_score=0.5) as client:
+        found = client.detect(jpeg_bytes)                 # or a path; PictureError where this picture has no answer
+        for detection in found.detections:                # best score first
+            print(detection.name, detection.score, detection.box_pixels.xmin)
+        for found in client.detect_many(paths):           # any iterable; in its order, however long
+            if found.failure is None: ...                 # a picture that fails costs the others nothing
+
+What is answered is a `PictureDetections` of `serving.client_library.detections`: the picture's name, width and height, and for each
+detection the class id, name, score, and the box as fractions and in pixels; `as_json()` is a line of `--json`.
+A picture is its bytes, a path, or a `NamedPicture(name, content)` of `serving.client_library.image_requests`. TLS, API keys and
+metadata are a `Connection` of `serving.client_library.connection` in place of the address. `serving.client_library.async_detection_client` has the
+same for asyncio: `await client.detect(...)`, `async for found in client.detect_many(...)`.
+
+Retries: a request is sent again only after UNAVAILABLE or RESOURCE_EXHAUSTED, with growing waits, until the deadline
+(`timeout_seconds`) that all its attempts share. A server that is killed and comes back within it costs no picture.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from serving.client_library.call_policy import Attempts
+from serving.client_library.client_errors import PictureError, ServerError
+from serving.client_library.client_settings import ClientSettings
+from serving.client_library.detections import PictureDetections
+from serving.client_library.detector_questions import (
+    GET_METADATA,
+    PREDICT,
+    Conversation,
+    Question,
+    Returned,
+)
+from serving.client_library.image_requests import PictureSource
+
+__all__ = ["DetectionClient", "PictureError", "ServerError"]
+
+
+class DetectionClient(ClientSettings):
+    """Asks one model on one server; made with what `ClientSettings` takes. Any thread may call its methods."""
+
+    def _open(self) -> None:
+        self._channel = self.connection.open_channel()
+        self._methods = {method: self._channel.unary_unary(*method) for method in (PREDICT, GET_METADATA)}
+        self._connect_lock = threading.Lock()
+        self._own_calls = _Calls()
+        self._all_calls = weakref.WeakSet([self._own_calls])
+
+    def connect(self) -> None:
+        """Asks the server, once, what the model takes: encoded pictures or pixels. Called by the first question.
+
+        Raises:
+            ServerError: No server answers, or it serves no such model, version or signature, or no detector.
+        """
+        with self._connect_lock:
+            if self._taken is None:
+                self._taken = self._converse(self._questions.what_it_takes(), self._own_calls)
+
+    def detect(self, picture: PictureSource) -> PictureDetections:
+        """Asks about one picture.
+
+        Args:
+            picture: An encoded picture's bytes, or a path.
+
+        Raises:
+            PictureError: The picture cannot be read, or the server refuses it.
+            ServerError: The server cannot be asked.
+        """
+        self.connect()
+        result = self._ask([picture], self._own_calls)[0]
+        if result.failure is not None:
+            raise PictureError(result.failure)
+        return result
+
+    def detect_many(self, pictures: Iterable[PictureSource]) -> Iterator[PictureDetections]:
+        """Asks about many pictures, `max_in_flight` requests at a time, and yields the answers in the order given.
+
+        Only a few requests' pictures are in memory at a time, however many there are. A picture that fails is yielded
+        with its `failure` and costs the others nothing. Leaving early cancels what is on its way.
+
+        Args:
+            pictures: Encoded pictures' bytes, or paths; taken as they are needed.
+
+        Raises:
+            ServerError: The server cannot be asked (any more); what was answered before has been yielded.
+        """
+        self.connect()
+        source = iter(pictures)
+        size = self.batch_size if self._known.encoded else 1
+        waiting: deque[Future[list[PictureDetections]]] = deque()
+        calls = _Calls()
+        self._all_calls.add(calls)
+        pool = ThreadPoolExecutor(self.max_in_flight, thread_name_prefix="detect")
+        try:
+            while True:
+                # Twice as many, so that one slow answer at the head does not leave the others idle.
+                while len(waiting) < 2 * self.max_in_flight and (batch := list(islice(source, size))):
+                    waiting.append(pool.submit(self._ask, batch, calls))
+                if not waiting:
+                    return
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            calls.stop()
+
+    def request_for(self, pictures: Sequence[PictureSource]) -> Any:
+        """Returns the PredictRequest that would ask about `pictures`, for who sends it in ways of their own.
+
+        Args:
+            pictures: One, where the model takes pixels.
+
+        Raises:
+            PictureError: One cannot be read, or all together do not fit into a request.
+            ServerError: The server cannot be asked what it takes.
+        """
+        self.connect()
+        return self._questions.predict_request_for(pictures, self._known)
+
+    def close(self) -> None:
+        """Closes the channel; requests on their way are cancelled."""
+        for calls in list(self._all_calls):
+            calls.stop()
+        self._channel.close()
+
+    def __enter__(self) -> DetectionClient:
+        """Returns the client."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Closes the channel."""
+        self.close()
+
+    def _ask(self, pictures: Sequence[PictureSource], calls: _Calls) -> list[PictureDetections]:
+        return self._converse(self._questions.what_is_in(pictures, self._known), calls)
+
+    def _converse(self, conversation: Conversation[Returned], calls: _Calls) -> Returned:
+        try:
+            question = next(conversation)
+            while True:
+                try:
+                    response = self._call(question, calls)
+                except grpc.RpcError as error:
+                    question = conversation.throw(error)
+                else:
+                    question = conversation.send(response)
+        except StopIteration as end:
+            return end.value
+
+    def _call(self, question: Question, calls: _Calls) -> Any:
+        """Returns the response, of whichever attempt has one; raises the last attempt's `grpc.RpcError`."""
+        attempts = Attempts(self._policy, connecting=self._taken is None)
+        self.counts.add(calls=1)
+        while True:
+            try:
+                return self._attempt(question, attempts, calls)
+            except grpc.RpcError as error:
+                back_off = attempts.back_off_seconds(error)
+                if back_off is None:
+                    raise
+            if calls.stopped.wait(back_off):
+                raise ServerError(f"the client of {self.server} was closed")
+            self.counts.add(retries=1)
+
+    def _attempt(self, question: Question, attempts: Attempts, calls: _Calls) -> Any:
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def start() -> Any:
+            timeout = attempts.remaining_seconds()
+            call = calls.start(self._methods[question.method], question.request, timeout, self._metadata)
+            call.add_done_callback(ended.put)
+            return call
+
+        first = start()
+        started, failed = [first], 0
+        hedge_after = self._policy.hedge_after_seconds
+        hedge_at = None if hedge_after is None else time.monotonic() + hedge_after
+        try:
+            while True:
+                try:
+                    call = ended.get(timeout=None if hedge_at is None else max(0.0, hedge_at - time.monotonic()))
+                except queue.Empty:
+                    hedge_at = None
+                    if self.counts.may_hedge():
+                        started.append(start())
+                    continue
+                if call.code() is grpc.StatusCode.OK:
+                    self.counts.add(hedges_won=int(call is not first))
+                    return call.result()
+                failed += 1
+                if failed == len(started):
+                    return call.result()  # raises the call's error
+        finally:
+            for call in started:
+                call.cancel()
+
+
+class _Calls:
+    """Requests on their way that can all be ended at once, and nothing be sent afterwards.
+
+    Attributes:
+        stopped: Set when they were.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._live: set[Any] = set()
+
+    def start(self, method: Any, request: Any, timeout_seconds: float, metadata: tuple[tuple[str, str], ...]) -> Any:
+        """Sends a request; returns gRPC's call, which is also its future."""
+        with self._lock:
+            if self.stopped.is_set():
+                raise ServerError("the client was closed")
+            call = method.future(request, timeout=timeout_seconds, metadata=metadata)
+            self._live.add(call)
+        call.add_done_callback(self._forget)
+        return call
+
+    def stop(self) -> None:
+        """Cancels what is on its way, and wakes who waits to send again."""
+        self.stopped.set()
+        with self._lock:
+            live = list(self._live)
+        for call in live:
+            call.cancel()
+
+    def _forget(self, call: Any) -> None:
+        with self._lock:
+            self._live.discard(call)

@@ -1,0 +1,284 @@
+"""What is said between a client and a detector, without the sending: conversations that any kind of channel can carry.
+
+A conversation is a generator. It yields a `Question`, is sent the response (or is thrown the `grpc.RpcError`), and
+returns what came of it. So the client in threads and the client in asyncio share every word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import grpc
+
+from data_prep.formats.label_map import LabelMap
+from data_prep.images.image_file import ImageError
+from serving.client_library.channels import PREDICTION_SERVICE, SERVING_DEFAULT
+from serving.client_library.client_errors import FATAL_CODES, PictureError, ServerError, picture_failure, server_error
+from serving.client_library.detections import CLASS_NAMES, OUTPUT_NAMES, Failure, PictureDetections, read_detections
+from serving.client_library.image_requests import (
+    BYTES_AROUND_PICTURES,
+    INPUT_NAME,
+    Picture,
+    PictureSource,
+    encoded_array,
+    name_of,
+    pixels_of,
+    predict_request,
+    read_picture,
+)
+from serving.wire.messages import (
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    PredictRequest,
+    PredictResponse,
+    SignatureDefMap,
+)
+from serving.wire.tensors import DT_STRING, DT_UINT8, TensorError, array_of, type_name
+
+Returned = TypeVar("Returned")
+
+
+class Method(NamedTuple):
+    """A method of TensorFlow Serving's.
+
+    Attributes:
+        path: How gRPC calls it.
+        serialize: Makes bytes of a request.
+        deserialize: Makes a response of bytes.
+    """
+
+    path: str
+    serialize: Callable[[Any], bytes]
+    deserialize: Callable[[bytes], Any]
+
+
+PREDICT = Method(f"/{PREDICTION_SERVICE}/Predict", PredictRequest.SerializeToString, PredictResponse.FromString)
+GET_METADATA = Method(
+    f"/{PREDICTION_SERVICE}/GetModelMetadata",
+    GetModelMetadataRequest.SerializeToString,
+    GetModelMetadataResponse.FromString,
+)
+
+
+class Question(NamedTuple):
+    """A request on its way to a method."""
+
+    method: Method
+    request: Any
+
+
+class Taken(NamedTuple):
+    """What a detector's signature takes and answers.
+
+    Attributes:
+        encoded: Any number of encoded pictures; otherwise one picture's pixels.
+        class_names: It answers the classes' names itself.
+    """
+
+    encoded: bool
+    class_names: bool
+
+
+Conversation = Generator[Question, Any, Returned]
+
+
+@dataclass(frozen=True)
+class DetectorQuestions:
+    """What a client asks one model, and how it reads the answers.
+
+    Attributes:
+        server: Where the model is, for messages.
+        model_name: What the server calls the model.
+        model_version: Which version; None for the newest, or that of the label.
+        version_label: Which version, by a label such as `stable`; None for none.
+        signature_name: Which of the model's signatures.
+        label_map: Names the classes; None leaves it to the model, and to numbers where that does not.
+        extra_outputs: Further outputs of the signature that the answers shall hold.
+        min_score: Weaker detections are left out.
+        max_message_bytes: The largest request and answer.
+    """
+
+    server: str
+    model_name: str
+    model_version: int | None = None
+    version_label: str | None = None
+    signature_name: str = SERVING_DEFAULT
+    label_map: LabelMap | None = None
+    extra_outputs: tuple[str, ...] = ()
+    min_score: float = 0.0
+    max_message_bytes: int = 0
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs that are asked for: the output filter of each request."""
+        return (*OUTPUT_NAMES, *(name for name in self.extra_outputs if name not in OUTPUT_NAMES))
+
+    @property
+    def _max_picture_bytes(self) -> int:
+        return self.max_message_bytes - BYTES_AROUND_PICTURES
+
+    def what_it_takes(self) -> Conversation[Taken]:
+        """Asks what the model takes and answers.
+
+        Raises:
+            ServerError: No server answers, or it serves no such model, version or signature, or no detector.
+        """
+        request = GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = self.model_name
+        if self.model_version is not None:
+            request.model_spec.version.value = self.model_version
+        elif self.version_label is not None:
+            request.model_spec.version_label = self.version_label
+        try:
+            response = yield Question(GET_METADATA, request)
+        except grpc.RpcError as error:
+            raise self._server_error(error) from error
+        signatures = SignatureDefMap.FromString(response.metadata["signature_def"].value).signature_def
+        model = f"model {self.model_name!r} at {self.server}"
+        if self.signature_name not in signatures:
+            names = ", ".join(sorted(signatures)) or "none"
+            raise ServerError(f"{model} has no signature {self.signature_name!r}; it has: {names}")
+        signature = signatures[self.signature_name]
+        if set(signature.inputs) != {INPUT_NAME} or any(name not in signature.outputs for name in OUTPUT_NAMES):
+            raise ServerError(
+                f"{model} is no detector: signature {self.signature_name!r} takes "
+                f"{', '.join(sorted(signature.inputs))} and answers {', '.join(sorted(signature.outputs))}; "
+                f"a detector takes {INPUT_NAME} and answers {', '.join(OUTPUT_NAMES)}"
+            )
+        lacking = [name for name in self.output_names if name not in signature.outputs]
+        if lacking:
+            raise ServerError(f"{model} has no output {lacking[0]!r}; it has: {', '.join(sorted(signature.outputs))}")
+        data_type = signature.inputs[INPUT_NAME].dtype
+        if data_type not in (DT_STRING, DT_UINT8):
+            raise ServerError(
+                f"{model} takes {type_name(data_type)}; the client sends encoded pictures (DT_STRING) or pixels "
+                "(DT_UINT8): export with --input_type encoded_image_string_tensor or image_tensor"
+            )
+        return Taken(data_type == DT_STRING, CLASS_NAMES in signature.outputs)
+
+    def what_is_in(self, sources: Sequence[PictureSource], taken: Taken) -> Conversation[list[PictureDetections]]:
+        """Asks about pictures in one request; where the server refuses several at once, about each alone.
+
+        Args:
+            sources: The pictures; one where the model takes pixels.
+            taken: What `what_it_takes` returned.
+
+        Returns:
+            As many answers, in the order of `sources`, failures among them.
+
+        Raises:
+            ServerError: The server cannot be asked.
+        """
+        results = [PictureDetections(name_of(source)) for source in sources]
+        readable: list[tuple[int, Picture]] = []
+        for position, source in enumerate(sources):
+            try:
+                readable.append((position, read_picture(source, self._max_picture_bytes)))
+            except ImageError as error:
+                name = results[position].picture
+                detail = error.detail if error.detail != name else ""
+                results[position] = PictureDetections(name, failure=Failure(error.reason, detail))
+        groups = [readable]
+        if len(readable) > 1 and sum(len(picture.encoded) for _, picture in readable) > self._max_picture_bytes:
+            groups = [[one] for one in readable]
+        while groups:
+            group = groups.pop()
+            if not group:
+                continue
+            blanks = [results[position] for position, _ in group]
+            try:
+                answers = yield from self._one_request([picture for _, picture in group], blanks, taken)
+            except PictureError as error:
+                if len(group) > 1:
+                    groups += [[one] for one in group]
+                    continue
+                answers = [PictureDetections(blanks[0].picture, failure=error.failure)]
+            for (position, _), answer in zip(group, answers, strict=True):
+                results[position] = answer
+        return results
+
+    def _one_request(
+        self, pictures: list[Picture], blanks: list[PictureDetections], taken: Taken
+    ) -> Conversation[list[PictureDetections]]:
+        """Asks one request; raises PictureError where it is the pictures that the server does not like."""
+        request = self._predict_request(pictures, taken)
+        try:
+            response = yield Question(PREDICT, request)
+        except grpc.RpcError as error:
+            if error.code() in FATAL_CODES:
+                raise self._server_error(error) from error
+            raise PictureError(picture_failure(error)) from error
+        try:
+            outputs = {
+                name: array_of(response.outputs[name], max_bytes=self.max_message_bytes)
+                for name in self._outputs_wanted(taken)
+            }
+            extra = [name for name in self.output_names if name not in OUTPUT_NAMES]
+            for name in extra:
+                if not outputs[name].ndim or len(outputs[name]) < len(pictures):
+                    raise ValueError(f"{name} {list(outputs[name].shape)} for {len(pictures)} pictures")
+            return [
+                PictureDetections(
+                    blank.picture,
+                    picture.width,
+                    picture.height,
+                    read_detections(
+                        outputs,
+                        position,
+                        (picture.width, picture.height),
+                        label_map=self.label_map,
+                        min_score=self.min_score,
+                    ),
+                    extra_outputs={name: outputs[name][position] for name in extra},
+                )
+                for position, (picture, blank) in enumerate(zip(pictures, blanks, strict=True))
+            ]
+        except (TensorError, ValueError) as error:
+            raise ServerError(f"model {self.model_name!r} at {self.server} answers no detections: {error}") from error
+
+    def predict_request_for(self, sources: Sequence[PictureSource], taken: Taken) -> Any:
+        """Returns the PredictRequest that asks about `sources`, all in one.
+
+        Raises:
+            PictureError: One cannot be read, or all together do not fit into a request.
+        """
+        try:
+            pictures = [read_picture(source, self._max_picture_bytes) for source in sources]
+        except ImageError as error:
+            raise PictureError(Failure(error.reason, error.detail)) from error
+        size = sum(len(picture.encoded) for picture in pictures)
+        if size > self._max_picture_bytes or (len(pictures) > 1 and not taken.encoded):
+            raise PictureError(Failure("too many pictures", f"{len(pictures)} of {size} bytes in one request"))
+        return self._predict_request(pictures, taken)
+
+    def _predict_request(self, pictures: list[Picture], taken: Taken) -> Any:
+        try:
+            if taken.encoded:
+                inputs = encoded_array(pictures)
+            else:
+                inputs = pixels_of(pictures[0], self._max_picture_bytes)
+        except ImageError as error:
+            raise PictureError(Failure(error.reason, error.detail)) from error
+        return predict_request(
+            self.model_name,
+            self.signature_name,
+            self.model_version,
+            inputs,
+            version_label=self.version_label,
+            output_names=self._outputs_wanted(taken),
+        )
+
+    def _outputs_wanted(self, taken: Taken) -> tuple[str, ...]:
+        """Returns the output filter: what was asked for, and the model's own names where nothing else names classes."""
+        if taken.class_names and self.label_map is None and CLASS_NAMES not in self.output_names:
+            return (*self.output_names, CLASS_NAMES)
+        return self.output_names
+
+    def _server_error(self, error: Any) -> ServerError:
+        if self.model_version is not None:
+            which = f"version {self.model_version}"
+        else:
+            which = f"version label {self.version_label!r}" if self.version_label is not None else ""
+        return server_error(error, self.server, self.model_name, which)

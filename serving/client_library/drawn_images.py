@@ -1,0 +1,64 @@
+"""Pictures with what was found drawn on them, each under a name of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from data_prep.images.drawing import draw_boxes
+from data_prep.images.image_file import decode_rgb, read_image_file
+from data_prep.runtime.atomic_files import atomic_path
+from serving.client_library.detections import PictureDetections
+
+JPEG_QUALITY = 92
+MAX_STEM_LENGTH = 100
+SUFFIX = "_detections"
+
+_NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
+
+
+class DrawnPictures:
+    """A folder of drawn pictures; none takes the name of another, nor of a picture that is asked about."""
+
+    def __init__(self, directory: Path, pictures: Iterable[Path]) -> None:
+        """Prepares the folder.
+
+        Args:
+            directory: It is made when the first picture is written.
+            pictures: The pictures that are asked about.
+        """
+        self.directory = directory
+        resolved = directory.resolve()
+        self._taken = {path.name.casefold() for path in pictures if path.parent.resolve() == resolved}
+
+    def write(self, result: PictureDetections) -> Path:
+        """Draws the detections with names and scores on the picture and writes it as JPEG.
+
+        Returns:
+            Where it was written: STEM_detections.jpg, with a number where that name is taken.
+
+        Raises:
+            ImageError: The picture cannot be read any more, or not in full.
+        """
+        image = decode_rgb(read_image_file(result.picture))
+        drawn = draw_boxes(
+            image,
+            result.boxes_pixels_ymin_xmin_ymax_xmax(),
+            [detection.name for detection in result.detections],
+            [detection.score for detection in result.detections],
+        )
+        target = self.directory / self._name_for(Path(result.picture))
+        with atomic_path(target) as temporary:
+            drawn.save(temporary, "JPEG", quality=JPEG_QUALITY)
+        return target
+
+    def _name_for(self, picture: Path) -> str:
+        stem = _NOT_IN_A_NAME.sub("_", picture.stem.encode("utf-8", "replace").decode("utf-8"))[:MAX_STEM_LENGTH]
+        stem = (stem.lstrip(".") or "picture") + SUFFIX
+        number, name = 1, f"{stem}.jpg"
+        while name.casefold() in self._taken:
+            number += 1
+            name = f"{stem}-{number}.jpg"
+        self._taken.add(name.casefold())
+        return name

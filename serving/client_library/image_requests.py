@@ -1,0 +1,171 @@
+"""Pictures on their way to a server: found in folders, read within bounds, put into requests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.images.image_file import ImageError, decode_rgb, prepare_image, read_header, read_image_file
+from data_prep.runtime.command_line import UsageError
+from serving.client_library.detections import OUTPUT_NAMES
+from serving.wire.messages import PredictRequest
+from serving.wire.tensors import fill_tensor
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+SERVED_FORMATS = ("JPEG", "PNG")
+INPUT_NAME = "input_tensor"
+BYTES_AROUND_PICTURES = 65536  # of a request: names, shapes, and what gRPC adds
+
+
+@dataclass(frozen=True)
+class NamedPicture:
+    """A picture that is no file of its own, such as a member of a zip archive, under the name that its answer bears.
+
+    Attributes:
+        name: What the answer calls it.
+        content: The encoded picture.
+    """
+
+    name: str
+    content: bytes
+
+
+PictureSource = bytes | str | os.PathLike[str] | NamedPicture
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be asked about.
+
+    Attributes:
+        encoded: A JPEG or PNG file.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    encoded: bytes
+    width: int
+    height: int
+
+
+def find_pictures(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Returns the files among `arguments` as they are, and of folders all .jpg, .jpeg and .png below, sorted.
+
+    Names that begin with a dot are left out, and links to folders are not followed.
+
+    Raises:
+        UsageError: A path does not exist, or there is no picture at all.
+    """
+    found: list[Path] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found.extend(_pictures_below(path))
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UsageError(f"there is no file or folder {str(path)!r}")
+    if not found:
+        raise UsageError(f"no picture ({', '.join(PICTURE_SUFFIXES)}) in {', '.join(map(str, arguments))}")
+    return found
+
+
+def name_of(source: PictureSource) -> str:
+    """Returns what an answer calls the picture: its path as it was given, its name, or an empty text for bytes."""
+    if isinstance(source, NamedPicture):
+        return source.name
+    return "" if isinstance(source, bytes) else str(source)
+
+
+def read_picture(source: PictureSource, max_bytes: int) -> Picture:
+    """Reads a picture; one that is neither JPEG nor PNG (WebP, BMP, GIF) is encoded anew as JPEG.
+
+    Args:
+        source: The file's content, with a name or without, or its path.
+        max_bytes: Larger files are refused.
+
+    Raises:
+        ImageError: It is missing, empty, too large, or no picture.
+    """
+    if isinstance(source, NamedPicture):
+        source = source.content
+    if not isinstance(source, bytes):
+        path = Path(source)
+        if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
+            raise ImageError("unreadable", f"{path} is not a plain file")
+        source = read_image_file(path, max_bytes)
+    elif len(source) > max_bytes:
+        raise ImageError("too many bytes", f"{len(source)}, at most {max_bytes} fit into a request")
+    header = read_header(source)
+    if header.format not in SERVED_FORMATS:
+        source = prepare_image(source, keep_formats=SERVED_FORMATS).content
+    return Picture(source, header.width, header.height)
+
+
+def pixels_of(picture: Picture, max_bytes: int) -> np.ndarray:
+    """Decodes a picture to uint8 [1, height, width, 3], RGB, for a model that takes `image_tensor`.
+
+    Raises:
+        ImageError: It does not decode, or its pixels do not fit into `max_bytes`.
+    """
+    size = picture.width * picture.height * 3
+    if size > max_bytes:
+        raise ImageError(
+            "too many bytes", f"{picture.width}x{picture.height} pixels are {size} bytes, at most {max_bytes} fit"
+        )
+    return np.asarray(decode_rgb(picture.encoded), np.uint8)[np.newaxis]
+
+
+def encoded_array(pictures: Sequence[Picture]) -> np.ndarray:
+    """Returns the encoded pictures as an object array [N] of bytes."""
+    array = np.empty(len(pictures), object)
+    array[:] = [picture.encoded for picture in pictures]
+    return array
+
+
+def predict_request(
+    model_name: str,
+    signature_name: str,
+    model_version: int | None,
+    inputs: np.ndarray,
+    *,
+    version_label: str | None = None,
+    output_names: Sequence[str] = OUTPUT_NAMES,
+) -> Any:
+    """Returns a PredictRequest for what a detector finds, and for nothing else that the model may answer.
+
+    Args:
+        model_name: What the server calls the model.
+        signature_name: Which of its signatures.
+        model_version: Which version; None for the newest, or that of the label.
+        inputs: For `input_tensor`.
+        version_label: Which version, by a label such as `stable`; a number goes before it.
+        output_names: What is to be answered.
+    """
+    request = PredictRequest()
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = signature_name
+    if model_version is not None:
+        request.model_spec.version.value = model_version
+    elif version_label is not None:
+        request.model_spec.version_label = version_label
+    fill_tensor(request.inputs[INPUT_NAME], inputs)
+    request.output_filter.extend(output_names)
+    return request
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    found = []
+    for directory, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        found += [
+            Path(directory, name)
+            for name in sorted(files)
+            if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+        ]
+    return found

@@ -1,0 +1,89 @@
+"""Pictures as people bring them: turned upright, and small enough to be shown on a phone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+from data_prep.images.image_file import FORMATS, ImageError, decode_rgb, fitted_size, read_header
+
+SHOWN_MAX_DIMENSION = 1280  # pixels; what a page needs of a photograph, a tenth of its bytes
+JPEG_QUALITY = 92
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class BroughtPicture:
+    """One picture that can be asked about and shown.
+
+    Attributes:
+        name: What its owner calls it.
+        digest: Of the bytes that were brought; the same picture brought twice has the same.
+        content: What the server is sent: the bytes that were brought, or, where a viewer would have turned them, a
+            JPEG of the upright picture.
+        width: Of `content`, in pixels.
+        height: Of `content`, in pixels.
+        turned: Whether `content` was turned upright.
+        shown: The picture at no more than `SHOWN_MAX_DIMENSION`, RGB, to draw on.
+    """
+
+    name: str
+    digest: str
+    content: bytes
+    width: int
+    height: int
+    turned: bool
+    shown: Image.Image
+
+
+def digest_of(content: bytes) -> str:
+    """Returns what tells pictures apart."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def bring_picture(name: str, content: bytes) -> BroughtPicture:
+    """Decodes a picture and turns it upright.
+
+    Elsewhere an EXIF orientation is never applied, since annotations relate to the pixels as stored. Here there are
+    none, and a phone stores what it takes sideways: a detector that has seen rooms upright has to see this one so.
+
+    Args:
+        name: What its owner calls it.
+        content: The file.
+
+    Raises:
+        ImageError: It is no picture, does not decode, or has too many pixels.
+    """
+    read_header(content)  # refuses what is too large before a pixel is decoded
+    orientation = _orientation(content)
+    image = decode_rgb(content)
+    sent = content
+    if orientation != 1:
+        exif = Image.Exif()
+        exif[_EXIF_ORIENTATION] = orientation
+        image.info = {"exif": exif.tobytes()}  # what decode_rgb hands on depends on the mode; this does not
+        image = ImageOps.exif_transpose(image)
+        encoded = io.BytesIO()
+        image.save(encoded, "JPEG", quality=JPEG_QUALITY, exif=b"")
+        sent = encoded.getvalue()
+    size = fitted_size(image.width, image.height, SHOWN_MAX_DIMENSION)
+    shown = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return BroughtPicture(name, digest_of(content), sent, image.width, image.height, orientation != 1, shown)
+
+
+def what_is_wrong(error: ImageError) -> str:
+    """Returns an ImageError's reason and what was seen, in one line."""
+    return " ".join(str(error).split())
+
+
+def _orientation(content: bytes) -> int:
+    """Returns the EXIF orientation, 1 (upright) to 8; 1 where the metadata says none, or is broken."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        try:
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError):
+            return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1

@@ -1,0 +1,1 @@
+"""Operating TensorFlow Serving: version folders and labels, models.config, backends."""

@@ -1,0 +1,73 @@
+"""Pictures as phones and people bring them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep.images.image_file import ImageError
+from serving.demonstration.images import SHOWN_MAX_DIMENSION, bring_picture
+
+
+def encoded(image: Image.Image, format: str = "JPEG", **words: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **words)
+    return file.getvalue()
+
+
+def left_is_red(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+    image = Image.new("RGB", size, (20, 20, 220))
+    image.paste((220, 20, 20), (0, 0, size[0] // 2, size[1]))
+    return image.convert(mode)
+
+
+def test_an_upright_picture_is_sent_as_it_was_brought():
+    content = encoded(left_is_red((64, 48)))
+    picture = bring_picture("room.jpg", content)
+    assert (picture.content, picture.width, picture.height, picture.turned) == (content, 64, 48, False)
+    assert picture.shown.size == (64, 48)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_phones_sideways_picture_is_turned_upright_and_sent_so(mode):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a viewer turns it by 90 degrees clockwise: what is left is then on top
+    picture = bring_picture("phone.jpg", encoded(left_is_red((64, 48), mode), exif=exif))
+    assert (picture.width, picture.height, picture.turned) == (48, 64, True)
+    with Image.open(io.BytesIO(picture.content)) as sent:
+        assert (sent.size, sent.getexif().get(0x0112), sent.mode) == ((48, 64), None, "RGB")
+        top, bottom = np.asarray(sent)[8, 24].astype(int), np.asarray(sent)[56, 24].astype(int)
+    assert np.abs(top - bottom).max() > 20
+    assert (np.asarray(picture.shown)[8, 24].astype(int) - top).max() < 12
+    if mode == "RGB":
+        assert (top[0] > 200, bottom[2] > 200) == (True, True)
+
+
+def test_a_broken_orientation_is_none():
+    exif = Image.Exif()
+    exif[0x0112] = 77
+    assert not bring_picture("odd.jpg", encoded(left_is_red((64, 48)), exif=exif)).turned
+
+
+def test_a_large_picture_is_shown_smaller_and_sent_whole():
+    content = encoded(left_is_red((3000, 2000)))
+    picture = bring_picture("large.jpg", content)
+    assert (picture.content, picture.width, picture.shown.size) == (content, 3000, (SHOWN_MAX_DIMENSION, 853))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"not a picture at all", "not a picture"),
+        (encoded(left_is_red((640, 480)))[:2000], "does not decode"),
+        (encoded(Image.new("1", (20_000, 6_000)), "PNG"), "too many pixels"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_reason(content, reason):
+    with pytest.raises(ImageError) as caught:
+        bring_picture("bad", content)
+    assert caught.value.reason == reason

@@ -1,0 +1,225 @@
+"""The outer loop of a training, on a network that trains in moments: when it saves, evaluates and stops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import orbit
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from data_prep.runtime.command_line import UserError
+from train.inputs.left_out import LeftOut
+from train.inputs.reader import build_training_dataset
+from train.loop.checkpoint_files import read_training_end
+from train.loop.evaluation_history import EvaluationHistory, StoppingRule
+from train.loop.optimization import build_optimizer, start_moving_average
+from train.loop.outer_loop import Intervals, TrainingRun
+from train.loop.step import REGULARIZATION_LOSS, DetectionTrainer
+from train.models.detector import Detector
+from train.pipeline import load_pipeline
+
+
+class OneBox(Detector):
+    """Finds one box of the first class in each picture, wherever two weights say; one of them is all that it learns."""
+
+    input_shape = (96, 96)
+    num_classes = 2
+    loss_names = ("Loss/localization_loss",)
+
+    def __init__(self) -> None:
+        layer = tf_keras.layers.Dense(
+            4, use_bias=False, kernel_initializer="zeros", kernel_regularizer=tf_keras.regularizers.L2(0.5), name="box"
+        )
+        self.network = tf_keras.Sequential([tf_keras.Input((1,)), layer])
+        self.network.layers[-1].kernel.assign([[0.25, 0.25, 0.75, 0.75]])
+
+    def preprocess(self, images, true_image_shape):
+        return images
+
+    def compute_losses(self, images, labels, *, training):
+        boxes = self.network(tf.ones([tf.shape(images)[0], 1]), training=training)
+        return {"Loss/localization_loss": tf.reduce_mean(tf.abs(boxes - 0.5))}
+
+    def detect(self, images, true_image_shape):
+        count = tf.shape(images)[0]
+        return {
+            "detection_boxes": self.network(tf.ones([count, 1]))[:, tf.newaxis],
+            "detection_scores": tf.ones([count, 1]),
+            "detection_classes": tf.ones([count, 1]),
+            "num_detections": tf.ones([count]),
+        }
+
+
+class Run:
+    """A run in a folder, as train.loop.run makes it, but of `OneBox`."""
+
+    def __init__(self, config_path: Path, folder: Path, more: str = "", num_steps: int = 12) -> None:
+        folder.mkdir(exist_ok=True)
+        self.pipeline = load_pipeline(str(config_path), more)
+        self.folder = folder
+        config = self.pipeline.config
+        self.detector = OneBox()
+        self.optimizer, schedule = build_optimizer(config.train_config.optimizer)
+        start_moving_average(self.optimizer, self.detector.network)
+        step = orbit.utils.create_global_step()
+        checkpoint = tf.train.Checkpoint(model=self.detector.network, optimizer=self.optimizer, global_step=step)
+        manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=9, checkpoint_name="ckpt")
+        if manager.latest_checkpoint:
+            checkpoint.restore(manager.latest_checkpoint)
+        strategy = tf.distribute.get_strategy()
+        self.trainer = DetectionTrainer(
+            detector=self.detector,
+            dataset=build_training_dataset(config),
+            optimizer=self.optimizer,
+            learning_rate=schedule,
+            clip_norm=0.0,
+            bias_multiplier=0.0,
+            variables=self.detector.network.trainable_variables,
+            strategy=strategy,
+            global_step=step,
+            left_out=LeftOut.of_training(config),
+            add_regularization_loss=config.train_config.add_regularization_loss,
+            summarize_gradients=config.train_config.summarize_gradients,
+        )
+        self.history = EvaluationHistory(folder, StoppingRule.of(config), int(step))
+        self.run = TrainingRun(
+            pipeline=self.pipeline,
+            model_dir=folder,
+            intervals=Intervals(checkpoint_every_n=4, evaluate_every_n=3, log_every_n=2),
+            detector=self.detector,
+            trainer=self.trainer,
+            optimizer=self.optimizer,
+            manager=manager,
+            num_steps=num_steps,
+            history=self.history,
+            evaluates=True,
+        )
+
+
+def steps_saved(folder: Path) -> set[int]:
+    return {int(path.stem.split("-")[1]) for path in folder.glob("ckpt-*.index")}
+
+
+def test_a_run_saves_and_evaluates_at_its_intervals_and_keeps_the_best(block_config, tmp_path, capsys):
+    more = "extensions { early_stopping { patience: 9 metric: 'Loss/total_loss' } }"
+    Run(block_config("ssd"), tmp_path, more).run.to_the_end()
+    assert steps_saved(tmp_path) == {4, 8, 12}
+    evaluations = json.loads((tmp_path / "evaluations.json").read_text())["evaluations"]
+    assert [entry["step"] for entry in evaluations] == [3, 6, 9, 12]
+    losses = [entry["value"] for entry in evaluations]
+    best = evaluations[int(np.argmin(losses))]["step"]
+    assert steps_saved(tmp_path / "best") == {best}
+    kept = json.loads((tmp_path / "best" / "metrics.json").read_text())
+    assert (kept["step"], kept["best_by"]) == (best, "Loss/total_loss")
+    assert kept["metrics"]["Loss/total_loss"] == pytest.approx(min(losses))
+    end = read_training_end(tmp_path)
+    assert end is not None and (end.step, end.reason) == (12, "all steps are made")
+    assert f"the best checkpoint is of step {best}" in capsys.readouterr().out
+
+
+def test_it_stops_early_saves_where_it_stopped_and_stays_stopped(block_config, tmp_path, capsys):
+    more = "extensions { early_stopping { patience: 2 metric: 'DetectionBoxes_Precision/mAP' } }"
+    config = block_config("ssd")
+    # The boxes are right nowhere: 0 is the best there is, and never improves.
+    Run(config, tmp_path, more, num_steps=100).run.to_the_end()
+    assert steps_saved(tmp_path) == {4, 8, 9}
+    assert steps_saved(tmp_path / "best") == {3}
+    end = read_training_end(tmp_path)
+    assert end is not None and end.step == 9 and "has not improved in 2 evaluations" in end.reason
+    out = capsys.readouterr().out
+    assert "step 9: stopping early: DetectionBoxes_Precision/mAP was 0.0000 at step 3" in out
+    assert "ended at step 9 of 100" in out
+    again = Run(config, tmp_path, more, num_steps=100)
+    assert again.history.reason_to_stop()
+    patient = Run(config, tmp_path, "extensions { early_stopping { patience: 3 } }", num_steps=100)
+    patient.run.to_the_end()
+    assert int(patient.trainer.global_step) == 12
+
+
+def test_an_evaluation_that_a_kill_took_is_made_up_for(block_config, tmp_path):
+    more = "extensions { early_stopping { patience: 9 } }"
+    config = block_config("ssd")
+    Run(config, tmp_path, more).run.to_the_end()
+    history = tmp_path / "evaluations.json"
+    written = json.loads(history.read_text())
+    history.write_text(json.dumps({**written, "evaluations": written["evaluations"][:-1]}))
+    Run(config, tmp_path, more, num_steps=13).run.to_the_end()
+    assert [entry["step"] for entry in json.loads(history.read_text())["evaluations"]] == [3, 6, 9, 12, 13]
+
+
+def test_num_epochs_ends_it(block_config, tmp_path, capsys):
+    once = "train_input_reader { num_epochs: 1 }"
+    run = Run(block_config("ssd"), tmp_path, once, num_steps=100)
+    run.run.to_the_end()
+    assert int(run.trainer.global_step) == 4  # 8 records in batches of 2
+    assert steps_saved(tmp_path) == {4}
+    assert "ended at step 4 of 100: the records have been gone over 1 times" in capsys.readouterr().out
+    short = Run(block_config("ssd"), tmp_path / "short", once + " train_config { batch_size: 9 }")
+    with pytest.raises(UserError, match=r"fewer records than train_config\.batch_size \(9\)"):
+        short.run.to_the_end()
+
+
+def test_what_was_cut_is_said_with_the_setting(block_config, tmp_path, capsys):
+    Run(block_config("ssd"), tmp_path, "train_input_reader { max_number_of_boxes: 1 }", num_steps=3).run.to_the_end()
+    out = capsys.readouterr().out
+    setting = "train_input_reader.max_number_of_boxes is 1, and 2 would have kept them all"
+    assert f"note: 2 of 4 boxes were cut, in 2 of 2 pictures: {setting}" in out  # after the first step
+    assert f"in all, 6 of 12 boxes were cut, in 6 of 6 pictures: {setting}" in out
+
+
+def test_regularization_is_left_out_where_the_config_says_so(block_config, tmp_path):
+    config = block_config("ssd")
+    without = Run(config, tmp_path / "b", "train_config { add_regularization_loss: false }")
+    with_it = Run(config, tmp_path / "a")
+    for run in (with_it, without):
+        run.trainer.train(tf.constant(1))
+    kernels = [run.detector.network.trainable_variables[0].numpy() for run in (with_it, without)]
+    # Of the loss, sign / 4 for each coordinate; of the regularizer, 2 * 0.5 * the weight.
+    start, gradient = np.array([[0.25, 0.25, 0.75, 0.75]]), np.array([[-0.25, -0.25, 0.25, 0.25]])
+    np.testing.assert_allclose(kernels[1], start - 0.01 * gradient, rtol=1e-5)
+    np.testing.assert_allclose(kernels[0], start - 0.01 * (gradient + start), rtol=1e-5)
+    assert REGULARIZATION_LOSS in with_it.trainer.train_loop_end()
+    assert REGULARIZATION_LOSS not in without.trainer.train_loop_end()
+    result = without.run.to_the_end()
+    assert result is not None and REGULARIZATION_LOSS not in result.metrics
+
+
+def test_gradients_have_histograms_where_the_config_asks(block_config, tmp_path):
+    def histograms(folder: Path) -> list[tuple[str, int]]:
+        found = []
+        for path in (folder / "train").glob("events*"):
+            for event in tf.compat.v1.train.summary_iterator(str(path)):
+                found += [
+                    (value.tag, event.step)
+                    for value in event.summary.value
+                    if value.metadata.plugin_data.plugin_name == "histograms"
+                ]
+        return found
+
+    config = block_config("ssd")
+    Run(config, tmp_path / "on", "train_config { summarize_gradients: true }", num_steps=5).run.to_the_end()
+    assert histograms(tmp_path / "on") == [("gradients/box/kernel", step) for step in (0, 2, 4)]
+    Run(config, tmp_path / "off", num_steps=2).run.to_the_end()
+    assert histograms(tmp_path / "off") == []
+
+
+def test_evaluation_is_of_the_averages_where_the_config_asks(block_config, tmp_path):
+    """The loss that evaluation reports is of the averaged weights, and training goes on with its own."""
+    averages = """train_config { add_regularization_loss: false optimizer { moving_average_decay: 0.99 } }
+                  eval_config { use_moving_averages: true }"""
+    config = block_config("ssd")
+    losses = []
+    for name, more in (("averages", averages), ("own", averages.replace("s: true", "s: false"))):
+        run = Run(config, tmp_path / name, more, num_steps=3)
+        result = run.run.to_the_end()
+        assert result is not None
+        losses.append(result.metrics["Loss/localization_loss"])
+        kernel = run.detector.network.trainable_variables[0]
+        own = float(tf.reduce_mean(tf.abs(kernel - 0.5)))
+        average = float(tf.reduce_mean(tf.abs(run.optimizer.get_slot(kernel, "average") - 0.5)))
+        assert abs(own - average) > 1e-4
+        assert losses[-1] == pytest.approx(average if name == "averages" else own, abs=1e-6)

@@ -1,0 +1,1 @@
+"""Evaluation: detections of a checkpoint or an export, measured and drawn."""

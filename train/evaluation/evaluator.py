@@ -1,0 +1,281 @@
+"""Measuring a detector on an evaluation input: from a checkpoint's network, or from an exported SavedModel."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.progress import progress
+from train.evaluation.detected_image import DetectedImage
+from train.evaluation.summary_images import EvaluationPictures
+from train.inputs.decode import RecordDecoder
+from train.inputs.left_out import LeftOut, count_batch
+from train.inputs.reader import build_evaluation_dataset
+from train.inputs.records import read_records
+from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
+from train.loop.processor import batch_norm_apart
+from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
+from train.loop.summaries import write_pictures
+from train.metrics.coco import BY_CATEGORY
+from train.metrics.report import metrics_table, write_metrics_json
+from train.metrics.sets import MetricSets
+from train.models.detector import Detector
+from train.pipeline import Pipeline
+
+DEFAULT_BATCH_SIZE = 8
+SAVED_MODEL_INPUT = "input_tensor"
+METRICS_FILE = "metrics.json"
+_GROUNDTRUTH = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationResult:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: By the Object Detection API's names.
+        groundtruth_counts: Boxes by class name; empty with `eval_config.ignore_groundtruth`.
+        pictures: uint8 [H, W, 3] each: ground truth beside detections.
+        num_images: How many images were evaluated.
+        coco_by_category_in_tensorboard: Whether TensorBoard gets COCO's metrics of each class
+            (`eval_config.include_metrics_per_category`); the table and the JSON always have them.
+        left_out: Sentences about ground truth that was not measured against, because batches leave it out.
+    """
+
+    metrics: dict[str, float]
+    groundtruth_counts: dict[str, int]
+    pictures: list[np.ndarray]
+    num_images: int
+    coco_by_category_in_tensorboard: bool
+    left_out: tuple[str, ...] = ()
+
+    def table(self, max_classes: int | None = 40) -> str:
+        """The metrics for a terminal, and what they leave out."""
+        table = metrics_table(self.metrics, self.groundtruth_counts, max_classes=max_classes)
+        return "\n".join([table, *self.left_out])
+
+    def write(self, eval_dir: Path, *, step: int, source: str) -> None:
+        """Writes JSON (the newest, and one a step) and TensorBoard scalars and pictures.
+
+        Args:
+            eval_dir: Made if missing.
+            step: The training step of what was evaluated.
+            source: What was evaluated, for the JSON.
+        """
+        extra = {"step": step, "source": source, "num_images": self.num_images}
+        for name in (METRICS_FILE, f"metrics-{step}.json"):
+            write_metrics_json(eval_dir / name, self.metrics, extra)
+        writer = tf.summary.create_file_writer(str(eval_dir))
+        with writer.as_default():
+            for name, value in self.metrics.items():
+                is_wanted = self.coco_by_category_in_tensorboard or not name.startswith(BY_CATEGORY)
+                if is_wanted and np.isfinite(value):
+                    tf.summary.scalar(name, value, step=step)
+            write_pictures("detections", self.pictures, step=step)
+        writer.close()
+
+
+def evaluation_folder(pipeline: Pipeline, reader_index: int) -> Path:
+    """Returns where an input's results go, relative to the model's folder: `eval`, and there the reader's `name`.
+
+    As in the API's `model_lib_v2.py`, so that TensorBoard tells several inputs apart.
+
+    Raises:
+        UsageError: The name is not one of a folder.
+    """
+    name = pipeline.config.eval_input_reader[reader_index].name
+    if name and (name in (".", "..") or Path(name).name != name):
+        raise UsageError(f"eval_input_reader[{reader_index}].name is {name!r}; it names a folder, so leave out slashes")
+    return Path("eval") / name
+
+
+class CheckpointEvaluator:
+    """Evaluates a detector's network as it stands; keeps its traced graph from one evaluation to the next.
+
+    Attributes:
+        folder: Where results go, relative to the model's folder.
+    """
+
+    def __init__(self, pipeline: Pipeline, detector: Detector, *, reader_index: int = 0) -> None:
+        """Prepares an evaluation.
+
+        Args:
+            pipeline: Its `eval_config` and `eval_input_reader` say what to evaluate on.
+            detector: Whose network is measured.
+            reader_index: Which `eval_input_reader`.
+        """
+        self._pipeline = pipeline
+        self._detector = detector
+        batch_size = pipeline.config.eval_config.batch_size
+        if not pipeline.config.eval_config.HasField("batch_size"):
+            # Pictures of sizes of their own would be padded to the largest of their batch.
+            batch_size = 1 if None in detector.input_shape else DEFAULT_BATCH_SIZE
+        self._dataset = build_evaluation_dataset(pipeline.config, reader_index=reader_index, batch_size=batch_size)
+        self._losses: dict[str, list[float]] = {}
+        self._has_losses = not (
+            pipeline.config.eval_config.ignore_groundtruth or pipeline.config.eval_config.use_dummy_loss_in_eval
+        )
+        self.folder = evaluation_folder(pipeline, reader_index)
+        _measuring(pipeline)  # whose mistakes in the config are better told before the training than after
+
+        @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow long to find out
+        def step(images: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tuple[Any, Any]:
+            if self._has_losses:
+                return detector.detect_and_compute_losses(images, labels)
+            return detector.detect(images, labels["true_image_shape"]), {}
+
+        # Traced anew for a smaller last batch: Model Garden's sampler needs to know how many images it has. Not for
+        # each size of pictures, where sizes differ.
+        @functools.cache
+        def step_for(num_images: int) -> Callable[..., tuple[Any, Any]]:
+            def with_batch(spec: tf.TensorSpec) -> tf.TensorSpec:
+                return tf.TensorSpec([num_images, *spec.shape[1:]], spec.dtype)
+
+            return tf.function(step, input_signature=tf.nest.map_structure(with_batch, self._dataset.element_spec))
+
+        self._step_for = step_for
+        self._reader_index = reader_index
+
+    def evaluate(self) -> EvaluationResult:
+        """Goes once over the input.
+
+        Losses are among the metrics unless `eval_config.use_dummy_loss_in_eval` or `ignore_groundtruth` is set: a
+        number that stands for nothing is not reported.
+        """
+        self._losses = {}
+        left_out = LeftOut.of_evaluation(self._pipeline.config, self._reader_index)
+        with batch_norm_apart():
+            result = _measure(self._pipeline, self._detected_images(left_out))
+        result = dataclasses.replace(result, left_out=tuple(left_out.sentences()))
+        if not self._has_losses:
+            return result
+        losses = {name: float(np.mean(values)) for name, values in self._losses.items()}
+        if self._pipeline.config.train_config.add_regularization_loss:
+            losses[REGULARIZATION_LOSS] = float(self._detector.regularization_loss())
+        losses[TOTAL_LOSS] = sum(losses.values())
+        return dataclasses.replace(result, metrics={**result.metrics, **losses})
+
+    def _detected_images(self, left_out: LeftOut) -> Iterator[DetectedImage]:
+        for images, labels in self._dataset:
+            detections, losses = self._step_for(images.shape[0])(images, labels)
+            left_out.add(count_batch(labels))
+            for name, value in losses.items():
+                self._losses.setdefault(name, []).append(float(value))
+            detections = {name: value.numpy() for name, value in detections.items()}
+            yield from _unbatch(images.numpy(), {name: value.numpy() for name, value in labels.items()}, detections)
+
+
+def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0) -> EvaluationResult:
+    """Evaluates an exported SavedModel on the same input, picture by picture, as a client would ask it.
+
+    Args:
+        pipeline: Its `eval_input_reader` says what to evaluate on.
+        saved_model_dir: The folder with `saved_model.pb`, or one with `saved_model/` inside.
+        reader_index: Which `eval_input_reader`.
+
+    Raises:
+        UsageError: There is no SavedModel, or its signature is not a detector's.
+    """
+    folder = Path(saved_model_dir)
+    if not (folder / "saved_model.pb").is_file():
+        folder = folder / "saved_model"
+    if not (folder / "saved_model.pb").is_file():
+        raise UsageError(f"{saved_model_dir} has no saved_model.pb; give the folder that the exporter wrote")
+    loaded = tf.saved_model.load(str(folder))
+    signature = loaded.signatures.get("serving_default")
+    if signature is None:
+        raise UsageError(f"{folder} has no signature serving_default")
+    inputs = signature.structured_input_signature[1]
+    if list(inputs) != [SAVED_MODEL_INPUT]:
+        raise UsageError(f"{folder}: the input must be {SAVED_MODEL_INPUT}, but is {', '.join(inputs)}")
+    dtype = inputs[SAVED_MODEL_INPUT].dtype
+    with batch_norm_apart():
+        return _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index))
+
+
+def _ask_saved_model(
+    pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int
+) -> Iterator[DetectedImage]:
+    reader = pipeline.config.eval_input_reader[reader_index]
+    decode = RecordDecoder(pipeline.label_map, pipeline.model.num_classes)
+
+    def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
+        encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})
+        return encoded["image/encoded"], decode(record, index), read_verified_labels(record)
+
+    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.model.num_classes)
+    records = read_records(reader, f"eval_input_reader[{reader_index}]", num_epochs=1, seed=0)
+    examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)
+    for encoded, decoded, verified in examples:
+        pixels = encoded if dtype == tf.string else tf.cast(decoded.image, dtype)
+        outputs = signature(**{SAVED_MODEL_INPUT: pixels[tf.newaxis]})
+        image = decoded.image.numpy()
+        truth = {name.removeprefix("groundtruth_"): value.numpy() for name, value in decoded.ground_truth.items()}
+        yield DetectedImage(
+            source_id=decoded.source_id.numpy().decode("utf-8", "replace"),
+            image=image,
+            groundtruth=truth,
+            detections=_valid_detections({name: value.numpy()[0] for name, value in outputs.items()}),
+            original_shape=image.shape[:2],
+            verified_class_ids=verified.numpy(),
+        )
+
+
+def _unbatch(
+    images: np.ndarray, labels: Mapping[str, np.ndarray], detections: Mapping[str, np.ndarray]
+) -> Iterator[DetectedImage]:
+    padded = np.array([images.shape[1], images.shape[2]] * 2, np.float32)
+    for row, image in enumerate(images):
+        count = labels["num_groundtruth_boxes"][row]
+        height, width = labels["true_image_shape"][row][:2]
+        truth = {name: labels[f"groundtruth_{name}"][row][:count] for name in _GROUNDTRUTH}
+        truth["boxes"] = truth["boxes"] * padded / np.array([height, width, height, width], np.float32)
+        original_height, original_width = labels["original_image_shape"][row][:2]
+        yield DetectedImage(
+            source_id=labels["source_id"][row].decode("utf-8", "replace"),
+            image=image[:height, :width],
+            groundtruth=truth,
+            detections=_valid_detections({name: value[row] for name, value in detections.items()}),
+            original_shape=(int(original_height), int(original_width)),
+            verified_class_ids=labels[VERIFIED_CLASS_IDS][row],
+        )
+
+
+def _valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    count = int(outputs["num_detections"])
+    return {name: outputs[f"detection_{name}"][:count] for name in ("boxes", "scores", "classes")}
+
+
+def _measuring(pipeline: Pipeline) -> tuple[MetricSets, EvaluationPictures]:
+    eval_config, names = pipeline.config.eval_config, pipeline.names_by_id
+    return MetricSets(eval_config, names), EvaluationPictures(eval_config, names)
+
+
+def _measure(pipeline: Pipeline, images: Iterator[DetectedImage]) -> EvaluationResult:
+    eval_config = pipeline.config.eval_config
+    metric_sets, pictures = _measuring(pipeline)
+    limit = eval_config.num_examples if eval_config.HasField("num_examples") else 0
+    started = time.monotonic()
+    for detected in progress(images, description="evaluating", unit="image"):
+        if limit and metric_sets.num_images >= limit:
+            break
+        metric_sets.add(detected.measured())
+        pictures.add(detected)
+    if not metric_sets.num_images:
+        raise UserError("the evaluation input holds no records; is eval_input_reader's input_path the right one?")
+    seconds = time.monotonic() - started
+    return EvaluationResult(
+        metrics={**metric_sets.evaluate(), "images_per_second": metric_sets.num_images / seconds},
+        groundtruth_counts=metric_sets.groundtruth_counts(),
+        pictures=pictures.drawn,
+        num_images=metric_sets.num_images,
+        coco_by_category_in_tensorboard=eval_config.include_metrics_per_category,
+    )

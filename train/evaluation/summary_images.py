@@ -1,0 +1,97 @@
+"""The pictures of an evaluation, for TensorBoard and, where `eval_config` names a folder, as files."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from data_prep.images.drawing import Color
+from data_prep.runtime.atomic_files import write_bytes
+from data_prep.runtime.command_line import UsageError
+from train.evaluation.detected_image import DetectedImage
+from train.loop.summaries import evaluation_picture
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_ID = 100  # in a file's name
+
+
+class EvaluationPictures:
+    """Draws the first pictures of an evaluation as `eval_config` says.
+
+    Attributes:
+        drawn: uint8 [H, W, 3] each: ground truth beside detections.
+    """
+
+    def __init__(self, eval_config: Any, names_by_id: Mapping[int, str]) -> None:
+        """Reads how to draw.
+
+        Args:
+            eval_config: The `EvalConfig` message. Honoured are `num_visualizations`, `min_score_threshold`,
+                `max_num_boxes_to_visualize`, `skip_scores`, `skip_labels`, `ignore_groundtruth`,
+                `visualize_groundtruth_boxes` and `groundtruth_box_visualization_color` (ground truth under the
+                detections too), `visualization_export_dir` and `keep_image_id_for_visualization_export`, as in the
+                API's `eval_util.py`.
+            names_by_id: Class names by label map id.
+
+        Raises:
+            UsageError: The colour is none that Pillow knows.
+        """
+        self._eval_config = eval_config
+        self._names_by_id = names_by_id
+        self._overlay_color: Color | None = None
+        if eval_config.visualize_groundtruth_boxes:
+            self._overlay_color = _color(eval_config.groundtruth_box_visualization_color)
+        self.drawn: list[np.ndarray] = []
+
+    def add(self, detected: DetectedImage) -> None:
+        """Draws, and exports, the picture if it is one of the first."""
+        if len(self.drawn) >= self._eval_config.num_visualizations:
+            return
+        picture = self._draw(detected)
+        if self._eval_config.visualization_export_dir:
+            self._export(picture, detected.source_id)
+        self.drawn.append(picture)
+
+    def _draw(self, detected: DetectedImage) -> np.ndarray:
+        config = self._eval_config
+        sides = np.array(detected.image.shape[:2] * 2, np.float32)
+        return evaluation_picture(
+            detected.image,
+            groundtruth_boxes=None if config.ignore_groundtruth else detected.groundtruth["boxes"] * sides,
+            groundtruth_classes=detected.groundtruth["classes"],
+            detection_boxes=detected.detections["boxes"] * sides,
+            detection_classes=detected.detections["classes"],
+            detection_scores=detected.detections["scores"],
+            names_by_id=self._names_by_id,
+            min_score=config.min_score_threshold,
+            max_boxes=config.max_num_boxes_to_visualize,
+            show_names=not config.skip_labels,
+            show_scores=not config.skip_scores,
+            overlay_color=self._overlay_color,
+        )
+
+    def _export(self, picture: np.ndarray, source_id: str) -> None:
+        name = f"export-image-{len(self.drawn)}"
+        if self._eval_config.keep_image_id_for_visualization_export:
+            # An id may hold anything, slashes too; the number before it keeps the names apart.
+            name += "-" + _UNSAFE.sub("_", source_id)[:_LONGEST_ID]
+        content = io.BytesIO()
+        Image.fromarray(picture).save(content, "PNG")
+        write_bytes(Path(self._eval_config.visualization_export_dir) / f"{name}.png", content.getvalue())
+
+
+def _color(name: str) -> Color:
+    try:
+        red, green, blue = ImageColor.getrgb(name)[:3]
+    except ValueError:
+        raise UsageError(
+            f"eval_config.groundtruth_box_visualization_color: {name!r} is no colour; write one such as "
+            '"black", "AntiqueWhite" or "#ff8800"'
+        ) from None
+    return red, green, blue

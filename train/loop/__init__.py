@@ -1,0 +1,1 @@
+"""The training loop: run, steps, optimizer, checkpoints, progress, devices."""

@@ -1,0 +1,33 @@
+"""Which devices a run uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from configs.settings import effective
+
+
+def pick_strategy() -> tf.distribute.Strategy:
+    """Returns the strategy for the devices present: one CPU, one GPU, or mirrored over several GPUs."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        # Without this TensorFlow takes all of the card's memory, and nothing else can run beside it.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if len(gpus) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def describe_strategy(strategy: tf.distribute.Strategy) -> str:
+    """Says in a few words what `strategy` runs on."""
+    replicas = strategy.num_replicas_in_sync
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    return f"{replicas} {kind}{'s' if replicas > 1 else ''}"
+
+
+def set_precision(config: Any) -> None:
+    """Sets the precision, which `extensions.mixed_precision` asks for, of all layers built from here on."""
+    tf_keras.mixed_precision.set_global_policy(effective.precision_policy(config))
