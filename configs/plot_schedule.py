@@ -41,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Without an end of its own, a run is shown until a little after its last turn.
     num_steps = loaded.config.train_config.num_steps or last_turn * 5 // 4 or _FALLBACK_STEPS
     name = Path(path).name
-    picture = draw_schedule(schedule, num_steps, f"{name}: {message.WhichOneof('learning_rate')}, {num_steps:,} steps")
+    image = draw_schedule(schedule, num_steps, f"{name}: {message.WhichOneof('learning_rate')}, {num_steps:,} steps")
     output = arguments.output or Path(f"{name.removesuffix('.config')}.learning_rate.png")
     content = io.BytesIO()
-    picture.save(content, format="PNG")
+    image.save(content, format="PNG")
     write_bytes_atomically(output, content.getvalue())
     print("\n".join(describe_schedule(schedule)))
     beyond = [turn for turn in schedule.turns() if turn.step > num_steps]

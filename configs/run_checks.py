@@ -49,7 +49,7 @@ def check_runs(config: Any) -> Iterator[Problem | Note]:
 
 
 def _explain_padding(config: Any) -> Iterator[Note]:
-    """Says what becomes of pictures that the resizer leaves in sizes of their own."""
+    """Says what becomes of images that the resizer leaves in sizes of their own."""
     kind = config.model.WhichOneof("model")
     if kind not in ("ssd", "faster_rcnn"):
         return

@@ -1,6 +1,6 @@
-"""Fetches, validates, resizes and encodes pictures as records, on one machine or a cluster, by Apache Beam.
+"""Fetches, validates, resizes and encodes images as records, on one machine or a cluster, by Apache Beam.
 
-The work on a picture is that of `download_images`, `validate_images` and `make_tfrecords`, without the folders between
+The work on an image is that of `download_images`, `validate_images` and `make_tfrecords`, without the folders between
 them; the shards have the same bytes. Which machines do it is said in Beam's own options.
 """
 
@@ -43,7 +43,7 @@ from data_prep.runtime.command_line import (
 
 if TYPE_CHECKING:
     from data_prep.beam.pipeline import BeamRun
-    from data_prep.beam.plan import FoundPicture
+    from data_prep.beam.plan import FoundImage
     from data_prep.beam.work_settings import WorkSettings
 
 
@@ -63,9 +63,9 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--datapoints_input_path", required=True, help="points.json")
     parser.add_argument("--label_map_path", required=True, help="label_map.pbtxt")
     parser.add_argument("--record_output_path", required=True, help="what the shards' names begin with")
-    pictures = parser.add_mutually_exclusive_group(required=True)
-    pictures.add_argument("--images_path", help="images.json: the pictures are fetched")
-    pictures.add_argument(
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--images_path", help="images.json: the pictures are fetched")
+    images.add_argument(
         "--image_directory", help="holds ID.jpg (or .jpeg, .png, .webp, ...) of pictures fetched before"
     )
     source = parser.add_mutually_exclusive_group()
@@ -171,18 +171,18 @@ def _check(flags: argparse.Namespace) -> str | None:
     return template
 
 
-def _finder(flags: argparse.Namespace, template: str | None) -> Callable[[str], FoundPicture]:
+def _finder(flags: argparse.Namespace, template: str | None) -> Callable[[str], FoundImage]:
     from data_prep.beam import files
-    from data_prep.beam.plan import FoundPicture
+    from data_prep.beam.plan import FoundImage
 
     if flags.images_path is not None:
         with files.local_copy(flags.images_path) as local:
             sources = {source.image_id: source for source in read_image_sources(local, template)}
-        not_listed = FoundPicture(problem=f"{flags.images_path} does not list it")
+        not_listed = FoundImage(problem=f"{flags.images_path} does not list it")
 
-        def find_source(image_id: str) -> FoundPicture:
+        def find_source(image_id: str) -> FoundImage:
             source = sources.get(image_id)
-            return FoundPicture(source) if source is not None else not_listed
+            return FoundImage(source) if source is not None else not_listed
 
         return find_source
 
@@ -192,11 +192,11 @@ def _finder(flags: argparse.Namespace, template: str | None) -> Callable[[str], 
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"--image_directory {flags.image_directory} is no folder") from None
 
-    def find_file(image_id: str) -> FoundPicture:
+    def find_file(image_id: str) -> FoundImage:
         name = next((image_id + suffix for suffix in SUFFIXES if image_id + suffix in there), None)
         if name is None:
-            return FoundPicture(problem=f"no {image_id}.jpg (.png, ...) in {flags.image_directory}")
-        return FoundPicture(path=files.join(folder, name), version=there[name])
+            return FoundImage(problem=f"no {image_id}.jpg (.png, ...) in {flags.image_directory}")
+        return FoundImage(path=files.join(folder, name), version=there[name])
 
     return find_file
 
@@ -222,7 +222,7 @@ def _work_settings(flags: argparse.Namespace, label_map: LabelMap, template: str
         ),
         num_threads=flags.num_threads,
         max_connections_per_host=flags.max_connections_per_host,
-        saved_pictures=files.join(files.absolute(saved), f"max_{flags.max_dimension}") if saved else "",
+        saved_images=files.join(files.absolute(saved), f"max_{flags.max_dimension}") if saved else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""Chooses a part of points.json in which every class has the share of the pictures that it has in all of them."""
+"""Chooses a part of points.json in which every class has the share of the images that it has in all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data_prep.runtime.output_paths import refuse_same_paths
 from data_prep.splitting.class_distribution import Part, distribution_lines
 from data_prep.splitting.image_lists import share_out_images
 from data_prep.splitting.points_table import PointsTable, read_points_table
-from data_prep.splitting.stratification import group_pictures, stratify
+from data_prep.splitting.stratification import group_images, stratify
 
 EXAMPLE = """\
   python -m data_prep.choose_subset --fraction 0.1 \\
@@ -25,18 +25,18 @@ CLASSES_SHOWN = 30
 
 
 def choose_subset(table: PointsTable, num_images: int, *, seed: int, keep_every_class: bool) -> np.ndarray:
-    """Returns which pictures make up a subset of the same class distribution.
+    """Returns which images make up a subset of the same class distribution.
 
     Args:
-        table: All pictures.
+        table: All images.
         num_images: How many to choose, 0..N; exactly as many are.
-        seed: Decides between pictures that are alike.
-        keep_every_class: Whether every class is to have a picture in the subset, where the subset is large enough.
+        seed: Decides between images that are alike.
+        keep_every_class: Whether every class is to have an image in the subset, where the subset is large enough.
 
     Returns:
         [N] bool.
     """
-    groups = group_pictures(table.image_of_pair, table.class_of_pair, np.arange(len(table)), len(table.labels))
+    groups = group_images(table.image_of_pair, table.class_of_pair, np.arange(len(table)), len(table.labels))
     sizes = (num_images, len(table) - num_images)
     required = (0,) if keep_every_class else ()
     return stratify(groups, sizes, required=required, seed=seed, strict_sizes=True) == 0

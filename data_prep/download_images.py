@@ -1,6 +1,6 @@
-"""Fetches the pictures of images.json into a folder, as ID.jpg, over many connections at a time.
+"""Fetches the images of images.json into a folder, as ID.jpg, over many connections at a time.
 
-Each picture is checked by its content before it is kept, and appears whole or not at all. A second run fetches what is
+Each image is checked by its content before it is kept, and appears whole or not at all. A second run fetches what is
 missing, and asks again for what failed for a passing reason.
 """
 

@@ -1,6 +1,6 @@
-"""Finds pictures that are in two splits, copies of another size or quality included, and drops them from the larger.
+"""Finds images that are in two splits, copies of another size or quality included, and drops them from the larger.
 
-A picture of train that is in validation as well makes the evaluation say what the network remembers, not what it has
+An image of train that is in validation as well makes the evaluation say what the network remembers, not what it has
 learnt. Each pair is named in the ledger; --report_path shows them side by side.
 """
 

@@ -3,8 +3,8 @@
 Formats: coco (instances_*.json), pascal_voc (a folder of XML files), yolo (a folder of text files beside data.yaml or
 classes.txt) and csv (filename,width,height,class,xmin,ymin,xmax,ymax; sizes may be missing, columns in any order).
 
-A picture's file name without its suffix becomes its id. Where the name has folders or characters that an id may not
-have, those become '_' and ten digits of the name's SHA-256 follow; --image_output_directory puts the pictures under
+An image's file name without its suffix becomes its id. Where the name has folders or characters that an id may not
+have, those become '_' and ten digits of the name's SHA-256 follow; --image_output_directory puts the images under
 their ids. A box that cannot be trained on is left out, counted, and named in the ledger.
 """
 
@@ -151,7 +151,7 @@ def _step(flags: Any, ledger_path: Path) -> Step:
 
 
 def _are_all_placed(point_path: Path, directory: Path | None) -> bool:
-    """Tells whether the picture of each point is in `directory`, if there is to be one."""
+    """Tells whether the image of each point is in `directory`, if there is to be one."""
     if directory is None:
         return True
     return all(find_image(directory, point["id"]) is not None for point in read_points(point_path))

@@ -33,12 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def format_summary(summary: SampleSetSummary) -> str:
     """Returns a table of a set's classes, and where it is."""
-    counts = " and ".join(f"{summary.pictures[subset]} {subset}" for subset in SUBSETS)
+    counts = " and ".join(f"{summary.images[subset]} {subset}" for subset in SUBSETS)
     verb = "found, made earlier with the same options" if summary.reused else "made"
     lines = [f"{counts} pictures {verb}: {summary.directory}", "", "boxes (and pictures with them) by class"]
     lines.append(f"  {'class':<12}" + "".join(f"{subset:>16}" for subset in SUBSETS))
     for name in summary.boxes["train"]:
-        cells = (f"{summary.boxes[subset][name]} ({summary.pictures_with[subset][name]})" for subset in SUBSETS)
+        cells = (f"{summary.boxes[subset][name]} ({summary.images_with[subset][name]})" for subset in SUBSETS)
         lines.append(f"  {name:<12}" + "".join(f"{cell:>16}" for cell in cells))
     totals = (str(sum(summary.boxes[subset].values())) for subset in SUBSETS)
     lines.append(f"  {'all':<12}" + "".join(f"{total:>16}" for total in totals))

@@ -1,9 +1,9 @@
-"""Writes points.json and its pictures as sharded TFRecords, several shards at a time.
+"""Writes points.json and its images as sharded TFRecords, several shards at a time.
 
-Which picture goes to which shard, and where in it, depends on its id, the seed and the number of shards alone: any
-number of processes gives the same bytes, and a picture that joins, changes or leaves concerns its own shard only. The
+Which image goes to which shard, and where in it, depends on its id, the seed and the number of shards alone: any
+number of processes gives the same bytes, and an image that joins, changes or leaves concerns its own shard only. The
 shards appear together at the end, and an older set stays until then. Run again, the command writes the shards whose
-points, pictures, ids or rules have changed; killed and run again, it goes on with the shards that were finished.
+points, images, ids or rules have changed; killed and run again, it goes on with the shards that were finished.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Turns Open Images' boxes and image index into points.json (what is on each picture) and images.json (what to fetch).
+"""Turns Open Images' boxes and image index into points.json (what is on each image) and images.json (what to fetch).
 
 Only boxes of the classes asked for, and images that have such a box, are kept. A row that cannot be trained on (not a
 number, reversed, empty or outside the image, an unknown label, an unsafe image id, an image that the index lacks) is

@@ -1,6 +1,6 @@
-"""Splits the pictures of one or more points.json into train, validation and test, each class in the same proportion.
+"""Splits the images of one or more points.json into train, validation and test, each class in the same proportion.
 
-Pictures that show the same object stay together, where something tells them: a column of a CSV (--group_by), or their
+Images that show the same object stay together, where something tells them: a column of a CSV (--group_by), or their
 likeness (--near_duplicates). Several inputs, such as official splits, are merged and split anew.
 """
 
@@ -21,7 +21,7 @@ from data_prep.splitting.hash_flags import add_hash_flags
 from data_prep.splitting.image_groups import group_sizes_line, groups_by_column, groups_by_likeness, united_groups
 from data_prep.splitting.image_lists import share_out_images
 from data_prep.splitting.points_table import LISTED_TWICE, PointsTable, read_points_table
-from data_prep.splitting.stratification import group_pictures, stratify
+from data_prep.splitting.stratification import group_images, stratify
 
 EXAMPLE = """\
   python -m data_prep.split_points --datapoints_input_path train/points.json validation/points.json \\
@@ -31,16 +31,16 @@ EXAMPLE = """\
       (writes split/train/points.json, split/train/images.json, and so on for validation and test)"""
 SPLITS = ("train", "validation", "test")
 CLASSES_SHOWN = 30
-LARGE_GROUP = 0.05  # of all pictures: with one of this size, fractions can hardly be kept
+LARGE_GROUP = 0.05  # of all images: with one of this size, fractions can hardly be kept
 
 
-def split_pictures(table: PointsTable, groups: np.ndarray, fractions: Sequence[float], *, seed: int) -> np.ndarray:
-    """Returns the split of each picture.
+def split_images(table: PointsTable, groups: np.ndarray, fractions: Sequence[float], *, seed: int) -> np.ndarray:
+    """Returns the split of each image.
 
     Args:
-        table: N pictures.
-        groups: [N] int64, from 0 without gaps: pictures of one group go to the same split.
-        fractions: Of the pictures, one a split; they add up to 1. A split of 0 stays empty.
+        table: N images.
+        groups: [N] int64, from 0 without gaps: images of one group go to the same split.
+        fractions: Of the images, one a split; they add up to 1. A split of 0 stays empty.
         seed: Decides between groups that are alike.
 
     Returns:
@@ -49,7 +49,7 @@ def split_pictures(table: PointsTable, groups: np.ndarray, fractions: Sequence[f
     ends = [round(sum(fractions[: number + 1]) * len(table)) for number in range(len(fractions))]
     ends[-1] = len(table)
     sizes = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    summed_up = group_pictures(table.image_of_pair, table.class_of_pair, groups, len(table.labels))
+    summed_up = group_images(table.image_of_pair, table.class_of_pair, groups, len(table.labels))
     required = [number for number, size in enumerate(sizes) if size]
     return stratify(summed_up, sizes, required=required, seed=seed)[groups]
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not len(table):
             raise UserError(f"{flags.datapoints_input_path[0]} lists no pictures: nothing to split")
         groups = _grouped(flags, table, ledger)
-        splits = split_pictures(table, groups, fractions, seed=flags.seed)
+        splits = split_images(table, groups, fractions, seed=flags.seed)
         written = [number for number, part in enumerate(fractions) if part > 0]
         for number in written:
             if not (splits == number).any():

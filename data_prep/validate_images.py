@@ -1,6 +1,6 @@
-"""Decodes every picture of points.json whole, makes it an RGB JPEG of bounded size, and drops the points without one.
+"""Decodes every image of points.json whole, makes it an RGB JPEG of bounded size, and drops the points without one.
 
-Run again, it goes on where it was: a picture that an earlier run has dealt with, and that has not changed since, is not
+Run again, it goes on where it was: an image that an earlier run has dealt with, and that has not changed since, is not
 decoded again.
 """
 
@@ -96,13 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Counts:
-    """What became of the pictures."""
+    """What became of the images."""
 
     def __init__(self) -> None:
         self.kept: Counter[str] = Counter()
         self.changes: Counter[str] = Counter()
         self.boxes = 0
-        self.worked_on = 0  # pictures that this run has read
+        self.worked_on = 0  # images that this run has read
 
     def add(self, outcome: Outcome) -> None:
         self.worked_on += not outcome.is_known and outcome.what != MISSING
@@ -121,7 +121,7 @@ class _Counts:
 def _sound_points(
     points: PointIndex, validation: Validation, num_processes: int, counts: _Counts, ledger: Ledger
 ) -> Iterator[dict[str, Any]]:
-    """Yields the points whose picture is sound, in order; of millions, only a few are held in memory."""
+    """Yields the points whose image is sound, in order; of millions, only a few are held in memory."""
     ahead, behind = itertools.tee(map(json.loads, points.texts()))
     outcomes = validate_images((point["id"] for point in ahead), validation, num_processes=num_processes)
     shown = progress(outcomes, description="validate", total=len(points), unit="images")

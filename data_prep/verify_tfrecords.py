@@ -18,7 +18,7 @@ from data_prep.runtime.progress import progress
 BYTES_WORTH_A_PROCESS = 32_000_000  # starting one takes as long as reading so many
 DIFFERS = "differs from the manifest"
 
-# Where a picture must be decoded by TensorFlow after all, that wants no accelerator.
+# Where an image must be decoded by TensorFlow after all, that wants no accelerator.
 _WORKER_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -37,7 +37,7 @@ def verify_records(
         label_map: The classes that they may have.
         num_processes: Files read at a time.
         max_problems_shown: How many examples of each kind are kept.
-        decode_fraction: The share of the pictures that is decoded whole.
+        decode_fraction: The share of the images that is decoded whole.
     """
     checks = [ShardCheck(shard, label_map, max_problems_shown, decode_fraction) for shard in shards]
     summaries: list[ShardSummary] = []

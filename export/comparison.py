@@ -1,4 +1,4 @@
-"""Comparing two lists of detections, and two networks' raw predictions, picture by picture."""
+"""Comparing two lists of detections, and two networks' raw predictions, image by image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 # Folding batch norm rounds differently; anything beyond this is another model.
 MAX_SCORE_DIFFERENCE = 1e-3
-MAX_BOX_DIFFERENCE = 2e-3  # of the picture's side
+MAX_BOX_DIFFERENCE = 2e-3  # of the image's side
 # Where two boxes of a class overlap at least so much and score the same, NMS may keep either: a near-tie.
 _NEAR_TIE_IOU = 0.5
 # Raw boxes of what scores less are as far off as the network has not learnt to put them; no detection comes of them.
@@ -18,12 +18,12 @@ _LEAST_RAW_SCORE = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Differences:
-    """How far one list is from another, over some pictures.
+    """How far one list is from another, over some images.
 
     Attributes:
-        num_pictures: How many pictures were compared.
+        num_images: How many images were compared.
         num_compared: How many rows of the checkpoint's.
-        max_box_pixels: The largest difference of a coordinate, in pixels of the picture as it was sent, over rows that
+        max_box_pixels: The largest difference of a coordinate, in pixels of the image as it was sent, over rows that
             both have.
         max_score: The largest difference of a score, over rows that both have.
         num_other_classes: Rows to which the other gives another class.
@@ -31,7 +31,7 @@ class Differences:
         unmatched: In words, rows that only one of the two has.
     """
 
-    num_pictures: int = 0
+    num_images: int = 0
     num_compared: int = 0
     max_box_pixels: float = 0.0
     max_score: float = 0.0
@@ -42,7 +42,7 @@ class Differences:
     def __add__(self, other: Differences) -> Differences:
         """Both together."""
         return Differences(
-            self.num_pictures + other.num_pictures,
+            self.num_images + other.num_images,
             self.num_compared + other.num_compared,
             max(self.max_box_pixels, other.max_box_pixels),
             max(self.max_score, other.max_score),
@@ -62,7 +62,7 @@ def compare_raw(name: str, size: tuple[int, int], expected: Outputs, exported: O
     nearest one is taken.
 
     Args:
-        name: Of the picture, for words.
+        name: Of the image, for words.
         size: Its height and width in pixels.
         expected: The checkpoint's `raw_detection_boxes` [A, 4] (ymin xmin ymax xmax) and `raw_detection_scores` [A, K].
         exported: The same of the SavedModel.
@@ -86,7 +86,7 @@ def compare_raw(name: str, size: tuple[int, int], expected: Outputs, exported: O
     best = np.take_along_axis(other_scores[partners], scores.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
     other_class = matters & (other_scores[partners].max(axis=1) - best > MAX_SCORE_DIFFERENCE)
     return Differences(
-        num_pictures=1,
+        num_images=1,
         num_compared=len(boxes),
         max_box_pixels=float(in_pixels[matters].max(initial=0.0)),
         max_score=float(score_difference[~missing].max(initial=0.0)),
@@ -101,7 +101,7 @@ def compare_detections(
     """Compares two lists of detections, from both sides.
 
     Args:
-        name: Of the picture, for words.
+        name: Of the image, for words.
         size: Its height and width in pixels.
         expected: The checkpoint's `detection_boxes` [D, 4] (ymin xmin ymax xmax in 0..1), `detection_scores` [D],
             `detection_classes` [D] and `num_detections`.
@@ -112,7 +112,7 @@ def compare_detections(
     for owner, ours, others in (("checkpoint", expected, exported), (exported_name, exported, expected)):
         for row in range(int(ours["num_detections"])):
             found += _find(f"{name}: only the {owner} has", row, size, ours, others)
-    return dataclasses.replace(found, num_pictures=1, num_compared=int(expected["num_detections"]))
+    return dataclasses.replace(found, num_images=1, num_compared=int(expected["num_detections"]))
 
 
 def _compare_ranks(name: str, expected: Outputs, exported: Outputs, exported_name: str) -> Differences:

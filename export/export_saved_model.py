@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         more_outputs=list(dict.fromkeys(arguments.output)),
         output_directory=arguments.output_directory,
         version_directory=version_directory,
-        parity_pictures=arguments.parity_pictures,
+        parity_images=arguments.parity_pictures,
         warmup_batch_sizes=arguments.warmup_batch_sizes,
     )
     print(report.summary())

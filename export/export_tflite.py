@@ -38,19 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     quiet_tensorflow()
     from data_prep.runtime.staged_folder import staged
-    from export.parity_images import read_record_pictures
+    from export.parity_images import read_record_images
     from export.saved_model import require_new
     from export.tflite.graph import Suppression
-    from export.tflite.models import check_pictures_for, write_models
+    from export.tflite.models import check_images_for, write_models
     from train.checkpoints.files import find_checkpoint
     from train.loop.checkpoint_files import restore_trained
     from train.loop.run import build_or_explain
 
     require_new(arguments.output_directory, None)
-    check_pictures = check_pictures_for(arguments.parity_pictures, arguments.check_records, pipeline)
+    check_images = check_images_for(arguments.parity_pictures, arguments.check_records, pipeline)
     representative = []
     if FULL_INTEGER in quantizations:
-        representative = read_record_pictures(
+        representative = read_record_images(
             arguments.representative_records,
             arguments.num_representative_pictures,
             flag="--representative_records",
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             detector=detector,
             suppression=suppression,
             quantizations=quantizations,
-            check_pictures=check_pictures,
+            check_images=check_images,
             representative=representative,
             min_score=arguments.check_min_score,
         )

@@ -1,4 +1,4 @@
-"""The first part of every signature: from pictures as clients send them to the batch that a detector takes."""
+"""The first part of every signature: from images as clients send them to the batch that a detector takes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from train.inputs.resize import pad_to_size, resize_image
 from train.models.detector import InputShape
 
 INPUT_NAME = "input_tensor"
-# The Object Detection API's input types. Pictures of an array have one size; those of strings have sizes of their own.
+# The Object Detection API's input types. Images of an array have one size; those of strings have sizes of their own.
 INPUT_SPECS = {
     "encoded_image_string_tensor": tf.TensorSpec([None], tf.string, name=INPUT_NAME),
     "image_tensor": tf.TensorSpec([None, None, None, 3], tf.uint8, name=INPUT_NAME),
     "float_image_tensor": tf.TensorSpec([None, None, None, 3], tf.float32, name=INPUT_NAME),
     "tf_example": tf.TensorSpec([None], tf.string, name=INPUT_NAME),
 }
-# Pictures of a batch that are decoded and resized at a time.
-_PARALLEL_PICTURES = 16
+# Images of a batch that are decoded and resized at a time.
+_PARALLEL_IMAGES = 16
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 
@@ -42,7 +42,7 @@ def batch_reader(input_type: str, input_shape: InputShape, image_resizer: Any) -
 
     Returns:
         Takes a tensor as that spec says; returns images float32 [B, H, W, 3], RGB 0..255, and their shapes without
-        padding, int32 [B, 3]. Strings are decoded, resized and padded in parallel, each picture as its size asks for.
+        padding, int32 [B, 3]. Strings are decoded, resized and padded in parallel, each image as its size asks for.
     """
     height, width = input_shape
 
@@ -60,7 +60,7 @@ def batch_reader(input_type: str, input_shape: InputShape, image_resizer: Any) -
         else:
             signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([3], tf.int32))
             images, true_shapes = tf.map_fn(
-                decode_and_resize, input_tensor, fn_output_signature=signature, parallel_iterations=_PARALLEL_PICTURES
+                decode_and_resize, input_tensor, fn_output_signature=signature, parallel_iterations=_PARALLEL_IMAGES
             )
         return tf.ensure_shape(images, [None, height, width, 3]), true_shapes
 
@@ -68,10 +68,10 @@ def batch_reader(input_type: str, input_shape: InputShape, image_resizer: Any) -
 
 
 def _pad_to_largest(decode_and_resize: Callable[[tf.Tensor], Batch], encoded: tf.Tensor) -> Batch:
-    """Makes one batch of pictures that come out in different sizes, padded with zeros at the bottom and the right.
+    """Makes one batch of images that come out in different sizes, padded with zeros at the bottom and the right.
 
     Args:
-        decode_and_resize: From one encoded picture to its pixels, float32 [h, w, 3], and their shape without padding.
+        decode_and_resize: From one encoded image to its pixels, float32 [h, w, 3], and their shape without padding.
         encoded: string [B].
 
     Returns:
@@ -89,13 +89,13 @@ def _pad_to_largest(decode_and_resize: Callable[[tf.Tensor], Batch], encoded: tf
         return number + 1, *(array.write(number, value) for array, value in zip(arrays, values, strict=True))
 
     _, images, true_shapes, sizes = tf.while_loop(
-        lambda number, *_: number < count, decode_one, (0, *arrays), parallel_iterations=_PARALLEL_PICTURES
+        lambda number, *_: number < count, decode_one, (0, *arrays), parallel_iterations=_PARALLEL_IMAGES
     )
     largest = tf.reduce_max(sizes.stack(), axis=0)
     padded = tf.map_fn(
         lambda number: pad_to_size(images.read(number), (largest[0], largest[1])),
         tf.range(count),
         fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
-        parallel_iterations=_PARALLEL_PICTURES,
+        parallel_iterations=_PARALLEL_IMAGES,
     )
     return padded, true_shapes.stack()

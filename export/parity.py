@@ -13,7 +13,7 @@ import tensorflow as tf
 from export.comparison import Differences, Outputs, compare_detections, compare_raw
 from export.image_inputs import batch_reader
 from export.loaded_signatures import LOADERS, Ask
-from export.parity_images import Picture, generated_pictures
+from export.parity_images import SampleImage, generated_images
 from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS, signature_names
 from train.commands import UserError
 from train.models.detector import Detector
@@ -28,7 +28,7 @@ class Check:
     """One comparison.
 
     Attributes:
-        signature: Its name; of raw predictions the one whose pictures were asked for.
+        signature: Its name; of raw predictions the one whose images were asked for.
         read_as: `TF2 function` or `Session`.
         stage: `before NMS` or `after NMS`.
         differences: What was found.
@@ -58,11 +58,11 @@ class ParityReport:
 
     Attributes:
         checks: All comparisons.
-        picture_names: What was compared on.
+        image_names: What was compared on.
     """
 
     checks: tuple[Check, ...]
-    picture_names: tuple[str, ...]
+    image_names: tuple[str, ...]
 
     @property
     def num_detections(self) -> int:
@@ -71,8 +71,8 @@ class ParityReport:
 
     def summary(self) -> str:
         """A table for people."""
-        title = f"parity with the checkpoint on {len(self.picture_names)} pictures ({', '.join(self.picture_names[:2])}"
-        title += ", ...)" if len(self.picture_names) > 2 else ")"
+        title = f"parity with the checkpoint on {len(self.image_names)} pictures ({', '.join(self.image_names[:2])}"
+        title += ", ...)" if len(self.image_names) > 2 else ")"
         lines = [
             title,
             f"  {'signature':<28} {'read as':<13} {'stage':<11} {'compared':>9} {'box, pixels':>12} {'score':>8} "
@@ -89,7 +89,7 @@ class ParityReport:
 
     def to_json(self) -> dict[str, Any]:
         """For a file beside the export."""
-        return {"pictures": list(self.picture_names), "checks": [dataclasses.asdict(check) for check in self.checks]}
+        return {"pictures": list(self.image_names), "checks": [dataclasses.asdict(check) for check in self.checks]}
 
 
 def check_parity(
@@ -97,7 +97,7 @@ def check_parity(
     detector: Detector,
     image_resizer: Any,
     input_types: Sequence[str],
-    pictures: Sequence[Picture] = (),
+    images: Sequence[SampleImage] = (),
     *,
     unsuppressed_dir: Path | None = None,
 ) -> ParityReport:
@@ -108,15 +108,15 @@ def check_parity(
         detector: The checkpoint's.
         image_resizer: The model's `ImageResizer` message.
         input_types: What the SavedModel takes, as `signature_names` orders it.
-        pictures: To compare on; generated ones where none are given.
+        images: To compare on; generated ones where none are given.
         unsuppressed_dir: A SavedModel whose `serving_default` is the module's `unsuppressed`; None compares no raw
             predictions.
 
     Raises:
-        UserError: The two differ, or a picture cannot be read.
+        UserError: The two differ, or an image cannot be read.
     """
-    pictures = list(pictures) or generated_pictures()
-    pixels = [picture.pixels() for picture in pictures]
+    images = list(images) or generated_images()
+    pixels = [image.pixels() for image in images]
     expected = _ask_checkpoint(detector, image_resizer, pixels)
     checks = []
     plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
@@ -128,11 +128,11 @@ def check_parity(
         for read_as, load in LOADERS.items():
             with load(folder) as ask:
                 for signature, input_type in signatures.items():
-                    requests = [_request(input_type, *given) for given in zip(pictures, pixels, strict=True)]
+                    requests = [_request(input_type, *given) for given in zip(images, pixels, strict=True)]
                     answers = [_ask(ask, signature, request, outputs) for request in requests]
-                    found = _compare(stage, pictures, pixels, expected, answers)
+                    found = _compare(stage, images, pixels, expected, answers)
                     checks.append(Check(signature, read_as, stage, found))
-    report = ParityReport(tuple(checks), tuple(picture.name for picture in pictures))
+    report = ParityReport(tuple(checks), tuple(image.name for image in images))
     for check in checks:
         if check.problem:
             raise UserError(f"the SavedModel does not detect what the checkpoint does: {check.problem}")
@@ -150,12 +150,12 @@ def _ask_checkpoint(detector: Detector, image_resizer: Any, pixels: Sequence[np.
     return [{name: value.numpy()[0] for name, value in detect(array[np.newaxis]).items()} for array in pixels]
 
 
-def _request(input_type: str, picture: Picture, pixels: np.ndarray) -> np.ndarray:
+def _request(input_type: str, image: SampleImage, pixels: np.ndarray) -> np.ndarray:
     if input_type == "image_tensor":
         return pixels[np.newaxis]
     if input_type == "float_image_tensor":
         return pixels[np.newaxis].astype(np.float32)
-    return np.array([picture.record if input_type == "tf_example" else picture.encoded], object)
+    return np.array([image.record if input_type == "tf_example" else image.encoded], object)
 
 
 def _ask(ask: Ask, signature: str, request: np.ndarray, outputs: Sequence[str]) -> Outputs:
@@ -167,13 +167,13 @@ def _ask(ask: Ask, signature: str, request: np.ndarray, outputs: Sequence[str]) 
 
 def _compare(
     stage: str,
-    pictures: Sequence[Picture],
+    images: Sequence[SampleImage],
     pixels: Sequence[np.ndarray],
     expected: Sequence[Outputs],
     answers: Sequence[Outputs],
 ) -> Differences:
     compare = compare_raw if stage == BEFORE else compare_detections
     total = Differences()
-    for picture, array, wanted, found in zip(pictures, pixels, expected, answers, strict=True):
-        total += compare(picture.name, array.shape[:2], wanted, found)
+    for image, array, wanted, found in zip(images, pixels, expected, answers, strict=True):
+        total += compare(image.name, array.shape[:2], wanted, found)
     return total

@@ -1,4 +1,4 @@
-"""The pictures that an export is compared with its checkpoint on."""
+"""The images that an export is compared with its checkpoint on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from export.image_inputs import decode_image
 from train.commands import Pipeline, UserError
 from train.inputs.records import read_records
 
-MAX_PICTURES = 16
+MAX_IMAGES = 16
 _RECORDS_TAKEN = 4
 _GENERATED_SIZES = ((480, 640), (640, 427), (300, 300))
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """One picture in all the forms that a signature takes.
+class SampleImage:
+    """One image in all the forms that a signature takes.
 
     Attributes:
         name: For words.
@@ -48,27 +48,27 @@ class Picture:
             raise UserError(f"{self.name} is not a JPEG or PNG that decodes; give other pictures") from None
 
 
-def pictures_for(paths: Iterable[Path], pipeline: Pipeline) -> list[Picture]:
-    """Returns the pictures of these files or, without any, the first of the evaluation records, or generated ones."""
-    return read_pictures(paths) or pictures_of_records(pipeline.config) or generated_pictures()
+def images_for(paths: Iterable[Path], pipeline: Pipeline) -> list[SampleImage]:
+    """Returns the images of these files or, without any, the first of the evaluation records, or generated ones."""
+    return read_images(paths) or images_of_records(pipeline.config) or generated_images()
 
 
-def read_pictures(paths: Iterable[Path]) -> list[Picture]:
+def read_images(paths: Iterable[Path]) -> list[SampleImage]:
     """Reads at most 16 files.
 
     Raises:
         UserError: One cannot be read.
     """
     found = []
-    for path in list(paths)[:MAX_PICTURES]:
+    for path in list(paths)[:MAX_IMAGES]:
         try:
-            found.append(_picture(str(path), path.read_bytes()))
+            found.append(_image(str(path), path.read_bytes()))
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
     return found
 
 
-def pictures_of_records(config: Any) -> list[Picture]:
+def images_of_records(config: Any) -> list[SampleImage]:
     """Reads the first records of the evaluation input; none where the machine does not have them, or there is none.
 
     Args:
@@ -94,7 +94,7 @@ def pictures_of_records(config: Any) -> list[Picture]:
     return []
 
 
-def read_record_pictures(pattern: str, count: int, *, flag: str) -> list[Picture]:
+def read_record_images(pattern: str, count: int, *, flag: str) -> list[SampleImage]:
     """Reads at most so many records, spread evenly over the files.
 
     Args:
@@ -120,25 +120,25 @@ def read_record_pictures(pattern: str, count: int, *, flag: str) -> list[Picture
     return found
 
 
-def generated_pictures() -> list[Picture]:
+def generated_images() -> list[SampleImage]:
     """Makes JPEGs of noise in large blocks: it has edges and areas, as photographs have."""
     generator = np.random.default_rng(0)
     found = []
     for number, (height, width) in enumerate(_GENERATED_SIZES):
         blocks = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        picture = Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
+        image = Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=90)
-        found.append(_picture(f"generated picture {number}", buffer.getvalue()))
+        image.save(buffer, "JPEG", quality=90)
+        found.append(_image(f"generated picture {number}", buffer.getvalue()))
     return found
 
 
-def _picture(name: str, encoded: bytes) -> Picture:
+def _image(name: str, encoded: bytes) -> SampleImage:
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
     features = tf.train.Features(feature={IMAGE_ENCODED: feature})
-    return Picture(name, encoded, tf.train.Example(features=features).SerializeToString())
+    return SampleImage(name, encoded, tf.train.Example(features=features).SerializeToString())
 
 
-def _of_record(name: str, record: bytes) -> Picture:
+def _of_record(name: str, record: bytes) -> SampleImage:
     fields = tf.io.parse_single_example(record, {IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)})
-    return Picture(name, fields[IMAGE_ENCODED].numpy(), record)
+    return SampleImage(name, fields[IMAGE_ENCODED].numpy(), record)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.staged_folder import staged
 from export.parity import ParityReport, check_parity
-from export.parity_images import pictures_for
+from export.parity_images import images_for
 from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
 from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
@@ -54,7 +54,7 @@ def export(
     output_directory: Path,
     version_directory: Path | None = None,
     more_outputs: Sequence[str] = (),
-    parity_pictures: Sequence[Path] = (),
+    parity_images: Sequence[Path] = (),
     warmup_batch_sizes: Sequence[int] = (),
 ) -> ParityReport:
     """Writes a detector as the Object Detection API's exporter does, and as a version folder for TensorFlow Serving.
@@ -70,9 +70,9 @@ def export(
         output_directory: Must be new or empty.
         version_directory: Must be new; None writes none.
         more_outputs: Of `MORE_OUTPUTS`, beside the four that every signature has.
-        parity_pictures: What to compare detections on. Without them, the first evaluation records; without these,
-            generated pictures.
-        warmup_batch_sizes: The version folder gets warm-up requests of these sizes, made from the same pictures.
+        parity_images: What to compare detections on. Without them, the first evaluation records; without these,
+            generated images.
+        warmup_batch_sizes: The version folder gets warm-up requests of these sizes, made from the same images.
 
     Returns:
         How well what was written equals the checkpoint.
@@ -96,7 +96,7 @@ def export(
             detector,
             image_resizer,
             input_types,
-            pictures_for(parity_pictures, pipeline),
+            images_for(parity_images, pipeline),
             unsuppressed_dir=unsuppressed_dir if module.unsuppressed is not None else None,
         )
         shutil.rmtree(unsuppressed_dir, ignore_errors=True)
@@ -111,7 +111,7 @@ def export(
                 if warmup_batch_sizes:
                     write_warmup(
                         version_staging,
-                        pictures_for(parity_pictures, pipeline),
+                        images_for(parity_images, pipeline),
                         batch_sizes=warmup_batch_sizes,
                         input_types=signature_names(input_types),
                     )

@@ -1,4 +1,4 @@
-"""The graphs that a SavedModel answers with: from pictures as clients send them to detections."""
+"""The graphs that a SavedModel answers with: from images as clients send them to detections."""
 
 from __future__ import annotations
 

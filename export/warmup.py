@@ -23,7 +23,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from data_prep.images.image_file import fitted_size
 from data_prep.records.record_files import CorruptRecordError, RecordWriter, read_record_file
 from data_prep.runtime.atomic_files import atomic_path
-from export.parity_images import Picture
+from export.parity_images import SampleImage
 from export.signatures import OUTPUT_NAMES
 from train.commands import UsageError, UserError
 
@@ -31,7 +31,7 @@ WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 DEFAULT_BATCH_SIZES = (1, 2, 3, 4)  # what batching allows on a CPU by default
 MAX_RECORDS = 1000  # TensorFlow Serving refuses more
 MAX_FILE_BYTES = 256 << 20  # read while the version loads
-# Requests of pixels are made from pictures of at most this side: a file of them would be as large as a model.
+# Requests of pixels are made from images of at most this side: a file of them would be as large as a model.
 MAX_PIXEL_SIDE = 640
 _STRING_INPUTS = ("encoded_image_string_tensor", "tf_example")
 _PIXEL_INPUTS = {tf.uint8: "image_tensor", tf.float32: "float_image_tensor"}
@@ -43,7 +43,7 @@ class ReplayedRequest:
 
     Attributes:
         signature: Which one was asked.
-        batch_size: Pictures in it.
+        batch_size: Images in it.
         num_outputs: Outputs that were asked for.
         first_seconds: How long it took.
         again_seconds: How long the same took after it.
@@ -84,7 +84,7 @@ class WarmupReport:
 
 def write_warmup(
     saved_model_dir: Path,
-    pictures: Sequence[Picture],
+    images: Sequence[SampleImage],
     *,
     batch_sizes: Sequence[int] = DEFAULT_BATCH_SIZES,
     model_name: str = "detector",
@@ -95,27 +95,27 @@ def write_warmup(
 
     Args:
         saved_model_dir: The folder with `saved_model.pb`.
-        pictures: What the requests hold, in turn; those of a batch of strings have sizes of their own.
+        images: What the requests hold, in turn; those of a batch of strings have sizes of their own.
         batch_sizes: A request of each for every signature: all that batching allows, or 1 where it is off.
         model_name: As the requests call it; servers do not look at it.
         signatures: Which ones; all where none is named.
         input_types: What each signature takes, as in `--input_type`; found out by asking where not given.
 
     Raises:
-        UserError: A signature takes something else than pictures, a request fails, or the file would be too large;
+        UserError: A signature takes something else than images, a request fails, or the file would be too large;
             what was there before stays.
         UsageError: No such signature, or no batch size.
     """
-    if not pictures or not batch_sizes or min(batch_sizes) < 1:
+    if not images or not batch_sizes or min(batch_sizes) < 1:
         raise UsageError("warm-up needs pictures, and batch sizes from 1")
-    for picture in pictures:
-        picture.pixels()  # says by name what does not decode, where a request would only fail
+    for image in images:
+        image.pixels()  # says by name what does not decode, where a request would only fail
     with _Session(saved_model_dir) as session:
         chosen = _chosen(session.signatures, signatures)
-        kinds = {name: (input_types or {}).get(name) or session.input_type(name, pictures) for name in chosen}
+        kinds = {name: (input_types or {}).get(name) or session.input_type(name, images) for name in chosen}
         path = saved_model_dir / WARMUP_PATH
         with atomic_path(path) as temporary:
-            _write(temporary, _logs(session.signatures, kinds, pictures, sorted(set(batch_sizes)), model_name))
+            _write(temporary, _logs(session.signatures, kinds, images, sorted(set(batch_sizes)), model_name))
             report = replay_warmup(saved_model_dir, temporary)
     return dataclasses.replace(report, path=path)
 
@@ -172,14 +172,14 @@ class _Session:
     def __exit__(self, *exception: object) -> None:
         self._session.close()
 
-    def input_type(self, name: str, pictures: Sequence[Picture]) -> str:
+    def input_type(self, name: str, images: Sequence[SampleImage]) -> str:
         """Finds out what a signature takes; of strings, by asking it."""
         dtype = tf.dtypes.as_dtype(_only_input(name, self.signatures[name])[1].dtype)
         if dtype in _PIXEL_INPUTS:
             return _PIXEL_INPUTS[dtype]
         errors = []
         for candidate in _STRING_INPUTS if dtype == tf.string else ():
-            request = next(_requests(name, self.signatures[name], candidate, pictures, [1], "detector"))
+            request = next(_requests(name, self.signatures[name], candidate, images, [1], "detector"))
             try:
                 self._run(request)
             except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
@@ -229,18 +229,18 @@ class _Session:
 def _logs(
     signatures: Mapping[str, Any],
     kinds: Mapping[str, str],
-    pictures: Sequence[Picture],
+    images: Sequence[SampleImage],
     batch_sizes: Sequence[int],
     model_name: str,
 ) -> Iterator[bytes]:
     for name, kind in kinds.items():
-        for request in _requests(name, signatures[name], kind, pictures, batch_sizes, model_name):
+        for request in _requests(name, signatures[name], kind, images, batch_sizes, model_name):
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             yield log.SerializeToString()
 
 
 def _requests(
-    name: str, signature: Any, kind: str, pictures: Sequence[Picture], batch_sizes: Sequence[int], model_name: str
+    name: str, signature: Any, kind: str, images: Sequence[SampleImage], batch_sizes: Sequence[int], model_name: str
 ) -> Iterator[Any]:
     """Yields a request for each batch size, and for each set of outputs that clients ask for."""
     input_name, tensor = _only_input(name, signature)
@@ -251,7 +251,7 @@ def _requests(
         filters.append(OUTPUT_NAMES)
     taken = 0
     for size in batch_sizes if fixed < 0 else [fixed]:
-        batch = [pictures[(taken + number) % len(pictures)] for number in range(size)]
+        batch = [images[(taken + number) % len(images)] for number in range(size)]
         taken += size
         value = _input_value(kind, batch)
         for names in filters:
@@ -263,12 +263,12 @@ def _requests(
             yield request
 
 
-def _input_value(kind: str, batch: Sequence[Picture]) -> np.ndarray:
+def _input_value(kind: str, batch: Sequence[SampleImage]) -> np.ndarray:
     if kind in _STRING_INPUTS:
         array = np.empty(len(batch), object)
-        array[:] = [picture.encoded if kind == _STRING_INPUTS[0] else picture.record for picture in batch]
+        array[:] = [sample.encoded if kind == _STRING_INPUTS[0] else sample.record for sample in batch]
         return array
-    # The pictures of an array have one size: the first one's.
+    # The images of an array have one size: the first one's.
     image = Image.fromarray(batch[0].pixels())
     image = image.resize(fitted_size(image.width, image.height, MAX_PIXEL_SIDE), Image.Resampling.BILINEAR)
     pixels = np.asarray(image, np.uint8 if kind == "image_tensor" else np.float32)
@@ -289,7 +289,7 @@ def _write(path: Path, logs: Iterator[bytes]) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """Returns what an error says; TensorFlow's Python fails on messages that quote a picture, which is no text."""
+    """Returns what an error says; TensorFlow's Python fails on messages that quote an image, which is no text."""
     words = error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
     return "".join(letter if letter.isprintable() else " " for letter in (words.splitlines() or [""])[0])[:200]
 

@@ -1,4 +1,4 @@
-"""Adds warm-up requests to a version folder, made from pictures and replayed, or replays those that it has."""
+"""Adds warm-up requests to a version folder, made from images and replayed, or replays those that it has."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("give --pictures to make requests from, or --check to replay those that are there")
 
     quiet_tensorflow()
-    from export.parity_images import read_pictures
+    from export.parity_images import read_images
     from export.warmup import replay_warmup, write_warmup
 
     if arguments.check:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         report = write_warmup(
             arguments.version_directory,
-            read_pictures(arguments.pictures),
+            read_images(arguments.pictures),
             batch_sizes=arguments.batch_sizes,
             model_name=arguments.model_name,
             signatures=arguments.signatures,

@@ -1,4 +1,4 @@
-"""A page in the browser, for a phone too: drop a picture, see what a served detector finds, list the amenities.
+"""A page in the browser, for a phone too: drop an image, see what a served detector finds, list the amenities.
 
     streamlit run serving/app.py -- --server localhost:8500 --model_name detector --label_map_path label_map.pbtxt
 

@@ -1,4 +1,4 @@
-"""Asks a served detector about pictures and shows, writes or draws what it found."""
+"""Asks a served detector about images and shows, writes or draws what it found."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from serving.client_library.client_flags import (
     connection_of,
 )
 from serving.client_library.detection_client import DetectionClient
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 from serving.client_library.detections_table import DetectionsTable, printable
-from serving.client_library.drawn_images import DrawnPictures
-from serving.client_library.image_requests import find_pictures
+from serving.client_library.drawn_images import DrawnImages
+from serving.client_library.image_requests import find_images
 from serving.client_library.result_files import ResultFiles
 
 DESCRIPTION = """Asks a served detector what is in pictures: a table, JSON lines, or pictures with the boxes drawn.
@@ -79,11 +79,11 @@ def build_parser() -> ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Asks about the pictures; returns the exit code."""
+    """Asks about the images; returns the exit code."""
     arguments = build_parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows class names escaped
         sys.stdout.reconfigure(errors="backslashreplace")
-    pictures = find_pictures(arguments.images)
+    images = find_images(arguments.images)
     label_map = read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None
     connection = connection_of(arguments)
     if connection.tells_secrets_in_clear:
@@ -106,27 +106,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             coco_path=arguments.coco_path,
             label_map=label_map,
         ) as files:
-            report = _Report(arguments, pictures, label_map, ledger, files)
-            _ask(client, pictures, report)
+            report = _Report(arguments, images, label_map, ledger, files)
+            _ask(client, images, report)
     report.end(client.counts.retries)
     if report.answered == 0:
-        print(f"error: none of the {len(pictures)} pictures was answered", file=sys.stderr)
+        print(f"error: none of the {len(images)} pictures was answered", file=sys.stderr)
         return EXIT_FAILED
     return ledger.exit_code(arguments.max_failures)
 
 
-def _ask(client: DetectionClient, pictures: list[Path], report: _Report) -> None:
-    """Asks about all pictures; where the server cannot be asked any more, the rest are said not to be answered."""
+def _ask(client: DetectionClient, images: list[Path], report: _Report) -> None:
+    """Asks about all images; where the server cannot be asked any more, the rest are said not to be answered."""
     report.begin()
-    answers: Iterable[PictureDetections] = client.detect_many(pictures)
-    if len(pictures) > 1 and not sys.stdout.isatty():  # a terminal sees the answers themselves
-        answers = progress(answers, description="asking", total=len(pictures), unit="pictures")
+    answers: Iterable[ImageDetections] = client.detect_many(images)
+    if len(images) > 1 and not sys.stdout.isatty():  # a terminal sees the answers themselves
+        answers = progress(answers, description="asking", total=len(images), unit="pictures")
     try:
         for result in answers:
             report.add(result)
     except UserError as error:
         report.give_up(str(error))
-        raise UserError(f"{error} (answered until then: {report.answered} of {len(pictures)} pictures)") from error
+        raise UserError(f"{error} (answered until then: {report.answered} of {len(images)} pictures)") from error
 
 
 class _Report:
@@ -135,34 +135,34 @@ class _Report:
     def __init__(
         self,
         arguments: argparse.Namespace,
-        pictures: list[Path],
+        images: list[Path],
         label_map: LabelMap | None,
         ledger: Ledger,
         files: ResultFiles,
     ) -> None:
         self.answered = 0
         self._seen = 0
-        self._pictures = pictures
+        self._images = images
         self._files = files
         self._found = 0
         self._drawn = 0
         self._json = arguments.json
         self._ledger = ledger
         self._drawings = (
-            DrawnPictures(arguments.output_directory, pictures) if arguments.output_directory is not None else None
+            DrawnImages(arguments.output_directory, images) if arguments.output_directory is not None else None
         )
         names = label_map.names_by_id().values() if label_map is not None else ()
-        self._table = DetectionsTable(map(str, pictures), names)
+        self._table = DetectionsTable(map(str, images), names)
 
     def begin(self) -> None:
         if not self._json:
             print("\n".join(self._table.header()))
 
-    def add(self, result: PictureDetections) -> None:
+    def add(self, result: ImageDetections) -> None:
         self._seen += 1
         self._files.add(result)
         if result.failure is not None:
-            self._fail(result.picture, result.failure.reason, result.failure.detail)
+            self._fail(result.image, result.failure.reason, result.failure.detail)
         else:
             self.answered += 1
             self._found += len(result.detections)
@@ -172,25 +172,25 @@ class _Report:
                 entry["drawn"] = str(self._drawings.write(result))
                 self._drawn += 1
             except ImageError as error:
-                self._fail(result.picture, "cannot be drawn", str(error))
+                self._fail(result.image, "cannot be drawn", str(error))
         if self._json:
             print(json.dumps(entry), flush=True)
         elif result.failure is None:
             print("\n".join(self._table.lines(result)), flush=True)
 
     def give_up(self, why: str) -> None:
-        for picture in self._pictures[self._seen :]:
-            self._ledger.reject(str(picture), "not answered", why)
+        for image in self._images[self._seen :]:
+            self._ledger.reject(str(image), "not answered", why)
 
     def end(self, retries: int) -> None:
         drawn = f", {self._drawn} drawn in {self._drawings.directory}" if self._drawings is not None else ""
-        line = f"{self.answered} of {len(self._pictures)} pictures answered, {self._found} detections{drawn}; "
+        line = f"{self.answered} of {len(self._images)} pictures answered, {self._found} detections{drawn}; "
         again = f"; {retries} requests sent again" if retries else ""
         print(line + self._ledger.summary() + again, file=sys.stderr if self._json else sys.stdout)
 
-    def _fail(self, picture: str, reason: str, detail: str) -> None:
-        self._ledger.reject(picture, reason, detail)
-        print(": ".join(printable(part) for part in (picture, reason, detail) if part), file=sys.stderr)
+    def _fail(self, image: str, reason: str, detail: str) -> None:
+        self._ledger.reject(image, reason, detail)
+        print(": ".join(printable(part) for part in (image, reason, detail) if part), file=sys.stderr)
 
 
 if __name__ == "__main__":

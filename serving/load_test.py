@@ -22,11 +22,11 @@ from data_prep.runtime.command_line import (
     positive_int,
     run_command,
 )
-from serving.client_library.client_errors import PictureError
+from serving.client_library.client_errors import ImageRequestError
 from serving.client_library.client_flags import add_connection_flags, add_model_flags, connection_of
 from serving.client_library.connection import Connection
 from serving.client_library.detection_client import DetectionClient
-from serving.client_library.image_requests import find_pictures
+from serving.client_library.image_requests import find_images
 from serving.load.generator import CONSTANT, POISSON, LoadBounds, measure
 from serving.load.measurement import OK, Pace, Step, knee
 from serving.load.report import html_report, text_header, text_line
@@ -89,9 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in (arguments.report_path, arguments.json_path):
         if path is not None and path.is_dir():
             raise UsageError(f"{path} is a folder; name a file")
-    pictures = find_pictures(arguments.images)[: arguments.max_pictures]
+    images = find_images(arguments.images)[: arguments.max_pictures]
     connection = connection_of(arguments)
-    requests = _requests(arguments, connection, pictures)
+    requests = _requests(arguments, connection, images)
     if arguments.monitoring_url:
         read_batch_counts(arguments.monitoring_url)  # a mistake in it is told before the load, not after
     print(text_header(bool(arguments.monitoring_url)), flush=True)
@@ -103,11 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             break
         steps.append(_measure(arguments, connection, requests, pace))
         print(text_line(steps[-1], bool(arguments.monitoring_url)), flush=True)
-    _write(arguments, steps, len(pictures))
+    _write(arguments, steps, len(images))
     return _verdict(arguments, steps)
 
 
-def _requests(arguments: argparse.Namespace, connection: Connection, pictures: list[Path]) -> list[bytes]:
+def _requests(arguments: argparse.Namespace, connection: Connection, images: list[Path]) -> list[bytes]:
     """Returns the requests, after the server has answered one: a wrong name is told once, not a thousand times."""
     with DetectionClient(
         connection,
@@ -118,15 +118,15 @@ def _requests(arguments: argparse.Namespace, connection: Connection, pictures: l
         timeout_seconds=arguments.timeout_seconds,
     ) as client:
         client.connect()
-        turns = itertools.cycle(pictures)
-        count = len(pictures) if arguments.batch_size == 1 else math.ceil(len(pictures) / arguments.batch_size)
+        turns = itertools.cycle(images)
+        count = len(images) if arguments.batch_size == 1 else math.ceil(len(images) / arguments.batch_size)
         try:
             requests = [
                 client.request_for([next(turns) for _ in range(arguments.batch_size)]).SerializeToString()
                 for _ in range(count)
             ]
-            client.detect(pictures[0])
-        except PictureError as error:
+            client.detect(images[0])
+        except ImageRequestError as error:
             raise UsageError(f"a picture cannot be asked about: {error}") from error
     return requests
 
@@ -163,16 +163,16 @@ def _measure(arguments: argparse.Namespace, connection: Connection, requests: li
         arrivals=arguments.arrivals,
     )
     step = asyncio.run(
-        measure(connection, requests, pace, bounds, pictures_per_request=arguments.batch_size, when_warm=when_warm)
+        measure(connection, requests, pace, bounds, images_per_request=arguments.batch_size, when_warm=when_warm)
     )
     if arguments.monitoring_url:
         step.batch_sizes, step.mean_batch_size = read_batch_counts(arguments.monitoring_url).since(before)
     return step
 
 
-def _write(arguments: argparse.Namespace, steps: list[Step], pictures: int) -> None:
+def _write(arguments: argparse.Namespace, steps: list[Step], images: int) -> None:
     about = (
-        f"{arguments.server}, model {arguments.model_name}; {pictures} pictures, {arguments.batch_size} in a request; "
+        f"{arguments.server}, model {arguments.model_name}; {images} pictures, {arguments.batch_size} in a request; "
         f"{arguments.duration_seconds:g} s at each pace after {arguments.warm_up_seconds:g} s of warm-up"
     )
     if arguments.report_path is not None:

@@ -24,9 +24,9 @@ from data_prep.runtime.command_line import (
 )
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 from serving.client_library.detections_table import printable
-from serving.client_library.image_requests import find_pictures
+from serving.client_library.image_requests import find_images
 from serving.folders.cost import cost_table, time_detector
 from serving.folders.detector_choice import (
     add_detector_flags,
@@ -36,7 +36,7 @@ from serving.folders.detector_choice import (
     open_detector,
 )
 from serving.folders.predictions_file import PREDICTIONS_NAME, PredictionsFile, read_predictions, read_run
-from serving.folders.sorting import DEFAULT_OTHER, PictureSorter, best_class
+from serving.folders.sorting import DEFAULT_OTHER, ImageSorter, best_class
 from serving.folders.tables import write_tables
 from serving.folders.uncertain_page import write_uncertain_csv, write_uncertain_page
 from serving.folders.uncertainty import AGGREGATIONS, SUM, least_sure
@@ -125,20 +125,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
-    """Asks about the pictures that have no line in predictions.jsonl yet, and adds their lines.
+    """Asks about the images that have no line in predictions.jsonl yet, and adds their lines.
 
     Raises:
         UserError: The model cannot be asked (any more); what was answered is written.
     """
-    pictures = find_pictures([arguments.folder])
+    images = find_images([arguments.folder])
     label_map = find_label_map(arguments)
     run = {"folder": str(arguments.folder.resolve()), **describe_detector(arguments, label_map, arguments.min_score)}
     with PredictionsFile(arguments.output_directory, run) as file:
-        names = (path.relative_to(arguments.folder).as_posix() for path in pictures)
-        missing = [(name, path) for name, path in zip(names, pictures, strict=True) if name not in file.answered]
-        there = len(pictures) - len(missing)
+        names = (path.relative_to(arguments.folder).as_posix() for path in images)
+        missing = [(name, path) for name, path in zip(names, images, strict=True) if name not in file.answered]
+        there = len(images) - len(missing)
         if not missing:
-            print(f"{len(pictures)} pictures, all predicted before")
+            print(f"{len(images)} pictures, all predicted before")
             return
         answered = 0
         with open_detector(arguments, label_map, arguments.min_score) as detector:
@@ -149,14 +149,14 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
                     if result.failure is not None:
                         ledger.reject(name, result.failure.reason, result.failure.detail)
                         continue
-                    file.add(replace(result, picture=name))
+                    file.add(replace(result, image=name))
                     answered += 1
             except UserError as error:
                 raise UserError(
-                    f"{error} (answered until then: {there + answered} of {len(pictures)} pictures; the same command "
+                    f"{error} (answered until then: {there + answered} of {len(images)} pictures; the same command "
                     "goes on from there)"
                 ) from error
-    print(f"{len(pictures)} pictures: {there} predicted before, {answered} now")
+    print(f"{len(images)} pictures: {there} predicted before, {answered} now")
 
 
 def look_at_predictions(arguments: argparse.Namespace, ledger: Ledger) -> int:
@@ -166,7 +166,7 @@ def look_at_predictions(arguments: argparse.Namespace, ledger: Ledger) -> int:
     counts = write_tables(
         read_predictions(predictions), out / "detections.csv", out / "pictures.csv", arguments.uncertainty
     )
-    print(f"{counts.detections} detections in {counts.pictures} pictures: {predictions}, detections.csv, pictures.csv")
+    print(f"{counts.detections} detections in {counts.images} pictures: {predictions}, detections.csv, pictures.csv")
     for name, number in counts.by_name.most_common(MAX_LISTED_CLASSES):
         print(f"  {number:>8}  {printable(name)}")
     if len(counts.by_name) > MAX_LISTED_CLASSES:
@@ -174,28 +174,28 @@ def look_at_predictions(arguments: argparse.Namespace, ledger: Ledger) -> int:
     if arguments.sort_into is not None:
         _sort(arguments, predictions, ledger)
     if arguments.uncertain is not None:
-        pictures, classes = least_sure(read_predictions(predictions), arguments.uncertain, arguments.uncertainty)
+        images, classes = least_sure(read_predictions(predictions), arguments.uncertain, arguments.uncertainty)
         formula = (
             f"Uncertainty is the {arguments.uncertainty} over a picture's detections of (1 - |2 score - 1|)\u00b2."
         )
-        write_uncertain_csv(out / "uncertain.csv", pictures)
+        write_uncertain_csv(out / "uncertain.csv", images)
         shown = write_uncertain_page(
             out / "uncertain.html",
             arguments.folder,
-            pictures,
+            images,
             classes,
-            num_pictures=counts.pictures,
+            num_images=counts.images,
             formula=formula,
         )
-        print(f"least sure of {len(pictures)} pictures: {out / 'uncertain.csv'}, {shown} in uncertain.html")
-    return counts.pictures
+        print(f"least sure of {len(images)} pictures: {out / 'uncertain.csv'}, {shown} in uncertain.html")
+    return counts.images
 
 
 def estimate_cost(arguments: argparse.Namespace) -> int:
-    """Times a sample, and prints what all pictures would take; returns the exit code."""
+    """Times a sample, and prints what all images would take; returns the exit code."""
     check_detector_flags(arguments)
-    pictures = find_pictures([arguments.folder])
-    sample = random.Random(0).sample(pictures, min(arguments.sample, len(pictures)))
+    images = find_images([arguments.folder])
+    sample = random.Random(0).sample(images, min(arguments.sample, len(images)))
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows does not tell
     if load > (os.cpu_count() or 1) / 2:
         print(f"warning: the load is {load:.1f} already; what is timed now would be faster alone", file=sys.stderr)
@@ -204,7 +204,7 @@ def estimate_cost(arguments: argparse.Namespace) -> int:
         device = getattr(detector, "device", None) or f"server {arguments.server}"
         timings = time_detector(detector, device, sample, sizes)
     print(
-        f"timed {len(sample)} of {len(pictures)} pictures, reading and decoding in it; {os.cpu_count()} cores, load "
+        f"timed {len(sample)} of {len(images)} pictures, reading and decoding in it; {os.cpu_count()} cores, load "
         f"{load:.1f} before; {arguments.estimate_cost:,} pictures at {arguments.price_per_hour:g} an hour:"
     )
     print("\n".join(cost_table(timings, arguments.estimate_cost, arguments.price_per_hour, arguments.machines)))
@@ -218,14 +218,14 @@ def _sort(arguments: argparse.Namespace, predictions: Path, ledger: Ledger) -> N
         for found in result.detections
         if found.class_id == best_class(result, arguments.sort_min_score)
     }
-    sorter = PictureSorter(
+    sorter = ImageSorter(
         arguments.folder,
         arguments.sort_into,
         classes,
         min_score=arguments.sort_min_score,
         other=arguments.other,
     )
-    results: Iterator[PictureDetections] = read_predictions(predictions)
+    results: Iterator[ImageDetections] = read_predictions(predictions)
     counts = sorter.sort(progress(results, description="copying", unit="pictures"), ledger)
     print(f"{counts.copied.total()} pictures copied into {arguments.sort_into}, {counts.there} were there before")
     for folder, number in sorted(counts.copied.items()):

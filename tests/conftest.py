@@ -129,7 +129,7 @@ eval_input_reader {
 """
 
 
-def block_picture(number: int, height: int = 96, width: int = 128) -> tuple[bytes, np.ndarray, list[int]]:
+def block_image(number: int, height: int = 96, width: int = 128) -> tuple[bytes, np.ndarray, list[int]]:
     """A JPEG with one block of each class on grey, its boxes (ymin xmin ymax xmax in 0..1) and label map ids."""
     random = np.random.default_rng(number)
     image = Image.new("RGB", (width, height), (128, 128, 128))
@@ -147,12 +147,12 @@ def block_picture(number: int, height: int = 96, width: int = 128) -> tuple[byte
 
 
 def write_records(path: Path, numbers: range) -> None:
-    """Writes one shard of block pictures."""
+    """Writes one shard of block images."""
     import tensorflow as tf
 
     with tf.io.TFRecordWriter(f"{path}-00000-of-00001") as writer:
         for number in numbers:
-            encoded, boxes, ids = block_picture(number)
+            encoded, boxes, ids = block_image(number)
             writer.write(
                 make_example(
                     encoded_image=encoded,
@@ -169,7 +169,7 @@ def write_records(path: Path, numbers: range) -> None:
 
 @pytest.fixture(scope="session")
 def block_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with label_map.pbtxt, train.record-* of 8 pictures and validation.record-* of 6."""
+    """A folder with label_map.pbtxt, train.record-* of 8 images and validation.record-* of 6."""
     folder = tmp_path_factory.mktemp("blocks")
     write_label_map(
         folder / "label_map.pbtxt", LabelMap(tuple(LabelMapItem(i, name) for i, name in enumerate(CLASSES, 1)))

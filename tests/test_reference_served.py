@@ -77,7 +77,7 @@ def test_the_client_gets_what_the_api_detects(model, tmp_path):
         with DetectionClient(address, "reference", label_map=LABEL_MAP, min_score=-1.0) as client:
             for batch in ("batch", "odd"):
                 arrays = folder.arrays[batch]
-                for row, pixels in enumerate(folder.pictures[batch]):
+                for row, pixels in enumerate(folder.images[batch]):
                     png = io.BytesIO()
                     Image.fromarray(pixels).save(png, "PNG")
                     found = client.detect(png.getvalue()).detections

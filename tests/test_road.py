@@ -118,18 +118,18 @@ def test_the_served_model_answers_the_client_command(road):
         while ready is None and time.monotonic() < deadline:
             ready = re.match(r"ready: .* gRPC at (\S+)", server.stdout.readline())
         address = ready.group(1)
-        pictures = sorted((road / "validation").glob("*.jpg"))
+        images = sorted((road / "validation").glob("*.jpg"))
         ask = [
             sys.executable, "-m", "serving.client", "--server", address, "--model_name", "rooms", "--json",
             "--label_map_path", str(road / "label_map.pbtxt"), "--min_score", "0",
-            "--output_directory", str(road / "drawn"), *map(str, pictures),
+            "--output_directory", str(road / "drawn"), *map(str, images),
         ]  # fmt: skip
         answer = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     finally:
         server.terminate()
         assert server.wait(60) == 0
     answers = [json.loads(line) for line in answer.stdout.splitlines()]
-    assert len(answers) == len(pictures) == len(list((road / "drawn").iterdir())) == 3
+    assert len(answers) == len(images) == len(list((road / "drawn").iterdir())) == 3
     assert all(found["detections"] for found in answers)
 
 

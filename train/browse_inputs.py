@@ -1,4 +1,4 @@
-"""Shows what the model will really be fed: pictures after augmentation, resizing and padding, with their boxes.
+"""Shows what the model will really be fed: images after augmentation, resizing and padding, with their boxes.
 
 Writes a page to look through (index.html, each input beside its record) and a contact sheet (contact_sheet.jpg).
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 CONTACT_SHEET = "contact_sheet.jpg"
-PICTURES = "pictures"
+IMAGES = "pictures"
 _SPLITS = ("train", "evaluation")
 _JPEG_QUALITY = 90
 
@@ -77,14 +77,14 @@ def _browse(pipeline: Pipeline, arguments: argparse.Namespace, directory: Path) 
     examples, files = [], []
     found = progress(_examples(pipeline, arguments), description="pictures", total=arguments.num_images, unit="picture")
     for number, example in enumerate(found, start=1):
-        name = f"{PICTURES}/{number:04d}"
-        _write_picture(draw_original(example, names), directory / f"{name}_record.jpg")
-        _write_picture(draw_fed(example, names), directory / f"{name}_fed.jpg")
+        name = f"{IMAGES}/{number:04d}"
+        _write_image(draw_original(example, names), directory / f"{name}_record.jpg")
+        _write_image(draw_fed(example, names), directory / f"{name}_fed.jpg")
         files.append((f"{name}_record.jpg", f"{name}_fed.jpg"))
         examples.append(example)
     if not examples:
         raise UserError(f"{_reader(arguments)}: there is not one record in its files")
-    _write_picture(draw_contact_sheet(examples, names), directory / CONTACT_SHEET)
+    _write_image(draw_contact_sheet(examples, names), directory / CONTACT_SHEET)
     maximum = _max_number_of_boxes(pipeline, arguments)
     summary = _summary(examples, pipeline, arguments, maximum)
     title = f"What the model is fed with: {Path(arguments.pipeline_config_path).name}"
@@ -93,7 +93,7 @@ def _browse(pipeline: Pipeline, arguments: argparse.Namespace, directory: Path) 
     print("\n".join(summary))
     print()
     print(_class_table(examples, pipeline))
-    print(f"\nwritten to {directory}: {PAGE}, {CONTACT_SHEET}, and {2 * len(examples)} pictures in {PICTURES}")
+    print(f"\nwritten to {directory}: {PAGE}, {CONTACT_SHEET}, and {2 * len(examples)} pictures in {IMAGES}")
 
 
 def _examples(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[InputExample]:
@@ -108,9 +108,9 @@ def _examples(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[Inp
     return itertools.islice(found, arguments.num_images)
 
 
-def _write_picture(picture: Image.Image, path: Path) -> None:
+def _write_image(image: Image.Image, path: Path) -> None:
     with atomic_path(path) as temporary:
-        picture.save(temporary, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        image.save(temporary, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
 
 
 def _reader(arguments: argparse.Namespace) -> str:
@@ -128,7 +128,7 @@ def _max_number_of_boxes(pipeline: Pipeline, arguments: argparse.Namespace) -> i
 def _summary(
     examples: Sequence[InputExample], pipeline: Pipeline, arguments: argparse.Namespace, max_number_of_boxes: int
 ) -> list[str]:
-    """Returns what there is to say of all pictures together, a line each."""
+    """Returns what there is to say of all images together, a line each."""
     from train.inputs.example_page import lost_by_augmentation
 
     options = pipeline.config.train_config.data_augmentation_options if arguments.split == "train" else []
@@ -151,9 +151,9 @@ def _summary(
     lines.append(f"boxes: {of_records} in the records, {fed} fed; {', '.join(losses)}")
     without = sum(len(example.fed_objects) == 0 for example in examples)
     lines.append(f"pictures without a box: {without}")
-    pictures = [example.fed[: example.picture_size[0], : example.picture_size[1]] for example in examples]
-    low, high = min(float(picture.min()) for picture in pictures), max(float(picture.max()) for picture in pictures)
-    mean = sum(float(picture.sum(dtype=float)) for picture in pictures) / sum(picture.size for picture in pictures)
+    images = [example.fed[: example.image_size[0], : example.image_size[1]] for example in examples]
+    low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
+    mean = sum(float(image.sum(dtype=float)) for image in images) / sum(image.size for image in images)
     lines.append(f"pixel values, before the model normalises them: {low:.1f} to {high:.1f}, mean {mean:.1f}")
     return lines
 

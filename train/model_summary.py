@@ -68,9 +68,9 @@ def describe(parts: Sequence[Part], levels: Sequence[AnchorLevel], memory: StepM
     else:
         lines.append("anchors     every picture has its own, for pictures differ in size")
     if memory is not None:
-        batch, height, picture_width, _ = memory.batch_shape
+        batch, height, image_width, _ = memory.batch_shape
         lines.append(
-            f"memory      about {_bytes(memory.total)} a step with {batch} pictures of {height} x {picture_width}: "
+            f"memory      about {_bytes(memory.total)} a step with {batch} pictures of {height} x {image_width}: "
             f"weights {_bytes(memory.weights)}, gradients {_bytes(memory.gradients)}, optimizer "
             f"{_bytes(memory.optimizer)}, activations {_bytes(memory.activations)}"
         )

@@ -301,7 +301,7 @@ def number(
     reason: str = "",
     instead: str = "",
 ) -> Any:
-    """A finite number within bounds. `reason` stands behind the value: "0" + " pictures make no batch"."""
+    """A finite number within bounds. `reason` stands behind the value: "0" + " images make no batch"."""
     spec = Number(at_least=at_least, above=above, at_most=at_most, below=below, reason=reason, instead=instead)
     return declared(spec)
 

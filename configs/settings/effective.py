@@ -32,7 +32,7 @@ def precision_policy(config: Any) -> str:
 
 
 def max_number_of_training_boxes(config: Any) -> int:
-    """Ground truth a training picture, once padded; more is cut.
+    """Ground truth a training image, once padded; more is cut.
 
     `train_input_reader` has the word, as in the API's TensorFlow 2 loop; its older namesake in `train_config` counts
     where only that is set.
@@ -46,7 +46,7 @@ def max_number_of_training_boxes(config: Any) -> int:
 
 
 def input_sizes_vary(image_resizer: Any) -> bool:
-    """Whether an `ImageResizer` message gives pictures of different shapes inputs of different sizes.
+    """Whether an `ImageResizer` message gives images of different shapes inputs of different sizes.
 
     In a batch, each of them is then padded to the largest.
     """

@@ -1,6 +1,6 @@
 """The learning rate at every step, as `LearningRate` messages describe it: the formulas, written once.
 
-They are written over a module that has `where`, `cos`, `floor`, `maximum` and `zeros_like`: `numpy` for pictures and
+They are written over a module that has `where`, `cos`, `floor`, `maximum` and `zeros_like`: `numpy` for images and
 checks, `tensorflow` for training. Values are those of the Object Detection API's utils/learning_schedules.py.
 """
 

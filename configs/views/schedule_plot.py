@@ -25,10 +25,10 @@ def draw_schedule(schedule: Schedule, num_steps: int, title: str) -> Image.Image
         title: What to write above.
 
     Returns:
-        An RGB picture of 1200 x 640 pixels: axes with numbers, the curve, and a named mark at each turning point.
+        An RGB image of 1200 x 640 pixels: axes with numbers, the curve, and a named mark at each turning point.
     """
-    picture = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
+    draw = ImageDraw.Draw(image)
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     turns = [turn for turn in schedule.turns() if turn.step <= num_steps]
     # Every column of pixels has its step, and the steps around each turn are there too, so that stairs stay upright.
@@ -56,7 +56,7 @@ def draw_schedule(schedule: Schedule, num_steps: int, title: str) -> Image.Image
     draw.text((_LEFT, 12), title, fill=_INK, font=ImageFont.load_default(size=20))
     shown = names if len(names) <= _MOST_LABELS_A_ROW else [*names[: _MOST_LABELS_A_ROW - 1], "..."]
     draw.text((_LEFT, _HEIGHT - 30), "        ".join(shown), fill=_MARK, font=small)
-    return picture
+    return image
 
 
 def round_up(value: float) -> float:

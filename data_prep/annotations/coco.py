@@ -44,7 +44,7 @@ def read_coco(path: Path, *, keep_category_ids: bool, reject: Reject) -> SourceS
     """Reads a COCO file.
 
     `iscrowd` becomes `is_group_of` and `is_crowd`. Where an object has a segmentation, its `area` becomes
-    `segment_area`, a share of the picture: COCO's small, medium and large go by it.
+    `segment_area`, a share of the image: COCO's small, medium and large go by it.
 
     Args:
         path: The JSON, plain or gzipped.

@@ -1,4 +1,4 @@
-"""From pictures and boxes as a format states them to points: checked, relative, in the frame of the stored pixels."""
+"""From images and boxes as a format states them to points: checked, relative, in the frame of the stored pixels."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.annotations.image_folder import (
-    PictureFile,
+    ImageFile,
     Placing,
-    find_picture,
-    place_picture,
+    examine_image_file,
+    find_image_file,
+    place_image,
     read_orientation,
-    read_picture_file,
 )
 from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
 from data_prep.annotations.image_list import ImageList
 from data_prep.annotations.source_image import Reject, RejectedError, SourceBox, SourceImage, check_label, shown
 from data_prep.formats.points import FLAGS
 
-SAME_ASPECT = 0.01  # by how much the shares of two sizes may differ and still be one picture, scaled
+SAME_ASPECT = 0.01  # by how much the shares of two sizes may differ and still be one image, scaled
 DEFAULT_MAX_OVERHANG = 0.02
 
-# Where a point (u, v) of the picture that viewers show lies in the stored one, by EXIF orientation; of the turned ones.
+# Where a point (u, v) of the image that viewers show lies in the stored one, by EXIF orientation; of the turned ones.
 _STORED_FROM_SHOWN = {
     5: lambda u, v: (v, u),
     6: lambda u, v: (v, 1 - u),
@@ -41,13 +41,13 @@ class Options:
     """How to convert.
 
     Attributes:
-        image_directory: Holds the pictures; None trusts the annotations' sizes.
-        placing_directory: Where pictures go under their ids; None leaves them.
+        image_directory: Holds the images; None trusts the annotations' sizes.
+        placing_directory: Where images go under their ids; None leaves them.
         placing: How they go there.
-        ids_with_folders: Whether the folders in a picture's name count for its id.
-        max_overhang: How far a box may stick out of its picture, as a share of its side, and be cut; beyond it is
+        ids_with_folders: Whether the folders in an image's name count for its id.
+        max_overhang: How far a box may stick out of its image, as a share of its side, and be cut; beyond it is
             rejected.
-        wanted: The pictures to take; None takes all.
+        wanted: The images to take; None takes all.
     """
 
     image_directory: Path | None = None
@@ -60,23 +60,23 @@ class Options:
 
 @dataclass
 class Summary:
-    """What became of the pictures and boxes that a reader could read.
+    """What became of the images and boxes that a reader could read.
 
     Attributes:
-        images_read: Pictures.
+        images_read: Images.
         images_not_wanted: Of these, left out because a list does not name them.
         images_kept: Written to points.
         images_without_boxes: Of these.
-        boxes_read: Boxes of the pictures wanted.
+        boxes_read: Boxes of the images wanted.
         kept_by_label: Boxes written, by label.
         boxes_cut: Boxes that stuck out a little.
         largest_cut: By how much at most, as a share of the side.
-        images_scaled: Pictures of another size than the annotations say, at the same aspect ratio.
-        images_turned: Pictures whose boxes were drawn as EXIF shows them, and turned back.
-        images_placed: Pictures that were put under their ids.
-        images_in_place: Pictures that were there already.
-        images_under_other_names: Pictures whose file is not called ID.jpg (.png, ...).
-        renamed: The first picture whose id is not its file's name, and that id.
+        images_scaled: Images of another size than the annotations say, at the same aspect ratio.
+        images_turned: Images whose boxes were drawn as EXIF shows them, and turned back.
+        images_placed: Images that were put under their ids.
+        images_in_place: Images that were there already.
+        images_under_other_names: Images whose file is not called ID.jpg (.png, ...).
+        renamed: The first image whose id is not its file's name, and that id.
         num_renamed: How many there are.
     """
 
@@ -100,7 +100,7 @@ class Summary:
 def convert(
     images: Iterable[SourceImage], options: Options, summary: Summary, reject: Reject
 ) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yields the point of each picture that can be used, and its URL (or an empty string), in their order.
+    """Yields the point of each image that can be used, and its URL (or an empty string), in their order.
 
     A point whose id is not its file's name holds that name as `file_name`.
 
@@ -108,10 +108,10 @@ def convert(
         images: From a reader.
         options: How.
         summary: Counted in.
-        reject: Takes pictures and boxes that cannot be used.
+        reject: Takes images and boxes that cannot be used.
 
     Raises:
-        OSError: A picture cannot be placed.
+        OSError: An image cannot be placed.
     """
     places: dict[str, str] = {}
     for image in images:
@@ -121,22 +121,22 @@ def convert(
             if options.wanted is not None and not options.wanted.takes(names):
                 summary.images_not_wanted += 1
                 continue
-            name, picture = _find(names, options.image_directory)
+            name, file = _find(names, options.image_directory)
             image_id = image_id_of(name, with_folders=options.ids_with_folders)
             if image_id in places:
                 raise RejectedError("image listed twice", f"{shown(name)} is {image_id}, as at {places[image_id]}")
-            frame = _frame(image, picture, summary)
+            frame = _frame(image, file, summary)
         except RejectedError as error:
             reject(image.where, error.reason, error.detail)
             continue
         places[image_id] = image.where
-        if picture is not None and options.placing_directory is not None:
-            was_placed = place_picture(picture.path, options.placing_directory, image_id, options.placing)
+        if file is not None and options.placing_directory is not None:
+            was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
             summary.images_placed += was_placed
             summary.images_in_place += not was_placed
-        elif picture is not None:
-            is_found = picture.path == picture.path.with_name(image_id + picture.path.suffix.lower())
-            summary.images_under_other_names += not (is_found and picture.path.parent == options.image_directory)
+        elif file is not None:
+            is_found = file.path == file.path.with_name(image_id + file.path.suffix.lower())
+            summary.images_under_other_names += not (is_found and file.path.parent == options.image_directory)
         point: dict[str, Any] = {"id": image_id}
         if stem_of(name) != image_id:
             summary.num_renamed += 1
@@ -158,7 +158,7 @@ class _Frame:
 
 
 def _names(image: SourceImage) -> list[str]:
-    """Returns the picture's names that are names, raising for the first if none is."""
+    """Returns the image's names that are names, raising for the first if none is."""
     names = []
     problem = RejectedError("unsafe image name", "none")
     for name in image.names:
@@ -171,45 +171,45 @@ def _names(image: SourceImage) -> list[str]:
     return names
 
 
-def _find(names: list[str], directory: Path | None) -> tuple[str, PictureFile | None]:
-    """Returns the name by which the picture is found and its file; the first name where no folder is given."""
+def _find(names: list[str], directory: Path | None) -> tuple[str, ImageFile | None]:
+    """Returns the name by which the image is found and its file; the first name where no folder is given."""
     if directory is None:
         return names[0], None
     for name in names:
-        path = find_picture(directory, name)
+        path = find_image_file(directory, name)
         if path is not None:
-            return name, read_picture_file(path)
+            return name, examine_image_file(path)
     raise RejectedError("missing", f"no {shown(names[0])} in {directory}")
 
 
-def _frame(image: SourceImage, picture: PictureFile | None, summary: Summary) -> _Frame:
+def _frame(image: SourceImage, file: ImageFile | None, summary: Summary) -> _Frame:
     """Returns what the boxes relate to.
 
     Raises:
-        RejectedError: No size is known, or the annotations' is another picture's.
+        RejectedError: No size is known, or the annotations' is another image's.
     """
-    if image.is_relative and not (image.width and image.height and picture):
+    if image.is_relative and not (image.width and image.height and file):
         return _Frame(1, 1)
     width, height = image.width, image.height
     orientation = 1
     if not width or not height:
-        if picture is None:
+        if file is None:
             raise RejectedError("no image size", "neither the annotations nor an --image_directory give it")
-        width, height = picture.width, picture.height
-    elif picture is not None and (width, height) != (picture.width, picture.height):
-        stored = f"{picture.width}x{picture.height}"
-        is_turned = (width > height) != (picture.width > picture.height) and _is_scaled(
-            width, height, picture.height, picture.width
+        width, height = file.width, file.height
+    elif file is not None and (width, height) != (file.width, file.height):
+        stored = f"{file.width}x{file.height}"
+        is_turned = (width > height) != (file.width > file.height) and _is_scaled(
+            width, height, file.height, file.width
         )
         if is_turned:
-            orientation = read_orientation(picture.path)
+            orientation = read_orientation(file.path)
         if orientation in _STORED_FROM_SHOWN:
             summary.images_turned += 1
-        elif _is_scaled(width, height, picture.width, picture.height):
+        elif _is_scaled(width, height, file.width, file.height):
             summary.images_scaled += 1
         else:
             why = ", turned, but no EXIF orientation says how" if is_turned else ""
-            detail = f"the annotations say {width}x{height}, {picture.path} is {stored}{why}"
+            detail = f"the annotations say {width}x{height}, {file.path} is {stored}{why}"
             raise RejectedError("another image size", detail)
     if image.is_relative:
         return _Frame(1, 1, orientation)
@@ -247,7 +247,7 @@ def _annotations(
 
 
 def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: Summary) -> Box:
-    """Returns a box in shares of the stored picture, cut to it.
+    """Returns a box in shares of the stored image, cut to it.
 
     Raises:
         RejectedError: It is reversed, without area, or outside.

@@ -1,6 +1,6 @@
 """The flat CSV of many tutorials: a box a row, `filename,width,height,class,xmin,ymin,xmax,ymax` or fewer columns.
 
-Pixels or shares of the picture: nobody writes which, so a rule tells. A box whose every edge is at most 2 is one in
+Pixels or shares of the image: nobody writes which, so a rule tells. A box whose every edge is at most 2 is one in
 shares (a box within the first two pixels of a photograph is no box). Where at least nine in ten are such, the file is
 in shares; where at most one in ten are, in pixels; in between, a person has to say it.
 """
@@ -53,7 +53,7 @@ _FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 @dataclass
 class _Image:
-    """Rows of one picture."""
+    """Rows of one image."""
 
     line: int
     width: int | None = None
@@ -64,7 +64,7 @@ class _Image:
 def read_flat_csv(path: Path, *, coordinates: Coordinates, first_pixel: int, reject: Reject) -> SourceSet:
     """Reads the CSV.
 
-    A row with a file name and neither box nor class is a picture without boxes.
+    A row with a file name and neither box nor class is an image without boxes.
 
     Args:
         path: The CSV, plain or gzipped, with a header.
@@ -131,7 +131,7 @@ def _box(where: str, label: str, edges: Sequence[str], flags: Sequence[str], fir
 
 
 def _tell_coordinates(path: Path, required: Sequence[str]) -> tuple[bool, str]:
-    """Returns whether boxes are in shares of the picture, and what to say of it."""
+    """Returns whether boxes are in shares of the image, and what to say of it."""
     count = small = 0
     for _, (_, _, *edges) in read_rows(path, required=required, on_bad_row=lambda *_: None):
         try:

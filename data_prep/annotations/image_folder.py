@@ -1,4 +1,4 @@
-"""The pictures that annotations speak of: found below one folder, measured by their headers, put under their ids."""
+"""The images that annotations speak of: found below one folder, measured by their headers, put under their ids."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _ALL_SUFFIXES = tuple(suffix for lower in SUFFIXES for suffix in (lower, lower.u
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """A picture on disk.
+class ImageFile:
+    """An image on disk.
 
     Attributes:
         path: Its file.
@@ -38,7 +38,7 @@ class PictureFile:
     height: int
 
 
-def find_picture(directory: Path, name: str) -> Path | None:
+def find_image_file(directory: Path, name: str) -> Path | None:
     """Returns the file that annotations call `name`, or None.
 
     Looked for are the whole name below `directory`, then its last part alone; each also with the suffix of any format
@@ -60,18 +60,18 @@ def find_picture(directory: Path, name: str) -> Path | None:
     return None
 
 
-def all_pictures(directory: Path) -> Iterator[str]:
-    """Yields the name of every file below `directory` that has a picture's suffix, with `/` between folders."""
+def all_images(directory: Path) -> Iterator[str]:
+    """Yields the name of every file below `directory` that has an image's suffix, with `/` between folders."""
     for path in directory.rglob("*"):
         if path.suffix.lower() in SUFFIXES and path.is_file():
             yield path.relative_to(directory).as_posix()
 
 
-def read_picture_file(path: Path) -> PictureFile:
-    """Returns the picture's size, for which its header is read and nothing decoded.
+def examine_image_file(path: Path) -> ImageFile:
+    """Returns the image's size, for which its header is read and nothing decoded.
 
     Raises:
-        RejectedError: It is no picture.
+        RejectedError: It is no image.
     """
     try:
         with path.open("rb") as file:
@@ -84,11 +84,11 @@ def read_picture_file(path: Path) -> PictureFile:
         raise RejectedError(error.reason, f"{path}: {error.detail}") from error
     except OSError as error:
         raise RejectedError("unreadable", f"{path}: {error.strerror or error}") from error
-    return PictureFile(path, header.width, header.height)
+    return ImageFile(path, header.width, header.height)
 
 
 def read_orientation(path: Path) -> int:
-    """Returns the EXIF orientation of a picture, 1 (as stored) to 8; 1 where it has none, or none that can be read."""
+    """Returns the EXIF orientation of an image, 1 (as stored) to 8; 1 where it has none, or none that can be read."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
@@ -97,14 +97,14 @@ def read_orientation(path: Path) -> int:
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
-def place_picture(source: Path, directory: Path, image_id: str, placing: Placing) -> bool:
-    """Puts a picture into `directory` under its id, with its suffix in small letters.
+def place_image(source: Path, directory: Path, image_id: str, placing: Placing) -> bool:
+    """Puts an image into `directory` under its id, with its suffix in small letters.
 
-    A link is symbolic and absolute; steps that repair pictures in place replace the link and never touch what it points
+    A link is symbolic and absolute; steps that repair images in place replace the link and never touch what it points
     to. A file that is there and not older than the source stays: it may be the repaired one.
 
     Args:
-        source: The picture.
+        source: The image.
         directory: Exists.
         image_id: Checked by the caller.
         placing: `link` or `copy`.

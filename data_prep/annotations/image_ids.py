@@ -1,8 +1,8 @@
-"""From the names that annotations give to pictures to image ids, which become file names.
+"""From the names that annotations give to images to image ids, which become file names.
 
 The rule: a file name without its suffix is the id, if it can be one. Where there are folders in the name, or characters
 that an id may not hold, every run of those becomes `_`, and ten digits of the name's SHA-256 follow, so that `a/1.jpg`
-and `b/1.jpg`, or `a b.jpg` and `a_b.jpg`, stay apart. An id depends on the name alone: adding pictures changes none.
+and `b/1.jpg`, or `a b.jpg` and `a_b.jpg`, stay apart. An id depends on the name alone: adding images changes none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
-    """Returns the folders and the file name of a picture, none of which leads out of the folder it is looked for in.
+    """Returns the folders and the file name of an image, none of which leads out of the folder it is looked for in.
 
     Backslashes count as slashes, `.` parts go. Of an absolute path (`C:\\Users\\me\\1.jpg`: another machine's) only the
     file name stays.
@@ -53,13 +53,13 @@ def safe_parts(name: str) -> tuple[str, ...]:
 
 
 def stem_of(file_name: str) -> str:
-    """Returns a file's name without its suffix, if that is one of a picture; `IMG.v2` keeps its own."""
+    """Returns a file's name without its suffix, if that is one of an image; `IMG.v2` keeps its own."""
     path = PurePosixPath(file_name)
     return path.stem if path.suffix.lower() in SUFFIXES else file_name
 
 
 def image_id_of(name: str, *, with_folders: bool = True) -> str:
-    """Returns the id of the picture that annotations call `name`; see the rule above.
+    """Returns the id of the image that annotations call `name`; see the rule above.
 
     Args:
         name: The file's name, with or without folders and suffix.

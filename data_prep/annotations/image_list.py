@@ -1,4 +1,4 @@
-"""A list of the pictures to take out of a larger set: VOC's `ImageSets/Main/train.txt`, YOLO's `train.txt`."""
+"""A list of the images to take out of a larger set: VOC's `ImageSets/Main/train.txt`, YOLO's `train.txt`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAX_CHARACTERS = 256 * 1024 * 1024
 class ImageList:
     """The entries of a list, and which of them were met.
 
-    An entry is a stem, a file name or a path; a picture is meant by its whole name, or by its file name with or without
-    suffix. VOC's numbers after a stem (-1 where a class is not on the picture, 0, 1) are no part of it.
+    An entry is a stem, a file name or a path; an image is meant by its whole name, or by its file name with or without
+    suffix. VOC's numbers after a stem (-1 where a class is not on the image, 0, 1) are no part of it.
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ class ImageList:
                     self._entry_of_key.setdefault(key, entry)
 
     def takes(self, names: Sequence[str]) -> bool:
-        """Tells whether a picture of these names is in the list."""
+        """Tells whether an image of these names is in the list."""
         for name in names:
             for key in _keys(name):
                 entry = self._entry_of_key.get(key)
@@ -50,7 +50,7 @@ class ImageList:
 
     @property
     def not_met(self) -> list[str]:
-        """The entries of which no picture was seen, in their order."""
+        """The entries of which no image was seen, in their order."""
         return list(self._not_met)
 
 

@@ -37,11 +37,11 @@ def import_annotations(
         earlier: A label map whose ids stay.
         point_path: points.json to write.
         label_map_path: The label map to write.
-        images_path: images.json to write, with the pictures that have a URL; None for none.
+        images_path: images.json to write, with the images that have a URL; None for none.
         ledger: Gets what cannot be used.
 
     Returns:
-        What became of the pictures and boxes, the label map, and what else to say.
+        What became of the images and boxes, the label map, and what else to say.
 
     Raises:
         UserError: Nothing is left to write; earlier files stay as they were.

@@ -1,4 +1,4 @@
-"""Pascal VOC's XML, one file a picture, as the challenge, LabelImg and their followers write it.
+"""Pascal VOC's XML, one file an image, as the challenge, LabelImg and their followers write it.
 
 The XML is a stranger's. The standard parser (expat) reads no external file by itself; what is left to fear is entities
 that expand without bound, and those need a DOCTYPE, which no writer of this format has: the first is refused as soon as

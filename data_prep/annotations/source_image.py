@@ -1,4 +1,4 @@
-"""What every format's reader gives: pictures with their boxes, as the format states them, not yet checked."""
+"""What every format's reader gives: images with their boxes, as the format states them, not yet checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Reject = Callable[[str, str, str], None]
 
 
 class RejectedError(ValueError):
-    """A box or a picture that cannot be used.
+    """A box or an image that cannot be used.
 
     Attributes:
         reason: A few words from a small fixed set, for counting.
@@ -57,12 +57,12 @@ class SourceBox:
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A picture.
+    """An image.
 
     Attributes:
         where: File and row.
         names: What the annotations call its file, with `/` or `\\` between folders, the likeliest first.
-        is_relative: Whether its boxes are in shares of the picture (0..1) rather than pixels.
+        is_relative: Whether its boxes are in shares of the image (0..1) rather than pixels.
         boxes: Its boxes.
         width: In pixels, where the annotations say it.
         height: In pixels.
@@ -83,7 +83,7 @@ class SourceSet:
     """What a reader makes of a file or folder.
 
     Attributes:
-        images: The pictures, read as they are asked for.
+        images: The images, read as they are asked for.
         class_ids: The format's own list of classes with the ids, from 1, that they get; None where only boxes name
             classes.
         class_remark: What became of the format's own class numbers.
@@ -127,9 +127,9 @@ def check_label(text: str) -> str:
 
 
 def read_side(value: Any) -> int | None:
-    """Returns a picture's width or height in pixels, or None for what is missing, zero, or no number.
+    """Returns an image's width or height in pixels, or None for what is missing, zero, or no number.
 
-    Labelling tools write 0 where they could not open the picture, so that a bad size is no more than a missing one.
+    Labelling tools write 0 where they could not open the image, so that a bad size is no more than a missing one.
     """
     try:
         number = read_number(value.strip() if isinstance(value, str) else value, "side")

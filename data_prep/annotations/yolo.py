@@ -1,4 +1,4 @@
-"""YOLO's text: one file a picture, `class x_centre y_centre width height` a line, relative; classes count from 0."""
+"""YOLO's text: one file an image, `class x_centre y_centre width height` a line, relative; classes count from 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from data_prep.annotations.image_folder import all_pictures
+from data_prep.annotations.image_folder import all_images
 from data_prep.annotations.image_ids import stem_of
 from data_prep.annotations.source_image import (
     Reject,
@@ -22,7 +22,7 @@ from data_prep.annotations.source_image import (
 )
 from data_prep.runtime.command_line import UsageError
 
-MAX_LABEL_BYTES = 16 * 1024 * 1024  # of one picture's file
+MAX_LABEL_BYTES = 16 * 1024 * 1024  # of one image's file
 MAX_NAMES_BYTES = 4 * 1024 * 1024
 MAX_CLASSES = 100_000
 CLASS_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "classes.names")
@@ -33,13 +33,13 @@ def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Pat
 
     A sixth number in a line is a confidence; an odd number of seven or more (or those of a segmentation set) is a class
     and a polygon, whose bounds are the box. Where `kpt_shape` in the YAML says that keypoints follow, they are left
-    out. A picture whose file is empty has no boxes, and so has one without a file.
+    out. An image whose file is empty has no boxes, and so has one without a file.
 
     Args:
         path: The folder; folders in it are read as well.
         class_names_path: A data.yaml with `names`, or a text with a class a line; None looks for one of `CLASS_FILES`
             in the folder and the two above it.
-        image_directory: Holds the pictures in the same folders; None lists only pictures that have a label file.
+        image_directory: Holds the images in the same folders; None lists only images that have a label file.
         reject: Takes what cannot be used.
 
     Raises:
@@ -56,17 +56,17 @@ def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Pat
     }
     if not files:
         raise UsageError(f"{path}: no label files (*.txt) in it")
-    pictures: dict[str, str] = {}
-    for name in sorted(all_pictures(image_directory)) if image_directory is not None else ():
-        picture = PurePosixPath(name)
-        pictures.setdefault(str(picture.with_name(stem_of(picture.name))), name)
+    files_: dict[str, str] = {}
+    for name in sorted(all_images(image_directory)) if image_directory is not None else ():
+        image = PurePosixPath(name)
+        files_.setdefault(str(image.with_name(stem_of(image.name))), name)
     class_ids = {name: number + 1 for number, name in sorted(names.items())}
     class_remark = "class 0 has id 1, and so on"
     remarks = [f"{len(names)} class names from {names_path}"]
-    unlabelled = pictures.keys() - files.keys()
+    unlabelled = files_.keys() - files.keys()
     if unlabelled:
         remarks.append(f"{len(unlabelled)} pictures have no label file: pictures without boxes, as YOLO takes them")
-    images = _images(files, pictures, names, has_keypoints, reject)
+    images = _images(files, files_, names, has_keypoints, reject)
     return SourceSet(images, class_ids, class_remark, tuple(remarks))
 
 
@@ -146,12 +146,12 @@ def find_class_names(path: Path) -> Path:
 
 def _images(
     files: Mapping[str, Path],
-    pictures: Mapping[str, str],
+    images: Mapping[str, str],
     names: Mapping[int, str],
     has_keypoints: bool,
     reject: Reject,
 ) -> Iterator[SourceImage]:
-    for stem in sorted(files.keys() | pictures.keys()):
+    for stem in sorted(files.keys() | images.keys()):
         boxes: tuple[SourceBox, ...] = ()
         if stem in files:
             try:
@@ -159,7 +159,7 @@ def _images(
             except RejectedError as error:
                 reject(f"{stem}.txt", error.reason, error.detail)
                 continue
-        yield SourceImage(f"{stem}.txt", (pictures.get(stem, stem),), is_relative=True, boxes=boxes)
+        yield SourceImage(f"{stem}.txt", (images.get(stem, stem),), is_relative=True, boxes=boxes)
 
 
 def _boxes(file: str, path: Path, names: Mapping[int, str], has_keypoints: bool, reject: Reject) -> Iterator[SourceBox]:

@@ -1,4 +1,4 @@
-"""The work on each picture, in a worker: fetched, validated, resized and encoded by what the commands use."""
+"""The work on each image, in a worker: fetched, validated, resized and encoded by what the commands use."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from data_prep.beam import files
-from data_prep.beam.plan import PictureTask, read_plan_line
+from data_prep.beam.plan import ImageTask, read_plan_line
 from data_prep.beam.work_settings import WorkSettings
-from data_prep.cleaning.image_validation import MISSING, validate_picture
+from data_prep.cleaning.image_validation import MISSING, validate_content
 from data_prep.downloading.download_errors import DownloadError
-from data_prep.downloading.fetched_image import accept_picture, check_start
+from data_prep.downloading.fetched_image import accept_image, check_start
 from data_prep.downloading.http_download import Downloader, Fetched
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.downloading.parallel_download import ParallelDownload
 from data_prep.images.image_file import MAX_BYTES, ImageError
-from data_prep.records.record_shards import example_of_picture
+from data_prep.records.record_shards import example_of_image
 from data_prep.records.shard_report import ShardReport
 
 NAMESPACE = "data_prep"
@@ -30,8 +30,8 @@ FETCHED, FETCHED_BYTES, READ, RECORDS, REJECTED = "fetched", "fetched bytes", "r
 
 
 @dataclass(frozen=True)
-class PictureResult:
-    """What became of one picture.
+class ImageResult:
+    """What became of one image.
 
     Attributes:
         key: Its place among all.
@@ -51,7 +51,7 @@ class PictureResult:
 
 
 class MakeRecords(beam.DoFn):
-    """Turns a line of the plan into (shard, `PictureResult`) pairs.
+    """Turns a line of the plan into (shard, `ImageResult`) pairs.
 
     Its counters (of namespace `data_prep`) count work that was done, what a runner had done twice among it.
     """
@@ -60,13 +60,13 @@ class MakeRecords(beam.DoFn):
         self._settings = settings
 
     def setup(self) -> None:
-        """Opens what a worker keeps between pictures: connections, mostly."""
+        """Opens what a worker keeps between images: connections, mostly."""
         self._downloader = Downloader(self._settings.limits)
 
-    def process(self, line: str) -> Iterator[tuple[int, PictureResult]]:
-        """Yields the pictures of a line as they are done."""
+    def process(self, line: str) -> Iterator[tuple[int, ImageResult]]:
+        """Yields the images of a line as they are done."""
         received_bytes = self._downloader.received_bytes
-        for result in picture_results(list(read_plan_line(line)), self._settings, self._downloader):
+        for result in image_results(list(read_plan_line(line)), self._settings, self._downloader):
             # Here and not where it is done: Beam knows the thread that it called, and no other.
             _count(RECORDS, result.record is not None)
             if result.origin:
@@ -78,22 +78,20 @@ class MakeRecords(beam.DoFn):
         _count(FETCHED_BYTES, self._downloader.received_bytes - received_bytes)
 
 
-def picture_results(
-    tasks: Sequence[PictureTask], settings: WorkSettings, downloader: Downloader
-) -> Iterator[PictureResult]:
+def image_results(tasks: Sequence[ImageTask], settings: WorkSettings, downloader: Downloader) -> Iterator[ImageResult]:
     """Yields what became of each of `tasks`, as they come.
 
     Raises:
         OSError: A file cannot be read or written.
     """
-    to_fetch: list[PictureTask] = []
+    to_fetch: list[ImageTask] = []
 
-    def read(task: PictureTask) -> PictureResult | None:
+    def read(task: ImageTask) -> ImageResult | None:
         if task.problem:
             return _rejected(task, MISSING, task.problem)
         if task.path:
-            return _read_picture(task, settings)
-        return _saved_picture(task, settings)
+            return _read_image(task, settings)
+        return _saved_image(task, settings)
 
     with ThreadPoolExecutor(settings.num_threads) as executor:
         for task, result in zip(tasks, executor.map(read, tasks), strict=True):
@@ -102,20 +100,20 @@ def picture_results(
             else:
                 yield result
     if to_fetch:
-        yield from _fetched_pictures(to_fetch, settings, downloader)
+        yield from _fetched_images(to_fetch, settings, downloader)
 
 
-def _fetched_pictures(
-    tasks: Sequence[PictureTask], settings: WorkSettings, downloader: Downloader
-) -> Iterator[PictureResult]:
-    def accept(task: PictureTask, fetched: Fetched) -> PictureResult:
-        picture = accept_picture(_source(task), fetched, None)
-        return _validated(task, lambda: picture.content, settings, is_new=True)
+def _fetched_images(
+    tasks: Sequence[ImageTask], settings: WorkSettings, downloader: Downloader
+) -> Iterator[ImageResult]:
+    def accept(task: ImageTask, fetched: Fetched) -> ImageResult:
+        image = accept_image(_source(task), fetched, None)
+        return _validated(task, lambda: image.content, settings, is_new=True)
 
-    def reject(task: PictureTask, error: DownloadError) -> PictureResult:
+    def reject(task: ImageTask, error: DownloadError) -> ImageResult:
         return _rejected(task, error.reason, error.detail, is_passing=not error.permanent)
 
-    download: ParallelDownload[PictureTask, PictureResult] = ParallelDownload(
+    download: ParallelDownload[ImageTask, ImageResult] = ParallelDownload(
         downloader, url_of=lambda task: _source(task).url, accept=accept, reject=reject, check_start=check_start
     )
     results = download.run(
@@ -128,12 +126,12 @@ def _fetched_pictures(
         yield from results
 
 
-def _source(task: PictureTask) -> ImageSource:
+def _source(task: ImageTask) -> ImageSource:
     assert task.source is not None, "a picture without a file or a problem has a URL"
     return task.source
 
 
-def _read_picture(task: PictureTask, settings: WorkSettings) -> PictureResult:
+def _read_image(task: ImageTask, settings: WorkSettings) -> ImageResult:
     def read() -> bytes:
         if not files.exists(task.path):
             raise ImageError(MISSING, f"{task.path} is gone")
@@ -142,11 +140,11 @@ def _read_picture(task: PictureTask, settings: WorkSettings) -> PictureResult:
     return _validated(task, read, settings, is_new=False)
 
 
-def _saved_picture(task: PictureTask, settings: WorkSettings) -> PictureResult | None:
-    """Makes the record from the picture that an earlier run has kept; None where there is none, or it is broken."""
-    if not settings.saved_pictures:
+def _saved_image(task: ImageTask, settings: WorkSettings) -> ImageResult | None:
+    """Makes the record from the image that an earlier run has kept; None where there is none, or it is broken."""
+    if not settings.saved_images:
         return None
-    path = files.join(settings.saved_pictures, f"{task.image_id}.jpg")
+    path = files.join(settings.saved_images, f"{task.image_id}.jpg")
     if not files.exists(path):
         return None
     result = _validated(task, lambda: _content(path), settings, is_new=False)
@@ -163,23 +161,23 @@ def _content(path: str) -> bytes:
     return content
 
 
-def _validated(task: PictureTask, read: Callable[[], bytes], settings: WorkSettings, *, is_new: bool) -> PictureResult:
+def _validated(task: ImageTask, read: Callable[[], bytes], settings: WorkSettings, *, is_new: bool) -> ImageResult:
     report = ShardReport(num_points=1)
     try:
-        picture = validate_picture(read(), max_dimension=settings.max_dimension, min_dimension=settings.min_dimension)
-        if is_new and settings.saved_pictures:
-            files.put(files.join(settings.saved_pictures, f"{task.image_id}.jpg"), picture.content)
-        record = example_of_picture(
-            task.point, lambda: picture.content, settings.label_ids, report, policies=settings.policies
+        image = validate_content(read(), max_dimension=settings.max_dimension, min_dimension=settings.min_dimension)
+        if is_new and settings.saved_images:
+            files.put(files.join(settings.saved_images, f"{task.image_id}.jpg"), image.content)
+        record = example_of_image(
+            task.point, lambda: image.content, settings.label_ids, report, policies=settings.policies
         )
     except ImageError as error:
         return _rejected(task, error.reason, error.detail)
-    return PictureResult(task.key, task.order, record, report, origin=FETCHED if is_new else READ)
+    return ImageResult(task.key, task.order, record, report, origin=FETCHED if is_new else READ)
 
 
-def _rejected(task: PictureTask, reason: str, detail: str, *, is_passing: bool = False) -> PictureResult:
+def _rejected(task: ImageTask, reason: str, detail: str, *, is_passing: bool = False) -> ImageResult:
     report = ShardReport(num_points=1, rejected=[(task.image_id, reason, detail)])
-    return PictureResult(task.key, task.order, None, report, is_passing=is_passing)
+    return ImageResult(task.key, task.order, None, report, is_passing=is_passing)
 
 
 def _count(name: str, number: Any) -> None:

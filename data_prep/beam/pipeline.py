@@ -13,7 +13,7 @@ from apache_beam.runners.runner import PipelineState
 
 from data_prep.beam import files
 from data_prep.beam.image_work import NAMESPACE, MakeRecords
-from data_prep.beam.plan import FoundPicture, Plan, write_plan
+from data_prep.beam.plan import FoundImage, Plan, write_plan
 from data_prep.beam.shard_work import (
     DONE_NAME,
     MANIFEST_NAME,
@@ -78,7 +78,7 @@ def pipeline_options(words: Sequence[str], more_words: Sequence[str]) -> Pipelin
 
 def run(
     points: PointIndex,
-    find: Callable[[str], FoundPicture],
+    find: Callable[[str], FoundImage],
     settings: WorkSettings,
     manifest: Manifest,
     *,
@@ -90,7 +90,7 @@ def run(
     """Writes a set of records, but for those of its shards that are in place, from the same input and rules.
 
     Args:
-        points: The pictures, with their keys.
+        points: The images, with their keys.
         find: Tells where each is to be had.
         settings: What is done to them.
         manifest: The new one, without shards.
@@ -100,7 +100,7 @@ def run(
         options: Of Beam and its runner.
 
     Raises:
-        UserError: Not one picture could be used (what was there before stays), or the pipeline did not end well.
+        UserError: Not one image could be used (what was there before stays), or the pipeline did not end well.
         OSError: Something cannot be read or written.
     """
     folder, name = files.split(output_path)
@@ -121,7 +121,7 @@ def run(
         write_shard = WriteShard(name, settings.num_shards, work)
         put_in_place = PutInPlace(output_path, settings.num_shards, work, ledger_path)
         if plan.fingerprints:
-            print(f"{plan.num_pictures} pictures for {len(plan.fingerprints)} of {settings.num_shards} shards")
+            print(f"{plan.num_images} pictures for {len(plan.fingerprints)} of {settings.num_shards} shards")
             counters = _run_pipeline(plan, plan_path, MakeRecords(settings), write_shard, put_in_place, options)
         else:
             counters = Counter()
@@ -148,7 +148,7 @@ def _run_pipeline(
     options: PipelineOptions,
 ) -> Counter[str]:
     pipeline = beam.Pipeline(options=options)
-    # A shard without a picture is written as well: its fingerprint names it.
+    # A shard without an image is written as well: its fingerprint names it.
     shards = pipeline | "Shards" >> beam.Create(sorted(plan.fingerprints.items()))
     records = (
         pipeline

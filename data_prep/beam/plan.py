@@ -1,6 +1,6 @@
-"""What is to be done: shards that are as they should be are left alone, and the pictures of the others are listed.
+"""What is to be done: shards that are as they should be are left alone, and the images of the others are listed.
 
-The plan is a file of JSON lines, each with a few dozen pictures: what a worker takes at a time.
+The plan is a file of JSON lines, each with a few dozen images: what a worker takes at a time.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from data_prep.beam.work_settings import WorkSettings
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.records.point_index import PointIndex
 
-PICTURES_A_LINE = 64
+IMAGES_A_LINE = 64
 
 # Part of every fingerprint: to be counted up when the same input is to give other bytes.
 _VERSION = 1
 
 
 @dataclass(frozen=True)
-class PictureTask:
-    """One picture that is to become a record.
+class ImageTask:
+    """One image that is to become a record.
 
     Attributes:
         key: Its place among all; see `point_index`.
         order: Where it stands in points.json, which decides where keys are the same.
-        point: The picture, as in points.json.
+        point: The image, as in points.json.
         source: Where it is to be fetched; None where it is not.
         path: The file that it is in; empty where it is to be fetched.
         problem: Why it cannot be had at all; else empty.
@@ -43,13 +43,13 @@ class PictureTask:
 
     @property
     def image_id(self) -> str:
-        """The picture's id."""
+        """The image's id."""
         return str(self.point["id"])
 
 
 @dataclass(frozen=True)
-class FoundPicture:
-    """Where a picture is to be had.
+class FoundImage:
+    """Where an image is to be had.
 
     Attributes:
         source: A URL.
@@ -77,17 +77,17 @@ class Plan:
 
     Attributes:
         fingerprints: Of the shards that are to be written, by their number.
-        num_pictures: In those shards.
+        num_images: In those shards.
     """
 
     fingerprints: dict[int, str]
-    num_pictures: int
+    num_images: int
 
 
 def write_plan(
     file: IO[bytes],
     points: PointIndex,
-    find: Callable[[str], FoundPicture],
+    find: Callable[[str], FoundImage],
     settings: WorkSettings,
     known: Mapping[int, str],
 ) -> Plan:
@@ -95,29 +95,29 @@ def write_plan(
 
     Args:
         file: Where to.
-        points: The pictures, with their keys.
-        find: Tells where a picture is to be had.
+        points: The images, with their keys.
+        find: Tells where an image is to be had.
         settings: What is done to each.
         known: Fingerprints of shards that are in place, by their number.
     """
     fingerprints: dict[int, str] = {}
-    num_pictures = 0
+    num_images = 0
     lines = _LineWriter(file)
     for shard, part in enumerate(points.shards(settings.num_shards)):
         if shard in known and _fingerprint(part, find, settings) == known[shard]:
             continue
-        num_pictures += len(part)
+        num_images += len(part)
         fingerprints[shard] = _fingerprint(part, find, settings, lines)
     lines.end()
-    return Plan(fingerprints, num_pictures)
+    return Plan(fingerprints, num_images)
 
 
-def read_plan_line(line: str) -> Iterator[PictureTask]:
-    """Yields the pictures of a line of the plan."""
+def read_plan_line(line: str) -> Iterator[ImageTask]:
+    """Yields the images of a line of the plan."""
     for values in json.loads(line):
         point, url = values["point"], values.get("url", "")
         source = ImageSource(point["id"], url, values.get("md5", ""), values.get("num_bytes")) if url else None
-        yield PictureTask(
+        yield ImageTask(
             values["key"], values["order"], point, source, values.get("path", ""), values.get("problem", "")
         )
 
@@ -129,7 +129,7 @@ class _LineWriter:
 
     def add(self, task: dict[str, Any]) -> None:
         self._waiting.append(task)
-        if len(self._waiting) == PICTURES_A_LINE:
+        if len(self._waiting) == IMAGES_A_LINE:
             self.end()
 
     def end(self) -> None:
@@ -139,9 +139,9 @@ class _LineWriter:
 
 
 def _fingerprint(
-    part: PointIndex, find: Callable[[str], FoundPicture], settings: WorkSettings, lines: _LineWriter | None = None
+    part: PointIndex, find: Callable[[str], FoundImage], settings: WorkSettings, lines: _LineWriter | None = None
 ) -> str:
-    """Returns a hash of all that decides a shard's bytes; adds its pictures to `lines`."""
+    """Returns a hash of all that decides a shard's bytes; adds its images to `lines`."""
     head = [_VERSION, settings.policies.as_json(), settings.max_dimension, settings.min_dimension]
     digest = hashlib.blake2b(f"beam {json.dumps(head, sort_keys=True)}\n".encode(), digest_size=16)
     labels: set[str] = set()

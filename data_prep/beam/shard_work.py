@@ -1,4 +1,4 @@
-"""The work on shards: each is written from its pictures' records, and the set takes its place together.
+"""The work on shards: each is written from its images' records, and the set takes its place together.
 
 A runner may do any of this twice, at the same time even. Shards are therefore written under names of their own, of
 which the set takes those that count, and putting the set in place goes on where it was broken off.
@@ -17,7 +17,7 @@ from typing import IO
 import apache_beam as beam
 
 from data_prep.beam import files
-from data_prep.beam.image_work import PictureResult
+from data_prep.beam.image_work import ImageResult
 from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest, read_manifest
 from data_prep.records.record_files import FRAME_BYTES, RecordWriter
@@ -44,7 +44,7 @@ class WrittenShard:
 
 
 class WriteShard(beam.DoFn):
-    """Turns (shard, its fingerprint and its `PictureResult`s) into a `WrittenShard`.
+    """Turns (shard, its fingerprint and its `ImageResult`s) into a `WrittenShard`.
 
     The records pass through a file on the worker's disk, for which they need room there, and none in memory.
     """
@@ -54,7 +54,7 @@ class WriteShard(beam.DoFn):
         self._num_shards = num_shards
         self._work_folder = work_folder
 
-    def process(self, shard: tuple[int, Iterable[str | PictureResult]]) -> Iterator[WrittenShard]:
+    def process(self, shard: tuple[int, Iterable[str | ImageResult]]) -> Iterator[WrittenShard]:
         """Writes one shard."""
         number, values = shard
         name = shard_path(self._name, number, self._num_shards).name
@@ -74,16 +74,16 @@ class WriteShard(beam.DoFn):
 
 
 def _spool(
-    values: Iterable[str | PictureResult], spool: IO[bytes]
-) -> tuple[str, list[PictureResult], list[tuple[int, int]]]:
+    values: Iterable[str | ImageResult], spool: IO[bytes]
+) -> tuple[str, list[ImageResult], list[tuple[int, int]]]:
     """Puts records aside as they come.
 
     Returns:
-        The shard's fingerprint; what became of its pictures, without their records, in the order of the shard; and
+        The shard's fingerprint; what became of its images, without their records, in the order of the shard; and
         where in `spool` its records are, in that order: offset and length.
     """
     fingerprint = ""
-    results: list[tuple[int, int, PictureResult, tuple[int, int] | None]] = []
+    results: list[tuple[int, int, ImageResult, tuple[int, int] | None]] = []
     end = 0
     for value in values:
         if isinstance(value, str):
@@ -105,7 +105,7 @@ class PutInPlace(beam.DoFn):
 
     The manifest goes first, the shards follow, and the new manifest comes last, as with `make_tfrecords`. When all is
     done, there is a file called `DONE_NAME` in the work folder: its content is the manifest's, or empty where not one
-    picture could be used; then all stays as it was.
+    image could be used; then all stays as it was.
     """
 
     def __init__(self, output_path: str, num_shards: int, work_folder: str, ledger_path: str) -> None:

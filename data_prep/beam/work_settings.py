@@ -11,18 +11,18 @@ from data_prep.records.record_policies import RecordPolicies
 
 @dataclass(frozen=True)
 class WorkSettings:
-    """What is done to each picture.
+    """What is done to each image.
 
     Attributes:
         label_ids: The label map: ids by label. Annotations of other labels are left out.
-        policies: What of a picture's annotations goes into its record.
-        num_shards: A picture belongs to shard `key % num_shards`.
+        policies: What of an image's annotations goes into its record.
+        num_shards: An image belongs to shard `key % num_shards`.
         max_dimension: The longest side, in pixels, that is kept.
-        min_dimension: The shortest side, in pixels, below which a picture is rejected.
+        min_dimension: The shortest side, in pixels, below which an image is rejected.
         limits: Bounds on what is fetched.
-        num_threads: Pictures that each of a worker's threads has on the way at a time.
+        num_threads: Images that each of a worker's threads has on the way at a time.
         max_connections_per_host: How many of these from one host.
-        saved_pictures: The folder where sound pictures of this `max_dimension` are kept as ID.jpg, and looked for
+        saved_images: The folder where sound images of this `max_dimension` are kept as ID.jpg, and looked for
             before they are fetched; empty for none.
     """
 
@@ -34,4 +34,4 @@ class WorkSettings:
     limits: DownloadLimits
     num_threads: int
     max_connections_per_host: int
-    saved_pictures: str = ""
+    saved_images: str = ""

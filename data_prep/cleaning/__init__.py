@@ -1,1 +1,1 @@
-"""Pictures decoded whole, repaired, and shrunk, with a log of what was done."""
+"""Images decoded whole, repaired, and shrunk, with a log of what was done."""

@@ -1,6 +1,6 @@
-"""Pictures decoded whole, repaired where that can be, and left as RGB JPEGs of bounded size; what is no picture, named.
+"""Images decoded whole, repaired where that can be, and left as RGB JPEGs of bounded size; what is no image, named.
 
-Work is shared out to processes, and a picture that an earlier run has dealt with is only looked at in its folder: see
+Work is shared out to processes, and an image that an earlier run has dealt with is only looked at in its folder: see
 `validation_log`.
 """
 
@@ -36,7 +36,7 @@ DONE_EARLIER: Final = "done by an earlier run"
 MISSING: Final = "missing"
 TOO_SMALL: Final = "too small"
 DEFAULT_MIN_DIMENSION: Final = 16
-BATCH: Final = 8  # pictures that a process takes at a time
+BATCH: Final = 8  # images that a process takes at a time
 
 # What may be otherwise the next time though the file is the same one.
 _PASSING_REASONS: Final = frozenset({MISSING, "unreadable", "out of memory"})
@@ -44,7 +44,7 @@ _PASSING_REASONS: Final = frozenset({MISSING, "unreadable", "out of memory"})
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture.
+    """What became of one image.
 
     Attributes:
         kept: Whether its points stay.
@@ -65,13 +65,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Validation:
-    """Where pictures are, where they go, and what is asked of them.
+    """Where images are, where they go, and what is asked of them.
 
     Attributes:
         source_directory: Holds ID.jpg, ID.png or the like.
         target_directory: Where ID.jpg goes. It may be the same; then only what has to change is written.
         max_dimension: The longest side, in pixels, that is kept.
-        min_dimension: The shortest side, in pixels, below which a picture is rejected.
+        min_dimension: The shortest side, in pixels, below which an image is rejected.
     """
 
     source_directory: Path
@@ -81,7 +81,7 @@ class Validation:
 
     @functools.cached_property
     def is_in_place(self) -> bool:
-        """Whether pictures are replaced where they are."""
+        """Whether images are replaced where they are."""
         return self.target_directory.resolve() == self.source_directory.resolve()
 
     def target_of(self, image_id: str) -> Path:
@@ -90,7 +90,7 @@ class Validation:
 
 
 def validate_image(image_id: str, validation: Validation, *, may_be_done: bool = True) -> Outcome:
-    """Checks one picture and leaves it as ID.jpg in the target folder.
+    """Checks one image and leaves it as ID.jpg in the target folder.
 
     The pixels' frame is the stored one, which the boxes relate to: EXIF orientation is removed and never applied.
 
@@ -100,7 +100,7 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
         may_be_done: Whether a sound result that is newer than its source is taken for that of an earlier run.
 
     Returns:
-        What became of it; a picture that is missing or broken is no exception.
+        What became of it; an image that is missing or broken is no exception.
 
     Raises:
         UserError: The id is not a plain file name.
@@ -131,7 +131,7 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
     if not prepared.changes and source == target:
         return _kept(AS_THEY_WERE, entry, target)
     write_bytes(target, prepared.content)
-    if is_in_place:  # from now on, this is the picture that is found
+    if is_in_place:  # from now on, this is the image that is found
         written = version_of(target) or before
         width, height = prepared.width, prepared.height
         entry = LogEntry(
@@ -140,13 +140,13 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
     return _kept(ENCODED_ANEW if prepared.changes else COPIED, entry, target, prepared.changes)
 
 
-def validate_picture(content: bytes, *, max_dimension: int, min_dimension: int) -> PreparedImage:
+def validate_content(content: bytes, *, max_dimension: int, min_dimension: int) -> PreparedImage:
     """Returns what `validate_image` makes of a file's content.
 
     Args:
         content: The file.
         max_dimension: The longest side, in pixels, that is kept.
-        min_dimension: The shortest side, in pixels, below which a picture is rejected.
+        min_dimension: The shortest side, in pixels, below which an image is rejected.
 
     Raises:
         ImageError: It is rejected.
@@ -156,15 +156,15 @@ def validate_picture(content: bytes, *, max_dimension: int, min_dimension: int) 
 
 
 def validate_images(image_ids: Iterable[str], validation: Validation, *, num_processes: int) -> Iterator[Outcome]:
-    """Yields what became of each picture, in the order of `image_ids`; see `validate_image`.
+    """Yields what became of each image, in the order of `image_ids`; see `validate_image`.
 
-    What was found is kept in the folder's log. Where that has all pictures, no process is started. Files that killed
+    What was found is kept in the folder's log. Where that has all images, no process is started. Files that killed
     runs have left half written are removed first.
 
     Args:
         image_ids: Plain file names; only some are taken ahead of what has been yielded.
         validation: What to do.
-        num_processes: How many pictures are worked on at a time.
+        num_processes: How many images are worked on at a time.
 
     Raises:
         UserError: An id is not a plain file name, or the log cannot be used.
@@ -183,7 +183,7 @@ def validate_images(image_ids: Iterable[str], validation: Validation, *, num_pro
 
 @dataclass(frozen=True)
 class _Task:
-    """A picture to be dealt with, or what is known of it."""
+    """An image to be dealt with, or what is known of it."""
 
     image_id: str
     known: Outcome | None
@@ -199,7 +199,7 @@ def _look_up(image_ids: Sequence[str], validation: Validation, log: ValidationLo
 
 
 def _known_outcome(image_id: str, entry: LogEntry | None, validation: Validation) -> Outcome | None:
-    """Returns what an earlier run made of a picture, if neither that nor the picture nor what is asked has changed."""
+    """Returns what an earlier run made of an image, if neither that nor the image nor what is asked has changed."""
     if entry is None:
         return None
     if _version_of_source(image_id, entry, validation) != entry.source:
@@ -292,7 +292,7 @@ def _is_done(source: Path, target: Path, size: tuple[int, int]) -> bool:
 
 
 def _remove_stale_result(entry: LogEntry, earlier: LogEntry | None, validation: Validation) -> None:
-    """Removes what an earlier run made of a picture that has since been replaced by one that is rejected."""
+    """Removes what an earlier run made of an image that has since been replaced by one that is rejected."""
     if not entry.reason or earlier is None or earlier.reason or validation.is_in_place:
         return
     if _is_result_of(earlier, validation):
@@ -300,7 +300,7 @@ def _remove_stale_result(entry: LogEntry, earlier: LogEntry | None, validation: 
 
 
 def _size_kept(header: ImageHeader, max_dimension: int, min_dimension: int) -> tuple[int, int]:
-    """Returns (width, height) of what is kept of a picture; raises ImageError where a side falls short."""
+    """Returns (width, height) of what is kept of an image; raises ImageError where a side falls short."""
     size = fitted_size(header.width, header.height, max_dimension)
     if min(size) < min_dimension:
         raise ImageError(TOO_SMALL, _too_small(header.width, header.height, size, min_dimension))

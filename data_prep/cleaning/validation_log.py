@@ -1,6 +1,6 @@
-"""What validating has made of each picture of a folder, so that a later run need not decode it again.
+"""What validating has made of each image of a folder, so that a later run need not decode it again.
 
-An SQLite file beside the folder, `FOLDER.validated.sqlite`, holds for each id what the picture's file was (name, size
+An SQLite file beside the folder, `FOLDER.validated.sqlite`, holds for each id what the image's file was (name, size
 and time of change), how large it was in pixels, what became of it, and size and time of the result.
 """
 
@@ -17,7 +17,7 @@ from typing import Final
 from data_prep.runtime.row_store import RowStore
 
 SUFFIX: Final = ".validated.sqlite"
-_TABLE: Final = "validated_1"  # to be counted up when the same picture is to become another
+_TABLE: Final = "validated_1"  # to be counted up when the same image is to become another
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FileVersion:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """What became of one picture.
+    """What became of one image.
 
     Attributes:
         image_id: Its id.
@@ -125,10 +125,10 @@ class ValidationLog:
         self._rows.put(tuple(vars(entry).values()))
 
 
-class SoundPictures:
-    """Which pictures of a folder `validate_images` has left there, having read or written every pixel of them.
+class SoundImages:
+    """Which images of a folder `validate_images` has left there, having read or written every pixel of them.
 
-    The log is only read. A folder without one, or with one that cannot be read now, has no such pictures: they are then
+    The log is only read. A folder without one, or with one that cannot be read now, has no such images: they are then
     looked at as any others.
     """
 
@@ -140,7 +140,7 @@ class SoundPictures:
             with contextlib.suppress(sqlite3.Error):
                 self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
 
-    def __enter__(self) -> SoundPictures:
+    def __enter__(self) -> SoundImages:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +148,7 @@ class SoundPictures:
             self._connection.close()
 
     def has(self, image_id: str, version: FileVersion) -> bool:
-        """Tells whether a picture's file is the one that was left there, by its name, size and time of change."""
+        """Tells whether an image's file is the one that was left there, by its name, size and time of change."""
         if self._connection is None or version.name != f"{image_id}.jpg":
             return False
         try:

@@ -1,1 +1,1 @@
-"""Fetching pictures: from whom, how many at a time, and what became of each."""
+"""Fetching images: from whom, how many at a time, and what became of each."""

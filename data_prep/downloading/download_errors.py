@@ -9,7 +9,7 @@ class DownloadError(Exception):
     Attributes:
         reason: A few words from a small fixed set, for counting.
         detail: What was seen.
-        permanent: Whether another run would meet the same: the picture is gone, or is not what it should be. What other
+        permanent: Whether another run would meet the same: the image is gone, or is not what it should be. What other
             flags would let pass is not.
     """
 

@@ -1,10 +1,10 @@
-"""What happened to each picture that was to be fetched: one JSON object a line, one line an id.
+"""What happened to each image that was to be fetched: one JSON object a line, one line an id.
 
     {"id": "0a1b", "outcome": "downloaded", "url": "...", "bytes": 81240, "width": 640, "height": 480, "shrunk_to": 640}
     {"id": "2c3d", "outcome": "failed", "url": "...", "reason": "HTTP 404", "permanent": true, "detail": "..."}
 
-Lines are added as pictures come, each before its picture appears in the folder: a run that is killed leaves a picture
-without a line never, and a line without its picture at most, which the next run sees. Where an id has several lines the
+Lines are added as images come, each before its image appears in the folder: a run that is killed leaves an image
+without a line never, and a line without its image at most, which the next run sees. Where an id has several lines the
 last one holds; when a run ends, the file is written anew with one line an id, in the order of images.json.
 """
 
@@ -33,7 +33,7 @@ _READ_BYTES: Final = 512
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture.
+    """What became of one image.
 
     Attributes:
         image_id: Its id.

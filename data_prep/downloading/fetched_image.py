@@ -1,4 +1,4 @@
-"""What came for a picture: is it the picture, whole, and as small as it may be?"""
+"""What came for an image: is it the image, whole, and as small as it may be?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data_prep.downloading.http_download import Fetched
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.images.image_file import FORMATS, MAX_PIXELS, ImageError, fitted_size, prepare_image, read_header
 
-# Flickr answers for a photo that was taken down with a picture of its own, "This photo is no longer available", most
+# Flickr answers for a photo that was taken down with an image of its own, "This photo is no longer available", most
 # often by a redirect to photo_unavailable.png, of late on s.yimg.com; there have been GIFs and other sizes of it. The
 # PNG has 2,051 bytes; several projects that cleaned data sets of it agree on its MD5.
 _PLACEHOLDER_NAME: Final = "photo_unavailable"
@@ -27,8 +27,8 @@ _SIGNATURES: Final = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as it is to be kept.
+class FetchedImage:
+    """An image as it is to be kept.
 
     Attributes:
         content: The file.
@@ -44,25 +44,25 @@ class Picture:
 
 
 def check_start(start: bytes, url: str) -> None:
-    """Looks at a body's first bytes: 50 MB that are no picture need not be fetched to know it.
+    """Looks at a body's first bytes: 50 MB that are no image need not be fetched to know it.
 
     Raises:
-        DownloadError: It begins as no picture does.
+        DownloadError: It begins as no image does.
     """
     if not start.startswith(_SIGNATURES):
         raise DownloadError("not a picture", f"{url}: no {', '.join(FORMATS)} file; it begins with {start[:16]!r}")
 
 
-def accept_picture(source: ImageSource, fetched: Fetched, max_dimension: int | None) -> Picture:
-    """Returns the picture to keep for `source`.
+def accept_image(source: ImageSource, fetched: Fetched, max_dimension: int | None) -> FetchedImage:
+    """Returns the image to keep for `source`.
 
     Args:
         source: What was asked for.
         fetched: What came.
-        max_dimension: See `decoded_picture`.
+        max_dimension: See `decoded_image`.
 
     Raises:
-        DownloadError: It is not the picture that was annotated, or no picture, or damaged. Damage at an end that the
+        DownloadError: It is not the image that was annotated, or no image, or damaged. Damage at an end that the
             server did not announce may be the connection's: that passes.
     """
     content = fetched.content
@@ -79,31 +79,31 @@ def accept_picture(source: ImageSource, fetched: Fetched, max_dimension: int | N
             if found.rstrip("=") != source.md5.rstrip("="):
                 detail = f"{fetched.url}: MD5 {found} instead of {source.md5}: not the picture that was annotated"
                 raise DownloadError("wrong MD5", detail)
-        return decoded_picture(content, max_dimension)
+        return decoded_image(content, max_dimension)
     except ImageError as error:
         permanent = fetched.complete or error.reason == "not a picture"
         raise DownloadError(error.reason, f"{fetched.url}: {error.detail}", permanent=permanent) from error
 
 
-def decoded_picture(content: bytes, max_dimension: int | None) -> Picture:
-    """Decodes a picture whole, and shrinks it where it is too large.
+def decoded_image(content: bytes, max_dimension: int | None) -> FetchedImage:
+    """Decodes an image whole, and shrinks it where it is too large.
 
     Args:
         content: The file.
-        max_dimension: The longest side, in pixels, that the picture may have; None keeps the file as it is. With a
+        max_dimension: The longest side, in pixels, that the image may have; None keeps the file as it is. With a
             number, whatever is not an upright 8-bit JPEG becomes one (see `prepare_image`).
 
     Raises:
         ImageError: It does not decode, or only in part, or is an animation, which no photograph is.
     """
     if max_dimension is None:
-        width, height = _size_of_sound_jpeg(content) or _size_of_sound_picture(content)
-        return Picture(content, width, height, shrunk=False)
+        width, height = _size_of_sound_jpeg(content) or _size_of_sound_image(content)
+        return FetchedImage(content, width, height, shrunk=False)
     header = read_header(content)
     width, height = header.width, header.height
     prepared = prepare_image(content, max_dimension=max_dimension, refuse_animations=True)
     shrunk = fitted_size(width, height, max_dimension) != (width, height)
-    return Picture(prepared.content, prepared.width, prepared.height, shrunk)
+    return FetchedImage(prepared.content, prepared.width, prepared.height, shrunk)
 
 
 def _size_of_sound_jpeg(content: bytes) -> tuple[int, int] | None:
@@ -121,7 +121,7 @@ def _size_of_sound_jpeg(content: bytes) -> tuple[int, int] | None:
     return width, height
 
 
-def _size_of_sound_picture(content: bytes) -> tuple[int, int]:
+def _size_of_sound_image(content: bytes) -> tuple[int, int]:
     header = read_header(content)
     eighth = max(1, max(header.width, header.height) // 8)
     prepare_image(content, max_dimension=eighth, keep_formats=FORMATS, refuse_animations=True)

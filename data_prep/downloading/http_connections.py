@@ -1,6 +1,6 @@
 """Connections that reach only where they may, and end when their time is up.
 
-urllib3 is used without requests on top: at a hundred connections, requests took 2.1 ms of CPU time a picture where
+urllib3 is used without requests on top: at a hundred connections, requests took 2.1 ms of CPU time an image where
 urllib3 takes 0.8, and neither cookies nor ~/.netrc belong into requests to strangers' servers.
 """
 

@@ -193,7 +193,7 @@ class Downloader:
             raise too_large
         body = bytearray()
         # read1() returns what has come; read(n) would wait for n bytes, for hours on a server that sends one a second.
-        # What a server compresses unasked is not unpacked: it could be a bomb, and pictures gain nothing by it.
+        # What a server compresses unasked is not unpacked: it could be a bomb, and images gain nothing by it.
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             body += chunk
             self._count(len(chunk), url)

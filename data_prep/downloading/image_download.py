@@ -1,4 +1,4 @@
-"""Fetching a list of pictures into a folder, as ID.jpg: what is there already, what is tried, and what is kept."""
+"""Fetching a list of images into a folder, as ID.jpg: what is there already, what is tried, and what is kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.download_outcomes import DOWNLOADED, FAILED, PRESENT, Outcome, OutcomeLog
-from data_prep.downloading.fetched_image import Picture, accept_picture, check_start, decoded_picture
+from data_prep.downloading.fetched_image import FetchedImage, accept_image, check_start, decoded_image
 from data_prep.downloading.http_download import Downloader, DownloadLimits, Fetched
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.downloading.parallel_download import ParallelDownload
@@ -25,7 +25,7 @@ from data_prep.runtime.worker_pool import default_num_processes, map_as_complete
 
 @dataclass(frozen=True)
 class DownloadOptions:
-    """How a list of pictures is fetched.
+    """How a list of images is fetched.
 
     Attributes:
         num_threads: How many at a time.
@@ -45,8 +45,8 @@ class _Plan:
     """What is to be done.
 
     Attributes:
-        fetch: Pictures to ask for.
-        look_at: Pictures whose files are there, but not as the log knows them or as they should be.
+        fetch: Images to ask for.
+        look_at: Images whose files are there, but not as the log knows them or as they should be.
         counts: How many need nothing: `present`, and `known` to fail.
         failed_ids: The latter's ids.
     """
@@ -62,7 +62,7 @@ class DownloadReport:
     """What a run did.
 
     Attributes:
-        counts: Of pictures: `fetched`, `present`, `shrunk` (of those present), `failed` and, of the failed, `known`,
+        counts: Of images: `fetched`, `present`, `shrunk` (of those present), `failed` and, of the failed, `known`,
             that were not asked for again, and `passing`, that another run tries.
         received_bytes: Of all answers.
         failed_ids: The ids of what failed, now or before.
@@ -76,10 +76,10 @@ class DownloadReport:
 def fetch_image(
     source: ImageSource, directory: Path, downloader: Downloader, max_dimension: int | None = None
 ) -> Outcome:
-    """Fetches one picture to `directory`/ID.jpg, unless a file that is not empty is there.
+    """Fetches one image to `directory`/ID.jpg, unless a file that is not empty is there.
 
     Returns:
-        What became of it; a picture that cannot be had is no exception.
+        What became of it; an image that cannot be had is no exception.
 
     Raises:
         OSError: The file cannot be written.
@@ -89,11 +89,11 @@ def fetch_image(
         return Outcome(source.image_id, PRESENT, num_bytes=num_bytes)
     try:
         fetched = downloader.fetch(source.url, check_start=check_start)
-        picture = accept_picture(source, fetched, max_dimension)
+        image = accept_image(source, fetched, max_dimension)
     except DownloadError as error:
         return _failure(source, error)
-    write_bytes(target, picture.content)
-    return _success(source, DOWNLOADED, picture, max_dimension)
+    write_bytes(target, image.content)
+    return _success(source, DOWNLOADED, image, max_dimension)
 
 
 def download_images(
@@ -110,9 +110,9 @@ def download_images(
     fetched again where they do not.
 
     Args:
-        sources: The pictures.
+        sources: The images.
         directory: Held by `folder_lock.alone_in`.
-        limits: Bounds on each picture.
+        limits: Bounds on each image.
         options: How they are fetched.
         log: What happened in earlier runs; gets what happens in this one.
 
@@ -167,16 +167,16 @@ def _look_at_files(plan: _Plan, folder: Path, log: OutcomeLog, max_dimension: in
         path = folder / f"{source.image_id}.jpg"
         try:
             content = read_image_file(path)
-            picture = decoded_picture(content, max_dimension)
+            image = decoded_image(content, max_dimension)
         except ImageError:
             return source, False, False
         known = log.get(source.image_id)
         origin = DOWNLOADED if known is not None and known.outcome == DOWNLOADED else PRESENT
-        changed = picture.content != content
+        changed = image.content != content
         if changed:
-            _write(path, picture, log, _success(source, origin, picture, max_dimension))
+            _write(path, image, log, _success(source, origin, image, max_dimension))
         else:
-            log.add(_success(source, origin, picture, max_dimension))
+            log.add(_success(source, origin, image, max_dimension))
         return source, True, changed
 
     if not plan.look_at:
@@ -198,9 +198,9 @@ def _fetch(plan: _Plan, folder: Path, log: OutcomeLog, limits: DownloadLimits, o
     """Fetches what is planned and returns how many bytes came."""
 
     def accept(source: ImageSource, fetched: Fetched) -> Outcome:
-        picture = accept_picture(source, fetched, options.max_dimension)
-        outcome = _success(source, DOWNLOADED, picture, options.max_dimension)
-        _write(folder / f"{source.image_id}.jpg", picture, log, outcome)
+        image = accept_image(source, fetched, options.max_dimension)
+        outcome = _success(source, DOWNLOADED, image, options.max_dimension)
+        _write(folder / f"{source.image_id}.jpg", image, log, outcome)
         return outcome
 
     def reject(source: ImageSource, error: DownloadError) -> Outcome:
@@ -230,16 +230,16 @@ def _fetch(plan: _Plan, folder: Path, log: OutcomeLog, limits: DownloadLimits, o
     return downloader.received_bytes
 
 
-def _write(path: Path, picture: Picture, log: OutcomeLog, outcome: Outcome) -> None:
-    """Puts a picture in its place; its line is in the log before it is there."""
-    # atomic_files' way in half the time, which counts at a thousand pictures a second: we hold the folder, and no two
-    # threads write the same picture.
+def _write(path: Path, image: FetchedImage, log: OutcomeLog, outcome: Outcome) -> None:
+    """Puts an image in its place; its line is in the log before it is there."""
+    # atomic_files' way in half the time, which counts at a thousand images a second: we hold the folder, and no two
+    # threads write the same image.
     target = str(path)
     temporary = f"{path.parent}/{TEMPORARY_PREFIX}{path.name}"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
-            rest = memoryview(picture.content)
+            rest = memoryview(image.content)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         finally:
@@ -251,15 +251,15 @@ def _write(path: Path, picture: Picture, log: OutcomeLog, outcome: Outcome) -> N
         raise
 
 
-def _success(source: ImageSource, outcome: str, picture: Picture, max_dimension: int | None) -> Outcome:
+def _success(source: ImageSource, outcome: str, image: FetchedImage, max_dimension: int | None) -> Outcome:
     return Outcome(
         source.image_id,
         outcome,
         url=source.url if outcome == DOWNLOADED else "",
-        num_bytes=len(picture.content),
-        width=picture.width,
-        height=picture.height,
-        shrunk_to=max_dimension or 0 if picture.shrunk else 0,
+        num_bytes=len(image.content),
+        width=image.width,
+        height=image.height,
+        shrunk_to=max_dimension or 0 if image.shrunk else 0,
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the pictures of images.json are to be had: at their own URLs, in a bucket laid out by split, by a template."""
+"""Where the images of images.json are to be had: at their own URLs, in a bucket laid out by split, by a template."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ImageSource:
 
     Attributes:
         image_id: A plain file name.
-        url: Where the picture lies.
-        md5: Of the picture, in base64, as Open Images has it; empty where it is not known.
-        num_bytes: Of the picture; None where it is not known.
+        url: Where the image lies.
+        md5: Of the image, in base64, as Open Images has it; empty where it is not known.
+        num_bytes: Of the image; None where it is not known.
     """
 
     image_id: str
@@ -39,7 +39,7 @@ def read_image_sources(path: str | Path, url_template: str | None = None) -> lis
 
     Args:
         path: The file.
-        url_template: Where the pictures lie instead of at their URL, with `{id}`, `{subset}` and `{url}` filled in.
+        url_template: Where the images lie instead of at their URL, with `{id}`, `{subset}` and `{url}` filled in.
             Such copies are often resized, so the original's MD5 and size are then not asked of them.
 
     Raises:

@@ -25,7 +25,7 @@ _STATUSES_OF_A_BUSY_HOST = frozenset({429, 503})
 class ParallelDownload(Generic[Item, Result]):
     """Threads that fetch, and take in what they fetched.
 
-    A picture that has to be tried again later does not hold its thread meanwhile, a slow host does not hold up the
+    An image that has to be tried again later does not hold its thread meanwhile, a slow host does not hold up the
     others, and only as many threads as there are cores decode at a time, for the memory that takes.
     """
 
@@ -78,7 +78,7 @@ class ParallelDownload(Generic[Item, Result]):
                 at_work = num_threads
                 while at_work:
                     if results.empty():
-                        # A thread that wakes this one for each picture loses its turn of the interpreter each time.
+                        # A thread that wakes this one for each image loses its turn of the interpreter each time.
                         time.sleep(_SECONDS_BETWEEN_LOOKS)
                         continue
                     result = results.get()

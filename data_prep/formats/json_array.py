@@ -16,7 +16,7 @@ from data_prep.runtime.atomic_files import atomic_path
 from data_prep.runtime.command_line import UsageError
 
 CHUNK_BYTES: Final = 4 * 1024 * 1024
-MAX_ITEM_BYTES: Final = 64 * 1024 * 1024  # the fullest picture of Open Images has some 700 boxes: 0.2 MB
+MAX_ITEM_BYTES: Final = 64 * 1024 * 1024  # the fullest image of Open Images has some 700 boxes: 0.2 MB
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 

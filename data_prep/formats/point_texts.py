@@ -1,4 +1,4 @@
-"""A points.json by where each picture's text lies in it, so that millions of pictures need not be held in memory."""
+"""A points.json by where each image's text lies in it, so that millions of images need not be held in memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from data_prep.runtime.command_line import UsageError, UserError
 
 @dataclass(frozen=True)
 class PointTexts:
-    """Some pictures of a points.json that has been checked, in an order of choice.
+    """Some images of a points.json that has been checked, in an order of choice.
 
     Attributes:
         path: The file.
         version: Its size and time of change before it was checked.
-        offsets: int64 [N], the byte where each picture's text begins.
+        offsets: int64 [N], the byte where each image's text begins.
         lengths: int64 [N], in bytes.
     """
 
@@ -34,15 +34,15 @@ class PointTexts:
     lengths: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Returns how many pictures there are."""
+        """Returns how many images there are."""
         return len(self.offsets)
 
     def pick(self, chosen: npt.NDArray[np.intp]) -> PointTexts:
-        """Returns the pictures of those numbers, in their order."""
+        """Returns the images of those numbers, in their order."""
         return PointTexts(self.path, self.version, self.offsets[chosen], self.lengths[chosen])
 
     def read(self) -> Iterator[bytes]:
-        """Yields the pictures, each as its JSON stands in the file: checked, but without what was left out filled in.
+        """Yields the images, each as its JSON stands in the file: checked, but without what was left out filled in.
 
         Raises:
             UserError: The file is not the one that was checked any more.
@@ -57,7 +57,7 @@ class PointTexts:
 
 
 class PointTextsReader:
-    """Goes through a points.json, checks it, and notes where the pictures stand that its caller wants to keep."""
+    """Goes through a points.json, checks it, and notes where the images stand that its caller wants to keep."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Opens nothing yet.
@@ -75,11 +75,11 @@ class PointTextsReader:
 
     @property
     def where(self) -> str:
-        """The file and the number of the picture yielded last, for messages."""
+        """The file and the number of the image yielded last, for messages."""
         return f"{self._path}: item {self._item.number if self._item is not None else 0}"
 
     def points(self) -> Iterator[dict[str, Any]]:
-        """Yields the pictures.
+        """Yields the images.
 
         Raises:
             UsageError: The file is not JSON, or not of the schema; with the item and annotation, from 1.
@@ -90,13 +90,13 @@ class PointTextsReader:
             yield item.value
 
     def keep(self) -> None:
-        """Keeps the picture yielded last."""
+        """Keeps the image yielded last."""
         assert self._item is not None
         self._offsets.append(self._item.start)
         self._lengths.append(len(self._item.text))
 
     def texts(self) -> PointTexts:
-        """Returns the pictures kept."""
+        """Returns the images kept."""
         return PointTexts(
             self._path, self._version, np.array(self._offsets, np.int64), np.array(self._lengths, np.int64)
         )

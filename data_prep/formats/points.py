@@ -1,4 +1,4 @@
-"""points.json: what is on each picture, and the check of image ids, which become file names.
+"""points.json: what is on each image, and the check of image ids, which become file names.
 
 A JSON array, one object an image: `{"id": ..., "annotations": [{"label", "confidence", "x0", "x1", "y0", "y1",
 "is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside"}, ...]}`. Coordinates are relative to the
@@ -8,7 +8,7 @@ An annotation may also say what only some sources know: `"is_difficult"` (Pascal
 `"segment_area"`, the share of the image (0..1) that the object itself covers.
 
 An image may also hold `"image_labels": [{"label": ..., "confidence": 1.0}, ...]`: labels that a person verified for the
-picture as a whole, present (1.0) or absent (0.0). Evaluation on Open Images counts a detection of a class as false only
+image as a whole, present (1.0) or absent (0.0). Evaluation on Open Images counts a detection of a class as false only
 where the class has a box or a verified label.
 """
 
@@ -213,7 +213,7 @@ def _problem_with_extras(annotation: Mapping[str, Any]) -> str:
 
 
 def _check_image_labels(image_labels: Any, where: str) -> None:
-    """Checks the verified labels of a picture as a whole; raises UsageError with `where` and the label's number."""
+    """Checks the verified labels of an image as a whole; raises UsageError with `where` and the label's number."""
     if not isinstance(image_labels, list):
         raise UsageError(f"{where}: 'image_labels' must be an array, not {_kind(image_labels)}")
     seen: set[str] = set()

@@ -141,24 +141,24 @@ def make_example(
     """Makes one record. The same arguments give the same bytes, always.
 
     Args:
-        encoded_image: The picture's file.
+        encoded_image: The image's file.
         image_format: `jpeg` or `png`.
-        source_id: The picture's id, unique in its data set.
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
-        boxes_ymin_xmin_ymax_xmax: Float [N, 4], relative to the picture (0..1). N may be 0.
+        source_id: The image's id, unique in its data set.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        boxes_ymin_xmin_ymax_xmax: Float [N, 4], relative to the image (0..1). N may be 0.
         class_labels: [N] ids of the label map.
         class_texts: [N] names of the label map (its `name`, the MID in Open Images).
-        filename: The picture's file name; by default the source id.
+        filename: The image's file name; by default the source id.
         is_crowd: [N] whether COCO would call it a crowd; by default none is. So for the flags that follow.
         difficult: [N] as in Pascal VOC.
-        truncated: [N] goes on beyond the picture's edge.
+        truncated: [N] goes on beyond the image's edge.
         occluded: [N] partly hidden by something else.
         group_of: [N] one box around several objects.
         depiction: [N] a drawing or a statue, not the thing itself.
-        areas: [N] in pixels of the picture; by default the boxes'.
+        areas: [N] in pixels of the image; by default the boxes'.
         weights: [N] of the losses; by default the key is left out, which reads as 1.
-        image_class_labels: Ids of the classes that a person verified for the picture as a whole.
+        image_class_labels: Ids of the classes that a person verified for the image as a whole.
         image_class_texts: Their names.
 
     Returns:
@@ -221,7 +221,7 @@ def _serialize(values: dict[str, Any]) -> bytes:
 
 
 def box_areas(boxes_ymin_xmin_ymax_xmax: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Returns the areas [N] of boxes [N, 4] relative to the picture (0..1), in its pixels."""
+    """Returns the areas [N] of boxes [N, 4] relative to the image (0..1), in its pixels."""
     boxes = boxes_ymin_xmin_ymax_xmax
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * height * width
 
@@ -242,7 +242,7 @@ def find_shards(pattern: str | Sequence[str]) -> list[str]:
     Raises:
         UsageError: A part matches nothing; a shard of an `-of-NNNNN` set that a glob or `@N` names is missing; or a
             glob matches two sets of one name (an older run's, with another number of shards), which would train twice
-            on the same pictures.
+            on the same images.
     """
     parts = pattern.split(",") if isinstance(pattern, str) else [part for item in pattern for part in item.split(",")]
     shards: dict[str, None] = {}  # a dictionary for its order: a file that two parts name is read once

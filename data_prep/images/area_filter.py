@@ -23,7 +23,7 @@ _FREQUENCIES: Final = 256
 
 
 def shrink(pixels: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Returns the picture at a smaller size; what it shows keeps its place, relative to the sides.
+    """Returns the image at a smaller size; what it shows keeps its place, relative to the sides.
 
     Args:
         pixels: uint8 [H, W, 3].

@@ -1,4 +1,4 @@
-"""Boxes and their names on a picture, drawn so that they can be read, and pictures laid side by side."""
+"""Boxes and their names on an image, drawn so that they can be read, and images laid side by side."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SMALLEST_FONT_PIXELS = 8
 
 
 def color_of(class_id_or_name: int | str) -> Color:
-    """Returns the colour of a class: the same in every picture, process and machine.
+    """Returns the colour of a class: the same in every image, process and machine.
 
     Args:
         class_id_or_name: A label map id (neighbouring ids get well separated colours) or a class name.
@@ -66,12 +66,12 @@ def readable_on(color: Color) -> Color:
 
 
 def line_width_for(size: tuple[int, int]) -> int:
-    """Returns the width in pixels of a box's line on a picture of `size` (width, height)."""
+    """Returns the width in pixels of a box's line on an image of `size` (width, height)."""
     return max(1, round(math.hypot(*size) / 300))
 
 
 def font_size_for(size: tuple[int, int]) -> int:
-    """Returns the height in pixels of a name on a picture of `size` (width, height)."""
+    """Returns the height in pixels of a name on an image of `size` (width, height)."""
     return max(SMALLEST_FONT_PIXELS, round(5 + math.hypot(*size) / 70))
 
 
@@ -84,22 +84,22 @@ def draw_boxes(
     colors: Sequence[Color] | None = None,
     dashed: bool = False,
 ) -> Image.Image:
-    """Draws boxes with their names on a copy of a picture.
+    """Draws boxes with their names on a copy of an image.
 
-    Lines and letters grow with the picture. Each name stands on a plate of its class's colour, kept inside the picture
-    and, where there is room, clear of the other plates. Parts of a box outside the picture are cut off; a box that lies
+    Lines and letters grow with the image. Each name stands on a plate of its class's colour, kept inside the image
+    and, where there is room, clear of the other plates. Parts of a box outside the image are cut off; a box that lies
     wholly outside, or whose coordinates are not finite, is not drawn.
 
     Args:
-        image: Any Pillow picture; it is left as it is.
+        image: Any Pillow image; it is left as it is.
         boxes_ymin_xmin_ymax_xmax: [N, 4] in pixels; N may be 0.
         names: N names; an empty one draws the box without a plate.
         scores: N scores in 0..1, shown as percent; None shows none.
         colors: N colours (red, green, blue in 0..255); by default each name's `color_of`.
-        dashed: Draws the lines dashed, to tell ground truth from detections in one picture.
+        dashed: Draws the lines dashed, to tell ground truth from detections in one image.
 
     Returns:
-        A new RGB picture of the same size.
+        A new RGB image of the same size.
 
     Raises:
         ValueError: The boxes are not [N, 4], or names, scores or colours are not N.
@@ -112,14 +112,14 @@ def draw_boxes(
     for what, values in (("names", names), ("scores", scores), ("colors", colors)):
         if values is not None and len(values) != len(boxes):
             raise ValueError(f"{len(boxes)} boxes, but {len(values)} {what}")
-    picture = image.convert("RGB")  # a copy, where the mode is RGB already too
-    draw = ImageDraw.Draw(picture)
-    width = line_width_for(picture.size)
+    canvas = image.convert("RGB")  # a copy, where the mode is RGB already too
+    draw = ImageDraw.Draw(canvas)
+    width = line_width_for(canvas.size)
     # The largest first, so that a small box inside a large one stays on top.
     order = sorted(range(len(boxes)), key=lambda index: -_area(boxes[index]))
     shown: list[tuple[int, Rectangle, Color]] = []
     for index in order:
-        rectangle = _clipped(boxes[index], picture.size)
+        rectangle = _clipped(boxes[index], canvas.size)
         if rectangle is None:
             continue
         color = colors[index] if colors is not None else color_of(names[index])
@@ -131,24 +131,24 @@ def draw_boxes(
         if scores is not None:
             text = f"{text} {_percent(float(scores[index]))}".strip()
         if text:
-            plate = _draw_plate(draw, text, rectangle, color=color, size=picture.size, taken=taken)
+            plate = _draw_plate(draw, text, rectangle, color=color, size=canvas.size, taken=taken)
             if plate is not None:
                 taken.append(plate)
-    return picture
+    return canvas
 
 
 def side_by_side(images: Sequence[Image.Image], captions: Sequence[str] | None = None) -> Image.Image:
-    """Lays pictures in a row, scaled to the height of the tallest, each under its caption.
+    """Lays images in a row, scaled to the height of the tallest, each under its caption.
 
     Args:
-        images: One or more pictures.
-        captions: One a picture, such as `ground truth` and `detections`; None for none.
+        images: One or more images.
+        captions: One an image, such as `ground truth` and `detections`; None for none.
 
     Returns:
-        An RGB picture.
+        An RGB image.
 
     Raises:
-        ValueError: There is no picture, or the captions are not one a picture.
+        ValueError: There is no image, or the captions are not one an image.
     """
     if not images:
         raise ValueError("no pictures to lay side by side")
@@ -161,18 +161,18 @@ def side_by_side(images: Sequence[Image.Image], captions: Sequence[str] | None =
 
 
 def contact_sheet(images: Sequence[Image.Image], columns: int, captions: Sequence[str] | None = None) -> Image.Image:
-    """Lays pictures in a grid, row by row, each fitted into a cell of the first picture's size.
+    """Lays images in a grid, row by row, each fitted into a cell of the first image's size.
 
     Args:
-        images: One or more pictures.
+        images: One or more images.
         columns: How many stand in a row.
-        captions: One a picture; None for none.
+        captions: One an image; None for none.
 
     Returns:
-        An RGB picture.
+        An RGB image.
 
     Raises:
-        ValueError: There is no picture, `columns` is below 1, or the captions are not one a picture.
+        ValueError: There is no image, `columns` is below 1, or the captions are not one an image.
     """
     if not images:
         raise ValueError("no pictures for a contact sheet")
@@ -191,7 +191,7 @@ def contact_sheet(images: Sequence[Image.Image], columns: int, captions: Sequenc
 def _grid(
     images: Sequence[Image.Image], columns: int, captions: Sequence[str] | None, *, widths: Sequence[int]
 ) -> Image.Image:
-    """Lays pictures in `columns` columns of the given widths on white, centred in their cells."""
+    """Lays images in `columns` columns of the given widths on white, centred in their cells."""
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"{len(images)} pictures, but {len(captions)} captions")
     cell_height = max(image.height for image in images)
@@ -235,7 +235,7 @@ def _area(box_ymin_xmin_ymax_xmax: np.ndarray) -> float:
 
 
 def _clipped(box_ymin_xmin_ymax_xmax: np.ndarray, size: tuple[int, int]) -> Rectangle | None:
-    """Returns the pixels (left, top, right, bottom, all inside the picture) of a box, or None where nothing shows."""
+    """Returns the pixels (left, top, right, bottom, all inside the image) of a box, or None where nothing shows."""
     if not np.all(np.isfinite(box_ymin_xmin_ymax_xmax)):
         return None
     ymin, xmin, ymax, xmax = (float(value) for value in box_ymin_xmin_ymax_xmax)
@@ -284,7 +284,7 @@ def _draw_plate(
     size: tuple[int, int],
     taken: Sequence[Rectangle],
 ) -> Rectangle | None:
-    """Draws a name on its plate near `rectangle`; returns the plate, or None where the picture has no room for it."""
+    """Draws a name on its plate near `rectangle`; returns the plate, or None where the image has no room for it."""
     pad = max(1, round(font_size_for(size) * 0.22))
     font, text = _fitted_text(draw, text, font_size_for(size), size[0] - 2 * pad)
     if not text:
@@ -328,7 +328,7 @@ def _free_place(
     size: tuple[int, int],
     taken: Sequence[Rectangle],
 ) -> Rectangle:
-    """Returns where a plate goes: by its box, inside the picture, on the place that covers least of other plates."""
+    """Returns where a plate goes: by its box, inside the image, on the place that covers least of other plates."""
     left, top, right, bottom = rectangle
     width, height = plate_size
     lefts = (left, right + 1 - width, (left + right + 1 - width) / 2)

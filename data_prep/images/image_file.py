@@ -1,7 +1,7 @@
-"""One picture: told by its content and not by its name, decoded whole, turned into what training reads, within bounds.
+"""One image: told by its content and not by its name, decoded whole, turned into what training reads, within bounds.
 
 Open Images' boxes relate to the pixels as they are stored. An EXIF orientation is therefore never applied (TensorFlow's
-decoders ignore it as well); a picture that carries one is encoded anew without it, so that viewers, which do apply it,
+decoders ignore it as well); an image that carries one is encoded anew without it, so that viewers, which do apply it,
 show what the detector sees.
 """
 
@@ -55,7 +55,7 @@ _PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used.
+    """An image that cannot be used.
 
     Attributes:
         reason: A few words from a small fixed set, for counting.
@@ -74,7 +74,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a picture's first bytes say.
+    """What an image's first bytes say.
 
     Attributes:
         format: One of `FORMATS`.
@@ -91,7 +91,7 @@ class ImageHeader:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A picture as training reads it: RGB or grey, 8 bits, within the largest side that was asked for.
+    """An image as training reads it: RGB or grey, 8 bits, within the largest side that was asked for.
 
     Attributes:
         content: The file.
@@ -139,21 +139,21 @@ def read_image_file(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) ->
 
 
 def read_header(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageHeader:
-    """Returns what the picture says it is, without decoding it.
+    """Returns what the image says it is, without decoding it.
 
     Args:
         content: The file, or enough of its beginning.
         max_pixels: More are refused: they would need three bytes of memory each.
 
     Raises:
-        ImageError: It is no picture of `FORMATS`, or has too many pixels or none.
+        ImageError: It is no image of `FORMATS`, or has too many pixels or none.
     """
     with _open(content, max_pixels) as image:
         return ImageHeader(str(image.format), image.mode, image.width, image.height)
 
 
 def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Returns the picture decoded whole, as 8-bit RGB; of an animation the first frame.
+    """Returns the image decoded whole, as 8-bit RGB; of an animation the first frame.
 
     Transparency is laid over white, 16-bit grey is cut to 8 bits. EXIF orientation is not applied.
 
@@ -174,7 +174,7 @@ def prepare_image(
     keep_grey: bool = True,
     refuse_animations: bool = False,
 ) -> PreparedImage:
-    """Decodes a picture whole and encodes it anew where something has to change, and only there.
+    """Decodes an image whole and encodes it anew where something has to change, and only there.
 
     It has to where the format is not one of `keep_formats`, the pixels are not 8-bit RGB or grey, the longest side is
     above `max_dimension`, an EXIF orientation would turn it in a viewer, or the end of a PNG is missing. What is
@@ -184,10 +184,10 @@ def prepare_image(
 
     Args:
         content: The file.
-        max_dimension: The longest side, in pixels, that the picture may have; None for any.
+        max_dimension: The longest side, in pixels, that the image may have; None for any.
         keep_formats: `JPEG`, `PNG` or both.
-        keep_grey: Whether a grey picture may stay; otherwise it is encoded anew as RGB.
-        refuse_animations: Whether a picture of several frames is refused; otherwise it is its first frame.
+        keep_grey: Whether a grey image may stay; otherwise it is encoded anew as RGB.
+        refuse_animations: Whether an image of several frames is refused; otherwise it is its first frame.
 
     Raises:
         ImageError: It does not decode, or only in part, or to damaged pixels.
@@ -211,7 +211,7 @@ def prepare_image(
             except JpegError as error:
                 if error.is_damage:
                     raise ImageError("damaged", f"{width}x{height} {image.format}: {error}") from error
-                changes = ("unusual JPEG", *changes)  # unless Pillow finds no picture in it
+                changes = ("unusual JPEG", *changes)  # unless Pillow finds no image in it
         if pixels is None:
             _load(image, content)
             if not changes:
@@ -225,7 +225,7 @@ def prepare_image(
 def fitted_size(width: int, height: int, max_dimension: int | None) -> tuple[int, int]:
     """Returns (width, height) with the longest side brought down to `max_dimension`, the aspect ratio kept.
 
-    Smaller pictures stay as they are; no side falls below one pixel.
+    Smaller images stay as they are; no side falls below one pixel.
     """
     longest = max(width, height)
     if max_dimension is None or longest <= max_dimension:
@@ -291,7 +291,7 @@ def _reasons_to_change(
         reasons.append("no end of file mark")
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except _DECODING_ERRORS:  # broken metadata around a sound picture: it goes
+    except _DECODING_ERRORS:  # broken metadata around a sound image: it goes
         reasons.append("broken EXIF")
     else:
         if orientation != 1:

@@ -12,7 +12,7 @@ MAX_SCANS: Final = 200  # the encoders in use write 10 at most
 _SCAN_MARK: Final = b"\xff\xda"
 _DAMAGE: Final = "Corrupt JPEG data"  # how libjpeg begins what it says of coefficients that make no sense
 _DCT_SCALES: Final = (8, 4, 2)  # other eighths decode at a fraction of the speed
-_SPARE: Final = 2  # how many times larger than wanted a picture is decoded: the filter's part, for its sharper edges
+_SPARE: Final = 2  # how many times larger than wanted an image is decoded: the filter's part, for its sharper edges
 _SHORTEST_SIDE: Final = 16  # in pixels, as decoded: of fewer, the last one counts, which may stand for a part of one
 
 
@@ -20,7 +20,7 @@ class JpegError(ValueError):
     """A JPEG that libjpeg complains of.
 
     Attributes:
-        is_damage: Whether coefficients are damaged, so that part of the picture shows something else. Otherwise it may
+        is_damage: Whether coefficients are damaged, so that part of the image shows something else. Otherwise it may
             be cut short, or just of an unusual kind.
     """
 
@@ -30,13 +30,13 @@ class JpegError(ValueError):
 
 
 def num_scans(content: bytes) -> int:
-    """Returns how many times the picture is gone through, at most: a thumbnail in its metadata counts as well.
+    """Returns how many times the image is gone through, at most: a thumbnail in its metadata counts as well.
 
-    Scans of a few bytes may each cost as much as a whole picture: in a file of megabytes they would take hours.
+    Scans of a few bytes may each cost as much as a whole image: in a file of megabytes they would take hours.
     """
     characters = np.frombuffer(content, np.uint8)
     marks = (characters[:-1] == _SCAN_MARK[0]) & (characters[1:] == _SCAN_MARK[1])
-    return int(np.count_nonzero(marks))  # bytes.count takes five times as long, 3% of all that a picture costs
+    return int(np.count_nonzero(marks))  # bytes.count takes five times as long, 3% of all that an image costs
 
 
 def check_jpeg(content: bytes) -> None:
@@ -63,7 +63,7 @@ def decode_jpeg(
         content: A JPEG file of RGB or grey pixels, whose header has been checked.
         width: What the header says.
         height: What the header says.
-        target_width: The width that the picture is to be shrunk to.
+        target_width: The width that the image is to be shrunk to.
         target_height: The height that it is to be shrunk to, at the same aspect ratio.
 
     Returns:

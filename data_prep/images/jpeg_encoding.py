@@ -17,7 +17,7 @@ def encode_jpeg(pixels: npt.NDArray[np.uint8], quality: int, *, with_opencv: boo
     Args:
         pixels: uint8 [H, W, 3], RGB.
         quality: 1 to 95.
-        with_opencv: Where it is there: a client that shrinks no picture need not have it.
+        with_opencv: Where it is there: a client that shrinks no image need not have it.
     """
     # Not by simplejpeg, whatever its flags: it does not take libjpeg's accurate cosine transform.
     if with_opencv:

@@ -10,7 +10,7 @@ from types import ModuleType
 def opencv() -> ModuleType:
     """Returns the module `cv2`, which then works in one thread.
 
-    Pictures are shared out to processes: threads within them would only wait for each other.
+    Images are shared out to processes: threads within them would only wait for each other.
     """
     import cv2
 

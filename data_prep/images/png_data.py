@@ -19,7 +19,7 @@ def holds_all_pixels(content: bytes) -> bool:
     """Tells whether the data of a PNG, of which Pillow has read the header, are as long as its size asks for.
 
     Args:
-        content: The file. The picture that counts is the first one of an animation.
+        content: The file. The image that counts is the first one of an animation.
     """
     chunks = _chunks(content)
     kind, header = next(chunks, (b"", b""))

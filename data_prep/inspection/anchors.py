@@ -47,7 +47,7 @@ def anchor_coverage(
     Returns:
         What `train.anchor_coverage` writes, without `matched`, with `sampled` (boxes looked at), `usable` (boxes that
         could have been) and `share` (of these that some anchor matches, estimated from those); None where not one box
-        lies in a picture whose size is known.
+        lies in an image whose size is known.
 
     Raises:
         UsageError: The config cannot be used.
@@ -57,14 +57,14 @@ def anchor_coverage(
     rows = _sample(usable, found.box_classes, boxes_per_class, np.random.default_rng(seed))
     if not len(rows):
         return None
-    pictures = found.box_pictures[rows]
+    images = found.box_images[rows]
     with tempfile.TemporaryDirectory(prefix="anchor-coverage-") as folder:
         boxes, output = Path(folder) / "boxes.npz", Path(folder) / "coverage.json"
         np.savez(
             boxes,
             boxes_ymin_xmin_ymax_xmax=found.clipped_boxes()[rows],
-            heights=found.heights[pictures],
-            widths=found.widths[pictures],
+            heights=found.heights[images],
+            widths=found.widths[images],
             classes=found.box_classes[rows],
         )
         command = [sys.executable, "-m", "train.anchor_coverage", "--pipeline_config_path", str(pipeline_config_path)]
@@ -114,9 +114,9 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _usable(found: DataSet) -> npt.NDArray[np.int64]:
-    """Returns the rows of boxes that are sound and whose pictures' sizes are known."""
+    """Returns the rows of boxes that are sound and whose images' sizes are known."""
     known = (found.heights > 0) & (found.widths > 0)
-    return np.flatnonzero(known[found.box_pictures] & ((found.box_flags & data_set.UNUSABLE) == 0))
+    return np.flatnonzero(known[found.box_images] & ((found.box_flags & data_set.UNUSABLE) == 0))
 
 
 def _sample(

@@ -1,6 +1,6 @@
 """Writes one HTML page to look through a data set with, before a day of training.
 
-Shows classes, sizes, aspect ratios, what comes together, and the pictures with their boxes, suspicious ones first, to
+Shows classes, sizes, aspect ratios, what comes together, and the images with their boxes, suspicious ones first, to
 be sorted and filtered in the page. On records it shows what training will really see. With a pipeline config it shows
 which boxes its anchors can match at all. The page needs no network and no other file.
 """
@@ -22,7 +22,7 @@ from data_prep.inspection.points_source import read_points_data_set
 from data_prep.inspection.statistics import statistics
 from data_prep.inspection.summary import describe
 from data_prep.inspection.suspicion import Limits, mark_suspicious, suspicion_scores
-from data_prep.inspection.thumbnails import choose_pictures, make_thumbnails
+from data_prep.inspection.thumbnails import choose_images, make_thumbnails
 from data_prep.metadata.open_images import read_class_descriptions
 from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.command_line import (
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 seed=flags.seed,
             )
         scores = suspicion_scores(found)
-        chosen = choose_pictures(found, scores, flags.max_thumbnails, flags.seed)
+        chosen = choose_images(found, scores, flags.max_thumbnails, flags.seed)
         thumbnails = make_thumbnails(
             found,
             chosen,
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ledger=ledger,
             num_threads=flags.num_threads,
         )
-        scores = suspicion_scores(found)  # again: some pictures may not have decoded
+        scores = suspicion_scores(found)  # again: some images may not have decoded
         listed = choose_listed(found, thumbnails, scores, flags.max_listed_pictures, flags.seed)
         text = page(
             found,

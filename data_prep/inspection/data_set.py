@@ -1,4 +1,4 @@
-"""The columns of a data set that is looked at: pictures and boxes, from wherever they come."""
+"""The columns of a data set that is looked at: images and boxes, from wherever they come."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ import numpy.typing as npt
 OCCLUDED, TRUNCATED, GROUP_OF, DEPICTION, INSIDE, CROWD, DIFFICULT = (1 << bit for bit in range(7))
 # What looks wrong with a box.
 TINY, HUGE, DUPLICATE, TWO_CLASSES, EXTREME_RATIO, UNUSABLE, NO_ANCHOR = (1 << bit for bit in range(7, 14))
-# What looks wrong with a picture.
-NO_PICTURE, NO_BOXES, MANY_BOXES, SMALL_PICTURE, REPEATED_ID = (1 << bit for bit in range(5))
+# What looks wrong with an image.
+NO_IMAGE, NO_BOXES, MANY_BOXES, SMALL_IMAGE, REPEATED_ID = (1 << bit for bit in range(5))
 
 
 @dataclass
 class DataSet:
-    """Pictures and their boxes, as columns.
+    """Images and their boxes, as columns.
 
     Attributes:
         source: Where they were read from, in words.
-        picture_ids: [P].
+        image_ids: [P].
         widths, heights: int32 [P] in pixels; 0 where the size is not known.
-        picture_flags: uint8 [P], bits such as `NO_PICTURE`.
-        boxes: float32 [N, 4], ymin xmin ymax xmax relative to the picture; as they are, so perhaps reversed or NaN.
-        box_pictures: int32 [N], rows of `picture_ids`, ascending.
+        image_flags: uint8 [P], bits such as `NO_IMAGE`.
+        boxes: float32 [N, 4], ymin xmin ymax xmax relative to the image; as they are, so perhaps reversed or NaN.
+        box_images: int32 [N], rows of `image_ids`, ascending.
         box_classes: int32 [N], rows of `labels`.
         box_flags: uint16 [N], bits such as `OCCLUDED` and `TINY`.
         labels: [C], what annotations call the classes.
         names: [C], what people call them.
-        verified_present, verified_absent: Pictures of which a person said so as a whole, by row of `labels`.
-        places: Where each picture lies, for the thumbnails: (shard, record) for records, empty for points.
+        verified_present, verified_absent: Images of which a person said so as a whole, by row of `labels`.
+        places: Where each image lies, for the thumbnails: (shard, record) for records, empty for points.
     """
 
     source: str
-    picture_ids: list[str]
+    image_ids: list[str]
     widths: npt.NDArray[np.int32]
     heights: npt.NDArray[np.int32]
-    picture_flags: npt.NDArray[np.uint8]
+    image_flags: npt.NDArray[np.uint8]
     boxes: npt.NDArray[np.float32]
-    box_pictures: npt.NDArray[np.int32]
+    box_images: npt.NDArray[np.int32]
     box_classes: npt.NDArray[np.int32]
     box_flags: npt.NDArray[np.uint16]
     labels: list[str]
@@ -53,9 +53,9 @@ class DataSet:
     places: list[tuple[str, int]] = field(default_factory=list)
 
     @property
-    def num_pictures(self) -> int:
+    def num_images(self) -> int:
         """P."""
-        return len(self.picture_ids)
+        return len(self.image_ids)
 
     @property
     def num_boxes(self) -> int:
@@ -64,8 +64,8 @@ class DataSet:
 
     @property
     def box_offsets(self) -> npt.NDArray[np.int64]:
-        """int64 [P + 1]: the boxes of picture p are the rows from offset p up to offset p + 1."""
-        return np.searchsorted(self.box_pictures, np.arange(self.num_pictures + 1))
+        """int64 [P + 1]: the boxes of image p are the rows from offset p up to offset p + 1."""
+        return np.searchsorted(self.box_images, np.arange(self.num_images + 1))
 
     def clipped_boxes(self) -> npt.NDArray[np.float32]:
         """float32 [N, 4], ymin xmin ymax xmax, within 0..1; NaN becomes 0, and a reversed box is turned round."""
@@ -73,15 +73,15 @@ class DataSet:
         return np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
 
     def box_sides(self) -> npt.NDArray[np.float32]:
-        """float32 [N, 2], height and width of each box in pixels of its picture; NaN where its size is not known."""
+        """float32 [N, 2], height and width of each box in pixels of its image; NaN where its size is not known."""
         boxes = self.clipped_boxes()
         sizes = np.stack([self.heights, self.widths], axis=1).astype(np.float32)
         sizes[sizes == 0] = np.nan
-        return (boxes[:, 2:] - boxes[:, :2]) * sizes[self.box_pictures]
+        return (boxes[:, 2:] - boxes[:, :2]) * sizes[self.box_images]
 
 
 class DataSetBuilder:
-    """Collects a data set picture by picture, at a few bytes a box."""
+    """Collects a data set image by image, at a few bytes a box."""
 
     def __init__(self, names: Mapping[str, str], *, lists_all: bool) -> None:
         """Begins.
@@ -97,29 +97,29 @@ class DataSetBuilder:
         self._ids: list[str] = []
         self._places: list[tuple[str, int]] = []
         self._sizes = array("i")
-        self._picture_flags = array("B")
+        self._image_flags = array("B")
         self._boxes = array("f")
         self._box_columns = array("i")
         self._present: Counter[int] = Counter()
         self._absent: Counter[int] = Counter()
 
-    def add_picture(
-        self, picture_id: str, *, width: int = 0, height: int = 0, flags: int = 0, place: tuple[str, int] | None = None
+    def add_image(
+        self, image_id: str, *, width: int = 0, height: int = 0, flags: int = 0, place: tuple[str, int] | None = None
     ) -> None:
-        """Adds a picture, to which the boxes added next belong."""
-        self._ids.append(picture_id)
+        """Adds an image, to which the boxes added next belong."""
+        self._ids.append(image_id)
         self._sizes.extend((height, width))
-        self._picture_flags.append(flags)
+        self._image_flags.append(flags)
         if place is not None:
             self._places.append(place)
 
     def add_box(self, label: str, box: tuple[float, float, float, float], flags: int) -> None:
-        """Adds a box of the latest picture: ymin, xmin, ymax, xmax, relative to it."""
+        """Adds a box of the latest image: ymin, xmin, ymax, xmax, relative to it."""
         self._boxes.extend(box)
         self._box_columns.extend((len(self._ids) - 1, self._row_of(label), flags))
 
     def add_verified_label(self, label: str, *, is_present: bool) -> None:
-        """Adds what a person said of the latest picture as a whole."""
+        """Adds what a person said of the latest image as a whole."""
         counts = self._present if is_present else self._absent
         counts[self._row_of(label)] += 1
 
@@ -130,12 +130,12 @@ class DataSetBuilder:
         labels = list(self._classes)
         return DataSet(
             source=source,
-            picture_ids=self._ids,
+            image_ids=self._ids,
             widths=sizes[:, 1],
             heights=sizes[:, 0],
-            picture_flags=np.array(self._picture_flags, np.uint8),
+            image_flags=np.array(self._image_flags, np.uint8),
             boxes=np.array(self._boxes, np.float32).reshape(-1, 4),
-            box_pictures=columns[:, 0],
+            box_images=columns[:, 0],
             box_classes=columns[:, 1],
             box_flags=columns[:, 2].astype(np.uint16),
             labels=labels,

@@ -29,24 +29,24 @@ _MAX_LISTED_BOXES = 1_500_000  # 12 bytes each, a third more as text
 
 
 def choose_listed(
-    found: DataSet, shown: Mapping[int, bytes], scores: npt.NDArray[np.int32], max_pictures: int, seed: int
+    found: DataSet, shown: Mapping[int, bytes], scores: npt.NDArray[np.int32], max_images: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Chooses the pictures whose boxes the page holds: those with a thumbnail, then the most suspicious, then any.
+    """Chooses the images whose boxes the page holds: those with a thumbnail, then the most suspicious, then any.
 
     Args:
         found: The data set.
         shown: The thumbnails by row.
-        scores: int32 [P], how suspicious each picture is.
-        max_pictures: How many at most; fewer if their boxes are too many.
+        scores: int32 [P], how suspicious each image is.
+        max_images: How many at most; fewer if their boxes are too many.
         seed: Of the choice of the last.
 
     Returns:
-        Rows of pictures, int64, ascending.
+        Rows of images, int64, ascending.
     """
-    has_none = np.ones(found.num_pictures, bool)
+    has_none = np.ones(found.num_images, bool)
     has_none[list(shown)] = False
-    chance = np.random.default_rng(seed).permutation(found.num_pictures)
-    order = np.lexsort((chance, -scores, has_none))[:max_pictures]
+    chance = np.random.default_rng(seed).permutation(found.num_images)
+    order = np.lexsort((chance, -scores, has_none))[:max_images]
     boxes = np.cumsum(np.diff(found.box_offsets)[order])
     return np.sort(order[boxes <= _MAX_LISTED_BOXES])
 
@@ -67,9 +67,9 @@ def page(
     Args:
         found: The data set.
         statistics: Of `data_prep.inspection.statistics`.
-        thumbnails: JPEGs by row of the picture.
-        listed: Rows of the pictures whose boxes the page holds, among them all of the thumbnails.
-        scores: int32 [P], how suspicious each picture is.
+        thumbnails: JPEGs by row of the image.
+        listed: Rows of the images whose boxes the page holds, among them all of the thumbnails.
+        scores: int32 [P], how suspicious each image is.
         title: Of the page.
         limits: From where on something is suspicious; for the words of the page.
         coverage: What the anchors of a config match; None where none was given.
@@ -77,12 +77,12 @@ def page(
     data = {
         "title": title,
         "source": found.source,
-        "numPictures": found.num_pictures,
+        "numPictures": found.num_images,
         "numBoxes": found.num_boxes,
         "statistics": {**statistics, "classes": [_shortened(entry) for entry in statistics["classes"]]},
         "limits": dict(limits),
         "coverage": coverage,
-        **_pictures(found, listed, scores),
+        **_images(found, listed, scores),
     }
     encoded = [base64.b64encode(thumbnails[row]).decode("ascii") if row in thumbnails else 0 for row in listed.tolist()]
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
@@ -109,20 +109,20 @@ def script_json(content: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _pictures(found: DataSet, listed: npt.NDArray[np.int64], scores: npt.NDArray[np.int32]) -> dict[str, Any]:
-    """Returns the listed pictures and their boxes as columns, little-endian numbers in base64."""
+def _images(found: DataSet, listed: npt.NDArray[np.int64], scores: npt.NDArray[np.int32]) -> dict[str, Any]:
+    """Returns the listed images and their boxes as columns, little-endian numbers in base64."""
     offsets = found.box_offsets
     counts = (offsets[listed + 1] - offsets[listed]).astype(np.int64)
     ends = np.cumsum(counts)
-    # For each listed box its row: where its picture's begin, and how far into them it is.
+    # For each listed box its row: where its image's begin, and how far into them it is.
     rows = np.repeat(offsets[listed] - (ends - counts), counts) + np.arange(int(counts.sum()))
     boxes = np.rint(found.clipped_boxes()[rows] * _COORDINATE_STEPS)
     return {
-        "ids": [found.picture_ids[row][:_MAX_TEXT] for row in listed.tolist()],
+        "ids": [found.image_ids[row][:_MAX_TEXT] for row in listed.tolist()],
         "offsets": _column(np.concatenate([[0], ends]), "<u4"),
         "widths": _column(found.widths[listed], "<u4"),
         "heights": _column(found.heights[listed], "<u4"),
-        "pictureFlags": _column(found.picture_flags[listed], "<u2"),
+        "pictureFlags": _column(found.image_flags[listed], "<u2"),
         "scores": _column(scores[listed], "<u2"),
         "boxes": _column(boxes, "<u2"),
         "boxClasses": _column(found.box_classes[rows], "<u4" if len(found.labels) > 65535 else "<u2"),

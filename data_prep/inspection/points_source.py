@@ -1,4 +1,4 @@
-"""A data set from points.json, with the sizes of its pictures read from their first bytes."""
+"""A data set from points.json, with the sizes of its images read from their first bytes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def read_points_data_set(
     ledger: Ledger,
     num_threads: int,
 ) -> DataSet:
-    """Reads points, and of each picture its size.
+    """Reads points, and of each image its size.
 
     Args:
         path: points.json.
         image_directory: Holds ID.jpg or the like; None: sizes are not known, and nothing is missing.
         names: Class names by label.
         lists_all: Whether classes of `names` without a box are listed too.
-        ledger: Takes pictures that are missing or that are no pictures; their boxes stay in the data set.
+        ledger: Takes images that are missing or that are no images; their boxes stay in the data set.
         num_threads: Files opened at a time.
 
     Raises:
@@ -56,15 +56,15 @@ def read_points_data_set(
         _add_point(builder, point, size)
     if not count:
         raise UserError(f"{path} lists no pictures: nothing to look at")
-    pictures = f" and pictures of {image_directory}" if image_directory is not None else ""
-    return builder.finish(f"{path}{pictures}")
+    images = f" and pictures of {image_directory}" if image_directory is not None else ""
+    return builder.finish(f"{path}{images}")
 
 
 def _add_point(builder: DataSetBuilder, point: Mapping[str, Any], size: tuple[int, int] | None) -> None:
     if size is None:
-        builder.add_picture(point["id"], flags=data_set.NO_PICTURE)
+        builder.add_image(point["id"], flags=data_set.NO_IMAGE)
     else:
-        builder.add_picture(point["id"], width=size[0], height=size[1])
+        builder.add_image(point["id"], width=size[0], height=size[1])
     for annotation in point["annotations"]:
         flags = sum(bit for key, bit in _FLAGS.items() if annotation[key])
         builder.add_box(annotation["label"], tuple(annotation[key] for key in ("y0", "x0", "y1", "x1")), flags)
@@ -87,7 +87,7 @@ def _points(path: Path) -> Iterator[dict[str, Any]]:
 def _with_sizes(
     points: Iterable[dict[str, Any]], image_directory: Path | None, ledger: Ledger, num_threads: int
 ) -> Iterator[tuple[dict[str, Any], tuple[int, int] | None]]:
-    """Yields each point with its picture's width and height: zeros without a folder, None for what is no picture."""
+    """Yields each point with its image's width and height: zeros without a folder, None for what is no image."""
     if image_directory is None:
         yield from ((point, (0, 0)) for point in points)
         return

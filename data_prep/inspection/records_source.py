@@ -32,7 +32,7 @@ _MAX_SIDE = 2**31 - 1
 
 
 def read_records_data_set(shards: Sequence[str], label_map: LabelMap | None, *, ledger: Ledger) -> DataSet:
-    """Reads every record, but decodes no picture.
+    """Reads every record, but decodes no image.
 
     Args:
         shards: Record files.
@@ -50,12 +50,12 @@ def read_records_data_set(shards: Sequence[str], label_map: LabelMap | None, *, 
     for shard, index, serialized in progress(_records(shards, ledger), description="records", unit="records"):
         try:
             features = _features(serialized)
-            picture_id = _text(features, tf_example.IMAGE_SOURCE_ID) or _text(features, tf_example.IMAGE_FILENAME)
-            _add_record(builder, features, labels, picture_id or f"record {index}", picture_id in seen, (shard, index))
+            image_id = _text(features, tf_example.IMAGE_SOURCE_ID) or _text(features, tf_example.IMAGE_FILENAME)
+            _add_record(builder, features, labels, image_id or f"record {index}", image_id in seen, (shard, index))
         except ValueError as error:
             ledger.reject(f"{shard}, record {index}", "unreadable record", str(error))
             continue
-        seen.add(picture_id)
+        seen.add(image_id)
         count += 1
     if not count:
         raise UserError(f"{len(shards)} files, but not one record that can be read: {', '.join(shards[:3])}")
@@ -64,7 +64,7 @@ def read_records_data_set(shards: Sequence[str], label_map: LabelMap | None, *, 
 
 
 def read_encoded_images(places: Collection[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], bytes]]:
-    """Yields the picture files of the records at `places` (file, number from 0), in the order in which they lie."""
+    """Yields the image files of the records at `places` (file, number from 0), in the order in which they lie."""
     wanted: dict[str, set[int]] = {}
     for shard, index in places:
         wanted.setdefault(shard, set()).add(index)
@@ -101,7 +101,7 @@ def _add_record(
     builder: DataSetBuilder,
     features: Any,
     labels: dict[int, str] | None,
-    picture_id: str,
+    image_id: str,
     is_repeated: bool,
     place: tuple[str, int],
 ) -> None:
@@ -109,7 +109,7 @@ def _add_record(
     classes = _values(features, tf_example.CLASS_LABEL)
     lengths = {len(column) for column in (*columns, classes)}
     if len(lengths) > 1:
-        raise ValueError(f"{picture_id}: lists of {', '.join(map(str, sorted(lengths)))} coordinates and classes")
+        raise ValueError(f"{image_id}: lists of {', '.join(map(str, sorted(lengths)))} coordinates and classes")
     texts = _values(features, tf_example.CLASS_TEXT)
     width, height = (
         min(max(int(_value(features, key) or 0), 0), _MAX_SIDE)
@@ -117,13 +117,13 @@ def _add_record(
     )
     flags = data_set.REPEATED_ID if is_repeated else 0
     if not _value(features, tf_example.IMAGE_ENCODED):
-        flags |= data_set.NO_PICTURE
+        flags |= data_set.NO_IMAGE
     flag_lists = [(_values(features, key), bit) for key, bit in _FLAGS.items()]
     image_classes, image_texts = (
         _values(features, key) for key in (tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT)
     )
     # From here on nothing fails: a record is in the data set whole or not at all.
-    builder.add_picture(picture_id, width=width, height=height, flags=flags, place=place)
+    builder.add_image(image_id, width=width, height=height, flags=flags, place=place)
     for index, (class_id, *box) in enumerate(zip(classes, *columns, strict=True)):
         box_flags = sum(bit for values, bit in flag_lists if index < len(values) and values[index])
         text = printable(texts[index]) if index < len(texts) else ""

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from data_prep.inspection.data_set import DataSet
 
-SHARE_EDGES: npt.NDArray[np.float64] = np.linspace(0.0, 1.0, 21)  # of a box's side, relative to its picture
+SHARE_EDGES: npt.NDArray[np.float64] = np.linspace(0.0, 1.0, 21)  # of a box's side, relative to its image
 PIXEL_EDGES = np.array([0, 8, 16, 32, 64, 128, 256, 512, 1024, np.inf])  # of a box's side
 RATIO_EDGES = np.arange(-4.25, 4.5, 0.5, dtype=np.float64)  # of log2(width / height), a bin around each half
-COUNT_EDGES = np.array([0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 21, 31, 51, 101, np.inf])  # of boxes in a picture
+COUNT_EDGES = np.array([0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 21, 31, 51, 101, np.inf])  # of boxes in an image
 GRID = 16  # cells across and down of the map of box centres
 MAX_CHARTED_CLASSES = 1000  # with charts of their own
 MAX_MATRIX_CLASSES = 24
@@ -24,17 +24,17 @@ def statistics(found: DataSet) -> dict[str, Any]:
     """Returns what the page's charts show, ready for JSON.
 
     Keys: `classes` (a dictionary a class, with `charts` for the most frequent), `all` (the charts of all boxes),
-    `edges`, `sizes` ([width, height, pictures] of the most frequent sizes), `together` (the classes of the
-    co-occurrence matrix and its counts of pictures).
+    `edges`, `sizes` ([width, height, images] of the most frequent sizes), `together` (the classes of the
+    co-occurrence matrix and its counts of images).
     """
     num_classes = len(found.labels)
     boxes = np.bincount(found.box_classes, minlength=num_classes)
-    # One row for each class in each picture, and how many boxes of it there are.
+    # One row for each class in each image, and how many boxes of it there are.
     pairs, pair_counts = np.unique(
-        found.box_pictures.astype(np.int64) * max(num_classes, 1) + found.box_classes, return_counts=True
+        found.box_images.astype(np.int64) * max(num_classes, 1) + found.box_classes, return_counts=True
     )
-    pair_pictures, pair_classes = pairs // max(num_classes, 1), pairs % max(num_classes, 1)
-    pictures = np.bincount(pair_classes, minlength=num_classes)
+    pair_images, pair_classes = pairs // max(num_classes, 1), pairs % max(num_classes, 1)
+    images = np.bincount(pair_classes, minlength=num_classes)
     medians = _median_sides(found, num_classes)
     by_box = _BoxCharts(found)
     order = np.argsort(found.box_classes, kind="stable")
@@ -48,7 +48,7 @@ def statistics(found: DataSet) -> dict[str, Any]:
             "label": found.labels[row],
             "name": found.names[row],
             "boxes": int(boxes[row]),
-            "pictures": int(pictures[row]),
+            "pictures": int(images[row]),
             "median": medians[row],
             "present": found.verified_present[row],
             "absent": found.verified_absent[row],
@@ -62,7 +62,7 @@ def statistics(found: DataSet) -> dict[str, Any]:
     everything = by_box.of(np.arange(found.num_boxes))
     everything["counts"] = _histogram(np.diff(found.box_offsets), COUNT_EDGES)
     everything["flags"] = _flag_counts(found.box_flags)
-    everything["pictureFlags"] = _flag_counts(found.picture_flags)
+    everything["pictureFlags"] = _flag_counts(found.image_flags)
     return {
         "classes": classes,
         "all": everything,
@@ -74,7 +74,7 @@ def statistics(found: DataSet) -> dict[str, Any]:
         },
         "grid": GRID,
         "sizes": _sizes(found),
-        "together": _together(pair_pictures, pair_classes, pictures, found.num_pictures),
+        "together": _together(pair_images, pair_classes, images, found.num_images),
     }
 
 
@@ -154,17 +154,17 @@ def _sizes(found: DataSet) -> dict[str, Any]:
 
 
 def _together(
-    pair_pictures: npt.NDArray[np.int64],
+    pair_images: npt.NDArray[np.int64],
     pair_classes: npt.NDArray[np.int64],
-    pictures: npt.NDArray[np.int64],
-    num_pictures: int,
+    images: npt.NDArray[np.int64],
+    num_images: int,
 ) -> dict[str, Any]:
-    """Counts pictures that hold two classes, for the classes in most pictures; the diagonal is the class alone."""
-    top = np.argsort(-pictures, kind="stable")[:MAX_MATRIX_CLASSES]
-    top = top[pictures[top] > 0]
-    holds = np.zeros((len(top), num_pictures), np.float32)
+    """Counts images that hold two classes, for the classes in most images; the diagonal is the class alone."""
+    top = np.argsort(-images, kind="stable")[:MAX_MATRIX_CLASSES]
+    top = top[images[top] > 0]
+    holds = np.zeros((len(top), num_images), np.float32)
     for row, class_row in enumerate(top):
-        holds[row, pair_pictures[pair_classes == class_row]] = 1.0
+        holds[row, pair_images[pair_classes == class_row]] = 1.0
     return {"classes": top.tolist(), "counts": np.rint(holds @ holds.T).astype(int).tolist()}
 
 

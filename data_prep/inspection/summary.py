@@ -18,12 +18,12 @@ _BOX_WORDS = {
     data_set.EXTREME_RATIO: "of an extreme aspect ratio",
     data_set.HUGE: "as large as their picture",
 }
-_PICTURE_WORDS = {
-    data_set.NO_PICTURE: "missing or not readable",
+_IMAGE_WORDS = {
+    data_set.NO_IMAGE: "missing or not readable",
     data_set.REPEATED_ID: "with the id of another",
     data_set.NO_BOXES: "without boxes",
     data_set.MANY_BOXES: "with very many boxes",
-    data_set.SMALL_PICTURE: "small",
+    data_set.SMALL_IMAGE: "small",
 }
 
 
@@ -33,13 +33,13 @@ def describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbnai
     Args:
         found: The data set, marked.
         coverage: What the anchors match, or None.
-        num_thumbnails: Pictures shown as such.
-        num_listed: Pictures in the page.
+        num_thumbnails: Images shown as such.
+        num_listed: Images in the page.
     """
     num_classes = int(np.count_nonzero(np.bincount(found.box_classes, minlength=1)))
     lines = [
-        f"{found.num_pictures} pictures with {found.num_boxes} boxes of {num_classes} classes, from {found.source}",
-        f"suspicious pictures: {_counts(found.picture_flags, _PICTURE_WORDS)}",
+        f"{found.num_images} pictures with {found.num_boxes} boxes of {num_classes} classes, from {found.source}",
+        f"suspicious pictures: {_counts(found.image_flags, _IMAGE_WORDS)}",
         f"suspicious boxes: {_counts(found.box_flags, _BOX_WORDS)}",
     ]
     if coverage is not None:
@@ -48,7 +48,7 @@ def describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbnai
             f"anchors of {coverage['config']}: {100 * coverage['share']:.1f}% of the boxes have one that matches "
             f"(compared: {compared} {coverage['usable']})"
         )
-    lines.append(f"the page lists {num_listed} of the {found.num_pictures} pictures and shows {num_thumbnails} of them")
+    lines.append(f"the page lists {num_listed} of the {found.num_images} pictures and shows {num_thumbnails} of them")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The pictures that the page shows: which of them, and small."""
+"""The images that the page shows: which of them, and small."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ _JPEG_QUALITY = 72
 _SUSPICIOUS_SHARE = 0.4  # of the thumbnails, at most; the rest goes round the classes
 
 
-def choose_pictures(found: DataSet, scores: npt.NDArray[np.int32], count: int, seed: int) -> list[int]:
-    """Chooses pictures to show, most wanted first: suspicious ones in turn with the classes', then any.
+def choose_images(found: DataSet, scores: npt.NDArray[np.int32], count: int, seed: int) -> list[int]:
+    """Chooses images to show, most wanted first: suspicious ones in turn with the classes', then any.
 
-    A class's turn takes a picture of it that is not chosen yet, the most suspicious of them every other time, so that
+    A class's turn takes an image of it that is not chosen yet, the most suspicious of them every other time, so that
     rare classes are seen whole and frequent ones both at their worst and as they mostly are.
 
     Args:
         found: The data set.
-        scores: int32 [P], how suspicious each picture is.
+        scores: int32 [P], how suspicious each image is.
         count: How many to choose at most.
         seed: Of the choice.
 
     Returns:
-        Rows of pictures, each once. Missing pictures are never chosen.
+        Rows of images, each once. Missing images are never chosen.
     """
-    shuffled = np.random.default_rng(seed).permutation(found.num_pictures)
-    shown = shuffled[(found.picture_flags[shuffled] & data_set.NO_PICTURE) == 0]
+    shuffled = np.random.default_rng(seed).permutation(found.num_images)
+    shown = shuffled[(found.image_flags[shuffled] & data_set.NO_IMAGE) == 0]
     by_score = shown[np.argsort(-scores[shown], kind="stable")]
     suspicious = by_score[scores[by_score] > 0][: int(count * _SUSPICIOUS_SHARE)]
     chosen: dict[int, None] = {}
-    for picture in _alternately(suspicious.tolist(), _class_by_class(found, by_score, shown)):
+    for image in _alternately(suspicious.tolist(), _class_by_class(found, by_score, shown)):
         if len(chosen) >= count:
             break
-        chosen.setdefault(picture)
-    for picture in shown.tolist():
+        chosen.setdefault(image)
+    for image in shown.tolist():
         if len(chosen) >= count:
             break
-        chosen.setdefault(picture)
+        chosen.setdefault(image)
     return list(chosen)
 
 
 def _class_by_class(found: DataSet, by_score: npt.NDArray[np.int64], shuffled: npt.NDArray[np.int64]) -> Iterator[int]:
-    """Yields a picture of each class in turn, rarest class first, until all have been yielded; some come twice."""
+    """Yields an image of each class in turn, rarest class first, until all have been yielded; some come twice."""
     queues = []
     for order in (by_score, shuffled):
-        rank = np.full(found.num_pictures, -1, np.int64)
+        rank = np.full(found.num_images, -1, np.int64)
         rank[order] = np.arange(len(order))
-        ranks = rank[found.box_pictures]
+        ranks = rank[found.box_images]
         shown = ranks >= 0
-        # The boxes by class, and within a class in the order of their pictures.
+        # The boxes by class, and within a class in the order of their images.
         sorted_boxes = np.flatnonzero(shown)[np.lexsort((ranks[shown], found.box_classes[shown]))]
         classes = found.box_classes[sorted_boxes]
         offsets = np.searchsorted(classes, np.arange(len(found.labels) + 1))
-        queues.append([found.box_pictures[sorted_boxes[a:b]] for a, b in itertools.pairwise(offsets)])
+        queues.append([found.box_images[sorted_boxes[a:b]] for a, b in itertools.pairwise(offsets)])
     classes_left = sorted(
         (row for row in range(len(found.labels)) if len(queues[0][row])), key=lambda row: len(queues[0][row])
     )
@@ -79,11 +79,11 @@ def _class_by_class(found: DataSet, by_score: npt.NDArray[np.int64], shuffled: n
             while place[turn % 2] < len(queue) and (row, int(queue[place[turn % 2]])) in yielded:
                 place[turn % 2] += 1
             if place[turn % 2] >= len(queue):
-                continue  # the other order holds the same pictures, so that all of this class have been yielded
-            picture = int(queue[place[turn % 2]])
-            yielded.add((row, picture))
+                continue  # the other order holds the same images, so that all of this class have been yielded
+            image = int(queue[place[turn % 2]])
+            yielded.add((row, image))
             left.append(row)
-            yield picture
+            yield image
         classes_left = left
         turn += 1
 
@@ -108,19 +108,19 @@ def make_thumbnails(
     ledger: Ledger,
     num_threads: int,
 ) -> dict[int, bytes]:
-    """Makes the chosen pictures small, as JPEGs, until their bytes reach a limit.
+    """Makes the chosen images small, as JPEGs, until their bytes reach a limit.
 
     Args:
         found: The data set.
-        chosen: Rows of pictures, most wanted first.
-        image_directory: Where points' pictures are; not looked at for records.
+        chosen: Rows of images, most wanted first.
+        image_directory: Where points' images are; not looked at for records.
         side: The longest of a thumbnail, in pixels.
         max_bytes: Of all thumbnails together.
-        ledger: Takes pictures that do not decode, which are flagged as no pictures too.
-        num_threads: Pictures decoded at a time.
+        ledger: Takes images that do not decode, which are flagged as no images too.
+        num_threads: Images decoded at a time.
 
     Returns:
-        The JPEGs by row of the picture.
+        The JPEGs by row of the image.
     """
     contents = (
         _contents_of_records(found, chosen) if found.places else _contents_of_files(found, chosen, image_directory)
@@ -151,13 +151,13 @@ def make_thumbnails(
             thumbnails[row] = result
             num_bytes += len(result)
     for row, error in failures.items():
-        ledger.reject(found.picture_ids[row], error.reason, error.detail)
-        found.picture_flags[row] |= np.uint8(data_set.NO_PICTURE)
+        ledger.reject(found.image_ids[row], error.reason, error.detail)
+        found.image_flags[row] |= np.uint8(data_set.NO_IMAGE)
     return _within(thumbnails, chosen, max_bytes)
 
 
 def thumbnail(content: bytes, side: int) -> bytes:
-    """Returns a picture as a JPEG of which no side is longer than `side` pixels, in the frame that boxes refer to.
+    """Returns an image as a JPEG of which no side is longer than `side` pixels, in the frame that boxes refer to.
 
     Raises:
         ImageError: It does not decode.
@@ -187,8 +187,8 @@ def _contents_of_files(
     if image_directory is None:
         return
     for row in chosen:
-        path = find_image(image_directory, found.picture_ids[row])
-        yield row, path if path is not None else ImageError("missing", f"{found.picture_ids[row]} is gone")
+        path = find_image(image_directory, found.image_ids[row])
+        yield row, path if path is not None else ImageError("missing", f"{found.image_ids[row]} is gone")
 
 
 def _contents_of_records(found: DataSet, chosen: Sequence[int]) -> Iterator[tuple[int, bytes | ImageError | Path]]:

@@ -32,8 +32,8 @@ class BoxFilters:
         policies: For each of `points.FLAGS` INCLUDE (boxes with and without the flag), EXCLUDE (those without) or ONLY
             (those with). A flag that nobody looked at (-1) is not set.
         min_confidence: 0..1.
-        min_side: The least width and height, relative to the picture's, 0..1.
-        min_area: The least area, relative to the picture's, 0..1.
+        min_side: The least width and height, relative to the image's, 0..1.
+        min_area: The least area, relative to the image's, 0..1.
     """
 
     policies: dict[str, str] = field(default_factory=dict)
@@ -94,7 +94,7 @@ def filters_of_flags(flags: argparse.Namespace) -> BoxFilters:
     """Returns the filters that a command's flags ask for, by `add_filter_flags`.
 
     Raises:
-        UsageError: A least size is the whole picture or NaN, so that no box could be kept.
+        UsageError: A least size is the whole image or NaN, so that no box could be kept.
     """
     for name in ("min_box_side", "min_box_area"):
         if not getattr(flags, name) < 1.0:

@@ -1,4 +1,4 @@
-"""Open Images' labels of pictures as a whole: of these, what a person verified, present (1) or absent (0)."""
+"""Open Images' labels of images as a whole: of these, what a person verified, present (1) or absent (0)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ImageLabels:
     Attributes:
         image: The number of the label's image, uint32.
         label: The label's number, uint32.
-        present: Whether it is on the picture (else a person saw that it is not), Boolean.
+        present: Whether it is on the image (else a person saw that it is not), Boolean.
         dropped: Rows that were left out because nobody asked for them, by reason.
         read: Rows of the file.
     """

@@ -32,7 +32,7 @@ IMAGE_COLUMNS = (
     "OriginalSize", "OriginalMD5", "Thumbnail300KURL", "Rotation",
 )  # fmt: skip
 
-# Labels of pictures as a whole: train-annotations-human-imagelabels.csv and its like.
+# Labels of images as a whole: train-annotations-human-imagelabels.csv and its like.
 IMAGE_LABEL_REQUIRED_COLUMNS = ("ImageID", "LabelName", "Confidence")
 IMAGE_LABEL_OPTIONAL_COLUMNS = ("Source",)
 MACHINE_SOURCE = "machine"  # labels that no person looked at; all other sources are people

@@ -34,7 +34,7 @@ class ShardEntry:
 
     Attributes:
         name: The file's name.
-        fingerprint: Of what it was made from: points, pictures (their sizes and times), ids and rules.
+        fingerprint: Of what it was made from: points, images (their sizes and times), ids and rules.
         report: What is in it.
     """
 

@@ -1,7 +1,7 @@
-"""points.json with a key for each picture, by which pictures are shared out to shards.
+"""points.json with a key for each image, by which images are shared out to shards.
 
-Processes that share out the work read the pictures that are theirs from the file itself; what goes between processes is
-a few numbers a picture.
+Processes that share out the work read the images that are theirs from the file itself; what goes between processes is
+a few numbers an image.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from data_prep.runtime.command_line import UsageError
 
 @dataclass(frozen=True)
 class PointIndex:
-    """The pictures of a points.json that has been checked, in an order of choice.
+    """The images of a points.json that has been checked, in an order of choice.
 
     Attributes:
         places: Where they are.
-        keys: uint64 [N], what `index_points` was told to compute of each picture.
+        keys: uint64 [N], what `index_points` was told to compute of each image.
         boxes_by_label: How many boxes there are, by label; of the whole file.
     """
 
@@ -33,23 +33,23 @@ class PointIndex:
     boxes_by_label: Counter[str]
 
     def __len__(self) -> int:
-        """Returns how many pictures there are."""
+        """Returns how many images there are."""
         return len(self.places)
 
     def shards(self, num_shards: int) -> list[PointIndex]:
-        """Shares the pictures out: to shard i those whose key, divided by `num_shards`, leaves i, in order of key."""
+        """Shares the images out: to shard i those whose key, divided by `num_shards`, leaves i, in order of key."""
         of_each = self.keys % np.uint64(num_shards)
         order = np.lexsort((np.arange(len(self)), self.keys, of_each))
         ends = np.searchsorted(of_each[order], np.arange(1, num_shards, dtype=np.uint64))
         return [PointIndex(self.places.pick(chosen), self.keys[chosen], Counter()) for chosen in np.split(order, ends)]
 
     def texts(self) -> Iterator[bytes]:
-        """Yields the pictures' texts; see `PointTexts.read`."""
+        """Yields the images' texts; see `PointTexts.read`."""
         return self.places.read()
 
 
 def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:
-    """Checks points.json and returns where its pictures are.
+    """Checks points.json and returns where its images are.
 
     Args:
         path: The file.

@@ -59,7 +59,7 @@ def check_num_shards(flags: argparse.Namespace) -> None:
 
 
 def key_of_image(flags: argparse.Namespace, image_id: str, number: int) -> int:
-    """Returns a picture's key for `PointIndex.shards`, from its id and its number in points.json."""
+    """Returns an image's key for `PointIndex.shards`, from its id and its number in points.json."""
     return number if flags.no_shuffle else shuffle_key(image_id, flags.shuffle_seed)
 
 
@@ -86,7 +86,7 @@ def check_labels(
     """Returns how many boxes have a label that the label map lacks, by label, if the flags allow for such.
 
     Raises:
-        UserError: There are no pictures.
+        UserError: There are no images.
         UsageError: A label is not in the map, and `--drop_unknown_labels` is not given.
     """
     if not len(points):

@@ -1,4 +1,4 @@
-"""Pictures on their way into records: what `images.prepare_image` gives, without decoding sound JPEGs to pixels.
+"""Images on their way into records: what `images.prepare_image` gives, without decoding sound JPEGs to pixels.
 
 A JPEG is decoded at an eighth of its size and in grey, which reads every coefficient of it (so a file that breaks off,
 or is damaged in the middle, shows) and computes a sixty-fourth of the pixels. Whatever is not a plain, sound JPEG takes
@@ -23,12 +23,12 @@ _EXIF_ORIENTATION = 0x0112
 
 
 def record_image(content: bytes, *, decode: bool = True) -> PreparedImage:
-    """Returns the picture as a record holds it: 8-bit RGB or grey JPEGs and PNGs as they are, others encoded anew.
+    """Returns the image as a record holds it: 8-bit RGB or grey JPEGs and PNGs as they are, others encoded anew.
 
     Args:
         content: The file.
         decode: Whether to read a JPEG to its last coefficient. Without, its header and its end mark must do, which is
-            enough for pictures that `validate_images` has just written.
+            enough for images that `validate_images` has just written.
 
     Raises:
         ImageError: It does not decode.
@@ -65,7 +65,7 @@ def is_sound_jpeg(content: bytes) -> bool:
 
 
 def _may_be_turned(content: bytes) -> bool:
-    """Tells whether metadata turn the picture in a viewer, or are broken; the long way mends either."""
+    """Tells whether metadata turn the image in a viewer, or are broken; the long way mends either."""
     metadata = _metadata(content)
     if b"Exif\0\0" not in metadata and b"rientation" not in metadata:
         return False

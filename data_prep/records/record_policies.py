@@ -1,4 +1,4 @@
-"""What of a picture's annotations becomes ground truth in its record: rules that a person chooses by flag."""
+"""What of an image's annotations becomes ground truth in its record: rules that a person chooses by flag."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RecordPolicies:
     """The rules.
 
     Attributes:
-        without_boxes: The share of the pictures without a box that becomes records, 0..1; which ones is a matter of
+        without_boxes: The share of the images without a box that becomes records, 0..1; which ones is a matter of
             chance and `seed`.
         group_of: Boxes around a group of objects: `keep` them as boxes with `group_of`, as the Object Detection API
             does; `drop` them; or keep them and call them a `crowd` as well, which COCO's metrics then forgive.
-        max_boxes_per_image: The largest so many of a picture's boxes are kept; None keeps all.
+        max_boxes_per_image: The largest so many of an image's boxes are kept; None keeps all.
         image_check: Whether JPEGs are read to their last coefficient (`whole`) or trusted after their `header` and
             their end mark.
         seed: Of the chance.
@@ -53,11 +53,11 @@ class RecordPolicies:
 
 @dataclass(frozen=True)
 class ChosenBoxes:
-    """What the rules leave of a picture.
+    """What the rules leave of an image.
 
     Attributes:
         annotations: Those kept, in their order.
-        boxes_ymin_xmin_ymax_xmax: Float32 [N, 4], theirs, cut to the picture, 0..1.
+        boxes_ymin_xmin_ymax_xmax: Float32 [N, 4], theirs, cut to the image, 0..1.
         without_area: Annotations whose box has no area as float32.
         left_out: How much the rules took, by their words.
     """
@@ -71,9 +71,9 @@ class ChosenBoxes:
 def choose_boxes(
     annotations: Sequence[Mapping[str, Any]], label_ids: Mapping[str, int], policies: RecordPolicies
 ) -> ChosenBoxes:
-    """Applies the rules about boxes to the annotations of one picture.
+    """Applies the rules about boxes to the annotations of one image.
 
-    Boxes are cut to the picture: Open Images prints six digits, so a 1 may come as a hair more.
+    Boxes are cut to the image: Open Images prints six digits, so a 1 may come as a hair more.
 
     Args:
         annotations: As in points.json.
@@ -102,5 +102,5 @@ def choose_boxes(
 
 
 def keeps_without_boxes(image_id: str, policies: RecordPolicies) -> bool:
-    """Tells whether a picture that has no box becomes a record."""
+    """Tells whether an image that has no box becomes a record."""
     return chance(image_id, policies.seed) < policies.without_boxes

@@ -1,4 +1,4 @@
-"""One shard of TFRecords from its points and pictures, or the finding that it need not be written again."""
+"""One shard of TFRecords from its points and images, or the finding that it need not be written again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.cleaning.validation_log import FileVersion, SoundPictures, version_of
+from data_prep.cleaning.validation_log import FileVersion, SoundImages, version_of
 from data_prep.formats.tf_example import box_areas, make_example
 from data_prep.images.image_file import ImageError, find_image, read_image_file
 from data_prep.records.manifest import ShardEntry
@@ -41,10 +41,10 @@ class ShardTask:
 
     Attributes:
         path: The file to write.
-        points: Its pictures, in the order in which they are written.
+        points: Its images, in the order in which they are written.
         image_directory: Holds ID.jpg or the like.
         label_ids: The label map: ids by label. Annotations of other labels are left out.
-        policies: What of a picture's annotations goes into its record.
+        policies: What of an image's annotations goes into its record.
         known: Entries of shards of this name that are there already, whole.
     """
 
@@ -70,7 +70,7 @@ class ShardOutcome:
 
 
 def make_shard(task: ShardTask) -> Generator[int, None, ShardOutcome]:
-    """Writes a shard, unless a known one is what would be written; yields how many pictures each step did.
+    """Writes a shard, unless a known one is what would be written; yields how many images each step did.
 
     The file appears whole, and after it, beside it, its entry: where both are, the shard is finished.
 
@@ -91,7 +91,7 @@ def make_shard(task: ShardTask) -> Generator[int, None, ShardOutcome]:
 
 
 def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
-    """Writes a shard's file; yields 1 for each picture and returns the shard's entry.
+    """Writes a shard's file; yields 1 for each image and returns the shard's entry.
 
     Raises:
         OSError: The file cannot be written.
@@ -99,18 +99,18 @@ def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
     report = ShardReport()
     fingerprint = _Fingerprint(task)
     unfinished = task.path.with_name(task.path.name + UNFINISHED_SUFFIX)
-    with RecordWriter(unfinished) as writer, SoundPictures(task.image_directory) as sound:
+    with RecordWriter(unfinished) as writer, SoundImages(task.image_directory) as sound:
         for text in task.points.texts():
             point = json.loads(text)
-            picture = find_image(task.image_directory, point["id"])
-            version = None if picture is None else version_of(picture)  # before it is read, as it may change meanwhile
+            image = find_image(task.image_directory, point["id"])
+            version = None if image is None else version_of(image)  # before it is read, as it may change meanwhile
             fingerprint.add(text, point, version)
             is_sound = version is not None and sound.has(point["id"], version)
             report.num_points += 1
             try:
-                record = example_of_picture(
+                record = example_of_image(
                     point,
-                    functools.partial(_read_picture, picture, point["id"], task.image_directory),
+                    functools.partial(_read_image, image, point["id"], task.image_directory),
                     task.label_ids,
                     report,
                     policies=task.policies,
@@ -130,14 +130,14 @@ def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
 def fingerprint_of(task: ShardTask) -> str:
     """Returns a hash of all that decides a shard's bytes.
 
-    That is its points, the ids of the labels in them, the rules, and for each picture the file's name, size and time of
-    change: a picture that changes and keeps both is not seen.
+    That is its points, the ids of the labels in them, the rules, and for each image the file's name, size and time of
+    change: an image that changes and keeps both is not seen.
     """
     fingerprint = _Fingerprint(task)
     for text in task.points.texts():
         point = json.loads(text)
-        picture = find_image(task.image_directory, point["id"])
-        fingerprint.add(text, point, None if picture is None else version_of(picture))
+        image = find_image(task.image_directory, point["id"])
+        fingerprint.add(text, point, None if image is None else version_of(image))
     return fingerprint.hexdigest()
 
 
@@ -148,14 +148,14 @@ class _Fingerprint:
         self._digest = hashlib.blake2b(digest_size=16)
         self._digest.update(f"{_RECORDS_VERSION} {json.dumps(task.policies.as_json(), sort_keys=True)}\n".encode())
 
-    def add(self, text: bytes, point: Mapping[str, Any], picture: FileVersion | None) -> None:
+    def add(self, text: bytes, point: Mapping[str, Any], image: FileVersion | None) -> None:
         self._labels.update(annotation["label"] for annotation in point["annotations"])
         self._labels.update(entry["label"] for entry in point.get("image_labels", ()))
         self._digest.update(text)
-        if picture is None:
+        if image is None:
             self._digest.update(b" missing\n")
             return
-        self._digest.update(f" {picture.name} {picture.size} {picture.mtime_ns}\n".encode())
+        self._digest.update(f" {image.name} {image.size} {image.mtime_ns}\n".encode())
 
     def hexdigest(self) -> str:
         ids = {label: self._label_ids.get(label) for label in sorted(self._labels)}
@@ -171,21 +171,21 @@ def example_of_point(
     *,
     policies: RecordPolicies | None = None,
 ) -> bytes | None:
-    """Makes the record of one image from its picture in a folder; see `example_of_picture`."""
-    picture = find_image(image_directory, point["id"])
-    read_picture = functools.partial(_read_picture, picture, point["id"], image_directory)
-    return example_of_picture(point, read_picture, label_ids, report, policies=policies)
+    """Makes the record of one image from its image in a folder; see `example_of_image`."""
+    image = find_image(image_directory, point["id"])
+    read_image = functools.partial(_read_image, image, point["id"], image_directory)
+    return example_of_image(point, read_image, label_ids, report, policies=policies)
 
 
-def _read_picture(picture: Path | None, image_id: str, image_directory: Path) -> bytes:
-    if picture is None:
+def _read_image(image: Path | None, image_id: str, image_directory: Path) -> bytes:
+    if image is None:
         raise ImageError("missing", f"no {image_id}.jpg (.png, ...) in {image_directory}")
-    return read_image_file(picture)
+    return read_image_file(image)
 
 
-def example_of_picture(
+def example_of_image(
     point: Mapping[str, Any],
-    read_picture: Callable[[], bytes],
+    read_image: Callable[[], bytes],
     label_ids: Mapping[str, int],
     report: ShardReport,
     *,
@@ -194,7 +194,7 @@ def example_of_picture(
 ) -> bytes | None:
     """Makes the record of one image.
 
-    JPEGs and PNGs of 8-bit RGB or grey go in as they are; any other picture is encoded anew. Boxes are cut to the
+    JPEGs and PNGs of 8-bit RGB or grey go in as they are; any other image is encoded anew. Boxes are cut to the
     image. A box around a group keeps its `group_of` and is no crowd, as in the Object Detection API's own Open Images
     records, unless the rules say otherwise, or its `is_crowd` does, which COCO's annotations come with. Pascal VOC's
     `is_difficult` becomes `difficult`, and `segment_area` the object's area in place of its box's. Verified labels go
@@ -202,17 +202,17 @@ def example_of_picture(
 
     Args:
         point: The image, as in points.json.
-        read_picture: Returns the picture's file; called only when it is needed.
+        read_image: Returns the image's file; called only when it is needed.
         label_ids: Ids by label.
         report: What is written is counted there, and boxes without area at float32 are rejected.
         policies: The rules; by default all is kept.
         is_sound: Whether `validate_images` has read this very file to its end, so that it need not be done again.
 
     Returns:
-        A serialised `tf.train.Example`; None where the rules leave the picture out.
+        A serialised `tf.train.Example`; None where the rules leave the image out.
 
     Raises:
-        ImageError: The picture is missing or does not decode.
+        ImageError: The image is missing or does not decode.
     """
     policies = policies or RecordPolicies()
     image_id = point["id"]
@@ -221,7 +221,7 @@ def example_of_picture(
         report.left_out[WITHOUT_BOXES] += 1
         _count_left_out(chosen.left_out, chosen.without_area, image_id, report)
         return None
-    image = record_image(read_picture(), decode=policies.image_check == "whole" and not is_sound)
+    image = record_image(read_image(), decode=policies.image_check == "whole" and not is_sound)
     _count_left_out(chosen.left_out, chosen.without_area, image_id, report)
     labels = [annotation["label"] for annotation in chosen.annotations]
     verified = [entry for entry in point.get("image_labels", ()) if entry["label"] in label_ids]

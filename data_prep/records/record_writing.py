@@ -1,4 +1,4 @@
-"""A set of records from points and pictures: shards shared out to processes; those that are there already stay."""
+"""A set of records from points and images: shards shared out to processes; those that are there already stay."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def write_records(
     rewrite: bool,
     ledger: Ledger,
 ) -> WrittenSet:
-    """Writes `points` and their pictures as `num_shards` shards, which appear together at the end.
+    """Writes `points` and their images as `num_shards` shards, which appear together at the end.
 
     Args:
-        points: The pictures of points.json, with the keys that share them out. Annotations whose label is not in the
+        points: The images of points.json, with the keys that share them out. Annotations whose label is not in the
             map are left out.
         image_directory: Holds ID.jpg or the like.
         label_map: The classes.
@@ -62,7 +62,7 @@ def write_records(
         output_path: What the shards' names begin with.
         num_shards: How many.
         num_processes: How many shards are written at a time; 1 writes in this process.
-        policies: What of a picture's annotations goes into its record.
+        policies: What of an image's annotations goes into its record.
         settings: For the manifest: the flags that decide what is written.
         command: For the manifest.
         rewrite: Write every shard, whether or not it is there.
@@ -72,7 +72,7 @@ def write_records(
         What is in place now.
 
     Raises:
-        UserError: Not one picture could be used; what was there before stays.
+        UserError: Not one image could be used; what was there before stays.
         OSError: The shards cannot be written.
     """
     label_ids = {item.name: item.id for item in label_map.items}

@@ -1,7 +1,7 @@
-"""Which picture goes to which shard, and where in it: a matter of its id and the seed alone.
+"""Which image goes to which shard, and where in it: a matter of its id and the seed alone.
 
-A picture that joins or leaves changes no other's place, so that only the shard that it belongs to need be written anew;
-and any process, on any machine, knows a picture's place without knowing the other pictures.
+An image that joins or leaves changes no other's place, so that only the shard that it belongs to need be written anew;
+and any process, on any machine, knows an image's place without knowing the other images.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ _RANGE = 2**64
 
 
 def shuffle_key(image_id: str, seed: int) -> int:
-    """Returns the place of a picture among all: a whole number of 64 bits, by chance, the same for the same seed.
+    """Returns the place of an image among all: a whole number of 64 bits, by chance, the same for the same seed.
 
-    A picture belongs to shard `key % num_shards`; within a shard, pictures are in the order of their keys.
+    An image belongs to shard `key % num_shards`; within a shard, images are in the order of their keys.
     """
     return _draw(image_id, seed, b"place")
 
 
 def chance(image_id: str, seed: int) -> float:
-    """Returns a number from 0 to below 1 for a picture, by chance, the same for the same seed."""
+    """Returns a number from 0 to below 1 for an image, by chance, the same for the same seed."""
     return _draw(image_id, seed, b"chance") / _RANGE
 
 

@@ -25,7 +25,7 @@ class ShardCheck:
         shard: The file.
         label_map: The classes that it may have.
         max_problems_shown: How many examples of each kind of problem are kept.
-        decode_fraction: The share of its pictures that is decoded whole.
+        decode_fraction: The share of its images that is decoded whole.
     """
 
     shard: str

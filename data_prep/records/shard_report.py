@@ -1,4 +1,4 @@
-"""What became of the pictures of one shard of records: counted while it is written, kept in the manifest."""
+"""What became of the images of one shard of records: counted while it is written, kept in the manifest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ShardReport:
     """What became of one shard's points.
 
     Attributes:
-        num_points: Pictures that belong to the shard.
+        num_points: Images that belong to the shard.
         num_images: Records written.
         num_images_without_boxes: Of these.
         num_bytes: The shard's size.
@@ -75,7 +75,7 @@ def report_of_json(values: Mapping[str, Any]) -> ShardReport:
 
 
 def sum_of(reports: Iterable[ShardReport]) -> ShardReport:
-    """Returns what became of the pictures of all `reports`, but for the list of rejects."""
+    """Returns what became of the images of all `reports`, but for the list of rejects."""
     total = ShardReport()
     for report in reports:
         for name in _COUNTS:

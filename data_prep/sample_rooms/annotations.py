@@ -15,8 +15,8 @@ from data_prep.sample_rooms.rasterizer import Faces, Visible, silhouette
 from data_prep.sample_rooms.scene import CLASS_MIDS, Scene
 
 SMALLEST_SHARE_SEEN = 0.25  # of which less is seen is not annotated: nobody could tell what it is
-SMALLEST_SIDE = 0.012  # of the picture's side
-OCCLUDED_BELOW = 0.87  # share of what is inside the picture that is not hidden by something else
+SMALLEST_SIDE = 0.012  # of the image's side
+OCCLUDED_BELOW = 0.87  # share of what is inside the image that is not hidden by something else
 
 BOX_COLUMNS = (
     "ImageID",
@@ -52,7 +52,7 @@ LICENSE_URL = "https://creativecommons.org/publicdomain/zero/1.0/"
 
 @dataclass(frozen=True)
 class Annotation:
-    """One box; coordinates are 0..1 of the picture.
+    """One box; coordinates are 0..1 of the image.
 
     Attributes:
         class_name: The Open Images name.
@@ -61,7 +61,7 @@ class Annotation:
         ymax: The lower edge.
         xmax: The right edge.
         is_occluded: Something in the room hides a part of it.
-        is_truncated: It goes on beyond the picture's edge.
+        is_truncated: It goes on beyond the image's edge.
     """
 
     class_name: str
@@ -74,8 +74,8 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class AnnotatedPicture:
-    """A finished picture and its boxes.
+class AnnotatedImage:
+    """A finished image and its boxes.
 
     Attributes:
         image_id: 16 hexadecimal digits.
@@ -134,31 +134,31 @@ def annotate(scene: Scene, faces: Faces, visible: Visible) -> list[Annotation]:
     return annotations
 
 
-def boxes_csv(pictures: Iterable[AnnotatedPicture]) -> str:
+def boxes_csv(images: Iterable[AnnotatedImage]) -> str:
     """Returns the boxes table, all columns of Open Images; `xclick` is its word for boxes drawn tight by hand."""
     rows: list[Sequence[str]] = [BOX_COLUMNS]
-    for picture in pictures:
-        for box in picture.annotations:
+    for image in images:
+        for box in image.annotations:
             corners = (f"{value:.6f}" for value in (box.xmin, box.xmax, box.ymin, box.ymax))
             flags = (str(int(flag)) for flag in (box.is_occluded, box.is_truncated, False, False, False))
-            rows.append((picture.image_id, "xclick", CLASS_MIDS[box.class_name], "1", *corners, *flags))
+            rows.append((image.image_id, "xclick", CLASS_MIDS[box.class_name], "1", *corners, *flags))
     return _csv(rows)
 
 
-def images_csv(pictures: Iterable[AnnotatedPicture], base_url: str) -> str:
+def images_csv(images: Iterable[AnnotatedImage], base_url: str) -> str:
     """Returns the image index, all columns of Open Images.
 
     Args:
-        pictures: All of one subset.
+        images: All of one subset.
         base_url: What `images/SUBSET/ID.jpg` is found under.
     """
     rows: list[Sequence[str]] = [IMAGE_COLUMNS]
-    for picture in pictures:
-        url = f"{base_url.rstrip('/')}/{image_path(picture.subset, picture.image_id)}"
-        md5 = base64.b64encode(hashlib.md5(picture.jpeg, usedforsecurity=False).digest()).decode("ascii")
-        title = f"Room {picture.image_id}"
-        about = (LICENSE_URL, "", "make_sample_set", title, str(len(picture.jpeg)), md5, "", "0.0")
-        rows.append((picture.image_id, picture.subset, url, url, *about))
+    for image in images:
+        url = f"{base_url.rstrip('/')}/{image_path(image.subset, image.image_id)}"
+        md5 = base64.b64encode(hashlib.md5(image.jpeg, usedforsecurity=False).digest()).decode("ascii")
+        title = f"Room {image.image_id}"
+        about = (LICENSE_URL, "", "make_sample_set", title, str(len(image.jpeg)), md5, "", "0.0")
+        rows.append((image.image_id, image.subset, url, url, *about))
     return _csv(rows)
 
 
@@ -173,7 +173,7 @@ def trainable_classes_text() -> str:
 
 
 def image_path(subset: str, image_id: str) -> str:
-    """Returns where a picture lies inside the set's folder."""
+    """Returns where an image lies inside the set's folder."""
     return f"images/{subset}/{image_id}.jpg"
 
 

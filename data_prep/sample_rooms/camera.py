@@ -1,4 +1,4 @@
-"""A pinhole camera: where a point of the room falls in the picture, and which ray a pixel looks along."""
+"""A pinhole camera: where a point of the room falls in the image, and which ray a pixel looks along."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Camera:
 
     Attributes:
         position: [3] in metres.
-        right: [3] unit vector, to the right in the picture.
-        up: [3] unit vector, upwards in the picture.
+        right: [3] unit vector, to the right in the image.
+        up: [3] unit vector, upwards in the image.
         forward: [3] unit vector, the direction of view.
-        focal_pixels: The focal length, in pixels of the picture.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
+        focal_pixels: The focal length, in pixels of the image.
+        width: Of the image, in pixels.
+        height: Of the image, in pixels.
     """
 
     position: np.ndarray
@@ -46,7 +46,7 @@ class Camera:
     def inverse_depth_of_planes(self, normals: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Returns [F, 3] coefficients a, b, c: plane i is seen at pixel x, y at the depth 1 / (a x + b y + c).
 
-        Inverse depth is linear in the picture, which is what makes a depth buffer of planes cheap and exact.
+        Inverse depth is linear in the image, which is what makes a depth buffer of planes cheap and exact.
 
         Args:
             normals: [F, 3] of planes that face the camera.
@@ -77,8 +77,8 @@ def look(
         yaw_degrees: 0 looks along y, at the back wall; positive turns to the right.
         pitch_degrees: Positive looks up.
         roll_degrees: Positive leans the camera to the right.
-        horizontal_view_degrees: The angle of view from the left to the right edge of the picture.
-        size: The picture's width and height in pixels.
+        horizontal_view_degrees: The angle of view from the left to the right edge of the image.
+        size: The image's width and height in pixels.
     """
     yaw, pitch, roll = (math.radians(angle) for angle in (yaw_degrees, pitch_degrees, roll_degrees))
     forward = np.array([math.sin(yaw) * math.cos(pitch), math.cos(yaw) * math.cos(pitch), math.sin(pitch)])

@@ -12,8 +12,8 @@ from data_prep.sample_rooms.room import SIDES, Room
 from data_prep.sample_rooms.style import between, chance, pick
 
 TRIES = 30
-NEAREST_FURNITURE = 0.75  # metres from the camera: what is nearer fills the picture
-SMALLEST_SHARE = 0.0007  # of the picture's area
+NEAREST_FURNITURE = 0.75  # metres from the camera: what is nearer fills the image
+SMALLEST_SHARE = 0.0007  # of the image's area
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Layout:
         return placed
 
     def share_in_view(self, low: np.ndarray, high: np.ndarray) -> float:
-        """Returns which share of a thing's rectangle is inside the picture; 0 where it is behind or too small.
+        """Returns which share of a thing's rectangle is inside the image; 0 where it is behind or too small.
 
         Args:
             low: [3] the lowest x, y, z of the thing.
@@ -172,7 +172,7 @@ class Layout:
         nearest = np.clip(self.camera.position[:2], low[:2], high[:2])
         if np.linalg.norm(nearest - self.camera.position[:2]) < NEAREST_FURNITURE:
             return None
-        # Most things are to be seen whole; some are cut off by the picture's edge.
+        # Most things are to be seen whole; some are cut off by the image's edge.
         if self.share_in_view(low, high) < (0.35 if chance(rng, 0.25) else 0.7):
             return None
         self.floor_taken.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))

@@ -29,8 +29,8 @@ class Faces:
         emission: [F].
         part: [F] index into the parts, -1 for entry 0.
         textures: By face.
-        windows: By face with a texture, where in the picture it can be seen: left, top, right, bottom in pixels.
-        outlines: By part, the outlines of its faces, those beyond the picture's edges too.
+        windows: By face with a texture, where in the image it can be seen: left, top, right, bottom in pixels.
+        outlines: By part, the outlines of its faces, those beyond the image's edges too.
     """
 
     normals: np.ndarray
@@ -123,12 +123,12 @@ def rasterize(parts: Sequence[Part], camera: Camera) -> tuple[Faces, Visible]:
 
 @dataclass(frozen=True)
 class Silhouette:
-    """How much of the picture an object would cover with nothing in front of it, in pixels.
+    """How much of the image an object would cover with nothing in front of it, in pixels.
 
     Attributes:
-        area: All of it, beyond the picture's edges too (as far as a picture's width and height beyond).
-        area_inside: What lies inside the picture.
-        window: Where in the picture it can be seen: left, top, right, bottom in pixels; None where nowhere.
+        area: All of it, beyond the image's edges too (as far as an image's width and height beyond).
+        area_inside: What lies inside the image.
+        window: Where in the image it can be seen: left, top, right, bottom in pixels; None where nowhere.
     """
 
     area: float
@@ -137,7 +137,7 @@ class Silhouette:
 
 
 def silhouette(outlines: Sequence[Outline], width: int, height: int) -> Silhouette:
-    """Returns how much an object with these outlines would cover of a picture of `width` by `height` pixels."""
+    """Returns how much an object with these outlines would cover of an image of `width` by `height` pixels."""
     moved = [[(x + width, y + height) for x, y in outline] for outline in outlines]
     window = _window(moved, 3 * width, 3 * height) if moved else None
     if window is None:
@@ -236,7 +236,7 @@ def _draw_part(shown: Sequence[tuple[int, Outline]], planes: np.ndarray, visible
 
 
 def _window(outlines: Sequence[Outline], width: int, height: int) -> Window | None:
-    """Returns the pixels (left, top, right, bottom) that outlines can cover; None where they miss the picture."""
+    """Returns the pixels (left, top, right, bottom) that outlines can cover; None where they miss the image."""
     xs = [x for outline in outlines for x, _ in outline]
     ys = [y for outline in outlines for _, y in outline]
     left, top = max(math.floor(min(xs)), 0), max(math.floor(min(ys)), 0)

@@ -14,7 +14,7 @@ from data_prep.sample_rooms.rasterizer import Faces, Visible, rasterize
 from data_prep.sample_rooms.scene import Scene
 from data_prep.sample_rooms.shapes import Texture
 
-SUPERSAMPLING = 2  # the scene's camera is this much larger than the picture, which smooths edges
+SUPERSAMPLING = 2  # the scene's camera is this much larger than the image, which smooths edges
 GLOW_AT_NIGHT = 0.8  # of screens and lamps, for a camera opens up in the dark and they would be white
 ROWS_AT_ONCE = 48
 _TO_LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
@@ -23,10 +23,10 @@ _FROM_LINEAR = np.round(255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.ui
 
 @dataclass(frozen=True)
 class Finish:
-    """What lens, sensor and file do to a picture.
+    """What lens, sensor and file do to an image.
 
     Attributes:
-        exposure: How bright the picture's middle grey comes out; 0.18 is usual.
+        exposure: How bright the image's middle grey comes out; 0.18 is usual.
         color_cast: [3] gains of red, green and blue.
         contrast: 1 leaves it as it is.
         glow: How far bright things shine over their edges, 0..1.
@@ -65,9 +65,9 @@ def random_finish(rng: np.random.Generator, *, night: bool) -> Finish:
 
 
 def render(scene: Scene) -> tuple[np.ndarray, Faces, Visible]:
-    """Returns the picture in linear light, [height, width, 3] float32 at the picture's size, and what was seen where.
+    """Returns the image in linear light, [height, width, 3] float32 at the image's size, and what was seen where.
 
-    `Faces` and `Visible` are at the scene camera's size, `SUPERSAMPLING` times the picture's.
+    `Faces` and `Visible` are at the scene camera's size, `SUPERSAMPLING` times the image's.
     """
     faces, visible = rasterize(scene.parts, scene.camera)
     albedo = surface_colors(faces, visible, scene.camera)
@@ -99,7 +99,7 @@ def render(scene: Scene) -> tuple[np.ndarray, Faces, Visible]:
 
 
 def develop(linear: np.ndarray, finish: Finish, rng: np.random.Generator) -> bytes:
-    """Returns the JPEG that a camera with `finish` makes of a picture in linear light [height, width, 3]."""
+    """Returns the JPEG that a camera with `finish` makes of an image in linear light [height, width, 3]."""
     height, width = linear.shape[:2]
     luminance = linear[::4, ::4] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     # As a camera does: exposed for the room, not for its lamps and windows, but not at the cost of all that is light.
@@ -162,7 +162,7 @@ def surface_colors(faces: Faces, visible: Visible, camera: Camera) -> np.ndarray
 
 
 def _warp(texture: Texture, camera: Camera, window: tuple[int, int, int, int], shown_pixels: int) -> np.ndarray:
-    """Returns how a texture looks in a window (left, top, right, bottom) of the picture, as packed uint32 colours."""
+    """Returns how a texture looks in a window (left, top, right, bottom) of the image, as packed uint32 colours."""
     image = texture.image
     left, top, right, bottom = window
     # A texture with far more pixels than are shown would glitter: it is shrunk first.

@@ -22,7 +22,7 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.progress import progress
 from data_prep.runtime.staged_folder import folder_beside
 from data_prep.sample_rooms.annotations import (
-    AnnotatedPicture,
+    AnnotatedImage,
     annotate,
     boxes_csv,
     class_descriptions_csv,
@@ -41,7 +41,7 @@ TRAINABLE_CLASSES_NAME = "trainable-classes.txt"
 # Part of the manifest: a set made by an earlier generator is another set.
 GENERATOR_VERSION = 1
 BASE_URL = "http://localhost:8000"
-PICTURES_ON_CONTACT_SHEET = 12
+IMAGES_ON_CONTACT_SHEET = 12
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SampleSetOptions:
     """What a sample set depends on.
 
     Attributes:
-        num_train: How many pictures the train subset has.
+        num_train: How many images the train subset has.
         num_validation: How many the validation subset has.
         seed: Another seed gives other rooms.
         image_width: In pixels.
@@ -63,7 +63,7 @@ class SampleSetOptions:
     image_height: int = 384
 
     def count_of(self, subset: str) -> int:
-        """Returns how many pictures a subset has."""
+        """Returns how many images a subset has."""
         return {"train": self.num_train, "validation": self.num_validation}[subset]
 
 
@@ -74,34 +74,34 @@ class SampleSetSummary:
     Attributes:
         directory: Where it is.
         reused: Whether it was there already.
-        pictures: How many, by subset.
+        images: How many, by subset.
         boxes: How many, by subset and class name.
-        pictures_with: How many pictures show each class, by subset and class name.
-        contact_sheet: The path of a sheet of its pictures with their boxes.
+        images_with: How many images show each class, by subset and class name.
+        contact_sheet: The path of a sheet of its images with their boxes.
     """
 
     directory: Path
     reused: bool
-    pictures: dict[str, int]
+    images: dict[str, int]
     boxes: dict[str, dict[str, int]]
-    pictures_with: dict[str, dict[str, int]]
+    images_with: dict[str, dict[str, int]]
     contact_sheet: Path
 
 
 def image_id_of(seed: int, subset: str, index: int) -> str:
-    """Returns a picture's id, 16 hexadecimal digits as in Open Images."""
+    """Returns an image's id, 16 hexadecimal digits as in Open Images."""
     return hashlib.sha256(f"{seed}/{subset}/{index}".encode("ascii")).hexdigest()[:16]
 
 
-def make_picture(options: SampleSetOptions, subset: str, index: int) -> AnnotatedPicture:
-    """Returns one picture of a set; it depends on the seed, the subset, the index and the size, and on nothing else."""
+def make_image(options: SampleSetOptions, subset: str, index: int) -> AnnotatedImage:
+    """Returns one image of a set; it depends on the seed, the subset, the index and the size, and on nothing else."""
     rng = np.random.default_rng([options.seed, SUBSETS.index(subset), index])
     size = (options.image_width * SUPERSAMPLING, options.image_height * SUPERSAMPLING)
     scene = random_scene(rng, size)
     linear, faces, visible = render(scene)
     jpeg = develop(linear, random_finish(rng, night=scene.night), rng)
     boxes = tuple(annotate(scene, faces, visible))
-    return AnnotatedPicture(image_id_of(options.seed, subset, index), subset, jpeg, boxes)
+    return AnnotatedImage(image_id_of(options.seed, subset, index), subset, jpeg, boxes)
 
 
 def make_sample_set(
@@ -137,71 +137,71 @@ def make_sample_set(
             "or --overwrite to replace it"
         )
     with folder_beside(directory, TEMPORARY_PREFIX) as building:
-        pictures = list(_all_pictures(options, num_processes))
-        manifest = _write_set(building, options, pictures)
+        images = list(_all_images(options, num_processes))
+        manifest = _write_set(building, options, images)
         if previous is not None:
             _remove_set(directory, previous["options"])
         _move_into(building, directory)
     return _summary(directory, manifest, reused=False)
 
 
-def _all_pictures(options: SampleSetOptions, num_processes: int) -> Iterator[AnnotatedPicture]:
+def _all_images(options: SampleSetOptions, num_processes: int) -> Iterator[AnnotatedImage]:
     subsets = [subset for subset in SUBSETS for _ in range(options.count_of(subset))]
     indices = [index for subset in SUBSETS for index in range(options.count_of(subset))]
     everything = [options] * len(subsets)
-    made: Iterable[AnnotatedPicture]
+    made: Iterable[AnnotatedImage]
     if num_processes == 1:
-        made = map(make_picture, everything, subsets, indices)
+        made = map(make_image, everything, subsets, indices)
         yield from progress(made, description="drawing rooms", total=len(subsets), unit="pictures")
         return
     # Spawned, not forked: a fork of a process with threads (a caller's TensorFlow, say) can hang.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(min(num_processes, len(subsets)), mp_context=context)
     try:
-        made = executor.map(make_picture, everything, subsets, indices, chunksize=2)
+        made = executor.map(make_image, everything, subsets, indices, chunksize=2)
         yield from progress(made, description="drawing rooms", total=len(subsets), unit="pictures")
     finally:
         executor.shutdown(cancel_futures=True)
 
 
 def _write_set(
-    building: Path, options: SampleSetOptions, pictures: Sequence[AnnotatedPicture]
+    building: Path, options: SampleSetOptions, images: Sequence[AnnotatedImage]
 ) -> dict[str, dict[str, dict[str, int]]]:
     """Writes all files of a set into an empty folder, the manifest last, and returns the manifest."""
     (building / CLASS_DESCRIPTIONS_NAME).write_text(class_descriptions_csv(), encoding="utf-8")
     (building / TRAINABLE_CLASSES_NAME).write_text(trainable_classes_text(), encoding="utf-8")
     boxes: dict[str, dict[str, int]] = {}
-    pictures_with: dict[str, dict[str, int]] = {}
+    images_with: dict[str, dict[str, int]] = {}
     for subset in SUBSETS:
-        own = [picture for picture in pictures if picture.subset == subset]
+        own = [image for image in images if image.subset == subset]
         (building / "images" / subset).mkdir(parents=True)
-        for picture in own:
-            (building / image_path(subset, picture.image_id)).write_bytes(picture.jpeg)
+        for image in own:
+            (building / image_path(subset, image.image_id)).write_bytes(image.jpeg)
         (building / f"{subset}-annotations-bbox.csv").write_text(boxes_csv(own), encoding="utf-8")
         (building / f"{subset}-images.csv").write_text(images_csv(own, BASE_URL), encoding="utf-8")
-        counted = Counter(box.class_name for picture in own for box in picture.annotations)
-        seen = Counter(name for picture in own for name in {box.class_name for box in picture.annotations})
+        counted = Counter(box.class_name for image in own for box in image.annotations)
+        seen = Counter(name for image in own for name in {box.class_name for box in image.annotations})
         boxes[subset] = {name: counted[name] for name in CLASS_MIDS}
-        pictures_with[subset] = {name: seen[name] for name in CLASS_MIDS}
-    _sheet_of(pictures[:PICTURES_ON_CONTACT_SHEET]).save(building / CONTACT_SHEET_NAME, quality=90)
+        images_with[subset] = {name: seen[name] for name in CLASS_MIDS}
+    _sheet_of(images[:IMAGES_ON_CONTACT_SHEET]).save(building / CONTACT_SHEET_NAME, quality=90)
     manifest = {
         "generator_version": GENERATOR_VERSION,
         "options": asdict(options),
         "boxes": boxes,
-        "pictures_with": pictures_with,
+        "pictures_with": images_with,
     }
     write_json(building / MANIFEST_NAME, manifest, indent=2)
     return manifest  # type: ignore[return-value]
 
 
-def _sheet_of(pictures: Sequence[AnnotatedPicture]) -> Image.Image:
+def _sheet_of(images: Sequence[AnnotatedImage]) -> Image.Image:
     drawn = []
-    for picture in pictures:
-        image = Image.open(io.BytesIO(picture.jpeg))
+    for annotated in images:
+        image = Image.open(io.BytesIO(annotated.jpeg))
         size = np.array([image.height, image.width, image.height, image.width])
-        boxes = [(box.ymin, box.xmin, box.ymax, box.xmax) for box in picture.annotations]
+        boxes = [(box.ymin, box.xmin, box.ymax, box.xmax) for box in annotated.annotations]
         pixels = np.array(boxes).reshape(-1, 4) * size
-        drawn.append(draw_boxes(image, pixels, [box.class_name for box in picture.annotations]))
+        drawn.append(draw_boxes(image, pixels, [box.class_name for box in annotated.annotations]))
     return contact_sheet(drawn, columns=3)
 
 
@@ -263,8 +263,8 @@ def _summary(directory: Path, manifest: dict, *, reused: bool) -> SampleSetSumma
     return SampleSetSummary(
         directory=directory,
         reused=reused,
-        pictures={subset: options.count_of(subset) for subset in SUBSETS},
+        images={subset: options.count_of(subset) for subset in SUBSETS},
         boxes=manifest["boxes"],
-        pictures_with=manifest["pictures_with"],
+        images_with=manifest["pictures_with"],
         contact_sheet=directory / CONTACT_SHEET_NAME,
     )

@@ -140,7 +140,7 @@ def _illumination(layout: Layout, setting: Setting, windows: list[tuple[Item, st
 
 
 def _behind_camera(layout: Layout, setting: Setting, *, weak: bool) -> Light:
-    """Returns the light of what is not in the picture: a ceiling lamp or another window."""
+    """Returns the light of what is not in the image: a ceiling lamp or another window."""
     rng, room = setting.rng, layout.room
     position = np.array(
         [between(rng, -0.35, 0.35) * room.width, room.depth * between(rng, 0.15, 0.45), room.height - 0.25]

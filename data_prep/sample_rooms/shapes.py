@@ -18,11 +18,11 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Texture:
-    """A flat picture laid on a polygon.
+    """A flat image laid on a polygon.
 
     Attributes:
         image: RGB.
-        corners: [3, 3] where the picture's top left, top right and bottom left corners lie, in metres.
+        corners: [3, 3] where the image's top left, top right and bottom left corners lie, in metres.
     """
 
     image: Image.Image

@@ -1,4 +1,4 @@
-"""Flat pictures of materials: floors, wallpapers, fabrics, and the faces of clocks, drawers and shelves."""
+"""Flat images of materials: floors, wallpapers, fabrics, and the faces of clocks, drawers and shelves."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def _bricks(
 
 
 def _grained(rng: np.random.Generator, image: Image.Image, amount: float, grain: tuple[int, int]) -> Image.Image:
-    """Returns the picture with soft light and dark spots of `grain` (width, height) pixels."""
+    """Returns the image with soft light and dark spots of `grain` (width, height) pixels."""
     small = (max(2, math.ceil(image.width / grain[0])), max(2, math.ceil(image.height / grain[1])))
     noise = rng.standard_normal((small[1], small[0]), dtype=np.float32) * np.float32(amount) + 128
     spots = Image.fromarray(noise.clip(0, 255).astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)

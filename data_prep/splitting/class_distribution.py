@@ -1,4 +1,4 @@
-"""How classes are distributed over pictures, in all of them and in a part: in words, for a person to compare."""
+"""How classes are distributed over images, in all of them and in a part: in words, for a person to compare."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LONGEST_NAME = 28
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the pictures, such as a split.
+    """A part of the images, such as a split.
 
     Attributes:
         name: As it is printed.
-        num_images: How many pictures it has.
+        num_images: How many images it has.
         image_counts: [C] int64, on how many of them each class is.
         box_counts: [C] int64, how many boxes of each class they have.
     """
@@ -29,7 +29,7 @@ class Part:
     box_counts: np.ndarray
 
     def shares(self) -> np.ndarray:
-        """Returns [C] float64 in 0..1: the share of the pictures that each class is on."""
+        """Returns [C] float64 in 0..1: the share of the images that each class is on."""
         return self.image_counts / max(self.num_images, 1)
 
     def box_shares(self) -> np.ndarray:
@@ -38,7 +38,7 @@ class Part:
 
 
 def largest_difference(part: Part, whole: Part) -> tuple[float, int]:
-    """Returns the largest absolute difference between the classes' shares of pictures (0..1), and the class."""
+    """Returns the largest absolute difference between the classes' shares of images (0..1), and the class."""
     differences = np.abs(part.shares() - whole.shares())
     if not len(differences):
         return 0.0, -1
@@ -49,10 +49,10 @@ def largest_difference(part: Part, whole: Part) -> tuple[float, int]:
 def distribution_lines(
     whole: Part, parts: Sequence[Part], labels: Sequence[str], names: Mapping[str, str], num_classes_shown: int
 ) -> list[str]:
-    """Returns a table of the classes' shares of the pictures, commonest first, and each part's largest difference.
+    """Returns a table of the classes' shares of the images, commonest first, and each part's largest difference.
 
     Args:
-        whole: All pictures.
+        whole: All images.
         parts: What they were shared out to.
         labels: C labels.
         names: Class names by label; a label without one stands for itself.

@@ -1,4 +1,4 @@
-"""Which pictures of a split are, by id or likeness, in a smaller split as well."""
+"""Which images of a split are, by id or likeness, in a smaller split as well."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SAME_ID = "the same image id"
 
 @dataclass(frozen=True)
 class SplitHashes:
-    """A split's N pictures and their perceptual hashes.
+    """A split's N images and their perceptual hashes.
 
     Attributes:
         name: As it is printed.
         image_ids: N ids.
         paths: N files; None where there is none.
         hashes: [N] uint64.
-        has_hash: [N] bool; where it is false, the picture could not be read.
+        has_hash: [N] bool; where it is false, the image could not be read.
     """
 
     name: str
@@ -34,11 +34,11 @@ class SplitHashes:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A picture that a smaller split has as well.
+    """An image that a smaller split has as well.
 
     Attributes:
-        split, image: Indices of the larger split and of its picture.
-        of_split, of_image: Those of the most alike picture in a smaller split.
+        split, image: Indices of the larger split and of its image.
+        of_split, of_image: Those of the most alike image in a smaller split.
         distance: In how many of 64 bits their hashes differ; None where the ids are the same.
     """
 
@@ -50,9 +50,9 @@ class Duplicate:
 
 
 def copies_across_splits(splits: Sequence[SplitHashes], max_distance: int) -> list[Duplicate]:
-    """Returns what to drop so that no two splits have a picture in common.
+    """Returns what to drop so that no two splits have an image in common.
 
-    From the smallest split up, a picture is dropped when a picture that a smaller split keeps has the same id or a hash
+    From the smallest split up, an image is dropped when an image that a smaller split keeps has the same id or a hash
     within `max_distance` bits. What is left has no such pair.
 
     Args:
@@ -60,7 +60,7 @@ def copies_across_splits(splits: Sequence[SplitHashes], max_distance: int) -> li
         max_distance: In bits, 0..64.
 
     Returns:
-        At most one duplicate a picture, in the order of splits and their pictures.
+        At most one duplicate an image, in the order of splits and their images.
     """
     order = sorted(range(len(splits)), key=lambda number: (len(splits[number].image_ids), number))
     unique, number_of_hash = _numbered_hashes(splits)
@@ -70,8 +70,8 @@ def copies_across_splits(splits: Sequence[SplitHashes], max_distance: int) -> li
     found: list[Duplicate] = []
     for split in order:
         kept_here: list[tuple[int, int]] = []
-        pictures = zip(splits[split].image_ids, number_of_hash[split].tolist(), strict=True)
-        for image, (image_id, number) in enumerate(pictures):
+        images = zip(splits[split].image_ids, number_of_hash[split].tolist(), strict=True)
+        for image, (image_id, number) in enumerate(images):
             match, distance = kept_with_id.get(image_id), None
             if match is None and number >= 0:
                 near = [(bits, kept_with_hash[other]) for other, bits in neighbours(number) if other in kept_with_hash]
@@ -89,13 +89,13 @@ def copies_across_splits(splits: Sequence[SplitHashes], max_distance: int) -> li
 
 
 def copies_within(split: SplitHashes, max_distance: int) -> tuple[int, int]:
-    """Returns how many groups of several near-duplicates a split has, and how many pictures these have in all."""
+    """Returns how many groups of several near-duplicates a split has, and how many images these have in all."""
     sizes = np.bincount(near_duplicate_groups(split.hashes[split.has_hash], max_distance))
     return int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
 
 
 def _numbered_hashes(splits: Sequence[SplitHashes]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Returns the U different hashes ([U] uint64), and of each split which of them a picture has ([N] int64; or -1)."""
+    """Returns the U different hashes ([U] uint64), and of each split which of them an image has ([N] int64; or -1)."""
     unique = np.unique(np.concatenate([split.hashes[split.has_hash] for split in splits]))
     numbers = []
     for split in splits:

@@ -1,4 +1,4 @@
-"""An HTML page that shows pairs of pictures side by side: one file, which needs no network."""
+"""An HTML page that shows pairs of images side by side: one file, which needs no network."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def _figure(split: SplitHashes, image: int, what: str) -> str:
     try:
         if path is None:
             raise ImageError("missing")
-        picture = decode_rgb(read_image_file(path))
-        size = f"{picture.width}x{picture.height}"
-        shown = f'<img alt="{name}" src="{_data_url(picture)}">'
+        decoded = decode_rgb(read_image_file(path))
+        size = f"{decoded.width}x{decoded.height}"
+        shown = f'<img alt="{name}" src="{_data_url(decoded)}">'
     except ImageError as error:
         size, shown = error.reason, ""
     caption = f"{what} {html.escape(split.name)}: {name} ({html.escape(size)})"
     return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
 
-def _data_url(picture: Image.Image) -> str:
-    picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+def _data_url(image: Image.Image) -> str:
+    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    image.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

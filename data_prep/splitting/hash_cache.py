@@ -1,7 +1,7 @@
-"""Perceptual hashes of folders of pictures: worked out by many processes, and kept, so that each picture is read once.
+"""Perceptual hashes of folders of images: worked out by many processes, and kept, so that each image is read once.
 
 A folder's hashes are kept in an SQLite file beside it, `FOLDER.hashes.sqlite`, by file name, size and time of change: a
-picture that is replaced is hashed anew, a run that was killed goes on where it was, and all steps share what is there.
+image that is replaced is hashed anew, a run that was killed goes on where it was, and all steps share what is there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from data_prep.runtime.worker_pool import default_num_processes, map_in_order, p
 from data_prep.splitting.image_hash import hash_content
 
 CACHE_SUFFIX = ".hashes.sqlite"
-BATCH = 32  # pictures that a process takes at a time
+BATCH = 32  # images that a process takes at a time
 _TABLE = "phash64_1"  # another one for other hashes
 _COLUMNS = {
     "file": "TEXT", "size": "INTEGER", "mtime_ns": "INTEGER", "hash": "TEXT", "reason": "TEXT", "detail": "TEXT"
@@ -29,7 +29,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class HashOutcome:
-    """What became of a picture.
+    """What became of an image.
 
     Attributes:
         path: Its file, or None where there is none.
@@ -54,12 +54,12 @@ def hash_images(
     cache_directory: Path | None = None,
     description: str = "hashing pictures",
 ) -> Iterator[HashOutcome]:
-    """Yields what became of each picture, in the order of `image_ids`.
+    """Yields what became of each image, in the order of `image_ids`.
 
     Args:
         image_ids: Plain file names.
         directories: Where ID.jpg, ID.png or the like is looked for, one after the other.
-        num_processes: How many pictures are worked on at a time; None for one a core.
+        num_processes: How many images are worked on at a time; None for one a core.
         cache_directory: Where hashes are kept; None for beside each folder.
         description: For the progress bar.
 
@@ -78,7 +78,7 @@ def hash_images(
 
 
 def cache_path(directory: Path, cache_directory: Path | None = None) -> Path:
-    """Returns the file that keeps the hashes of a folder's pictures."""
+    """Returns the file that keeps the hashes of a folder's images."""
     folder = directory.resolve()
     if cache_directory is None:
         return folder.with_name(folder.name + CACHE_SUFFIX)
@@ -88,7 +88,7 @@ def cache_path(directory: Path, cache_directory: Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class _Task:
-    """A picture that is to be hashed, or is done."""
+    """An image that is to be hashed, or is done."""
 
     outcome: HashOutcome
     directory: Path | None = None

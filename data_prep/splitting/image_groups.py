@@ -1,4 +1,4 @@
-"""Which pictures belong together: of one author or product by a CSV's column, or near-duplicates by their hashes."""
+"""Which images belong together: of one author or product by a CSV's column, or near-duplicates by their hashes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from data_prep.splitting.image_hash import joined_groups, near_duplicate_groups,
 
 @dataclass(frozen=True)
 class ColumnGroups:
-    """Pictures by the value of a CSV's column.
+    """Images by the value of a CSV's column.
 
     Attributes:
-        groups: [N] int64, the group of each picture; one without a value has a group of its own.
-        num_without_value: Pictures with an empty value.
-        num_not_listed: Pictures that no CSV lists.
+        groups: [N] int64, the group of each image; one without a value has a group of its own.
+        num_without_value: Images with an empty value.
+        num_not_listed: Images that no CSV lists.
     """
 
     groups: np.ndarray
@@ -33,13 +33,13 @@ class ColumnGroups:
 def groups_by_column(
     image_ids: Sequence[str], csv_paths: Sequence[Path], *, id_column: str, group_column: str, ledger: Ledger
 ) -> ColumnGroups:
-    """Groups pictures whose rows have the same value in a column.
+    """Groups images whose rows have the same value in a column.
 
     Args:
         image_ids: N ids.
         csv_paths: One or more CSVs with a header, plain or gzipped.
         id_column: Holds the image id.
-        group_column: Holds what pictures of a group share. Spaces around it do not count.
+        group_column: Holds what images of a group share. Spaces around it do not count.
         ledger: Gets rows that are no CSV.
 
     Raises:
@@ -48,7 +48,7 @@ def groups_by_column(
     """
     number_of_id = {image_id: number for number, image_id in enumerate(image_ids)}
     value_numbers: dict[str, int] = {}
-    edges: list[tuple[int, int]] = []  # (picture, value): a picture with two rows joins both values' pictures
+    edges: list[tuple[int, int]] = []  # (image, value): an image with two rows joins both values' images
     listed = np.zeros(len(image_ids), bool)
     with_value = np.zeros(len(image_ids), bool)
     for path in csv_paths:
@@ -78,12 +78,12 @@ def groups_by_column(
 
 @dataclass(frozen=True)
 class HashGroups:
-    """Pictures by their likeness.
+    """Images by their likeness.
 
     Attributes:
-        groups: [N] int64, the group of each picture; one without a hash has a group of its own.
-        num_hashed: Pictures that this run hashed.
-        num_from_cache: Pictures that an earlier run hashed.
+        groups: [N] int64, the group of each image; one without a hash has a group of its own.
+        num_hashed: Images that this run hashed.
+        num_from_cache: Images that an earlier run hashed.
     """
 
     groups: np.ndarray
@@ -100,14 +100,14 @@ def groups_by_likeness(
     num_processes: int | None = None,
     cache_directory: Path | None = None,
 ) -> HashGroups:
-    """Groups near-duplicates: pictures whose perceptual hashes differ in at most `max_distance` bits.
+    """Groups near-duplicates: images whose perceptual hashes differ in at most `max_distance` bits.
 
     Args:
         image_ids: N plain file names.
-        directories: Where the pictures are.
+        directories: Where the images are.
         max_distance: In bits, 0..64.
-        ledger: Gets pictures that cannot be read, with the reason; they stay, in groups of their own.
-        num_processes: Pictures hashed at a time; None for one a core.
+        ledger: Gets images that cannot be read, with the reason; they stay, in groups of their own.
+        num_processes: Images hashed at a time; None for one a core.
         cache_directory: Where hashes are kept; None for beside each folder.
     """
     hashes = np.zeros(len(image_ids), np.uint64)
@@ -127,7 +127,7 @@ def groups_by_likeness(
 
 
 def united_groups(*groupings: np.ndarray) -> np.ndarray:
-    """Returns [N] int64 groups in which two pictures are together when any grouping has them together, or a chain does.
+    """Returns [N] int64 groups in which two images are together when any grouping has them together, or a chain does.
 
     Args:
         groupings: One or more of [N] int64.
@@ -141,7 +141,7 @@ def united_groups(*groupings: np.ndarray) -> np.ndarray:
 
 
 def group_sizes_line(groups: np.ndarray, image_ids: Sequence[str]) -> str:
-    """Returns, in words, how many groups there are, how many have several pictures, and the largest."""
+    """Returns, in words, how many groups there are, how many have several images, and the largest."""
     sizes = np.bincount(groups)
     largest = int(np.argmax(sizes))
     example = image_ids[int(np.argmax(groups == largest))]

@@ -1,8 +1,8 @@
-"""Perceptual hashes: 64 bits that stay nearly the same when a picture is encoded anew, resized or slightly retouched.
+"""Perceptual hashes: 64 bits that stay nearly the same when an image is encoded anew, resized or slightly retouched.
 
-The hash is pHash (imagehash.phash): of the picture shrunk to 32x32 grey pixels, the 8x8 lowest frequencies of the
+The hash is pHash (imagehash.phash): of the image shrunk to 32x32 grey pixels, the 8x8 lowest frequencies of the
 cosine transform, each above or below their median. Copies of a photograph differ in 0 to 4 bits, unrelated photographs
-in about 32. Pictures without content (one flat colour) all have much the same hash. A mirrored or turned copy is not
+in about 32. Images without content (one flat colour) all have much the same hash. A mirrored or turned copy is not
 found: its hash is another.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 from data_prep.images.image_file import decode_rgb, read_header
 
 HASH_BITS = 64
-DECODED_PIXELS = 128  # a side, at least: four times what the hash shrinks a picture to
+DECODED_PIXELS = 128  # a side, at least: four times what the hash shrinks an image to
 DEFAULT_MAX_DISTANCE = 4
 LARGEST_MAX_DISTANCE = 12  # beyond it, unrelated photographs of plain scenes are taken for copies
 EDGES_AT_ONCE = 4_000_000
@@ -26,7 +26,7 @@ _SORTING_COST = 4.0  # of one hash in one table, in comparisons of two hashes; m
 
 
 def perceptual_hash(image: Image.Image) -> int:
-    """Returns the 64-bit perceptual hash of a picture, 0 <= hash < 2**64; EXIF orientation is not applied."""
+    """Returns the 64-bit perceptual hash of an image, 0 <= hash < 2**64; EXIF orientation is not applied."""
     import imagehash  # brings SciPy, half a second
 
     bits = imagehash.phash(image).hash.reshape(HASH_BITS)
@@ -34,7 +34,7 @@ def perceptual_hash(image: Image.Image) -> int:
 
 
 def hash_content(content: bytes) -> int:
-    """Returns the perceptual hash of an encoded picture.
+    """Returns the perceptual hash of an encoded image.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size, as far as the hash has no need of more, and without
     its colours.

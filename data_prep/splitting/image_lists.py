@@ -1,4 +1,4 @@
-"""images.json of a part of the pictures: entries go where their picture went, as they were read."""
+"""images.json of a part of the images: entries go where their image went, as they were read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data_prep.runtime.progress import progress
 def share_out_images(
     paths: Sequence[Path], part_of_id: Mapping[str, int], output_paths: Sequence[Path]
 ) -> tuple[list[int], list[str]]:
-    """Writes an images.json for each part of the pictures, entries in the order of the inputs.
+    """Writes an images.json for each part of the images, entries in the order of the inputs.
 
     Args:
         paths: One or more images.json; of an id that comes twice, the first entry is taken.

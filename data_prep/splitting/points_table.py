@@ -1,6 +1,6 @@
-"""The pictures of one or more points.json as arrays: ids, which classes are on each, and where each stands in its file.
+"""The images of one or more points.json as arrays: ids, which classes are on each, and where each stands in its file.
 
-Millions of pictures are chosen among and written anew without their boxes ever being in memory: what is written is the
+Millions of images are chosen among and written anew without their boxes ever being in memory: what is written is the
 text that was read.
 """
 
@@ -25,10 +25,10 @@ LISTED_TWICE = "image listed in two inputs"
 
 @dataclass(frozen=True)
 class PointsTable:
-    """What is on N pictures, of C classes.
+    """What is on N images, of C classes.
 
     Attributes:
-        places: For each file that was read, where its pictures stand in it; together those of `image_ids`, in order.
+        places: For each file that was read, where its images stand in it; together those of `image_ids`, in order.
         image_ids: N ids, in the files' order; none comes twice.
         labels: C labels, sorted.
         image_of_pair, class_of_pair, boxes_of_pair: [P] int64 each: an image, a class that is on it (an index of
@@ -43,14 +43,14 @@ class PointsTable:
     boxes_of_pair: np.ndarray
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return len(self.image_ids)
 
     def image_counts(self, images: np.ndarray | None = None) -> np.ndarray:
-        """Returns [C] int64: on how many pictures each class is.
+        """Returns [C] int64: on how many images each class is.
 
         Args:
-            images: [N] bool, which pictures to count; None counts all.
+            images: [N] bool, which images to count; None counts all.
         """
         chosen = self.class_of_pair if images is None else self.class_of_pair[images[self.image_of_pair]]
         return np.bincount(chosen, minlength=len(self.labels)).astype(np.int64)
@@ -63,7 +63,7 @@ class PointsTable:
         return counts
 
     def write(self, path: str | os.PathLike[str], images: np.ndarray) -> int:
-        """Writes a points.json of the pictures where `images` ([N] bool) is true, each as it was read.
+        """Writes a points.json of the images where `images` ([N] bool) is true, each as it was read.
 
         Returns:
             How many.

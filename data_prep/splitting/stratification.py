@@ -1,16 +1,16 @@
-"""Pictures with several classes each shared out to splits so that every class comes in the asked-for proportion.
+"""Images with several classes each shared out to splits so that every class comes in the asked-for proportion.
 
-As in K. Sechidis, G. Tsoumakas, I. Vlahavas: "On the Stratification of Multi-Label Data", ECML PKDD 2011, pictures of
-rare classes are shared out first, and common classes, on which there are enough pictures left, even out in the end.
-Their rule gives a picture to the split that lacks most of its rarest class, whatever else is on it, and leaves common
-classes to drift. Here each picture goes where the squared deviations of all its classes, and of the split's size, from
-what is due so far grow least, a class of n pictures weighing 1 / sqrt(n). The share that the worst of 600 classes has
-in a tenth of 20,000 pictures is off by 0.08 points so, by their rule by 0.8, in a random draw by 2.3
+As in K. Sechidis, G. Tsoumakas, I. Vlahavas: "On the Stratification of Multi-Label Data", ECML PKDD 2011, images of
+rare classes are shared out first, and common classes, on which there are enough images left, even out in the end.
+Their rule gives an image to the split that lacks most of its rarest class, whatever else is on it, and leaves common
+classes to drift. Here each image goes where the squared deviations of all its classes, and of the split's size, from
+what is due so far grow least, a class of n images weighing 1 / sqrt(n). The share that the worst of 600 classes has
+in a tenth of 20,000 images is off by 0.08 points so, by their rule by 0.8, in a random draw by 2.3
 (tests/benchmarks/choose_subset.py).
 
-Groups of pictures (of one object, by one author) go as one, the largest first; a split's size is kept; and a class that
+Groups of images (of one object, by one author) go as one, the largest first; a split's size is kept; and a class that
 several groups have is present in every split that must have it, wherever moving one group can bring that about. The
-time grows with the number of (picture, class) pairs, not with pictures times classes.
+time grows with the number of (image, class) pairs, not with images times classes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MOVES_TRIED = 10_000  # groups looked at for one that makes room for another
 
 @dataclass(frozen=True)
 class Groups:
-    """G groups of pictures and the classes on them, C in all.
+    """G groups of images and the classes on them, C in all.
 
     Attributes:
-        sizes: [G] int64, pictures in each group, from 1.
+        sizes: [G] int64, images in each group, from 1.
         starts: [G + 1] int64; group g's pairs are `starts[g]` to `starts[g + 1]`.
         classes: [P] int64, the class of each pair; within a group each at most once.
-        counts: [P] int64, how many of the group's pictures have the class.
+        counts: [P] int64, how many of the group's images have the class.
         num_classes: C.
     """
 
@@ -43,15 +43,15 @@ class Groups:
     num_classes: int
 
 
-def group_pictures(
+def group_images(
     image_of_pair: np.ndarray, class_of_pair: np.ndarray, group_of_image: np.ndarray, num_classes: int
 ) -> Groups:
-    """Sums the classes of pictures up by group.
+    """Sums the classes of images up by group.
 
     Args:
-        image_of_pair: [P] int64, a picture,
+        image_of_pair: [P] int64, an image,
         class_of_pair: [P] int64, and a class that is on it; no pair twice.
-        group_of_image: [N] int64, the group of each picture: 0 to G - 1, none empty.
+        group_of_image: [N] int64, the group of each image: 0 to G - 1, none empty.
         num_classes: C.
     """
     sizes = np.bincount(group_of_image).astype(np.int64)
@@ -69,8 +69,8 @@ def stratify(
 
     Args:
         groups: What is shared out.
-        sizes: Pictures wanted in each split; their sum is the number of all pictures. Where all groups are of one
-            picture, exactly as many go there; otherwise as near as whole groups come.
+        sizes: Images wanted in each split; their sum is the number of all images. Where all groups are of one
+            image, exactly as many go there; otherwise as near as whole groups come.
         required: Splits that should have every class; a class of fewer groups than these goes to the first of them.
         seed: Decides between groups that are alike.
         strict_sizes: Rather leaves a class out of a split than changes the split's size for it.
@@ -79,7 +79,7 @@ def stratify(
         [G] int64, the split of each group.
 
     Raises:
-        ValueError: The sizes do not add up to the number of pictures.
+        ValueError: The sizes do not add up to the number of images.
     """
     if sum(sizes) != int(groups.sizes.sum()):
         raise ValueError(f"splits of {list(sizes)} pictures cannot hold {int(groups.sizes.sum())}")
@@ -96,7 +96,7 @@ class _Sharing:
         self, groups: Groups, sizes: Sequence[int], required: Sequence[int], random: np.random.Generator
     ) -> None:
         num_splits, num_groups = len(sizes), len(groups.sizes)
-        pictures_of_class = np.bincount(groups.classes, groups.counts, groups.num_classes)
+        images_of_class = np.bincount(groups.classes, groups.counts, groups.num_classes)
         total = max(int(groups.sizes.sum()), 1)
         self._groups = groups
         self._random = random
@@ -106,11 +106,11 @@ class _Sharing:
         self._starts: list[int] = groups.starts.tolist()
         self._classes = array("q", groups.classes.tobytes())
         self._counts = array("q", groups.counts.tobytes())
-        self._weights: list[float] = (1 / np.sqrt(np.maximum(pictures_of_class, 1))).tolist()
+        self._weights: list[float] = (1 / np.sqrt(np.maximum(images_of_class, 1))).tolist()
         self._size_weight = 1 / total**0.5
         self._groups_of_class: list[int] = np.bincount(groups.classes, minlength=groups.num_classes).tolist()
-        # Of each split: pictures and groups of each class that it has, pictures in all, and room for more.
-        self._pictures = [[0] * groups.num_classes for _ in range(num_splits)]
+        # Of each split: images and groups of each class that it has, images in all, and room for more.
+        self._images = [[0] * groups.num_classes for _ in range(num_splits)]
         self._present = [[0] * groups.num_classes for _ in range(num_splits)]
         self._filled = [0] * num_splits
         self._room = list(sizes)
@@ -155,7 +155,7 @@ class _Sharing:
                     break
 
     def _pairs(self, group: int) -> list[tuple[int, int]]:
-        """Returns the classes of a group, each with the number of its pictures there."""
+        """Returns the classes of a group, each with the number of its images there."""
         start, end = self._starts[group], self._starts[group + 1]
         return list(zip(self._classes[start:end], self._counts[start:end], strict=True))
 
@@ -180,16 +180,16 @@ class _Sharing:
             for part, have in zip(self._fractions, self._filled, strict=True)
         ]
         for label, count in pairs:
-            placed = sum([pictures[label] for pictures in self._pictures]) + count
+            placed = sum([images[label] for images in self._images]) + count
             weight = self._weights[label] * count
             for split in open_splits:
-                merits[split] += weight * (self._fractions[split] * placed - self._pictures[split][label])
+                merits[split] += weight * (self._fractions[split] * placed - self._images[split][label])
         return max(open_splits, key=merits.__getitem__)
 
     def _place(self, group: int, split: int) -> None:
-        pictures, present = self._pictures[split], self._present[split]
+        images, present = self._images[split], self._present[split]
         for label, count in self._pairs(group):
-            pictures[label] += count
+            images[label] += count
             present[label] += 1
         self._filled[split] += self._sizes[group]
         self._room[split] -= self._sizes[group]
@@ -198,7 +198,7 @@ class _Sharing:
     def _take_out(self, group: int) -> int:
         split = self.split_of_group[group]
         for label, count in self._pairs(group):
-            self._pictures[split][label] -= count
+            self._images[split][label] -= count
             self._present[split][label] -= 1
         self._filled[split] -= self._sizes[group]
         self._room[split] += self._sizes[group]

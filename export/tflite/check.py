@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from export.comparison import Differences, Outputs, compare_detections
 from export.image_inputs import batch_reader
-from export.parity_images import Picture
+from export.parity_images import SampleImage
 from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_suppression
 from export.tflite.graph import Suppression
 from export.tflite.quantization import FLOAT
@@ -25,14 +25,14 @@ from train.models.ssd_targets import ClassSlots
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What the checkpoint makes of a picture.
+    """What the checkpoint makes of an image.
 
     Attributes:
-        name: Of the picture, for words.
+        name: Of the image, for words.
         size: Its height and width in pixels, as it was sent.
         pixels: float32 [1, height, width, 3], RGB 0..255, resized and padded.
         normalized: The same as the network takes it.
-        input_in_picture: float32 [4], by which boxes in 0..1 of the input are multiplied to be in 0..1 of the picture.
+        input_in_image: float32 [4], by which boxes in 0..1 of the input are multiplied to be in 0..1 of the image.
         raw_boxes: float32 [A, 4], ymin xmin ymax xmax in 0..1 of the input.
         raw_scores: float32 [A, classes].
         own: Its detections, after the NMS of the config.
@@ -43,7 +43,7 @@ class Expected:
     size: tuple[int, int]
     pixels: np.ndarray
     normalized: np.ndarray
-    input_in_picture: np.ndarray
+    input_in_image: np.ndarray
     raw_boxes: np.ndarray
     raw_scores: np.ndarray
     own: Outputs
@@ -51,12 +51,12 @@ class Expected:
 
 
 def ask_checkpoint(
-    detector: SsdDetector, image_resizer: Any, suppression: Suppression, pictures: Sequence[Picture]
+    detector: SsdDetector, image_resizer: Any, suppression: Suppression, images: Sequence[SampleImage]
 ) -> list[Expected]:
-    """Runs the checkpoint's network on pictures.
+    """Runs the checkpoint's network on images.
 
     Raises:
-        UserError: A picture does not decode.
+        UserError: An image does not decode.
     """
     read = batch_reader("image_tensor", detector.input_shape, image_resizer)
     slots = ClassSlots.from_config(detector.config)
@@ -84,10 +84,10 @@ def ask_checkpoint(
         }
 
     expected = []
-    for picture in pictures:
-        array = picture.pixels()
+    for named_image in images:
+        array = named_image.pixels()
         answers = tf.nest.map_structure(lambda value: value.numpy(), ask(array[np.newaxis]))
-        expected.append(Expected(name=picture.name, size=array.shape[:2], **answers))
+        expected.append(Expected(name=named_image.name, size=array.shape[:2], **answers))
     return expected
 
 
@@ -96,7 +96,7 @@ def _messages(config: Any, suppression: Suppression) -> tuple[Any, Any]:
     own, alike = type(config)(), type(config)()
     for message in (own, alike):
         message.CopyFrom(config)
-        # Boxes are compared in the picture's frame, whichever the config gives them in.
+        # Boxes are compared in the image's frame, whichever the config gives them in.
         message.change_coordinate_frame = True
         message.max_total_detections = suppression.max_detections
     alike.use_class_agnostic_nms = not suppression.use_regular_nms
@@ -111,7 +111,7 @@ def _first(detections: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 def check_model(
     path: Path, quantization: str, detector: SsdDetector, expected: Sequence[Expected], *, min_score: float
 ) -> ModelCheck:
-    """Runs a model on the same pictures and compares.
+    """Runs a model on the same images and compares.
 
     Args:
         path: The `.tflite` file.
@@ -124,22 +124,24 @@ def check_model(
     slots = ClassSlots.from_config(detector.config)
     before, alike, agreement = RawDifferences(), Differences(), Agreement()
     seconds: list[float] = []
-    for picture in expected:
-        image = _as_input(model, picture)
+    for named_image in expected:
+        image = _as_input(model, named_image)
         if not seconds:
-            model.detect(image)  # what is set up at the first picture is no part of any picture's time
+            model.detect(image)  # what is set up at the first image is no part of any image's time
         answers, taken = model.detect(image)
         seconds.append(taken)
         codes, scores, anchors = model.before_suppression(image)
         found = _decode(detector, codes, anchors), slots.without_background(scores)
-        in_pixels = picture.input_in_picture * np.array([*picture.size, *picture.size], np.float32)
-        before += compare_before_suppression(in_pixels, (picture.raw_boxes, picture.raw_scores), found, min_score)
-        detections = _in_picture(answers, picture.input_in_picture)
+        in_pixels = named_image.input_in_image * np.array([*named_image.size, *named_image.size], np.float32)
+        before += compare_before_suppression(
+            in_pixels, (named_image.raw_boxes, named_image.raw_scores), found, min_score
+        )
+        detections = _in_image(answers, named_image.input_in_image)
         if quantization == FLOAT:
             alike += compare_detections(
-                picture.name, picture.size, picture.alike, detections, exported_name="TensorFlow Lite model"
+                named_image.name, named_image.size, named_image.alike, detections, exported_name="TensorFlow Lite model"
             )
-        agreement += agree(picture.size, picture.own, detections, min_score)
+        agreement += agree(named_image.size, named_image.own, detections, min_score)
     return ModelCheck(
         quantization=quantization,
         file_name=path.name,
@@ -151,10 +153,10 @@ def check_model(
     )
 
 
-def _as_input(model: TfliteDetector, picture: Expected) -> np.ndarray:
+def _as_input(model: TfliteDetector, image: Expected) -> np.ndarray:
     if model.input_type == np.uint8:
-        return np.clip(np.rint(picture.pixels), 0, 255).astype(np.uint8)
-    return picture.normalized
+        return np.clip(np.rint(image.pixels), 0, 255).astype(np.uint8)
+    return image.normalized
 
 
 def _decode(detector: SsdDetector, codes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -164,10 +166,10 @@ def _decode(detector: SsdDetector, codes: np.ndarray, anchors: np.ndarray) -> np
     return np.asarray(detector.box_coder.decode(tf.constant(codes), tf.constant(corners)))
 
 
-def _in_picture(found: Outputs, input_in_picture: np.ndarray) -> Outputs:
-    """Detections as the checkpoint gives them: clipped to the picture, ids from 1, zeros where there is none."""
+def _in_image(found: Outputs, input_in_image: np.ndarray) -> Outputs:
+    """Detections as the checkpoint gives them: clipped to the image, ids from 1, zeros where there is none."""
     count = int(found["num_detections"])
-    boxes = np.clip(found["detection_boxes"][:count] * input_in_picture, 0.0, 1.0)
+    boxes = np.clip(found["detection_boxes"][:count] * input_in_image, 0.0, 1.0)
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     rows = {
         "detection_boxes": boxes[has_area],

@@ -14,12 +14,12 @@ _SAME_OBJECT_IOU = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class RawDifferences:
-    """How far what the NMS is given is from the checkpoint's, over some pictures.
+    """How far what the NMS is given is from the checkpoint's, over some images.
 
     Attributes:
         num_rows: How many anchors were compared.
         num_beyond_rounding: How many differ by more than another order of the same sums does.
-        max_box_pixels: The largest difference of a coordinate, in pixels of the picture as it was sent, over anchors
+        max_box_pixels: The largest difference of a coordinate, in pixels of the image as it was sent, over anchors
             that the checkpoint gives the least score or more.
         max_score: The largest difference of a score, over all.
         mean_score: The mean difference of a score, over all.
@@ -56,7 +56,7 @@ def compare_before_suppression(
     """Compares anchor by anchor.
 
     Args:
-        pixels_of_unit: float32 [4], what a box is multiplied by to be in pixels of the picture as it was sent.
+        pixels_of_unit: float32 [4], what a box is multiplied by to be in pixels of the image as it was sent.
         expected: The checkpoint's boxes [A, 4] (ymin xmin ymax xmax in 0..1 of the input) and scores [A, classes].
         found: The model's.
         min_score: The least score, for `RawDifferences`.
@@ -83,14 +83,14 @@ def compare_before_suppression(
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How many detections two lists have in common, over some pictures.
+    """How many detections two lists have in common, over some images.
 
     Attributes:
         num_expected: The checkpoint's detections of the least score or more.
         num_found: The model's.
         num_matched: How many of both are of one class and overlap by half or more.
         num_other_classes: How many of the checkpoint's are left over but overlap with one left over of another class.
-        max_box_pixels: The largest difference of a coordinate of the matched, in pixels of the picture as it was sent.
+        max_box_pixels: The largest difference of a coordinate of the matched, in pixels of the image as it was sent.
         max_score: The largest difference of a score of the matched.
     """
 
@@ -123,7 +123,7 @@ def agree(size: tuple[int, int], expected: Outputs, found: Outputs, min_score: f
     """Pairs the detections of two lists, the checkpoint's best first, each with the one that overlaps it most.
 
     Args:
-        size: Height and width of the picture in pixels.
+        size: Height and width of the image in pixels.
         expected: The checkpoint's, as `comparison.compare_detections` takes them.
         found: The model's.
         min_score: The least score that counts, in both.

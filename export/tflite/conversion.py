@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
 from data_prep.runtime.command_line import UserError
-from export.parity_images import Picture
+from export.parity_images import SampleImage
 from export.standard_error import standard_error_aside
 from export.tflite.quantization import FLOAT, FULL_INTEGER
 from train.inputs.resize import resize_image
@@ -23,8 +23,8 @@ def convert(saved_model_dir: Path, quantization: str, representative: Sequence[n
     Args:
         saved_model_dir: Its folder.
         quantization: `float`; `dynamic_range`: weights in 8 bits; `full_integer`: everything up to the NMS in 8 bits,
-            and pictures come in as uint8.
-        representative: For `full_integer`, pictures float32 [1, height, width, 3] as the graph takes them, from whose
+            and images come in as uint8.
+        representative: For `full_integer`, images float32 [1, height, width, 3] as the graph takes them, from whose
             activations the ranges come.
 
     Raises:
@@ -37,7 +37,7 @@ def convert(saved_model_dir: Path, quantization: str, representative: Sequence[n
             if quantization != FLOAT:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
             if quantization == FULL_INTEGER:
-                converter.representative_dataset = lambda: ([picture] for picture in representative)
+                converter.representative_dataset = lambda: ([image] for image in representative)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = tf.uint8
             return bytes(converter.convert())
@@ -46,14 +46,14 @@ def convert(saved_model_dir: Path, quantization: str, representative: Sequence[n
         raise UserError(f"TensorFlow Lite's converter cannot make a {quantization} model of it: {first}") from error
 
 
-def representative_inputs(pictures: Sequence[Picture], image_resizer: Any) -> list[np.ndarray]:
-    """Makes of pictures what the detector gets before it normalises.
+def representative_inputs(images: Sequence[SampleImage], image_resizer: Any) -> list[np.ndarray]:
+    """Makes of images what the detector gets before it normalises.
 
-    The contrast of the first is stretched, so that the input's range is 0..255 whatever the pictures: it is quantised
+    The contrast of the first is stretched, so that the input's range is 0..255 whatever the images: it is quantised
     by 1 then, and a uint8 of the input is a pixel.
 
     Args:
-        pictures: At least one.
+        images: At least one.
         image_resizer: The model's `ImageResizer` message.
 
     Returns:
@@ -62,7 +62,7 @@ def representative_inputs(pictures: Sequence[Picture], image_resizer: Any) -> li
     Raises:
         UserError: One does not decode.
     """
-    found = [resize_image(picture.pixels(), image_resizer)[0].numpy()[np.newaxis] for picture in pictures]
+    found = [resize_image(image.pixels(), image_resizer)[0].numpy()[np.newaxis] for image in images]
     low, high = found[0].min(), found[0].max()
     found[0] = (found[0] - low) * (255.0 / (high - low)) if high > low else _ramp(found[0].shape)
     return found

@@ -82,7 +82,7 @@ def frozen_predictions(detector: SsdDetector) -> Predict:
     Constants first: the converter takes a tenth of the time for them that it takes for variables.
 
     Returns:
-        Takes normalised pictures; scores are converted and calibrated, background's among them where there is one.
+        Takes normalised images; scores are converted and calibrated, background's among them where there is one.
     """
     height, width = detector.input_shape
 
@@ -111,7 +111,7 @@ def write_graph(
         detector: Whose anchors and box coder the operator decodes with.
         predict: As `frozen_predictions` returns it.
         suppression: What the operator is told.
-        normalization: Makes the input a picture of 0..255, normalised inside; None: normalised outside.
+        normalization: Makes the input an image of 0..255, normalised inside; None: normalised outside.
     """
     height, width = detector.input_shape
     anchors = _centers_and_sides(detector)

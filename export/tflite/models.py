@@ -9,11 +9,11 @@ from pathlib import Path
 from data_prep.formats.tf_example import find_shards
 from data_prep.runtime.atomic_files import write_bytes, write_json
 from export.parity_images import (
-    MAX_PICTURES,
-    Picture,
-    generated_pictures,
-    read_pictures,
-    read_record_pictures,
+    MAX_IMAGES,
+    SampleImage,
+    generated_images,
+    read_images,
+    read_record_images,
 )
 from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.conversion import convert, representative_inputs
@@ -36,8 +36,8 @@ def write_models(
     detector: Detector,
     suppression: Suppression,
     quantizations: Sequence[str],
-    check_pictures: Sequence[Picture],
-    representative: Sequence[Picture] = (),
+    check_images: Sequence[SampleImage],
+    representative: Sequence[SampleImage] = (),
     min_score: float,
 ) -> TfliteReport:
     """Writes models of a detector, and a report of how far they are from it, which nobody has judged yet.
@@ -48,17 +48,17 @@ def write_models(
         detector: With the weights to export.
         suppression: The NMS at the models' end.
         quantizations: Of `QUANTIZATIONS`, a model each.
-        check_pictures: To compare on.
+        check_images: To compare on.
         representative: From which `full_integer` takes its ranges.
         min_score: What detections count from.
 
     Raises:
-        UserError: The model cannot be converted, or a picture does not decode.
+        UserError: The model cannot be converted, or an image does not decode.
     """
     if not isinstance(detector, SsdDetector):
         raise TypeError("write_models takes detectors that require_convertible lets through")
     image_resizer = pipeline.model.image_resizer
-    expected = ask_checkpoint(detector, image_resizer, suppression, check_pictures)
+    expected = ask_checkpoint(detector, image_resizer, suppression, check_images)
     normalization = Normalization.of_detector(detector)
     labels = {LABELS_NAME: label_rows(pipeline.names_by_id)}
     predict = frozen_predictions(detector)
@@ -79,22 +79,22 @@ def write_models(
             path = folder / f"model_{quantization}.tflite"
             write_bytes(path, finish(convert(graph, quantization, inputs), metadata, labels))
             checks.append(check_model(path, quantization, detector, expected, min_score=min_score))
-    names = tuple(picture.name for picture in check_pictures)
+    names = tuple(image.name for image in check_images)
     report = TfliteReport(tuple(checks), names, min_score, in_words(suppression))
     write_json(folder / REPORT_NAME, report.to_json(), indent=1)
     return report
 
 
-def check_pictures_for(paths: Sequence[Path], records: str | None, pipeline: Pipeline) -> list[Picture]:
-    """Returns pictures to compare on: these files', of these records, of the evaluation records, or generated ones.
+def check_images_for(paths: Sequence[Path], records: str | None, pipeline: Pipeline) -> list[SampleImage]:
+    """Returns images to compare on: these files', of these records, of the evaluation records, or generated ones.
 
     Raises:
         UserError: What was asked for cannot be read.
     """
     if paths:
-        return read_pictures(paths)
+        return read_images(paths)
     if records:
-        return read_record_pictures(records, MAX_PICTURES, flag="--check_records")
+        return read_record_images(records, MAX_IMAGES, flag="--check_records")
     readers = pipeline.config.eval_input_reader
     patterns = list(readers[0].tf_record_input_reader.input_path) if readers else []
     try:
@@ -102,8 +102,8 @@ def check_pictures_for(paths: Sequence[Path], records: str | None, pipeline: Pip
     except UsageError:  # an export needs no records, and may be made where there are none
         found = []
     if not found:
-        return generated_pictures()
-    return read_record_pictures(",".join(found), MAX_PICTURES, flag="eval_input_reader[0]")
+        return generated_images()
+    return read_record_images(",".join(found), MAX_IMAGES, flag="eval_input_reader[0]")
 
 
 def in_words(suppression: Suppression) -> str:
@@ -116,7 +116,7 @@ def in_words(suppression: Suppression) -> str:
 
 
 def _input_meaning(pipeline: Pipeline, detector: SsdDetector, normalization: Normalization | None) -> InputMeaning:
-    """What an app must give a model: normalised pictures, or pixels as they are."""
+    """What an app must give a model: normalised images, or pixels as they are."""
     height, width = detector.input_shape
     if height is None or width is None:
         raise ValueError("a TensorFlow Lite model has an input of one size")

@@ -21,7 +21,7 @@ class ModelCheck:
         quantization: How it was made.
         file_name: Its file's.
         num_bytes: Its file's size.
-        milliseconds: The median time of a picture, of one core of this machine.
+        milliseconds: The median time of an image, of one core of this machine.
         before_suppression: What the NMS is given.
         alike: Detections of a float model against the checkpoint's after an NMS like the operator's.
         agreement: Detections against the checkpoint's own, after the NMS of the config.
@@ -76,21 +76,21 @@ class TfliteReport:
 
     Attributes:
         models: A check each.
-        picture_names: What was compared on.
+        image_names: What was compared on.
         min_score: What detections count from.
         suppression: The operator's NMS, in words.
     """
 
     models: tuple[ModelCheck, ...]
-    picture_names: tuple[str, ...]
+    image_names: tuple[str, ...]
     min_score: float
     suppression: str
 
     def summary(self) -> str:
         """A table for people."""
-        names = f"{', '.join(self.picture_names[:2])}{', ...' if len(self.picture_names) > 2 else ''}"
+        names = f"{', '.join(self.image_names[:2])}{', ...' if len(self.image_names) > 2 else ''}"
         lines = [
-            f"parity with the checkpoint on {len(self.picture_names)} pictures ({names}), detections from score "
+            f"parity with the checkpoint on {len(self.image_names)} pictures ({names}), detections from score "
             f"{self.min_score:g}",
             f"NMS: {self.suppression}",
             f"  {'':<26} {'':>6} {'':>6}  {'before NMS':^25}  {'after NMS':^48}",
@@ -113,7 +113,7 @@ class TfliteReport:
             {**dataclasses.asdict(model), "agreement_share": round(model.agreement.share, 4)} for model in self.models
         ]
         return {
-            "pictures": list(self.picture_names),
+            "pictures": list(self.image_names),
             "min_score": self.min_score,
             "suppression": self.suppression,
             "models": models,

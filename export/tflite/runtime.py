@@ -1,4 +1,4 @@
-"""A TensorFlow Lite model at work: a picture in, detections and what they were chosen from out.
+"""A TensorFlow Lite model at work: an image in, detections and what they were chosen from out.
 
 By LiteRT's interpreter (ai_edge_litert, which tf-models-official brings): TensorFlow's own is deprecated in its favour,
 and what answers on a phone is LiteRT. It is also not the converter's own code that checks the converter.
@@ -39,7 +39,7 @@ class TfliteDetector:
 
     @property
     def input_type(self) -> type:
-        """`np.float32` for normalised pictures, `np.uint8` for pixels."""
+        """`np.float32` for normalised images, `np.uint8` for pixels."""
         return self._input["dtype"]
 
     def detect(self, image: np.ndarray) -> tuple[Outputs, float]:

@@ -18,13 +18,13 @@ from typing import Any
 import grpc
 
 from serving.client_library.call_policy import Attempts
-from serving.client_library.client_errors import PictureError, ServerError
+from serving.client_library.client_errors import ImageRequestError, ServerError
 from serving.client_library.client_settings import ClientSettings
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 from serving.client_library.detector_questions import GET_METADATA, PREDICT, Conversation, Question, Returned
-from serving.client_library.image_requests import PictureSource
+from serving.client_library.image_requests import ImageSource
 
-__all__ = ["AsyncDetectionClient", "PictureError", "ServerError"]
+__all__ = ["AsyncDetectionClient", "ImageRequestError", "ServerError"]
 
 _READING_THREADS = 4  # read files and headers, decode for models that take pixels; the waiting takes no thread
 
@@ -44,24 +44,24 @@ class AsyncDetectionClient(ClientSettings):
             if self._taken is None:
                 self._taken = await self._converse(self._questions.what_it_takes())
 
-    async def detect(self, picture: PictureSource) -> PictureDetections:
+    async def detect(self, image: ImageSource) -> ImageDetections:
         """As `DetectionClient.detect`."""
         await self.connect()
-        result = (await self._ask([picture]))[0]
+        result = (await self._ask([image]))[0]
         if result.failure is not None:
-            raise PictureError(result.failure)
+            raise ImageRequestError(result.failure)
         return result
 
     async def detect_many(
-        self, pictures: Iterable[PictureSource] | AsyncIterable[PictureSource]
-    ) -> AsyncIterator[PictureDetections]:
-        """As `DetectionClient.detect_many`; `pictures` may be asynchronous, and is taken as it is needed."""
+        self, images: Iterable[ImageSource] | AsyncIterable[ImageSource]
+    ) -> AsyncIterator[ImageDetections]:
+        """As `DetectionClient.detect_many`; `images` may be asynchronous, and is taken as it is needed."""
         await self.connect()
-        source = _batches(pictures, self.batch_size if self._known.encoded else 1)
+        source = _batches(images, self.batch_size if self._known.encoded else 1)
         free = asyncio.Semaphore(self.max_in_flight)
-        waiting: deque[asyncio.Task[list[PictureDetections]]] = deque()
+        waiting: deque[asyncio.Task[list[ImageDetections]]] = deque()
 
-        async def ask(batch: list[PictureSource]) -> list[PictureDetections]:
+        async def ask(batch: list[ImageSource]) -> list[ImageDetections]:
             async with free:
                 return await self._ask(batch)
 
@@ -100,15 +100,15 @@ class AsyncDetectionClient(ClientSettings):
         """Closes the channel."""
         await self.close()
 
-    async def _ask(self, pictures: list[PictureSource]) -> list[PictureDetections]:
-        return await self._converse(self._questions.what_is_in(pictures, self._known))
+    async def _ask(self, images: list[ImageSource]) -> list[ImageDetections]:
+        return await self._converse(self._questions.what_is_in(images, self._known))
 
     async def _converse(self, conversation: Conversation[Returned]) -> Returned:
         loop = asyncio.get_running_loop()
         response: Any = None
         error: grpc.RpcError | None = None
         while True:
-            # In a thread: what stands between two questions reads files and decodes pictures.
+            # In a thread: what stands between two questions reads files and decodes images.
             question, returned = await loop.run_in_executor(self._readers, _next, conversation, response, error)
             if question is None:
                 return returned
@@ -171,18 +171,18 @@ def _next(
 
 
 async def _batches(
-    pictures: Iterable[PictureSource] | AsyncIterable[PictureSource], size: int
-) -> AsyncIterator[list[PictureSource]]:
-    batch: list[PictureSource] = []
-    if isinstance(pictures, AsyncIterable):
-        async for picture in pictures:
-            batch.append(picture)
+    images: Iterable[ImageSource] | AsyncIterable[ImageSource], size: int
+) -> AsyncIterator[list[ImageSource]]:
+    batch: list[ImageSource] = []
+    if isinstance(images, AsyncIterable):
+        async for image in images:
+            batch.append(image)
             if len(batch) == size:
                 yield batch
                 batch = []
     else:
-        for picture in pictures:
-            batch.append(picture)
+        for image in images:
+            batch.append(image)
             if len(batch) == size:
                 yield batch
                 batch = []

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a server: of one picture, or of the whole conversation."""
+"""What can go wrong between a client and a server: of one image, or of the whole conversation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import grpc
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detections import Failure
 
-# Statuses that say nothing of the picture: the next one would end the same way.
+# Statuses that say nothing of the image: the next one would end the same way.
 FATAL_CODES = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.NOT_FOUND,
@@ -29,8 +29,8 @@ class ServerError(UserError):
     """The server cannot be asked: it is down, or does not serve such a model."""
 
 
-class PictureError(Exception):
-    """One picture has no answer.
+class ImageRequestError(Exception):
+    """One image has no answer.
 
     Attributes:
         failure: Why.
@@ -41,8 +41,8 @@ class PictureError(Exception):
         self.failure = failure
 
 
-def picture_failure(error: Any) -> Failure:
-    """Returns what a call's `grpc.RpcError` says of the picture that was asked about."""
+def image_failure(error: Any) -> Failure:
+    """Returns what a call's `grpc.RpcError` says of the image that was asked about."""
     reason = _REASONS.get(error.code(), "failed at the server")
     return Failure(reason, f"{error.code().name}: {details_in_one_line(error)}")
 

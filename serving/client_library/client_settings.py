@@ -20,7 +20,7 @@ class ClientSettings:
         server: Its address.
         model_name: What the server calls the model.
         max_in_flight: Requests of `detect_many` on their way at the same time.
-        batch_size: Pictures in one request of `detect_many`.
+        batch_size: Images in one request of `detect_many`.
         counts: What was sent so far, retries and hedges among it.
     """
 
@@ -59,8 +59,8 @@ class ClientSettings:
             hedge_after_seconds: Send a request a second time where the first has no answer after so long, and take
                 whichever answers first, for at most one request in ten; None never does.
             max_in_flight: Requests of `detect_many` on their way at the same time.
-            batch_size: Pictures in one request of `detect_many`, where the model takes several.
-            max_message_mebibytes: The largest request, and so the largest picture; a `Connection` says it itself.
+            batch_size: Images in one request of `detect_many`, where the model takes several.
+            max_message_mebibytes: The largest request, and so the largest image; a `Connection` says it itself.
 
         Raises:
             UserError: The server has no port.

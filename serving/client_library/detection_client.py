@@ -1,22 +1,22 @@
-"""Asks a served detector what is in pictures: the library under `serving.client`, without TensorFlow or model code.
+"""Asks a served detector what is in images: the library under `serving.client`, without TensorFlow or model code.
 
     from serving.client_library.detection_client import DetectionClient
 
     with DetectionClient("localhost:8500", "detector", label_map=read_label_map(path), min_score=0.5) as client:
-        found = client.detect(jpeg_bytes)                 # or a path; PictureError where this picture has no answer
+        found = client.detect(jpeg_bytes)                 # or a path; ImageError where this image has no answer
         for detection in found.detections:                # best score first
             print(detection.name, detection.score, detection.box_pixels.xmin)
         for found in client.detect_many(paths):           # any iterable; in its order, however long
-            if found.failure is None: ...                 # a picture that fails costs the others nothing
+            if found.failure is None: ...                 # an image that fails costs the others nothing
 
-What is answered is a `PictureDetections` of `serving.client_library.detections`: the picture's name, width and height, and for each
+What is answered is a `ImageDetections` of `serving.client_library.detections`: the image's name, width and height, and for each
 detection the class id, name, score, and the box as fractions and in pixels; `as_json()` is a line of `--json`.
-A picture is its bytes, a path, or a `NamedPicture(name, content)` of `serving.client_library.image_requests`. TLS, API keys and
+An image is its bytes, a path, or a `NamedImage(name, content)` of `serving.client_library.image_requests`. TLS, API keys and
 metadata are a `Connection` of `serving.client_library.connection` in place of the address. `serving.client_library.async_detection_client` has the
 same for asyncio: `await client.detect(...)`, `async for found in client.detect_many(...)`.
 
 Retries: a request is sent again only after UNAVAILABLE or RESOURCE_EXHAUSTED, with growing waits, until the deadline
-(`timeout_seconds`) that all its attempts share. A server that is killed and comes back within it costs no picture.
+(`timeout_seconds`) that all its attempts share. A server that is killed and comes back within it costs no image.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from typing import Any
 import grpc
 
 from serving.client_library.call_policy import Attempts
-from serving.client_library.client_errors import PictureError, ServerError
+from serving.client_library.client_errors import ImageRequestError, ServerError
 from serving.client_library.client_settings import ClientSettings
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 from serving.client_library.detector_questions import (
     GET_METADATA,
     PREDICT,
@@ -45,9 +45,9 @@ from serving.client_library.detector_questions import (
     Question,
     Returned,
 )
-from serving.client_library.image_requests import PictureSource
+from serving.client_library.image_requests import ImageSource
 
-__all__ = ["DetectionClient", "PictureError", "ServerError"]
+__all__ = ["DetectionClient", "ImageRequestError", "ServerError"]
 
 
 class DetectionClient(ClientSettings):
@@ -61,7 +61,7 @@ class DetectionClient(ClientSettings):
         self._all_calls = weakref.WeakSet([self._own_calls])
 
     def connect(self) -> None:
-        """Asks the server, once, what the model takes: encoded pictures or pixels. Called by the first question.
+        """Asks the server, once, what the model takes: encoded images or pixels. Called by the first question.
 
         Raises:
             ServerError: No server answers, or it serves no such model, version or signature, or no detector.
@@ -70,38 +70,38 @@ class DetectionClient(ClientSettings):
             if self._taken is None:
                 self._taken = self._converse(self._questions.what_it_takes(), self._own_calls)
 
-    def detect(self, picture: PictureSource) -> PictureDetections:
-        """Asks about one picture.
+    def detect(self, image: ImageSource) -> ImageDetections:
+        """Asks about one image.
 
         Args:
-            picture: An encoded picture's bytes, or a path.
+            image: An encoded image's bytes, or a path.
 
         Raises:
-            PictureError: The picture cannot be read, or the server refuses it.
+            ImageError: The image cannot be read, or the server refuses it.
             ServerError: The server cannot be asked.
         """
         self.connect()
-        result = self._ask([picture], self._own_calls)[0]
+        result = self._ask([image], self._own_calls)[0]
         if result.failure is not None:
-            raise PictureError(result.failure)
+            raise ImageRequestError(result.failure)
         return result
 
-    def detect_many(self, pictures: Iterable[PictureSource]) -> Iterator[PictureDetections]:
-        """Asks about many pictures, `max_in_flight` requests at a time, and yields the answers in the order given.
+    def detect_many(self, images: Iterable[ImageSource]) -> Iterator[ImageDetections]:
+        """Asks about many images, `max_in_flight` requests at a time, and yields the answers in the order given.
 
-        Only a few requests' pictures are in memory at a time, however many there are. A picture that fails is yielded
+        Only a few requests' images are in memory at a time, however many there are. An image that fails is yielded
         with its `failure` and costs the others nothing. Leaving early cancels what is on its way.
 
         Args:
-            pictures: Encoded pictures' bytes, or paths; taken as they are needed.
+            images: Encoded images' bytes, or paths; taken as they are needed.
 
         Raises:
             ServerError: The server cannot be asked (any more); what was answered before has been yielded.
         """
         self.connect()
-        source = iter(pictures)
+        source = iter(images)
         size = self.batch_size if self._known.encoded else 1
-        waiting: deque[Future[list[PictureDetections]]] = deque()
+        waiting: deque[Future[list[ImageDetections]]] = deque()
         calls = _Calls()
         self._all_calls.add(calls)
         pool = ThreadPoolExecutor(self.max_in_flight, thread_name_prefix="detect")
@@ -117,18 +117,18 @@ class DetectionClient(ClientSettings):
             pool.shutdown(wait=False, cancel_futures=True)
             calls.stop()
 
-    def request_for(self, pictures: Sequence[PictureSource]) -> Any:
-        """Returns the PredictRequest that would ask about `pictures`, for who sends it in ways of their own.
+    def request_for(self, images: Sequence[ImageSource]) -> Any:
+        """Returns the PredictRequest that would ask about `images`, for who sends it in ways of their own.
 
         Args:
-            pictures: One, where the model takes pixels.
+            images: One, where the model takes pixels.
 
         Raises:
-            PictureError: One cannot be read, or all together do not fit into a request.
+            ImageError: One cannot be read, or all together do not fit into a request.
             ServerError: The server cannot be asked what it takes.
         """
         self.connect()
-        return self._questions.predict_request_for(pictures, self._known)
+        return self._questions.predict_request_for(images, self._known)
 
     def close(self) -> None:
         """Closes the channel; requests on their way are cancelled."""
@@ -146,8 +146,8 @@ class DetectionClient(ClientSettings):
         """Closes the channel."""
         self.close()
 
-    def _ask(self, pictures: Sequence[PictureSource], calls: _Calls) -> list[PictureDetections]:
-        return self._converse(self._questions.what_is_in(pictures, self._known), calls)
+    def _ask(self, images: Sequence[ImageSource], calls: _Calls) -> list[ImageDetections]:
+        return self._converse(self._questions.what_is_in(images, self._known), calls)
 
     def _converse(self, conversation: Conversation[Returned], calls: _Calls) -> Returned:
         try:

@@ -1,4 +1,4 @@
-"""What a detector found in a picture: typed objects out of a response's arrays."""
+"""What a detector found in an image: typed objects out of a response's arrays."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Detection:
         class_id: Its label map id.
         name: What people call the class: its display name in the label map.
         score: 0..1.
-        box_normalized: As fractions of the picture's height and width, 0..1, as the model answered.
-        box_pixels: In the picture's pixels, cut off at its edges; not rounded.
+        box_normalized: As fractions of the image's height and width, 0..1, as the model answered.
+        box_pixels: In the image's pixels, cut off at its edges; not rounded.
     """
 
     class_id: int
@@ -51,7 +51,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a picture has no answer.
+    """Why an image has no answer.
 
     Attributes:
         reason: A few words from a small set, for counting.
@@ -67,20 +67,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class PictureDetections:
-    """The answer for one picture.
+class ImageDetections:
+    """The answer for one image.
 
     Attributes:
-        picture: Its path or name as it was given, or an empty text for bytes.
-        width: In pixels; 0 where the picture could not be read.
-        height: In pixels; 0 where the picture could not be read.
+        image: Its path or name as it was given, or an empty text for bytes.
+        width: In pixels; 0 where the image could not be read.
+        height: In pixels; 0 where the image could not be read.
         detections: Best score first.
         failure: Why there is no answer, None where there is one.
-        extra_outputs: This picture's part of the further outputs that were asked for, as the model answered them: not
+        extra_outputs: This image's part of the further outputs that were asked for, as the model answered them: not
             sorted or left out with the detections.
     """
 
-    picture: str
+    image: str
     width: int = 0
     height: int = 0
     detections: tuple[Detection, ...] = ()
@@ -94,7 +94,7 @@ class PictureDetections:
     def as_json(self) -> dict[str, Any]:
         """Returns what one line of `--json` holds."""
         if self.failure is not None:
-            return {"picture": self.picture, "error": {"reason": self.failure.reason, "detail": self.failure.detail}}
+            return {"picture": self.image, "error": {"reason": self.failure.reason, "detail": self.failure.detail}}
         found = [
             {
                 "class_id": detection.class_id,
@@ -105,7 +105,7 @@ class PictureDetections:
             }
             for detection in self.detections
         ]
-        entry = {"picture": self.picture, "width": self.width, "height": self.height, "detections": found}
+        entry = {"picture": self.image, "width": self.width, "height": self.height, "detections": found}
         if self.extra_outputs:
             entry["extra_outputs"] = {name: _as_json(value) for name, value in self.extra_outputs.items()}
         return entry
@@ -132,12 +132,12 @@ def read_detections(
     label_map: LabelMap | None = None,
     min_score: float = 0.0,
 ) -> tuple[Detection, ...]:
-    """Returns what the model found in one picture of a batch.
+    """Returns what the model found in one image of a batch.
 
     Args:
         outputs: `detection_boxes` [N, D, 4] (ymin xmin ymax xmax, 0..1), `detection_scores` [N, D],
             `detection_classes` [N, D] and `num_detections` [N]; perhaps `detection_class_names` [N, D] of bytes.
-        position: Which of the N pictures.
+        position: Which of the N images.
         size: Its width and height in pixels.
         label_map: Names the classes; without it the model does. A class that has no name is called `class 7`.
         min_score: Weaker detections are left out.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 
-MAX_PICTURE_WIDTH = 60
+MAX_IMAGE_WIDTH = 60
 MAX_NAME_WIDTH = 32
 NOTHING = "(nothing found)"
 
@@ -20,39 +20,39 @@ def printable(text: str) -> str:
 
 
 class DetectionsTable:
-    """Lays out lines of: picture, name, score, and the box in pixels as xmin, ymin, xmax, ymax."""
+    """Lays out lines of: image, name, score, and the box in pixels as xmin, ymin, xmax, ymax."""
 
-    def __init__(self, pictures: Iterable[str], names: Iterable[str]) -> None:
+    def __init__(self, images: Iterable[str], names: Iterable[str]) -> None:
         """Fixes the columns' widths.
 
         Args:
-            pictures: What will stand in the first column.
+            images: What will stand in the first column.
             names: What may stand in the second.
         """
-        self._picture_width = _width((*pictures, "picture"), MAX_PICTURE_WIDTH)
+        self._image_width = _width((*images, "picture"), MAX_IMAGE_WIDTH)
         self._name_width = _width((*names, "name", NOTHING), MAX_NAME_WIDTH)
 
     def header(self) -> list[str]:
         """Returns the two lines at the top."""
-        indent = " " * (self._picture_width + 2 + self._name_width + 2 + 6)
+        indent = " " * (self._image_width + 2 + self._name_width + 2 + 6)
         return [f"{indent}box in pixels", self._line("picture", "name", "score", ("xmin", "ymin", "xmax", "ymax"))]
 
-    def lines(self, result: PictureDetections) -> list[str]:
-        """Returns the lines of one picture that was answered, best score first."""
-        picture = _shortened(result.picture, self._picture_width)
+    def lines(self, result: ImageDetections) -> list[str]:
+        """Returns the lines of one image that was answered, best score first."""
+        image = _shortened(result.image, self._image_width)
         if not result.detections:
-            return [f"{picture:<{self._picture_width}}  {NOTHING}"]
+            return [f"{image:<{self._image_width}}  {NOTHING}"]
         lines = []
         for detection in result.detections:
             box = detection.box_pixels
             sides = tuple(f"{value:.0f}" for value in (box.xmin, box.ymin, box.xmax, box.ymax))
             name = printable(detection.name)
-            lines.append(self._line(picture, name[: self._name_width], f"{detection.score:.2f}", sides))
+            lines.append(self._line(image, name[: self._name_width], f"{detection.score:.2f}", sides))
         return lines
 
-    def _line(self, picture: str, name: str, score: str, sides: tuple[str, ...]) -> str:
+    def _line(self, image: str, name: str, score: str, sides: tuple[str, ...]) -> str:
         columns = "".join(f"{side:>7}" for side in sides)
-        return f"{picture:<{self._picture_width}}  {name:<{self._name_width}}  {score:>5}{columns}"
+        return f"{image:<{self._image_width}}  {name:<{self._name_width}}  {score:>5}{columns}"
 
 
 def _width(texts: Iterable[str], largest: int) -> int:

@@ -15,18 +15,24 @@ import grpc
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import ImageError
 from serving.client_library.channels import PREDICTION_SERVICE, SERVING_DEFAULT
-from serving.client_library.client_errors import FATAL_CODES, PictureError, ServerError, picture_failure, server_error
-from serving.client_library.detections import CLASS_NAMES, OUTPUT_NAMES, Failure, PictureDetections, read_detections
+from serving.client_library.client_errors import (
+    FATAL_CODES,
+    ImageRequestError,
+    ServerError,
+    image_failure,
+    server_error,
+)
+from serving.client_library.detections import CLASS_NAMES, OUTPUT_NAMES, Failure, ImageDetections, read_detections
 from serving.client_library.image_requests import (
-    BYTES_AROUND_PICTURES,
+    BYTES_AROUND_IMAGES,
     INPUT_NAME,
-    Picture,
-    PictureSource,
+    ImageInput,
+    ImageSource,
     encoded_array,
     name_of,
     pixels_of,
     predict_request,
-    read_picture,
+    read_image,
 )
 from serving.wire.messages import (
     GetModelMetadataRequest,
@@ -73,7 +79,7 @@ class Taken(NamedTuple):
     """What a detector's signature takes and answers.
 
     Attributes:
-        encoded: Any number of encoded pictures; otherwise one picture's pixels.
+        encoded: Any number of encoded images; otherwise one image's pixels.
         class_names: It answers the classes' names itself.
     """
 
@@ -116,8 +122,8 @@ class DetectorQuestions:
         return (*OUTPUT_NAMES, *(name for name in self.extra_outputs if name not in OUTPUT_NAMES))
 
     @property
-    def _max_picture_bytes(self) -> int:
-        return self.max_message_bytes - BYTES_AROUND_PICTURES
+    def _max_image_bytes(self) -> int:
+        return self.max_message_bytes - BYTES_AROUND_IMAGES
 
     def what_it_takes(self) -> Conversation[Taken]:
         """Asks what the model takes and answers.
@@ -158,11 +164,11 @@ class DetectorQuestions:
             )
         return Taken(data_type == DT_STRING, CLASS_NAMES in signature.outputs)
 
-    def what_is_in(self, sources: Sequence[PictureSource], taken: Taken) -> Conversation[list[PictureDetections]]:
-        """Asks about pictures in one request; where the server refuses several at once, about each alone.
+    def what_is_in(self, sources: Sequence[ImageSource], taken: Taken) -> Conversation[list[ImageDetections]]:
+        """Asks about images in one request; where the server refuses several at once, about each alone.
 
         Args:
-            sources: The pictures; one where the model takes pixels.
+            sources: The images; one where the model takes pixels.
             taken: What `what_it_takes` returned.
 
         Returns:
@@ -171,17 +177,17 @@ class DetectorQuestions:
         Raises:
             ServerError: The server cannot be asked.
         """
-        results = [PictureDetections(name_of(source)) for source in sources]
-        readable: list[tuple[int, Picture]] = []
+        results = [ImageDetections(name_of(source)) for source in sources]
+        readable: list[tuple[int, ImageInput]] = []
         for position, source in enumerate(sources):
             try:
-                readable.append((position, read_picture(source, self._max_picture_bytes)))
+                readable.append((position, read_image(source, self._max_image_bytes)))
             except ImageError as error:
-                name = results[position].picture
+                name = results[position].image
                 detail = error.detail if error.detail != name else ""
-                results[position] = PictureDetections(name, failure=Failure(error.reason, detail))
+                results[position] = ImageDetections(name, failure=Failure(error.reason, detail))
         groups = [readable]
-        if len(readable) > 1 and sum(len(picture.encoded) for _, picture in readable) > self._max_picture_bytes:
+        if len(readable) > 1 and sum(len(image.encoded) for _, image in readable) > self._max_image_bytes:
             groups = [[one] for one in readable]
         while groups:
             group = groups.pop()
@@ -189,27 +195,27 @@ class DetectorQuestions:
                 continue
             blanks = [results[position] for position, _ in group]
             try:
-                answers = yield from self._one_request([picture for _, picture in group], blanks, taken)
-            except PictureError as error:
+                answers = yield from self._one_request([image for _, image in group], blanks, taken)
+            except ImageRequestError as error:
                 if len(group) > 1:
                     groups += [[one] for one in group]
                     continue
-                answers = [PictureDetections(blanks[0].picture, failure=error.failure)]
+                answers = [ImageDetections(blanks[0].image, failure=error.failure)]
             for (position, _), answer in zip(group, answers, strict=True):
                 results[position] = answer
         return results
 
     def _one_request(
-        self, pictures: list[Picture], blanks: list[PictureDetections], taken: Taken
-    ) -> Conversation[list[PictureDetections]]:
-        """Asks one request; raises PictureError where it is the pictures that the server does not like."""
-        request = self._predict_request(pictures, taken)
+        self, images: list[ImageInput], blanks: list[ImageDetections], taken: Taken
+    ) -> Conversation[list[ImageDetections]]:
+        """Asks one request; raises ImageError where it is the images that the server does not like."""
+        request = self._predict_request(images, taken)
         try:
             response = yield Question(PREDICT, request)
         except grpc.RpcError as error:
             if error.code() in FATAL_CODES:
                 raise self._server_error(error) from error
-            raise PictureError(picture_failure(error)) from error
+            raise ImageRequestError(image_failure(error)) from error
         try:
             outputs = {
                 name: array_of(response.outputs[name], max_bytes=self.max_message_bytes)
@@ -217,50 +223,50 @@ class DetectorQuestions:
             }
             extra = [name for name in self.output_names if name not in OUTPUT_NAMES]
             for name in extra:
-                if not outputs[name].ndim or len(outputs[name]) < len(pictures):
-                    raise ValueError(f"{name} {list(outputs[name].shape)} for {len(pictures)} pictures")
+                if not outputs[name].ndim or len(outputs[name]) < len(images):
+                    raise ValueError(f"{name} {list(outputs[name].shape)} for {len(images)} pictures")
             return [
-                PictureDetections(
-                    blank.picture,
-                    picture.width,
-                    picture.height,
+                ImageDetections(
+                    blank.image,
+                    image.width,
+                    image.height,
                     read_detections(
                         outputs,
                         position,
-                        (picture.width, picture.height),
+                        (image.width, image.height),
                         label_map=self.label_map,
                         min_score=self.min_score,
                     ),
                     extra_outputs={name: outputs[name][position] for name in extra},
                 )
-                for position, (picture, blank) in enumerate(zip(pictures, blanks, strict=True))
+                for position, (image, blank) in enumerate(zip(images, blanks, strict=True))
             ]
         except (TensorError, ValueError) as error:
             raise ServerError(f"model {self.model_name!r} at {self.server} answers no detections: {error}") from error
 
-    def predict_request_for(self, sources: Sequence[PictureSource], taken: Taken) -> Any:
+    def predict_request_for(self, sources: Sequence[ImageSource], taken: Taken) -> Any:
         """Returns the PredictRequest that asks about `sources`, all in one.
 
         Raises:
-            PictureError: One cannot be read, or all together do not fit into a request.
+            ImageError: One cannot be read, or all together do not fit into a request.
         """
         try:
-            pictures = [read_picture(source, self._max_picture_bytes) for source in sources]
+            images = [read_image(source, self._max_image_bytes) for source in sources]
         except ImageError as error:
-            raise PictureError(Failure(error.reason, error.detail)) from error
-        size = sum(len(picture.encoded) for picture in pictures)
-        if size > self._max_picture_bytes or (len(pictures) > 1 and not taken.encoded):
-            raise PictureError(Failure("too many pictures", f"{len(pictures)} of {size} bytes in one request"))
-        return self._predict_request(pictures, taken)
+            raise ImageRequestError(Failure(error.reason, error.detail)) from error
+        size = sum(len(image.encoded) for image in images)
+        if size > self._max_image_bytes or (len(images) > 1 and not taken.encoded):
+            raise ImageRequestError(Failure("too many pictures", f"{len(images)} of {size} bytes in one request"))
+        return self._predict_request(images, taken)
 
-    def _predict_request(self, pictures: list[Picture], taken: Taken) -> Any:
+    def _predict_request(self, images: list[ImageInput], taken: Taken) -> Any:
         try:
             if taken.encoded:
-                inputs = encoded_array(pictures)
+                inputs = encoded_array(images)
             else:
-                inputs = pixels_of(pictures[0], self._max_picture_bytes)
+                inputs = pixels_of(images[0], self._max_image_bytes)
         except ImageError as error:
-            raise PictureError(Failure(error.reason, error.detail)) from error
+            raise ImageRequestError(Failure(error.reason, error.detail)) from error
         return predict_request(
             self.model_name,
             self.signature_name,

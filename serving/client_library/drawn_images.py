@@ -1,4 +1,4 @@
-"""Pictures with what was found drawn on them, each under a name of its own."""
+"""Images with what was found drawn on them, each under a name of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.images.drawing import draw_boxes
 from data_prep.images.image_file import decode_rgb, read_image_file
 from data_prep.runtime.atomic_files import atomic_path
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 
 JPEG_QUALITY = 92
 MAX_STEM_LENGTH = 100
@@ -18,43 +18,43 @@ SUFFIX = "_detections"
 _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
 
 
-class DrawnPictures:
-    """A folder of drawn pictures; none takes the name of another, nor of a picture that is asked about."""
+class DrawnImages:
+    """A folder of drawn images; none takes the name of another, nor of an image that is asked about."""
 
-    def __init__(self, directory: Path, pictures: Iterable[Path]) -> None:
+    def __init__(self, directory: Path, images: Iterable[Path]) -> None:
         """Prepares the folder.
 
         Args:
-            directory: It is made when the first picture is written.
-            pictures: The pictures that are asked about.
+            directory: It is made when the first image is written.
+            images: The images that are asked about.
         """
         self.directory = directory
         resolved = directory.resolve()
-        self._taken = {path.name.casefold() for path in pictures if path.parent.resolve() == resolved}
+        self._taken = {path.name.casefold() for path in images if path.parent.resolve() == resolved}
 
-    def write(self, result: PictureDetections) -> Path:
-        """Draws the detections with names and scores on the picture and writes it as JPEG.
+    def write(self, result: ImageDetections) -> Path:
+        """Draws the detections with names and scores on the image and writes it as JPEG.
 
         Returns:
             Where it was written: STEM_detections.jpg, with a number where that name is taken.
 
         Raises:
-            ImageError: The picture cannot be read any more, or not in full.
+            ImageError: The image cannot be read any more, or not in full.
         """
-        image = decode_rgb(read_image_file(result.picture))
+        image = decode_rgb(read_image_file(result.image))
         drawn = draw_boxes(
             image,
             result.boxes_pixels_ymin_xmin_ymax_xmax(),
             [detection.name for detection in result.detections],
             [detection.score for detection in result.detections],
         )
-        target = self.directory / self._name_for(Path(result.picture))
+        target = self.directory / self._name_for(Path(result.image))
         with atomic_path(target) as temporary:
             drawn.save(temporary, "JPEG", quality=JPEG_QUALITY)
         return target
 
-    def _name_for(self, picture: Path) -> str:
-        stem = _NOT_IN_A_NAME.sub("_", picture.stem.encode("utf-8", "replace").decode("utf-8"))[:MAX_STEM_LENGTH]
+    def _name_for(self, image: Path) -> str:
+        stem = _NOT_IN_A_NAME.sub("_", image.stem.encode("utf-8", "replace").decode("utf-8"))[:MAX_STEM_LENGTH]
         stem = (stem.lstrip(".") or "picture") + SUFFIX
         number, name = 1, f"{stem}.jpg"
         while name.casefold() in self._taken:

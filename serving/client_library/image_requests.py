@@ -1,4 +1,4 @@
-"""Pictures on their way to a server: found in folders, read within bounds, put into requests."""
+"""Images on their way to a server: found in folders, read within bounds, put into requests."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from serving.client_library.detections import OUTPUT_NAMES
 from serving.wire.messages import PredictRequest
 from serving.wire.tensors import fill_tensor
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SERVED_FORMATS = ("JPEG", "PNG")
 INPUT_NAME = "input_tensor"
-BYTES_AROUND_PICTURES = 65536  # of a request: names, shapes, and what gRPC adds
+BYTES_AROUND_IMAGES = 65536  # of a request: names, shapes, and what gRPC adds
 
 
 @dataclass(frozen=True)
-class NamedPicture:
-    """A picture that is no file of its own, such as a member of a zip archive, under the name that its answer bears.
+class NamedImage:
+    """An image that is no file of its own, such as a member of a zip archive, under the name that its answer bears.
 
     Attributes:
         name: What the answer calls it.
-        content: The encoded picture.
+        content: The encoded image.
     """
 
     name: str
     content: bytes
 
 
-PictureSource = bytes | str | os.PathLike[str] | NamedPicture
+ImageSource = bytes | str | os.PathLike[str] | NamedImage
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture that can be asked about.
+class ImageInput:
+    """An image that can be asked about.
 
     Attributes:
         encoded: A JPEG or PNG file.
@@ -53,46 +53,46 @@ class Picture:
     height: int
 
 
-def find_pictures(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def find_images(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Returns the files among `arguments` as they are, and of folders all .jpg, .jpeg and .png below, sorted.
 
     Names that begin with a dot are left out, and links to folders are not followed.
 
     Raises:
-        UsageError: A path does not exist, or there is no picture at all.
+        UsageError: A path does not exist, or there is no image at all.
     """
     found: list[Path] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found.extend(_pictures_below(path))
+            found.extend(_images_below(path))
         elif path.exists():
             found.append(path)
         else:
             raise UsageError(f"there is no file or folder {str(path)!r}")
     if not found:
-        raise UsageError(f"no picture ({', '.join(PICTURE_SUFFIXES)}) in {', '.join(map(str, arguments))}")
+        raise UsageError(f"no picture ({', '.join(IMAGE_SUFFIXES)}) in {', '.join(map(str, arguments))}")
     return found
 
 
-def name_of(source: PictureSource) -> str:
-    """Returns what an answer calls the picture: its path as it was given, its name, or an empty text for bytes."""
-    if isinstance(source, NamedPicture):
+def name_of(source: ImageSource) -> str:
+    """Returns what an answer calls the image: its path as it was given, its name, or an empty text for bytes."""
+    if isinstance(source, NamedImage):
         return source.name
     return "" if isinstance(source, bytes) else str(source)
 
 
-def read_picture(source: PictureSource, max_bytes: int) -> Picture:
-    """Reads a picture; one that is neither JPEG nor PNG (WebP, BMP, GIF) is encoded anew as JPEG.
+def read_image(source: ImageSource, max_bytes: int) -> ImageInput:
+    """Reads an image; one that is neither JPEG nor PNG (WebP, BMP, GIF) is encoded anew as JPEG.
 
     Args:
         source: The file's content, with a name or without, or its path.
         max_bytes: Larger files are refused.
 
     Raises:
-        ImageError: It is missing, empty, too large, or no picture.
+        ImageError: It is missing, empty, too large, or no image.
     """
-    if isinstance(source, NamedPicture):
+    if isinstance(source, NamedImage):
         source = source.content
     if not isinstance(source, bytes):
         path = Path(source)
@@ -104,27 +104,27 @@ def read_picture(source: PictureSource, max_bytes: int) -> Picture:
     header = read_header(source)
     if header.format not in SERVED_FORMATS:
         source = prepare_image(source, keep_formats=SERVED_FORMATS).content
-    return Picture(source, header.width, header.height)
+    return ImageInput(source, header.width, header.height)
 
 
-def pixels_of(picture: Picture, max_bytes: int) -> np.ndarray:
-    """Decodes a picture to uint8 [1, height, width, 3], RGB, for a model that takes `image_tensor`.
+def pixels_of(image: ImageInput, max_bytes: int) -> np.ndarray:
+    """Decodes an image to uint8 [1, height, width, 3], RGB, for a model that takes `image_tensor`.
 
     Raises:
         ImageError: It does not decode, or its pixels do not fit into `max_bytes`.
     """
-    size = picture.width * picture.height * 3
+    size = image.width * image.height * 3
     if size > max_bytes:
         raise ImageError(
-            "too many bytes", f"{picture.width}x{picture.height} pixels are {size} bytes, at most {max_bytes} fit"
+            "too many bytes", f"{image.width}x{image.height} pixels are {size} bytes, at most {max_bytes} fit"
         )
-    return np.asarray(decode_rgb(picture.encoded), np.uint8)[np.newaxis]
+    return np.asarray(decode_rgb(image.encoded), np.uint8)[np.newaxis]
 
 
-def encoded_array(pictures: Sequence[Picture]) -> np.ndarray:
-    """Returns the encoded pictures as an object array [N] of bytes."""
-    array = np.empty(len(pictures), object)
-    array[:] = [picture.encoded for picture in pictures]
+def encoded_array(images: Sequence[ImageInput]) -> np.ndarray:
+    """Returns the encoded images as an object array [N] of bytes."""
+    array = np.empty(len(images), object)
+    array[:] = [image.encoded for image in images]
     return array
 
 
@@ -159,13 +159,13 @@ def predict_request(
     return request
 
 
-def _pictures_below(folder: Path) -> list[Path]:
+def _images_below(folder: Path) -> list[Path]:
     found = []
     for directory, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if not name.startswith("."))
         found += [
             Path(directory, name)
             for name in sorted(files)
-            if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
         ]
     return found

@@ -12,7 +12,7 @@ from typing import IO, Protocol
 from data_prep.formats.label_map import LabelMap
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import UsageError
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 
 CSV_COLUMNS = ("picture", "width", "height", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")
 
@@ -20,7 +20,7 @@ CSV_COLUMNS = ("picture", "width", "height", "class_id", "name", "score", "xmin"
 class ResultFile(Protocol):
     """Takes answers one by one; `close` puts the file in its place."""
 
-    def add(self, result: PictureDetections) -> None:
+    def add(self, result: ImageDetections) -> None:
         """Writes one answer."""
 
     def close(self) -> None:
@@ -50,35 +50,35 @@ class _GrowingFile:
 
 
 class JsonLinesFile(_GrowingFile):
-    """One JSON object a picture, failures too: what `--json` prints."""
+    """One JSON object an image, failures too: what `--json` prints."""
 
-    def add(self, result: PictureDetections) -> None:
+    def add(self, result: ImageDetections) -> None:
         """Writes one line."""
         self._file.write(json.dumps(result.as_json()) + "\n")
 
 
 class CsvFile(_GrowingFile):
-    """One row a detection, boxes in pixels; a picture without any has no row."""
+    """One row a detection, boxes in pixels; an image without any has no row."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._writer = csv.writer(self._file)
         self._writer.writerow(CSV_COLUMNS)
 
-    def add(self, result: PictureDetections) -> None:
-        """Writes a picture's rows, best score first."""
+    def add(self, result: ImageDetections) -> None:
+        """Writes an image's rows, best score first."""
         for detection in result.detections:
             box = detection.box_pixels
             sides = (f"{side:.2f}" for side in (box.xmin, box.ymin, box.xmax, box.ymax))
             score = f"{detection.score:.6f}"
             named = (detection.class_id, detection.name, score)
-            self._writer.writerow((result.picture, result.width, result.height, *named, *sides))
+            self._writer.writerow((result.image, result.width, result.height, *named, *sides))
 
 
 class CocoFile(_GrowingFile):
     """COCO JSON as annotation tools read it: images, annotations with scores, categories.
 
-    Image ids count the pictures that were answered, from 1, in their order. Boxes are xmin, ymin, width, height in
+    Image ids count the images that were answered, from 1, in their order. Boxes are xmin, ymin, width, height in
     pixels. The list of annotations is also what pycocotools' `loadRes` takes as results.
     """
 
@@ -97,12 +97,12 @@ class CocoFile(_GrowingFile):
         self._waiting = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - `close` closes it
         self._file.write('{"info": {"description": "detections"}, "licenses": [],\n"annotations": [')
 
-    def add(self, result: PictureDetections) -> None:
-        """Writes one picture; one without an answer is left out."""
+    def add(self, result: ImageDetections) -> None:
+        """Writes one image; one without an answer is left out."""
         if result.failure is not None:
             return
         self._images += 1
-        image = {"id": self._images, "file_name": result.picture, "width": result.width, "height": result.height}
+        image = {"id": self._images, "file_name": result.image, "width": result.width, "height": result.height}
         self._waiting.write(("" if self._images == 1 else ",\n") + json.dumps(image))
         for detection in result.detections:
             self._annotations += 1
@@ -154,7 +154,7 @@ class ResultFiles:
         if coco_path is not None:
             self._files.append(CocoFile(coco_path, label_map))
 
-    def add(self, result: PictureDetections) -> None:
+    def add(self, result: ImageDetections) -> None:
         """Writes one answer to each."""
         for file in self._files:
             file.add(result)

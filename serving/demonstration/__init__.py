@@ -1,1 +1,1 @@
-"""What `serving/app.py` shows in a browser: pictures asked about over gRPC, amenities listed, versions compared."""
+"""What `serving/app.py` shows in a browser: images asked about over gRPC, amenities listed, versions compared."""

@@ -1,4 +1,4 @@
-"""The server, asked on behalf of a page: which versions there are, and what each finds in a picture, asked once."""
+"""The server, asked on behalf of a page: which versions there are, and what each finds in an image, asked once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from data_prep.runtime.command_line import UserError
-from serving.client_library.client_errors import PictureError
+from serving.client_library.client_errors import ImageRequestError
 from serving.client_library.detection_client import DetectionClient
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 from serving.client_library.model_service import AVAILABLE, ModelServiceClient, states_text
-from serving.demonstration.images import BroughtPicture
+from serving.demonstration.images import BroughtImage
 from serving.demonstration.settings import Settings
 
 STATUS_TIMEOUT_SECONDS = 10.0
@@ -37,14 +37,14 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What one version says of one picture.
+    """What one version says of one image.
 
     Attributes:
         found: All detections, however weak, or why there are none.
         seconds: How long the server took, the network included.
     """
 
-    found: PictureDetections
+    found: ImageDetections
     seconds: float
 
 
@@ -95,13 +95,13 @@ class Answers:
     def __init__(self) -> None:
         self._answers: dict[tuple[int, str], Answer] = {}
 
-    def ask(self, settings: Settings, number: int, pictures: Collection[BroughtPicture]) -> list[Answer]:
-        """Returns what a version finds in pictures; those that it was asked about before are not sent again.
+    def ask(self, settings: Settings, number: int, images: Collection[BroughtImage]) -> list[Answer]:
+        """Returns what a version finds in images; those that it was asked about before are not sent again.
 
         Args:
             settings: Where to ask.
             number: Which version.
-            pictures: Which pictures.
+            images: Which images.
 
         Returns:
             As many answers, in order. One that the server refuses has a failure, which is not kept: the next time it
@@ -110,30 +110,30 @@ class Answers:
         Raises:
             UserError: The server cannot be asked.
         """
-        unknown = [picture for picture in pictures if (number, picture.digest) not in self._answers]
+        unknown = [image for image in images if (number, image.digest) not in self._answers]
         failed: dict[str, Answer] = {}
         if unknown:
             with open_client(settings, number) as client:
                 client.connect()
-                for picture in unknown:
+                for image in unknown:
                     begin = time.perf_counter()
                     try:
-                        found = client.detect(picture.content)
-                    except PictureError as error:
-                        found = PictureDetections(picture.name, picture.width, picture.height, failure=error.failure)
+                        found = client.detect(image.content)
+                    except ImageRequestError as error:
+                        found = ImageDetections(image.name, image.width, image.height, failure=error.failure)
                     answer = Answer(found, time.perf_counter() - begin)
                     kept = failed if found.failure is not None else None
                     if kept is not None:
-                        kept[picture.digest] = answer
+                        kept[image.digest] = answer
                     else:
-                        self._answers[number, picture.digest] = answer
+                        self._answers[number, image.digest] = answer
         answers = []
-        for picture in pictures:
-            answer = failed.get(picture.digest) or self._answers[number, picture.digest]
-            answers.append(replace(answer, found=replace(answer.found, picture=picture.name)))
+        for image in images:
+            answer = failed.get(image.digest) or self._answers[number, image.digest]
+            answers.append(replace(answer, found=replace(answer.found, image=image.name)))
         return answers
 
-    def forget_all_but(self, pictures: Collection[BroughtPicture]) -> None:
-        """Forgets what was answered of pictures that the page does not show any more."""
-        kept = {picture.digest for picture in pictures}
+    def forget_all_but(self, images: Collection[BroughtImage]) -> None:
+        """Forgets what was answered of images that the page does not show any more."""
+        kept = {image.digest for image in images}
         self._answers = {key: answer for key, answer in self._answers.items() if key[1] in kept}

@@ -1,4 +1,4 @@
-"""What of the detections a person wants to see: above a score, of some classes; and the picture with them drawn."""
+"""What of the detections a person wants to see: above a score, of some classes; and the image with them drawn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PIL import Image
 
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.drawing import draw_boxes
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 
 
-def chosen(found: PictureDetections, min_score: float, names: Collection[str]) -> PictureDetections:
+def chosen(found: ImageDetections, min_score: float, names: Collection[str]) -> ImageDetections:
     """Returns the detections from `min_score` (0..1) of the classes `names`; of all classes where there are none."""
     kept = tuple(
         detection
@@ -23,19 +23,19 @@ def chosen(found: PictureDetections, min_score: float, names: Collection[str]) -
     return replace(found, detections=kept)
 
 
-def names_to_choose(label_map: LabelMap | None, answers: Iterable[PictureDetections]) -> list[str]:
+def names_to_choose(label_map: LabelMap | None, answers: Iterable[ImageDetections]) -> list[str]:
     """Returns the classes that can be chosen, sorted: those of the label map, or else those that were found."""
     if label_map is not None:
         return sorted(set(label_map.names_by_id().values()), key=str.casefold)
     return sorted({detection.name for found in answers for detection in found.detections}, key=str.casefold)
 
 
-def drawn(shown: Image.Image, found: PictureDetections) -> Image.Image:
-    """Returns a picture with the detections' boxes, names and scores on it.
+def drawn(shown: Image.Image, found: ImageDetections) -> Image.Image:
+    """Returns an image with the detections' boxes, names and scores on it.
 
     Args:
-        shown: The picture, at any size.
-        found: What to draw; its boxes are cut off at the picture's edges.
+        shown: The image, at any size.
+        found: What to draw; its boxes are cut off at the image's edges.
     """
     boxes_ymin_xmin_ymax_xmax = np.array([detection.box_normalized for detection in found.detections]).reshape(-1, 4)
     return draw_boxes(

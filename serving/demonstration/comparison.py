@@ -1,10 +1,10 @@
-"""Two versions' detections in one picture: which both have, and which only one."""
+"""Two versions' detections in one image: which both have, and which only one."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from serving.client_library.detections import Box, Detection, PictureDetections
+from serving.client_library.detections import Box, Detection, ImageDetections
 
 SAME_IOU = 0.5  # as the Pascal VOC metric has it
 
@@ -23,7 +23,7 @@ class Comparison(NamedTuple):
     only_second: list[Detection]
 
 
-def compare(first: PictureDetections, second: PictureDetections) -> Comparison:
+def compare(first: ImageDetections, second: ImageDetections) -> Comparison:
     """Pairs two versions' detections: the first's best score chooses first, the box that overlaps it most."""
     free = list(second.detections)
     both, only_first = [], []

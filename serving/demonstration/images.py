@@ -1,4 +1,4 @@
-"""Pictures as people bring them: turned upright, and small enough to be shown on a phone."""
+"""Images as people bring them: turned upright, and small enough to be shown on a phone."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
-class BroughtPicture:
-    """One picture that can be asked about and shown.
+class BroughtImage:
+    """One image that can be asked about and shown.
 
     Attributes:
         name: What its owner calls it.
-        digest: Of the bytes that were brought; the same picture brought twice has the same.
+        digest: Of the bytes that were brought; the same image brought twice has the same.
         content: What the server is sent: the bytes that were brought, or, where a viewer would have turned them, a
-            JPEG of the upright picture.
+            JPEG of the upright image.
         width: Of `content`, in pixels.
         height: Of `content`, in pixels.
         turned: Whether `content` was turned upright.
-        shown: The picture at no more than `SHOWN_MAX_DIMENSION`, RGB, to draw on.
+        shown: The image at no more than `SHOWN_MAX_DIMENSION`, RGB, to draw on.
     """
 
     name: str
@@ -40,12 +40,12 @@ class BroughtPicture:
 
 
 def digest_of(content: bytes) -> str:
-    """Returns what tells pictures apart."""
+    """Returns what tells images apart."""
     return hashlib.sha256(content).hexdigest()
 
 
-def bring_picture(name: str, content: bytes) -> BroughtPicture:
-    """Decodes a picture and turns it upright.
+def bring_image(name: str, content: bytes) -> BroughtImage:
+    """Decodes an image and turns it upright.
 
     Elsewhere an EXIF orientation is never applied, since annotations relate to the pixels as stored. Here there are
     none, and a phone stores what it takes sideways: a detector that has seen rooms upright has to see this one so.
@@ -55,7 +55,7 @@ def bring_picture(name: str, content: bytes) -> BroughtPicture:
         content: The file.
 
     Raises:
-        ImageError: It is no picture, does not decode, or has too many pixels.
+        ImageError: It is no image, does not decode, or has too many pixels.
     """
     read_header(content)  # refuses what is too large before a pixel is decoded
     orientation = _orientation(content)
@@ -71,7 +71,7 @@ def bring_picture(name: str, content: bytes) -> BroughtPicture:
         sent = encoded.getvalue()
     size = fitted_size(image.width, image.height, SHOWN_MAX_DIMENSION)
     shown = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return BroughtPicture(name, digest_of(content), sent, image.width, image.height, orientation != 1, shown)
+    return BroughtImage(name, digest_of(content), sent, image.width, image.height, orientation != 1, shown)
 
 
 def what_is_wrong(error: ImageError) -> str:

@@ -1,11 +1,11 @@
-"""A place's amenities, as a listing has them: each once, in however many pictures it is, for the host to confirm."""
+"""A place's amenities, as a listing has them: each once, in however many images it is, for the host to confirm."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 
 UNSURE_FRACTION = 0.5  # of the threshold: from there on a host is asked, below it not bothered
 
@@ -16,7 +16,7 @@ class Amenity:
 
     Attributes:
         name: What people call it.
-        count: The most that one picture shows. Pictures of a room show the same things again, so that their sum
+        count: The most that one image shows. Images of a room show the same things again, so that their sum
             would list two lamps as six.
         score: That of the best detection, 0..1.
         sure: Whether a detection reaches the threshold; otherwise the host has to say.
@@ -32,13 +32,11 @@ class Amenity:
         return f"{self.name} ({self.count})" if self.count > 1 else self.name
 
 
-def list_amenities(
-    answers: Iterable[PictureDetections], min_score: float, names: Collection[str] = ()
-) -> list[Amenity]:
-    """Returns what the pictures of one place show, the surest first.
+def list_amenities(answers: Iterable[ImageDetections], min_score: float, names: Collection[str] = ()) -> list[Amenity]:
+    """Returns what the images of one place show, the surest first.
 
     Args:
-        answers: Each picture's detections, weak ones included.
+        answers: Each image's detections, weak ones included.
         min_score: The threshold, 0..1; from half of it on an amenity is listed as not sure.
         names: Only these classes; all where there are none.
     """

@@ -11,12 +11,12 @@ import streamlit as st
 
 from data_prep.images.image_file import ImageError
 from data_prep.runtime.command_line import UserError
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 from serving.demonstration.asking import Answer, Answers, Version, find_versions
 from serving.demonstration.choice import chosen, drawn, names_to_choose
 from serving.demonstration.comparison import compare
 from serving.demonstration.download import as_json_text
-from serving.demonstration.images import BroughtPicture, bring_picture, digest_of, what_is_wrong
+from serving.demonstration.images import BroughtImage, bring_image, digest_of, what_is_wrong
 from serving.demonstration.listing import Amenity, list_amenities
 from serving.demonstration.settings import Settings
 from serving.demonstration.wording import differences, plain, sentence
@@ -33,13 +33,13 @@ def show_page(settings: Settings) -> None:
     st.html("<style>[data-testid=stMainBlockContainer]{padding-top:2.5rem;padding-bottom:2rem}</style>")
     st.header("What is in the picture?", anchor=False)
     st.caption(f"Asks model {plain(settings.model_name)} at {plain(settings.connection.server)}.")
-    pictures = _brought(settings)
+    images = _brought(settings)
     try:
         versions = _versions(settings)
-        if not pictures:
+        if not images:
             st.info("Add a picture to see what the model finds in it.")
             return
-        _results(settings, versions, pictures)
+        _results(settings, versions, images)
     except UserError as error:
         st.error(sentence(error))
         st.button("Try again")
@@ -51,8 +51,8 @@ def show_mistake(error: UserError) -> None:
     st.error(sentence(error))
 
 
-def _brought(settings: Settings) -> list[BroughtPicture]:
-    """Takes the pictures; of one that cannot be used, says why."""
+def _brought(settings: Settings) -> list[BroughtImage]:
+    """Takes the images; of one that cannot be used, says why."""
     source = st.segmented_control("Pictures from", [FILES, CAMERA], default=FILES, label_visibility="collapsed")
     files: list[Any]
     if source == CAMERA:  # the browser asks for the camera as soon as the widget is there
@@ -60,25 +60,25 @@ def _brought(settings: Settings) -> list[BroughtPicture]:
         files = [photograph] if photograph is not None else []
     else:
         files = st.file_uploader("Pictures of one place", type=SUFFIXES, accept_multiple_files=True)
-    if len(files) > settings.max_pictures:
+    if len(files) > settings.max_images:
         st.warning(
-            f"The first {settings.max_pictures} of {len(files)} pictures are shown; the page takes no more at once."
+            f"The first {settings.max_images} of {len(files)} pictures are shown; the page takes no more at once."
         )
-        files = files[: settings.max_pictures]
-    before: Mapping[str, BroughtPicture] = _state().get("pictures", {})
-    pictures: dict[str, BroughtPicture] = {}
+        files = files[: settings.max_images]
+    before: Mapping[str, BroughtImage] = _state().get("pictures", {})
+    images: dict[str, BroughtImage] = {}
     for file in files:
         content = file.getvalue()
         digest = digest_of(content)
         name = "camera" if source == CAMERA else file.name
-        if digest in pictures:
+        if digest in images:
             continue
         try:
-            pictures[digest] = replace(before[digest], name=name) if digest in before else bring_picture(name, content)
+            images[digest] = replace(before[digest], name=name) if digest in before else bring_image(name, content)
         except ImageError as error:
             st.error(sentence(f"the picture {name} cannot be used: {what_is_wrong(error)}"))
-    _state()["pictures"] = pictures
-    return list(pictures.values())
+    _state()["pictures"] = images
+    return list(images.values())
 
 
 def _versions(settings: Settings) -> list[Version]:
@@ -90,14 +90,14 @@ def _versions(settings: Settings) -> list[Version]:
     return known[1]
 
 
-def _results(settings: Settings, versions: Sequence[Version], pictures: Sequence[BroughtPicture]) -> None:
-    """Shows the pictures with what was found, and beside them (on a phone: below) what can be chosen."""
+def _results(settings: Settings, versions: Sequence[Version], images: Sequence[BroughtImage]) -> None:
+    """Shows the images with what was found, and beside them (on a phone: below) what can be chosen."""
     wide, narrow = st.columns([2, 1], gap="large")
     with narrow:
         min_score = st.slider("Threshold", 0.0, 1.0, settings.min_score, 0.01, help="Weaker detections are left out.")
         classes_place = st.empty()
         asked = _choose_versions(versions)
-    answers = {version: _ask(settings, version, pictures) for version in asked}
+    answers = {version: _ask(settings, version, images) for version in asked}
     names = classes_place.multiselect(
         "Classes",
         names_to_choose(settings.label_map, (answer.found for given in answers.values() for answer in given)),
@@ -108,9 +108,9 @@ def _results(settings: Settings, versions: Sequence[Version], pictures: Sequence
         version: [chosen(answer.found, min_score, names) for answer in given] for version, given in answers.items()
     }
     with wide:
-        for position, picture in enumerate(pictures):
-            _show_picture(
-                picture,
+        for position, image in enumerate(images):
+            _show_image(
+                image,
                 {version: found[position] for version, found in shown.items()},
                 [given[position].seconds for given in answers.values()],
             )
@@ -124,7 +124,7 @@ def _results(settings: Settings, versions: Sequence[Version], pictures: Sequence
                 min_score=min_score,
                 names=names,
                 shown=shown,
-                turned=[picture.turned for picture in pictures],
+                turned=[image.turned for image in images],
                 amenities=amenities,
                 confirmed=confirmed,
             ),
@@ -148,28 +148,26 @@ def _choose_versions(versions: Sequence[Version]) -> list[Version]:
     return [by_words[first], *([by_words[second]] if second in by_words else [])]
 
 
-def _ask(settings: Settings, version: Version, pictures: Sequence[BroughtPicture]) -> list[Answer]:
+def _ask(settings: Settings, version: Version, images: Sequence[BroughtImage]) -> list[Answer]:
     answers: Answers = _state().setdefault("answers", Answers())
-    answers.forget_all_but(pictures)
+    answers.forget_all_but(images)
     try:
         with st.spinner("Asking the server ..."):
-            return answers.ask(settings, version.number, pictures)
+            return answers.ask(settings, version.number, images)
     except UserError:
         _state().pop("versions", None)  # perhaps there are others by now
         raise
 
 
-def _show_picture(
-    picture: BroughtPicture, shown: Mapping[Version, PictureDetections], seconds: Sequence[float]
-) -> None:
-    turned = ", turned upright" if picture.turned else ""
-    st.caption(f"{plain(picture.name)}: {picture.width} x {picture.height} pixels{turned}")
+def _show_image(image: BroughtImage, shown: Mapping[Version, ImageDetections], seconds: Sequence[float]) -> None:
+    turned = ", turned upright" if image.turned else ""
+    st.caption(f"{plain(image.name)}: {image.width} x {image.height} pixels{turned}")
     for place, (version, found), taken in zip(st.columns(len(shown)), shown.items(), seconds, strict=True):
         with place:
             if found.failure is not None:
-                st.error(sentence(f"the picture {picture.name} has no answer: {found.failure}"))
+                st.error(sentence(f"the picture {image.name} has no answer: {found.failure}"))
                 continue
-            st.image(drawn(picture.shown, found), width="stretch")
+            st.image(drawn(image.shown, found), width="stretch")
             count = len(found.detections)
             st.caption(f"{plain(version)}: {count} {'box' if count == 1 else 'boxes'}, answered in {taken:.2f} s")
     if len(shown) == 2:
@@ -203,10 +201,10 @@ def _tick(amenity: Amenity) -> bool:
     return bool(st.checkbox(label, value=amenity.sure, key=key))
 
 
-def _show_table(shown: Mapping[Version, Sequence[PictureDetections]]) -> None:
+def _show_table(shown: Mapping[Version, Sequence[ImageDetections]]) -> None:
     rows = [
         {
-            "picture": found.picture,
+            "picture": found.image,
             "version": str(version),
             "name": detection.name,
             "score": round(detection.score, 3),

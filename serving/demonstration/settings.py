@@ -21,7 +21,7 @@ EXAMPLE = """  streamlit run serving/app.py -- --server localhost:8500 --model_n
       --label_map_path label_map.pbtxt
   streamlit run serving/app.py --server.port 8080 -- --model_name rooms --version_label stable --version_label canary"""
 
-DEFAULT_MAX_PICTURES = 20  # a listing's photographs; each is held in memory for as long as the page is open
+DEFAULT_MAX_IMAGES = 20  # a listing's photographs; each is held in memory for as long as the page is open
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Settings:
         signature_name: Which of the model's signatures.
         label_map: Names the classes; None leaves it to the model, and to numbers where that does not.
         min_score: Where the threshold stands at first, 0..1.
-        max_pictures: More at once are not taken.
+        max_images: More at once are not taken.
         timeout_seconds: The deadline of each question.
     """
 
@@ -45,7 +45,7 @@ class Settings:
     signature_name: str = SERVING_DEFAULT
     label_map: LabelMap | None = None
     min_score: float = 0.5
-    max_pictures: int = DEFAULT_MAX_PICTURES
+    max_images: int = DEFAULT_MAX_IMAGES
     timeout_seconds: float = 30.0
 
 
@@ -64,7 +64,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures to ask")
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it the model does, or numbers")
     parser.add_argument("--min_score", type=fraction, default=0.5, help="where the threshold stands at first")
-    parser.add_argument("--max_pictures", type=positive_int, default=DEFAULT_MAX_PICTURES, help="taken at once")
+    parser.add_argument("--max_pictures", type=positive_int, default=DEFAULT_MAX_IMAGES, help="taken at once")
     parser.add_argument("--timeout_seconds", type=number_above_zero, default=30.0, help="the deadline of each question")
     return parser
 
@@ -84,7 +84,7 @@ def read_settings(words: Sequence[str]) -> Settings:
         signature_name=arguments.signature_name,
         label_map=read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None,
         min_score=arguments.min_score,
-        max_pictures=arguments.max_pictures,
+        max_images=arguments.max_pictures,
         timeout_seconds=arguments.timeout_seconds,
     )
 

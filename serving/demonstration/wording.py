@@ -8,14 +8,14 @@ from serving.client_library.detections import Detection
 from serving.demonstration.comparison import Comparison
 
 MAX_LENGTH = 600
-# Streamlit makes links of bare addresses and pictures of :words:, whatever is escaped; an invisible joiner stops it.
+# Streamlit makes links of bare addresses and images of :words:, whatever is escaped; an invisible joiner stops it.
 _ADDRESS = re.compile(r"(:(?=//)|:(?!\d{4,5}:)(?=[\w+-]+:)|@|\bwww(?=\.))", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def plain(text: object) -> str:
-    """Returns one line of Markdown that shows `text` as it is: no link, picture, colour or formula in it is one."""
+    """Returns one line of Markdown that shows `text` as it is: no link, image, colour or formula in it is one."""
     words = " ".join(str(text).split())
     if len(words) > MAX_LENGTH:
         words = words[:MAX_LENGTH] + "..."

@@ -1,1 +1,1 @@
-"""Whole folders of pictures: predicted once, then tabulated, sorted, and searched for what to label next."""
+"""Whole folders of images: predicted once, then tabulated, sorted, and searched for what to label next."""

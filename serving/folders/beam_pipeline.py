@@ -1,4 +1,4 @@
-"""The pictures of an archive through a detector, as an Apache Beam pipeline: any runner, any number of machines.
+"""The images of an archive through a detector, as an Apache Beam pipeline: any runner, any number of machines.
 
 Needs `apache_beam` (requirements-beam.txt). The model handler loads the model once a process, and its threads share it.
 """
@@ -20,8 +20,8 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import MAX_BYTES
-from serving.client_library.detections import Failure, PictureDetections
-from serving.client_library.image_requests import NamedPicture
+from serving.client_library.detections import Failure, ImageDetections
+from serving.client_library.image_requests import NamedImage
 from serving.folders.detector_choice import open_detector
 from serving.folders.tables import DETECTION_COLUMNS, detection_row
 
@@ -29,7 +29,7 @@ METRICS = "predict"
 ANSWERED, FAILED, DETECTIONS = "pictures_answered", "pictures_failed", "detections"
 
 
-class DetectorHandler(ModelHandler[NamedPicture, PictureDetections, Any]):
+class DetectorHandler(ModelHandler[NamedImage, ImageDetections, Any]):
     """What RunInference needs of a detector: how it is loaded, and how a batch goes through it."""
 
     def __init__(self, arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float) -> None:
@@ -50,9 +50,9 @@ class DetectorHandler(ModelHandler[NamedPicture, PictureDetections, Any]):
         return open_detector(self._arguments, self._label_map, self._min_score)
 
     def run_inference(
-        self, batch: Sequence[NamedPicture], model: Any, inference_args: dict[str, Any] | None = None
-    ) -> Iterable[PictureDetections]:
-        """Yields what is in each picture of a batch; a failure among them costs the others nothing."""
+        self, batch: Sequence[NamedImage], model: Any, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[ImageDetections]:
+        """Yields what is in each image of a batch; a failure among them costs the others nothing."""
         del inference_args
         return list(model.detect_many(batch))
 
@@ -60,22 +60,22 @@ class DetectorHandler(ModelHandler[NamedPicture, PictureDetections, Any]):
         """Returns how large batches may become."""
         return {"min_batch_size": 1, "max_batch_size": self._arguments.batch_size}
 
-    def get_num_bytes(self, batch: Sequence[NamedPicture]) -> int:
-        """Returns the pictures' bytes."""
-        return sum(len(picture.content) for picture in batch)
+    def get_num_bytes(self, batch: Sequence[NamedImage]) -> int:
+        """Returns the images' bytes."""
+        return sum(len(image.content) for image in batch)
 
     def get_metrics_namespace(self) -> str:
         """Returns the name under which Beam counts."""
         return METRICS
 
 
-class ReadPicture(beam.DoFn):
+class ReadImage(beam.DoFn):
     """Reads files of any file system that Beam knows, never more than 64 MiB of one."""
 
     def process(self, path: str) -> Iterator[Any]:
-        """Yields a `NamedPicture`, or a `PictureDetections` with the failure tagged `failed`."""
+        """Yields a `NamedImage`, or a `ImageDetections` with the failure tagged `failed`."""
         try:
-            # A picture is not unpacked for its name's sake.
+            # An image is not unpacked for its name's sake.
             with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
                 content = stream.read(MAX_BYTES + 1)
         except FileNotFoundError:
@@ -89,13 +89,13 @@ class ReadPicture(beam.DoFn):
         elif not content:
             yield _failed(path, "empty file")
         else:
-            yield NamedPicture(path, content)
+            yield NamedImage(path, content)
 
 
 class SeparateFailures(beam.DoFn):
-    """Tags the pictures that have no answer, and counts."""
+    """Tags the images that have no answer, and counts."""
 
-    def process(self, result: PictureDetections) -> Iterator[Any]:
+    def process(self, result: ImageDetections) -> Iterator[Any]:
         """Yields the answer, or the failure tagged `failed`."""
         if result.failure is not None:
             yield beam.pvalue.TaggedOutput("failed", result)
@@ -116,9 +116,9 @@ def build_pipeline(paths: Any, handler: DetectorHandler, output_prefix: str) -> 
     """
     read = (
         paths
-        # A worker takes up pictures, not the folder that listed them.
+        # A worker takes up images, not the folder that listed them.
         | "spread" >> beam.Reshuffle()
-        | "read" >> beam.ParDo(ReadPicture()).with_outputs("failed", main="read")
+        | "read" >> beam.ParDo(ReadImage()).with_outputs("failed", main="read")
     )
     results = (
         read["read"]
@@ -145,20 +145,20 @@ def build_pipeline(paths: Any, handler: DetectorHandler, output_prefix: str) -> 
 
 
 def _failed(name: str, reason: str, detail: str = "") -> Any:
-    return beam.pvalue.TaggedOutput("failed", PictureDetections(name, failure=Failure(reason, detail)))
+    return beam.pvalue.TaggedOutput("failed", ImageDetections(name, failure=Failure(reason, detail)))
 
 
-def _json_line(result: PictureDetections) -> str:
+def _json_line(result: ImageDetections) -> str:
     return json.dumps(result.as_json())
 
 
-def _counted_failure(result: PictureDetections) -> str:
+def _counted_failure(result: ImageDetections) -> str:
     Metrics.counter(METRICS, FAILED).inc()
     return _json_line(result)
 
 
-def _csv_rows(result: PictureDetections) -> Iterator[str]:
+def _csv_rows(result: ImageDetections) -> Iterator[str]:
     for detection in result.detections:
         row = io.StringIO()
-        csv.writer(row, lineterminator="").writerow(detection_row(result.picture, detection))
+        csv.writer(row, lineterminator="").writerow(detection_row(result.image, detection))
         yield row.getvalue()

@@ -1,4 +1,4 @@
-"""What it takes to predict very many pictures: a sample is timed, and hours and money follow."""
+"""What it takes to predict very many images: a sample is timed, and hours and money follow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from data_prep.runtime.command_line import UserError
-from serving.client_library.detections import PictureDetections
-from serving.client_library.image_requests import PictureSource
+from serving.client_library.detections import ImageDetections
+from serving.client_library.image_requests import ImageSource
 
 SECONDS_PER_HOUR = 3600.0
 ROUNDS = 3
@@ -21,31 +21,31 @@ class TimedDetector(Protocol):
 
     batch_size: int
 
-    def detect_many(self, pictures: Sequence[PictureSource]) -> Iterator[PictureDetections]:
-        """Yields what is in each picture."""
+    def detect_many(self, images: Sequence[ImageSource]) -> Iterator[ImageDetections]:
+        """Yields what is in each image."""
         ...
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a picture takes, one after another at full load.
+    """How long an image takes, one after another at full load.
 
     Attributes:
         device: What the model runs on, or where the server is.
-        batch_size: Pictures that went through the model together.
-        seconds_per_picture: Wall-clock, reading and decoding in it; the median of the rounds.
-        slowest_seconds_per_picture: Of the slowest round.
+        batch_size: Images that went through the model together.
+        seconds_per_image: Wall-clock, reading and decoding in it; the median of the rounds.
+        slowest_seconds_per_image: Of the slowest round.
     """
 
     device: str
     batch_size: int
-    seconds_per_picture: float
-    slowest_seconds_per_picture: float
+    seconds_per_image: float
+    slowest_seconds_per_image: float
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What many pictures take.
+    """What many images take.
 
     Attributes:
         machine_hours: Hours of one machine.
@@ -56,51 +56,51 @@ class Cost:
     price: float
 
 
-def cost_of(num_pictures: float, seconds_per_picture: float, price_per_hour: float) -> Cost:
-    """Returns what `num_pictures` take: pictures x seconds / 3600 hours, at the price an hour.
+def cost_of(num_images: float, seconds_per_image: float, price_per_hour: float) -> Cost:
+    """Returns what `num_images` take: images x seconds / 3600 hours, at the price an hour.
 
     The same however many machines share the work: twice as many take half as long.
     """
-    hours = num_pictures * seconds_per_picture / SECONDS_PER_HOUR
+    hours = num_images * seconds_per_image / SECONDS_PER_HOUR
     return Cost(hours, hours * price_per_hour)
 
 
 def time_detector(
-    detector: TimedDetector, device: str, pictures: Sequence[PictureSource], batch_sizes: Sequence[int]
+    detector: TimedDetector, device: str, images: Sequence[ImageSource], batch_sizes: Sequence[int]
 ) -> list[Timing]:
-    """Times the pictures at each batch size, `ROUNDS` times in turn, after each size has been run once unmeasured.
+    """Times the images at each batch size, `ROUNDS` times in turn, after each size has been run once unmeasured.
 
     Raises:
-        UserError: A picture has no answer; times of failures say nothing of pictures.
+        UserError: An image has no answer; times of failures say nothing of images.
     """
 
-    def seconds_per_picture(batch_size: int) -> float:
+    def seconds_per_image(batch_size: int) -> float:
         detector.batch_size = batch_size
         start = time.perf_counter()
-        for result in detector.detect_many(pictures):
+        for result in detector.detect_many(images):
             if result.failure is not None:
-                raise UserError(f"{result.picture} cannot be timed: {result.failure}")
-        return (time.perf_counter() - start) / len(pictures)
+                raise UserError(f"{result.image} cannot be timed: {result.failure}")
+        return (time.perf_counter() - start) / len(images)
 
     for batch_size in batch_sizes:
-        seconds_per_picture(batch_size)
+        seconds_per_image(batch_size)
     seconds: dict[int, list[float]] = {batch_size: [] for batch_size in batch_sizes}
     for _ in range(ROUNDS):
         for batch_size, values in seconds.items():
-            values.append(seconds_per_picture(batch_size))
+            values.append(seconds_per_image(batch_size))
     return [Timing(device, size, statistics.median(values), max(values)) for size, values in seconds.items()]
 
 
-def cost_table(timings: Sequence[Timing], num_pictures: int, price_per_hour: float, num_machines: int = 1) -> list[str]:
-    """Returns the lines of a table: device, batch size, a picture's time, hours, days on the machines, money."""
+def cost_table(timings: Sequence[Timing], num_images: int, price_per_hour: float, num_machines: int = 1) -> list[str]:
+    """Returns the lines of a table: device, batch size, an image's time, hours, days on the machines, money."""
     width = max(len("device"), *(len(timing.device) for timing in timings))
     header = f"{'device':<{width}}  batch  ms/picture  slowest  pictures/s  machine hours"
     lines = [f"{header}  {'days on ' + str(num_machines):>11}  {'price':>12}"]
     for timing in timings:
-        cost = cost_of(num_pictures, timing.seconds_per_picture, price_per_hour)
+        cost = cost_of(num_images, timing.seconds_per_image, price_per_hour)
         lines.append(
-            f"{timing.device:<{width}}  {timing.batch_size:>5}  {1000 * timing.seconds_per_picture:>10.1f}  "
-            f"{1000 * timing.slowest_seconds_per_picture:>7.1f}  {1 / timing.seconds_per_picture:>10.1f}  "
+            f"{timing.device:<{width}}  {timing.batch_size:>5}  {1000 * timing.seconds_per_image:>10.1f}  "
+            f"{1000 * timing.slowest_seconds_per_image:>7.1f}  {1 / timing.seconds_per_image:>10.1f}  "
             f"{cost.machine_hours:>13,.1f}  {cost.machine_hours / 24 / num_machines:>11,.1f}  {cost.price:>12,.2f}"
         )
     return lines

@@ -19,27 +19,27 @@ from data_prep.images.image_file import MAX_BYTES, ImageError
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from serving.client_library.channels import SERVING_DEFAULT
-from serving.client_library.detections import OUTPUT_NAMES, Failure, PictureDetections, read_detections
+from serving.client_library.detections import OUTPUT_NAMES, Failure, ImageDetections, read_detections
 from serving.client_library.image_requests import (
     INPUT_NAME,
-    Picture,
-    PictureSource,
+    ImageInput,
+    ImageSource,
     encoded_array,
     name_of,
     pixels_of,
-    read_picture,
+    read_image,
 )
 from serving.wire.tensors import DT_STRING, DT_UINT8, type_name
 
 DEVICES = ("auto", "cpu", "gpu")
-MAX_PIXEL_BYTES = 3 * 100_000_000  # of a picture whose pixels are handed over
+MAX_PIXEL_BYTES = 3 * 100_000_000  # of an image whose pixels are handed over
 
 
 class SavedModelDetector:
-    """Runs one SavedModel. Pictures are read in threads while the model is at work on those before.
+    """Runs one SavedModel. Images are read in threads while the model is at work on those before.
 
     Attributes:
-        batch_size: Pictures that go through the model together, where it takes several.
+        batch_size: Images that go through the model together, where it takes several.
         device: What it runs on, in words such as `CPU` or `NVIDIA H100`.
     """
 
@@ -61,7 +61,7 @@ class SavedModelDetector:
             label_map: Names the classes.
             signature_name: Which of its signatures.
             min_score: Weaker detections are left out.
-            batch_size: Pictures that go through the model together.
+            batch_size: Images that go through the model together.
             max_in_flight: Batches that are read, run, or waited for at the same time.
             device: `auto` takes a GPU where there is one, `cpu` leaves it alone, `gpu` insists on one.
 
@@ -95,16 +95,16 @@ class SavedModelDetector:
         self._max_in_flight = max_in_flight
         self.batch_size = batch_size
 
-    def detect_many(self, pictures: Iterable[PictureSource]) -> Iterator[PictureDetections]:
-        """Yields what is in each picture, in the order given; a failure is yielded and costs the others nothing.
+    def detect_many(self, images: Iterable[ImageSource]) -> Iterator[ImageDetections]:
+        """Yields what is in each image, in the order given; a failure is yielded and costs the others nothing.
 
-        Only a few batches are in memory at a time, however many pictures there are.
+        Only a few batches are in memory at a time, however many images there are.
 
         Args:
-            pictures: Encoded pictures' bytes, or paths; taken as they are needed.
+            images: Encoded images' bytes, or paths; taken as they are needed.
         """
-        source = iter(pictures)
-        waiting: deque[Future[list[PictureDetections]]] = deque()
+        source = iter(images)
+        waiting: deque[Future[list[ImageDetections]]] = deque()
         pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="detect")
         try:
             while True:
@@ -116,13 +116,13 @@ class SavedModelDetector:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def detect_batch(self, sources: Sequence[PictureSource]) -> list[PictureDetections]:
-        """Returns what is in some pictures, in one run of the model; where it refuses them, in one run each."""
-        results = [PictureDetections(name_of(source)) for source in sources]
-        readable: list[tuple[int, Picture]] = []
+    def detect_batch(self, sources: Sequence[ImageSource]) -> list[ImageDetections]:
+        """Returns what is in some images, in one run of the model; where it refuses them, in one run each."""
+        results = [ImageDetections(name_of(source)) for source in sources]
+        readable: list[tuple[int, ImageInput]] = []
         for position, source in enumerate(sources):
             try:
-                readable.append((position, read_picture(source, MAX_BYTES)))
+                readable.append((position, read_image(source, MAX_BYTES)))
             except ImageError as error:
                 results[position] = _failed(results[position], error.reason, error.detail)
         groups = [readable] if self._takes_several else [[one] for one in readable]
@@ -131,7 +131,7 @@ class SavedModelDetector:
             if not group:
                 continue
             blanks = [results[position] for position, _ in group]
-            answers = self._run([picture for _, picture in group], blanks)
+            answers = self._run([image for _, image in group], blanks)
             if len(group) > 1 and answers[0].failure is not None:
                 groups += [[one] for one in group]
                 continue
@@ -153,24 +153,24 @@ class SavedModelDetector:
         """Frees the model."""
         self.close()
 
-    def _run(self, pictures: list[Picture], blanks: list[PictureDetections]) -> list[PictureDetections]:
+    def _run(self, images: list[ImageInput], blanks: list[ImageDetections]) -> list[ImageDetections]:
         from serving.local_server.status_errors import StatusError
 
         try:
-            inputs = encoded_array(pictures) if self._takes_encoded else pixels_of(pictures[0], MAX_PIXEL_BYTES)
+            inputs = encoded_array(images) if self._takes_encoded else pixels_of(images[0], MAX_PIXEL_BYTES)
             outputs = self._model.run(self._signature, {INPUT_NAME: inputs}, list(OUTPUT_NAMES))
         except ImageError as error:
             return [_failed(blank, error.reason, error.detail) for blank in blanks]
         except StatusError as error:
             return [_failed(blank, "refused by the model", error.message) for blank in blanks]
-        return [self._answer(outputs, position, picture, blanks[position]) for position, picture in enumerate(pictures)]
+        return [self._answer(outputs, position, image, blanks[position]) for position, image in enumerate(images)]
 
     def _answer(
-        self, outputs: dict[str, np.ndarray], position: int, picture: Picture, blank: PictureDetections
-    ) -> PictureDetections:
-        size = (picture.width, picture.height)
+        self, outputs: dict[str, np.ndarray], position: int, image: ImageInput, blank: ImageDetections
+    ) -> ImageDetections:
+        size = (image.width, image.height)
         found = read_detections(outputs, position, size, label_map=self._label_map, min_score=self._min_score)
-        return PictureDetections(blank.picture, *size, found)
+        return ImageDetections(blank.image, *size, found)
 
     def _check_signature(self, saved_model_dir: Path, name: str) -> tuple[object, bool]:
         signatures = self._model.signatures
@@ -190,10 +190,10 @@ class SavedModelDetector:
                 "encoded_image_string_tensor or image_tensor"
             )
         sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
-        # Pixels of pictures of several sizes do not go into one array.
+        # Pixels of images of several sizes do not go into one array.
         self._takes_several = tensor.dtype == DT_STRING and (not sizes or sizes[0] == -1)
         return signature, tensor.dtype == DT_STRING
 
 
-def _failed(blank: PictureDetections, reason: str, detail: str) -> PictureDetections:
-    return PictureDetections(blank.picture, failure=Failure(reason, detail if detail != blank.picture else ""))
+def _failed(blank: ImageDetections, reason: str, detail: str) -> ImageDetections:
+    return ImageDetections(blank.image, failure=Failure(reason, detail if detail != blank.image else ""))

@@ -1,7 +1,7 @@
-"""predictions.jsonl: one line a picture, added as the answers come, so that a run that was killed goes on.
+"""predictions.jsonl: one line an image, added as the answers come, so that a run that was killed goes on.
 
-Each line is what `PictureDetections.as_json` gives. It reaches the file in one write, and a line that a kill or a full
-disk tore stands last and without its line break: the next run cuts it off and asks about that picture again.
+Each line is what `ImageDetections.as_json` gives. It reaches the file in one write, and a line that a kill or a full
+disk tore stands last and without its line break: the next run cuts it off and asks about that image again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UsageError, UserError
-from serving.client_library.detections import Box, Detection, PictureDetections
+from serving.client_library.detections import Box, Detection, ImageDetections
 
 PREDICTIONS_NAME = "predictions.jsonl"
 RUN_NAME = "run.json"
@@ -29,7 +29,7 @@ class PredictionsFile:
 
     Attributes:
         path: The file.
-        answered: The pictures that it has a line of, by name.
+        answered: The images that it has a line of, by name.
     """
 
     def __init__(self, directory: Path, run: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ class PredictionsFile:
             _lock(file, self.path)
             self._check_run()
             _cut_torn_line(file)
-            self.answered = {result.picture for result in read_predictions(self.path)}
+            self.answered = {result.image for result in read_predictions(self.path)}
         except BaseException:
             file.close()
             raise
@@ -73,8 +73,8 @@ class PredictionsFile:
             self._file.close()
             self._file = None
 
-    def add(self, result: PictureDetections) -> None:
-        """Writes the line of a picture that was answered.
+    def add(self, result: ImageDetections) -> None:
+        """Writes the line of an image that was answered.
 
         Raises:
             ValueError: It was not answered, or the file is not open.
@@ -83,7 +83,7 @@ class PredictionsFile:
             raise ValueError("only answers are written, and only to an open file")
         self._file.write(json.dumps(result.as_json()).encode("ascii") + b"\n")
         self._file.flush()
-        self.answered.add(result.picture)
+        self.answered.add(result.image)
 
     def _check_run(self) -> None:
         if not self._run_path.exists():
@@ -120,8 +120,8 @@ def read_run(directory: Path) -> dict[str, Any]:
     return run
 
 
-def read_predictions(path: Path) -> Iterator[PictureDetections]:
-    """Yields the pictures of a predictions.jsonl in its order, one in memory at a time; a torn last line is left out.
+def read_predictions(path: Path) -> Iterator[ImageDetections]:
+    """Yields the images of a predictions.jsonl in its order, one in memory at a time; a torn last line is left out.
 
     Raises:
         UserError: A line is not of this format, with its number.
@@ -139,8 +139,8 @@ def read_predictions(path: Path) -> Iterator[PictureDetections]:
                 ) from error
 
 
-def prediction_of_json(entry: dict[str, Any]) -> PictureDetections:
-    """Returns what a line's object holds; the inverse of `PictureDetections.as_json` of an answer.
+def prediction_of_json(entry: dict[str, Any]) -> ImageDetections:
+    """Returns what a line's object holds; the inverse of `ImageDetections.as_json` of an answer.
 
     Raises:
         ValueError, KeyError, TypeError: It is not of that form.
@@ -157,7 +157,7 @@ def prediction_of_json(entry: dict[str, Any]) -> PictureDetections:
         )
         for found in entry["detections"]
     )
-    return PictureDetections(entry["picture"], int(entry["width"]), int(entry["height"]), detections)
+    return ImageDetections(entry["picture"], int(entry["width"]), int(entry["height"]), detections)
 
 
 def fingerprint(saved_model_dir: Path) -> str:

@@ -1,7 +1,7 @@
-"""Copies pictures into folders by their best class, under safe names, and in a way that can be stopped at any time.
+"""Copies images into folders by their best class, under safe names, and in a way that can be stopped at any time.
 
-What was decided stands in `.sorted.jsonl` of the target folder, a line a picture, written before the copy is made. So
-a run that was killed goes on with the very copy it was at, nothing is copied twice, and a picture that a person has
+What was decided stands in `.sorted.jsonl` of the target folder, a line an image, written before the copy is made. So
+a run that was killed goes on with the very copy it was at, nothing is copied twice, and an image that a person has
 moved to a better folder since then stays where it was put.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 
 JOURNAL_NAME = ".sorted.jsonl"
 DEFAULT_OTHER = "other"
@@ -33,7 +33,7 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", 
 
 @dataclass
 class SortCounts:
-    """What became of the pictures.
+    """What became of the images.
 
     Attributes:
         copied: Copied by this run, by folder.
@@ -74,7 +74,7 @@ def folder_names(classes: Mapping[int, str], other: str = DEFAULT_OTHER) -> dict
     return {class_id: f"{name}-{class_id}" if taken[name.casefold()] > 1 else name for class_id, name in names.items()}
 
 
-def best_class(result: PictureDetections, min_score: float) -> int | None:
+def best_class(result: ImageDetections, min_score: float) -> int | None:
     """Returns the class id of the best-scored detection, None where none has `min_score`; of equals the largest box."""
 
     def rank(position: int) -> tuple[float, float]:
@@ -85,8 +85,8 @@ def best_class(result: PictureDetections, min_score: float) -> int | None:
     return result.detections[max(enough, key=rank)].class_id if enough else None
 
 
-class PictureSorter:
-    """Copies the pictures of one folder into folders of classes."""
+class ImageSorter:
+    """Copies the images of one folder into folders of classes."""
 
     def __init__(
         self, source: Path, target: Path, classes: Mapping[int, str], *, min_score: float, other: str = DEFAULT_OTHER
@@ -94,11 +94,11 @@ class PictureSorter:
         """Reads what earlier runs have copied, and finishes the copy that was cut off.
 
         Args:
-            source: What the pictures' names are relative to.
+            source: What the images' names are relative to.
             target: The folder of the folders; it is made.
             classes: Class id -> name, of all classes that may come.
-            min_score: A picture whose best detection is below it goes to `other`.
-            other: The folder of pictures without a class.
+            min_score: An image whose best detection is below it goes to `other`.
+            other: The folder of images without a class.
 
         Raises:
             UserError: The journal in `target` is broken.
@@ -115,29 +115,29 @@ class PictureSorter:
         self._taken = {copy.casefold() for copy in self._targets.values()}
         self._finish_last_copy()
 
-    def sort(self, results: Iterable[PictureDetections], ledger: Ledger) -> SortCounts:
-        """Copies the pictures that are not sorted yet; their times of change are kept.
+    def sort(self, results: Iterable[ImageDetections], ledger: Ledger) -> SortCounts:
+        """Copies the images that are not sorted yet; their times of change are kept.
 
         Args:
-            results: Answered pictures.
+            results: Answered images.
             ledger: Gets those that cannot be copied.
         """
         counts = SortCounts()
         with self._journal_path.open("ab") as journal:
             for result in results:
-                if result.picture in self._targets:
+                if result.image in self._targets:
                     counts.there += 1
                     continue
-                source = self._source / result.picture
+                source = self._source / result.image
                 if not source.is_file():
-                    ledger.reject(result.picture, "cannot be copied", "the file is not there any more")
+                    ledger.reject(result.image, "cannot be copied", "the file is not there any more")
                     continue
                 class_id = best_class(result, self._min_score)
                 folder = self._other if class_id is None else self._folders[class_id]
-                copy = self._free_name(folder, Path(result.picture).name)
-                journal.write(json.dumps({"picture": result.picture, "copy": copy}).encode("ascii") + b"\n")
+                copy = self._free_name(folder, Path(result.image).name)
+                journal.write(json.dumps({"picture": result.image, "copy": copy}).encode("ascii") + b"\n")
                 journal.flush()
-                self._targets[result.picture] = copy
+                self._targets[result.image] = copy
                 self._taken.add(copy.casefold())
                 self._copy(source, copy)
                 counts.copied[folder] += 1
@@ -152,7 +152,7 @@ class PictureSorter:
             os.utime(temporary, ns=(state.st_atime_ns, state.st_mtime_ns))
 
     def _free_name(self, folder: str, name: str) -> str:
-        """Returns FOLDER/NAME, with a number where another picture, or anyone else's file, has that name."""
+        """Returns FOLDER/NAME, with a number where another image, or anyone else's file, has that name."""
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path.suffix takes `.jpg` for a stem
         number, copy = 1, f"{folder}/{name}"
         while copy.casefold() in self._taken or os.path.lexists(self._target / copy):
@@ -161,7 +161,7 @@ class PictureSorter:
         return copy
 
     def _read_journal(self) -> dict[str, str]:
-        """Returns the copy of each picture, in the journal's order, and cuts off a torn last line."""
+        """Returns the copy of each image, in the journal's order, and cuts off a torn last line."""
         if not self._journal_path.exists():
             return {}
         content = self._journal_path.read_bytes()
@@ -184,11 +184,11 @@ class PictureSorter:
         """Makes the copy that the journal's last line promises; what was half written is removed."""
         if not self._interrupted:
             return
-        picture, copy = next(reversed(self._targets.items()))
+        image, copy = next(reversed(self._targets.items()))
         folder = (self._target / copy).parent
         for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
             leftover.unlink()
-        source = self._source / picture
+        source = self._source / image
         if not (self._target / copy).exists() and source.is_file():
             self._copy(source, copy)
 

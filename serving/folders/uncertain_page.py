@@ -14,11 +14,11 @@ from data_prep.images.drawing import draw_boxes
 from data_prep.images.image_file import ImageError, decode_rgb, read_image_file
 from data_prep.runtime.atomic_files import atomic_path, write_text
 from data_prep.runtime.progress import progress
-from serving.folders.uncertainty import UncertainClass, UncertainPicture, uncertainty_of_score
+from serving.folders.uncertainty import UncertainClass, UncertainImage, uncertainty_of_score
 
-MAX_SHOWN = 500  # a picture takes some 30 KB of the page
+MAX_SHOWN = 500  # an image takes some 30 KB of the page
 MAX_CLASSES = 100
-MAX_DRAWN = 6  # detections of a picture: those that make it uncertain; dozens of weak ones would hide it
+MAX_DRAWN = 6  # detections of an image: those that make it uncertain; dozens of weak ones would hide it
 THUMBNAIL_PIXELS = 360  # of the longer side
 THUMBNAIL_QUALITY = 78
 COLUMNS = ("rank", "picture", "uncertainty", "num_detections", "least_sure_name", "least_sure_score")
@@ -39,50 +39,50 @@ td:first-child, th:first-child { text-align: left; overflow-wrap: break-word; }
 """
 
 
-def write_uncertain_csv(path: Path, pictures: Sequence[UncertainPicture]) -> None:
-    """Writes a row of `COLUMNS` a picture, the least sure first; names are relative to the folder of the pictures."""
+def write_uncertain_csv(path: Path, images: Sequence[UncertainImage]) -> None:
+    """Writes a row of `COLUMNS` an image, the least sure first; names are relative to the folder of the images."""
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for rank, picture in enumerate(pictures, start=1):
-            found = picture.result.detections
+        for rank, image in enumerate(images, start=1):
+            found = image.result.detections
             least = max(found, key=lambda detection: uncertainty_of_score(detection.score))
-            uncertainty = round(picture.uncertainty, 6)
-            name = picture.result.picture
+            uncertainty = round(image.uncertainty, 6)
+            name = image.result.image
             writer.writerow((rank, name, uncertainty, len(found), least.name, round(least.score, 6)))
 
 
 def write_uncertain_page(
     path: Path,
     folder: Path,
-    pictures: Sequence[UncertainPicture],
+    images: Sequence[UncertainImage],
     classes: Sequence[UncertainClass],
     *,
-    num_pictures: int,
+    num_images: int,
     formula: str,
 ) -> int:
-    """Writes the page: the classes, then the pictures with their least sure detections drawn, the least sure first.
+    """Writes the page: the classes, then the images with their least sure detections drawn, the least sure first.
 
     Args:
         path: The HTML file.
-        folder: What the pictures' names are relative to.
-        pictures: As `least_sure` returns them; at most 500 are shown.
+        folder: What the images' names are relative to.
+        images: As `least_sure` returns them; at most 500 are shown.
         classes: As `least_sure` returns them; at most 100 are shown.
-        num_pictures: How many were looked at.
+        num_images: How many were looked at.
         formula: How the uncertainty was computed, in words.
 
     Returns:
-        How many pictures are in the page.
+        How many images are in the page.
     """
-    shown = pictures[:MAX_SHOWN]
+    shown = images[:MAX_SHOWN]
     figures = [
-        _figure(rank, folder, picture)
-        for rank, picture in enumerate(progress(shown, description="drawing", unit="pictures"), start=1)
+        _figure(rank, folder, image)
+        for rank, image in enumerate(progress(shown, description="drawing", unit="pictures"), start=1)
     ]
-    text = f"<h1>Pictures to label next</h1>\n<p>The {len(shown)} of {num_pictures} pictures that the model is least "
+    text = f"<h1>Pictures to label next</h1>\n<p>The {len(shown)} of {num_images} pictures that the model is least "
     text += f"sure of, least sure first. {html.escape(formula)}</p>\n"
     rows = "".join(
         f"<tr><td>{_escaped(each.name)}</td><td>{each.num_detections}</td><td>{each.mean_uncertainty:.2f}</td></tr>\n"
@@ -93,16 +93,16 @@ def write_uncertain_page(
     return len(shown)
 
 
-def _figure(rank: int, folder: Path, picture: UncertainPicture) -> str:
-    result = picture.result
-    name = _escaped(result.picture)
+def _figure(rank: int, folder: Path, uncertain: UncertainImage) -> str:
+    result = uncertain.result
+    name = _escaped(result.image)
     drawn = sorted(result.detections, key=lambda found: -uncertainty_of_score(found.score))[:MAX_DRAWN]
     told = replace(result, detections=tuple(drawn))
     found = ", ".join(f"{_escaped(each.name)} {each.score:.2f}" for each in drawn)
     num_more = len(result.detections) - len(drawn)
     more = f" and {num_more} surer ones" if num_more else ""
     try:
-        image = decode_rgb(read_image_file(folder / result.picture))
+        image = decode_rgb(read_image_file(folder / result.image))
         scale = min(1.0, THUMBNAIL_PIXELS / max(image.size))
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         with_boxes = draw_boxes(
@@ -117,7 +117,7 @@ def _figure(rank: int, folder: Path, picture: UncertainPicture) -> str:
         shown = f'<img alt="{name}" src="{url}">'
     except ImageError as error:
         shown = f"<p>({html.escape(error.reason)})</p>"
-    caption = f"<b>{rank}. {name}</b><br>uncertainty {picture.uncertainty:.3f}: {found}{more}"
+    caption = f"<b>{rank}. {name}</b><br>uncertainty {uncertain.uncertainty:.3f}: {found}{more}"
     return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
 

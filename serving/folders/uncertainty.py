@@ -1,11 +1,11 @@
-"""How unsure a detector is of a picture: the 1-vs-2 margin of each detection, brought together over the picture.
+"""How unsure a detector is of an image: the 1-vs-2 margin of each detection, brought together over the image.
 
 Source: Brust, Kaeding, Denzler, "Active Learning for Deep Object Detection", VISAPP 2019 (arXiv:1809.09875), equations
 1 to 4. For a detection x with class probabilities p,
 
     v(x) = (1 - (p(best class | x) - p(second best class | x)))^2
 
-and a picture's value is the sum, the mean or the maximum of its detections'. A detector's answer carries one score p a
+and an image's value is the sum, the mean or the maximum of its detections'. A detector's answer carries one score p a
 detection, that of its class. With sigmoid scores, where each class stands for itself, the second outcome is "not this
 class", with probability 1 - p, so that
 
@@ -14,7 +14,7 @@ class", with probability 1 - p, so that
 which is 1 at p = 0.5, and 0 where the model is sure either way. (For two outcomes least confidence, margin and entropy
 put detections into the same order: Settles, "Active Learning Literature Survey", 2009, section 3.1.)
 
-What it cannot see: an object that the model does not notice at all. A picture without detections has the value 0.
+What it cannot see: an object that the model does not notice at all. An image without detections has the value 0.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from serving.client_library.detections import PictureDetections
+from serving.client_library.detections import ImageDetections
 
 SUM, MEAN, MAXIMUM = "sum", "mean", "maximum"
 AGGREGATIONS = (SUM, MEAN, MAXIMUM)
 
 
 @dataclass(frozen=True)
-class UncertainPicture:
-    """A picture, and how unsure the model is of it.
+class UncertainImage:
+    """An image, and how unsure the model is of it.
 
     Attributes:
         uncertainty: From 0, and larger the less sure.
-        result: The picture's detections.
+        result: The image's detections.
     """
 
     uncertainty: float
-    result: PictureDetections
+    result: ImageDetections
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def uncertainty_of_score(score: float) -> float:
     return (1.0 - abs(2.0 * min(max(score, 0.0), 1.0) - 1.0)) ** 2
 
 
-def uncertainty_of_picture(result: PictureDetections, aggregation: str = SUM) -> float:
-    """Returns the picture's value: the sum, mean or maximum over its detections; 0 where there are none.
+def uncertainty_of_image(result: ImageDetections, aggregation: str = SUM) -> float:
+    """Returns the image's value: the sum, mean or maximum over its detections; 0 where there are none.
 
     Raises:
         ValueError: There is no such aggregation.
@@ -80,30 +80,30 @@ def uncertainty_of_picture(result: PictureDetections, aggregation: str = SUM) ->
 
 
 def least_sure(
-    results: Iterable[PictureDetections], count: int, aggregation: str = SUM
-) -> tuple[list[UncertainPicture], list[UncertainClass]]:
-    """Finds the pictures that the model is least sure of; never more than `count` of them are in memory.
+    results: Iterable[ImageDetections], count: int, aggregation: str = SUM
+) -> tuple[list[UncertainImage], list[UncertainClass]]:
+    """Finds the images that the model is least sure of; never more than `count` of them are in memory.
 
     Args:
-        results: Answered pictures, taken one at a time.
+        results: Answered images, taken one at a time.
         count: How many.
         aggregation: One of `AGGREGATIONS`.
 
     Returns:
-        The pictures, least sure first, equal ones by name; and all classes, those with the largest mean first.
+        The images, least sure first, equal ones by name; and all classes, those with the largest mean first.
     """
     sums: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
 
-    def rated() -> Iterable[UncertainPicture]:
+    def rated() -> Iterable[UncertainImage]:
         for result in results:
             for detection in result.detections:
                 of_class = sums[detection.name]
                 of_class[0] += 1
                 of_class[1] += uncertainty_of_score(detection.score)
-            uncertainty = uncertainty_of_picture(result, aggregation)
+            uncertainty = uncertainty_of_image(result, aggregation)
             if uncertainty > 0:
-                yield UncertainPicture(uncertainty, result)
+                yield UncertainImage(uncertainty, result)
 
-    pictures = heapq.nsmallest(count, rated(), key=lambda picture: (-picture.uncertainty, picture.result.picture))
+    images = heapq.nsmallest(count, rated(), key=lambda image: (-image.uncertainty, image.result.image))
     classes = [UncertainClass(name, int(number), total / number) for name, (number, total) in sums.items()]
-    return pictures, sorted(classes, key=lambda each: (-each.mean_uncertainty, each.name))
+    return images, sorted(classes, key=lambda each: (-each.mean_uncertainty, each.name))

@@ -45,7 +45,7 @@ async def measure(
     pace: Pace,
     bounds: LoadBounds,
     *,
-    pictures_per_request: int = 1,
+    images_per_request: int = 1,
     when_warm: Callable[[], None] = lambda: None,
 ) -> Step:
     """Measures one step.
@@ -55,15 +55,15 @@ async def measure(
         requests: PredictRequests as bytes, asked in turn.
         pace: How fast.
         bounds: How long.
-        pictures_per_request: How many pictures each holds.
+        images_per_request: How many images each holds.
         when_warm: Called, in a thread, when the measured time begins.
     """
-    run = _Run(connection, requests, pace, bounds, pictures_per_request)
+    run = _Run(connection, requests, pace, bounds, images_per_request)
     try:
         if bounds.warm_up_seconds > 0:
-            await run.ask_for(bounds.warm_up_seconds, Step(pace, pictures_per_request))
+            await run.ask_for(bounds.warm_up_seconds, Step(pace, images_per_request))
         await asyncio.to_thread(when_warm)
-        step = Step(pace, pictures_per_request)
+        step = Step(pace, images_per_request)
         cpu_start, start = time.process_time(), time.perf_counter()
         await run.ask_for(bounds.duration_seconds, step)
         step.client_cpu_fraction = (time.process_time() - cpu_start) / max(time.perf_counter() - start, 1e-9)
@@ -81,7 +81,7 @@ class _Run:
         requests: Sequence[bytes],
         pace: Pace,
         bounds: LoadBounds,
-        pictures_per_request: int,
+        images_per_request: int,
     ) -> None:
         self.channel = connection.open_async_channel()
         self._predict = self.channel.unary_unary(PREDICT.path)  # bytes in and out: the client's own work stays small

@@ -45,7 +45,7 @@ class Step:
 
     Attributes:
         pace: How fast was asked.
-        pictures_per_request: How many pictures each request held.
+        images_per_request: How many images each request held.
         seconds: How long was measured.
         latencies_seconds: Of the requests that were answered, in the order of their ends. In an open loop they count
             from when a request was due, not from when it could be sent: a server that stalls is not excused from
@@ -58,7 +58,7 @@ class Step:
     """
 
     pace: Pace
-    pictures_per_request: int
+    images_per_request: int
     seconds: float = 0.0
     latencies_seconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -83,9 +83,9 @@ class Step:
         return self.answered_in_time / self.seconds if self.seconds > 0 else 0.0
 
     @property
-    def pictures_per_second(self) -> float:
-        """Pictures answered in a second."""
-        return self.requests_per_second * self.pictures_per_request
+    def images_per_second(self) -> float:
+        """Images answered in a second."""
+        return self.requests_per_second * self.images_per_request
 
     def milliseconds_at(self, percentile: float) -> float:
         """Returns the latency that so many percent of the answers were within; NaN where there is no answer.
@@ -102,11 +102,11 @@ class Step:
         return {
             "concurrency": self.pace.concurrency,
             "rate_per_second": self.pace.rate_per_second,
-            "pictures_per_request": self.pictures_per_request,
+            "pictures_per_request": self.images_per_request,
             "seconds": round(self.seconds, 3),
             "requests": self.requests,
             "requests_per_second": round(self.requests_per_second, 3),
-            "pictures_per_second": round(self.pictures_per_second, 3),
+            "pictures_per_second": round(self.images_per_second, 3),
             "latency_milliseconds": {
                 **{f"p{value:g}": round(self.milliseconds_at(value), 3) for value in PERCENTILES if answered},
                 **({"max": round(self.milliseconds_at(100), 3)} if answered else {}),

@@ -33,7 +33,7 @@ def text_line(step: Step, steps_have_batches: bool) -> str:
     if steps_have_batches:
         batches = f"{'-' if step.mean_batch_size is None else f'{step.mean_batch_size:.1f}':>12}"
     latencies = "".join(f"{_milliseconds(step, value):>10}" for value in (*PERCENTILES, 100))
-    rates = f"{step.requests_per_second:>12.1f}{step.pictures_per_second:>12.1f}"
+    rates = f"{step.requests_per_second:>12.1f}{step.images_per_second:>12.1f}"
     return f"{step.pace!s:<20}{rates}{latencies}{step.errors:>8}{batches}"
 
 
@@ -98,7 +98,7 @@ def _table(steps: Sequence[Step], best: Step | None) -> str:
     for step in steps:
         ended = ", ".join(f"{count} {name}" for name, count in step.statuses.most_common())
         sizes = ", ".join(f"{count} of {size}" for size, count in step.batch_sizes.items())
-        cells = [str(step.pace), f"{step.requests_per_second:.1f}", f"{step.pictures_per_second:.1f}"]
+        cells = [str(step.pace), f"{step.requests_per_second:.1f}", f"{step.images_per_second:.1f}"]
         cells += [*(_milliseconds(step, value) for value in (*PERCENTILES, 100)), ended, sizes or "not known"]
         mark = ' class="knee"' if step is best and len(steps) > 1 else ""
         rows.append(f"<tr{mark}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")

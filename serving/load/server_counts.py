@@ -25,12 +25,12 @@ class BatchCounts:
 
     Attributes:
         up_to: By size limit (as text, `+Inf` the last), how many batches were at most so large.
-        pictures: How many pictures they held together, padding included.
+        images: How many images they held together, padding included.
         batches: How many there were.
     """
 
     up_to: dict[str, int] = field(default_factory=dict)
-    pictures: float = 0.0
+    images: float = 0.0
     batches: int = 0
 
     def since(self, earlier: BatchCounts) -> tuple[dict[str, int], float | None]:
@@ -43,7 +43,7 @@ class BatchCounts:
                 sizes[_range(lower, float(limit), limit)] = total - below
             below, lower = total, float(limit)
         batches = self.batches - earlier.batches
-        return sizes, (self.pictures - earlier.pictures) / batches if batches > 0 else None
+        return sizes, (self.images - earlier.images) / batches if batches > 0 else None
 
 
 def read_batch_counts(url: str) -> BatchCounts:
@@ -75,7 +75,7 @@ def parse_batch_counts(text: str) -> BatchCounts:
         except ValueError:
             continue
         if match["kind"] == "sum":
-            counts.pictures += value
+            counts.images += value
         elif match["kind"] == "count":
             counts.batches += int(value)
         elif limit := _LIMIT.search(match["labels"]):

@@ -16,13 +16,13 @@ class BatchingOptions:
     """TensorFlow Serving's BatchingParameters, with its defaults.
 
     Attributes:
-        max_batch_size: Pictures in the largest request, and in the largest batch.
+        max_batch_size: Images in the largest request, and in the largest batch.
         batch_timeout_micros: How long the first request of a batch waits for others, in microseconds.
         max_enqueued_batches: Batches that wait; a request that would need one more is refused.
         num_batch_threads: Batches that run at the same time.
         thread_pool_name: What the metrics call it.
         allowed_batch_sizes: A batch is filled up to the next of these; empty: it stays as it is.
-        max_execution_batch_size: Pictures in the largest batch, where that is smaller than the largest request.
+        max_execution_batch_size: Images in the largest batch, where that is smaller than the largest request.
     """
 
     max_batch_size: int = 1000
@@ -64,7 +64,7 @@ class BatchingOptions:
             )
 
     def allowed_size(self, size: int) -> int:
-        """Returns how large a batch of `size` pictures is made."""
+        """Returns how large a batch of `size` images is made."""
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
 
 

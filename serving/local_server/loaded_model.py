@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from serving.local_server.request_checks import PICTURE_BEGINNINGS, PICTURE_INPUT
+from serving.local_server.request_checks import IMAGE_BEGINNINGS, IMAGE_INPUT
 from serving.local_server.status_errors import StatusError, code_of_number, invalid_argument
 
 MAX_WARM_UP_RECORDS = 1000  # TensorFlow Serving's limit
@@ -123,7 +123,7 @@ class LoadedModel:
             Output name -> array.
 
         Raises:
-            StatusError: INVALID_ARGUMENT with the position of a picture that does not decode, DEADLINE_EXCEEDED, or
+            StatusError: INVALID_ARGUMENT with the position of an image that does not decode, DEADLINE_EXCEEDED, or
                 what else TensorFlow's error says.
         """
         options = None
@@ -140,7 +140,7 @@ class LoadedModel:
                 options=options,
             )
         except tf.errors.InvalidArgumentError as error:
-            raise invalid_argument(_broken_pictures(inputs) or _first_line(error)) from error
+            raise invalid_argument(_broken_images(inputs) or _first_line(error)) from error
         except (ValueError, TypeError) as error:  # what a session says of an array that it cannot be fed
             raise invalid_argument(_first_line(error)) from error
         except tf.errors.OpError as error:
@@ -189,9 +189,9 @@ def _first_line(error: BaseException) -> str:
 
 @functools.cache
 def _decoder() -> Callable[[bytes], Any]:
-    """Returns what decodes an encoded picture as the models do.
+    """Returns what decodes an encoded image as the models do.
 
-    In a session: run eagerly, every picture that does not decode leaves an object behind in TensorFlow 2.20, which
+    In a session: run eagerly, every image that does not decode leaves an object behind in TensorFlow 2.20, which
     splits the memory that was freed, so that a server grew by 0.6 MB with each.
     """
     with tf.Graph().as_default():
@@ -202,19 +202,19 @@ def _decoder() -> Callable[[bytes], Any]:
     return session.make_callable(size, [encoded])
 
 
-def _broken_pictures(inputs: dict[str, np.ndarray]) -> str:
-    """Says which encoded pictures TensorFlow cannot decode; the graph's own error does not say where they stand."""
-    pictures = inputs.get(PICTURE_INPUT)
-    if pictures is None or pictures.dtype != object:
+def _broken_images(inputs: dict[str, np.ndarray]) -> str:
+    """Says which encoded images TensorFlow cannot decode; the graph's own error does not say where they stand."""
+    images = inputs.get(IMAGE_INPUT)
+    if images is None or images.dtype != object:
         return ""
     broken: dict[int, str] = {}
     decode = _decoder()
-    candidates = pictures.ravel().tolist()
-    for position, picture in enumerate(candidates):
+    candidates = images.ravel().tolist()
+    for position, image in enumerate(candidates):
         try:
-            decode(picture)
+            decode(image)
         except tf.errors.InvalidArgumentError as error:
             broken[position] = _first_line(error)
-    if len(broken) == len(candidates) and not any(picture.startswith(PICTURE_BEGINNINGS) for picture in candidates):
-        return ""  # it may not be pictures that this model takes
-    return "; ".join(f"{PICTURE_INPUT}[{position}] does not decode: {why}" for position, why in broken.items())
+    if len(broken) == len(candidates) and not any(image.startswith(IMAGE_BEGINNINGS) for image in candidates):
+        return ""  # it may not be images that this model takes
+    return "; ".join(f"{IMAGE_INPUT}[{position}] does not decode: {why}" for position, why in broken.items())

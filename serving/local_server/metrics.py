@@ -27,7 +27,7 @@ def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
     return tuple(start * factor**exponent for exponent in range(count))
 
 
-# The bounds are TensorFlow Serving's: of latencies in microseconds, and of sizes in pictures.
+# The bounds are TensorFlow Serving's: of latencies in microseconds, and of sizes in images.
 _LATENCY_BOUNDS = exponential(10, 1.8, 33)
 _QUEUING_BOUNDS = exponential(100, 1.2, 52)
 _SIZE_BOUNDS = exponential(1, 2, 11)

@@ -1,4 +1,4 @@
-"""What a Predict request must be before it costs anything: its names, types, shapes and pictures."""
+"""What a Predict request must be before it costs anything: its names, types, shapes and images."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from data_prep.images.image_file import ImageError, read_header
 from serving.local_server.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import DT_STRING, TensorError, array_of, type_name
 
-PICTURE_INPUT = "input_tensor"
+IMAGE_INPUT = "input_tensor"
 # What TensorFlow's decoders go by. Bytes that begin otherwise reach no decoder: they may be a tf.Example, for instance.
-PICTURE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
-PICTURES_OF_FULL_SIZE = 4  # that one request may hold
+IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
+IMAGES_OF_FULL_SIZE = 4  # that one request may hold
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RequestLimits:
 
     Attributes:
         max_tensor_bytes: Of one input, once it is an array.
-        max_image_pixels: Of one encoded picture, by its header; a request may hold four times as many together.
+        max_image_pixels: Of one encoded image, by its header; a request may hold four times as many together.
     """
 
     max_tensor_bytes: int
@@ -93,10 +93,10 @@ def check_input_names(names: Collection[str], signature: Any) -> None:
 
 
 def check_inputs(arrays: Mapping[str, np.ndarray], signature: Any, limits: RequestLimits) -> None:
-    """Checks arrays of the right names and types against a signature's shapes, and encoded pictures by their headers.
+    """Checks arrays of the right names and types against a signature's shapes, and encoded images by their headers.
 
     Raises:
-        StatusError: INVALID_ARGUMENT: an input has another shape, or holds what is no picture or too large a one.
+        StatusError: INVALID_ARGUMENT: an input has another shape, or holds what is no image or too large a one.
     """
     for name, array in arrays.items():
         info = signature.inputs[name]
@@ -104,8 +104,8 @@ def check_inputs(arrays: Mapping[str, np.ndarray], signature: Any, limits: Reque
             wanted = [dimension.size if dimension.size >= 0 else "any" for dimension in info.tensor_shape.dim]
             shape = f"[{', '.join(map(str, wanted))}]"
             raise invalid_argument(f'input "{name}" has the shape {list(array.shape)}; the signature takes {shape}')
-        if name == PICTURE_INPUT and info.dtype == DT_STRING:
-            check_pictures(name, array.ravel().tolist(), limits.max_image_pixels)
+        if name == IMAGE_INPUT and info.dtype == DT_STRING:
+            check_images(name, array.ravel().tolist(), limits.max_image_pixels)
 
 
 def check_output_filter(output_filter: Sequence[str], signature: Any) -> list[str]:
@@ -127,25 +127,25 @@ def check_output_filter(output_filter: Sequence[str], signature: Any) -> list[st
     return list(output_filter) or sorted(signature.outputs)
 
 
-def check_pictures(name: str, pictures: Iterable[bytes], max_image_pixels: int) -> None:
-    """Looks at the headers of encoded pictures, so that none is decoded that would fill the memory.
+def check_images(name: str, images: Iterable[bytes], max_image_pixels: int) -> None:
+    """Looks at the headers of encoded images, so that none is decoded that would fill the memory.
 
     Raises:
         StatusError: INVALID_ARGUMENT: one is empty, has a broken header or too many pixels; or all together have.
     """
     total_pixels = 0
-    for position, picture in enumerate(pictures):
+    for position, image in enumerate(images):
         try:
-            header = read_header(picture, max_image_pixels)
+            header = read_header(image, max_image_pixels)
         except ImageError as error:
-            if error.reason == "not a picture" and not picture.startswith(PICTURE_BEGINNINGS):
+            if error.reason == "not a picture" and not image.startswith(IMAGE_BEGINNINGS):
                 continue
             raise invalid_argument(f"{name}[{position}] is not a picture that can be decoded: {error}") from error
         total_pixels += header.width * header.height
-    if total_pixels > PICTURES_OF_FULL_SIZE * max_image_pixels:
+    if total_pixels > IMAGES_OF_FULL_SIZE * max_image_pixels:
         raise invalid_argument(
             f"{name} holds pictures of {total_pixels / 1e6:.0f} megapixels together; at most "
-            f"{PICTURES_OF_FULL_SIZE * max_image_pixels / 1e6:.0f} are taken: send fewer in one request"
+            f"{IMAGES_OF_FULL_SIZE * max_image_pixels / 1e6:.0f} are taken: send fewer in one request"
         )
 
 

@@ -100,7 +100,7 @@ class LocalServer:
             host: The address to listen at; nobody is asked who they are, so by default only this machine's.
             max_workers: gRPC requests that run at the same time; more wait. None for 8, and with batching more.
             max_message_mebibytes: The largest request taken.
-            max_image_megapixels: The largest encoded picture taken, by its header.
+            max_image_megapixels: The largest encoded image taken, by its header.
             poll_wait_seconds: How often to look for other versions; 0 looks only at the start.
             wait_for_model: Start even where there is no version yet.
             warm_up: Replay a version's warm-up requests before it is available.

@@ -154,10 +154,10 @@ def batching_parameters(
 ) -> Any:
     """Returns BatchingParameters in which the largest allowed size is the largest batch.
 
-    Inputs are never padded to one shape: zeros beside a picture would shift its boxes.
+    Inputs are never padded to one shape: zeros beside an image would shift its boxes.
 
     Args:
-        allowed_batch_sizes: Batches are filled up to the next of these by repeating a request's first picture.
+        allowed_batch_sizes: Batches are filled up to the next of these by repeating a request's first image.
         batch_timeout_micros: How long the first request of a batch waits for others, in microseconds.
         num_batch_threads: Batches that run at the same time.
         max_enqueued_batches: Full batches that wait; beyond them requests are refused at once.

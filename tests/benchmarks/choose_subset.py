@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.choose_subset [--pictures 200000] [--most 1700000]
 
-Made-up pictures of 600 classes whose shares fall as those of Open Images do, 8.4 boxes a picture. Two baselines: the
-same algorithm as it is usually written, over a dense matrix of pictures and classes (one row of it at a time, all rows
+Made-up images of 600 classes whose shares fall as those of Open Images do, 8.4 boxes an image. Two baselines: the
+same algorithm as it is usually written, over a dense matrix of images and classes (one row of it at a time, all rows
 looked through for each class), and a random draw. All run in one process, one after the other.
 """
 
@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.splitting.stratification import group_pictures, stratify
+from data_prep.splitting.stratification import group_images, stratify
 
 NUM_CLASSES = 600
 FRACTION = 0.1
-BASELINE_PICTURES = 20_000
+BASELINE_IMAGES = 20_000
 COMMAND = """
 import sys
 from data_prep.choose_subset import main
@@ -38,8 +38,8 @@ sys.exit(code)
 """
 
 
-def pictures(num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns pairs of picture and class, each once, and how many boxes the picture has of the class."""
+def new_images(num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns pairs of image and class, each once, and how many boxes the image has of the class."""
     random = np.random.default_rng(0)
     weights = 1 / np.arange(1, NUM_CLASSES + 1) ** 1.3
     num_boxes = 1 + random.poisson(7.4, num_images)
@@ -75,7 +75,7 @@ def dense_stratification(images: np.ndarray, classes: np.ndarray, num_images: in
 
 def stratified(images: np.ndarray, classes: np.ndarray, num_images: int) -> np.ndarray:
     """What data_prep.choose_subset does with the pairs."""
-    groups = group_pictures(images, classes, np.arange(num_images), NUM_CLASSES)
+    groups = group_images(images, classes, np.arange(num_images), NUM_CLASSES)
     size = round(FRACTION * num_images)
     return stratify(groups, (size, num_images - size), required=(), seed=0, strict_sizes=True)
 
@@ -88,7 +88,7 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def largest_difference(images: np.ndarray, classes: np.ndarray, splits: np.ndarray) -> float:
-    """Returns the largest difference between shares of pictures that have a class, in points of a hundred."""
+    """Returns the largest difference between shares of images that have a class, in points of a hundred."""
     chosen = splits == 0
     of_all = np.bincount(classes, minlength=NUM_CLASSES) / len(splits)
     of_chosen = np.bincount(classes[chosen[images]], minlength=NUM_CLASSES) / chosen.sum()
@@ -96,7 +96,7 @@ def largest_difference(images: np.ndarray, classes: np.ndarray, splits: np.ndarr
 
 
 def write_points(path: Path, images: np.ndarray, classes: np.ndarray, boxes: np.ndarray, num_images: int) -> None:
-    """Writes a points.json of these pictures, in the manner of process_metadata."""
+    """Writes a points.json of these images, in the manner of process_metadata."""
     box = (
         '{"label": "/m/0%s", "confidence": 1.0, "x0": 0.123456, "x1": 0.654321, "y0": 0.234567, "y1": 0.876543, '
         '"is_occluded": false, "is_truncated": false, "is_group_of": false, "is_depiction": false, "is_inside": false}'
@@ -122,11 +122,11 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=0)
     flags = parser.parse_args()
     print(f"load of the machine at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    images, classes, _ = pictures(BASELINE_PICTURES)
-    ours, splits = cpu_seconds(lambda: stratified(images, classes, BASELINE_PICTURES))
-    dense, dense_splits = cpu_seconds(lambda: dense_stratification(images, classes, BASELINE_PICTURES))
-    drawn = (np.random.default_rng(0).permutation(BASELINE_PICTURES) >= FRACTION * BASELINE_PICTURES).astype(int)
-    print(f"{BASELINE_PICTURES} pictures: {ours:.2f} s, the dense way {dense:.2f} s: {dense / ours:.1f} times")
+    images, classes, _ = new_images(BASELINE_IMAGES)
+    ours, splits = cpu_seconds(lambda: stratified(images, classes, BASELINE_IMAGES))
+    dense, dense_splits = cpu_seconds(lambda: dense_stratification(images, classes, BASELINE_IMAGES))
+    drawn = (np.random.default_rng(0).permutation(BASELINE_IMAGES) >= FRACTION * BASELINE_IMAGES).astype(int)
+    print(f"{BASELINE_IMAGES} pictures: {ours:.2f} s, the dense way {dense:.2f} s: {dense / ours:.1f} times")
     print(
         "  largest difference of a class's share: "
         f"{largest_difference(images, classes, splits):.4f} points, the dense way "
@@ -134,14 +134,14 @@ def main() -> int:
         f"{largest_difference(images, classes, drawn):.4f}"
     )
     for num_images in (flags.pictures // 4, flags.pictures, *([flags.most] if flags.most else [])):
-        images, classes, _ = pictures(num_images)
+        images, classes, _ = new_images(num_images)
         seconds, splits = cpu_seconds(lambda i=images, c=classes, n=num_images: stratified(i, c, n))  # type: ignore[misc]
         difference = largest_difference(images, classes, splits)
         print(f"{num_images} pictures: {seconds:.2f} s, largest difference {difference:.4f} points", flush=True)
     print(f"peak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "points.json"
-        write_points(path, *pictures(flags.pictures), flags.pictures)
+        write_points(path, *new_images(flags.pictures), flags.pictures)
         words = ["--fraction", str(FRACTION), "--datapoints_input_path", str(path)]
         words += ["--datapoints_output_path", str(Path(folder) / "small.json"), "--num_classes_shown", "3"]
         before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime

@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.clean_images [--pictures 6] [--rounds 30] [--images DIR]
 
-The baseline opens each picture, verifies it, opens it again (a verified picture of Pillow's cannot be used any more),
-makes a thumbnail and saves it as JPEG at Pillow's own quality. It decodes no picture that needs no shrinking, and what
+The baseline opens each image, verifies it, opens it again (a verified image of Pillow's cannot be used any more),
+makes a thumbnail and saves it as JPEG at Pillow's own quality. It decodes no image that needs no shrinking, and what
 is cut short it may take; ours reads every coefficient and refuses what is damaged.
 
 Both run in turn in one process. Quality is the structural similarity (SSIM, of brightness, with a Gaussian window of
 1.5 pixels) of the files that they leave with a full decode and a Lanczos filter. Then the command itself runs over
-copies of the pictures in 1, 2, 4, ... processes, and once more over what it has done. Figures of another machine do not
+copies of the images in 1, 2, 4, ... processes, and once more over what it has done. Figures of another machine do not
 compare. --images takes photographs of one's own, each at least 2560 pixels wide.
 """
 
@@ -60,14 +60,14 @@ def photograph_jpeg(seed: int) -> bytes:
 
 
 def jpeg_of(image: Image.Image, quality: int) -> bytes:
-    """Returns the picture as a JPEG file."""
+    """Returns the image as a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
 def tutorial_way(content: bytes, quality: int = 75) -> bytes:
-    """Verifies a picture and makes a thumbnail of it, as the tutorial does; 75 is Pillow's own quality."""
+    """Verifies an image and makes a thumbnail of it, as the tutorial does; 75 is Pillow's own quality."""
     Image.open(io.BytesIO(content)).verify()
     image = Image.open(io.BytesIO(content))
     image.thumbnail((SIDE, SIDE))
@@ -75,12 +75,12 @@ def tutorial_way(content: bytes, quality: int = 75) -> bytes:
 
 
 def our_way(content: bytes) -> bytes:
-    """What `validate_images` does with the picture's content."""
+    """What `validate_images` does with the image's content."""
     return prepare_image(content, max_dimension=SIDE, keep_grey=False, refuse_animations=True).content
 
 
 def similarity(left: Image.Image, right: Image.Image) -> float:
-    """Returns the mean SSIM of two pictures' brightness.
+    """Returns the mean SSIM of two images' brightness.
 
     Source: Wang, Bovik, Sheikh, Simoncelli: "Image Quality Assessment", IEEE Transactions on Image Processing, 2004.
     """
@@ -97,10 +97,10 @@ def similarity(left: Image.Image, right: Image.Image) -> float:
     return float((ratio / ((mean_a**2 + mean_b**2 + first) * (variance_a + variance_b + second))).mean())
 
 
-def quality_of(way: Callable[[bytes], bytes], pictures: Sequence[bytes]) -> tuple[float, float]:
+def quality_of(way: Callable[[bytes], bytes], images: Sequence[bytes]) -> tuple[float, float]:
     """Returns the mean SSIM with a full decode and Lanczos, and the mean size of the files in kilobytes."""
     similarities, sizes = [], []
-    for content in pictures:
+    for content in images:
         left = way(content)
         with Image.open(io.BytesIO(left)) as image, Image.open(io.BytesIO(content)) as original:
             lanczos = original.convert("RGB").resize(image.size, Image.Resampling.LANCZOS)
@@ -110,15 +110,15 @@ def quality_of(way: Callable[[bytes], bytes], pictures: Sequence[bytes]) -> tupl
 
 
 def in_turn(
-    ways: dict[str, Callable[[bytes], bytes]], pictures: Sequence[bytes], rounds: int
+    ways: dict[str, Callable[[bytes], bytes]], images: Sequence[bytes], rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """Returns the CPU and wall-clock seconds a picture of each way: the mean of each picture's least over the rounds.
+    """Returns the CPU and wall-clock seconds an image of each way: the mean of each image's least over the rounds.
 
     Other work on the machine disturbs some calls, and never makes one faster.
     """
-    least: dict[str, list[tuple[float, float]]] = {name: [(np.inf, np.inf)] * len(pictures) for name in ways}
+    least: dict[str, list[tuple[float, float]]] = {name: [(np.inf, np.inf)] * len(images) for name in ways}
     for _ in range(rounds):
-        for row, content in enumerate(pictures):
+        for row, content in enumerate(images):
             for name, way in ways.items():
                 cpu, wall = time.process_time(), time.perf_counter()
                 way(content)
@@ -151,14 +151,14 @@ def cpu_seconds() -> float:
     )
 
 
-def print_scaling(pictures: Sequence[bytes], num_copies: int) -> None:
-    """Prints pictures a second of the command by the number of processes, and what a second run takes."""
+def print_scaling(images: Sequence[bytes], num_copies: int) -> None:
+    """Prints images a second of the command by the number of processes, and what a second run takes."""
     cores = default_num_processes()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "images").mkdir()
         for number in range(num_copies):
-            (folder / "images" / f"{number}.jpg").write_bytes(pictures[number % len(pictures)])
+            (folder / "images" / f"{number}.jpg").write_bytes(images[number % len(images)])
         points = [{"id": str(number), "annotations": []} for number in range(num_copies)]
         (folder / "points.json").write_text(json.dumps(points))
         print(f"the command from its start (half a second a process), {num_copies} pictures, {cores} cores:")
@@ -189,16 +189,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     print(f"load at the start: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     if flags.images:
-        pictures = [path.read_bytes() for path in sorted(flags.images.glob("*.jpg"))[: flags.pictures]]
+        images = [path.read_bytes() for path in sorted(flags.images.glob("*.jpg"))[: flags.pictures]]
     else:
-        pictures = [photograph_jpeg(seed) for seed in range(flags.pictures)]
+        images = [photograph_jpeg(seed) for seed in range(flags.pictures)]
     ways = {
         "tutorial": tutorial_way,
         "tutorial, at our JPEG quality": lambda content: tutorial_way(content, 92),
         "validate_images": our_way,
     }
-    taken = in_turn(ways, pictures, flags.rounds)
-    qualities = {name: quality_of(way, pictures) for name, way in ways.items()}
+    taken = in_turn(ways, images, flags.rounds)
+    qualities = {name: quality_of(way, images) for name, way in ways.items()}
     for name, (cpu, wall) in taken.items():
         ssim, kilobytes = qualities[name]
         print(
@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ratio = taken["tutorial"][0] / taken["validate_images"][0]
     wall_ratio = taken["tutorial"][1] / taken["validate_images"][1]
     print(f"validate_images / tutorial: {ratio:.2f} by CPU time (at least {AT_LEAST}), {wall_ratio:.2f} by the clock")
-    print_scaling(pictures, flags.copies)
+    print_scaling(images, flags.copies)
     return int(ratio < AT_LEAST or qualities["validate_images"][0] < qualities["tutorial"][0])
 
 

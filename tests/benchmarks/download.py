@@ -1,10 +1,10 @@
-"""Pictures a second from a server that answers after 100 ms: `download_images` against a pool of 16 processes.
+"""Images a second from a server that answers after 100 ms: `download_images` against a pool of 16 processes.
 
-    python -m tests.benchmarks.download [PICTURES]
+    python -m tests.benchmarks.download [IMAGES]
 
 The baseline is what the Open Images tutorials of 2018 do, for Python 3: a `ProcessPoolExecutor` of 16, a fresh
-`requests.get` a picture without a check of the certificate, whatever comes written under the id. Ours decodes every
-picture, writes it whole or not at all, and keeps the log of outcomes. The server is a process of its own; both take
+`requests.get` an image without a check of the certificate, whatever comes written under the id. Ours decodes every
+image, writes it whole or not at all, and keeps the log of outcomes. The server is a process of its own; both take
 turns, three times each, and the best of each counts: what else runs on the machine disturbs it least.
 """
 
@@ -55,7 +55,7 @@ def photograph_jpeg(width: int, height: int) -> bytes:
 
 
 def tutorial_download(element: dict[str, str], folder: Path) -> None:
-    """Fetches one picture as the tutorial does; what fails is forgotten."""
+    """Fetches one image as the tutorial does; what fails is forgotten."""
     content = None
     with contextlib.suppress(Exception):
         answer = requests.get(element["url"], headers={"User-Agent": random.choice(AGENTS)}, verify=False)
@@ -66,7 +66,7 @@ def tutorial_download(element: dict[str, str], folder: Path) -> None:
 
 
 def tutorial(images_path: Path, folder: Path) -> None:
-    """Runs the tutorial's procedure: three pictures first, the rest in 16 processes, results collected at the end."""
+    """Runs the tutorial's procedure: three images first, the rest in 16 processes, results collected at the end."""
     folder.mkdir()
     images = json.loads(images_path.read_text())
     download = partial(tutorial_download, folder=folder)
@@ -95,10 +95,10 @@ def cpu_seconds() -> float:
 
 
 @contextlib.contextmanager
-def server(picture: Path) -> Iterator[int]:
+def server(image: Path) -> Iterator[int]:
     """Runs the server and yields its port."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.slow_server", str(picture), str(DELAY_SECONDS)],
+        [sys.executable, "-m", "tests.benchmarks.slow_server", str(image), str(DELAY_SECONDS)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -111,24 +111,24 @@ def server(picture: Path) -> Iterator[int]:
         process.wait()
 
 
-def measure(width: int, height: int, num_pictures: int) -> float:
-    """Prints both candidates' figures for pictures of one size, and returns the ratio of pictures a second."""
+def measure(width: int, height: int, num_images: int) -> float:
+    """Prints both candidates' figures for images of one size, and returns the ratio of images a second."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        picture = folder / "picture.jpg"
-        picture.write_bytes(photograph_jpeg(width, height))
+        image = folder / "picture.jpg"
+        image.write_bytes(photograph_jpeg(width, height))
         rates: dict[str, list[float]] = {"tutorial": [], "ours": []}
         costs: dict[str, list[float]] = {"tutorial": [], "ours": []}
         candidates: dict[str, Callable[[Path, Path], Any]] = {"tutorial": tutorial, "ours": ours}
-        with server(picture) as port:
+        with server(image) as port:
             entries = [
                 {"id": f"{number:016x}", "url": f"http://127.0.0.1:{port}/{number:016x}.jpg"}
-                for number in range(num_pictures)
+                for number in range(num_images)
             ]
             for round_number in range(ROUNDS):
                 for candidate, run in candidates.items():
-                    # The pool needs as long for a quarter of the pictures as we do for all of them.
-                    share = entries[: num_pictures // 4] if candidate == "tutorial" else entries
+                    # The pool needs as long for a quarter of the images as we do for all of them.
+                    share = entries[: num_images // 4] if candidate == "tutorial" else entries
                     images_path = folder / f"{candidate}.json"
                     images_path.write_text(json.dumps(share))
                     target = folder / f"{candidate}{round_number}"
@@ -137,7 +137,7 @@ def measure(width: int, height: int, num_pictures: int) -> float:
                     rates[candidate].append(len(share) / (time.perf_counter() - start))
                     costs[candidate].append(1000 * (cpu_seconds() - cpu_start) / len(share))
                     sizes = {path.stat().st_size for path in target.iterdir()}
-                    assert sizes == {picture.stat().st_size}
+                    assert sizes == {image.stat().st_size}
                     assert len(list(target.iterdir())) == len(share)
     print(f"{width}x{height}, {len(photograph_jpeg(width, height)) / 1000:.0f} kB:")
     for candidate in candidates:
@@ -149,12 +149,12 @@ def measure(width: int, height: int, num_pictures: int) -> float:
 
 
 def main() -> int:
-    """Measures and prints; returns 1 when we fetch fewer than five times as many pictures a second."""
+    """Measures and prints; returns 1 when we fetch fewer than five times as many images a second."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"load at the start: {load} on {os.cpu_count()} cores; answers after {1000 * DELAY_SECONDS:.0f} ms")
-    num_pictures = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    ratio = measure(320, 240, num_pictures)
-    measure(1024, 768, num_pictures // 2)
+    num_images = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    ratio = measure(320, 240, num_images)
+    measure(1024, 768, num_images // 2)
     print(f"at 320x240: {ratio:.1f} (at least {AT_LEAST})")
     return int(ratio < AT_LEAST)
 

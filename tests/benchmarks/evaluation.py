@@ -2,14 +2,14 @@
 
     python -m tests.benchmarks.evaluation [--baseline_python PYTHON] [--checkpoint_dir CHECKPOINT] [--images 128]
 
-SSD MobileNetV2 FPNLite, 320 pixels, 80 classes; 128 pictures of 1024x768 in records, with 8 boxes each. Both read the
+SSD MobileNetV2 FPNLite, 320 pixels, 80 classes; 128 images of 1024x768 in records, with 8 boxes each. Both read the
 same checkpoint in the API's layout (as `train.export_checkpoint --format object_detection_api` writes it), config and
 records, in processes that take turns: `train.evaluate --once` here, `eval_continuously` there, by the interpreter of an
 environment with the API (object_detection_api_step.py says how to make one; without it only ours is measured, which
 compares with nothing). Without `--checkpoint_dir` the network is
 untrained: its boxes lie on each other, which gives suppression more to do than any trained one's, above all the API's.
 
-The loop is all from the first record to the metrics, tracing included. The API evaluates one picture at a time; ours
+The loop is all from the first record to the metrics, tracing included. The API evaluates one image at a time; ours
 is measured at its default batch, and once at 1, where the losses of both must agree.
 """
 
@@ -63,7 +63,7 @@ def make_inputs(folder: Path, num_images: int, checkpoint_dir: Path | None) -> N
 
 
 def write_records(folder: Path, num_images: int) -> None:
-    """Writes the pictures with random boxes."""
+    """Writes the images with random boxes."""
     import numpy as np
     import tensorflow as tf
 
@@ -162,7 +162,7 @@ def compare(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], single: di
     Args:
         ours: What each round found.
         theirs: So the API's.
-        single: Ours of one picture at a time, as the API evaluates.
+        single: Ours of one image at a time, as the API evaluates.
     """
     ratios = {
         what: min(each[what] for each in ours) / min(each[what] for each in theirs)

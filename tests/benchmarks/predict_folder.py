@@ -1,11 +1,11 @@
-"""Pictures a second of `serving.predict_folder`, against the plain loop that one would write first.
+"""Images a second of `serving.predict_folder`, against the plain loop that one would write first.
 
     python -m tests.benchmarks.predict_folder [--pictures 32] [--rounds 3] [--saved_model_dir DIR] [--images DIR]
 
-The loop opens each picture, decodes it with Pillow, calls the SavedModel's signature `image_tensor` with its pixels,
+The loop opens each image, decodes it with Pillow, calls the SavedModel's signature `image_tensor` with its pixels,
 and writes a line of JSON. `predict_folder` reads, batches and writes as the command does. Both have the same SavedModel
 loaded and warm, and take turns in one process; each must find the same number of things. Without a model of one's own
-it is the MobileNetV2 FPNLite recipe with random weights, without --images 1024x768 pictures with a photograph's detail.
+it is the MobileNetV2 FPNLite recipe with random weights, without --images 1024x768 images with a photograph's detail.
 A busy machine disturbs CPU time least; wall time is what counts on a quiet one. Figures of another machine do not
 compare.
 """
@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
-from serving.client_library.image_requests import find_pictures
+from serving.client_library.image_requests import find_images
 from serving.folders.in_process import SavedModelDetector
 from serving.folders.predictions_file import PredictionsFile, read_predictions
 
@@ -65,12 +65,12 @@ def write_model(folder: Path) -> None:
     tf.saved_model.save(module, str(folder), signatures=module.signatures)
 
 
-def plain_loop(signature: Any, pictures: list[Path], path: Path) -> int:
+def plain_loop(signature: Any, images: list[Path], path: Path) -> int:
     """The loop of a first afternoon; returns how many things it found."""
     found = 0
     with path.open("w", encoding="utf-8") as file:
-        for picture in pictures:
-            with Image.open(picture) as image:
+        for photo in images:
+            with Image.open(photo) as image:
                 pixels = np.asarray(image.convert("RGB"))
             height, width = pixels.shape[:2]
             outputs = {name: value.numpy()[0] for name, value in signature(input_tensor=pixels[np.newaxis]).items()}
@@ -86,14 +86,14 @@ def plain_loop(signature: Any, pictures: list[Path], path: Path) -> int:
                 if score >= MIN_SCORE
             ]
             found += len(detections)
-            file.write(json.dumps({"picture": picture.name, "detections": detections}) + "\n")
+            file.write(json.dumps({"picture": photo.name, "detections": detections}) + "\n")
     return found
 
 
-def ours(detector: SavedModelDetector, pictures: list[Path], folder: Path) -> int:
-    """What the command does with the pictures that have no line yet; returns how many things it found."""
+def ours(detector: SavedModelDetector, images: list[Path], folder: Path) -> int:
+    """What the command does with the images that have no line yet; returns how many things it found."""
     with PredictionsFile(folder, {}) as file:
-        for result in detector.detect_many(pictures):
+        for result in detector.detect_many(images):
             file.add(result)
         return sum(len(result.detections) for result in read_predictions(file.path))
 
@@ -131,15 +131,13 @@ def main() -> int:
         if saved_model is None:
             saved_model = folder / "model"
             write_model(saved_model)
-        pictures = find_pictures([images])[: arguments.pictures]
+        photos = find_images([images])[: arguments.pictures]
         loaded = tf.saved_model.load(str(saved_model))
         sizes = {"batch_size": arguments.batch_size, "max_in_flight": arguments.max_in_flight}
         with SavedModelDetector(saved_model, min_score=MIN_SCORE, device="cpu", **sizes) as detector:
             ways = {
-                "plain loop": lambda place: plain_loop(
-                    loaded.signatures["image_tensor"], pictures, place / "loop.jsonl"
-                ),
-                "predict_folder": lambda place: ours(detector, pictures, place),
+                "plain loop": lambda place: plain_loop(loaded.signatures["image_tensor"], photos, place / "loop.jsonl"),
+                "predict_folder": lambda place: ours(detector, photos, place),
             }
             spent: dict[str, list[tuple[int, float, float]]] = {name: [] for name in ways}
             for number in range(arguments.rounds + 1):
@@ -154,9 +152,9 @@ def main() -> int:
         for name, runs in spent.items()
     }
     for name, (wall, cpu) in medians.items():
-        found = spent[name][0][0] / len(pictures)
+        found = spent[name][0][0] / len(photos)
         print(
-            f"{name:<16}{len(pictures) / wall:8.1f} pictures/s, {1000 * cpu / len(pictures):7.1f} ms of CPU a picture, "
+            f"{name:<16}{len(photos) / wall:8.1f} pictures/s, {1000 * cpu / len(photos):7.1f} ms of CPU a picture, "
             f"{found:.1f} detections a picture"
         )
     (loop_wall, loop_cpu), (our_wall, our_cpu) = medians["plain loop"], medians["predict_folder"]

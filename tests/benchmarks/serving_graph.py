@@ -4,7 +4,7 @@
 
 A 480x640 JPEG through the SavedModel, against the bare forward pass (frozen) and a decode; against the SavedModel that
 `official.vision.serving.export_saved_model_lib` writes of a RetinaNet of the same shape: MobileNetV2, a pyramid and
-heads of 128 separable channels, the same 12,804 anchors and NMS thresholds; a batch of 8 against 8 single pictures; and
+heads of 128 separable channels, the same 12,804 anchors and NMS thresholds; a batch of 8 against 8 single images; and
 loading. Random weights in the MobileNetV2 FPNLite recipe at 80 classes. All candidates take turns in one process, so
 that the ratios hold on a busy machine; those of CPU time hold better. Figures of another machine do not compare.
 """

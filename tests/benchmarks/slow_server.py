@@ -1,8 +1,8 @@
-"""A picture server on loopback that answers every request after a while, with next to no CPU time of its own.
+"""An image server on loopback that answers every request after a while, with next to no CPU time of its own.
 
-    python -m tests.benchmarks.slow_server PICTURE.jpg 0.1
+    python -m tests.benchmarks.slow_server IMAGE.jpg 0.1
 
-Prints its port; every path is that picture.
+Prints its port; every path is that image.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ class Answers(asyncio.Protocol):
             self.transport.write(self.answer)
 
 
-async def serve(picture: bytes, delay_seconds: float) -> None:
+async def serve(image: bytes, delay_seconds: float) -> None:
     """Serves until the process is ended."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-    answer = head.encode("ascii") + picture
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
+    answer = head.encode("ascii") + image
     server = await asyncio.get_running_loop().create_server(
         lambda: Answers(answer, delay_seconds), "127.0.0.1", 0, backlog=1024
     )

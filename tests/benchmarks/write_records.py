@@ -1,14 +1,14 @@
-"""Pictures a second into TFRecords: make_tfrecords against the Object Detection API's `create_oid_tf_record` loop.
+"""Images a second into TFRecords: make_tfrecords against the Object Detection API's `create_oid_tf_record` loop.
 
     python -m tests.benchmarks.write_records [--images 2000] [--processes N]
 
 The loop is that of the API's `dataset_tools/create_oid_tf_record.py`, for Python 3: one process, pandas groups the
-boxes CSV by picture, each picture's file is read as it is and a tf.Example serialised; no picture is ever decoded.
-Both are whole commands, from the start of their process to their files, over the same pictures and boxes, into the same
+boxes CSV by image, each image's file is read as it is and a tf.Example serialised; no image is ever decoded.
+Both are whole commands, from the start of their process to their files, over the same images and boxes, into the same
 number of shards, and take turns.
 
-make_tfrecords is run on the road's own pictures, which validate_images has looked at before (once, and not timed here:
-the API has no such step), and, apart, on the same pictures without that log, so that it reads each to its last
+make_tfrecords is run on the road's own images, which validate_images has looked at before (once, and not timed here:
+the API has no such step), and, apart, on the same images without that log, so that it reads each to its last
 coefficient itself. The loop's time without TensorFlow's import and without its tables is printed too.
 
 Figures of another machine do not compare; the ratio does.
@@ -43,8 +43,8 @@ LEAST = 3.0
 ROUNDS = 2
 NUM_SHARDS = 8
 NUM_CLASSES = 30
-BOXES_AN_IMAGE = 8  # Open Images' boxable training pictures have 8.4 on average
-DISTINCT_PICTURES = 60
+BOXES_AN_IMAGE = 8  # Open Images' boxable training images have 8.4 on average
+DISTINCT_IMAGES = 60
 COLUMNS = (
     "ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax", "IsOccluded", "IsTruncated",
     "IsGroupOf", "IsDepiction", "IsInside",
@@ -64,16 +64,16 @@ def photograph(seed: int) -> bytes:
 
 
 def make_inputs(folder: Path, num_images: int) -> int:
-    """Writes pictures, a boxes CSV, points.json and a label map; returns the pictures' bytes."""
+    """Writes images, a boxes CSV, points.json and a label map; returns the images' bytes."""
     random = np.random.default_rng(0)
     labels = [f"/m/0{number:04d}" for number in range(NUM_CLASSES)]
     write_label_map(folder / "label_map.pbtxt", LabelMap(LabelMapItem(i, label) for i, label in enumerate(labels, 1)))
-    pictures = [photograph(seed) for seed in range(DISTINCT_PICTURES)]
+    images = [photograph(seed) for seed in range(DISTINCT_IMAGES)]
     (folder / "images").mkdir()
     rows, points = [], []
     for number in range(num_images):
         image_id = f"{number:016x}"
-        (folder / "images" / f"{image_id}.jpg").write_bytes(pictures[number % DISTINCT_PICTURES])
+        (folder / "images" / f"{image_id}.jpg").write_bytes(images[number % DISTINCT_IMAGES])
         annotations = []
         for _ in range(BOXES_AN_IMAGE):
             label = labels[random.integers(NUM_CLASSES)]
@@ -87,7 +87,7 @@ def make_inputs(folder: Path, num_images: int) -> int:
         writer.writerow(COLUMNS)
         writer.writerows(rows)
     write_points(folder / "points.json", points)
-    return sum(len(pictures[number % DISTINCT_PICTURES]) for number in range(num_images))
+    return sum(len(images[number % DISTINCT_IMAGES]) for number in range(num_images))
 
 
 def write_as_the_api_does(folder: Path, table: Any) -> None:
@@ -232,7 +232,7 @@ def main() -> int:
 
 
 def validate(folder: Path) -> None:
-    """Has validate_images look at the pictures, as on the road to records."""
+    """Has validate_images look at the images, as on the road to records."""
     words = {
         "image_directory": folder / "images", "datapoints_input_path": folder / "points.json",
         "datapoints_output_path": folder / "clean.json",

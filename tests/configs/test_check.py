@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT.parent / "shared" / "odapi_configs"
 RECIPE = str(ROOT / "configs" / "ssd_resnet50_v1_fpn_640.config")
 
-# A config of TensorFlow 1 in the manner of the published ones: dilated, pictures in sizes of their own.
+# A config of TensorFlow 1 in the manner of the published ones: dilated, images in sizes of their own.
 OLDER = """
 model { faster_rcnn {
   num_classes: 20

@@ -1,4 +1,4 @@
-"""python -m configs.plot_schedule: the learning rate as a picture and in numbers."""
+"""python -m configs.plot_schedule: the learning rate as an image and in numbers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def schedule_of(text: str):
     return build_schedule(config.train_config.optimizer.momentum_optimizer.learning_rate)
 
 
-def curve_heights(picture: Image.Image) -> dict[int, float]:
+def curve_heights(image: Image.Image) -> dict[int, float]:
     """For each column of pixels that the curve crosses, the middle of its rows."""
-    rows, columns = np.nonzero((np.asarray(picture) == CURVE).all(axis=-1))
+    rows, columns = np.nonzero((np.asarray(image) == CURVE).all(axis=-1))
     return {int(column): float(rows[columns == column].mean()) for column in np.unique(columns)}
 
 
-def test_writes_a_picture_and_prints_the_turning_points(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_writes_a_image_and_prints_the_turning_points(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     output = tmp_path / "rate.png"
     assert main([RECIPE, "--output", str(output)]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -41,8 +41,8 @@ def test_writes_a_picture_and_prints_the_turning_points(tmp_path: Path, capsys: 
         "step 10000: 0, end of the cosine",
         f"wrote {output}",
     ]
-    with Image.open(output) as picture:
-        assert picture.format == "PNG" and picture.size == (1200, 640)
+    with Image.open(output) as image:
+        assert image.format == "PNG" and image.size == (1200, 640)
 
 
 def test_the_curve_lies_where_the_rate_says() -> None:

@@ -8,15 +8,15 @@ import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed (requirements-beam.txt)")
 
-NUM_PICTURES = 150  # more than two lines of the plan
+NUM_IMAGES = 150  # more than two lines of the plan
 
 
 def test_records_and_manifest_are_those_of_the_local_tools(road: Any) -> None:
-    road.put_many(NUM_PICTURES)
+    road.put_many(NUM_IMAGES)
     outcome = road.beam()
     assert outcome.code == 0, outcome.error
-    assert f"{NUM_PICTURES} points: {NUM_PICTURES} records, 50 of them without a box; 0 rejected" in outcome.output
-    assert f"workers fetched {NUM_PICTURES} pictures" in outcome.output
+    assert f"{NUM_IMAGES} points: {NUM_IMAGES} records, 50 of them without a box; 0 rejected" in outcome.output
+    assert f"workers fetched {NUM_IMAGES} pictures" in outcome.output
     assert "wrote 4 of 4 shards" in outcome.output
     road.step_by_step()
     of_beam, of_tools = road.contents("beam"), road.contents("local")
@@ -25,7 +25,7 @@ def test_records_and_manifest_are_those_of_the_local_tools(road: Any) -> None:
     assert of_beam == of_tools
     assert all(len(content) > 10_000 for name, content in of_beam.items() if "-of-" in name)
 
-    # In processes of their own, from the pictures that the tools have left in a folder.
+    # In processes of their own, from the images that the tools have left in a folder.
     words = ["--image_directory", road.folder / "images", "--", "--direct_num_workers=2"]
     outcome = road.beam(*words, "--direct_running_mode=multi_processing", output="processes", fetch=False)
     assert outcome.code == 0, outcome.error
@@ -78,7 +78,7 @@ def test_what_cannot_be_used_is_listed_and_what_may_pass_is_tried_again(road: An
     assert len(road.contents("beam")) == road.num_shards + 2
 
 
-def test_pictures_that_are_kept_are_not_fetched_again(road: Any) -> None:
+def test_images_that_are_kept_are_not_fetched_again(road: Any) -> None:
     road.put_many(12)
     saved = road.folder / "saved"
     assert road.beam("--image_saving_directory", saved).code == 0
@@ -93,7 +93,7 @@ def test_pictures_that_are_kept_are_not_fetched_again(road: Any) -> None:
     assert road.contents("again") == first
 
 
-def test_nothing_is_touched_where_no_picture_can_be_used(road: Any) -> None:
+def test_nothing_is_touched_where_no_image_can_be_used(road: Any) -> None:
     road.put_many(5)
     assert road.beam().code == 0
     first = road.contents("beam")

@@ -16,7 +16,7 @@ BOX = {"confidence": 1.0, "x0": 0.1, "x1": 0.6, "y0": 0.2, "y1": 0.9}
 
 
 class Subset:
-    """Runs the command on 1000 pictures of four classes."""
+    """Runs the command on 1000 images of four classes."""
 
     def __init__(self, folder: Path, run: Callable[..., Any]) -> None:
         self.folder = folder
@@ -121,7 +121,7 @@ def test_names_are_printed_and_the_rest_of_the_classes_counted(subset: Subset) -
         (["--fraction", "0"], "above 0"),
         (["--fraction", "1.5"], "above 0"),
         (["--fraction", "nan"], "above 0"),
-        (["--num_images", "1001"], "subset of 1001 of the 1000 pictures"),
+        (["--num_images", "1001"], "subset of 1001 of the 1000 images"),
         (["--fraction", "0.0001"], "subset of 0 of"),
         ([], "--fraction --num_images"),
         (["--fraction", "0.5", "--images_path", "x"], "belong together"),

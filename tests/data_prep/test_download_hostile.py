@@ -1,4 +1,4 @@
-"""Servers that mean ill, all in one run: each picture ends with a reason of its own, and the good ones are had."""
+"""Servers that mean ill, all in one run: each image ends with a reason of its own, and the good ones are had."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from data_prep import download_images
 GARBAGE_BYTES = 50_000_000
 
 
-def picture() -> bytes:
+def image() -> bytes:
     buffer = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(buffer, "JPEG")
     return buffer.getvalue()
@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
         getattr(self, f"get_{name.rstrip('0123456789')}")()
 
     def get_good(self) -> None:
-        self.answer(self.server.picture)
+        self.answer(self.server.image)
 
     def get_garbage(self) -> None:
         self.answer(bytes(range(1, 251)) * (GARBAGE_BYTES // 250))
@@ -83,13 +83,13 @@ class Handler(BaseHTTPRequestHandler):
     def get_endless_body(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(self.server.picture[:1000])
+        self.wfile.write(self.server.image[:1000])
         self.drip(b"x", 0.05)
 
     def get_endless_flood(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(self.server.picture)
+        self.wfile.write(self.server.image)
         self.drip(bytes(65536), 0.0)
 
     def get_endless_status_line(self) -> None:
@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(png_header(100_000, 100_000))
 
     def get_negative_length(self) -> None:
-        self.answer(self.server.picture, -1)
+        self.answer(self.server.image, -1)
         self.close_connection = True
 
     def get_compressed(self) -> None:
@@ -126,14 +126,14 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(body, Content_Encoding="deflate")
 
     def get_cut(self) -> None:
-        self.answer(self.server.picture[:-100])
+        self.answer(self.server.image[:-100])
 
     def get_cut_connection(self) -> None:
-        self.answer(self.server.picture[:-100], len(self.server.picture))
+        self.answer(self.server.image[:-100], len(self.server.image))
         self.close_connection = True
 
     def get_two_lengths(self) -> None:
-        self.answer(self.server.picture, len(self.server.picture), 100)
+        self.answer(self.server.image, len(self.server.image), 100)
 
     def get_page(self) -> None:
         self.answer(b"<!DOCTYPE html><html><body>This photo is private</body></html>")
@@ -159,7 +159,7 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests: Counter[str] = Counter()
         self.done = threading.Event()
-        self.picture = picture()
+        self.image = image()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are what is tested here."""
@@ -233,7 +233,7 @@ def test_every_ill_will_ends_in_a_line(site: Site, tmp_path: Path, run: Callable
     kept = {line["id"] for line in lines if line["outcome"] == "downloaded"}
     assert {path.stem for path in (tmp_path / "images").iterdir()} == kept
     for path in (tmp_path / "images").iterdir():
-        assert path.read_bytes() == site.picture
+        assert path.read_bytes() == site.image
     assert site.requests["page"] == site.requests["bomb"] == site.requests["circle"] // 6 == 1
     assert seconds < 12
 

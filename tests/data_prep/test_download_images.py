@@ -124,7 +124,7 @@ def download(tmp_path: Path, run: Callable[..., Any]) -> Download:
     return Download(tmp_path, run)
 
 
-def test_fetches_every_picture_once(site: Site, download: Download) -> None:
+def test_fetches_every_image_once(site: Site, download: Download) -> None:
     site.pages = {"/a.jpg": RED, "/b.png": PNG}
     site.failures["/b.png"] = 1
     entries = [{"id": "a", "url": site.url("/a.jpg")}, {"id": "b", "url": site.url("/b.png"), "subset": "train"}]
@@ -168,7 +168,7 @@ def test_a_run_mends_what_an_earlier_one_could_not(site: Site, download: Downloa
     site.failures["/b.jpg"] = 1
     assert download(entries, "--max_retries", 0).code == 3
     assert download.ledger() == {"b": "HTTP 500"}
-    (download.images / "a.jpg").write_bytes(b"")  # a file without content is no picture
+    (download.images / "a.jpg").write_bytes(b"")  # a file without content is no image
     assert download(entries).code == 0
     assert download.files() == {"a.jpg": RED, "b.jpg": BLUE}
     assert not download.ledger_path.exists()
@@ -222,7 +222,7 @@ def test_what_failed_at_one_address_is_asked_for_at_another(site: Site, download
     assert download.files() == {"a.jpg": RED}
 
 
-def test_pictures_that_join_are_all_that_is_fetched(site: Site, download: Download) -> None:
+def test_images_that_join_are_all_that_is_fetched(site: Site, download: Download) -> None:
     site.pages = {f"/{name}.jpg": jpeg(color) for name, color in (("a", "red"), ("b", "blue"), ("c", "green"))}
     entries = [{"id": name, "url": site.url(f"/{name}.jpg")} for name in ("c", "a", "b")]
     assert download(entries[1:]).code == 0
@@ -242,7 +242,7 @@ def test_a_file_that_is_not_as_it_was_is_looked_at(site: Site, download: Downloa
     site.requests.clear()
     (download.images / "cut.jpg").write_bytes(RED[:-20])
     (download.images / "html.jpg").write_bytes(b"<html>")
-    (download.images / "new.jpg").write_bytes(BLUE[:300])  # somebody's half a picture
+    (download.images / "new.jpg").write_bytes(BLUE[:300])  # somebody's half an image
     outcome = download(entries)
     assert outcome.code == 0
     assert "3 fetched" in outcome.output
@@ -291,7 +291,7 @@ def test_size_as_open_images_has_it(site: Site, download: Download) -> None:
     assert download(entries, "--url_template", "{url}").code == 0  # asked of copies by nobody
 
 
-def test_the_picture_that_says_there_is_none(site: Site, download: Download) -> None:
+def test_the_image_that_says_there_is_none(site: Site, download: Download) -> None:
     site.pages = {"/pw/images/en-us/photo_unavailable.png": PNG, "/a.jpg": RED}
     site.redirects = {"/gone_o.jpg": site.url("/pw/images/en-us/photo_unavailable.png")}
     entries = [{"id": "gone", "url": site.url("/gone_o.jpg")}, {"id": "a", "url": site.url("/a.jpg")}]
@@ -369,7 +369,7 @@ def test_what_a_killed_run_left_half_written_is_removed(site: Site, download: Do
     assert all(path.exists() for path in others)
 
 
-def test_one_picture_by_itself(site: Site, tmp_path: Path) -> None:
+def test_one_image_by_itself(site: Site, tmp_path: Path) -> None:
     site.pages = {"/a.jpg": jpeg("red", size=(64, 32))}
     site.failures["/a.jpg"] = 1
     downloader = Downloader(DownloadLimits(allow_private_addresses=True))
@@ -440,7 +440,7 @@ def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
         ({"id": "a"}, 2, "JSON array"),
         (["a"], 2, "item 1"),
         ("[{", 2, "not JSON"),
-        ([], 1, "no pictures"),
+        ([], 1, "no images"),
     ],
 )
 def test_a_bad_list_ends_in_one_line(download: Download, entries: object, code: int, message: str) -> None:

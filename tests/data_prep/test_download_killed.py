@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-NUM_PICTURES = 240
+NUM_IMAGES = 240
 CHUNK_BYTES = 4096
 
 
@@ -32,7 +32,7 @@ def noise(number: int) -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Sends a picture in parts with pauses in between, so that a client has half of it most of the time."""
+    """Sends an image in parts with pauses in between, so that a client has half of it most of the time."""
 
     protocol_version = "HTTP/1.1"
     server: Site
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         if number % 20 == 7:
             self.send_error(404)
             return
-        content = self.server.pictures[number % len(self.server.pictures)]
+        content = self.server.images[number % len(self.server.images)]
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -61,7 +61,7 @@ class Site(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.pictures = [noise(number) for number in range(NUM_PICTURES // 10)]
+        self.images = [noise(number) for number in range(NUM_IMAGES // 10)]
         self.requests: Counter[int] = Counter()
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -95,7 +95,7 @@ def result_in(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("words", [(), ("--max_dimension", "128")], ids=["as it comes", "shrunk"])
 def test_the_result_is_that_of_an_undisturbed_run(site: Site, tmp_path: Path, words: tuple[str, ...]) -> None:
     url = f"http://127.0.0.1:{site.server_address[1]}"
-    entries = [{"id": f"picture{number}", "url": f"{url}/{number}.jpg"} for number in range(NUM_PICTURES)]
+    entries = [{"id": f"picture{number}", "url": f"{url}/{number}.jpg"} for number in range(NUM_IMAGES)]
     (tmp_path / "images.json").write_text(json.dumps(entries))
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert start_download(undisturbed, *words).wait(120) == 0
@@ -121,4 +121,4 @@ def test_the_result_is_that_of_an_undisturbed_run(site: Site, tmp_path: Path, wo
     assert "were there already" in output
     assert result_in(killed) == result_in(undisturbed)
     # What was whole before a kill was not fetched after it: at most the 16 on their way at each.
-    assert site.requests.total() <= NUM_PICTURES + 6 * 16
+    assert site.requests.total() <= NUM_IMAGES + 6 * 16

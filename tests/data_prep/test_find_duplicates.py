@@ -24,7 +24,7 @@ def scene(seed: int) -> Image.Image:
 
 
 class Splits:
-    """Train of twelve pictures and validation of five, of which three are copies of train's."""
+    """Train of twelve images and validation of five, of which three are copies of train's."""
 
     def __init__(self, folder: Path, run: Callable[..., Any]) -> None:
         self.folder = folder
@@ -90,7 +90,7 @@ def test_without_outputs_duplicates_are_only_reported(splits: Splits) -> None:
     assert sorted(splits.folder.rglob("*.json")) == before
 
 
-def test_the_page_shows_both_pictures_and_needs_no_network(splits: Splits) -> None:
+def test_the_page_shows_both_images_and_needs_no_network(splits: Splits) -> None:
     page = splits.folder / "page.html"
     outcome = splits("--report_path", page)
     assert outcome.code == 0
@@ -104,7 +104,7 @@ def test_the_page_shows_both_pictures_and_needs_no_network(splits: Splits) -> No
     assert "1 of 3 pairs" in page.read_text()
 
 
-def test_the_same_id_is_a_duplicate_even_where_the_picture_is_gone(splits: Splits) -> None:
+def test_the_same_id_is_a_duplicate_even_where_the_image_is_gone(splits: Splits) -> None:
     splits.put("validation", ["v0", "t7"])
     outcome = splits(*splits.outputs("train", "validation"), "--max_failures", 1)
     assert outcome.code == 0
@@ -192,7 +192,7 @@ def test_what_is_left_has_no_pair_across_splits_and_nothing_is_dropped_without_r
         bits = hamming_distance(int(one.hashes[image]), int(other.hashes[of_image]))
         return bool(one.has_hash[image] and other.has_hash[of_image] and bits <= distance)
 
-    for copy in dropped:  # each has its reason, a picture that stays
+    for copy in dropped:  # each has its reason, an image that stays
         assert rank[copy.of_split] < rank[copy.split]
         assert (copy.of_split, copy.of_image) not in gone
         assert alike(copy.split, copy.image, copy.of_split, copy.of_image)
@@ -205,7 +205,7 @@ def test_what_is_left_has_no_pair_across_splits_and_nothing_is_dropped_without_r
     assert not [(a, b) for a in kept for b in kept if a[0] < b[0] and alike(*a, *b)]
 
 
-def test_copies_within_count_groups_and_pictures() -> None:
+def test_copies_within_count_groups_and_images() -> None:
     hashes = np.array([0, 1, 2**63, 0, 2**63 | 2**62, 0xFFFF << 20, 9], np.uint64)
     has_hash = np.array([True] * 6 + [False])
     split = SplitHashes("train", [str(n) for n in range(7)], [None] * 7, hashes, has_hash)

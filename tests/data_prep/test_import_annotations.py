@@ -19,7 +19,7 @@ from data_prep.formats.points import read_points
 
 Box = tuple[str, int, int, int, int]  # class, xmin, ymin, xmax, ymax
 
-PICTURES: dict[str, tuple[tuple[int, int], list[Box]]] = {
+IMAGES: dict[str, tuple[tuple[int, int], list[Box]]] = {
     "one.jpg": ((160, 120), [("red", 16, 8, 64, 56), ("blue", 80, 40, 160, 120)]),
     "two words.png": ((90, 150), [("blue", 9, 15, 45, 75)]),
     "sub/three.JPG": ((64, 64), []),
@@ -30,11 +30,11 @@ RunCommand = Callable[..., Any]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Three pictures, of which two are not called as ids can be."""
+def images(tmp_path: Path) -> Path:
+    """Three images, of which two are not called as ids can be."""
     folder = tmp_path / "pictures"
     (folder / "sub").mkdir(parents=True)
-    for name, (size, boxes) in PICTURES.items():
+    for name, (size, boxes) in IMAGES.items():
         image = Image.new("RGB", size, "gray")
         for label, xmin, ymin, xmax, ymax in boxes:
             ImageDraw.Draw(image).rectangle((xmin, ymin, xmax - 1, ymax - 1), fill=label)
@@ -46,7 +46,7 @@ def write_coco(folder: Path, ids: tuple[int, int] = (1, 2), **image_keys: str) -
     coco = COCO()
     coco.dataset = {"images": [], "annotations": [], "categories": []}
     coco.dataset["categories"] = [{"id": i, "name": name} for i, name in zip(ids, CLASSES, strict=True)]
-    for number, (name, ((width, height), boxes)) in enumerate(PICTURES.items()):
+    for number, (name, ((width, height), boxes)) in enumerate(IMAGES.items()):
         urls = {key: url + name.replace(" ", "%20") for key, url in image_keys.items()}
         image = {"id": number, "file_name": name, "width": width, "height": height}
         coco.dataset["images"].append(image | urls)
@@ -61,7 +61,7 @@ def write_coco(folder: Path, ids: tuple[int, int] = (1, 2), **image_keys: str) -
 
 
 def write_voc(folder: Path) -> Path:
-    for number, (name, ((width, height), boxes)) in enumerate(PICTURES.items()):
+    for number, (name, ((width, height), boxes)) in enumerate(IMAGES.items()):
         root = ElementTree.Element("annotation")
         ElementTree.SubElement(root, "filename").text = name
         size = ElementTree.SubElement(root, "size")
@@ -79,7 +79,7 @@ def write_voc(folder: Path) -> Path:
 
 
 def write_yolo(folder: Path) -> Path:
-    for name, ((width, height), boxes) in PICTURES.items():
+    for name, ((width, height), boxes) in IMAGES.items():
         path = (folder / "labels" / name).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [
@@ -97,7 +97,7 @@ def write_flat_csv(folder: Path) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["filename", "xmin", "ymin", "xmax", "ymax", "class"])
-        for name, (_, boxes) in PICTURES.items():
+        for name, (_, boxes) in IMAGES.items():
             writer.writerows([name, *edges, label] for label, *edges in boxes)
             if not boxes:
                 writer.writerow([name, "", "", "", "", ""])
@@ -115,10 +115,10 @@ def words(kind: str, path: Path, folder: Path, *more: object) -> list[object]:
 
 
 @pytest.mark.parametrize("kind", import_annotations.FORMATS)
-def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, pictures: Path, run: RunCommand) -> None:
+def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images: Path, run: RunCommand) -> None:
     placed = tmp_path / "by_id"
     flags = words(
-        kind, WRITERS[kind](tmp_path), tmp_path, "--image_directory", pictures, "--image_output_directory", placed
+        kind, WRITERS[kind](tmp_path), tmp_path, "--image_directory", images, "--image_output_directory", placed
     )
     outcome = run(import_annotations.main, *flags)
     assert (outcome.code, outcome.error) == (0, "")
@@ -161,17 +161,15 @@ def _assert_boxes_lie_on_blocks(record: str, label_map_path: Path) -> None:
             seen.append((label_map.name_of(class_id), xmin, ymin, xmax, ymax))
             red, _, blue = pixels[ymin + 2 : ymax - 2, xmin + 2 : xmax - 2].reshape(-1, 3).mean(axis=0)
             assert (red > 200, blue > 200) == ((True, False) if seen[-1][0] == "red" else (False, True))
-    assert sorted(seen) == sorted(box for _, boxes in PICTURES.values() for box in boxes)
+    assert sorted(seen) == sorted(box for _, boxes in IMAGES.values() for box in boxes)
 
 
-def test_all_formats_give_the_same_points(tmp_path: Path, pictures: Path, run: RunCommand) -> None:
+def test_all_formats_give_the_same_points(tmp_path: Path, images: Path, run: RunCommand) -> None:
     found = []
     for kind, write in WRITERS.items():
         folder = tmp_path / kind
         folder.mkdir()
-        assert (
-            run(import_annotations.main, *words(kind, write(folder), folder, "--image_directory", pictures)).code == 0
-        )
+        assert run(import_annotations.main, *words(kind, write(folder), folder, "--image_directory", images)).code == 0
         points = {point["id"]: point for point in read_points(folder / "points.json")}
         for point in points.values():
             for annotation in point["annotations"]:
@@ -263,10 +261,8 @@ def test_a_list_takes_a_split_out_of_a_set(tmp_path: Path, run: RunCommand) -> N
     assert "1 of the 2 pictures in the list have no annotations: nobody" in outcome.output
 
 
-def test_without_placing_it_says_that_names_are_not_ids(tmp_path: Path, pictures: Path, run: RunCommand) -> None:
-    outcome = run(
-        import_annotations.main, *words("coco", write_coco(tmp_path), tmp_path, "--image_directory", pictures)
-    )
+def test_without_placing_it_says_that_names_are_not_ids(tmp_path: Path, images: Path, run: RunCommand) -> None:
+    outcome = run(import_annotations.main, *words("coco", write_coco(tmp_path), tmp_path, "--image_directory", images))
     assert "note: 2 pictures are not called ID.jpg (.png, ...)" in outcome.output
     assert "--image_output_directory" in outcome.output
 
@@ -307,10 +303,10 @@ def test_help_shows_the_formats(run: RunCommand) -> None:
 
 @pytest.mark.parametrize("kind", import_annotations.FORMATS)
 def test_a_second_run_over_unchanged_files_does_nothing_and_says_so(
-    kind: str, tmp_path: Path, pictures: Path, run: RunCommand
+    kind: str, tmp_path: Path, images: Path, run: RunCommand
 ) -> None:
     source, placed = WRITERS[kind](tmp_path), tmp_path / "by_id"
-    flags = words(kind, source, tmp_path, "--image_directory", pictures, "--image_output_directory", placed)
+    flags = words(kind, source, tmp_path, "--image_directory", images, "--image_output_directory", placed)
     first = run(import_annotations.main, *flags)
     points = tmp_path / "points.json"
     written = points.stat().st_mtime_ns
@@ -333,7 +329,7 @@ def test_a_second_run_over_unchanged_files_does_nothing_and_says_so(
     changed = source if source.is_file() else next(path for path in sorted(source.rglob("*.*")) if path.stat().st_size)
     changed.write_bytes(changed.read_bytes() + b"\n")
     assert is_done_again()
-    Image.new("RGB", (70, 70)).save(pictures / "sub" / "three.JPG")
+    Image.new("RGB", (70, 70)).save(images / "sub" / "three.JPG")
     # COCO and VOC say 64x64 themselves: the same shape, another size.
     assert is_done_again()
     (tmp_path / "label_map.pbtxt").unlink()

@@ -100,7 +100,7 @@ def label_map(tmp_path: Path) -> Path:
     return path
 
 
-def test_points_and_pictures_become_one_page_that_asks_for_nothing(tmp_path, run, label_map):
+def test_points_and_images_become_one_page_that_asks_for_nothing(tmp_path, run, label_map):
     points = write_points(
         tmp_path, [{"id": "a", "annotations": [box(is_occluded=True)]}, {"id": "b", "annotations": []}]
     )
@@ -172,7 +172,7 @@ def test_records_are_shown_as_training_sees_them(tmp_path, run, label_map):
     assert flags[0] == 2  # truncated
     assert flags[1] & (1 << 12)  # reversed
     assert column(data, "pictureFlags", "<u2").tolist() == [0, 2 | 16]  # without boxes, and an id that was there
-    # Both classes were looked for in both pictures; a cat is in one of them.
+    # Both classes were looked for in both images; a cat is in one of them.
     verified = [(entry["present"], entry["absent"]) for entry in data["statistics"]["classes"]]
     assert verified == [(1, 1), (0, 2), (0, 0)]
     assert all(json.loads(Parsed(page.read_text(encoding="utf-8")).scripts[1]))
@@ -188,7 +188,7 @@ def test_a_record_file_that_breaks_off_is_named_and_the_rest_shown(tmp_path, run
     assert data_of(tmp_path / "page.html")["ids"] == ["p0", "p1"]
 
 
-def test_missing_and_broken_pictures_are_counted_and_their_boxes_stay(tmp_path, run):
+def test_missing_and_broken_images_are_counted_and_their_boxes_stay(tmp_path, run):
     points = write_points(tmp_path, [{"id": name, "annotations": [box()]} for name in ("a", "gone", "cut")])
     (tmp_path / "images" / "gone.jpg").unlink()
     whole = jpeg(900, 900)
@@ -229,7 +229,7 @@ def test_bounds_hold_and_are_said(tmp_path, run):
     [
         ((), "give --datapoints_input_path (points.json) or --input_path (records), and not both"),
         (("--datapoints_input_path", "p", "--input_path", "r"), "and not both"),
-        (("--input_path", "r", "--image_directory", "."), "records hold their pictures"),
+        (("--input_path", "r", "--image_directory", "."), "records hold their images"),
         (("--input_path", "nowhere.record"), "no such record file: nowhere.record"),
         (("--datapoints_input_path", "nowhere.json"), "nowhere.json: No such file"),
         (("--datapoints_input_path", "p", "--image_directory", "nowhere"), "nowhere is no folder"),

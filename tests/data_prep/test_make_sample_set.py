@@ -107,7 +107,7 @@ def test_second_run_reuses_and_says_so(rooms: Path, capsys: pytest.CaptureFixtur
     assert {path: path.stat().st_mtime_ns for path in rooms.rglob("*")} == before
 
 
-def test_missing_picture_is_made_again(rooms: Path, tmp_path: Path) -> None:
+def test_missing_image_is_made_again(rooms: Path, tmp_path: Path) -> None:
     directory = tmp_path / "rooms"
     _make(directory, "--num_processes", "1")
     lost = next((directory / "images" / "train").iterdir())

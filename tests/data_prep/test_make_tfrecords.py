@@ -34,7 +34,7 @@ def encoded(image: Image.Image, image_format: str = "JPEG") -> bytes:
     return buffer.getvalue()
 
 
-def picture(width: int = 80, height: int = 60, seed: int = 0) -> Image.Image:
+def new_image(width: int = 80, height: int = 60, seed: int = 0) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
 
@@ -63,7 +63,7 @@ class Make:
     def put_many(self, count: int) -> list[str]:
         names = [f"p{number:03d}" for number in range(count)]
         for number, name in enumerate(names):
-            (self.images / f"{name}.jpg").write_bytes(encoded(picture(seed=number)))
+            (self.images / f"{name}.jpg").write_bytes(encoded(new_image(seed=number)))
         self.put({name: [annotation()] for name in names})
         return names
 
@@ -114,10 +114,10 @@ def times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_records_hold_pictures_boxes_and_flags(make: Make) -> None:
-    (make.images / "a.jpg").write_bytes(encoded(picture()))
-    (make.images / "b.png").write_bytes(encoded(picture(40, 90), "PNG"))
-    (make.images / "c.jpg").write_bytes(encoded(picture().convert("CMYK")))
+def test_records_hold_images_boxes_and_flags(make: Make) -> None:
+    (make.images / "a.jpg").write_bytes(encoded(new_image()))
+    (make.images / "b.png").write_bytes(encoded(new_image(40, 90), "PNG"))
+    (make.images / "c.jpg").write_bytes(encoded(new_image().convert("CMYK")))
     flags = {"is_occluded": True, "is_truncated": False, "is_group_of": True, "is_depiction": True, "is_inside": True}
     first = [annotation(**flags), annotation("/m/07c52", x0=-1e-7, x1=1.0000005, is_truncated=True)]
     make.put({"a": first, "b": [annotation("/m/0dtln")], "c": []})
@@ -165,7 +165,7 @@ def test_any_number_of_processes_gives_the_same_bytes(make: Make) -> None:
     assert len(folders[0]) == 6  # four shards, the manifest and the ledger
 
 
-def test_shuffling_spreads_the_pictures_and_loses_none(make: Make) -> None:
+def test_shuffling_spreads_the_images_and_loses_none(make: Make) -> None:
     names = make.put_many(30)
     orders = []
     for words in (["--no_shuffle"], [], ["--shuffle_seed", 0], ["--shuffle_seed", 1]):
@@ -178,7 +178,7 @@ def test_shuffling_spreads_the_pictures_and_loses_none(make: Make) -> None:
 
 
 def test_what_cannot_be_used_is_listed_and_the_rest_is_written(make: Make) -> None:
-    good = encoded(picture())
+    good = encoded(new_image())
     for name, content in {"a": good, "cut": good[: len(good) // 2], "empty": b"", "text": b"no picture"}.items():
         (make.images / f"{name}.jpg").write_bytes(content)
     thin = annotation("/m/07c52", x0=0.5, x1=0.5 + 1e-9)  # no width once it is a float32
@@ -239,7 +239,7 @@ def test_a_run_that_fails_leaves_the_older_set(make: Make) -> None:
     assert contents(make.output.parent) == before
 
 
-def test_more_shards_than_pictures(make: Make) -> None:
+def test_more_shards_than_images(make: Make) -> None:
     make.put_many(2)
     assert make("--num_shards", 5).code == 0
     assert len(records(make.output, 5)) == 2
@@ -248,7 +248,7 @@ def test_more_shards_than_pictures(make: Make) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (lambda make: make.points_path.write_text("[]"), 1, "no pictures"),
+        (lambda make: make.points_path.write_text("[]"), 1, "no images"),
         (lambda make: make.put({"../x": []}), 2, "plain file name"),
         (lambda make: make.label_map_path.write_text("item { name: 'a' id: 0 }"), 2, "id 0"),
         (lambda make: make.label_map_path.unlink(), 2, "label_map.pbtxt"),
@@ -301,7 +301,7 @@ def test_a_second_run_does_nothing_and_says_so(make: Make) -> None:
 
 
 def shard_of(make: Make, name: str, count: int) -> str:
-    """Returns the shard that holds a picture."""
+    """Returns the shard that holds an image."""
     for shard in find_shards(f"{make.output}@{count}"):
         if f"{name}.jpg".encode() in Path(shard).read_bytes():
             return Path(shard).name
@@ -326,16 +326,16 @@ def test_only_shards_with_a_change_are_written_again(make: Make) -> None:
         assert f"of 8 shards, {len(written)} written now, {8 - len(written)} as they were" in outcome.output
         return written
 
-    (make.images / "new.jpg").write_bytes(encoded(picture(seed=77)))
+    (make.images / "new.jpg").write_bytes(encoded(new_image(seed=77)))
     points = {name: [annotation()] for name in names}
     written = changed(lambda: make.put({**points, "new": [annotation()]}))
-    assert written == {shard_of(make, "new", 8)}  # a picture more
-    assert changed(lambda: make.put(points)) == written  # a picture less
+    assert written == {shard_of(make, "new", 8)}  # an image more
+    assert changed(lambda: make.put(points)) == written  # an image less
     other = {**points, names[7]: [annotation("/m/07c52")]}
     assert changed(lambda: make.put(other)) == {shard_of(make, names[7], 8)}  # another box
-    larger = encoded(picture(90, 70))
+    larger = encoded(new_image(90, 70))
     image = make.images / f"{names[9]}.jpg"
-    assert changed(lambda: image.write_bytes(larger)) == {shard_of(make, names[9], 8)}  # another picture
+    assert changed(lambda: image.write_bytes(larger)) == {shard_of(make, names[9], 8)}  # another image
     map_text = LABEL_MAP.replace("'/m/07c52' id: 7", "'/m/07c52' id: 8")
     assert changed(lambda: make.label_map_path.write_text(map_text)) == {shard_of(make, names[7], 8)}  # another id
     more = map_text + "item { name: '/m/new' id: 4 }"
@@ -425,7 +425,7 @@ def test_rules_about_boxes(make: Make) -> None:
 
 def test_what_coco_and_voc_say_of_objects_reaches_the_records(make: Make) -> None:
     """Their crowds, difficult objects and areas, which points hold beside the keys of every annotation."""
-    (make.images / "a.jpg").write_bytes(encoded(picture()))
+    (make.images / "a.jpg").write_bytes(encoded(new_image()))
     crowd = annotation("/m/07c52", is_group_of=True, is_crowd=True, segment_area=0.25)
     make.put({"a": [annotation(is_difficult=True), crowd, annotation("/m/0dtln", is_group_of=True)]})
     assert make("--num_shards", 1).code == 0
@@ -439,7 +439,7 @@ def test_what_coco_and_voc_say_of_objects_reaches_the_records(make: Make) -> Non
     assert record["image/object/is_crowd"] == [0, 1, 1]
 
 
-def test_a_share_of_the_pictures_without_boxes_is_kept(make: Make) -> None:
+def test_a_share_of_the_images_without_boxes_is_kept(make: Make) -> None:
     names = make.put_many(60)
     make.put({name: [annotation()] if number < 10 else [] for number, name in enumerate(names)})
     kept = []
@@ -449,14 +449,14 @@ def test_a_share_of_the_pictures_without_boxes_is_kept(make: Make) -> None:
         count = 3 if "--num_shards" in words else 2
         kept.append({record["image/source_id"][0].decode() for record in records(make.output, count)} - set(names[:10]))
         assert f"{10 + len(kept[-1])} records, {len(kept[-1])} of them without a box" in outcome.output
-    assert kept[0] == kept[1] < kept[2]  # a matter of the picture, not of where it is written
+    assert kept[0] == kept[1] < kept[2]  # a matter of the image, not of where it is written
     assert 10 <= len(kept[0]) <= 30
     assert kept[3] == set()
     assert kept[4] != kept[0]
 
 
-def test_pictures_are_read_to_their_end_unless_told_otherwise(make: Make) -> None:
-    good = encoded(picture(400, 300))
+def test_images_are_read_to_their_end_unless_told_otherwise(make: Make) -> None:
+    good = encoded(new_image(400, 300))
     middle = len(good) // 2
     holed = good[:middle] + bytes(200) + good[middle + 200 :]  # header and end mark are there
     for name, content in {"good": good, "holed": holed, "cut": good[:middle]}.items():
@@ -576,7 +576,7 @@ def test_killed_at_random_moments(make: Make, num_processes: int) -> None:
 
 
 def test_what_validate_images_has_left_is_not_decoded_again(make: Make) -> None:
-    """A picture damaged behind the log's back, with its size and time kept, shows that nobody has looked."""
+    """An image damaged behind the log's back, with its size and time kept, shows that nobody has looked."""
     names = make.put_many(4)
     words = ["--image_directory", make.images, "--image_saving_directory", make.folder / "clean"]
     paths = ["--datapoints_input_path", make.points_path, "--datapoints_output_path", make.folder / "clean.json"]

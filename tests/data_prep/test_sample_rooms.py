@@ -14,7 +14,7 @@ from data_prep.sample_rooms.item import Item
 from data_prep.sample_rooms.rasterizer import Faces, Visible, rasterize, silhouette
 from data_prep.sample_rooms.rendering import SUPERSAMPLING, develop, random_finish, render, surface_colors
 from data_prep.sample_rooms.room import Room
-from data_prep.sample_rooms.sample_set import SampleSetOptions, make_picture
+from data_prep.sample_rooms.sample_set import SampleSetOptions, make_image
 from data_prep.sample_rooms.scene import CLASS_MIDS, Scene, random_scene
 from data_prep.sample_rooms.shadows import MAP_PIXELS_PER_METRE, box_corners, contact_map, shadow_map
 from data_prep.sample_rooms.shapes import Part, box, cushion, rounded_box, turned
@@ -25,7 +25,7 @@ FORWARD = {"yaw_degrees": 0.0, "pitch_degrees": 0.0, "roll_degrees": 0.0, "horiz
 
 def test_camera_puts_points_where_geometry_says() -> None:
     camera = look(np.array([0.0, 0.0, 1.0]), **FORWARD)
-    # At 2 metres a 90 degree view is 4 metres wide: 1 metre is a quarter of the picture.
+    # At 2 metres a 90 degree view is 4 metres wide: 1 metre is a quarter of the image.
     points = camera.to_pixels(camera.to_camera_axes(np.array([[0.0, 2.0, 1.0], [1.0, 2.0, 1.0], [0.0, 2.0, 1.5]])))
     np.testing.assert_allclose(points, [[128, 96], [192, 96], [128, 64]])
 
@@ -161,7 +161,7 @@ def test_boxes_are_tight_around_what_is_seen(scenes: list[tuple[Scene, Faces, Vi
 
 
 def test_flags_say_what_is_cut_off_and_what_is_hidden() -> None:
-    """A wardrobe-like box in front of a bed-like one, which runs out of the picture."""
+    """A wardrobe-like box in front of a bed-like one, which runs out of the image."""
     scene = random_scene(np.random.default_rng(3), SIZE)
     camera = look(np.array([0.0, 0.0, 1.0]), **FORWARD)
     behind = Item((box((-4.0, 3.0, 0.5), (0.0, 3.5, 1.5), (9, 9, 9)),), "Bed")
@@ -179,16 +179,16 @@ def test_flags_say_what_is_cut_off_and_what_is_hidden() -> None:
     assert (found["Table"].is_occluded, found["Table"].is_truncated) == (False, False)
 
 
-def test_pictures_are_lit_and_not_flat(scenes: list[tuple[Scene, Faces, Visible]]) -> None:
+def test_images_are_lit_and_not_flat(scenes: list[tuple[Scene, Faces, Visible]]) -> None:
     scene = scenes[0][0]
     linear, faces, _ = render(scene)
     assert linear.shape == (SIZE[1], SIZE[0], 3)
     assert np.isfinite(linear).all()
     assert linear.min() >= 0
     rng = np.random.default_rng(1)
-    picture = Image.open(io.BytesIO(develop(linear, random_finish(rng, night=scene.night), rng)))
-    assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", SIZE)
-    values = np.asarray(picture, dtype=np.float32)
+    image = Image.open(io.BytesIO(develop(linear, random_finish(rng, night=scene.night), rng)))
+    assert (image.format, image.mode, image.size) == ("JPEG", "RGB", SIZE)
+    values = np.asarray(image, dtype=np.float32)
     assert 40 < values.mean() < 225
     assert values.std() > 20
     assert len(faces.colors) > 30
@@ -209,7 +209,7 @@ def test_shadows_darken_the_floor_under_furniture() -> None:
     assert contact[round(2.0 * MAP_PIXELS_PER_METRE), round(2.0 * MAP_PIXELS_PER_METRE)] > contact[5, 5] + 0.05
 
 
-def test_every_class_is_common_and_a_picture_has_several_things() -> None:
+def test_every_class_is_common_and_a_image_has_several_things() -> None:
     with_class: Counter[str] = Counter()
     boxes = 0
     count = 28
@@ -224,8 +224,8 @@ def test_every_class_is_common_and_a_picture_has_several_things() -> None:
     assert 2.5 <= boxes / count <= 8
 
 
-def test_a_picture_depends_on_its_place_in_the_set_alone() -> None:
+def test_a_image_depends_on_its_place_in_the_set_alone() -> None:
     options = SampleSetOptions(num_train=2, num_validation=1, seed=4, image_width=128, image_height=96)
     longer = SampleSetOptions(num_train=9, num_validation=5, seed=4, image_width=128, image_height=96)
-    assert make_picture(options, "train", 1) == make_picture(longer, "train", 1)
-    assert make_picture(options, "train", 0).jpeg != make_picture(options, "validation", 0).jpeg
+    assert make_image(options, "train", 1) == make_image(longer, "train", 1)
+    assert make_image(options, "train", 0).jpeg != make_image(options, "validation", 0).jpeg

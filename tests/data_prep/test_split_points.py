@@ -71,7 +71,7 @@ def split(tmp_path: Path, run: Callable[..., Any]) -> Split:
     return Split(tmp_path, run)
 
 
-def test_every_picture_is_in_one_split_and_each_has_its_part_of_every_class(split: Split) -> None:
+def test_every_image_is_in_one_split_and_each_has_its_part_of_every_class(split: Split) -> None:
     points = random_points(500)
     split.put(points)
     images = split.folder / "images.json"
@@ -116,7 +116,7 @@ def test_official_splits_are_merged_and_split_anew(split: Split) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_pictures_of_an_author_stay_together(split: Split, seed: int) -> None:
+def test_images_of_an_author_stay_together(split: Split, seed: int) -> None:
     chance = random.Random(seed)
     points = random_points(300, seed=seed)
     split.put(points)
@@ -150,7 +150,7 @@ def test_pictures_of_an_author_stay_together(split: Split, seed: int) -> None:
             assert any(box["label"] == label for item in items for box in item["annotations"])
 
 
-def test_near_duplicates_stay_together_and_a_missing_picture_is_named(split: Split) -> None:
+def test_near_duplicates_stay_together_and_a_missing_image_is_named(split: Split) -> None:
     images = split.folder / "images"
     images.mkdir()
     for number in range(24):
@@ -243,10 +243,10 @@ def test_street_photographs_are_split_without_copies_apart(split: Split) -> None
     files = sorted((STREET / "images" / "train").glob("*.jpg"))[:30]
     points = []
     for number, file in enumerate(files):
-        picture = Image.open(file).convert("RGB")
-        picture.save(images / f"{file.stem}.jpg", quality=60)
+        image = Image.open(file).convert("RGB")
+        image.save(images / f"{file.stem}.jpg", quality=60)
         buffer = io.BytesIO()
-        picture.resize((picture.width // 2, picture.height // 2)).save(buffer, "JPEG", quality=80)
+        image.resize((image.width // 2, image.height // 2)).save(buffer, "JPEG", quality=80)
         (images / f"copy{file.stem}.jpg").write_bytes(buffer.getvalue())
         points += [point(file.stem, LABELS[number % 4]), point(f"copy{file.stem}", LABELS[number % 4])]
     split.put(points)

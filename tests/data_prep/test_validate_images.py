@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 ANNOTATION = {"label": "/m/03ssj5", "x0": 0.1, "x1": 0.6, "y0": 0.2, "y1": 0.9}
 
 
-def picture(width: int = 80, height: int = 60, seed: int = 0) -> Image.Image:
+def new_image(width: int = 80, height: int = 60, seed: int = 0) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
 
@@ -81,14 +81,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-GOOD = encoded(picture())
+GOOD = encoded(new_image())
 ODD = {
     "good_jpg": GOOD,
-    "large_jpg": encoded(picture(400, 200)),
-    "png_jpg": encoded(picture(), "PNG"),
-    "grey_jpg": encoded(picture().convert("L")),
-    "cmyk_jpg": encoded(picture().convert("CMYK")),
-    "webp_webp": encoded(picture(), "WEBP"),
+    "large_jpg": encoded(new_image(400, 200)),
+    "png_jpg": encoded(new_image(), "PNG"),
+    "grey_jpg": encoded(new_image().convert("L")),
+    "cmyk_jpg": encoded(new_image().convert("CMYK")),
+    "webp_webp": encoded(new_image(), "WEBP"),
 }
 BAD = {
     "truncated_jpg": GOOD[: len(GOOD) // 2],
@@ -98,7 +98,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
-def test_odd_pictures_become_jpegs_and_broken_ones_go(validate: Validate, num_processes: int) -> None:
+def test_odd_images_become_jpegs_and_broken_ones_go(validate: Validate, num_processes: int) -> None:
     validate.put(**BAD, **ODD)
     validate.put_points(["truncated", "png", "missing", "good", "grey", "empty", "large", "cmyk", "html", "webp"])
     outcome = validate("--max_dimension", 100, num_processes=num_processes)
@@ -149,7 +149,7 @@ def test_in_place_only_what_must_change_is_replaced_and_the_broken_stays(validat
 
 
 def test_a_second_run_does_nothing_again_unless_something_changed(validate: Validate) -> None:
-    validate.put(a_jpg=encoded(picture(300, 200)), b_jpg=encoded(picture(300, 200, seed=1)), c_jpg=GOOD)
+    validate.put(a_jpg=encoded(new_image(300, 200)), b_jpg=encoded(new_image(300, 200, seed=1)), c_jpg=GOOD)
     assert "2 encoded anew" in validate("--max_dimension", 100).output
     first = contents(validate.target)
     stamps = {path.name: path.stat().st_mtime_ns for path in validate.target.iterdir()}
@@ -164,7 +164,7 @@ def test_a_second_run_does_nothing_again_unless_something_changed(validate: Vali
     assert contents(validate.target) == first
 
     later = time.time() + 60
-    (validate.source / "b.jpg").write_bytes(encoded(picture(300, 200, seed=2)))  # another picture
+    (validate.source / "b.jpg").write_bytes(encoded(new_image(300, 200, seed=2)))  # another image
     os.utime(validate.source / "b.jpg", (later, later))
     assert "1 encoded anew" in validate("--max_dimension", 100).output
     assert contents(validate.target)["b.jpg"] != first["b.jpg"]
@@ -189,7 +189,7 @@ def test_nothing_sound_leaves_what_was_there(validate: Validate) -> None:
     ("points", "code", "message"),
     [
         ('[{"id": "../../etc/passwd", "annotations": []}]', 2, "plain file name"),
-        ("[]", 1, "no pictures"),
+        ("[]", 1, "no images"),
         ("{}", 2, "array"),
     ],
 )
@@ -216,7 +216,7 @@ def test_a_folder_that_is_missing_or_cannot_be_written_to(validate: Validate) ->
 def test_killed_in_the_middle_and_run_again(validate: Validate) -> None:
     names = [f"p{number:03d}" for number in range(60)]
     for number, name in enumerate(names):
-        (validate.source / f"{name}.jpg").write_bytes(encoded(picture(900, 700, seed=number)))
+        (validate.source / f"{name}.jpg").write_bytes(encoded(new_image(900, 700, seed=number)))
     validate.put_points(names)
     command = [sys.executable, "-m", "data_prep.validate_images", *validate.words("--max_dimension", 300)]
     process = subprocess.Popen(

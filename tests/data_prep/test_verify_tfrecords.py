@@ -94,7 +94,7 @@ def test_sound_records_pass_with_a_table(verify: Verify) -> None:
     assert ["4", "4", "Television", "(7)"] in lines
 
 
-def test_a_record_without_any_object_key_is_a_picture_without_boxes(verify: Verify) -> None:
+def test_a_record_without_any_object_key_is_a_image_without_boxes(verify: Verify) -> None:
     def edit(features: Any) -> None:
         for key in tf_example.OBJECT_KEYS:
             features.pop(key, None)
@@ -261,7 +261,7 @@ def test_what_differs_from_the_manifest_fails(verify: Verify) -> None:
     assert "class '/m/03ssj5' (Bed) has id 7 there and 1 here" in outcome.output
 
 
-def test_only_a_share_of_the_pictures_is_decoded_if_asked(verify: Verify) -> None:
+def test_only_a_share_of_the_images_is_decoded_if_asked(verify: Verify) -> None:
     whole = encoded((640, 480))
     holed = whole[: len(whole) // 2] + b"\xff\xfe" * 20 + whole[len(whole) // 2 + 40 :]
     records = [good(f"p{number}", encoded_image=holed, height=480, width=640) for number in range(60)]

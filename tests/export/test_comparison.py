@@ -7,7 +7,7 @@ import pytest
 
 from export.comparison import compare_detections, compare_raw
 
-SIZE = (200, 400)  # height and width of the picture
+SIZE = (200, 400)  # height and width of the image
 BOXES = [[0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9], [0.1, 0.6, 0.3, 0.9]]
 
 
@@ -20,12 +20,12 @@ def detections(boxes=BOXES, scores=(0.9, 0.6, 0.3), classes=(1, 2, 1), count=3):
     }
 
 
-def test_differences_are_in_pixels_of_the_picture():
+def test_differences_are_in_pixels_of_the_image():
     moved = np.array(BOXES)
     moved[0, 1] += 0.001
     moved[1, 0] += 0.0005
     found = compare_detections("p", SIZE, detections(), detections(moved, scores=(0.9, 0.6005, 0.3)))
-    assert found.unmatched == () and found.num_compared == 3 and found.num_pictures == 1
+    assert found.unmatched == () and found.num_compared == 3 and found.num_images == 1
     assert found.max_box_pixels == pytest.approx(0.4, rel=0.01)
     assert found.max_score == pytest.approx(0.0005, rel=0.01)
 

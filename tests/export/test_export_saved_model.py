@@ -20,7 +20,7 @@ from export.signatures import detection_function
 from export.warmup import replay_warmup
 from serving.client_library.detection_client import DetectionClient
 from serving.local_server import LocalServer
-from tests.conftest import block_picture
+from tests.conftest import block_image
 from train.evaluate import main as evaluate
 from train.models.build import build_detector
 
@@ -42,10 +42,10 @@ def exported(request, block_config, tmp_path_factory):
     return folder, words, config, detector
 
 
-def encoded_picture(number: int, size: tuple[int, int], kind: str = "JPEG") -> bytes:
-    picture = Image.open(io.BytesIO(block_picture(number)[0])).resize(size)
+def encoded_image(number: int, size: tuple[int, int], kind: str = "JPEG") -> bytes:
+    image = Image.open(io.BytesIO(block_image(number)[0])).resize(size)
     buffer = io.BytesIO()
-    picture.save(buffer, kind)
+    image.save(buffer, kind)
     return buffer.getvalue()
 
 
@@ -72,13 +72,13 @@ def test_the_signature_has_the_apis_names_and_types(exported):
     assert all(output.dtype == tf.float32 for output in outputs.values())
 
 
-def test_a_batch_of_different_sizes_and_kinds_answers_as_single_pictures_do(exported):
+def test_a_batch_of_different_sizes_and_kinds_answers_as_single_images_do(exported):
     folder, *_ = exported
     signature = tf.saved_model.load(str(folder / "versions" / "1")).signatures["serving_default"]
-    pictures = [encoded_picture(1, (128, 96)), encoded_picture(2, (61, 140), "PNG"), encoded_picture(3, (200, 50))]
-    together = signature(input_tensor=tf.constant(pictures))
-    for row, picture in enumerate(pictures):
-        alone = signature(input_tensor=tf.constant([picture]))
+    images = [encoded_image(1, (128, 96)), encoded_image(2, (61, 140), "PNG"), encoded_image(3, (200, 50))]
+    together = signature(input_tensor=tf.constant(images))
+    for row, image in enumerate(images):
+        alone = signature(input_tensor=tf.constant([image]))
         np.testing.assert_allclose(together["detection_scores"][row], alone["detection_scores"][0], atol=1e-4)
 
 
@@ -115,7 +115,7 @@ def test_a_difference_is_an_error(exported):
 def test_nothing_is_left_when_the_check_fails(exported, tmp_path):
     _, words, *_ = exported
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(block_picture(0)[0][:300])
+    broken.write_bytes(block_image(0)[0][:300])
     out, base = tmp_path / "out", tmp_path / "base"
     arguments = [*words[:4], "--output_directory", str(out), "--model_base_path", str(base)]
     with pytest.raises(UserError, match=r"broken\.jpg is not a JPEG or PNG that decodes"):
@@ -131,7 +131,7 @@ def test_image_tensor_exports_answer_pixels(exported, tmp_path):
     arguments = [*words[:4], "--output_directory", str(tmp_path / "out"), "--input_type", "image_tensor"]
     assert export(arguments) == 0
     signature = tf.saved_model.load(str(tmp_path / "out" / "saved_model")).signatures["serving_default"]
-    pixels = tf.io.decode_jpeg(block_picture(5)[0])[tf.newaxis]
+    pixels = tf.io.decode_jpeg(block_image(5)[0])[tf.newaxis]
     expected = detection_function(detector, config.model.ssd.image_resizer, "image_tensor")(pixels)
     np.testing.assert_allclose(
         signature(input_tensor=pixels)["detection_scores"], expected["detection_scores"], atol=1e-4
@@ -141,7 +141,7 @@ def test_image_tensor_exports_answer_pixels(exported, tmp_path):
 def test_the_server_answers_over_grpc_with_what_the_checkpoint_detects(exported, block_records, tmp_path):
     folder, _, config, detector = exported
     model = getattr(config.model, config.model.WhichOneof("model"))
-    encoded = block_picture(7)[0]
+    encoded = block_image(7)[0]
     expected = detection_function(detector, model.image_resizer, "encoded_image_string_tensor")(tf.constant([encoded]))
     label_map = read_label_map(block_records / "label_map.pbtxt")
     with (

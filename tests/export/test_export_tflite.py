@@ -15,10 +15,10 @@ from ai_edge_litert.interpreter import Interpreter
 from configs.schema.pipeline_file import read_pipeline_config
 from data_prep.runtime.command_line import UserError
 from export.export_tflite import main as export
-from export.parity_images import read_record_pictures
+from export.parity_images import read_record_images
 from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.graph import Suppression
-from tests.conftest import block_picture
+from tests.conftest import block_image
 from train.models.build import build_detector
 from train.pipeline import load_pipeline
 
@@ -30,8 +30,8 @@ def spread_scores(detector):
     norms = [layer for layer in detector.network.submodules if isinstance(layer, tf_keras.layers.BatchNormalization)]
     for layer in norms:
         layer.momentum = 0.0
-    pictures = tf.stack([tf.io.decode_jpeg(block_picture(number)[0])[:, :96] for number in range(4)])
-    images = tf.cast(pictures, tf.float32)
+    photos = tf.stack([tf.io.decode_jpeg(block_image(number)[0])[:, :96] for number in range(4)])
+    images = tf.cast(photos, tf.float32)
     detector.network(detector.preprocess(images, tf.constant([[96, 96, 3]] * 4)), training=True)
     for layer in norms:  # channels that hardly vary would blow rounding up
         layer.moving_variance.assign(tf.maximum(layer.moving_variance, tf.reduce_mean(layer.moving_variance)))
@@ -122,7 +122,7 @@ def test_all_models_are_written_with_a_report(exported):
 
 def test_the_float_model_answers_an_app_with_what_the_checkpoint_detects(exported):
     folder, _, _, detector = exported
-    pixels = tf.image.resize(tf.io.decode_jpeg(block_picture(50)[0])[tf.newaxis], [96, 96])
+    pixels = tf.image.resize(tf.io.decode_jpeg(block_image(50)[0])[tf.newaxis], [96, 96])
     options = table_in(tables_in(tables_in(tables_in(metadata_of(folder / "model_float.tflite"), 3)[0], 2)[0], 4)[0], 1)
     mean, deviation = floats_in(options, 0), floats_in(options, 1)
     interpreter = interpreter_of(folder, "float")
@@ -156,7 +156,7 @@ def test_the_integer_model_takes_pixels_as_they_are(exported):
         if code == schema.BuiltinOperator.CONV_2D
     }
     assert types == {schema.TensorType.INT8}
-    pixels = tf.image.resize(tf.io.decode_jpeg(block_picture(50)[0])[tf.newaxis], [96, 96])
+    pixels = tf.image.resize(tf.io.decode_jpeg(block_image(50)[0])[tf.newaxis], [96, 96])
     scores = answer(interpreter, tf.cast(tf.round(pixels), tf.uint8).numpy())[2]
     expected = detector.detect(pixels, tf.constant([[96, 96, 3]]))["detection_scores"][:, :7]
     np.testing.assert_allclose(scores, expected, atol=0.15)
@@ -199,13 +199,13 @@ def test_another_models_file_is_found_out(exported, block_records):
     suppression = Suppression.from_config(
         pipeline.model.post_processing.batch_non_max_suppression, max_detections=7, use_regular_nms=True
     )
-    pictures = read_record_pictures(str(block_records / "validation.record-*"), 2, flag="--check_records")
+    images = read_record_images(str(block_records / "validation.record-*"), 2, flag="--check_records")
     head = [v for v in detector.network.trainable_variables if "class_predictor" in v.name]
     right = [variable.numpy() for variable in head]
     for variable in head:
         variable.assign(0.5 - 2 * variable)
     try:
-        expected = ask_checkpoint(detector, pipeline.model.image_resizer, suppression, pictures)
+        expected = ask_checkpoint(detector, pipeline.model.image_resizer, suppression, images)
     finally:
         for variable, value in zip(head, right, strict=True):
             variable.assign(value)

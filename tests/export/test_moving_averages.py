@@ -8,7 +8,7 @@ import tensorflow as tf
 from configs.schema.pipeline_file import merge, read_pipeline_config
 from export.export_saved_model import main as export
 from export.image_inputs import batch_reader
-from tests.conftest import block_picture
+from tests.conftest import block_image
 from train.loop.optimization import build_optimizer, create_slots, start_moving_average
 from train.models.build import build_detector
 
@@ -36,7 +36,7 @@ def test_the_averages_are_exported_and_not_the_last_weights(block_config, tmp_pa
     words += ["--output_directory", str(tmp_path / "out"), "--config_override", OVERRIDE]
     assert export([*words, "--output", "raw_detection_scores"]) == 0
 
-    encoded = tf.constant([block_picture(2)[0]])
+    encoded = tf.constant([block_image(2)[0]])
     signature = tf.saved_model.load(str(tmp_path / "out" / "saved_model")).signatures["serving_default"]
     found = signature(input_tensor=encoded)["raw_detection_scores"]
     read = batch_reader("encoded_image_string_tensor", detector.input_shape, config.model.ssd.image_resizer)

@@ -19,7 +19,7 @@ from export.export_saved_model import main as export
 from export.loaded_signatures import LOADERS
 from export.signatures import INPUT_SPECS, OUTPUT_NAMES, ServingModule
 from export.signatures import MORE_OUTPUTS as MORE_OUTPUTS_OF_GRAPH
-from tests.conftest import block_picture
+from tests.conftest import block_image
 from train.models.build import build_detector
 
 NAMES = ("serving_default", "image_tensor", "float_image_tensor", "tf_example")
@@ -82,7 +82,7 @@ def test_every_signature_answers_the_same_records_included(ask, block_records):
 
 
 def test_thresholds_and_limits_are_baked_in_and_written_down(ask, exported):
-    found = ask("serving_default", np.array([block_picture(3)[0]], object))
+    found = ask("serving_default", np.array([block_image(3)[0]], object))
     count = int(found["num_detections"])
     assert found["detection_boxes"].shape == (9, 4)
     assert (found["detection_scores"][:count] > 0.0095).all() and not found["detection_scores"][count:].any()
@@ -91,7 +91,7 @@ def test_thresholds_and_limits_are_baked_in_and_written_down(ask, exported):
 
 
 def test_names_and_anchors_belong_to_the_detections(ask, exported):
-    found = ask("serving_default", np.array([block_picture(3)[0]], object))
+    found = ask("serving_default", np.array([block_image(3)[0]], object))
     count = int(found["num_detections"])
     names = {1: b"Red block", 2: b"Blue block"}
     ids = found["detection_classes"].astype(int)[:count]

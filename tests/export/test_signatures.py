@@ -1,4 +1,4 @@
-"""Signatures of a detector that takes pictures of any size: batches of different ones, padded to the largest."""
+"""Signatures of a detector that takes images of any size: batches of different ones, padded to the largest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OneLayer(tf_keras.Sequential):
 
 
 class MeanColour(Detector):
-    """Finds the whole picture, and is as sure as it is red: a network that any size suits, with a weight to freeze."""
+    """Finds the whole image, and is as sure as it is red: a network that any size suits, with a weight to freeze."""
 
     input_shape = (None, None)
     num_classes = 1
@@ -76,24 +76,24 @@ def encoded(red: int, height: int, width: int, kind: str = "PNG") -> bytes:
 
 
 @pytest.mark.parametrize(("name", "largest"), [("keep", (30, 30)), ("multiple", (80, 96)), ("identity", (80, 81))])
-def test_a_batch_of_different_pictures_is_padded_to_its_largest(name, largest, tmp_path):
+def test_a_batch_of_different_images_is_padded_to_its_largest(name, largest, tmp_path):
     module = ServingModule(MeanColour(), resizer(RESIZERS[name]), ["encoded_image_string_tensor"])
     tf.saved_model.save(module, str(tmp_path), signatures=module.signatures)
     signature = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
-    pictures = [encoded(255, 80, 40), encoded(51, 40, 81), encoded(102, 40, 40)]
-    answers = signature(input_tensor=tf.constant(pictures))
-    # Padding counts for nothing: each picture is as red as it is alone.
+    images = [encoded(255, 80, 40), encoded(51, 40, 81), encoded(102, 40, 40)]
+    answers = signature(input_tensor=tf.constant(images))
+    # Padding counts for nothing: each image is as red as it is alone.
     np.testing.assert_allclose(answers["detection_scores"][:, 0], [1.0, 0.2, 0.4], atol=2e-3)
     np.testing.assert_allclose(answers["detection_boxes"][0, 0, :2] * 1000, largest, atol=1e-3)
-    alone = signature(input_tensor=tf.constant(pictures[2:]))
+    alone = signature(input_tensor=tf.constant(images[2:]))
     np.testing.assert_allclose(alone["detection_scores"][:, 0], [0.4], atol=2e-3)
 
 
-def test_records_of_different_pictures_are_padded_to_the_largest_too():
+def test_records_of_different_images_are_padded_to_the_largest_too():
     detect = detection_function(MeanColour(), resizer(RESIZERS["multiple"]), "tf_example")
     records = []
-    for picture in (encoded(255, 80, 40), encoded(51, 40, 81)):
-        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))
+    for image in (encoded(255, 80, 40), encoded(51, 40, 81)):
+        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
         example = tf.train.Example(features=tf.train.Features(feature={"image/encoded": feature}))
         records.append(example.SerializeToString())
     answers = detect(tf.constant(records))

@@ -43,7 +43,7 @@ def test_flags_win_over_the_override_which_is_kept(block_config):
     assert config.eval_config.use_moving_averages
 
 
-def test_a_class_has_no_more_detections_than_the_picture(block_config):
+def test_a_class_has_no_more_detections_than_the_image(block_config):
     _, found = suppression_after(block_config("ssd"), "--max_total_detections", "5")
     assert (found.max_total_detections, found.max_detections_per_class) == (5, 5)
 

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from data_prep.formats.tf_example import IMAGE_ENCODED
 from data_prep.runtime.command_line import UsageError, UserError
-from export.parity_images import read_pictures
+from export.parity_images import read_images
 from export.warmup import WARMUP_PATH, replay_warmup, write_warmup
 from export.write_warmup import main
 
@@ -22,7 +22,7 @@ OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_dete
 
 
 class Brightness(tf.Module):
-    """Answers with the detectors' outputs, computed from each picture, for all four inputs that exports have."""
+    """Answers with the detectors' outputs, computed from each image, for all four inputs that exports have."""
 
     def answer(self, mean):
         boxes = tf.reshape(mean, [-1, 1, 1]) / 255.0 * tf.ones([1, 2, 4])
@@ -31,8 +31,8 @@ class Brightness(tf.Module):
         return {**four, "raw_detection_boxes": boxes}
 
     def decoded(self, encoded):
-        def one(picture):
-            return tf.reduce_mean(tf.cast(tf.io.decode_image(picture, 3, expand_animations=False), tf.float32))
+        def one(image):
+            return tf.reduce_mean(tf.cast(tf.io.decode_image(image, 3, expand_animations=False), tf.float32))
 
         return self.answer(tf.map_fn(one, encoded, fn_output_signature=tf.float32))
 
@@ -81,7 +81,7 @@ def version(versions: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def picture_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def image_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three JPEGs and PNGs of different sizes, one of them larger than what requests of pixels hold."""
     folder = tmp_path_factory.mktemp("pictures")
     paths = []
@@ -99,8 +99,8 @@ def requests_in(path: Path):
         yield log.predict_log.request
 
 
-def test_every_signature_and_batch_size_has_its_requests(version, picture_paths):
-    report = write_warmup(version, read_pictures(picture_paths), batch_sizes=[4, 1, 2], model_name="rooms")
+def test_every_signature_and_batch_size_has_its_requests(version, image_paths):
+    report = write_warmup(version, read_images(image_paths), batch_sizes=[4, 1, 2], model_name="rooms")
     found = {}
     for request in requests_in(version / WARMUP_PATH):
         assert request.model_spec.name == "rooms"
@@ -109,7 +109,7 @@ def test_every_signature_and_batch_size_has_its_requests(version, picture_paths)
         assert asked == "four" or not request.output_filter
         found.setdefault((request.model_spec.signature_name, asked), []).append(array)
     sizes = {key: [len(array) for array in arrays] for key, arrays in found.items()}
-    # Clients that want the four ask for a graph of their own, unless the four are all there is. One takes one picture.
+    # Clients that want the four ask for a graph of their own, unless the four are all there is. One takes one image.
     assert sizes == {
         ("serving_default", "all"): [1, 2, 4],
         ("serving_default", "four"): [1, 2, 4],
@@ -121,19 +121,19 @@ def test_every_signature_and_batch_size_has_its_requests(version, picture_paths)
     }
     assert len(report.requests) == 19
     shapes = {Image.open(io.BytesIO(encoded)).size for encoded in found["serving_default", "all"][2]}
-    assert len(shapes) == 3  # the pictures of one batch differ in size
-    assert found["serving_default", "all"][0][0] == picture_paths[0].read_bytes()  # and are the real ones
+    assert len(shapes) == 3  # the images of one batch differ in size
+    assert found["serving_default", "all"][0][0] == image_paths[0].read_bytes()  # and are the real ones
     parsed = tf.train.Example.FromString(found["tf_example", "all"][0][0])
-    assert parsed.features.feature[IMAGE_ENCODED].bytes_list.value[0] == picture_paths[0].read_bytes()
+    assert parsed.features.feature[IMAGE_ENCODED].bytes_list.value[0] == image_paths[0].read_bytes()
     assert found["image_tensor", "all"][0].shape == (1, 480, 640, 3)
     assert found["float_image_tensor", "all"][0].dtype == np.float32
 
 
-def test_a_server_warms_up_on_what_was_written(version, picture_paths, capsys):
+def test_a_server_warms_up_on_what_was_written(version, image_paths, capsys):
     from serving.local_server.loaded_model import LoadedModel
 
     assert (
-        main(["--version_directory", str(version), "--batch_sizes", "1", "3", "--pictures", *map(str, picture_paths)])
+        main(["--version_directory", str(version), "--batch_sizes", "1", "3", "--pictures", *map(str, image_paths)])
         == 0
     )
     printed = capsys.readouterr().out
@@ -158,37 +158,37 @@ def test_a_server_warms_up_on_what_was_written(version, picture_paths, capsys):
     assert f"replayed {version / WARMUP_PATH}" in capsys.readouterr().out
 
 
-def test_a_file_that_fails_is_never_left_behind(version, picture_paths, tmp_path):
-    pictures = read_pictures(picture_paths)
-    write_warmup(version, pictures, batch_sizes=[1])
+def test_a_file_that_fails_is_never_left_behind(version, image_paths, tmp_path):
+    images = read_images(image_paths)
+    write_warmup(version, images, batch_sizes=[1])
     before = (version / WARMUP_PATH).read_bytes()
     with pytest.raises(UserError, match="signature serving_default, fails"):
-        write_warmup(version, pictures, batch_sizes=[1], input_types={"serving_default": "tf_example"})
+        write_warmup(version, images, batch_sizes=[1], input_types={"serving_default": "tf_example"})
     assert (version / WARMUP_PATH).read_bytes() == before
     assert [path.name for path in (version / "assets.extra").iterdir()] == [WARMUP_PATH.name]
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(picture_paths[0].read_bytes()[:200])
+    broken.write_bytes(image_paths[0].read_bytes()[:200])
     with pytest.raises(UserError, match=r"broken.jpg is not a JPEG or PNG that decodes"):
-        write_warmup(version, read_pictures([broken]))
+        write_warmup(version, read_images([broken]))
     assert (version / WARMUP_PATH).read_bytes() == before
 
 
-def test_a_signature_of_something_else_is_named(versions, picture_paths, tmp_path):
+def test_a_signature_of_something_else_is_named(versions, image_paths, tmp_path):
     model = Brightness()
     tf.saved_model.save(model, str(tmp_path / "1"), signatures={"serving_default": model.encoded, "sum": model.numbers})
-    pictures = read_pictures(picture_paths)
+    images = read_images(image_paths)
     with pytest.raises(UserError, match="signature sum takes neither pictures nor records, but int64; name others"):
-        write_warmup(tmp_path / "1", pictures)
+        write_warmup(tmp_path / "1", images)
     assert not (tmp_path / "1" / WARMUP_PATH).exists()
-    assert len(write_warmup(tmp_path / "1", pictures, signatures=["serving_default"]).requests) == 8
+    assert len(write_warmup(tmp_path / "1", images, signatures=["serving_default"]).requests) == 8
     with pytest.raises(UsageError, match="there is no signature 'mean'; there are serving_default, sum"):
-        write_warmup(tmp_path / "1", pictures, signatures=["mean"])
+        write_warmup(tmp_path / "1", images, signatures=["mean"])
     with pytest.raises(UserError, match="holds no SavedModel to serve"):
-        write_warmup(tmp_path, pictures)
+        write_warmup(tmp_path, images)
 
 
-def test_a_replay_tells_what_a_server_would_stumble_over(version, picture_paths):
-    write_warmup(version, read_pictures(picture_paths), batch_sizes=[1])
+def test_a_replay_tells_what_a_server_would_stumble_over(version, image_paths):
+    write_warmup(version, read_images(image_paths), batch_sizes=[1])
     path = version / WARMUP_PATH
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
@@ -206,9 +206,9 @@ def test_a_replay_tells_what_a_server_would_stumble_over(version, picture_paths)
         replay_warmup(version)
 
 
-def test_too_much_warm_up_is_refused(version, picture_paths, monkeypatch):
+def test_too_much_warm_up_is_refused(version, image_paths, monkeypatch):
     monkeypatch.setattr("export.warmup.MAX_FILE_BYTES", 1 << 20)
     with pytest.raises(UserError, match="more than 1000 requests or 1 MiB; give smaller pictures"):
-        write_warmup(version, read_pictures(picture_paths))
+        write_warmup(version, read_images(image_paths))
     with pytest.raises(UsageError, match="give --pictures to make requests from, or --check"):
         main(["--version_directory", str(version)])

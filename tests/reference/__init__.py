@@ -1,1 +1,1 @@
-"""Comparison with stored values of the Object Detection API: what it computed from a checkpoint and fixed pictures."""
+"""Comparison with stored values of the Object Detection API: what it computed from a checkpoint and fixed images."""

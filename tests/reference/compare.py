@@ -2,7 +2,7 @@
 
 A folder holds what the API computed for one model: its pipeline.config, its weights (variables.json, state.npz), arrays
 of features, predictions and detections (batch.npz, odd.npz) and a report.json; inputs.npz in the folder above it holds
-the pictures. Ends with 1 where a stage differs by more than rounding explains.
+the images. Ends with 1 where a stage differs by more than rounding explains.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _DECODED = 1.5e-3
 
 
 def compare_inference(detector: FasterRcnnDetector, folder: ReferenceFolder, batch: str) -> Iterator[Comparison]:
-    """Compares what is computed of one batch of pictures."""
+    """Compares what is computed of one batch of images."""
     arrays = folder.arrays[batch]
     config = detector.config
     images, true_shapes = resized(folder, batch, config.image_resizer)

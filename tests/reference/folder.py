@@ -31,7 +31,7 @@ class ReferenceFolder:
     Attributes:
         name: The folder's.
         path: The folder.
-        pictures: By batch (`batch`, `odd`), uint8 [N, H, W, 3] as they are before preprocessing.
+        images: By batch (`batch`, `odd`), uint8 [N, H, W, 3] as they are before preprocessing.
         arrays: By batch, the stored arrays by name.
         report: Losses, gradient norms and other numbers.
         variables: What describes each saved tensor, by its key in a checkpoint.
@@ -39,7 +39,7 @@ class ReferenceFolder:
 
     name: str
     path: Path
-    pictures: Mapping[str, np.ndarray]
+    images: Mapping[str, np.ndarray]
     arrays: Mapping[str, Mapping[str, np.ndarray]]
     report: Mapping[str, Any]
     variables: Mapping[str, Mapping[str, Any]]
@@ -61,7 +61,7 @@ class ReferenceFolder:
             return cls(
                 name=path.absolute().name,
                 path=path,
-                pictures=_arrays(inputs),
+                images=_arrays(inputs),
                 arrays={name: _arrays(path / f"{name}.npz") for name in BATCHES},
                 report=json.loads((path / "report.json").read_text(encoding="utf-8")),
                 variables=json.loads((path / "variables.json").read_text(encoding="utf-8")),

@@ -17,7 +17,7 @@ from train.models.build import build_detector
 from train.models.detector import Detector
 
 Arrays = Mapping[str, np.ndarray]
-# What may separate two scores, or two boxes in 0..1 of the picture, of the same detection.
+# What may separate two scores, or two boxes in 0..1 of the image, of the same detection.
 _SCORE, _BOX = 2e-3, 1.5e-3
 
 
@@ -51,12 +51,12 @@ def build_with_weights(folder: ReferenceFolder, config: Any) -> tuple[Detector, 
 
 
 def resized(folder: ReferenceFolder, batch: str, resizer: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """The pictures of a batch as a detector takes them, float32 0..255, and their true shapes."""
-    return resize_image(tf.constant(folder.pictures[batch]), resizer)
+    """The images of a batch as a detector takes them, float32 0..255, and their true shapes."""
+    return resize_image(tf.constant(folder.images[batch]), resizer)
 
 
 def compare_preprocessed(normalized: tf.Tensor, true_shapes: tf.Tensor, arrays: Arrays) -> Comparison:
-    """Compares normalised, resized and padded pictures."""
+    """Compares normalised, resized and padded images."""
     pixels = normalized.numpy()
     if list(pixels.shape) != arrays["preprocessed/shape"].tolist():
         return of_range("preprocessed input", np.array(pixels.shape), arrays["preprocessed/shape"], 0.0)

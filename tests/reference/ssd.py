@@ -26,7 +26,7 @@ _DECODED = 1.5e-3
 
 
 def compare_inference(detector: SsdDetector, folder: ReferenceFolder, batch: str) -> Iterator[Comparison]:
-    """Compares what is computed of one batch of pictures."""
+    """Compares what is computed of one batch of images."""
     arrays = folder.arrays[batch]
     images, true_shapes = resized(folder, batch, detector.config.image_resizer)
     normalized = detector.preprocess(images, true_shapes)

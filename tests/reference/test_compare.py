@@ -95,10 +95,10 @@ def made_folder(tmp_path_factory) -> Path:
     folder.mkdir()
     (folder / "pipeline.config").write_text(CONFIG)
     random = np.random.RandomState(0)
-    pictures = {
+    photos = {
         name: random.randint(0, 256, (count, 64, 64, 3)).astype(np.uint8) for name, count in (("batch", 2), ("odd", 1))
     }
-    np.savez(root / "inputs.npz", **pictures)
+    np.savez(root / "inputs.npz", **photos)
     detector = build_detector(parse_pipeline_config(CONFIG))
     entries, state = {}, {}
     variables = variables_by_path(detector.network.api_objects)
@@ -124,7 +124,7 @@ def made_folder(tmp_path_factory) -> Path:
             f"{name}/std": values.std(dtype=np.float64),
         }
 
-    for name, batch in pictures.items():
+    for name, batch in photos.items():
         images, shapes = tf.constant(batch, tf.float32), tf.constant([[64, 64, 3]] * len(batch))
         normalized = detector.preprocess(images, shapes)
         rows = np.array([0, 40], np.int32)

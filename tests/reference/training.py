@@ -15,7 +15,7 @@ from tests.reference.verdict import TRAINING, Comparison, of_range, of_values, w
 from train.models.detector import Detector, Labels
 
 Variables = Mapping[str, tf.Variable]
-# With batch norm over two pictures, gradients are at the mercy of rounding: changing each pixel by a millionth of
+# With batch norm over two images, gradients are at the mercy of rounding: changing each pixel by a millionth of
 # itself moves the joint norm of the third step by 4%, and one variable's norm in the first by 15%. The losses stay.
 _JOINT_NORM = 0.1
 _ONE_NORM = 0.2

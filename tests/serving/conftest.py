@@ -1,4 +1,4 @@
-"""A tiny SavedModel of the detectors' contract, pictures to ask about, and real server processes."""
+"""A tiny SavedModel of the detectors' contract, images to ask about, and real server processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ item { id: 2 name: "/m/other" display_name: "Second version's thing" }
 def write_red_box_model(
     folder: Path, *, class_id: int = 1, input_type: str = "encoded_image_string_tensor", busy_seconds: float = 0.0
 ) -> Path:
-    """Writes a SavedModel that answers the bounding box of each picture's red pixels, computed from the pixels.
+    """Writes a SavedModel that answers the bounding box of each image's red pixels, computed from the pixels.
 
     Args:
         folder: Where.
@@ -73,8 +73,8 @@ def write_red_box_model(
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="input_tensor")])
         def encoded(self, input_tensor):
-            def one(picture):
-                return red_box(tf.io.decode_image(picture, channels=3, expand_animations=False))
+            def one(photo):
+                return red_box(tf.io.decode_image(photo, channels=3, expand_animations=False))
 
             return answer(*tf.map_fn(one, input_tensor, fn_output_signature=outputs))
 
@@ -88,10 +88,10 @@ def write_red_box_model(
     return folder
 
 
-def encoded_picture(
+def encoded_image(
     red_box_xyxy: tuple[int, int, int, int] | None, size: tuple[int, int] = (64, 48), format: str = "PNG"
 ) -> bytes:
-    """Encodes a grey picture of `size` (width, height) with a red rectangle, given as left, top, right, bottom."""
+    """Encodes a grey image of `size` (width, height) with a red rectangle, given as left, top, right, bottom."""
     image = Image.new("RGB", size, (120, 120, 120))
     if red_box_xyxy is not None:
         left, top, right, bottom = red_box_xyxy
@@ -170,8 +170,8 @@ def start_server() -> Callable[..., contextlib.AbstractContextManager[ServerProc
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., bytes]:
-    return encoded_picture
+def image() -> Callable[..., bytes]:
+    return encoded_image
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +181,7 @@ def write_model() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def encoded_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base path with version 1 of a model that takes encoded pictures."""
+    """A base path with version 1 of a model that takes encoded images."""
     base_path = tmp_path_factory.mktemp("encoded")
     write_red_box_model(base_path / "1")
     return base_path
@@ -189,7 +189,7 @@ def encoded_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pixel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base path with version 1 of a model that takes one picture's pixels."""
+    """A base path with version 1 of a model that takes one image's pixels."""
     base_path = tmp_path_factory.mktemp("pixels")
     write_red_box_model(base_path / "1", input_type="image_tensor")
     return base_path

@@ -123,9 +123,9 @@ class StandInDetector:
                 self._at_once -= 1
 
     def _answer(self, request: Any, context: Any) -> Any:
-        pictures = array_of(request.inputs["input_tensor"], max_bytes=MEBIBYTES_64)
+        images = array_of(request.inputs["input_tensor"], max_bytes=MEBIBYTES_64)
         try:
-            boxes = np.stack([_red_box(picture) for picture in pictures])[:, np.newaxis]
+            boxes = np.stack([_red_box(image) for image in images])[:, np.newaxis]
         except UnidentifiedImageError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         count = len(boxes)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, from $CHROMIUM or the path, with a camera that shows a test picture."""
+    """Chromium, from $CHROMIUM or the path, with a camera that shows a test image."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: the page is not opened"
     )
@@ -160,9 +160,9 @@ def downloaded(page: Any) -> dict[str, Any]:
     return json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
 
 
-def test_a_picture_is_dropped_its_boxes_seen_and_downloaded_and_the_listing_confirmed(open_page, address, picture):
+def test_a_image_is_dropped_its_boxes_seen_and_downloaded_and_the_listing_confirmed(open_page, address, image):
     page = open_page(address)
-    bring(page, ("living [room].png", picture((16, 12, 48, 36))))
+    bring(page, ("living [room].png", image((16, 12, 48, 36))))
     ready(page)
     text = text_of(page)
     assert "living [room].png: 64 x 48 pixels" in text
@@ -182,9 +182,9 @@ def test_a_picture_is_dropped_its_boxes_seen_and_downloaded_and_the_listing_conf
     assert downloaded(page)["amenities"] == []
 
 
-def test_the_threshold_and_the_classes_choose_what_is_shown(open_page, address, picture):
+def test_the_threshold_and_the_classes_choose_what_is_shown(open_page, address, image):
     page = open_page(address)
-    bring(page, ("room.png", picture((16, 12, 48, 36))))
+    bring(page, ("room.png", image((16, 12, 48, 36))))
     ready(page)
     slider = page.get_by_role("slider")
     slider.focus()
@@ -201,9 +201,9 @@ def test_the_threshold_and_the_classes_choose_what_is_shown(open_page, address, 
     assert (saved["classes"], saved["min_score"], saved["amenities"]) == (["Lamp"], 0.0, [])
 
 
-def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_page, address, picture):
+def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_page, address, photo):
     page = open_page(address)
-    bring(page, ("room.png", picture((16, 12, 48, 36))))
+    bring(page, ("room.png", photo((16, 12, 48, 36))))
     ready(page)
     choose(page, "Compare with", "canary (version 2)")
     page.wait_for_selector("text=in both")
@@ -218,9 +218,9 @@ def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_pag
     assert names == ["Red *sofa* [x](http://y)", "Lamp"]
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_camera_takes_a_picture(open_page, address, picture):
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_camera_takes_a_image(open_page, address, photo):
     page = open_page(address, PHONE)
-    bring(page, ("room.png", picture((16, 12, 48, 36))))
+    bring(page, ("room.png", photo((16, 12, 48, 36))))
     ready(page)
     choose(page, "Compare with", "canary (version 2)")
     page.wait_for_selector("text=in both")
@@ -235,9 +235,9 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_camera_takes_a_pict
     page.wait_for_selector("text=/camera: \\d+ x \\d+ pixels/")
 
 
-def test_what_cannot_be_used_is_one_sentence_and_the_other_pictures_are_answered(open_page, address, picture):
+def test_what_cannot_be_used_is_one_sentence_and_the_other_images_are_answered(open_page, address, image):
     page = open_page(address)
-    good = picture((16, 12, 48, 36))
+    good = image((16, 12, 48, 36))
     bring(page, ("broken.png", good[:60]), ("room.png", good), ("third.png", good))
     ready(page)
     alerts = page.locator("[data-testid=stAlert]").all_inner_texts()
@@ -247,13 +247,13 @@ def test_what_cannot_be_used_is_one_sentence_and_the_other_pictures_are_answered
     assert page.locator("[data-testid=stImage] img").count() == 1
 
 
-def test_a_server_that_is_down_is_one_sentence_and_tried_again_when_it_is_back(open_page, encoded_model, picture):
+def test_a_server_that_is_down_is_one_sentence_and_tried_again_when_it_is_back(open_page, encoded_model, image):
     port = free_port()
     with running_page(
         "--server", f"localhost:{port}", "--model_name", "detector", launcher=("serving.app",)
     ) as address:  # the command starts Streamlit itself
         page = open_page(address)
-        bring(page, ("room.png", picture((16, 12, 48, 36))))
+        bring(page, ("room.png", image((16, 12, 48, 36))))
         alert = page.locator("[data-testid=stAlert]")
         alert.wait_for()
         assert alert.inner_text().startswith(f"No server answers at localhost:{port}: ")

@@ -14,11 +14,11 @@ from serving.predict_folder import main as predict_folder
 
 
 @pytest.fixture
-def photos(tmp_path, picture):
+def photos(tmp_path, image):
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(5):
-        (folder / f"{number}.jpg").write_bytes(picture((10 * number, 20, 30 * number + 9, 40), (128, 96), "JPEG"))
+        (folder / f"{number}.jpg").write_bytes(image((10 * number, 20, 30 * number + 9, 40), (128, 96), "JPEG"))
     (folder / "text.jpg").write_text("no picture")
     (folder / "empty.jpg").write_bytes(b"")
     return folder
@@ -28,7 +28,7 @@ def read(pattern):
     return [path.read_text() for path in sorted(pattern.parent.glob(pattern.name))]
 
 
-def by_picture(texts):
+def by_image(texts):
     entries = [json.loads(line) for text in texts for line in text.splitlines()]
     assert len({entry["picture"] for entry in entries}) == len(entries)
     return {entry["picture"].rsplit("/", 1)[-1]: entry for entry in entries}
@@ -40,8 +40,8 @@ def test_a_pipeline_in_process_writes_what_predict_folder_does(photos, encoded_m
     out = capsys.readouterr().out
     assert "5 pictures answered, 5 detections" in out and "2 rejected" in out
     assert predict_folder([str(photos), "--output_directory", str(tmp_path / "own"), *flags]) == 3
-    beam = by_picture(read(tmp_path / "beam/run-predictions-*.jsonl"))
-    own = by_picture([(tmp_path / "own/predictions.jsonl").read_text()])
+    beam = by_image(read(tmp_path / "beam/run-predictions-*.jsonl"))
+    own = by_image([(tmp_path / "own/predictions.jsonl").read_text()])
     assert {name: entry["detections"] for name, entry in beam.items()} == {
         name: entry["detections"] for name, entry in own.items()
     }
@@ -49,7 +49,7 @@ def test_a_pipeline_in_process_writes_what_predict_folder_does(photos, encoded_m
     with (tmp_path / "own/detections.csv").open(newline="") as file:
         expected = [{**row, "picture": str(photos / row["picture"])} for row in csv.DictReader(file)]
     assert sorted(rows, key=lambda row: row["picture"]) == expected
-    failures = by_picture(read(tmp_path / "beam/run-failures-*.jsonl"))
+    failures = by_image(read(tmp_path / "beam/run-failures-*.jsonl"))
     assert {name: entry["error"]["reason"] for name, entry in failures.items()} == {
         "text.jpg": "not a picture",
         "empty.jpg": "empty file",
@@ -62,6 +62,6 @@ def test_a_pipeline_through_a_server_takes_a_list_and_names_what_is_missing(phot
     flags = ["--server", server.address, "--model_name", "detector", "--max_failures", "1"]
     assert main(["--input_list", str(listed), "--output_prefix", str(tmp_path / "run"), *flags]) == 0
     assert "2 pictures answered" in capsys.readouterr().out
-    assert set(by_picture(read(tmp_path / "run-predictions-*.jsonl"))) == {"1.jpg", "2.jpg"}
-    failures = by_picture(read(tmp_path / "run-failures-*.jsonl"))
+    assert set(by_image(read(tmp_path / "run-predictions-*.jsonl"))) == {"1.jpg", "2.jpg"}
+    failures = by_image(read(tmp_path / "run-failures-*.jsonl"))
     assert {name: entry["error"]["reason"] for name, entry in failures.items()} == {"gone.jpg": "missing"}

@@ -42,25 +42,25 @@ def ask(run, server):
 
 
 @pytest.fixture
-def photos(tmp_path, picture):
-    """A folder with pictures in it and below it, some of them broken."""
+def photos(tmp_path, image):
+    """A folder with images in it and below it, some of them broken."""
     folder = tmp_path / "photos"
     (folder / "b" / "deep").mkdir(parents=True)
-    (folder / "a.png").write_bytes(picture((10, 20, 30, 40)))
-    (folder / "b" / "a.PNG").write_bytes(picture((1, 2, 3, 4), (80, 60)))
-    (folder / "b" / "deep" / "large.jpeg").write_bytes(picture((100, 50, 300, 200), (640, 480), "JPEG"))
+    (folder / "a.png").write_bytes(image((10, 20, 30, 40)))
+    (folder / "b" / "a.PNG").write_bytes(image((1, 2, 3, 4), (80, 60)))
+    (folder / "b" / "deep" / "large.jpeg").write_bytes(image((100, 50, 300, 200), (640, 480), "JPEG"))
     (folder / "b" / "empty.jpg").write_bytes(b"")
-    (folder / "nothing.png").write_bytes(picture(None))
+    (folder / "nothing.png").write_bytes(image(None))
     (folder / "readme.txt").write_text("not asked about")
     (folder / "text.jpg").write_text("no picture")
-    (folder / "truncated.jpg").write_bytes(picture((100, 50, 300, 200), (640, 480), "JPEG")[:-2500])
+    (folder / "truncated.jpg").write_bytes(image((100, 50, 300, 200), (640, 480), "JPEG")[:-2500])
     (folder / ".partial-1.jpg").write_bytes(b"")
     return folder
 
 
-def test_the_table_shows_names_scores_and_pixels(ask, label_map_path, tmp_path, picture):
+def test_the_table_shows_names_scores_and_pixels(ask, label_map_path, tmp_path, image):
     path = tmp_path / "one.png"
-    path.write_bytes(picture((10, 20, 30, 40)))
+    path.write_bytes(image((10, 20, 30, 40)))
     code, out, err = ask(path, "--label_map_path", label_map_path)
     assert (code, err) == (0, "")
     header, titles, line, summary = out.splitlines()
@@ -106,11 +106,11 @@ def test_failures_go_to_the_ledger_and_max_failures_sets_the_exit_code(ask, phot
 
 
 @pytest.mark.parametrize("batch_size", [2, 7, 100])
-def test_batches_answer_the_same_and_a_broken_picture_fails_alone(ask, photos, batch_size):
+def test_batches_answer_the_same_and_a_broken_image_fails_alone(ask, photos, batch_size):
     assert ask(photos, "--json", "--batch_size", batch_size)[1] == ask(photos, "--json")[1]
 
 
-def test_drawn_pictures_have_names_of_their_own_and_show_the_box(ask, label_map_path, photos, tmp_path):
+def test_drawn_images_have_names_of_their_own_and_show_the_box(ask, label_map_path, photos, tmp_path):
     drawn = tmp_path / "drawn"
     code, out, _ = ask(photos, "--output_directory", drawn, "--label_map_path", label_map_path)
     assert code == 3
@@ -128,9 +128,9 @@ def test_drawn_pictures_have_names_of_their_own_and_show_the_box(ask, label_map_
         assert np.ptp(np.asarray(image)) < 4
 
 
-def test_drawing_beside_the_pictures_never_replaces_one(ask, tmp_path, picture):
+def test_drawing_beside_the_images_never_replaces_one(ask, tmp_path, image):
     for name in ("a.png", "a_detections.jpg"):
-        (tmp_path / name).write_bytes(picture((10, 20, 30, 40), format="JPEG" if name.endswith("jpg") else "PNG"))
+        (tmp_path / name).write_bytes(image((10, 20, 30, 40), format="JPEG" if name.endswith("jpg") else "PNG"))
     before = (tmp_path / "a_detections.jpg").read_bytes()
     code, out, _ = ask(tmp_path, "--output_directory", tmp_path, "--json")
     assert code == 0
@@ -139,13 +139,13 @@ def test_drawing_beside_the_pictures_never_replaces_one(ask, tmp_path, picture):
     assert drawn == {"a_detections-2.jpg", "a_detections_detections.jpg"}
 
 
-def test_hostile_file_names_are_shown_and_written_harmlessly(ask, tmp_path, picture):
+def test_hostile_file_names_are_shown_and_written_harmlessly(ask, tmp_path, image):
     folder = tmp_path / "hostile"
     folder.mkdir()
-    (folder / HOSTILE_NAME).write_bytes(picture((10, 20, 30, 40)))
-    (folder / "--json.png").write_bytes(picture(None))
+    (folder / HOSTILE_NAME).write_bytes(image((10, 20, 30, 40)))
+    (folder / "--json.png").write_bytes(image(None))
     not_utf8 = os.fsencode(folder) + b"/\xff\xfe.png"
-    Path(os.fsdecode(not_utf8)).write_bytes(picture(None))
+    Path(os.fsdecode(not_utf8)).write_bytes(image(None))
     code, out, _ = ask(folder, "--output_directory", tmp_path / "drawn")
     assert code == 0 and "\x1b" not in out and len(out.splitlines()) == 2 + 3 + 1
     assert len(list((tmp_path / "drawn").iterdir())) == 3
@@ -153,8 +153,8 @@ def test_hostile_file_names_are_shown_and_written_harmlessly(ask, tmp_path, pict
     assert {json.loads(line)["picture"] for line in out.splitlines()} == {str(path) for path in folder.iterdir()}
 
 
-def test_min_score_0_shows_what_the_model_is_unsure_of(ask, tmp_path, picture):
-    (tmp_path / "one.png").write_bytes(picture((10, 20, 30, 40)))
+def test_min_score_0_shows_what_the_model_is_unsure_of(ask, tmp_path, image):
+    (tmp_path / "one.png").write_bytes(image((10, 20, 30, 40)))
     _, out, _ = ask(tmp_path / "one.png", "--min_score", "0", "--json")
     assert [found["name"] for found in json.loads(out)["detections"]] == ["class 1", "class 1"]
 
@@ -169,10 +169,10 @@ def test_a_model_that_takes_pixels_gets_pixels(run, pixel_server, photos):
     assert len(by_name) == 7
 
 
-def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp_path, picture):
+def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp_path, photo):
     from io import BytesIO
 
-    image = Image.open(BytesIO(picture((10, 20, 30, 40)))).convert("RGB")
+    image = Image.open(BytesIO(photo((10, 20, 30, 40)))).convert("RGB")
     image.save(tmp_path / "a.webp", lossless=True)
     image.save(tmp_path / "png_named.jpg", "PNG")
     image.convert("L").save(tmp_path / "grey.png")
@@ -188,7 +188,7 @@ def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp
         assert found[name][0] == pytest.approx([20, 10, 40, 30], abs=2), name
 
 
-def test_all_pictures_failing_is_exit_1(ask, tmp_path):
+def test_all_images_failing_is_exit_1(ask, tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     code, _, err = ask(tmp_path / "empty.jpg", "--max_failures", 10)
     assert code == 1 and err.splitlines()[-1] == "error: none of the 1 pictures was answered"
@@ -213,7 +213,7 @@ def test_mistakes_are_one_line(ask, photos, flags, code, message):
     assert message in answer[2] and answer[2].splitlines()[-1].count("error: ") == 1
 
 
-def test_a_folder_without_pictures_is_bad_usage(ask, tmp_path):
+def test_a_folder_without_images_is_bad_usage(ask, tmp_path):
     code, _, err = ask(tmp_path)
     assert code == 2 and "no picture (.jpg, .jpeg, .png) in" in err
 
@@ -237,19 +237,19 @@ def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(run, photos
     assert code == 1 and err.startswith(f"error: no server answers at localhost:{port}: ")
 
 
-def test_a_picture_larger_than_a_message_fails_alone(ask, tmp_path, picture):
+def test_a_image_larger_than_a_message_fails_alone(ask, tmp_path, image):
     noise = np.random.default_rng(0).bytes(1_500_000)
-    (tmp_path / "large.png").write_bytes(picture((10, 20, 30, 40)) + noise)
-    (tmp_path / "small.png").write_bytes(picture((10, 20, 30, 40)))
+    (tmp_path / "large.png").write_bytes(image((10, 20, 30, 40)) + noise)
+    (tmp_path / "small.png").write_bytes(image((10, 20, 30, 40)))
     code, out, _ = ask(tmp_path, "--json", "--max_message_mebibytes", 1)
     entries = [json.loads(line) for line in out.splitlines()]
     assert code == 3 and entries[0]["error"]["reason"] == "too many bytes" and len(entries[1]["detections"]) == 1
 
 
-def test_it_answers_without_importing_tensorflow(server, tmp_path, picture):
+def test_it_answers_without_importing_tensorflow(server, tmp_path, image):
     """TensorFlow takes five seconds to import; without it the client starts in half a second."""
     path = tmp_path / "one.png"
-    path.write_bytes(picture((10, 20, 30, 40)))
+    path.write_bytes(image((10, 20, 30, 40)))
     program = (
         "import sys; from serving.client import main; code = main(sys.argv[1:]); "
         "sys.exit(code or 'tensorflow' in sys.modules)"

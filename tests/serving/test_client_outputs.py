@@ -38,12 +38,12 @@ def run(capsys):
 
 
 @pytest.fixture
-def photos(tmp_path, picture):
+def photos(tmp_path, image):
     folder = tmp_path / "photos"
     folder.mkdir()
-    (folder / "a.png").write_bytes(picture((10, 20, 30, 40)))
-    (folder / "b, ü.png").write_bytes(picture((1, 2, 3, 4), (80, 60)))
-    (folder / "nothing.png").write_bytes(picture(None))
+    (folder / "a.png").write_bytes(image((10, 20, 30, 40)))
+    (folder / "b, ü.png").write_bytes(image((1, 2, 3, 4), (80, 60)))
+    (folder / "nothing.png").write_bytes(image(None))
     (folder / "text.jpg").write_text("no picture")
     return folder
 
@@ -95,10 +95,10 @@ def test_files_of_nothing_are_whole_and_a_folder_is_refused_before_the_work(tmp_
 
 @pytest.mark.parametrize(("in_flight", "least_answered"), [(1, 8), (2, 7)])
 def test_a_server_that_is_gone_leaves_what_was_answered_and_names_the_rest(
-    run, tmp_path, picture, in_flight, least_answered
+    run, tmp_path, image, in_flight, least_answered
 ):
     for index in range(20):
-        (tmp_path / f"{index:02}.png").write_bytes(picture((index, 20, 30, 40)))
+        (tmp_path / f"{index:02}.png").write_bytes(image((index, 20, 30, 40)))
 
     def goes_away(number, context):
         if number >= 8:

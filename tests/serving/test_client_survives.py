@@ -1,4 +1,4 @@
-"""`kill -9` of a server with TensorFlow in it, under load: the client sends again, and loses no picture."""
+"""`kill -9` of a server with TensorFlow in it, under load: the client sends again, and loses no image."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PICTURES = 400
+IMAGES = 400
 
 
 @pytest.mark.slow
-def test_a_killed_server_that_comes_back_costs_retries_not_results(start_server, write_model, picture, tmp_path):
+def test_a_killed_server_that_comes_back_costs_retries_not_results(start_server, write_model, image, tmp_path):
     write_model(tmp_path / "base" / "1", busy_seconds=0.05)
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for index in range(PICTURES):
-        (folder / f"{index:03}.png").write_bytes(picture((index % 40, 5, index % 40 + 10, 20)))
+    for index in range(IMAGES):
+        (folder / f"{index:03}.png").write_bytes(image((index % 40, 5, index % 40 + 10, 20)))
     results = tmp_path / "out" / "results.jsonl"
     with contextlib.ExitStack() as servers:
         server = servers.enter_context(start_server(tmp_path / "base"))
@@ -52,9 +52,9 @@ def test_a_killed_server_that_comes_back_costs_retries_not_results(start_server,
             client.wait(30)
             client.stdout.close()
     summary = rest.splitlines()[-1]
-    assert summary.startswith(f"{PICTURES} of {PICTURES} pictures answered") and "requests sent again" in summary
+    assert summary.startswith(f"{IMAGES} of {IMAGES} pictures answered") and "requests sent again" in summary
     found = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [Path(entry["picture"]).name for entry in found] == [f"{index:03}.png" for index in range(PICTURES)]
+    assert [Path(entry["picture"]).name for entry in found] == [f"{index:03}.png" for index in range(IMAGES)]
     assert [entry["detections"][0]["box_pixels"]["xmin"] for entry in found] == pytest.approx(
-        [index % 40 for index in range(PICTURES)], abs=0.01
+        [index % 40 for index in range(IMAGES)], abs=0.01
     )

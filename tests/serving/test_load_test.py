@@ -27,10 +27,10 @@ SECONDS_A_REQUEST = 0.15
 
 
 @pytest.fixture
-def run(capsys, tmp_path, picture):
-    """Returns a function that runs the command on one picture and returns exit code, output and error output."""
+def run(capsys, tmp_path, image):
+    """Returns a function that runs the command on one image and returns exit code, output and error output."""
     path = tmp_path / "one.png"
-    path.write_bytes(picture((10, 20, 30, 40)))
+    path.write_bytes(image((10, 20, 30, 40)))
 
     def call(server, *words):
         with pytest.raises(SystemExit) as exit_:
@@ -83,7 +83,7 @@ def test_a_sweep_shows_what_a_server_that_answers_four_at_a_time_can_do(run, tmp
     ("pace", "slow_at_least", "slow_at_most"),
     [(Pace(concurrency=1), 1, 3), (Pace(rate_per_second=40), 30, 70)],
 )
-def test_an_open_loop_counts_what_a_stall_would_have_cost(picture, pace, slow_at_least, slow_at_most):
+def test_an_open_loop_counts_what_a_stall_would_have_cost(image, pace, slow_at_least, slow_at_most):
     """The server stalls for a second: a closed loop of one sees one slow answer, an open loop all that fell due."""
     one_at_a_time, stall = threading.Lock(), threading.Semaphore(0)
 
@@ -94,7 +94,7 @@ def test_an_open_loop_counts_what_a_stall_would_have_cost(picture, pace, slow_at
 
     with StandInDetector(before=before) as server:
         with DetectionClient(server.address, "detector") as client:
-            request = client.request_for([picture(None)]).SerializeToString()
+            request = client.request_for([image(None)]).SerializeToString()
         threading.Timer(1.0, stall.release).start()
         bounds = LoadBounds(warm_up_seconds=0.2, duration_seconds=3, arrivals=CONSTANT)
         step = asyncio.run(measure(Connection(server.address), [request], pace, bounds))

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from data_prep.runtime.command_line import UserError
-from serving.client_library.detection_client import DetectionClient, PictureError
+from serving.client_library.detection_client import DetectionClient, ImageRequestError
 from serving.local_server import LocalServer
 
 BUSY_SECONDS = 0.5
@@ -32,7 +32,7 @@ def in_background(work):
     return thread, result
 
 
-def test_expired_requests_are_not_worked_on(slow_model, picture):
+def test_expired_requests_are_not_worked_on(slow_model, image):
     with (
         LocalServer("detector", slow_model, max_workers=1, poll_wait_seconds=0) as server,
         DetectionClient(server.address, "detector", timeout_seconds=60) as patient,
@@ -41,14 +41,14 @@ def test_expired_requests_are_not_worked_on(slow_model, picture):
         patient.connect()
         hasty.connect()
         started = time.monotonic()
-        first, _ = in_background(lambda: patient.detect(picture(None)))
+        first, _ = in_background(lambda: patient.detect(image(None)))
         time.sleep(0.1)
-        impatient = [in_background(lambda: _reason(hasty, picture(None))) for _ in range(6)]
+        impatient = [in_background(lambda: _reason(hasty, image(None))) for _ in range(6)]
         for thread, _ in impatient:
             thread.join()
         assert [result for _, result in impatient] == [["timed out"]] * 6
         first.join()
-        patient.detect(picture(None))
+        patient.detect(image(None))
         # Two requests' work, not eight's.
         assert time.monotonic() - started < 6 * BUSY_SECONDS
 
@@ -56,17 +56,17 @@ def test_expired_requests_are_not_worked_on(slow_model, picture):
 def _reason(client, content):
     try:
         client.detect(content)
-    except PictureError as error:
+    except ImageRequestError as error:
         return error.failure.reason
     return None
 
 
-def test_stopping_in_time_says_so_and_cuts_off_what_takes_too_long(slow_model, picture):
+def test_stopping_in_time_says_so_and_cuts_off_what_takes_too_long(slow_model, image):
     for grace_seconds, in_time in ((0.1, False), (30, True)):
         server = LocalServer("detector", slow_model, poll_wait_seconds=0).start()
         with DetectionClient(server.address, "detector", max_retries=0) as client:
             client.connect()
-            thread, result = in_background(lambda client=client: _outcome(client, picture((1, 2, 3, 4))))
+            thread, result = in_background(lambda client=client: _outcome(client, image((1, 2, 3, 4))))
             time.sleep(0.1)
             assert server.stop(grace_seconds) is in_time
             thread.join()
@@ -77,14 +77,14 @@ def test_stopping_in_time_says_so_and_cuts_off_what_takes_too_long(slow_model, p
 def _outcome(client, content):
     try:
         client.detect(content)
-    except (PictureError, UserError):
+    except (ImageRequestError, UserError):
         return "cut off"
     return "answered"
 
 
 @pytest.mark.slow  # three servers start, each with a model that is slow on purpose
-def test_a_kill_costs_retries_and_no_answers_and_sigterm_lets_running_requests_end(start_server, slow_model, picture):
-    asked = picture((10, 20, 30, 40))
+def test_a_kill_costs_retries_and_no_answers_and_sigterm_lets_running_requests_end(start_server, slow_model, image):
+    asked = image((10, 20, 30, 40))
     with start_server(slow_model) as server:
         client = DetectionClient(server.address, "detector", max_retries=40)
         answers = client.detect_many(asked for _ in range(16))

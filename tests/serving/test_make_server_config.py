@@ -70,7 +70,7 @@ def test_batching_and_monitoring_are_read_back(tmp_path):
     assert batching.max_batch_size.value == 16  # TensorFlow Serving wants the last allowed size to be the largest
     assert batching.HasField("batch_timeout_micros") and batching.batch_timeout_micros.value == 0
     assert (batching.num_batch_threads.value, batching.max_enqueued_batches.value) == (2, 32)
-    assert not batching.pad_variable_length_inputs  # zeros beside a picture would move its boxes
+    assert not batching.pad_variable_length_inputs  # zeros beside an image would move its boxes
     monitoring = read_server_file(tmp_path / "monitoring.config", MonitoringConfig)
     assert monitoring.prometheus_config.enable and monitoring.prometheus_config.path == "/metrics"
     make(tmp_path / "cpu", *MODEL, "--allowed_batch_sizes", "1", "3", "--num_batch_threads", "8")

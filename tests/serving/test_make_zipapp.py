@@ -41,15 +41,15 @@ def plain_python(tmp_path_factory):
 
 
 @pytest.fixture
-def photos(tmp_path, picture):
+def photos(tmp_path, image):
     folder = tmp_path / "photos"
     folder.mkdir()
-    (folder / "red.jpg").write_bytes(picture((10, 20, 30, 40), (64, 48), "JPEG"))
-    (folder / "grey.png").write_bytes(picture(None))
+    (folder / "red.jpg").write_bytes(image((10, 20, 30, 40), (64, 48), "JPEG"))
+    (folder / "grey.png").write_bytes(image(None))
     return folder
 
 
-def test_with_its_packages_it_sorts_pictures_on_a_plain_python(
+def test_with_its_packages_it_sorts_images_on_a_plain_python(
     plain_python, server, photos, label_map_path, tmp_path, capsys
 ):
     archive = tmp_path / "predict_folder.pyz"

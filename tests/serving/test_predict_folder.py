@@ -35,16 +35,16 @@ def run(capsys):
 
 
 @pytest.fixture
-def photos(tmp_path, picture):
-    """A folder with four good pictures, one of them without anything in it, and two broken ones."""
+def photos(tmp_path, image):
+    """A folder with four good images, one of them without anything in it, and two broken ones."""
     folder = tmp_path / "photos"
     (folder / "b" / "deep").mkdir(parents=True)
-    (folder / "a.png").write_bytes(picture((10, 20, 30, 40)))
-    (folder / "b" / "a.png").write_bytes(picture((1, 2, 3, 4), (80, 60)))
-    (folder / "b" / "deep" / "ünï\n.jpeg").write_bytes(picture((100, 50, 300, 200), (640, 480), "JPEG"))
-    (folder / "nothing.png").write_bytes(picture(None))
+    (folder / "a.png").write_bytes(image((10, 20, 30, 40)))
+    (folder / "b" / "a.png").write_bytes(image((1, 2, 3, 4), (80, 60)))
+    (folder / "b" / "deep" / "ünï\n.jpeg").write_bytes(image((100, 50, 300, 200), (640, 480), "JPEG"))
+    (folder / "nothing.png").write_bytes(image(None))
     (folder / "text.jpg").write_text("no picture")
-    (folder / "truncated.jpg").write_bytes(picture((100, 50, 300, 200), (640, 480), "JPEG")[:-2500])
+    (folder / "truncated.jpg").write_bytes(image((100, 50, 300, 200), (640, 480), "JPEG")[:-2500])
     return folder
 
 
@@ -91,18 +91,18 @@ def test_in_process_and_through_a_server_the_same_is_written(
     assert [detections[0][key] for key in ("name", "score", "xmin", "ymin", "xmax", "ymax")] == [
         "Red thing", "0.9", "10.0", "20.0", "30.0", "40.0"
     ]  # fmt: skip
-    pictures = rows(tmp_path / "own" / "pictures.csv")
-    assert [row["num_detections"] for row in pictures] == ["1", "0", "1", "1"]
-    assert float(pictures[0]["uncertainty"]) == pytest.approx((1 - 0.8) ** 2, abs=1e-5)
+    images = rows(tmp_path / "own" / "pictures.csv")
+    assert [row["num_detections"] for row in images] == ["1", "0", "1", "1"]
+    assert float(images[0]["uncertainty"]) == pytest.approx((1 - 0.8) ** 2, abs=1e-5)
     failures = {entry["item"]: entry["reason"] for entry in lines(tmp_path / "own" / "failures.jsonl")}
     assert set(failures) == {"text.jpg", "truncated.jpg"}
 
 
-def test_a_second_run_asks_only_about_what_has_no_answer(run, server, photos, picture, tmp_path):
+def test_a_second_run_asks_only_about_what_has_no_answer(run, server, photos, image, tmp_path):
     flags = ["--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "out"]
     assert run(photos, *flags, "--max_failures", 2)[0] == 0
     before = lines(tmp_path / "out" / "predictions.jsonl")
-    (photos / "text.jpg").write_bytes(picture((5, 5, 9, 9)))
+    (photos / "text.jpg").write_bytes(image((5, 5, 9, 9)))
     (photos / "truncated.jpg").unlink()
     code, out, _ = run(photos, *flags)
     assert code == 0 and "5 pictures: 4 predicted before, 1 now" in out and "0 rejected" in out
@@ -174,10 +174,10 @@ def test_a_server_that_is_not_there_is_said_and_nothing_is_lost(run, photos, tmp
     assert code == 1 and "no server answers at localhost:1" in err
 
 
-def test_a_cost_estimate_times_the_server_and_writes_nothing(run, server, picture, tmp_path):
+def test_a_cost_estimate_times_the_server_and_writes_nothing(run, server, image, tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(6):
-        (tmp_path / "photos" / f"{number}.png").write_bytes(picture((number, 2, 30, 40)))
+        (tmp_path / "photos" / f"{number}.png").write_bytes(image((number, 2, 30, 40)))
     code, out, _ = run(
         *(tmp_path / "photos", "--server", server.address, "--model_name", "detector"),
         *("--estimate_cost", 1_000_000, "--price_per_hour", 2, "--batch_sizes", 1, 4, "--sample", 4),
@@ -199,10 +199,10 @@ def start(folder, out, server, *flags):
     return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def test_killed_again_and_again_it_goes_on_and_does_nothing_twice(server, picture, tmp_path):
+def test_killed_again_and_again_it_goes_on_and_does_nothing_twice(server, image, tmp_path):
     photos, out, target = tmp_path / "photos", tmp_path / "out", tmp_path / "sorted"
     photos.mkdir()
-    encoded = picture((10, 20, 30, 40), (640, 480), "JPEG")
+    encoded = image((10, 20, 30, 40), (640, 480), "JPEG")
     for number in range(300):
         (photos / f"{number:03}.jpg").write_bytes(encoded)
     predictions, journal = out / "predictions.jsonl", target / ".sorted.jsonl"

@@ -295,7 +295,7 @@ def test_a_name_stands_for_all_its_addresses():
         every_address(["localhost"])
 
 
-def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_model, picture, capsys):
+def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_model, image, capsys):
     """The whole road: files written, a server started on them, a version brought in, promoted, and taken back."""
     from serving.client_library.detection_client import DetectionClient
     from serving.serve import build_parser, local_server_of, settings_of
@@ -333,7 +333,7 @@ def test_the_local_server_answers_by_the_labels_that_were_moved(tmp_path, write_
 
         def class_by_label(label: str) -> int:
             with DetectionClient(server.address, "detector", version_label=label, min_score=0.5) as client:
-                (detection,) = client.detect(picture((10, 10, 30, 30))).detections
+                (detection,) = client.detect(image((10, 10, 30, 30))).detections
                 return detection.class_id
 
         assert class_by_label("stable") == 1

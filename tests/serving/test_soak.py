@@ -24,7 +24,7 @@ import pytest
 import requests
 
 from data_prep.runtime.command_line import UserError
-from serving.client_library.detection_client import DetectionClient, PictureError
+from serving.client_library.detection_client import DetectionClient, ImageRequestError
 from serving.wire.messages import (
     GetModelStatusRequest,
     GetModelStatusResponse,
@@ -99,15 +99,15 @@ class Channel:
 class Crowd:
     """Clients that ask until they are told to stop, and what came of it."""
 
-    def __init__(self, server, rest_port, picture, *, clients, hostile_every):
-        self.pictures = [picture(box_of(number)) for number in range(40)]
+    def __init__(self, server, rest_port, image, *, clients, hostile_every):
+        self.images = [image(box_of(number)) for number in range(40)]
         self.good, self.wrong, self.failed = 0, [], collections.Counter()
         self.hostile, self.misjudged = collections.Counter(), []
         self.seconds: list[float] = []
         self._address, self._rest = server.address, f"http://localhost:{rest_port}/v1/models/detector:predict"
         self._every, self._numbers, self._kinds = hostile_every, itertools.count(1), itertools.count()
         self._lock, self._done = threading.Lock(), threading.Event()
-        jpeg = picture((1, 2, 3, 4), (640, 480), "JPEG")
+        jpeg = image((1, 2, 3, 4), (640, 480), "JPEG")
         invalid = {"INVALID_ARGUMENT"}
         self._hostile = {
             "empty": (predict_request(b""), invalid),
@@ -115,14 +115,14 @@ class Crowd:
             "not a picture": (predict_request(b"\xff\xd8\xff nothing"), invalid),
             "400 megapixels": (predict_request(png_bomb(20_000, 20_000)), invalid),
             "wrong type": (predict_request(b"", dtype=DT_FLOAT), invalid),
-            "wrong rank": (predict_request(self.pictures[0], rank=2), invalid),
-            "unknown model": (predict_request(self.pictures[0], name="nope"), {"NOT_FOUND"}),
-            "unknown signature": (predict_request(self.pictures[0], signature="nope"), {"FAILED_PRECONDITION"}),
-            "unknown input": (predict_request(self.pictures[0], input_name="nope"), invalid),
+            "wrong rank": (predict_request(self.images[0], rank=2), invalid),
+            "unknown model": (predict_request(self.images[0], name="nope"), {"NOT_FOUND"}),
+            "unknown signature": (predict_request(self.images[0], signature="nope"), {"FAILED_PRECONDITION"}),
+            "unknown input": (predict_request(self.images[0], input_name="nope"), invalid),
             "60 megabytes": (predict_request(b"\x00" * 60_000_000), invalid),
             "over the limit": (predict_request(b"\x00" * 70_000_000), {"RESOURCE_EXHAUSTED"}),
-            "cancelled": (predict_request(self.pictures[0]), {"CANCELLED", "OK"}),
-            "expired": (predict_request(self.pictures[0]), {"DEADLINE_EXCEEDED"}),
+            "cancelled": (predict_request(self.images[0]), {"CANCELLED", "OK"}),
+            "expired": (predict_request(self.images[0]), {"DEADLINE_EXCEEDED"}),
             "no JSON": (b"[" * 10_000, {400}),
         }
         self._threads = [threading.Thread(target=self._ask_for_ever, args=(number,)) for number in range(clients)]
@@ -147,13 +147,13 @@ class Crowd:
         started = time.monotonic()
         try:
             if by_rest:
-                document = {"instances": [{"b64": base64.b64encode(self.pictures[number]).decode()}]}
+                document = {"instances": [{"b64": base64.b64encode(self.images[number]).decode()}]}
                 answer = session.post(self._rest, json=document, timeout=TIMEOUT_SECONDS)
                 answer.raise_for_status()
                 (row,) = answer.json()["predictions"]
                 box, kind, version = row["detection_boxes"][0], row["detection_classes"][0], None
             else:
-                response = channel.predict(predict_request(self.pictures[number]), timeout=TIMEOUT_SECONDS)
+                response = channel.predict(predict_request(self.images[number]), timeout=TIMEOUT_SECONDS)
                 box = response.outputs["detection_boxes"].float_val[:4]
                 kind = response.outputs["detection_classes"].float_val[0]
                 version = response.model_spec.version.value
@@ -215,13 +215,13 @@ class Memory:
         return [float(np.median(part)) for part in np.array_split(samples, parts)]
 
 
-def soak(start_server, encoded_model, picture, folder, rest_port, *, clients, seconds, hostile_every):
+def soak(start_server, encoded_model, image, folder, rest_port, *, clients, seconds, hostile_every):
     """Runs a crowd at a server of its own, sends SIGTERM, and returns what came of it."""
     (folder / "batching.config").write_text(BATCHING)
     flags = ["--enable_batching", "--batching_parameters_file", str(folder / "batching.config")]
     with start_server(encoded_model, *flags, "--rest_api_port", str(rest_port)) as server:
         memory = Memory(server.process.pid)
-        crowd = Crowd(server, rest_port, picture, clients=clients, hostile_every=hostile_every)
+        crowd = Crowd(server, rest_port, image, clients=clients, hostile_every=hostile_every)
         time.sleep(seconds)
         crowd.stop()
         memory.stop()
@@ -246,18 +246,18 @@ def soak(start_server, encoded_model, picture, folder, rest_port, *, clients, se
 
 
 def test_a_crowd_with_hostile_requests_in_it_is_answered_rightly(
-    start_server, encoded_model, picture, tmp_path, free_port
+    start_server, encoded_model, image, tmp_path, free_port
 ):
-    crowd, _ = soak(start_server, encoded_model, picture, tmp_path, free_port, clients=30, seconds=6, hostile_every=10)
+    crowd, _ = soak(start_server, encoded_model, image, tmp_path, free_port, clients=30, seconds=6, hostile_every=10)
     assert crowd.good > 30 and len(crowd.hostile) > 5
 
 
 @pytest.mark.slow
 def test_200_clients_for_two_minutes_are_answered_rightly_and_memory_stays_flat(
-    start_server, encoded_model, picture, tmp_path, free_port
+    start_server, encoded_model, image, tmp_path, free_port
 ):
     crowd, memory = soak(
-        start_server, encoded_model, picture, tmp_path, free_port, clients=CLIENTS, seconds=SECONDS, hostile_every=100
+        start_server, encoded_model, image, tmp_path, free_port, clients=CLIENTS, seconds=SECONDS, hostile_every=100
     )
     assert crowd.good > CLIENTS and len(crowd.hostile) > 5
     # The first quarter warms up, with the same mixture; a kilobyte left by each request would show after it.
@@ -265,8 +265,8 @@ def test_200_clients_for_two_minutes_are_answered_rightly_and_memory_stays_flat(
     assert later < 1.1 * earlier
 
 
-def publish_versions(folder, write_model, picture):
-    """Writes versions 1 and 2, which answer their number as the class, with warm-up requests of ten pictures."""
+def publish_versions(folder, write_model, image):
+    """Writes versions 1 and 2, which answer their number as the class, with warm-up requests of ten images."""
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -277,17 +277,17 @@ def publish_versions(folder, write_model, picture):
         with tf.io.TFRecordWriter(str(file)) as writer:
             for number in range(10):
                 log = prediction_log_pb2.PredictionLog()
-                request = predict_request(picture(box_of(number)))
+                request = predict_request(image(box_of(number)))
                 log.predict_log.request.MergeFromString(request.SerializeToString())
                 writer.write(log.SerializeToString())
 
 
 @pytest.mark.slow
 def test_two_versions_are_swapped_ten_times_under_load_without_a_lost_or_half_loaded_answer(
-    start_server, write_model, picture, tmp_path, free_port
+    start_server, write_model, image, tmp_path, free_port
 ):
     base_path = tmp_path / "models"
-    publish_versions(base_path, write_model, picture)
+    publish_versions(base_path, write_model, image)
 
     def config(version):
         text = f"""model_config_list {{ config {{ name: "detector" base_path: "{base_path}"
@@ -297,7 +297,7 @@ def test_two_versions_are_swapped_ten_times_under_load_without_a_lost_or_half_lo
     (tmp_path / "models.config").write_text(str(config(1)))
     flags = ["--model_config_file", str(tmp_path / "models.config"), "--rest_api_port", str(free_port)]
     with start_server(None, *flags, "--enable_batching") as server, Channel(server.address) as operator:
-        crowd = Crowd(server, free_port, picture, clients=10, hostile_every=10**9)
+        crowd = Crowd(server, free_port, image, clients=10, hostile_every=10**9)
         status = GetModelStatusRequest()
         status.model_spec.name = "detector"
         for swap in range(10):
@@ -320,8 +320,8 @@ def test_two_versions_are_swapped_ten_times_under_load_without_a_lost_or_half_lo
 
 
 @pytest.mark.slow
-def test_a_kill_under_load_costs_retries_and_no_results(start_server, encoded_model, picture):
-    pictures = [picture(box_of(number)) for number in range(40)]
+def test_a_kill_under_load_costs_retries_and_no_results(start_server, encoded_model, image):
+    images = [image(box_of(number)) for number in range(40)]
     asked_after_kill = threading.Event()
     outcomes, lock = collections.Counter(), threading.Lock()
     with start_server(encoded_model) as server:
@@ -335,10 +335,10 @@ def test_a_kill_under_load_costs_retries_and_no_results(start_server, encoded_mo
                     count += 1
                     left, top, right, bottom = box_of(number)
                     try:
-                        found = client.detect(pictures[number]).detections[0].box_pixels
+                        found = client.detect(images[number]).detections[0].box_pixels
                         same = found == pytest.approx((top, left, bottom, right), abs=0.01)
                         outcome = "right" if same else "wrong"
-                    except (PictureError, UserError) as error:
+                    except (ImageRequestError, UserError) as error:
                         outcome = f"lost: {error}"
                     with lock:
                         outcomes[outcome] += 1

@@ -1,4 +1,4 @@
-"""Pictures whose boxes can be found again: a block of its own colour in each."""
+"""Images whose boxes can be found again: a block of its own colour in each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 BACKGROUND = 90
 HEIGHT, WIDTH = 96, 128
-# ymin, xmin, ymax, xmax in pixels; none touch, and none touches the picture's edge.
+# ymin, xmin, ymax, xmax in pixels; none touch, and none touches the image's edge.
 BLOCKS = {1: (8, 8, 40, 40), 2: (16, 72, 56, 112), 3: (56, 16, 88, 64), 4: (64, 80, 90, 100)}
 # On the way from the background to one colour, none of the others is met.
 COLOURS = {1: (250, 90, 90), 2: (90, 250, 90), 3: (90, 90, 250), 4: (250, 250, 90)}
@@ -17,8 +17,8 @@ COLOURS = {1: (250, 90, 90), 2: (90, 250, 90), 3: (90, 90, 250), 4: (250, 250, 9
 Fields = dict[str, np.ndarray]
 
 
-class BlockPicture:
-    """A picture (uint8 [96, 128, 3]) with four blocks, and its ground truth.
+class BlockImage:
+    """An image (uint8 [96, 128, 3]) with four blocks, and its ground truth.
 
     An object's class says which block it is; its weight, flags and area follow from the class.
     """
@@ -38,7 +38,7 @@ class BlockPicture:
         return image
 
     def coordinates(self) -> np.ndarray:
-        """Another picture of the same size, uint8: each pixel says where it was, as (row, column, 255)."""
+        """Another image of the same size, uint8: each pixel says where it was, as (row, column, 255)."""
         image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
         image[..., 0] = np.arange(HEIGHT)[:, np.newaxis]
         image[..., 1] = np.arange(WIDTH)
@@ -68,7 +68,7 @@ class BlockPicture:
         """Runs options in their text format `count` times, each with another seed, as the input pipeline does.
 
         Returns:
-            For each run the picture, in whatever type it came, and its ground truth.
+            For each run the image, in whatever type it came, and its ground truth.
         """
         import tensorflow as tf
 
@@ -81,7 +81,7 @@ class BlockPicture:
         return list(examples.as_numpy_iterator())
 
     def _run(self, texts: tuple[str, ...]) -> Any:
-        """Returns the options as one function, traced once for pictures of all sizes and any number of objects."""
+        """Returns the options as one function, traced once for images of all sizes and any number of objects."""
         import tensorflow as tf
         from google.protobuf import text_format
 
@@ -102,7 +102,7 @@ class BlockPicture:
         return self._traced[texts]
 
     def assert_on_objects(self, image: np.ndarray, ground_truth: Fields, tolerance_pixels: float = 0.51) -> None:
-        """Each box is not empty, lies in the picture, encloses what is left of its block, and is filled by it."""
+        """Each box is not empty, lies in the image, encloses what is left of its block, and is filled by it."""
         height, width = image.shape[:2]
         boxes = ground_truth["groundtruth_boxes"]
         assert boxes.min(initial=0.0) >= -1e-5
@@ -133,11 +133,11 @@ class BlockPicture:
     def assert_cut_out(
         self, ground_truth: Fields, window: tuple[int, int, int, int], *, overlap_thresh: float, clip: bool = True
     ) -> None:
-        """The objects are those of the whole picture of which enough lies in a window, relative to it: the slow way.
+        """The objects are those of the whole image of which enough lies in a window, relative to it: the slow way.
 
         Args:
             ground_truth: After the cut.
-            window: ymin, xmin, ymax, xmax in pixels of the whole picture.
+            window: ymin, xmin, ymax, xmax in pixels of the whole image.
             overlap_thresh: Which share of a box must lie in the window.
             clip: Whether boxes are cut off at the window's edge.
         """
@@ -172,7 +172,7 @@ class BlockPicture:
         """Finds a part that was cut out of `coordinates()`, on whatever background that is not blue.
 
         Returns:
-            ymin, xmin, ymax, xmax in pixels of the whole picture; every pixel in between was compared.
+            ymin, xmin, ymax, xmax in pixels of the whole image; every pixel in between was compared.
         """
         rows, columns = np.nonzero(image[..., 2] == 255)
         part = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
@@ -183,5 +183,5 @@ class BlockPicture:
 
 
 @pytest.fixture(scope="session")
-def block_picture() -> Any:
-    return BlockPicture()
+def block_image() -> Any:
+    return BlockImage()

@@ -81,12 +81,12 @@ def test_the_page_needs_nothing_but_the_files_beside_it(written):
     assert not {"script", "link", "iframe", "base"} & set(page.tags)
     for link in page.links:
         assert re.fullmatch(r"pictures/\d{4}_(record|fed)\.jpg", link), link
-        with Image.open(written / link) as picture:
-            picture.verify()
+        with Image.open(written / link) as photo:
+            photo.verify()
     assert "url(" not in (written / "index.html").read_text("utf-8")
 
 
-def test_the_page_says_where_each_picture_comes_from_and_what_became_of_its_boxes(written):
+def test_the_page_says_where_each_image_comes_from_and_what_became_of_its_boxes(written):
     words = Page((written / "index.html").read_text("utf-8")).words
     ids = re.findall(r"\d+\. (picture\d)", words)
     assert len(ids) == len(set(ids)) == 6
@@ -98,22 +98,22 @@ def test_the_page_says_where_each_picture_comes_from_and_what_became_of_its_boxe
     assert f"12 in the records, {12 - lost} fed; {lost} left out by the augmentation" in words
 
 
-def frame(name: str, picture: Image.Image) -> np.ndarray:
+def frame(name: str, image: Image.Image) -> np.ndarray:
     """Where a class's colour is, which neither the grey ground nor any block has: bool [H, W]."""
-    return np.abs(np.asarray(picture, np.int32) - color_of(name)).max(axis=-1) < 30
+    return np.abs(np.asarray(image, np.int32) - color_of(name)).max(axis=-1) < 30
 
 
 def test_boxes_are_drawn_around_their_blocks(written):
     page = (written / "index.html").read_text("utf-8")
     for number in range(1, 7):
         for which in ("record", "fed"):
-            picture = Image.open(written / f"pictures/{number:04d}_{which}.jpg")
-            pixels = np.asarray(picture, np.int32)
+            image = Image.open(written / f"pictures/{number:04d}_{which}.jpg")
+            pixels = np.asarray(image, np.int32)
             red = (pixels[..., 0] > 180) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)
-            ys, xs = np.nonzero(red & ~frame("Red block", picture))
-            line = 4 * picture.width / 320
+            ys, xs = np.nonzero(red & ~frame("Red block", image))
+            line = 4 * image.width / 320
             top, left, bottom, right = ys.min(), xs.min(), ys.max(), xs.max()
-            drawn = frame("Red block", picture)
+            drawn = frame("Red block", image)
             for y, x in (((top + bottom) // 2, left), ((top + bottom) // 2, right)):
                 near = drawn[y, max(0, int(x - 3 * line)) : int(x + 3 * line)]
                 assert near.any(), f"{number} {which}: no line at x {x}"
@@ -123,7 +123,7 @@ def test_boxes_are_drawn_around_their_blocks(written):
     assert page.count("<article") == 6
 
 
-def test_the_contact_sheet_holds_all_pictures(written):
+def test_the_contact_sheet_holds_all_images(written):
     sheet = Image.open(written / "contact_sheet.jpg")
     assert sheet.width > 3 * 480
     assert sheet.height > 2 * 480
@@ -200,12 +200,10 @@ def objects(areas: list[float]) -> Objects:
 
 def test_objects_are_known_again_by_what_no_augmentation_changes():
     def is_left(before: list[float], after: list[float]) -> list[bool]:
-        picture = np.zeros((4, 4, 3), np.float32)
-        return (
-            InputExample("", picture, (4, 4), objects(before), picture, (4, 4), objects(after), 0, 0).is_left().tolist()
-        )
+        image = np.zeros((4, 4, 3), np.float32)
+        return InputExample("", image, (4, 4), objects(before), image, (4, 4), objects(after), 0, 0).is_left().tolist()
 
     assert is_left([1.0, 2.0, 3.0], [3.0, 1.0]) == [True, False, True]
-    assert is_left([1.0, 2.0], [1.0, 2.0, 1.0, 2.0]) == [True, True]  # twice the picture in one
+    assert is_left([1.0, 2.0], [1.0, 2.0, 1.0, 2.0]) == [True, True]  # twice the image in one
     assert is_left([5.0, 5.0], [5.0]) == [True, False]
     assert is_left([], []) == []

@@ -36,7 +36,7 @@ def test_counts_parameters_anchors_and_bytes_of_a_recipe_that_is_not_filled_in()
     assert memory["gradients"] == 4 * sum(part["trained"] for part in parts.values())
     assert memory["optimizer"] % memory["gradients"] == 0
     assert memory["weights"] == 4 * sum(part["parameters"] for part in parts.values())
-    # At the least, the pictures go through the first layers: 4 x 160 x 160 x 32 numbers, normalised and activated.
+    # At the least, the images go through the first layers: 4 x 160 x 160 x 32 numbers, normalised and activated.
     assert memory["activations"] > 2 * 4 * 160 * 160 * 32 * 4
     assert memory["total"] == sum(memory[name] for name in ("weights", "gradients", "optimizer", "activations"))
     assert any(line.startswith("memory      about ") for line in found["lines"])

@@ -1,6 +1,6 @@
 """Every kind of published recipe trains two steps through the real command, with all that it says but its size.
 
-What is made smaller, by `--config_override`, is the picture, the batch and the number of proposals; network,
+What is made smaller, by `--config_override`, is the image, the batch and the number of proposals; network,
 augmentations, losses, optimizer and schedule stay the recipe's.
 """
 

@@ -39,7 +39,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def pictures(folder: Path) -> dict[str, bytes]:
+def images(folder: Path) -> dict[str, bytes]:
     found = {}
     for path in folder.glob("events*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -57,18 +57,18 @@ def test_a_run_leaves_checkpoints_its_config_and_its_label_map(trained):
     assert "Red block" in (model_dir / "label_map.pbtxt").read_text()
 
 
-def test_tensorboard_gets_losses_learning_rate_speed_and_pictures(trained):
+def test_tensorboard_gets_losses_learning_rate_speed_and_images(trained):
     _, model_dir = trained
     found = scalars(model_dir / "train")
     assert {"Loss/total_loss", "Loss/regularization_loss", "learning_rate", "steps_per_second"} <= set(found)
     assert found["learning_rate"][-1] == (4, pytest.approx(0.01))
     assert all(np.isfinite(value) for values in found.values() for _, value in values)
-    image = tf.io.decode_png(pictures(model_dir / "train")["inputs/0"])
+    image = tf.io.decode_png(images(model_dir / "train")["inputs/0"])
     assert image.shape[0] in (64, 96)
     evaluated = scalars(model_dir / "eval")
     assert [step for step, _ in evaluated["DetectionBoxes_Precision/mAP"]] == [2, 4]
     assert "Loss/total_loss" in evaluated
-    assert set(pictures(model_dir / "eval")) == {"detections/0", "detections/1"}
+    assert set(images(model_dir / "eval")) == {"detections/0", "detections/1"}
 
 
 def test_metrics_have_the_apis_names_and_one_a_class(trained):
@@ -152,7 +152,7 @@ def test_waiting_for_a_checkpoint_ends_and_says_what_for(block_config, tmp_path,
         evaluate([*words, "--once"])
 
 
-def test_a_broken_record_stops_training_and_names_the_picture(block_config, tmp_path):
+def test_a_broken_record_stops_training_and_names_the_image(block_config, tmp_path):
     from data_prep.formats.tf_example import make_example
 
     encoded = tf.io.encode_jpeg(tf.fill([96, 128, 3], tf.constant(99, tf.uint8))).numpy()

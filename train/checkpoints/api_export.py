@@ -30,7 +30,7 @@ def require_new_folder(folder: Path) -> None:
 def export_for_api(network: Any, config: Any, folder: Path) -> int:
     """Writes `checkpoint/ckpt-0` and `pipeline.config` as the API's exporter_lib_v2.py lays them out.
 
-    Beside the checkpoint lies what its trunk makes of a test picture, which the API does not read and we compare.
+    Beside the checkpoint lies what its trunk makes of a test image, which the API does not read and we compare.
 
     Args:
         network: With `api_objects`.

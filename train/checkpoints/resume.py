@@ -12,7 +12,7 @@ from train.checkpoints.trunk_check import CHILD_NAME
 def resume(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
     """Gives everything that a training saves the values that it saved.
 
-    Checkpoints that were written before they held what their trunk makes of a test picture are resumed too.
+    Checkpoints that were written before they held what their trunk makes of a test image are resumed too.
 
     Args:
         checkpoint: What the training saves.

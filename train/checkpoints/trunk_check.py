@@ -1,4 +1,4 @@
-"""What a trunk makes of a test picture, so that whoever restores a checkpoint can tell that it does the same there.
+"""What a trunk makes of a test image, so that whoever restores a checkpoint can tell that it does the same there.
 
 Values that all find their place may still be run by other layers than they were trained in: another activation, another
 epsilon, another order of channels. The first activations show that.
@@ -31,25 +31,25 @@ _HALF_TOLERANCE = 5e-2
 
 
 def trunk_statistics(model: Any) -> dict[str, Any] | None:
-    """Runs a model's trunk on the test picture.
+    """Runs a model's trunk on the test image.
 
     Args:
         model: With `api_objects`, or with `checkpoint_items` of which one is `backbone`.
 
     Returns:
-        For each amplitude of the picture, statistics of the finest feature map that the trunk gives and values at fixed
-        places; None where the trunk takes no picture of this size.
+        For each amplitude of the image, statistics of the finest feature map that the trunk gives and values at fixed
+        places; None where the trunk takes no image of this size.
     """
     rows = []
     try:
-        for picture in _test_pictures():
-            # `call` and not `__call__`, which insists on the size of picture that the network was built for.
-            outputs = tf.nest.flatten(_trunk_of(model).call(tf.constant(picture[np.newaxis]), training=False))
+        for image in _test_images():
+            # `call` and not `__call__`, which insists on the size of image that the network was built for.
+            outputs = tf.nest.flatten(_trunk_of(model).call(tf.constant(image[np.newaxis]), training=False))
             maps = [tf.cast(output, tf.float32).numpy() for output in outputs if len(output.shape) == 4]
             if not maps:
                 return None
             rows.append(_statistics(max(maps, key=lambda values: values.shape[1])))
-    except (ValueError, TypeError, tf.errors.OpError):  # A trunk for one size of picture only.
+    except (ValueError, TypeError, tf.errors.OpError):  # A trunk for one size of image only.
         return None
     return {"pictures": rows} if np.isfinite([row["deviation"] for row in rows]).all() else None
 
@@ -66,7 +66,7 @@ def _trunk_of(model: Any) -> Any:
     return next((inside[name] for name in ("_efficientnet", "classification_backbone") if name in inside), extractor)
 
 
-def _test_pictures() -> list[np.ndarray]:
+def _test_images() -> list[np.ndarray]:
     """float32 [64, 64, 3] each: waves in three directions and a bright square, the same everywhere and always."""
     y, x = np.mgrid[0:_SIDE, 0:_SIDE] * (2 * np.pi / _SIDE)
     waves = np.stack([np.sin(3 * x + y), np.cos(2 * y - x), np.sin(5 * x) * np.cos(4 * y)], axis=-1)
@@ -106,7 +106,7 @@ def parse_statistics(text: bytes | str | None) -> dict[str, Any] | None:
     if text is None or len(text) > MAX_BYTES:
         return None
     try:
-        pictures: list[dict[str, Any]] = [
+        images: list[dict[str, Any]] = [
             {
                 "shape": [int(side) for side in row["shape"]],
                 **{name: float(row[name]) for name in _NUMBERS},
@@ -117,8 +117,8 @@ def parse_statistics(text: bytes | str | None) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError):
         return None
     count = len(_NUMBERS) + _SAMPLES
-    usable = all(len(_numbers(row)) == count and math.isfinite(sum(_numbers(row))) for row in pictures)
-    return {"pictures": pictures} if len(pictures) == len(_AMPLITUDES) and usable else None
+    usable = all(len(_numbers(row)) == count and math.isfinite(sum(_numbers(row))) for row in images)
+    return {"pictures": images} if len(images) == len(_AMPLITUDES) and usable else None
 
 
 def compare_statistics(expected: dict[str, Any], actual: dict[str, Any], dtype: str = "float32") -> tuple[bool, str]:

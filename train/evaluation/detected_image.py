@@ -1,4 +1,4 @@
-"""One picture of an evaluation input with what is there and what a detector found."""
+"""One image of an evaluation input with what is there and what a detector found."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from train.metrics.measured_image import MeasuredImage, measured_image
 
 @dataclasses.dataclass(frozen=True)
 class DetectedImage:
-    """A picture with N ground truth boxes and D detections; boxes are ymin xmin ymax xmax in 0..1 of `image`.
+    """An image with N ground truth boxes and D detections; boxes are ymin xmin ymax xmax in 0..1 of `image`.
 
     Attributes:
         source_id: The record's id.
         image: uint8 or float32 [H, W, 3], RGB 0..255, to draw on.
         groundtruth: `boxes` float32 [N, 4], `classes`, `is_crowd`, `difficult`, `group_of`, `area`, [N].
         detections: `boxes` float32 [D, 4], `scores`, `classes`, [D].
-        original_shape: Height and width of the picture in the record, in pixels.
+        original_shape: Height and width of the image in the record, in pixels.
         verified_class_ids: int32 [V], label map ids of the classes that a person looked for; zeros fill up.
     """
 
@@ -31,7 +31,7 @@ class DetectedImage:
     verified_class_ids: np.ndarray
 
     def measured(self) -> MeasuredImage:
-        """Returns the picture as the metrics take it: boxes in pixels of the original.
+        """Returns the image as the metrics take it: boxes in pixels of the original.
 
         Raises:
             UserError: A detection is not a number.

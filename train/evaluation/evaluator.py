@@ -15,7 +15,7 @@ import tensorflow as tf
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 from train.evaluation.detected_image import DetectedImage
-from train.evaluation.summary_images import EvaluationPictures
+from train.evaluation.summary_images import EvaluationImages
 from train.inputs.decode import RecordDecoder
 from train.inputs.left_out import LeftOut, count_batch
 from train.inputs.reader import build_evaluation_dataset
@@ -23,7 +23,7 @@ from train.inputs.records import read_records
 from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
-from train.loop.summaries import write_pictures
+from train.loop.summaries import write_images
 from train.metrics.coco import BY_CATEGORY
 from train.metrics.report import metrics_table, write_metrics_json
 from train.metrics.sets import MetricSets
@@ -43,7 +43,7 @@ class EvaluationResult:
     Attributes:
         metrics: By the Object Detection API's names.
         groundtruth_counts: Boxes by class name; empty with `eval_config.ignore_groundtruth`.
-        pictures: uint8 [H, W, 3] each: ground truth beside detections.
+        images: uint8 [H, W, 3] each: ground truth beside detections.
         num_images: How many images were evaluated.
         coco_by_category_in_tensorboard: Whether TensorBoard gets COCO's metrics of each class
             (`eval_config.include_metrics_per_category`); the table and the JSON always have them.
@@ -52,7 +52,7 @@ class EvaluationResult:
 
     metrics: dict[str, float]
     groundtruth_counts: dict[str, int]
-    pictures: list[np.ndarray]
+    images: list[np.ndarray]
     num_images: int
     coco_by_category_in_tensorboard: bool
     left_out: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class EvaluationResult:
         return "\n".join([table, *self.left_out])
 
     def write(self, eval_dir: Path, *, step: int, source: str) -> None:
-        """Writes JSON (the newest, and one a step) and TensorBoard scalars and pictures.
+        """Writes JSON (the newest, and one a step) and TensorBoard scalars and images.
 
         Args:
             eval_dir: Made if missing.
@@ -79,7 +79,7 @@ class EvaluationResult:
                 is_wanted = self.coco_by_category_in_tensorboard or not name.startswith(BY_CATEGORY)
                 if is_wanted and np.isfinite(value):
                     tf.summary.scalar(name, value, step=step)
-            write_pictures("detections", self.pictures, step=step)
+            write_images("detections", self.images, step=step)
         writer.close()
 
 
@@ -116,7 +116,7 @@ class CheckpointEvaluator:
         self._detector = detector
         batch_size = pipeline.config.eval_config.batch_size
         if not pipeline.config.eval_config.HasField("batch_size"):
-            # Pictures of sizes of their own would be padded to the largest of their batch.
+            # Images of sizes of their own would be padded to the largest of their batch.
             batch_size = 1 if None in detector.input_shape else DEFAULT_BATCH_SIZE
         self._dataset = build_evaluation_dataset(pipeline.config, reader_index=reader_index, batch_size=batch_size)
         self._losses: dict[str, list[float]] = {}
@@ -133,7 +133,7 @@ class CheckpointEvaluator:
             return detector.detect(images, labels["true_image_shape"]), {}
 
         # Traced anew for a smaller last batch: Model Garden's sampler needs to know how many images it has. Not for
-        # each size of pictures, where sizes differ.
+        # each size of images, where sizes differ.
         @functools.cache
         def step_for(num_images: int) -> Callable[..., tuple[Any, Any]]:
             def with_batch(spec: tf.TensorSpec) -> tf.TensorSpec:
@@ -174,7 +174,7 @@ class CheckpointEvaluator:
 
 
 def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0) -> EvaluationResult:
-    """Evaluates an exported SavedModel on the same input, picture by picture, as a client would ask it.
+    """Evaluates an exported SavedModel on the same input, image by image, as a client would ask it.
 
     Args:
         pipeline: Its `eval_input_reader` says what to evaluate on.
@@ -254,28 +254,28 @@ def _valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return {name: outputs[f"detection_{name}"][:count] for name in ("boxes", "scores", "classes")}
 
 
-def _measuring(pipeline: Pipeline) -> tuple[MetricSets, EvaluationPictures]:
+def _measuring(pipeline: Pipeline) -> tuple[MetricSets, EvaluationImages]:
     eval_config, names = pipeline.config.eval_config, pipeline.names_by_id
-    return MetricSets(eval_config, names), EvaluationPictures(eval_config, names)
+    return MetricSets(eval_config, names), EvaluationImages(eval_config, names)
 
 
 def _measure(pipeline: Pipeline, images: Iterator[DetectedImage]) -> EvaluationResult:
     eval_config = pipeline.config.eval_config
-    metric_sets, pictures = _measuring(pipeline)
+    metric_sets, summary_images = _measuring(pipeline)
     limit = eval_config.num_examples if eval_config.HasField("num_examples") else 0
     started = time.monotonic()
     for detected in progress(images, description="evaluating", unit="image"):
         if limit and metric_sets.num_images >= limit:
             break
         metric_sets.add(detected.measured())
-        pictures.add(detected)
+        summary_images.add(detected)
     if not metric_sets.num_images:
         raise UserError("the evaluation input holds no records; is eval_input_reader's input_path the right one?")
     seconds = time.monotonic() - started
     return EvaluationResult(
         metrics={**metric_sets.evaluate(), "images_per_second": metric_sets.num_images / seconds},
         groundtruth_counts=metric_sets.groundtruth_counts(),
-        pictures=pictures.drawn,
+        images=summary_images.drawn,
         num_images=metric_sets.num_images,
         coco_by_category_in_tensorboard=eval_config.include_metrics_per_category,
     )

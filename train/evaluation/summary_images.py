@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, for TensorBoard and, where `eval_config` names a folder, as files."""
+"""The images of an evaluation, for TensorBoard and, where `eval_config` names a folder, as files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from data_prep.images.drawing import Color
 from data_prep.runtime.atomic_files import write_bytes
 from data_prep.runtime.command_line import UsageError
 from train.evaluation.detected_image import DetectedImage
-from train.loop.summaries import evaluation_picture
+from train.loop.summaries import evaluation_image
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_ID = 100  # in a file's name
 
 
-class EvaluationPictures:
-    """Draws the first pictures of an evaluation as `eval_config` says.
+class EvaluationImages:
+    """Draws the first images of an evaluation as `eval_config` says.
 
     Attributes:
         drawn: uint8 [H, W, 3] each: ground truth beside detections.
@@ -50,18 +50,18 @@ class EvaluationPictures:
         self.drawn: list[np.ndarray] = []
 
     def add(self, detected: DetectedImage) -> None:
-        """Draws, and exports, the picture if it is one of the first."""
+        """Draws, and exports, the image if it is one of the first."""
         if len(self.drawn) >= self._eval_config.num_visualizations:
             return
-        picture = self._draw(detected)
+        image = self._draw(detected)
         if self._eval_config.visualization_export_dir:
-            self._export(picture, detected.source_id)
-        self.drawn.append(picture)
+            self._export(image, detected.source_id)
+        self.drawn.append(image)
 
     def _draw(self, detected: DetectedImage) -> np.ndarray:
         config = self._eval_config
         sides = np.array(detected.image.shape[:2] * 2, np.float32)
-        return evaluation_picture(
+        return evaluation_image(
             detected.image,
             groundtruth_boxes=None if config.ignore_groundtruth else detected.groundtruth["boxes"] * sides,
             groundtruth_classes=detected.groundtruth["classes"],
@@ -76,13 +76,13 @@ class EvaluationPictures:
             overlay_color=self._overlay_color,
         )
 
-    def _export(self, picture: np.ndarray, source_id: str) -> None:
+    def _export(self, image: np.ndarray, source_id: str) -> None:
         name = f"export-image-{len(self.drawn)}"
         if self._eval_config.keep_image_id_for_visualization_export:
             # An id may hold anything, slashes too; the number before it keeps the names apart.
             name += "-" + _UNSAFE.sub("_", source_id)[:_LONGEST_ID]
         content = io.BytesIO()
-        Image.fromarray(picture).save(content, "PNG")
+        Image.fromarray(image).save(content, "PNG")
         write_bytes(Path(self._eval_config.visualization_export_dir) / f"{name}.png", content.getvalue())
 
 

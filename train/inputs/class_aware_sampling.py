@@ -1,8 +1,8 @@
 """Class-aware sampling for long tails: `extensions.class_aware_sampling`.
 
-Each class is as likely to be drawn as any other, then one of the pictures that have it: Shen, Lin and Huang, "Relay
+Each class is as likely to be drawn as any other, then one of the images that have it: Shen, Lin and Huang, "Relay
 Backpropagation for Effective Learning of Deep Convolutional Neural Networks", 2016, https://arxiv.org/abs/1512.05830,
-section 4.1. There, lists of every class' pictures are drawn from; records in shards can only be read in their order.
+section 4.1. There, lists of every class' images are drawn from; records in shards can only be read in their order.
 So each record is repeated instead, in expectation
 
     N / C * sum over its classes c of 1 / N_c

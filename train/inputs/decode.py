@@ -1,8 +1,8 @@
-"""From one serialised record to a picture and its ground truth, checked so that nothing broken reaches a loss.
+"""From one serialised record to an image and its ground truth, checked so that nothing broken reaches a loss.
 
 What would make a loss NaN, or the training silently learn the wrong thing, stops the pipeline with a sentence that
-names the picture (see `input_errors`): a picture that does not decode, lists of unequal lengths, a box that is not
-finite, reversed, empty, or far outside the picture, a class id that the label map does not know.
+names the image (see `input_errors`): an image that does not decode, lists of unequal lengths, a box that is not
+finite, reversed, empty, or far outside the image, a class id that the label map does not know.
 
 An object whose class has a name that the label map does not know is left out, as in the Object Detection API (so that a
 smaller label map trains on some of the records' classes), and counted. Features of other kinds, such as keypoints and
@@ -24,7 +24,7 @@ from train.inputs.class_labels import ClassLookup
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS, GroundTruth, keep
 from train.inputs.input_errors import ensure, sentence
 
-# How far a box may reach beyond the picture, as a part of the picture, before it is an error and not rounding; the API
+# How far a box may reach beyond the image, as a part of the image, before it is an error and not rounding; the API
 # drew the line at the same place. What reaches out is cut off.
 MAX_OVERHANG = 0.1
 
@@ -39,7 +39,7 @@ _LISTS = {
     tf_example.OBJECT_DIFFICULT: tf.int64,
     tf_example.OBJECT_GROUP_OF: tf.int64,
 }
-# Only the picture itself is required: records of the Object Detection API leave out what they like.
+# Only the image itself is required: records of the Object Detection API leave out what they like.
 _STRINGS = (
     tf_example.IMAGE_ENCODED,
     tf_example.IMAGE_SOURCE_ID,
@@ -53,7 +53,7 @@ class DecodedRecord(NamedTuple):
 
     Attributes:
         image: uint8 [H, W, 3], RGB.
-        ground_truth: Its N objects, boxes relative to the picture.
+        ground_truth: Its N objects, boxes relative to the image.
         source_id: String scalar, never empty.
         num_unknown: int32 scalar, objects left out because the label map does not have their class's name.
     """
@@ -132,8 +132,8 @@ def _decode_image(encoded: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
         image.set_shape([None, None, 3])
         return image
 
-    # An op that fails says nothing of the picture. A dataset of one element that leaves out what fails, and an empty
-    # picture behind it, is the way to catch that without leaving the graph; it costs 0.1 ms.
+    # An op that fails says nothing of the image. A dataset of one element that leaves out what fails, and an empty
+    # image behind it, is the way to catch that without leaving the graph; it costs 0.1 ms.
     failed = tf.data.Dataset.from_tensors(tf.zeros([0, 0, 3], tf.uint8))
     one = tf.data.Dataset.from_tensors(encoded).map(decode).ignore_errors().concatenate(failed).take(1)
     image = one.get_single_element()

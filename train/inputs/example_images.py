@@ -1,4 +1,4 @@
-"""Drawing what the model is fed with: one picture beside its original, or many on a contact sheet."""
+"""Drawing what the model is fed with: one image beside its original, or many on a contact sheet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from data_prep.images.drawing import color_of, contact_sheet, draw_boxes
 from train.inputs.examples import InputExample, Objects
 
-SMALLEST_LONGER_SIDE = 320  # smaller pictures are enlarged by a whole factor, so that names on boxes can be read
+SMALLEST_LONGER_SIDE = 320  # smaller images are enlarged by a whole factor, so that names on boxes can be read
 CELL_SIDE = 480  # of a contact sheet
 
 
@@ -19,21 +19,21 @@ def draw_fed(example: InputExample, names_by_id: Mapping[int, str], *, longer_si
     """Draws what the model gets, padding and all, with its boxes.
 
     Args:
-        example: The picture.
+        example: The image.
         names_by_id: Display names by label map id.
-        longer_side: Scales the picture to this, in pixels; by default only very small ones are enlarged.
+        longer_side: Scales the image to this, in pixels; by default only very small ones are enlarged.
     """
-    picture, factor = _scaled(_shown(example.fed, example.picture_size), longer_side)
-    return _with_objects(picture, example.fed_objects, factor, names_by_id)
+    image, factor = _scaled(_shown(example.fed, example.image_size), longer_side)
+    return _with_objects(image, example.fed_objects, factor, names_by_id)
 
 
 def draw_original(example: InputExample, names_by_id: Mapping[int, str]) -> Image.Image:
-    """Draws the record's picture with its boxes; those that the model does not get are dashed."""
-    picture, factor = _scaled(_shown(example.original, example.original.shape[:2]), None)
+    """Draws the record's image with its boxes; those that the model does not get are dashed."""
+    image, factor = _scaled(_shown(example.original, example.original.shape[:2]), None)
     left = example.is_left()
     objects = example.original_objects
-    picture = _with_objects(picture, objects.where(~left), factor, names_by_id, dashed=True)
-    return _with_objects(picture, objects.where(left), factor, names_by_id)
+    image = _with_objects(image, objects.where(~left), factor, names_by_id, dashed=True)
+    return _with_objects(image, objects.where(left), factor, names_by_id)
 
 
 def draw_contact_sheet(examples: Sequence[InputExample], names_by_id: Mapping[int, str]) -> Image.Image:
@@ -59,27 +59,27 @@ def object_name(objects: Objects, index: int, names_by_id: Mapping[int, str]) ->
     return ", ".join(parts + [name for name, values in flags.items() if values[index]])
 
 
-def leaves_usual_range(image: np.ndarray, picture_size: tuple[int, int]) -> bool:
+def leaves_usual_range(image: np.ndarray, image_size: tuple[int, int]) -> bool:
     """Tells whether values, padding apart, cannot be shown as they are: far below 0, far beyond 255, or all up to 1.
 
-    Rounding and the overshoot of bicubic resizing do not count; neither does a picture of one colour.
+    Rounding and the overshoot of bicubic resizing do not count; neither does an image of one colour.
     """
-    picture = image[: picture_size[0], : picture_size[1]]
-    low, high = float(picture.min()), float(picture.max())
+    unpadded = image[: image_size[0], : image_size[1]]
+    low, high = float(unpadded.min()), float(unpadded.max())
     return low < -64.0 or high > 320.0 or low < high <= 1.0
 
 
-def _shown(image: np.ndarray, picture_size: tuple[int, int]) -> Image.Image:
-    """Returns values as they are, or, where no picture can have them, stretched from the smallest to the largest."""
-    if leaves_usual_range(image, picture_size):
+def _shown(image: np.ndarray, image_size: tuple[int, int]) -> Image.Image:
+    """Returns values as they are, or, where no image can have them, stretched from the smallest to the largest."""
+    if leaves_usual_range(image, image_size):
         low, high = image.min(), image.max()
         image = (image - low) * (255.0 / max(high - low, 1e-6))
     return Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
 
 
-def _scaled(picture: Image.Image, longer_side: int | None) -> tuple[Image.Image, tuple[float, float]]:
-    """Returns the picture scaled, and by how much its height and width changed."""
-    longest = max(picture.size)
+def _scaled(image: Image.Image, longer_side: int | None) -> tuple[Image.Image, tuple[float, float]]:
+    """Returns the image scaled, and by how much its height and width changed."""
+    longest = max(image.size)
     method = Image.Resampling.LANCZOS
     if longer_side is not None:
         factor = longer_side / longest
@@ -89,13 +89,13 @@ def _scaled(picture: Image.Image, longer_side: int | None) -> tuple[Image.Image,
         factor = float(math.ceil(SMALLEST_LONGER_SIDE / longest))
         method = Image.Resampling.NEAREST  # shows the pixels as they are
     else:
-        return picture, (1.0, 1.0)
-    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-    return picture.resize(size, method), (size[1] / picture.height, size[0] / picture.width)
+        return image, (1.0, 1.0)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, method), (size[1] / image.height, size[0] / image.width)
 
 
 def _with_objects(
-    picture: Image.Image,
+    image: Image.Image,
     objects: Objects,
     factor: tuple[float, float],
     names_by_id: Mapping[int, str],
@@ -105,5 +105,5 @@ def _with_objects(
     names = [object_name(objects, index, names_by_id) for index in range(len(objects))]
     colors = [color_of(names_by_id.get(int(class_id), str(class_id))) for class_id in objects.classes]
     return draw_boxes(
-        picture, objects.boxes * np.array([*factor, *factor], np.float32), names, colors=colors, dashed=dashed
+        image, objects.boxes * np.array([*factor, *factor], np.float32), names, colors=colors, dashed=dashed
     )

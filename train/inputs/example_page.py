@@ -1,4 +1,4 @@
-"""A web page of what the model is fed with: it needs nothing but the pictures beside it, and no network."""
+"""A web page of what the model is fed with: it needs nothing but the images beside it, and no network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 def page(
     examples: Sequence[InputExample],
     names_by_id: Mapping[int, str],
-    picture_files: Sequence[tuple[str, str]],
+    image_files: Sequence[tuple[str, str]],
     *,
     title: str,
     lines: Sequence[str],
@@ -46,10 +46,10 @@ def page(
     Args:
         examples: What it shows.
         names_by_id: Display names by label map id.
-        picture_files: For each example, where the drawn original and the drawn input lie, relative to the page.
+        image_files: For each example, where the drawn original and the drawn input lie, relative to the page.
         title: Of the page.
-        lines: What is to be said of all pictures together, a paragraph each.
-        max_number_of_boxes: Of a picture; for the words on boxes that were cut.
+        lines: What is to be said of all images together, a paragraph each.
+        max_number_of_boxes: Of an image; for the words on boxes that were cut.
     """
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -61,7 +61,7 @@ def page(
         '<p class="quiet">Solid boxes are what the model learns from. Dashed ones, on the original, are what it does '
         "not get. Pictures can be opened at full size.</p>",
     ]
-    for number, (example, files) in enumerate(zip(examples, picture_files, strict=True), start=1):
+    for number, (example, files) in enumerate(zip(examples, image_files, strict=True), start=1):
         parts.append(_article(number, example, names_by_id, files, max_number_of_boxes))
     return "\n".join([*parts, "</body>\n</html>\n"])
 
@@ -137,15 +137,15 @@ def _not_fed(example: InputExample, names_by_id: Mapping[int, str], max_number_o
 
 
 def _padding(example: InputExample) -> str:
-    if example.picture_size == tuple(example.fed.shape[:2]):
+    if example.image_size == tuple(example.fed.shape[:2]):
         return ""
-    return f", of which {_size(example.picture_size)} picture and the rest padding"
+    return f", of which {_size(example.image_size)} picture and the rest padding"
 
 
 def _values(example: InputExample) -> str:
-    picture = example.fed[: example.picture_size[0], : example.picture_size[1]]
-    text = f"{picture.min():.1f} to {picture.max():.1f}, mean {picture.mean():.1f}"
-    shown = "; shown stretched to 0 to 255" if leaves_usual_range(example.fed, example.picture_size) else ""
+    image = example.fed[: example.image_size[0], : example.image_size[1]]
+    text = f"{image.min():.1f} to {image.max():.1f}, mean {image.mean():.1f}"
+    shown = "; shown stretched to 0 to 255" if leaves_usual_range(example.fed, example.image_size) else ""
     return text + shown
 
 

@@ -1,4 +1,4 @@
-"""Single pictures as the model is fed with them, each beside the record that it was made of; for people to look at."""
+"""Single images as the model is fed with them, each beside the record that it was made of; for people to look at."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _SHUFFLE_BUFFER_SIZE = 512
 
 @dataclasses.dataclass(frozen=True)
 class Objects:
-    """N objects on a picture.
+    """N objects on an image.
 
     Attributes:
-        boxes: float32 [N, 4], ymin xmin ymax xmax in pixels of the picture that they are drawn on.
+        boxes: float32 [N, 4], ymin xmin ymax xmax in pixels of the image that they are drawn on.
         classes: int32 [N], label map ids.
         weights: float32 [N].
         is_crowd: bool [N].
         difficult: bool [N].
         group_of: bool [N].
-        area: float32 [N], as the record says or in pixels of the record's picture; augmentations leave it alone.
+        area: float32 [N], as the record says or in pixels of the record's image; augmentations leave it alone.
     """
 
     boxes: np.ndarray
@@ -54,15 +54,15 @@ class Objects:
 
 @dataclasses.dataclass(frozen=True)
 class InputExample:
-    """One picture as it goes into the model, and where it comes from.
+    """One image as it goes into the model, and where it comes from.
 
     Attributes:
         source_id: The record's.
-        original: float32 [h, w, 3], the record's picture, its longer side scaled to `LONGER_SIDE_OF_ORIGINALS`.
-        original_size: Height and width of the record's picture, in pixels.
+        original: float32 [h, w, 3], the record's image, its longer side scaled to `LONGER_SIDE_OF_ORIGINALS`.
+        original_size: Height and width of the record's image, in pixels.
         original_objects: All of the record's, on `original`.
         fed: float32 [H, W, 3], what the model gets, before it normalises the values by itself.
-        picture_size: Height and width of what is picture in `fed`; the rest, at the bottom and the right, is padding.
+        image_size: Height and width of what is image in `fed`; the rest, at the bottom and the right, is padding.
         fed_objects: On `fed`.
         num_cut: How many more there were than `max_number_of_boxes`.
         num_unknown: How many the record has of classes that the label map does not know.
@@ -73,7 +73,7 @@ class InputExample:
     original_size: tuple[int, int]
     original_objects: Objects
     fed: np.ndarray
-    picture_size: tuple[int, int]
+    image_size: tuple[int, int]
     fed_objects: Objects
     num_cut: int
     num_unknown: int
@@ -95,11 +95,11 @@ class InputExample:
 
 
 def read_training_examples(config: Any, count: int, *, seed: int) -> Iterator[InputExample]:
-    """Yields pictures of `train_input_reader`, augmented, each record at most once.
+    """Yields images of `train_input_reader`, augmented, each record at most once.
 
     Args:
         config: The `TrainEvalPipelineConfig` message.
-        count: How many pictures; fewer where there are fewer records.
+        count: How many images; fewer where there are fewer records.
         seed: Of the order and of the augmentations.
 
     Raises:
@@ -121,11 +121,11 @@ def read_training_examples(config: Any, count: int, *, seed: int) -> Iterator[In
 
 
 def read_evaluation_examples(config: Any, count: int, *, reader_index: int = 0) -> Iterator[InputExample]:
-    """Yields pictures of an `eval_input_reader`, which are never augmented.
+    """Yields images of an `eval_input_reader`, which are never augmented.
 
     Args:
         config: The `TrainEvalPipelineConfig` message.
-        count: How many pictures; fewer where there are fewer records.
+        count: How many images; fewer where there are fewer records.
         reader_index: Which of the readers.
 
     Raises:
@@ -153,20 +153,20 @@ def _pairs(fed: tf.data.Dataset, originals: tf.data.Dataset, count: int) -> Iter
 
 
 def _example(fed: tuple[Any, Any], original: tuple[Any, Any]) -> InputExample:
-    """Puts together what two batches of one picture hold."""
+    """Puts together what two batches of one image hold."""
     (fed_images, fed_labels), (original_images, original_labels) = fed, original
     source_id = fed_labels["source_id"][0]
     if source_id != original_labels["source_id"][0]:
         raise RuntimeError(f"records came in two orders: {source_id!r}, {original_labels['source_id'][0]!r}")
     height, width = (int(side) for side in original_labels["original_image_shape"][0][:2])
-    picture_height, picture_width = (int(side) for side in fed_labels["true_image_shape"][0][:2])
+    image_height, image_width = (int(side) for side in fed_labels["true_image_shape"][0][:2])
     return InputExample(
         source_id=source_id.decode("utf-8", "replace"),
         original=original_images[0],
         original_size=(height, width),
         original_objects=_objects(original_images[0], original_labels),
         fed=fed_images[0],
-        picture_size=(picture_height, picture_width),
+        image_size=(image_height, image_width),
         fed_objects=_objects(fed_images[0], fed_labels),
         num_cut=int(fed_labels["num_groundtruth_boxes_cut"][0]),
         num_unknown=int(fed_labels["num_groundtruth_boxes_unknown"][0]),
@@ -188,7 +188,7 @@ def _marks(objects: Objects) -> list[tuple[float, ...]]:
 
 
 def _originals(config: Any) -> Any:
-    """Returns a copy of the config that reads pictures whole, in their own proportions."""
+    """Returns a copy of the config that reads images whole, in their own proportions."""
     plain = _copy(config)
     resizer = model_config(plain).image_resizer
     resizer.Clear()

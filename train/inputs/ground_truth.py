@@ -1,6 +1,6 @@
-"""A picture's ground truth as tensors, and what every augmentation does with it.
+"""An image's ground truth as tensors, and what every augmentation does with it.
 
-Boxes are [ymin, xmin, ymax, xmax] relative to the picture (0..1) throughout.
+Boxes are [ymin, xmin, ymax, xmax] relative to the image (0..1) throughout.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ DIFFICULT = "groundtruth_difficult"
 GROUP_OF = "groundtruth_group_of"
 AREA = "groundtruth_area"
 
-# One picture's objects: float32 [N, 4] boxes, int32 [N] classes (label map ids), float32 [N] weights, bool [N] flags,
-# float32 [N] area in pixels of the original picture. All have the same N and stay in the same order.
+# One image's objects: float32 [N, 4] boxes, int32 [N] classes (label map ids), float32 [N] weights, bool [N] flags,
+# float32 [N] area in pixels of the original image. All have the same N and stay in the same order.
 GroundTruth: TypeAlias = dict[str, tf.Tensor]
 
 DTYPES: dict[str, tf.DType] = {
@@ -76,7 +76,7 @@ def relative_to_window(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 
     Args:
         boxes: float32 [N, 4], ymin xmin ymax xmax.
-        window: float32 [4], ymin xmin ymax xmax in the boxes' coordinate system; may reach beyond the picture.
+        window: float32 [4], ymin xmin ymax xmax in the boxes' coordinate system; may reach beyond the image.
     """
     origin = tf.concat([window[:2], window[:2]], axis=0)
     size = window[2:] - window[:2]

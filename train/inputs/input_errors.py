@@ -1,4 +1,4 @@
-"""Checks inside the input pipeline that stop it with a sentence naming the picture, and reading that sentence back.
+"""Checks inside the input pipeline that stop it with a sentence naming the image, and reading that sentence back.
 
 TensorFlow ops cannot raise a `UserError`: they raise `tf.errors.InvalidArgumentError` with a page of text around what
 they were told to say. `ensure` puts the sentence in, `readable_error` takes it out.
@@ -23,7 +23,7 @@ def ensure(condition: tf.Tensor, message: Callable[[], tf.Tensor]) -> tf.Operati
 
     Args:
         condition: Bool scalar.
-        message: Makes the sentence, a string scalar that names the picture. Square brackets in it are written as round.
+        message: Makes the sentence, a string scalar that names the image. Square brackets in it are written as round.
 
     Returns:
         Something to put into `tf.control_dependencies` where what follows would fail less clearly.
@@ -38,7 +38,7 @@ def ensure(condition: tf.Tensor, message: Callable[[], tf.Tensor]) -> tf.Operati
 
 
 def sentence(source_id: tf.Tensor, *parts: tf.Tensor | str) -> tf.Tensor:
-    """Returns a sentence about a picture, for `ensure`: its id, then the parts."""
+    """Returns a sentence about an image, for `ensure`: its id, then the parts."""
     return tf.strings.join(["image '", source_id, "': ", *parts])
 
 

@@ -50,7 +50,7 @@ def add_counts(counts: tf.Tensor) -> tf.Tensor:
         counts: int64 [K, len(COUNTS)].
 
     Returns:
-        int64 [len(COUNTS)]: sums, and of the fullest picture's boxes the largest number.
+        int64 [len(COUNTS)]: sums, and of the fullest image's boxes the largest number.
     """
     return tf.where(_IS_MAXIMUM, tf.reduce_max(counts, axis=0), tf.reduce_sum(counts, axis=0))
 
@@ -66,7 +66,7 @@ class LeftOut:
         """Begins at nothing.
 
         Args:
-            setting: Path of the field that says how many boxes a picture may have.
+            setting: Path of the field that says how many boxes an image may have.
             maximum: What it says.
         """
         self._setting = setting

@@ -14,7 +14,7 @@ _BINS = 10000
 
 
 def merge_equal_boxes(ground_truth: GroundTruth, num_classes: int) -> GroundTruth:
-    """Merges boxes whose coordinates agree to 1/10000 of the picture.
+    """Merges boxes whose coordinates agree to 1/10000 of the image.
 
     Weight, area and flags are those of the first of the boxes that became one (the API left these lists unmerged, so
     that they no longer fitted the boxes).

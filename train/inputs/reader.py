@@ -3,23 +3,23 @@
 A batch is a pair of images and labels.
 
 images: float32 [B, H, W, 3], RGB, 0..255, resized by the model's `image_resizer` and padded at the bottom and the
-right; not normalised, which is the model's part. Where the resizer gives every picture a size of its own, all are
+right; not normalised, which is the model's part. Where the resizer gives every image a size of its own, all are
 padded with zeros to the largest height and width in the batch.
 
 labels, with M the reader's or the training's `max_number_of_boxes`:
-    groundtruth_boxes: float32 [B, M, 4], ymin xmin ymax xmax in 0..1 of the padded picture; 0 where there is no object
+    groundtruth_boxes: float32 [B, M, 4], ymin xmin ymax xmax in 0..1 of the padded image; 0 where there is no object
     groundtruth_classes: int32 [B, M], label map ids; 0 where there is no object
     groundtruth_weights: float32 [B, M]; 0 where there is no object
     groundtruth_is_crowd, groundtruth_difficult, groundtruth_group_of: bool [B, M]
-    groundtruth_area: float32 [B, M], in pixels of the original picture
+    groundtruth_area: float32 [B, M], in pixels of the original image
     num_groundtruth_boxes: int32 [B]
     num_groundtruth_boxes_cut: int32 [B], how many more there were than M
     num_groundtruth_boxes_unknown: int32 [B], how many were left out for a class' name that the label map does not have
     groundtruth_class_targets: float32 [B, M, num_classes], 1 for each class of a box, column 0 being label map id 1;
         only in training with `train_config.merge_multiple_label_boxes`
-    true_image_shape: int32 [B, 3], of the resized picture without its padding
+    true_image_shape: int32 [B, 3], of the resized image without its padding
     original_image_shape: int32 [B, 3]
-    verified_class_ids: int32 [B, num_classes], classes that a person looked for in the whole picture, then zeros; only
+    verified_class_ids: int32 [B, num_classes], classes that a person looked for in the whole image, then zeros; only
         in evaluation
     source_id: string [B]
 """
@@ -171,7 +171,7 @@ def model_config(config: Any) -> Any:
 
 
 def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Labels:
-    """Brings a picture's objects to a fixed number: those beyond it are left out, missing ones are zeros.
+    """Brings an image's objects to a fixed number: those beyond it are left out, missing ones are zeros.
 
     Args:
         ground_truth: N objects.
@@ -236,7 +236,7 @@ def _preparer(
     merge_equal: bool,
     seed: int,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]]:
-    """Returns what turns one record and its number into one picture and its labels."""
+    """Returns what turns one record and its number into one image and its labels."""
     model = model_config(config)
     check_image_resizer(model.image_resizer, f"model.{config.model.WhichOneof('model')}.image_resizer")
     if max_number_of_boxes < 1:
@@ -250,7 +250,7 @@ def _preparer(
             decoded.image, decoded.ground_truth, tf.stack([tf.constant(seed, tf.int64), index])
         )
         image, true_image_shape = resize_image(image, model.image_resizer)
-        # From relative to the picture to relative to the padded picture.
+        # From relative to the image to relative to the padded image.
         of_padded = tf.cast(true_image_shape[:2], tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
         ground_truth = with_boxes(ground_truth, ground_truth[BOXES] * tf.tile(of_padded, [2]))
         if merge_equal:
@@ -289,7 +289,7 @@ def _batches(
 
 
 def _padded_batches(examples: tf.data.Dataset, batch_size: int, drop_remainder: bool) -> tf.data.Dataset:
-    """Batches pictures of different sizes, each padded to the largest; boxes are then relative to that."""
+    """Batches images of different sizes, each padded to the largest; boxes are then relative to that."""
 
     def with_size(image: tf.Tensor, labels: Labels) -> tuple[tf.Tensor, Labels, tf.Tensor]:
         return image, labels, tf.shape(image)[:2]

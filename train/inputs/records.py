@@ -1,8 +1,8 @@
 """The encoded records of an input reader: which files, in which order, how often. Nothing is decoded here.
 
-Shuffling works on encoded records, so a full buffer holds JPEGs and not the twenty times larger pictures in them. Each
+Shuffling works on encoded records, so a full buffer holds JPEGs and not the twenty times larger images in them. Each
 pass over the records sees every one of them once, in a new order (the Object Detection API shuffled an endless stream,
-in which a small set's pictures come up several times before others do once).
+in which a small set's images come up several times before others do once).
 """
 
 from __future__ import annotations

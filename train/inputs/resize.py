@@ -1,4 +1,4 @@
-"""Bringing a picture to the network's input size, as the pipeline config's `image_resizer` says.
+"""Bringing an image to the network's input size, as the pipeline config's `image_resizer` says.
 
 Sizes, kernels and padding are those of the Object Detection API's `core/preprocessor.py` and
 `builders/image_resizer_builder.py`. It resizes with TensorFlow's first kernels (no half-pixel centres, no
@@ -67,9 +67,9 @@ def _problem(kind: str, resizer: Any) -> str:
 
 
 def static_input_size(image_resizer: Any) -> tuple[int | None, int | None]:
-    """Returns the height and width, in pixels, of every picture that `resize_image` returns.
+    """Returns the height and width, in pixels, of every image that `resize_image` returns.
 
-    Both are None where they depend on the picture: for all resizers but `fixed_shape_resizer` and
+    Both are None where they depend on the image: for all resizers but `fixed_shape_resizer` and
     `keep_aspect_ratio_resizer` with `pad_to_max_dimension`.
 
     Raises:
@@ -86,14 +86,14 @@ def static_input_size(image_resizer: Any) -> tuple[int | None, int | None]:
 
 
 def resize_image(image: tf.Tensor, image_resizer: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resizes and pads a picture, or a batch of pictures of one size.
+    """Resizes and pads an image, or a batch of images of one size.
 
     Args:
         image: uint8 or float32 [H, W, 3] or [B, H, W, 3], values 0..255.
         image_resizer: The `ImageResizer` message.
 
     Returns:
-        The picture, float32 [H', W', 3] or [B, H', W', 3], padded at the bottom and the right (with zeros unless the
+        The image, float32 [H', W', 3] or [B, H', W', 3], padded at the bottom and the right (with zeros unless the
         config's `per_channel_pad_value` says otherwise), and the shape of what is not padding: int32 [3] or [B, 3].
 
     Raises:
@@ -129,7 +129,7 @@ def pad_to_size(image: tf.Tensor, size: tuple[Any, Any], values: tuple[float, ..
 
     Args:
         image: float32 [H, W, 3] or [B, H, W, 3].
-        size: Height and width to reach, integers or int32 scalars, at least the picture's.
+        size: Height and width to reach, integers or int32 scalars, at least the image's.
         values: What a padded pixel holds in each of its 3 channels; empty for zeros.
     """
     height, width = _sides(image)
@@ -164,7 +164,7 @@ def _resize_on_condition(image: tf.Tensor, resizer: Any) -> tf.Tensor:
         side = tf.minimum(height, width)
         target = tf.maximum(side, resizer.size_threshold)
     ratio = tf.cast(target, tf.float32) / tf.cast(side, tf.float32)
-    # Never 0 pixels, which a very long and thin picture would come to.
+    # Never 0 pixels, which a very long and thin image would come to.
     size = [tf.maximum(tf.cast(tf.cast(value, tf.float32) * ratio, tf.int32), 1) for value in (height, width)]
     return _resize(image, tf.stack(size), resizer, align_corners=True)
 

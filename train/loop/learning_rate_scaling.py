@@ -21,7 +21,7 @@ _RATES = {
 def scale_to_batch_size(config: Any, batch_size: int) -> tuple[Any, str]:
     """Sets the batch size, and multiplies every rate of the schedule by how much larger it became.
 
-    The numbers of steps stay: a run with k times the batch size sees k times as many pictures.
+    The numbers of steps stay: a run with k times the batch size sees k times as many images.
 
     Args:
         config: The `TrainEvalPipelineConfig` message; stays as it is.

@@ -27,8 +27,8 @@ def prepare_tensorflow() -> None:
 def batch_norm_apart() -> Iterator[None]:
     """Where oneDNN is in use, has networks called inside compute a convolution and its batch norm one after the other.
 
-    By itself, TensorFlow puts both into one oneDNN operation where nothing is trained. For a batch of one picture (what
-    most of the API's configs evaluate with) oneDNN then takes a path that is slow beyond reason: 1.8 s a picture
+    By itself, TensorFlow puts both into one oneDNN operation where nothing is trained. For a batch of one image (what
+    most of the API's configs evaluate with) oneDNN then takes a path that is slow beyond reason: 1.8 s an image
     instead of 0.1 for SSD MobileNetV2 FPNLite (AMD EPYC, AVX2). A batch of eight takes as long either way, and training
     has nothing to put together.
     """

@@ -30,12 +30,12 @@ from train.loop.failures import explained_failures
 from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
 from train.loop.step import DetectionTrainer
-from train.loop.summaries import input_pictures, write_pictures
+from train.loop.summaries import input_images, write_images
 from train.models.build import build_detector
 from train.models.detector import Detector
 from train.pipeline import Pipeline
 
-PICTURES_SHOWN = 4
+IMAGES_SHOWN = 4
 CONFIG_NAME = "pipeline.config"
 LABEL_MAP_NAME = "label_map.pbtxt"
 RESTORE_REPORT_NAME = "restore_report.json"
@@ -127,7 +127,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     forget_training_end(options.model_dir)
     dataset = _distribute(pipeline, options, strategy, start)
     with explained_failures():
-        _write_input_pictures(pipeline, options, dataset, start)
+        _write_input_images(pipeline, options, dataset, start)
     trainer = DetectionTrainer(
         detector=detector,
         dataset=dataset,
@@ -262,8 +262,8 @@ def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distr
     )
 
 
-def _write_input_pictures(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
-    """Writes the first batch's pictures as the model is given them."""
+def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
+    """Writes the first batch's images as the model is given them."""
     batch = next(iter(dataset), None)
     if batch is None:
         raise UserError(
@@ -274,7 +274,7 @@ def _write_input_pictures(pipeline: Pipeline, options: TrainingOptions, dataset:
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
     writer = tf.summary.create_file_writer(str(options.model_dir / "train"))
     with writer.as_default():
-        write_pictures("inputs", input_pictures(first[0], first[1], pipeline.names_by_id, PICTURES_SHOWN), step=step)
+        write_images("inputs", input_images(first[0], first[1], pipeline.names_by_id, IMAGES_SHOWN), step=step)
     writer.close()
 
 

@@ -17,7 +17,7 @@ from train.models.detector import Detector
 TOTAL_LOSS = "Loss/total_loss"
 REGULARIZATION_LOSS = "Loss/regularization_loss"
 LEARNING_RATE = "learning_rate"
-# Of the pictures of one loop, for TensorBoard: the counts that a person would want to see change.
+# Of the images of one loop, for TensorBoard: the counts that a person would want to see change.
 _COUNTS_SHOWN = {"Input/boxes": "boxes", "Input/cut_boxes": "cut boxes", "Input/unknown_boxes": "unknown boxes"}
 
 

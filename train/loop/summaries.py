@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard: what the model is fed, and what it detects beside what is there."""
+"""Images for TensorBoard: what the model is fed, and what it detects beside what is there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from data_prep.images.drawing import Color, color_of, draw_boxes, side_by_side
 IGNORED_COLOUR = (140, 140, 140)  # of ground truth that the losses leave out: its weight is 0
 
 
-def input_pictures(
-    images: npt.ArrayLike, labels: Mapping[str, Any], names_by_id: Mapping[int, str], max_pictures: int = 4
+def input_images(
+    images: npt.ArrayLike, labels: Mapping[str, Any], names_by_id: Mapping[int, str], max_images: int = 4
 ) -> np.ndarray:
-    """Draws the ground truth on pictures exactly as the model is given them: resized, padded and augmented.
+    """Draws the ground truth on images exactly as the model is given them: resized, padded and augmented.
 
     Boxes with weight 0 are grey.
 
@@ -25,27 +25,27 @@ def input_pictures(
         images: float32 [B, H, W, 3], 0..255.
         labels: As `train.inputs.reader` yields them; tensors or arrays.
         names_by_id: Class names by label map id.
-        max_pictures: How many of the batch to draw at most.
+        max_images: How many of the batch to draw at most.
 
     Returns:
-        uint8 [min(B, max_pictures), H, W, 3].
+        uint8 [min(B, max_images), H, W, 3].
     """
-    pictures = _as_uint8(np.asarray(images)[:max_pictures])
-    drawn = np.empty_like(pictures)
-    for index, picture in enumerate(pictures):
+    shown = _as_uint8(np.asarray(images)[:max_images])
+    drawn = np.empty_like(shown)
+    for index, image in enumerate(shown):
         count = int(np.asarray(labels["num_groundtruth_boxes"])[index])
         boxes = np.asarray(labels["groundtruth_boxes"])[index, :count]
         classes = np.asarray(labels["groundtruth_classes"])[index, :count]
         weights = np.asarray(labels["groundtruth_weights"])[index, :count]
         names = _names(classes, names_by_id)
         colours = [_colour(name, ignored=weight <= 0) for name, weight in zip(names, weights, strict=True)]
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         in_pixels = boxes * np.array([height, width, height, width])
-        drawn[index] = draw_boxes(Image.fromarray(picture), in_pixels, names, colors=colours)
+        drawn[index] = draw_boxes(Image.fromarray(image), in_pixels, names, colors=colours)
     return drawn
 
 
-def evaluation_picture(
+def evaluation_image(
     image: npt.ArrayLike,
     *,
     groundtruth_boxes: npt.ArrayLike | None,
@@ -60,12 +60,12 @@ def evaluation_picture(
     show_scores: bool = True,
     overlay_color: Color | None = None,
 ) -> np.ndarray:
-    """Draws ground truth (left) beside detections (right) of one picture.
+    """Draws ground truth (left) beside detections (right) of one image.
 
     Args:
         image: [H, W, 3], 0..255.
         groundtruth_boxes: [N, 4], ymin xmin ymax xmax in pixels of `image`, without padding; None shows none, and the
-            picture as it is on the left.
+            image as it is on the left.
         groundtruth_classes: [N] label map ids.
         detection_boxes: [D, 4], likewise.
         detection_classes: [D] label map ids.
@@ -76,23 +76,23 @@ def evaluation_picture(
         show_names: Writes the detections' classes (not `eval_config.skip_labels`).
         show_scores: Writes their scores (not `eval_config.skip_scores`).
         overlay_color: Red, green, blue in which the ground truth is drawn, dashed, under the detections too; None
-            leaves it to the left picture.
+            leaves it to the left image.
 
     Returns:
-        uint8 [H', W', 3], both pictures with their captions.
+        uint8 [H', W', 3], both images with their captions.
     """
-    picture = Image.fromarray(_as_uint8(np.asarray(image)))
+    shown = Image.fromarray(_as_uint8(np.asarray(image)))
     scores = np.asarray(detection_scores, np.float32).reshape(-1)
     best = np.argsort(-scores, kind="stable")
     best = best[scores[best] >= min_score][:max_boxes]
     truth_boxes = np.zeros((0, 4)) if groundtruth_boxes is None else np.asarray(groundtruth_boxes).reshape(-1, 4)
     truth_names = _names(np.asarray(groundtruth_classes), names_by_id) if len(truth_boxes) else []
-    truth = draw_boxes(picture, truth_boxes, truth_names)
+    truth = draw_boxes(shown, truth_boxes, truth_names)
     names = _names(np.asarray(detection_classes).reshape(-1)[best], names_by_id)
-    ground = picture
+    ground = shown
     if overlay_color is not None:
         count = len(truth_boxes)
-        ground = draw_boxes(picture, truth_boxes, [""] * count, colors=[overlay_color] * count, dashed=True)
+        ground = draw_boxes(shown, truth_boxes, [""] * count, colors=[overlay_color] * count, dashed=True)
     detected = draw_boxes(
         ground,
         np.asarray(detection_boxes).reshape(-1, 4)[best],
@@ -104,18 +104,18 @@ def evaluation_picture(
     return np.asarray(side_by_side([truth, detected], captions))
 
 
-def write_pictures(name: str, pictures: Sequence[np.ndarray] | np.ndarray, *, step: int) -> None:
-    """Writes pictures to the current `tf.summary` writer, each under a number of its own, so that sizes may differ.
+def write_images(name: str, images: Sequence[np.ndarray] | np.ndarray, *, step: int) -> None:
+    """Writes images to the current `tf.summary` writer, each under a number of its own, so that sizes may differ.
 
     Args:
-        name: The tag, such as `train/inputs`; pictures are `train/inputs/0`, `train/inputs/1` and so on.
-        pictures: uint8 [H, W, 3] each.
+        name: The tag, such as `train/inputs`; images are `train/inputs/0`, `train/inputs/1` and so on.
+        images: uint8 [H, W, 3] each.
         step: The training step.
     """
     import tensorflow as tf
 
-    for index, picture in enumerate(pictures):
-        tf.summary.image(f"{name}/{index}", np.asarray(picture)[np.newaxis], step=step, max_outputs=1)
+    for index, image in enumerate(images):
+        tf.summary.image(f"{name}/{index}", np.asarray(image)[np.newaxis], step=step, max_outputs=1)
 
 
 def _as_uint8(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """COCO detection metrics under the Object Detection API's names, on pycocotools.
 
-pycocotools holds an entry for every class and picture at once: for 600 classes and 100,000 pictures that alone is
-gigabytes. Here it is given one class at a time, with only the pictures in which that class was annotated or detected.
+pycocotools holds an entry for every class and image at once: for 600 classes and 100,000 images that alone is
+gigabytes. Here it is given one class at a time, with only the images in which that class was annotated or detected.
 The others contribute nothing to its precision and recall, so the figures are the same, in memory that grows with the
 boxes.
 """
@@ -19,7 +19,7 @@ from data_prep.runtime.command_line import UsageError
 from train.metrics.coco_boxes import Boxes, BoxList
 from train.metrics.measured_image import MeasuredImage, check_named, unique_names
 
-MAX_DETECTIONS = (1, 10, 100)  # a class and picture, the best first, as COCO counts them
+MAX_DETECTIONS = (1, 10, 100)  # a class and image, the best first, as COCO counts them
 
 PREFIX = "DetectionBoxes"
 BY_CATEGORY = f"{PREFIX}_PerformanceByCategory/mAP"
@@ -32,7 +32,7 @@ _IOU_50, _IOU_75 = 0, 5  # places of these thresholds in 0.50, 0.55 ... 0.95
 
 
 class CocoEvaluator:
-    """Collects detections and ground truth picture by picture, then measures.
+    """Collects detections and ground truth image by image, then measures.
 
     Attributes:
         num_unknown_detections: How many detections had a class id without a name, and were left out.
@@ -53,7 +53,7 @@ class CocoEvaluator:
             all_metrics_per_category: Measures each class in all twelve ways, not by its average precision only.
             super_categories: Names of groups, and of the classes in each, to average over.
             skip_predictions_for_unlabeled_class: Leaves out detections of classes that nobody looked for in the
-                picture; a picture without verified classes was searched for all of them.
+                image; an image without verified classes was searched for all of them.
 
         Raises:
             UsageError: A super category names a class that is not there.
@@ -75,7 +75,7 @@ class CocoEvaluator:
         self.num_unknown_detections = 0
 
     def add(self, image: MeasuredImage) -> None:
-        """Takes one picture into account. Detections in a crowd count neither for nor against.
+        """Takes one image into account. Detections in a crowd count neither for nor against.
 
         Raises:
             UserError: A ground truth class is not among the names.

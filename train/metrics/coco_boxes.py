@@ -1,4 +1,4 @@
-"""Boxes of many pictures in a few arrays, and as pycocotools wants them."""
+"""Boxes of many images in a few arrays, and as pycocotools wants them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools.coco import COCO
 
-_PICTURES_PER_PART = 1000
+_IMAGES_PER_PART = 1000
 
 
 class Boxes:
-    """Some boxes, of one picture or of many.
+    """Some boxes, of one image or of many.
 
     Attributes:
-        image: int32 [N], the number of the picture that each is in.
+        image: int32 [N], the number of the image that each is in.
         boxes: float32 [N, 4], ymin xmin ymax xmax in pixels.
         classes: int32 [N].
         scores, area, is_crowd: float32 [N] each; empty where there are none of them.
     """
 
     def __init__(self, image: int, boxes: npt.ArrayLike, classes: npt.ArrayLike, **more: npt.ArrayLike) -> None:
-        """Takes the boxes of one picture.
+        """Takes the boxes of one image.
 
         Args:
             image: Its number.
@@ -50,7 +50,7 @@ class Boxes:
         """Returns the boxes, all as of one class, as pycocotools takes them.
 
         Args:
-            images: The numbers of the pictures to look at, those of the boxes among them.
+            images: The numbers of the images to look at, those of the boxes among them.
         """
         coco = COCO()
         coco.dataset = {
@@ -81,7 +81,7 @@ class Boxes:
 
 
 class BoxList:
-    """Boxes of many pictures, put together every so often: a few large arrays take less room than many small ones."""
+    """Boxes of many images, put together every so often: a few large arrays take less room than many small ones."""
 
     def __init__(self) -> None:
         """Starts empty."""
@@ -89,11 +89,11 @@ class BoxList:
         self._num_small_parts = 0
 
     def append(self, boxes: Boxes) -> None:
-        """Adds the boxes of one picture."""
+        """Adds the boxes of one image."""
         self._parts.append(boxes)
         self._num_small_parts += 1
-        if self._num_small_parts == _PICTURES_PER_PART:
-            self._parts[-_PICTURES_PER_PART:] = [_concatenated(self._parts[-_PICTURES_PER_PART:])]
+        if self._num_small_parts == _IMAGES_PER_PART:
+            self._parts[-_IMAGES_PER_PART:] = [_concatenated(self._parts[-_IMAGES_PER_PART:])]
             self._num_small_parts = 0
 
     def all(self) -> Boxes:

@@ -1,6 +1,6 @@
 """Average precision at one IoU, class by class and on average: what Pascal VOC and Open Images metrics have in common.
 
-Of each picture only the classes, scores and verdicts of its detections are kept, 12 bytes a detection: 40,000 pictures
+Of each image only the classes, scores and verdicts of its detections are kept, 12 bytes a detection: 40,000 images
 with 100 detections each take 48 MB, however many classes there are.
 """
 
@@ -15,11 +15,11 @@ from train.metrics.matching import MatchedDetections, match_detections
 from train.metrics.measured_image import MeasuredImage, check_named, unique_names
 
 IOU_THRESHOLD = 0.5
-_PICTURES_PER_PART = 1000
+_IMAGES_PER_PART = 1000
 
 
 class MatchedMetric:
-    """Collects the verdicts on detections picture by picture, then measures."""
+    """Collects the verdicts on detections image by image, then measures."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class MatchedMetric:
         Args:
             names_by_id: The classes to measure, by label map id.
             prefix: Of the metrics' names, such as `PascalBoxes`.
-            prepare: What to do to each picture first.
+            prepare: What to do to each image first.
             knows_difficult: Difficult boxes need not be found; otherwise they are like others.
             knows_group_of: Group-of boxes stand for several objects; otherwise they are like others.
             group_of_weight: What finding a group-of box counts; 0: nothing, and missing it neither.
@@ -67,7 +67,7 @@ class MatchedMetric:
         return f"{name}@[{lower:.1f},{upper:.1f}]Recall" if lower > 0.0 or upper < 1.0 else name
 
     def add(self, image: MeasuredImage) -> None:
-        """Takes one picture into account; detections of classes without a name are left out.
+        """Takes one image into account; detections of classes without a name are left out.
 
         Raises:
             UserError: A ground truth class is not among the names.
@@ -91,8 +91,8 @@ class MatchedMetric:
             )
         )
         self._num_small_parts += 1
-        if self._num_small_parts == _PICTURES_PER_PART:
-            self._parts[-_PICTURES_PER_PART:] = [_concatenated(self._parts[-_PICTURES_PER_PART:])]
+        if self._num_small_parts == _IMAGES_PER_PART:
+            self._parts[-_IMAGES_PER_PART:] = [_concatenated(self._parts[-_IMAGES_PER_PART:])]
             self._num_small_parts = 0
 
     def evaluate(self) -> dict[str, float]:

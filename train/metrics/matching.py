@@ -1,4 +1,4 @@
-"""Which detections of one picture are right, as Pascal VOC and Open Images have it.
+"""Which detections of one image are right, as Pascal VOC and Open Images have it.
 
 Detections are taken from the best score down. Each goes to the ground truth box of its class that it overlaps most;
 with an IoU of at least the threshold, the first one to come to a box is a true positive and the others, like those that
@@ -44,7 +44,7 @@ def match_detections(
     group_of: np.ndarray,
     group_of_weight: float,
 ) -> MatchedDetections:
-    """Matches one picture's detections with its ground truth.
+    """Matches one image's detections with its ground truth.
 
     Args:
         image: N ground truth boxes. Reversed and empty detections are left out.

@@ -1,4 +1,4 @@
-"""One picture as the metrics take it: what is there, what was found, and what was looked for."""
+"""One image as the metrics take it: what is there, what was found, and what was looked for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from data_prep.runtime.command_line import UserError
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredImage:
-    """A picture with N ground truth boxes and D detections; boxes are ymin xmin ymax xmax in its pixels, unpadded.
+    """An image with N ground truth boxes and D detections; boxes are ymin xmin ymax xmax in its pixels, unpadded.
 
     Attributes:
-        source_id: The picture's id, for messages and to notice repeated ones.
+        source_id: The image's id, for messages and to notice repeated ones.
         groundtruth_boxes: float32 [N, 4].
         groundtruth_classes: int32 [N], label map ids.
         groundtruth_is_crowd: bool [N].
@@ -28,7 +28,7 @@ class MeasuredImage:
         detection_boxes: float32 [D, 4].
         detection_scores: float32 [D].
         detection_classes: int32 [D], label map ids.
-        verified_class_ids: int32 [V], the classes that a person looked for in the whole picture, found or not; empty
+        verified_class_ids: int32 [V], the classes that a person looked for in the whole image, found or not; empty
             where nothing is known of it.
     """
 
@@ -45,7 +45,7 @@ class MeasuredImage:
     verified_class_ids: np.ndarray
 
     def with_detections_where(self, mask: np.ndarray) -> MeasuredImage:
-        """Returns the picture with the detections for which `mask`, bool [D], holds."""
+        """Returns the image with the detections for which `mask`, bool [D], holds."""
         return dataclasses.replace(
             self,
             detection_boxes=self.detection_boxes[mask],
@@ -54,13 +54,13 @@ class MeasuredImage:
         )
 
     def of_verified_classes(self, *, none_means_all: bool) -> MeasuredImage:
-        """Returns the picture without detections of classes that nobody looked for: they may be right or wrong.
+        """Returns the image without detections of classes that nobody looked for: they may be right or wrong.
 
         Classes with ground truth were looked for, whatever `verified_class_ids` says, as in the challenge's evaluator
         of the API's `utils/object_detection_evaluation.py`.
 
         Args:
-            none_means_all: A picture without any verified class was searched for all of them; else for none but those
+            none_means_all: An image without any verified class was searched for all of them; else for none but those
                 of its ground truth.
         """
         if none_means_all and not self.verified_class_ids.size:
@@ -70,10 +70,10 @@ class MeasuredImage:
 
 
 class Metric(Protocol):
-    """What measures pictures: it takes them one by one, then sums up."""
+    """What measures images: it takes them one by one, then sums up."""
 
     def add(self, image: MeasuredImage) -> None:
-        """Takes one picture into account."""
+        """Takes one image into account."""
 
     def evaluate(self) -> dict[str, float]:
         """Returns what was measured, by the Object Detection API's names; what could not be is NaN or -1."""
@@ -141,7 +141,7 @@ def measured_image(
 
 
 def check_named(image: MeasuredImage, known_ids: Collection[int]) -> None:
-    """Raises a UserError if a ground truth class of the picture is not among `known_ids`."""
+    """Raises a UserError if a ground truth class of the image is not among `known_ids`."""
     unnamed = sorted(set(image.groundtruth_classes.tolist()).difference(known_ids))
     if unnamed:
         raise UserError(f"image '{image.source_id}': ground truth class id {unnamed[0]} is not in the label map")

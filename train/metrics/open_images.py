@@ -1,7 +1,7 @@
 """The Open Images metrics of the API's `utils/object_detection_evaluation.py`.
 
 Average precision at an IoU of 0.5, where some boxes go around groups of objects, and where not every class was looked
-for in every picture. Difficult boxes and crowds are boxes like others.
+for in every image. Difficult boxes and crowds are boxes like others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from train.metrics.measured_image import MeasuredImage
 def open_images_v2(names_by_id: Mapping[int, str]) -> MatchedMetric:
     """Returns `oid_V2_detection_metrics`: what is found in a group of its class, and groups, count neither way.
 
-    Every class is taken to have been looked for in every picture: image-level labels are the challenge's.
+    Every class is taken to have been looked for in every image: image-level labels are the challenge's.
     """
     return MatchedMetric(names_by_id, "OpenImagesV2", knows_group_of=True)
 
@@ -28,7 +28,7 @@ def open_images_challenge(
 
     Args:
         names_by_id: The classes to measure, by label map id.
-        image_classes_field_map_empty_to_ones: A picture without verified classes was searched for all of them; else
+        image_classes_field_map_empty_to_ones: An image without verified classes was searched for all of them; else
             for none but those of its ground truth.
     """
     return MatchedMetric(

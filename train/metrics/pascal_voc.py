@@ -39,7 +39,7 @@ def precision_at_recall(
         names_by_id: The classes to measure, by label map id.
         recall_lower_bound: The lowest recall that counts, from 0 to 1.
         recall_upper_bound: The highest one.
-        skip_predictions_for_unlabeled_class: Leaves out detections of classes that nobody looked for in the picture.
+        skip_predictions_for_unlabeled_class: Leaves out detections of classes that nobody looked for in the image.
     """
     prepare = None
     if skip_predictions_for_unlabeled_class:

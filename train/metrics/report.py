@@ -72,7 +72,7 @@ def write_metrics_json(
     Args:
         path: The file.
         metrics: Names and values.
-        extra: What else to say: the step, the checkpoint, how many pictures.
+        extra: What else to say: the step, the checkpoint, how many images.
     """
     values = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
     write_json(path, {**(extra or {}), "metrics": values}, indent=2)

@@ -21,11 +21,11 @@ _OLD_NAMES = {
 
 
 class MetricSets:
-    """Measures every picture with each of the sets, and counts what it is given.
+    """Measures every image with each of the sets, and counts what it is given.
 
     Attributes:
-        num_images: How many pictures were added.
-        num_repeated_ids: How many of them had the source id of an earlier one. They count as pictures of their own.
+        num_images: How many images were added.
+        num_repeated_ids: How many of them had the source id of an earlier one. They count as images of their own.
     """
 
     def __init__(self, eval_config: Any, names_by_id: Mapping[int, str]) -> None:
@@ -51,7 +51,7 @@ class MetricSets:
         self.num_repeated_ids = 0
 
     def add(self, image: MeasuredImage) -> None:
-        """Takes one picture into account.
+        """Takes one image into account.
 
         Raises:
             UserError: A ground truth class is not among the names.

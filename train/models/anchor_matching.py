@@ -24,7 +24,7 @@ _DIVISIBLE_SHAPE = (2**20, 2**20)
 
 @dataclasses.dataclass(frozen=True)
 class BoxMatches:
-    """What the anchors make of boxes, each looked at as if it were alone in its picture.
+    """What the anchors make of boxes, each looked at as if it were alone in its image.
 
     Attributes:
         matched: bool [N], whether any anchor matches by the thresholds.
@@ -44,7 +44,7 @@ class AnchorMatching:
         similarity_name: As the config calls it.
         matched_threshold: The similarity from which on an anchor matches; None where every anchor or every box does.
         forces_best_anchor: Whether a box that no anchor matches still has the one that is most similar to it.
-        input_shape: Height and width of the network's input; None where pictures have sizes of their own.
+        input_shape: Height and width of the network's input; None where images have sizes of their own.
     """
 
     def __init__(self, config: Any) -> None:
@@ -87,7 +87,7 @@ class AnchorMatching:
         self._look = _compiled(self._similarity, matcher)
 
     def num_anchors(self) -> int | None:
-        """How many anchors an input has; None where pictures have sizes of their own."""
+        """How many anchors an input has; None where images have sizes of their own."""
         height, width = self.input_shape
         if height is None or width is None:
             return None
@@ -97,8 +97,8 @@ class AnchorMatching:
         """Looks at each box as it lies in the network's input.
 
         Args:
-            boxes: float [N, 4], ymin xmin ymax xmax relative to their pictures (0..1).
-            heights: int [N], of each box's picture in pixels.
+            boxes: float [N, 4], ymin xmin ymax xmax relative to their images (0..1).
+            heights: int [N], of each box's image in pixels.
             widths: int [N], likewise.
         """
         count = len(boxes)
@@ -140,9 +140,9 @@ class AnchorMatching:
         return anchors.boxes.numpy(), anchors.usable.numpy()
 
     def _resized(self, heights: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Height and width, int32 [N, 2], of what is not padding of each box's picture in the input, and of the input.
+        """Height and width, int32 [N, 2], of what is not padding of each box's image in the input, and of the input.
 
-        Pictures of zeros go through the resizer itself, one of each size.
+        Images of zeros go through the resizer itself, one of each size.
         """
         sizes, rows = np.unique(np.stack([heights, widths], axis=1), axis=0, return_inverse=True)
         kind = self._image_resizer.WhichOneof("image_resizer_oneof")

@@ -64,7 +64,7 @@ class MultiscaleAnchorGenerator(AnchorGenerator):
     """A `multiscale_anchor_generator`: one size a pyramid level, in octaves (RetinaNet).
 
     The first anchor of a level is centred half a stride in, but on 0 where the input is no multiple of the stride, as
-    in the API; where the input's size is known only when the picture is there, always half a stride in, as there too.
+    in the API; where the input's size is known only when the image is there, always half a stride in, as there too.
 
     Attributes:
         min_level, max_level: The stride of level n is 2**n pixels.

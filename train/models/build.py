@@ -21,7 +21,7 @@ def build_detector(config: Any) -> Detector:
     if kind not in ("ssd", "faster_rcnn"):
         raise ValueError(f"model.{kind} is not a detector that can be built here; use model.ssd or model.faster_rcnn")
     model = getattr(config.model, kind)
-    # Without sides where every picture has a size of its own.
+    # Without sides where every image has a size of its own.
     input_shape = static_input_size(model.image_resizer)
     # Each family imports its own part of Model Garden, which takes a second.
     if kind == "ssd":

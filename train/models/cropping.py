@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from train.models.detector import ActualShape
 
-# Side in pixels of the pictures that backbones learn to classify, as in Lin et al., "Feature Pyramid Networks".
+# Side in pixels of the images that backbones learn to classify, as in Lin et al., "Feature Pyramid Networks".
 _CLASSIFIER_SIDE = 224.0
 
 
@@ -85,7 +85,7 @@ class ProposalCropper:
 def pyramid_levels(boxes: tf.Tensor, input_shape: ActualShape, num_levels: int) -> tf.Tensor:
     """Picks the feature map for each box: one level coarser where its side is twice as long.
 
-    A box of a classifier's picture size takes the last map but one (Lin et al., "Feature Pyramid Networks", equation
+    A box of a classifier's image size takes the last map but one (Lin et al., "Feature Pyramid Networks", equation
     1, and the API's utils/ops.py, `fpn_feature_levels`).
 
     Args:

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 Labels = Mapping[str, tf.Tensor]
-# Height and width in pixels, None where pictures differ.
+# Height and width in pixels, None where images differ.
 InputShape = tuple[int | None, int | None]
 # Height and width, known beforehand or, as int32 scalars, once a batch is there.
 ActualShape = tuple[int, int] | tuple[tf.Tensor, tf.Tensor]
@@ -24,7 +24,7 @@ class Detector(abc.ABC):
     Attributes:
         network: The Keras model: what is trained, checkpointed and restored.
         num_classes: Classes without background.
-        input_shape: Height and width of the padded input, in pixels; None where the image resizer gives every picture
+        input_shape: Height and width of the padded input, in pixels; None where the image resizer gives every image
             a size of its own.
         loss_names: The keys of `compute_losses`.
     """

@@ -43,7 +43,7 @@ class FasterRcnnDetector(Detector):
 
     Attributes:
         cropper: Cuts proposals out of feature maps.
-        anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where pictures differ in size.
+        anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where images differ in size.
     """
 
     network: FasterRcnnNetwork
@@ -54,7 +54,7 @@ class FasterRcnnDetector(Detector):
 
         Args:
             config: A `FasterRcnn` message.
-            input_shape: Height and width of the padded input, in pixels; None where pictures differ in size.
+            input_shape: Height and width of the padded input, in pixels; None where images differ in size.
 
         Raises:
             ValueError: Parts of the message do not belong together; the message names the fields.

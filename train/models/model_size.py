@@ -64,7 +64,7 @@ class StepMemory:
     """The bytes that a training step holds at once, estimated.
 
     Attributes:
-        batch_shape: Pictures, height, width and channels.
+        batch_shape: Images, height, width and channels.
         weights: Of the network.
         gradients: Of the weights that are trained.
         optimizer: What the optimizer keeps for each of them.
@@ -108,7 +108,7 @@ def parts_of(network: tf_keras.Model, trained: list[tf.Variable]) -> list[Part]:
 
 
 def anchors_by_level(config: Any, detector: Detector) -> list[AnchorLevel]:
-    """Splits a detector's anchors by feature map, finest first; none where every picture has anchors of its own.
+    """Splits a detector's anchors by feature map, finest first; none where every image has anchors of its own.
 
     Args:
         config: A `TrainEvalPipelineConfig`.

@@ -54,7 +54,7 @@ def propose(
     iou_threshold: float,
     score_threshold: float,
 ) -> Proposals:
-    """Picks proposals among decoded anchors: one NMS over all feature maps, then clipped to the picture.
+    """Picks proposals among decoded anchors: one NMS over all feature maps, then clipped to the image.
 
     In the order of the API's core/post_processing.py: boxes meet in NMS as they are, then are clipped, and what has no
     area left is dropped. Stands where Model Garden has `MultilevelROIGenerator`, which suppresses level by level and in

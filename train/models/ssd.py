@@ -41,7 +41,7 @@ class SsdDetector(Detector):
 
         Args:
             config: An `Ssd` message.
-            input_shape: Height and width of the padded input in pixels; None where pictures have sizes of their own.
+            input_shape: Height and width of the padded input in pixels; None where images have sizes of their own.
             model_garden_backbone: A `ModelGardenBackbone` message, for `ssd_model_garden_fpn`.
 
         Raises:

@@ -23,7 +23,7 @@ class ApiSsdNetwork(tf_keras.Model):
     """A feature extractor of the API's and a box predictor.
 
     Attributes:
-        feature_extractor: Maps normalised pictures to feature maps by level.
+        feature_extractor: Maps normalised images to feature maps by level.
         backbone: The part of it that a classifier may have trained.
         head: Maps those to logits and codes by level.
     """
@@ -75,7 +75,7 @@ def build_ssd_extractor(
 
     Args:
         config: The message.
-        input_shape: Height and width of the padded input in pixels; None where pictures have sizes of their own.
+        input_shape: Height and width of the padded input in pixels; None where images have sizes of their own.
         model_garden_backbone: A `ModelGardenBackbone` message, for `ssd_model_garden_fpn`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Four pictures: real JPEGs whose objects are blocks of one colour, so that a box can be looked up in pixels."""
+"""Four images: real JPEGs whose objects are blocks of one colour, so that a box can be looked up in pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLORS = {"red block": (220, 40, 40), "blue block": (40, 60, 220), "green block"
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what is on it.
+    """An image and what is on it.
 
     Attributes:
         file_name: Its file.
@@ -39,7 +39,7 @@ class Scene:
         return Path(self.file_name).stem
 
     def draw(self) -> Image.Image:
-        """Returns the picture."""
+        """Returns the image."""
         image = Image.new("RGB", (self.width, self.height), (128, 128, 128))
         pen = ImageDraw.Draw(image)
         for label, xmin, ymin, xmax, ymax in self.boxes:
@@ -57,13 +57,13 @@ SCENES = (
 
 @pytest.fixture
 def scenes() -> tuple[Scene, ...]:
-    """The pictures, one of them without an object."""
+    """The images, one of them without an object."""
     return SCENES
 
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
-    """The folder that holds the pictures."""
+    """The folder that holds the images."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for scene in SCENES:
@@ -81,7 +81,7 @@ class Converted:
     rejected: list[tuple[str, str, str]] = field(default_factory=list)
 
     def boxes_in_pixels(self, image_id: str, width: int, height: int) -> list[tuple[Any, ...]]:
-        """Returns label, xmin, ymin, xmax, ymax of each box of a picture."""
+        """Returns label, xmin, ymin, xmax, ymax of each box of an image."""
         point = next(point for point in self.points if point["id"] == image_id)
         return [
             (
@@ -124,7 +124,7 @@ def true_boxes(scene: Scene) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def agrees_with_scenes() -> Callable[[Converted], None]:
-    """Asserts that every picture of the scenes is there, in pixels as it was drawn."""
+    """Asserts that every image of the scenes is there, in pixels as it was drawn."""
 
     def check(result: Converted) -> None:
         assert result.rejected == []

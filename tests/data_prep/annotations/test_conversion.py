@@ -1,4 +1,4 @@
-"""Boxes in the frame of the stored pixels, whatever EXIF shows; boxes that stick out; pictures found and placed."""
+"""Boxes in the frame of the stored pixels, whatever EXIF shows; boxes that stick out; images found and placed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from data_prep.annotations.conversion import Options, Summary, convert
-from data_prep.annotations.image_folder import find_picture, place_picture
+from data_prep.annotations.image_folder import find_image_file, place_image
 from data_prep.annotations.image_list import ImageList, read_image_list
 from data_prep.annotations.source_image import RejectedError, SourceBox, SourceImage
 from data_prep.images.image_file import find_image
@@ -21,7 +21,7 @@ from data_prep.runtime.command_line import UsageError
 def source(
     name: str = "a.jpg", *, size: tuple[int, int] | None = (100, 80), edges: Any = (10, 20, 30, 40)
 ) -> SourceImage:
-    """Returns a picture with one box: xmin, ymin, xmax, ymax in pixels."""
+    """Returns an image with one box: xmin, ymin, xmax, ymax in pixels."""
     width, height = size or (None, None)
     return SourceImage("file:1", (name,), False, (SourceBox("file:2", "thing", *edges),), width, height)
 
@@ -34,9 +34,7 @@ def run(images: list[SourceImage], options: Options) -> tuple[list[dict[str, Any
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_boxes_drawn_on_the_turned_picture_lie_on_the_object_in_the_stored_one(
-    tmp_path: Path, orientation: int
-) -> None:
+def test_boxes_drawn_on_the_turned_image_lie_on_the_object_in_the_stored_one(tmp_path: Path, orientation: int) -> None:
     stored = Image.new("RGB", (160, 96), "white")
     stored.paste((200, 0, 0), (16, 8, 64, 40))
     exif = Image.Exif()
@@ -57,7 +55,7 @@ def test_boxes_drawn_on_the_turned_picture_lie_on_the_object_in_the_stored_one(
     assert summary.images_turned == (orientation >= 5)
 
 
-def test_a_picture_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path: Path) -> None:
+def test_a_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path: Path) -> None:
     Image.new("RGB", (50, 40)).save(tmp_path / "a.jpg")
     options = Options(image_directory=tmp_path)
     points, summary, rejected = run([source(size=(100, 80))], options)
@@ -74,8 +72,8 @@ def test_a_picture_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_pat
     [
         ((0, 0, 100, 80), (0, 0, 1, 1)),
         ((-1, -1, 101, 81), (0, 0, 1, 1)),
-        ((-3, 0, 50, 80), "box outside the picture"),
-        ((0, 0, 50, 82), "box outside the picture"),
+        ((-3, 0, 50, 80), "box outside the image"),
+        ((0, 0, 50, 82), "box outside the image"),
         ((100, 10, 101, 20), "box without area"),
         ((-2, 10, -1, 20), "box without area"),
     ],
@@ -94,7 +92,7 @@ def test_boxes_that_stick_out_a_little_are_cut_and_counted(edges: Any, outcome: 
         assert len(points[0]["annotations"]) == 1 and summary.boxes_cut == 1
 
 
-def test_two_pictures_of_one_id_are_one_too_many() -> None:
+def test_two_images_of_one_id_are_one_too_many() -> None:
     points, _, rejected = run([source("a.jpg"), source("a.png"), source("b/a.jpg")], Options())
     assert points[0]["id"] == "a" and len(points) == 2
     assert points[1]["file_name"] == "b/a.jpg"
@@ -103,7 +101,7 @@ def test_two_pictures_of_one_id_are_one_too_many() -> None:
     assert [point["id"] for point in points] == ["a"] and len(rejected) == 1
 
 
-def test_pictures_that_are_none_or_not_there_are_rejected(tmp_path: Path) -> None:
+def test_images_that_are_none_or_not_there_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "html.jpg").write_text("<html>gone</html>")
     (tmp_path / "empty.jpg").write_bytes(b"")
     names = ["html.jpg", "empty.jpg", "missing.jpg", "../a.jpg"]
@@ -112,13 +110,13 @@ def test_pictures_that_are_none_or_not_there_are_rejected(tmp_path: Path) -> Non
     assert [reason for _, reason, _ in rejected] == ["not a picture", "empty file", "missing", "unsafe image name"]
 
 
-def test_pictures_are_found_by_name_then_by_file_name_then_by_stem(tmp_path: Path) -> None:
+def test_images_are_found_by_name_then_by_file_name_then_by_stem(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("sub/a.jpg", "b.PNG", "c.jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     (tmp_path / "c.txt").write_text("no picture")
     (tmp_path.parent / "outside.jpg").write_bytes(b"x")
-    found = {name: find_picture(tmp_path, name) for name in ("sub/a.jpg", "sub\\a", "x/y/b.jpg", "c.txt", "d.jpg")}
+    found = {name: find_image_file(tmp_path, name) for name in ("sub/a.jpg", "sub\\a", "x/y/b.jpg", "c.txt", "d.jpg")}
     assert found == {
         "sub/a.jpg": tmp_path / "sub/a.jpg",
         "sub\\a": tmp_path / "sub/a.jpg",
@@ -127,17 +125,17 @@ def test_pictures_are_found_by_name_then_by_file_name_then_by_stem(tmp_path: Pat
         "d.jpg": None,
     }
     with pytest.raises(RejectedError):
-        find_picture(tmp_path, "../outside.jpg")
+        find_image_file(tmp_path, "../outside.jpg")
 
 
-def test_placed_pictures_are_found_by_the_next_steps_and_the_originals_are_safe(tmp_path: Path) -> None:
-    pictures, target = tmp_path / "pictures", tmp_path / "by_id"
-    (pictures / "sub").mkdir(parents=True)
+def test_placed_images_are_found_by_the_next_steps_and_the_originals_are_safe(tmp_path: Path) -> None:
+    images, target = tmp_path / "pictures", tmp_path / "by_id"
+    (images / "sub").mkdir(parents=True)
     target.mkdir()
-    picture = pictures / "sub" / "My Cat.JPG"
-    Image.new("RGB", (100, 80)).save(picture)
-    before = picture.read_bytes()
-    options = Options(image_directory=pictures, placing_directory=target)
+    image = images / "sub" / "My Cat.JPG"
+    Image.new("RGB", (100, 80)).save(image)
+    before = image.read_bytes()
+    options = Options(image_directory=images, placing_directory=target)
     points, summary, _ = run([source("sub/My Cat.JPG")], options)
     placed = find_image(target, points[0]["id"])
     assert placed is not None and placed.is_symlink() and placed.read_bytes() == before
@@ -148,26 +146,26 @@ def test_placed_pictures_are_found_by_the_next_steps_and_the_originals_are_safe(
     repaired.write_bytes(b"repaired")
     repaired.replace(placed)
     assert run([source("sub/My Cat.JPG")], options)[1].images_in_place == 1
-    assert placed.read_bytes() == b"repaired" and picture.read_bytes() == before
+    assert placed.read_bytes() == b"repaired" and image.read_bytes() == before
 
 
 def test_copies_are_made_once_and_again_when_the_source_is_newer(tmp_path: Path) -> None:
-    picture = tmp_path / "a.JPEG"
-    picture.write_bytes(b"one")
+    image = tmp_path / "a.JPEG"
+    image.write_bytes(b"one")
     target = tmp_path / "by_id"
     target.mkdir()
-    assert place_picture(picture, target, "x", "copy") is True
-    assert place_picture(picture, target, "x", "copy") is False
+    assert place_image(image, target, "x", "copy") is True
+    assert place_image(image, target, "x", "copy") is False
     assert (target / "x.jpeg").read_bytes() == b"one" and not (target / "x.jpeg").is_symlink()
-    picture.write_bytes(b"two")
+    image.write_bytes(b"two")
     later = (target / "x.jpeg").stat().st_mtime + 5
-    os.utime(picture, (later, later))
-    assert place_picture(picture, target, "x", "copy") is True
+    os.utime(image, (later, later))
+    assert place_image(image, target, "x", "copy") is True
     assert (target / "x.jpeg").read_bytes() == b"two"
     assert sorted(path.name for path in target.iterdir()) == ["x.jpeg"]
 
 
-def test_a_list_chooses_pictures_and_knows_which_it_did_not_meet(tmp_path: Path) -> None:
+def test_a_list_chooses_images_and_knows_which_it_did_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_text("2008_000002 -1\n2008_000003  1\n./images/train/b.jpg\nmy cat.jpg\n2008_000002 -1\ngone\n")
     images = read_image_list(path)

@@ -1,4 +1,4 @@
-"""Names of pictures become ids that are file names, apart from one another, and none leads out of its folder."""
+"""Names of images become ids that are file names, apart from one another, and none leads out of its folder."""
 
 from __future__ import annotations
 

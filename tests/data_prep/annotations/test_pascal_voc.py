@@ -99,7 +99,7 @@ def test_bad_objects_are_rejected_and_the_rest_of_the_file_is_kept(tmp_path: Pat
     ]
 
 
-def test_without_a_size_the_header_of_the_picture_gives_it(
+def test_without_a_size_the_header_of_the_image_gives_it(
     tmp_path: Path, image_folder: Path, scenes: Any, converted: Any
 ) -> None:
     scene = scenes[0]
@@ -112,7 +112,7 @@ def test_without_a_size_the_header_of_the_picture_gives_it(
     assert result.boxes_in_pixels("000001", 160, 120)[0] == ("red block", 16, 8, 64, 56)
 
 
-def test_a_stale_filename_gives_way_to_the_name_of_the_xml_where_that_picture_is(
+def test_a_stale_filename_gives_way_to_the_name_of_the_xml_where_that_image_is(
     tmp_path: Path, image_folder: Path, converted: Any
 ) -> None:
     (tmp_path / "xml").mkdir()

@@ -39,9 +39,9 @@ def test_the_scenes_come_out_as_drawn(
 ) -> None:
     labels = write_scenes(tmp_path / "set", scenes)
     agrees_with_scenes(converted(read_yolo, labels, **ALONE))
-    (labels / "empty_3.txt").unlink()  # then it is known by its picture alone
-    with_pictures = ALONE | {"image_directory": image_folder}
-    result = converted(read_yolo, labels, Options(image_directory=image_folder), **with_pictures)
+    (labels / "empty_3.txt").unlink()  # then it is known by its image alone
+    with_images = ALONE | {"image_directory": image_folder}
+    result = converted(read_yolo, labels, Options(image_directory=image_folder), **with_images)
     agrees_with_scenes(result)
     assert result.summary.images_without_boxes == 1
 

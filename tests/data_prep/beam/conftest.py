@@ -28,8 +28,8 @@ NUM_SHARDS = 4
 def encoded(seed: int, width: int = 200, height: int = 120, mode: str = "RGB", image_format: str = "JPEG") -> bytes:
     coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     buffer = io.BytesIO()
-    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR).convert(mode)
-    picture.save(buffer, image_format)
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR).convert(mode)
+    image.save(buffer, image_format)
     return buffer.getvalue()
 
 

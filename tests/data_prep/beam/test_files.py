@@ -128,7 +128,7 @@ def test_all_may_lie_in_an_object_store(road: Any) -> None:
     again = road.run(beam_pipeline.main, *words, *fetch)
     assert "nothing to do: 4 shards" in again.output
 
-    # From the pictures that were kept, over the shards that are there.
+    # From the images that were kept, over the shards that are there.
     outcome = road.run(
         beam_pipeline.main, *words, "--image_directory", "mem://bucket/saved/max_128", "--max_failures", 1
     )

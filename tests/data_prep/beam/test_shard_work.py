@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed (requirements-beam.txt)")
 
-from data_prep.beam.image_work import PictureResult
+from data_prep.beam.image_work import ImageResult
 from data_prep.beam.shard_work import DONE_NAME, MANIFEST_NAME, PutInPlace, WriteShard, WrittenShard
 from data_prep.formats.label_map import LabelMap, LabelMapItem
 from data_prep.records.manifest import Manifest, read_manifest, write_manifest
@@ -14,13 +14,13 @@ from data_prep.records.record_files import read_record_file
 from data_prep.records.shard_report import ShardReport
 
 
-def result(key: int, record: bytes | None, *, is_passing: bool = False) -> PictureResult:
+def result(key: int, record: bytes | None, *, is_passing: bool = False) -> ImageResult:
     rejected = [] if record is not None else [(f"p{key}", "HTTP 404", "there")]
     report = ShardReport(num_points=1, num_images=record is not None, rejected=rejected)
-    return PictureResult(key, 0, record, report, is_passing=is_passing)
+    return ImageResult(key, 0, record, report, is_passing=is_passing)
 
 
-def write(folder: Path, number: int, *values: str | PictureResult) -> WrittenShard:
+def write(folder: Path, number: int, *values: str | ImageResult) -> WrittenShard:
     (written,) = WriteShard("train.record", 2, str(folder / "work")).process((number, values))
     return written
 

@@ -1,4 +1,4 @@
-"""Validating pictures: hostile ones, the frame that boxes relate to, and runs that follow each other."""
+"""Validating images: hostile ones, the frame that boxes relate to, and runs that follow each other."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def png_of(width: int, height: int, *, rows: int | None = None) -> bytes:
 
 
 def jpeg_of_many_scans(count: int) -> bytes:
-    """A progressive JPEG whose last scan is there `count` times over: each takes as long as a whole picture."""
+    """A progressive JPEG whose last scan is there `count` times over: each takes as long as a whole image."""
     content = encoded(Image.new("RGB", (2000, 2000), (10, 200, 30)), progressive=True)
     last = content.rindex(b"\xff\xda")
     return content[:last] + content[last:-2] * count + content[-2:]
 
 
 class Folder:
-    """A folder of pictures, and one for what becomes of them."""
+    """A folder of images, and one for what becomes of them."""
 
     def __init__(self, path: Path) -> None:
         self.source = path / "images"
@@ -268,7 +268,7 @@ def test_only_what_is_new_or_changed_is_looked_at(folder: Folder) -> None:
     for number in range(6):
         folder.put(f"p{number}.jpg", encoded(photo(number)))
     folder.validate()
-    folder.put("p1.jpg", encoded(photo(7)))  # another picture, though an older file than the result
+    folder.put("p1.jpg", encoded(photo(7)))  # another image, though an older file than the result
     folder.put("p2.jpg", encoded(photo(2))[:900])  # broken meanwhile
     (folder.target / "p3.jpg").write_bytes(b"not what it was")
     (folder.target / "p4.jpg").unlink()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data_prep.downloading.download_errors import DownloadError
-from data_prep.downloading.fetched_image import accept_picture, check_start
+from data_prep.downloading.fetched_image import accept_image, check_start
 from data_prep.downloading.http_download import Fetched
 from data_prep.downloading.image_sources import ImageSource
 
@@ -25,7 +25,7 @@ def encoded(image_format: str, mode: str = "RGB", size: tuple[int, int] = (90, 6
 
 def refused(content: bytes, source: ImageSource, url: str = "", *, complete: bool = True) -> DownloadError:
     with pytest.raises(DownloadError) as caught:
-        accept_picture(source, Fetched(content, url or source.url, complete), None)
+        accept_image(source, Fetched(content, url or source.url, complete), None)
     return caught.value
 
 
@@ -46,13 +46,13 @@ def refused(content: bytes, source: ImageSource, url: str = "", *, complete: boo
         encoded("GIF"),
     ],
 )
-def test_a_sound_picture_is_kept_as_it_came(content: bytes) -> None:
+def test_a_sound_image_is_kept_as_it_came(content: bytes) -> None:
     with Image.open(io.BytesIO(content)) as image:
         size = image.size
-    picture = accept_picture(ImageSource("a", "http://example.org/a.jpg"), Fetched(content, "", True), None)
-    assert picture.content == content
-    assert (picture.width, picture.height) == size
-    assert not picture.shrunk
+    photo = accept_image(ImageSource("a", "http://example.org/a.jpg"), Fetched(content, "", True), None)
+    assert photo.content == content
+    assert (photo.width, photo.height) == size
+    assert not photo.shrunk
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_sound_picture_is_kept_as_it_came(content: bytes) -> None:
         *(("PNG", cut) for cut in (50, 1000)),
     ],
 )
-def test_a_picture_without_its_end_is_refused(image_format: str, cut: int) -> None:
+def test_a_image_without_its_end_is_refused(image_format: str, cut: int) -> None:
     content = encoded(image_format)[:-cut]
     source = ImageSource("a", "http://example.org/a.jpg")
     # Where the server had not said how long it is, the connection may be to blame.
@@ -87,7 +87,7 @@ def test_an_animation_is_no_photograph(image_format: str, max_dimension: int | N
     frames[0].save(buffer, image_format, save_all=True, append_images=frames[1:])
     source = ImageSource("a", "http://example.org/a.jpg")
     with pytest.raises(DownloadError) as caught:
-        accept_picture(source, Fetched(buffer.getvalue(), source.url, True), max_dimension)
+        accept_image(source, Fetched(buffer.getvalue(), source.url, True), max_dimension)
     assert caught.value.reason == "animation"
     assert caught.value.permanent
 
@@ -105,18 +105,18 @@ def test_flickrs_placeholder_by_its_name() -> None:
         assert error.permanent
         assert URL in error.detail
     photograph = encoded("JPEG")
-    accept_picture(source, Fetched(photograph, URL, True), None)
+    accept_image(source, Fetched(photograph, URL, True), None)
 
 
 def test_flickrs_placeholder_by_its_content() -> None:
     small_png = encoded("PNG", "P", size=(50, 37))
     assert refused(small_png, ImageSource("a", URL)).reason == "photo no longer available"
     # A PNG that was asked for is one; so is one of another host, and one that is larger than the placeholder.
-    accept_picture(ImageSource("a", URL.replace(".jpg", ".png")), Fetched(small_png, URL, True), None)
-    accept_picture(
+    accept_image(ImageSource("a", URL.replace(".jpg", ".png")), Fetched(small_png, URL, True), None)
+    accept_image(
         ImageSource("a", "http://example.org/a.jpg"), Fetched(small_png, "http://example.org/a.jpg", True), None
     )
-    accept_picture(ImageSource("a", URL), Fetched(encoded("PNG", size=(200, 200)), URL, True), None)
+    accept_image(ImageSource("a", URL), Fetched(encoded("PNG", size=(200, 200)), URL, True), None)
 
 
 def test_sums_and_sizes_come_before_decoding() -> None:
@@ -125,10 +125,10 @@ def test_sums_and_sizes_come_before_decoding() -> None:
     assert refused(content, ImageSource("a", URL, md5, 35)).reason == "wrong size"
     assert refused(content, ImageSource("a", URL, "AAAA" + md5[4:], len(content))).reason == "wrong MD5"
     assert refused(content, ImageSource("a", URL, md5, len(content))).reason == "not a picture"
-    picture = encoded("JPEG")
-    md5 = base64.b64encode(hashlib.md5(picture).digest()).decode()
+    image = encoded("JPEG")
+    md5 = base64.b64encode(hashlib.md5(image).digest()).decode()
     for text in (md5, md5.rstrip("=")):
-        accept_picture(ImageSource("a", URL, text, len(picture)), Fetched(picture, URL, True), None)
+        accept_image(ImageSource("a", URL, text, len(image)), Fetched(image, URL, True), None)
 
 
 def test_a_body_is_known_by_its_first_bytes() -> None:

@@ -90,7 +90,7 @@ def test_optional_keys_are_left_out_and_read_as_empty() -> None:
     assert np.size(parse(serialized)["image/object/weight"]) == 0
 
 
-def test_the_same_picture_gives_the_same_bytes() -> None:
+def test_the_same_image_gives_the_same_bytes() -> None:
     assert len({example() for _ in range(20)}) == 1
 
 

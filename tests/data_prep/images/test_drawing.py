@@ -18,7 +18,7 @@ def _changed(before: Image.Image, after: Image.Image) -> np.ndarray:
     return np.asarray(ImageChops.difference(before.convert("RGB"), after)).any(axis=-1)
 
 
-def test_box_is_drawn_on_its_own_pixels_and_the_picture_is_left_alone() -> None:
+def test_box_is_drawn_on_its_own_pixels_and_the_image_is_left_alone() -> None:
     image = _grey()
     drawn = np.asarray(drawing.draw_boxes(image, [[60, 40, 200, 300]], [""], colors=[(255, 0, 0)]))
     rows, columns = np.nonzero((drawn == (255, 0, 0)).all(axis=-1))
@@ -27,7 +27,7 @@ def test_box_is_drawn_on_its_own_pixels_and_the_picture_is_left_alone() -> None:
     assert np.asarray(image).min() == 128
 
 
-def test_lines_and_letters_grow_with_the_picture() -> None:
+def test_lines_and_letters_grow_with_the_image() -> None:
     assert drawing.line_width_for((320, 240)) == 1
     assert drawing.line_width_for((4000, 3000)) > 8
     assert drawing.font_size_for((4000, 3000)) > 3 * drawing.font_size_for((640, 480))
@@ -56,7 +56,7 @@ def test_score_is_shown_as_percent() -> None:
 @pytest.mark.parametrize(
     "box", [[0, 0, 240, 320], [-50, -50, 30, 30], [220, 300, 500, 900], [239, 319, 240, 320], [-9e9, -9e9, 9e9, 9e9]]
 )
-def test_plate_stays_inside_the_picture(box: list[float]) -> None:
+def test_plate_stays_inside_the_image(box: list[float]) -> None:
     color = (1, 2, 250)
     drawn = np.asarray(drawing.draw_boxes(_grey(), [box], ["Television"], [0.99], colors=[color]))
     plate = (drawn == color).all(axis=-1) | (drawn == 255).all(axis=-1)
@@ -82,7 +82,7 @@ def test_names_of_boxes_on_one_another_do_not_cover_each_other() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (9, 200), (200, 9), (24, 24)])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "P", "1"])
-def test_tiny_pictures_of_any_mode(size: tuple[int, int], mode: str) -> None:
+def test_tiny_images_of_any_mode(size: tuple[int, int], mode: str) -> None:
     width, height = size
     boxes = [[0, 0, height, width], [0, 0, 1, 1], [height - 1, width - 1, height, width]]
     drawn = drawing.draw_boxes(Image.new(mode, size), boxes, ["Bed", "Television", "Lamp"], [1.0, 0.5, 0.1])
@@ -99,7 +99,7 @@ def test_dashes_leave_gaps() -> None:
     color = (255, 0, 0)
     solid = np.asarray(drawing.draw_boxes(_grey(), [[60, 40, 200, 300]], [""], colors=[color]))
     dashed = np.asarray(drawing.draw_boxes(_grey(), [[60, 40, 200, 300]], [""], colors=[color], dashed=True))
-    count = [(picture == color).all(axis=-1).sum() for picture in (solid, dashed)]
+    count = [(image == color).all(axis=-1).sum() for image in (solid, dashed)]
     assert 0.35 * count[0] < count[1] < 0.7 * count[0]
 
 
@@ -123,7 +123,7 @@ def test_colors_are_the_same_in_every_process_and_tell_classes_apart() -> None:
     assert len(set(ids)) == 16
 
 
-def test_side_by_side_keeps_pictures_whole_and_captions_readable() -> None:
+def test_side_by_side_keeps_images_whole_and_captions_readable() -> None:
     left, right = Image.new("RGB", (60, 40), (255, 0, 0)), Image.new("L", (30, 80), 255)
     sheet = drawing.side_by_side([left, right], ["ground truth", "detections"])
     red = (np.asarray(sheet) == (255, 0, 0)).all(axis=-1)

@@ -14,7 +14,7 @@ from data_prep.runtime.command_line import UserError
 
 
 def photo(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
-    """A smooth picture with a bright corner at the top left, so that turning or mirroring it shows."""
+    """A smooth image with a bright corner at the top left, so that turning or mirroring it shows."""
     coarse = np.random.default_rng(seed).integers(0, 160, (6, 8, 3), dtype=np.uint8)
     coarse[0, 0] = 255
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
@@ -121,7 +121,7 @@ def test_fitted_size() -> None:
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
 @pytest.mark.parametrize("max_dimension", [None, 100])
-def test_a_truncated_picture_is_refused(image_format: str, max_dimension: int | None) -> None:
+def test_a_truncated_image_is_refused(image_format: str, max_dimension: int | None) -> None:
     content = encoded(photo(800, 600), image_format)
     with pytest.raises(image_file.ImageError) as caught:
         image_file.prepare_image(content[: len(content) // 2], max_dimension=max_dimension)
@@ -129,7 +129,7 @@ def test_a_truncated_picture_is_refused(image_format: str, max_dimension: int | 
 
 
 @pytest.mark.parametrize("content", [b"<html>404</html>", b"\xff\xd8\xff", b"%PDF-1.7", bytes(100)])
-def test_what_is_no_picture_is_refused(content: bytes) -> None:
+def test_what_is_no_image_is_refused(content: bytes) -> None:
     with pytest.raises(image_file.ImageError) as caught:
         image_file.read_header(content)
     assert caught.value.reason in ("not a picture", "does not decode")

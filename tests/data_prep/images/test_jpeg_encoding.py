@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("with_opencv", [False, True])
-def test_what_is_encoded_is_the_picture_without_metadata(with_opencv):
+def test_what_is_encoded_is_the_image_without_metadata(with_opencv):
     ramp = np.linspace(0, 255, 48 * 64, dtype=np.uint8).reshape(48, 64)
     pixels = np.stack([ramp, 255 - ramp, ramp // 2], axis=-1)
     with Image.open(io.BytesIO(encode_jpeg(pixels, 92, with_opencv=with_opencv))) as encoded:
@@ -31,7 +31,7 @@ def test_both_libraries_write_the_same_bytes(width, height):
         assert encode_jpeg(pixels, quality) == encode_jpeg(pixels, quality, with_opencv=True)
 
 
-def test_a_picture_that_keeps_its_size_is_mended_without_opencv():
+def test_a_image_that_keeps_its_size_is_mended_without_opencv():
     code = """if True:
         import io, sys
         sys.modules["cv2"] = None  # as where it is not installed

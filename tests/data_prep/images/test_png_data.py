@@ -26,7 +26,7 @@ def png(rows: int, height: int = 40, width: int = 30, pieces: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize("keep_formats", [("JPEG",), ("JPEG", "PNG")])
-def test_a_png_whose_data_end_early_is_no_picture_though_it_has_its_end(keep_formats: tuple[str, ...]) -> None:
+def test_a_png_whose_data_end_early_is_no_image_though_it_has_its_end(keep_formats: tuple[str, ...]) -> None:
     assert image_file.prepare_image(png(rows=40), keep_formats=keep_formats).height == 40
     for content in (png(rows=39), png(rows=39, pieces=3), png(rows=1), png(rows=0)):
         with pytest.raises(image_file.ImageError) as caught:
@@ -47,7 +47,7 @@ def test_a_whole_png_of_any_kind_of_pixels_holds_them_all(mode: str, size: tuple
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (5, 5), (8, 8), (33, 17)])
-def test_an_interlaced_png_has_the_rows_of_seven_pictures(width: int, height: int) -> None:
+def test_an_interlaced_png_has_the_rows_of_seven_images(width: int, height: int) -> None:
     passes = [
         (len(range(first_x, width, step_x)), len(range(first_y, height, step_y)))
         for first_x, step_x, first_y, step_y in (

@@ -1,4 +1,4 @@
-"""A small data set with every kind of trouble in it, as points with pictures, and as records."""
+"""A small data set with every kind of trouble in it, as points with images, and as records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def annotation(label: str, box: tuple[float, float, float, float], **flags: bool
 
 
 def points() -> list[dict[str, Any]]:
-    """Pictures; a cat has a block of `COLOUR` under it."""
+    """Images; a cat has a block of `COLOUR` under it."""
     plain = [
         {"id": f"plain{number}", "annotations": [annotation("/m/cat", (0.25, 0.25, 0.75, 0.5))]} for number in range(4)
     ]
@@ -68,7 +68,7 @@ class Files:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
-    """Points, pictures and label map; the picture of `gone` is not there."""
+    """Points, images and label map; the image of `gone` is not there."""
     images = tmp_path / "images"
     images.mkdir()
     for point in points():

@@ -89,7 +89,7 @@ def test_it_opens_with_the_suspicious_first_and_says_what_there_is(open_page):
     assert page.locator("#charts figure").count() == 6
 
 
-def test_filters_narrow_the_pictures_and_reset_brings_them_back(open_page):
+def test_filters_narrow_the_images_and_reset_brings_them_back(open_page):
     page = open_page()
     page.select_option("#filter-class", label="Dog (4)")
     assert sorted(shown(page)) == ["doubled", "speck", "twice", "whole"]
@@ -182,7 +182,7 @@ def test_boxes_lie_on_their_objects(open_page):
 
 
 def check_box(page: Any, scope: str) -> None:
-    """The one box in `scope` encloses the red block of its picture, and no more."""
+    """The one box in `scope` encloses the red block of its image, and no more."""
     assert page.locator(f"{scope} .box i").inner_text() == "Cat"
     stage = page.locator(f"{scope} .stage")
     pixels = np.asarray(Image.open(io.BytesIO(stage.screenshot())).convert("RGB")).astype(int)
@@ -197,7 +197,7 @@ def check_box(page: Any, scope: str) -> None:
     assert is_object[bottom + 5 : bottom + 15, left:right].mean() < 0.02
 
 
-def test_the_viewer_goes_from_picture_to_picture(open_page):
+def test_the_viewer_goes_from_image_to_image(open_page):
     page = open_page()
     page.select_option("#filter-sort", "name")
     page.click(".picture:has-text('doubled')")

@@ -1,4 +1,4 @@
-"""Which boxes and pictures are suspicious, and how much."""
+"""Which boxes and images are suspicious, and how much."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from data_prep.inspection.data_set import DataSet, DataSetBuilder
 from data_prep.inspection.suspicion import Limits, mark_suspicious, suspicion_scores
 
 
-def made(
-    *pictures: list[tuple[str, tuple[float, float, float, float]]], width: int = 640, height: int = 480
-) -> DataSet:
+def made(*images: list[tuple[str, tuple[float, float, float, float]]], width: int = 640, height: int = 480) -> DataSet:
     """A data set, marked; boxes are ymin, xmin, ymax, xmax."""
     builder = DataSetBuilder({}, lists_all=False)
-    for number, boxes in enumerate(pictures):
-        builder.add_picture(f"p{number}", width=width, height=height)
+    for number, boxes in enumerate(images):
+        builder.add_image(f"p{number}", width=width, height=height)
         for label, box in boxes:
             builder.add_box(label, box, 0)
     found = builder.finish("a test")
@@ -70,18 +68,18 @@ def test_duplicates_and_two_classes_on_one_thing_are_told_apart():
     assert suspicion_scores(found)[2] == 0
 
 
-def test_a_crowded_picture_is_compared_whole_however_many_boxes_it_has():
+def test_a_crowded_image_is_compared_whole_however_many_boxes_it_has():
     # 1100 boxes in a row, of which the first and the last are the same: further apart than one block of comparisons.
     row = [("cat", (0.1, index / 1200, 0.9, (index + 1) / 1200)) for index in range(1100)]
     found = made([*row, row[0]])
     duplicates = np.flatnonzero(found.box_flags & data_set.DUPLICATE)
     assert duplicates.tolist() == [0, 1100]
-    assert found.picture_flags[0] & data_set.MANY_BOXES
+    assert found.image_flags[0] & data_set.MANY_BOXES
 
 
-def test_pictures_are_flagged_too():
-    assert made([]).picture_flags.tolist() == [data_set.NO_BOXES]
-    assert made([SOUND], width=40, height=300).picture_flags.tolist() == [data_set.SMALL_PICTURE]
+def test_images_are_flagged_too():
+    assert made([]).image_flags.tolist() == [data_set.NO_BOXES]
+    assert made([SOUND], width=40, height=300).image_flags.tolist() == [data_set.SMALL_IMAGE]
 
 
 def test_without_a_size_ratios_are_not_known_and_tiny_is_relative():

@@ -21,7 +21,7 @@ POINTS = [point(f"p{number}", label) for number, label in enumerate("aabcä")]
 
 
 @pytest.mark.parametrize("layout", ["ours", "one line", "indented", "utf-8"])
-def test_pictures_are_found_in_any_layout(tmp_path: Path, layout: str) -> None:
+def test_images_are_found_in_any_layout(tmp_path: Path, layout: str) -> None:
     path = tmp_path / "points.json"
     if layout == "ours":
         write_points(path, [dict(p) for p in POINTS])
@@ -35,7 +35,7 @@ def test_pictures_are_found_in_any_layout(tmp_path: Path, layout: str) -> None:
     assert read[0][2]["annotations"][0]["label"] == "ä"
 
 
-def test_shards_share_all_pictures_out_by_key(tmp_path: Path) -> None:
+def test_shards_share_all_images_out_by_key(tmp_path: Path) -> None:
     path = tmp_path / "points.json"
     write_points(path, (point(f"p{number}") for number in range(200)))
     index = index_points(path, lambda image_id, number: shuffle_key(image_id, 3))
@@ -81,9 +81,9 @@ def test_places_are_spread_and_hang_on_id_and_seed_alone() -> None:
     counts = np.bincount([shuffle_key(image_id, 0) % 8 for image_id in ids], minlength=8)
     assert counts.min() > 850
     assert counts.max() < 1150
-    assert shuffle_key("0a1b", 7) == 13360251144219294626  # another number would move every picture of every set
+    assert shuffle_key("0a1b", 7) == 13360251144219294626  # another number would move every image of every set
     chances = np.array([chance(image_id, 0) for image_id in ids])
     assert abs((chances < 0.25).mean() - 0.25) < 0.02
-    # Which pictures are kept says nothing about where they go.
+    # Which images are kept says nothing about where they go.
     kept = [shuffle_key(image_id, 0) % 8 for image_id in ids if chance(image_id, 0) < 0.25]
     assert np.bincount(kept, minlength=8).min() > 180

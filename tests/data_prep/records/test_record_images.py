@@ -10,7 +10,7 @@ from data_prep.images.image_file import ImageError, prepare_image
 from data_prep.records.record_images import record_image
 
 
-def picture(mode: str = "RGB", size: tuple[int, int] = (120, 90)) -> Image.Image:
+def image(mode: str = "RGB", size: tuple[int, int] = (120, 90)) -> Image.Image:
     coarse = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
 
@@ -24,21 +24,21 @@ def encoded(image: Image.Image, image_format: str = "JPEG", **options: object) -
 def turned(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(picture(), exif=exif)
+    return encoded(image(), exif=exif)
 
 
-JPEG = encoded(picture())
-PICTURES = {
+JPEG = encoded(image())
+IMAGES = {
     "jpeg": JPEG,
-    "grey": encoded(picture("L")),
-    "progressive": encoded(picture(), progressive=True),
-    "no subsampling": encoded(picture(), subsampling=0, quality=95),
-    "one pixel": encoded(picture(size=(1, 1))),
+    "grey": encoded(image("L")),
+    "progressive": encoded(image(), progressive=True),
+    "no subsampling": encoded(image(), subsampling=0, quality=95),
+    "one pixel": encoded(image(size=(1, 1))),
     "zeros after the end": JPEG + bytes(8),
-    "cmyk": encoded(picture("CMYK")),
-    "png": encoded(picture(), "PNG"),
-    "palette": encoded(picture("P"), "PNG"),
-    "webp": encoded(picture(), "WEBP"),
+    "cmyk": encoded(image("CMYK")),
+    "png": encoded(image(), "PNG"),
+    "palette": encoded(image("P"), "PNG"),
+    "webp": encoded(image(), "WEBP"),
     "upright by exif": turned(1),
     "turned by exif": turned(6),
     "broken exif": JPEG[:2] + b"\xff\xe1\x00\x10Exif\0\0" + b"II*\0\xff\xff\xff\xff" + JPEG[2:],
@@ -51,9 +51,9 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_the_short_way_ends_where_the_long_one_does(name: str) -> None:
-    content = PICTURES[name]
+    content = IMAGES[name]
     try:
         expected = prepare_image(content, keep_formats=("JPEG", "PNG"))
     except ImageError as error:

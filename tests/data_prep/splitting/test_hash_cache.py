@@ -29,11 +29,11 @@ def jpeg(seed: int, size: tuple[int, int] = (160, 120)) -> bytes:
     return buffer.getvalue()
 
 
-def put(folder: Path, num_pictures: int) -> list[str]:
+def put(folder: Path, num_images: int) -> list[str]:
     folder.mkdir(exist_ok=True)
-    for number in range(num_pictures):
+    for number in range(num_images):
         (folder / f"p{number}.jpg").write_bytes(jpeg(number))
-    return [f"p{number}" for number in range(num_pictures)]
+    return [f"p{number}" for number in range(num_images)]
 
 
 def hashed(ids: list[str], *folders: Path, num_processes: int = 1, cache: Path | None = None) -> list[HashOutcome]:
@@ -52,7 +52,7 @@ def test_hashes_come_in_order_and_a_second_run_hashes_nothing(tmp_path: Path) ->
     assert (tmp_path / "images.hashes.sqlite").is_file()
 
 
-def test_a_changed_picture_is_hashed_anew_and_the_others_are_not(tmp_path: Path) -> None:
+def test_a_changed_image_is_hashed_anew_and_the_others_are_not(tmp_path: Path) -> None:
     ids = put(tmp_path / "images", 40)
     before = hashed(ids, tmp_path / "images")
     changed = tmp_path / "images" / "p3.jpg"
@@ -63,7 +63,7 @@ def test_a_changed_picture_is_hashed_anew_and_the_others_are_not(tmp_path: Path)
     assert after[3].hash != before[3].hash
 
 
-def test_pictures_are_looked_for_in_several_folders(tmp_path: Path) -> None:
+def test_images_are_looked_for_in_several_folders(tmp_path: Path) -> None:
     put(tmp_path / "train", 3)
     put(tmp_path / "validation", 5)
     for folder, cache in ((tmp_path / "a", tmp_path / "a"), (tmp_path / "b", None)):

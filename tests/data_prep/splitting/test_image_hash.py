@@ -23,7 +23,7 @@ STREET = Path(__file__).parents[4] / "shared" / "samples" / "street" / "images" 
 
 
 def scene(seed: int) -> Image.Image:
-    """A picture with structure of several sizes, as a photograph has."""
+    """An image with structure of several sizes, as a photograph has."""
     random = np.random.default_rng(seed)
     layers = [
         np.asarray(Image.fromarray(random.integers(0, 256, (n, n, 3), dtype=np.uint8)).resize((400, 300)), np.float64)
@@ -59,7 +59,7 @@ def groups_by_brute_force(hashes: np.ndarray, max_distance: int) -> list[int]:
     return numbered_by_first(np.array(groups, np.int64)).tolist()
 
 
-def test_copies_have_nearly_the_same_hash_and_other_pictures_another() -> None:
+def test_copies_have_nearly_the_same_hash_and_other_images_another() -> None:
     for seed in range(8):
         image = scene(seed)
         original = hash_content(encoded(image, quality=95))
@@ -80,10 +80,10 @@ def test_copies_have_nearly_the_same_hash_and_other_pictures_another() -> None:
 @pytest.mark.skipif(not STREET.is_dir(), reason="the street set is not there")
 def test_photographs_are_told_apart_and_their_copies_found() -> None:
     files = sorted(STREET.glob("*.jpg"))[:40]
-    pictures = [Image.open(file).convert("RGB") for file in files]
-    hashes = np.array([perceptual_hash(picture) for picture in pictures], np.uint64)
-    small = [Image.open(io.BytesIO(encoded(p.resize((p.width // 3, p.height // 3)), quality=50))) for p in pictures]
-    copies = np.array([perceptual_hash(picture) for picture in small], np.uint64)
+    images = [Image.open(file).convert("RGB") for file in files]
+    hashes = np.array([perceptual_hash(image) for image in images], np.uint64)
+    small = [Image.open(io.BytesIO(encoded(p.resize((p.width // 3, p.height // 3)), quality=50))) for p in images]
+    copies = np.array([perceptual_hash(image) for image in small], np.uint64)
     assert near_duplicate_groups(hashes, 8).max() == len(files) - 1
     assert near_duplicate_groups(np.concatenate([hashes, copies]), 6).tolist() == [*range(len(files))] * 2
 

@@ -25,7 +25,7 @@ def put(path: Path, *points: dict[str, Any], indent: int | None = None) -> Path:
     return path
 
 
-def test_classes_are_counted_by_pictures_and_by_boxes(tmp_path: Path) -> None:
+def test_classes_are_counted_by_images_and_by_boxes(tmp_path: Path) -> None:
     path = put(tmp_path / "p.json", point("a", "dog", "cat", "dog"), point("b"), point("c", "dog"))
     table = read_points_table([path])
     assert table.image_ids == ["a", "b", "c"]
@@ -38,7 +38,7 @@ def test_classes_are_counted_by_pictures_and_by_boxes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 3])
-def test_pictures_are_written_as_they_were_read(tmp_path: Path, indent: int | None) -> None:
+def test_images_are_written_as_they_were_read(tmp_path: Path, indent: int | None) -> None:
     verified = [{"label": "cat", "confidence": 0.0}]
     points = [point("a", "dog"), point("b", "cat", image_labels=verified, note="größe"), point("c", "dog", "cat")]
     table = read_points_table([put(tmp_path / "p.json", *points, indent=indent)])

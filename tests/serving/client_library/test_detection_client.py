@@ -9,7 +9,7 @@ import pytest
 
 from data_prep.formats.label_map import read_label_map
 from data_prep.runtime.command_line import UserError
-from serving.client_library.detection_client import DetectionClient, PictureError
+from serving.client_library.detection_client import DetectionClient, ImageRequestError
 from serving.client_library.detections import Box, read_detections
 from serving.client_library.detections_table import DetectionsTable, printable
 
@@ -20,12 +20,12 @@ def client(server, label_map_path):
         yield client
 
 
-def test_bytes_and_paths_give_the_same_typed_detections(client, tmp_path, picture):
+def test_bytes_and_paths_give_the_same_typed_detections(client, tmp_path, image):
     path = tmp_path / "one.png"
-    path.write_bytes(picture((10, 20, 30, 40)))
+    path.write_bytes(image((10, 20, 30, 40)))
     by_path, by_bytes = client.detect(path), client.detect(path.read_bytes())
     assert by_path.detections == by_bytes.detections
-    assert (by_path.picture, by_path.width, by_path.height) == (str(path), 64, 48)
+    assert (by_path.image, by_path.width, by_path.height) == (str(path), 64, 48)
     best = by_path.detections[0]
     assert (best.class_id, best.name) == (1, "Red thing") and best.score == pytest.approx(0.9)
     assert best.box_normalized == pytest.approx(Box(20 / 48, 10 / 64, 40 / 48, 30 / 64))
@@ -33,40 +33,40 @@ def test_bytes_and_paths_give_the_same_typed_detections(client, tmp_path, pictur
     np.testing.assert_allclose(by_path.boxes_pixels_ymin_xmin_ymax_xmax()[0], [20, 10, 40, 30], atol=0.01)
 
 
-def test_detect_raises_for_a_bad_picture_and_goes_on(client, picture):
+def test_detect_raises_for_a_bad_image_and_goes_on(client, image):
     for content, reason in (
         (b"", "empty file"),
         (b"text", "not a picture"),
-        (picture(None)[:-30], "refused by the server"),
+        (image(None)[:-30], "refused by the server"),
     ):
-        with pytest.raises(PictureError) as error:
+        with pytest.raises(ImageRequestError) as error:
             client.detect(content)
         assert error.value.failure.reason == reason
-    assert client.detect(picture(None)).width == 64
+    assert client.detect(image(None)).width == 64
 
 
-def test_many_pictures_are_answered_in_order_and_read_only_as_needed(server, picture):
+def test_many_images_are_answered_in_order_and_read_only_as_needed(server, image):
     taken = 0
 
-    def pictures():
+    def images():
         nonlocal taken
         for index in range(200):
             taken += 1
-            yield picture((index % 40, 5, index % 40 + 10, 20))
+            yield image((index % 40, 5, index % 40 + 10, 20))
 
     with DetectionClient(server.address, "detector", max_in_flight=3, batch_size=2, min_score=0.5) as client:
         furthest_ahead = 0
-        for index, result in enumerate(client.detect_many(pictures())):
+        for index, result in enumerate(client.detect_many(images())):
             assert result.detections[0].box_pixels.xmin == pytest.approx(index % 40, abs=0.01)
             furthest_ahead = max(furthest_ahead, taken - index)
     assert index == 199
     assert 3 < furthest_ahead <= 2 * 3 * 2 + 2
 
 
-def test_leaving_early_stops_asking(server, picture):
+def test_leaving_early_stops_asking(server, image):
     before = threading.active_count()
     with DetectionClient(server.address, "detector", max_in_flight=2) as client:
-        answers = client.detect_many(picture(None) for _ in range(10_000))
+        answers = client.detect_many(image(None) for _ in range(10_000))
         next(answers)
         answers.close()
     for thread in threading.enumerate():

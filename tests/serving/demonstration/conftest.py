@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.client_library.detections import Box, Detection, PictureDetections
+from serving.client_library.detections import Box, Detection, ImageDetections
 
 NAMES = {1: "Bed", 2: "Lamp", 3: "Window"}
 
 
 def make_detection(class_id: int, score: float, box: tuple[float, float, float, float] = (0.1, 0.1, 0.5, 0.5)):
-    """A detection in a picture of 200x100 pixels; the box is ymin, xmin, ymax, xmax in 0..1."""
+    """A detection in an image of 200x100 pixels; the box is ymin, xmin, ymax, xmax in 0..1."""
     normalized = Box(*box)
     pixels = Box(normalized.ymin * 100, normalized.xmin * 200, normalized.ymax * 100, normalized.xmax * 200)
     return Detection(class_id, NAMES[class_id], score, normalized, pixels)
@@ -24,5 +24,5 @@ def detection() -> Callable[..., Detection]:
 
 
 @pytest.fixture
-def found() -> Callable[..., PictureDetections]:
-    return lambda *detections: PictureDetections("room.jpg", 200, 100, detections)
+def found() -> Callable[..., ImageDetections]:
+    return lambda *detections: ImageDetections("room.jpg", 200, 100, detections)

@@ -1,4 +1,4 @@
-"""Thresholds, classes, and the drawn picture."""
+"""Thresholds, classes, and the drawn image."""
 
 from __future__ import annotations
 

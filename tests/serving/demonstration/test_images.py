@@ -1,4 +1,4 @@
-"""Pictures as phones and people bring them."""
+"""Images as phones and people bring them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data_prep.images.image_file import ImageError
-from serving.demonstration.images import SHOWN_MAX_DIMENSION, bring_picture
+from serving.demonstration.images import SHOWN_MAX_DIMENSION, bring_image
 
 
 def encoded(image: Image.Image, format: str = "JPEG", **words: object) -> bytes:
@@ -24,24 +24,24 @@ def left_is_red(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
     return image.convert(mode)
 
 
-def test_an_upright_picture_is_sent_as_it_was_brought():
+def test_an_upright_image_is_sent_as_it_was_brought():
     content = encoded(left_is_red((64, 48)))
-    picture = bring_picture("room.jpg", content)
-    assert (picture.content, picture.width, picture.height, picture.turned) == (content, 64, 48, False)
-    assert picture.shown.size == (64, 48)
+    image = bring_image("room.jpg", content)
+    assert (image.content, image.width, image.height, image.turned) == (content, 64, 48, False)
+    assert image.shown.size == (64, 48)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_phones_sideways_picture_is_turned_upright_and_sent_so(mode):
+def test_a_phones_sideways_image_is_turned_upright_and_sent_so(mode):
     exif = Image.Exif()
     exif[0x0112] = 6  # a viewer turns it by 90 degrees clockwise: what is left is then on top
-    picture = bring_picture("phone.jpg", encoded(left_is_red((64, 48), mode), exif=exif))
-    assert (picture.width, picture.height, picture.turned) == (48, 64, True)
-    with Image.open(io.BytesIO(picture.content)) as sent:
+    image = bring_image("phone.jpg", encoded(left_is_red((64, 48), mode), exif=exif))
+    assert (image.width, image.height, image.turned) == (48, 64, True)
+    with Image.open(io.BytesIO(image.content)) as sent:
         assert (sent.size, sent.getexif().get(0x0112), sent.mode) == ((48, 64), None, "RGB")
         top, bottom = np.asarray(sent)[8, 24].astype(int), np.asarray(sent)[56, 24].astype(int)
     assert np.abs(top - bottom).max() > 20
-    assert (np.asarray(picture.shown)[8, 24].astype(int) - top).max() < 12
+    assert (np.asarray(image.shown)[8, 24].astype(int) - top).max() < 12
     if mode == "RGB":
         assert (top[0] > 200, bottom[2] > 200) == (True, True)
 
@@ -49,25 +49,25 @@ def test_a_phones_sideways_picture_is_turned_upright_and_sent_so(mode):
 def test_a_broken_orientation_is_none():
     exif = Image.Exif()
     exif[0x0112] = 77
-    assert not bring_picture("odd.jpg", encoded(left_is_red((64, 48)), exif=exif)).turned
+    assert not bring_image("odd.jpg", encoded(left_is_red((64, 48)), exif=exif)).turned
 
 
-def test_a_large_picture_is_shown_smaller_and_sent_whole():
+def test_a_large_image_is_shown_smaller_and_sent_whole():
     content = encoded(left_is_red((3000, 2000)))
-    picture = bring_picture("large.jpg", content)
-    assert (picture.content, picture.width, picture.shown.size) == (content, 3000, (SHOWN_MAX_DIMENSION, 853))
+    image = bring_image("large.jpg", content)
+    assert (image.content, image.width, image.shown.size) == (content, 3000, (SHOWN_MAX_DIMENSION, 853))
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"not a picture at all", "not a picture"),
+        (b"not a picture at all", "not a image"),
         (encoded(left_is_red((640, 480)))[:2000], "does not decode"),
         (encoded(Image.new("1", (20_000, 6_000)), "PNG"), "too many pixels"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_reason(content, reason):
     with pytest.raises(ImageError) as caught:
-        bring_picture("bad", content)
+        bring_image("bad", content)
     assert caught.value.reason == reason

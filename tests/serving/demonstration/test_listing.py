@@ -5,7 +5,7 @@ from __future__ import annotations
 from serving.demonstration.listing import list_amenities
 
 
-def test_each_amenity_is_listed_once_with_the_most_that_one_picture_shows(detection, found):
+def test_each_amenity_is_listed_once_with_the_most_that_one_image_shows(detection, found):
     first = found(detection(2, 0.9), detection(2, 0.7), detection(1, 0.8))
     second = found(detection(2, 0.95))
     listed = list_amenities([first, second], 0.5)
@@ -27,5 +27,5 @@ def test_only_the_classes_that_were_picked_are_listed(detection, found):
     assert [amenity.name for amenity in list_amenities(answers, 0.5, ["Lamp"])] == ["Lamp"]
 
 
-def test_nothing_is_listed_of_pictures_that_show_nothing(found):
+def test_nothing_is_listed_of_images_that_show_nothing(found):
     assert list_amenities([found()], 0.5) == []

@@ -1,4 +1,4 @@
-"""Copying pictures into folders of classes: names from strangers, name clashes, runs that were cut off."""
+"""Copying images into folders of classes: names from strangers, name clashes, runs that were cut off."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import pytest
 
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
-from serving.client_library.detections import Box, Detection, PictureDetections
-from serving.folders.sorting import JOURNAL_NAME, PictureSorter, best_class, folder_names, safe_folder_name
+from serving.client_library.detections import Box, Detection, ImageDetections
+from serving.folders.sorting import JOURNAL_NAME, ImageSorter, best_class, folder_names, safe_folder_name
 
 CLASSES = {1: "Table", 2: "/m/02"}
 
 
-def found(picture, *detections):
-    """A picture's answer; each detection as class id, score and side in pixels."""
-    return PictureDetections(
-        picture,
+def found(image, *detections):
+    """An image's answer; each detection as class id, score and side in pixels."""
+    return ImageDetections(
+        image,
         100,
         100,
         tuple(
@@ -46,7 +46,7 @@ RESULTS = [
 
 def sort(photos, target, results=RESULTS, **settings):
     ledger = Ledger(None)
-    counts = PictureSorter(photos, target, CLASSES, min_score=0.5, **settings).sort(results, ledger)
+    counts = ImageSorter(photos, target, CLASSES, min_score=0.5, **settings).sort(results, ledger)
     return counts, ledger
 
 
@@ -105,7 +105,7 @@ def test_the_best_class_is_the_best_scored_and_of_equals_the_largest():
     assert best_class(found("p", (1, 0.5, 90)), 0.5) == 1
 
 
-def test_pictures_are_copied_once_under_names_of_their_own(photos, tmp_path):
+def test_images_are_copied_once_under_names_of_their_own(photos, tmp_path):
     target = tmp_path / "sorted"
     counts, ledger = sort(photos, target)
     assert files_below(target) == EXPECTED
@@ -151,7 +151,7 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_end(photos, tmp_path, lines,
     assert files_below(cut) == EXPECTED
 
 
-def test_a_picture_that_is_gone_is_in_the_ledger(photos, tmp_path):
+def test_a_image_that_is_gone_is_in_the_ledger(photos, tmp_path):
     (photos / "d.jpg").unlink()
     counts, ledger = sort(photos, tmp_path / "sorted")
     assert counts.copied.total() == 3 and dict(ledger.counts) == {"cannot be copied": 1}

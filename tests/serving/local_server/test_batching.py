@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from data_prep.runtime.command_line import UsageError
-from serving.client_library.detection_client import DetectionClient, PictureError
+from serving.client_library.detection_client import DetectionClient, ImageRequestError
 from serving.local_server import LocalServer
 from serving.local_server.batching import BatchScheduler
 from serving.local_server.batching_options import BatchingOptions, batching_options
@@ -46,15 +46,15 @@ def scheduler():
         one.stop()
 
 
-def ask(scheduler, model, pictures, caller=None, outputs=("detection_boxes", "num_detections")):
-    array = np.empty(len(pictures), object)
-    array[:] = pictures
+def ask(scheduler, model, images, caller=None, outputs=("detection_boxes", "num_detections")):
+    array = np.empty(len(images), object)
+    array[:] = images
     signature = model.signatures["serving_default"]
     return scheduler.run(model, signature, {"input_tensor": array}, list(outputs), caller or Caller())
 
 
-def box_of(picture_number):
-    left = 2 + picture_number % 40
+def box_of(image_number):
+    left = 2 + image_number % 40
     return (left, 5, left + 10, 30)
 
 
@@ -67,7 +67,7 @@ def refuse(scheduler, model, array, caller=None):
     return None
 
 
-def test_a_refused_request_is_let_go_at_once_and_not_by_the_garbage_collector(scheduler, model, picture):
+def test_a_refused_request_is_let_go_at_once_and_not_by_the_garbage_collector(scheduler, model, image):
     """Sixty megabytes each: by the time the collector comes, hundreds of them may be waiting for it."""
     one, _ = scheduler(max_batch_size=4, num_batch_threads=1)
     gone = Caller(is_there=lambda: len(asked) == 0)
@@ -77,7 +77,7 @@ def test_a_refused_request_is_let_go_at_once_and_not_by_the_garbage_collector(sc
         for caller, code in ((Caller(), "INVALID_ARGUMENT"), (gone, "CANCELLED")):
             asked = [1] if caller is gone else []
             array = np.empty(1, object)
-            array[0] = picture((1, 2, 3, 4), format="JPEG")[:-200]
+            array[0] = image((1, 2, 3, 4), format="JPEG")[:-200]
             left = weakref.ref(array)
             assert refuse(one, model, array, caller).name == code
             del array
@@ -89,9 +89,9 @@ def test_a_refused_request_is_let_go_at_once_and_not_by_the_garbage_collector(sc
         gc.enable()
 
 
-def test_pictures_that_do_not_decode_leave_nothing_behind(model, picture):
+def test_images_that_do_not_decode_leave_nothing_behind(model, image):
     array = np.empty(1, object)
-    array[0] = picture((1, 2, 3, 4), format="JPEG")[:-200]
+    array[0] = image((1, 2, 3, 4), format="JPEG")[:-200]
 
     def objects_after(requests):
         for _ in range(requests):
@@ -113,11 +113,11 @@ def sizes(counted, name):
     )
 
 
-def test_requests_at_the_same_time_run_together_and_each_gets_its_own_answer(scheduler, model, picture):
+def test_requests_at_the_same_time_run_together_and_each_gets_its_own_answer(scheduler, model, image):
     one, counted = scheduler(max_batch_size=8, batch_timeout_micros=500_000, num_batch_threads=1)
     started = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda number: ask(one, model, [picture(box_of(number))]), range(16)))
+        answers = list(pool.map(lambda number: ask(one, model, [image(box_of(number))]), range(16)))
     for number, answer in enumerate(answers):
         assert answer["detection_boxes"].shape == (1, 2, 4)
         left, top, right, bottom = box_of(number)
@@ -129,27 +129,27 @@ def test_requests_at_the_same_time_run_together_and_each_gets_its_own_answer(sch
     assert time.monotonic() - started < 10
 
 
-def test_a_lonely_request_waits_no_longer_than_the_timeout(scheduler, model, picture):
+def test_a_lonely_request_waits_no_longer_than_the_timeout(scheduler, model, image):
     one, _ = scheduler(max_batch_size=8, batch_timeout_micros=300_000, num_batch_threads=1)
-    ask(one, model, [picture(None)] * 8)
+    ask(one, model, [image(None)] * 8)
     started = time.monotonic()
-    ask(one, model, [picture(None)])
+    ask(one, model, [image(None)])
     assert 0.3 <= time.monotonic() - started < 5
 
 
-def test_batches_are_filled_up_to_an_allowed_size(scheduler, model, picture):
+def test_batches_are_filled_up_to_an_allowed_size(scheduler, model, image):
     one, counted = scheduler(max_batch_size=8, allowed_batch_sizes=(4, 8), num_batch_threads=1)
-    answer = ask(one, model, [picture(box_of(1)), picture(None), picture(box_of(2))])
+    answer = ask(one, model, [image(box_of(1)), image(None), image(box_of(2))])
     assert answer["num_detections"].tolist() == [2, 1, 2]
     assert sizes(counted, PROCESSED_BATCH_SIZE) == (1, 4) and sizes(counted, PADDING_SIZE) == (1, 1)
 
 
-def test_one_broken_picture_fails_its_own_request_and_no_other(scheduler, model, picture):
+def test_one_broken_image_fails_its_own_request_and_no_other(scheduler, model, image):
     one, _ = scheduler(max_batch_size=8, batch_timeout_micros=500_000, num_batch_threads=1)
-    broken = picture((1, 2, 3, 4), (640, 480), "JPEG")[:-1500]
+    broken = image((1, 2, 3, 4), (640, 480), "JPEG")[:-1500]
 
     def outcome(number):
-        contents = [picture(box_of(number)), broken] if number == 3 else [picture(box_of(number))]
+        contents = [image(box_of(number)), broken] if number == 3 else [image(box_of(number))]
         try:
             return ask(one, model, contents)["num_detections"].tolist()
         except StatusError as error:
@@ -162,21 +162,21 @@ def test_one_broken_picture_fails_its_own_request_and_no_other(scheduler, model,
     assert outcomes == [[2.0]] * 6
 
 
-def test_a_full_queue_refuses_and_a_large_request_is_refused(scheduler, model, picture):
+def test_a_full_queue_refuses_and_a_large_request_is_refused(scheduler, model, image):
     one, _ = scheduler(max_batch_size=2, max_enqueued_batches=2, batch_timeout_micros=60_000_000, num_batch_threads=1)
     with pytest.raises(StatusError, match="Task size 3 is larger than maximum input batch size 2"):
-        ask(one, model, [picture(None)] * 3)
+        ask(one, model, [image(None)] * 3)
     release = threading.Event()
     slow = _Held(model, release)
     with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(ask, one, slow, [picture(None)] * 2)
+        first = pool.submit(ask, one, slow, [image(None)] * 2)
         assert slow.entered.wait(10)
-        waiting = [pool.submit(ask, one, slow, [picture(None)] * 2) for _ in range(2)]
+        waiting = [pool.submit(ask, one, slow, [image(None)] * 2) for _ in range(2)]
         while sum(future.running() for future in waiting) < 2:
             time.sleep(0.01)
         time.sleep(0.2)
         with pytest.raises(StatusError) as error:
-            ask(one, slow, [picture(None)] * 2)
+            ask(one, slow, [image(None)] * 2)
         assert error.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         release.set()
         assert all(future.result(60)["num_detections"].tolist() == [1, 1] for future in (first, *waiting))
@@ -198,17 +198,17 @@ class _Held:
         return self._model.run(signature, inputs, output_names, **more)
 
 
-def test_nobody_works_for_callers_who_have_gone_or_are_too_late(scheduler, model, picture):
+def test_nobody_works_for_callers_who_have_gone_or_are_too_late(scheduler, model, image):
     one, _ = scheduler(max_batch_size=4, batch_timeout_micros=0, num_batch_threads=1)
     release, there = threading.Event(), threading.Event()
     there.set()
     held = _Held(model, release)
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(ask, one, held, [picture(None)])
+        first = pool.submit(ask, one, held, [image(None)])
         assert held.entered.wait(10)
-        late = pool.submit(ask, one, held, [picture(None)], Caller(time.monotonic() + 0.2))
-        gone = pool.submit(ask, one, held, [picture(None)], Caller(None, there.is_set))
-        patient = pool.submit(ask, one, held, [picture(None)])
+        late = pool.submit(ask, one, held, [image(None)], Caller(time.monotonic() + 0.2))
+        gone = pool.submit(ask, one, held, [image(None)], Caller(None, there.is_set))
+        patient = pool.submit(ask, one, held, [image(None)])
         assert late.exception(10).code is grpc.StatusCode.DEADLINE_EXCEEDED  # before the model is let go on
         there.clear()
         release.set()
@@ -217,21 +217,21 @@ def test_nobody_works_for_callers_who_have_gone_or_are_too_late(scheduler, model
     assert held.sizes == [1, 1]  # the first, and the patient one
 
 
-def test_a_server_with_batching_answers_rightly_and_faster_than_one_by_one(tmp_path, write_model, picture):
-    """The model takes 0.1 s a run, whatever the number of pictures: 24 requests need 2.4 s one by one."""
+def test_a_server_with_batching_answers_rightly_and_faster_than_one_by_one(tmp_path, write_model, image):
+    """The model takes 0.1 s a run, whatever the number of images: 24 requests need 2.4 s one by one."""
     write_model(tmp_path / "1", busy_seconds=0.1)
     options = BatchingOptions(max_batch_size=8, batch_timeout_micros=50_000, num_batch_threads=1)
     with (
         LocalServer("detector", tmp_path, batching=options, poll_wait_seconds=0, intra_op_threads=1) as server,
         DetectionClient(server.address, "detector", timeout_seconds=60, max_retries=0) as client,
     ):
-        client.detect(picture(None))
+        client.detect(image(None))
 
         def detect(number):
-            content = picture(box_of(number)) if number % 12 else b"\xff\xd8\xff broken"
+            content = image(box_of(number)) if number % 12 else b"\xff\xd8\xff broken"
             try:
                 return client.detect(content).detections[0].box_pixels
-            except PictureError as error:
+            except ImageRequestError as error:
                 return error.failure.reason
 
         with ThreadPoolExecutor(24) as pool:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data_prep.runtime.command_line import UserError
-from serving.client_library.detection_client import DetectionClient, PictureError
+from serving.client_library.detection_client import DetectionClient, ImageRequestError
 from serving.local_server import LocalServer
 from serving.operating.version_folders import find_version_folders
 from serving.wire.messages import GetModelStatusRequest, GetModelStatusResponse
@@ -56,9 +56,9 @@ def wait_until(condition, seconds=60.0):
         time.sleep(0.02)
 
 
-def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path, exported, picture):
+def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path, exported, image):
     publish(exported[1], tmp_path, 1)
-    asked = picture((10, 20, 30, 40))
+    asked = image((10, 20, 30, 40))
     answers, errors, done = [], [], threading.Event()
     with LocalServer("detector", tmp_path, poll_wait_seconds=POLL_SECONDS) as server:
 
@@ -67,7 +67,7 @@ def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path
                 while not done.is_set():
                     try:
                         (detection, _) = client.detect(asked).detections
-                    except (PictureError, UserError) as error:
+                    except (ImageRequestError, UserError) as error:
                         errors.append(error)
                     else:
                         answers.append(detection.class_id)
@@ -92,7 +92,7 @@ def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path
         assert "Servable not found for request: Specific(detector, 1)" in str(error.value)
 
 
-def test_a_version_being_written_waits_and_a_broken_one_is_reported(tmp_path, exported, picture, caplog):
+def test_a_version_being_written_waits_and_a_broken_one_is_reported(tmp_path, exported, image, caplog):
     publish(exported[1], tmp_path, 1)
     with (
         LocalServer("detector", tmp_path, poll_wait_seconds=POLL_SECONDS) as server,
@@ -106,14 +106,14 @@ def test_a_version_being_written_waits_and_a_broken_one_is_reported(tmp_path, ex
         wait_until(lambda: statuses(server).get(2, (0, ""))[1])
         state, message = statuses(server)[2]
         assert state == END and "cannot be loaded" in message and "\n" not in message
-        assert server.version == 1 and client.detect(picture((1, 2, 3, 4))).detections[0].class_id == 1
+        assert server.version == 1 and client.detect(image((1, 2, 3, 4))).detections[0].class_id == 1
         time.sleep(5 * POLL_SECONDS)
         complaints = [record.getMessage() for record in caplog.records if "is not served" in record.getMessage()]
         assert len(complaints) == 1 and "version 1 stays" in complaints[0]
         # Mended in place, it is tried again.
         shutil.copy(exported[2] / "saved_model.pb", tmp_path / "2" / "saved_model.pb")
         wait_until(lambda: server.version == 2)
-        assert client.detect(picture((1, 2, 3, 4))).detections[0].class_id == 2
+        assert client.detect(image((1, 2, 3, 4))).detections[0].class_id == 2
         assert statuses(server)[2] == (AVAILABLE, "")
 
 
@@ -145,7 +145,7 @@ def test_a_server_without_a_version_that_loads_does_not_start(tmp_path):
         LocalServer("detector", tmp_path).start()
 
 
-def test_a_server_that_waits_for_its_model_answers_unavailable_until_then(tmp_path, exported, picture):
+def test_a_server_that_waits_for_its_model_answers_unavailable_until_then(tmp_path, exported, image):
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     base_path = tmp_path / "base"
@@ -158,21 +158,21 @@ def test_a_server_that_waits_for_its_model_answers_unavailable_until_then(tmp_pa
         assert server.version is None
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         with pytest.raises(UserError, match="no version loaded"):
-            client.detect(picture(None))
+            client.detect(image(None))
         publish(exported[1], base_path, 1)
         wait_until(lambda: server.version == 1)
-        assert client.detect(picture((1, 2, 3, 4))).detections[0].class_id == 1
+        assert client.detect(image((1, 2, 3, 4))).detections[0].class_id == 1
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
 
 
-def write_warm_up(version: Path, *pictures: bytes) -> None:
+def write_warm_up(version: Path, *images: bytes) -> None:
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
     folder = version / "assets.extra"
     folder.mkdir()
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
-        for content in pictures:
+        for content in images:
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
             request.model_spec.name = "detector"
@@ -180,12 +180,10 @@ def write_warm_up(version: Path, *pictures: bytes) -> None:
             writer.write(log.SerializeToString())
 
 
-def test_warm_up_requests_are_replayed_and_a_version_that_refuses_them_is_not_served(
-    tmp_path, exported, picture, caplog
-):
+def test_warm_up_requests_are_replayed_and_a_version_that_refuses_them_is_not_served(tmp_path, exported, image, caplog):
     caplog.set_level("INFO", "serving")
-    write_warm_up(publish(exported[1], tmp_path, 1), picture(None), picture((1, 2, 3, 4)))
-    write_warm_up(publish(exported[2], tmp_path, 2), picture(None), b"\xff\xd8\xff")
+    write_warm_up(publish(exported[1], tmp_path, 1), image(None), image((1, 2, 3, 4)))
+    write_warm_up(publish(exported[2], tmp_path, 2), image(None), b"\xff\xd8\xff")
     (publish(exported[2], tmp_path, 3) / "assets.extra").mkdir()
     (tmp_path / "3" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord, but long enough")
     with LocalServer("detector", tmp_path, poll_wait_seconds=0) as server:

@@ -33,7 +33,7 @@ def model_service(channel):
     return model_service_pb2_grpc.ModelServiceStub(channel)
 
 
-def request_for(pictures, *, model_name="detector", version=None, label=None, signature_name="", outputs=()):
+def request_for(images, *, model_name="detector", version=None, label=None, signature_name="", outputs=()):
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
 
@@ -44,8 +44,8 @@ def request_for(pictures, *, model_name="detector", version=None, label=None, si
         request.model_spec.version.value = version
     if label is not None:
         request.model_spec.version_label = label
-    if pictures is not None:
-        request.inputs["input_tensor"].CopyFrom(tf.make_tensor_proto(pictures))
+    if images is not None:
+        request.inputs["input_tensor"].CopyFrom(tf.make_tensor_proto(images))
     request.output_filter.extend(outputs)
     return request
 
@@ -67,9 +67,9 @@ def huge_png(width, height):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\x00" * 100)) + chunk(b"IEND", b"")
 
 
-def test_a_batch_of_pictures_of_different_kinds_and_sizes_is_answered_from_their_pixels(prediction, picture):
-    pictures = [picture((10, 20, 30, 40)), picture((100, 50, 300, 200), (640, 480), "JPEG"), picture(None, (20, 90))]
-    response = prediction.Predict(request_for(pictures), timeout=TIMEOUT_SECONDS)
+def test_a_batch_of_images_of_different_kinds_and_sizes_is_answered_from_their_pixels(prediction, image):
+    images = [image((10, 20, 30, 40)), image((100, 50, 300, 200), (640, 480), "JPEG"), image(None, (20, 90))]
+    response = prediction.Predict(request_for(images), timeout=TIMEOUT_SECONDS)
     import tensorflow as tf
 
     boxes = tf.make_ndarray(response.outputs["detection_boxes"])
@@ -84,13 +84,13 @@ def test_a_batch_of_pictures_of_different_kinds_and_sizes_is_answered_from_their
     assert response.model_spec.signature_name == "serving_default"
 
 
-def test_a_request_for_the_version_in_use_is_answered(prediction, picture):
-    response = prediction.Predict(request_for([picture(None)], version=1), timeout=TIMEOUT_SECONDS)
+def test_a_request_for_the_version_in_use_is_answered(prediction, image):
+    response = prediction.Predict(request_for([image(None)], version=1), timeout=TIMEOUT_SECONDS)
     assert response.model_spec.version.value == 1
 
 
-def test_output_filter_is_honoured(prediction, picture):
-    request = request_for([picture(None)], outputs=["num_detections", "detection_scores"])
+def test_output_filter_is_honoured(prediction, image):
+    request = request_for([image(None)], outputs=["num_detections", "detection_scores"])
     assert set(prediction.Predict(request, timeout=TIMEOUT_SECONDS).outputs) == {"num_detections", "detection_scores"}
 
 
@@ -106,40 +106,40 @@ def test_output_filter_is_honoured(prediction, picture):
         ({"outputs": ["num_detections"] * 2}, "INVALID_ARGUMENT", "duplicate output tensor alias: num_detections"),
     ],
 )
-def test_what_is_not_served_has_tensorflow_servings_status(prediction, picture, changes, code, message):
-    answer = refused(prediction, request_for([picture(None)], **changes))
+def test_what_is_not_served_has_tensorflow_servings_status(prediction, image, changes, code, message):
+    answer = refused(prediction, request_for([image(None)], **changes))
     assert answer[0].name == code
     assert message in answer[1]
 
 
-def test_wrong_inputs_are_refused_by_name(prediction, picture):
+def test_wrong_inputs_are_refused_by_name(prediction, image):
     import tensorflow as tf
 
     code, message = refused(prediction, request_for(None))
     assert code is grpc.StatusCode.INVALID_ARGUMENT and "Missing but required: {input_tensor}" in message
     request = request_for(None)
-    request.inputs["images"].CopyFrom(tf.make_tensor_proto([picture(None)]))
+    request.inputs["images"].CopyFrom(tf.make_tensor_proto([image(None)]))
     code, message = refused(prediction, request)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert message.startswith("input tensor alias not found in signature: images.")
-    request.inputs["input_tensor"].CopyFrom(tf.make_tensor_proto([picture(None)]))
+    request.inputs["input_tensor"].CopyFrom(tf.make_tensor_proto([image(None)]))
     assert "Sent extra: {images}" in refused(prediction, request)[1]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (np.zeros((1, 2, 2, 3), np.uint8), 'input "input_tensor" is of type DT_UINT8; the signature takes DT_STRING'),
         (np.array([[b"a"]], object), 'input "input_tensor" has the shape [1, 1]; the signature takes [any]'),
         (np.array(b"a", object), 'input "input_tensor" has the shape []; the signature takes [any]'),
     ],
 )
-def test_wrong_type_and_shape_are_refused(prediction, pictures, message):
-    assert refused(prediction, request_for(pictures)) == (grpc.StatusCode.INVALID_ARGUMENT, message)
+def test_wrong_type_and_shape_are_refused(prediction, images, message):
+    assert refused(prediction, request_for(images)) == (grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def test_a_picture_that_does_not_decode_is_named_by_its_place(prediction, picture):
-    good = picture((10, 20, 30, 40), (640, 480), "JPEG")
+def test_a_image_that_does_not_decode_is_named_by_its_place(prediction, image):
+    good = image((10, 20, 30, 40), (640, 480), "JPEG")
     for bad, message in (
         (b"", "input_tensor[1] is not a picture that can be decoded: empty file"),
         (good[:-1500], "input_tensor[1] does not decode: jpeg::Uncompress failed"),
@@ -153,14 +153,14 @@ def test_a_picture_that_does_not_decode_is_named_by_its_place(prediction, pictur
     assert prediction.Predict(request_for([good]), timeout=TIMEOUT_SECONDS).outputs
 
 
-def test_pictures_that_are_too_large_only_together_are_refused(prediction):
+def test_images_that_are_too_large_only_together_are_refused(prediction):
     answer = refused(prediction, request_for(np.array([huge_png(10_000, 9_900)] * 5, object)))
     assert answer[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert "495 megapixels together" in answer[1]
 
 
-def test_a_bad_request_does_not_fail_those_beside_it(prediction, picture):
-    good, bad = request_for([picture((10, 20, 30, 40))]), request_for([b"\xff\xd8\xff\xe0 broken"])
+def test_a_bad_request_does_not_fail_those_beside_it(prediction, image):
+    good, bad = request_for([image((10, 20, 30, 40))]), request_for([b"\xff\xd8\xff\xe0 broken"])
     calls = [prediction.Predict.future(bad if index % 3 else good, timeout=TIMEOUT_SECONDS) for index in range(30)]
     codes = [call.code() for call in calls]
     assert codes == [
@@ -168,11 +168,11 @@ def test_a_bad_request_does_not_fail_those_beside_it(prediction, picture):
     ]
 
 
-def test_a_message_above_grpcs_4_mebibytes_is_taken_and_one_above_the_limit_refused(prediction, picture):
+def test_a_message_above_grpcs_4_mebibytes_is_taken_and_one_above_the_limit_refused(prediction, image):
     noise = np.random.default_rng(0).bytes(10_000_000)  # an appended trailer that decoders do not look at
-    response = prediction.Predict(request_for([picture((10, 20, 30, 40)) + noise]), timeout=TIMEOUT_SECONDS)
+    response = prediction.Predict(request_for([image((10, 20, 30, 40)) + noise]), timeout=TIMEOUT_SECONDS)
     assert response.outputs["num_detections"].float_val[0] == 2
-    code, _ = refused(prediction, request_for([picture(None) + noise * 7]))
+    code, _ = refused(prediction, request_for([image(None) + noise * 7]))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -260,12 +260,12 @@ def test_health_is_serving_for_the_server_and_the_model(channel):
     assert error.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_pixels_are_taken_where_the_model_takes_pixels(pixel_server, picture, red_pixels):
+def test_pixels_are_taken_where_the_model_takes_pixels(pixel_server, image, red_pixels):
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 
     with grpc.insecure_channel(pixel_server.address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        pixels = red_pixels(picture((10, 20, 30, 40)))[np.newaxis]
+        pixels = red_pixels(image((10, 20, 30, 40)))[np.newaxis]
         response = stub.Predict(request_for(pixels, model_name="pixels"), timeout=TIMEOUT_SECONDS)
         np.testing.assert_allclose(
             response.outputs["detection_boxes"].float_val[:4], [20 / 48, 10 / 64, 40 / 48, 30 / 64]

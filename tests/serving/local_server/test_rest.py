@@ -53,24 +53,24 @@ def post(url, document, **more):
     return requests.post(f"{url}:predict", data=data, timeout=TIMEOUT_SECONDS, **more)
 
 
-def test_rows_are_answered_with_rows_and_columns_with_columns(url, picture):
-    pictures = [b64(picture((10, 20, 30, 40))), b64(picture((100, 50, 300, 200), (640, 480)))]
-    rows = post(url, {"instances": pictures})
+def test_rows_are_answered_with_rows_and_columns_with_columns(url, image):
+    images = [b64(image((10, 20, 30, 40))), b64(image((100, 50, 300, 200), (640, 480)))]
+    rows = post(url, {"instances": images})
     assert rows.status_code == 200 and rows.headers["Content-Type"] == "application/json"
     first, second = rows.json()["predictions"]
     np.testing.assert_allclose(first["detection_boxes"][0], [20 / 48, 10 / 64, 40 / 48, 30 / 64], atol=1e-6)
     np.testing.assert_allclose(second["detection_boxes"][0], [50 / 480, 100 / 640, 200 / 480, 300 / 640], atol=1e-6)
     assert first["detection_scores"][0] == 0.9  # not 0.8999999761581421
-    named = post(url, {"signature_name": "serving_default", "instances": [{"input_tensor": one} for one in pictures]})
+    named = post(url, {"signature_name": "serving_default", "instances": [{"input_tensor": one} for one in images]})
     assert named.json() == rows.json()
-    columns = post(url, {"inputs": {"input_tensor": pictures}}).json()["outputs"]
+    columns = post(url, {"inputs": {"input_tensor": images}}).json()["outputs"]
     assert columns["num_detections"] == [2.0, 2.0]
     assert columns["detection_boxes"] == [first["detection_boxes"], second["detection_boxes"]]
-    assert post(url, {"inputs": pictures}).json()["outputs"] == columns
+    assert post(url, {"inputs": images}).json()["outputs"] == columns
 
 
-def test_versions_are_asked_by_number(url, picture):
-    document = {"instances": [b64(picture(None))]}
+def test_versions_are_asked_by_number(url, image):
+    document = {"instances": [b64(image(None))]}
     assert post(f"{url}/versions/1", document).status_code == 200
     answer = post(f"{url}/versions/7", document)
     assert (answer.status_code, answer.json()) == (
@@ -132,7 +132,7 @@ def test_what_is_wrong_is_said_in_json(url, document, code, message):
     assert message in answer.json()["error"]
 
 
-def test_a_picture_bomb_is_refused_by_its_header(url):
+def test_a_image_bomb_is_refused_by_its_header(url):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -142,8 +142,8 @@ def test_a_picture_bomb_is_refused_by_its_header(url):
     assert answer.status_code == 400 and "too many pixels" in answer.json()["error"]
 
 
-def test_bodies_are_bounded_and_gzip_is_inflated_within_bounds(rest, url, picture):
-    good = json.dumps({"instances": [b64(picture(None))]}).encode()
+def test_bodies_are_bounded_and_gzip_is_inflated_within_bounds(rest, url, image):
+    good = json.dumps({"instances": [b64(image(None))]}).encode()
     assert post(url, gzip.compress(good), headers={"Content-Encoding": "gzip"}).status_code == 200
     bomb = gzip.compress(b" " * 50_000_000)
     assert len(bomb) < 100_000
@@ -161,10 +161,10 @@ def test_bodies_are_bounded_and_gzip_is_inflated_within_bounds(rest, url, pictur
     assert answer.status_code == 501 and "classify is not served" in answer.json()["error"]
 
 
-def test_numbers_are_checked_by_type_and_shape(pixel_model, picture, red_pixels):
+def test_numbers_are_checked_by_type_and_shape(pixel_model, image, red_pixels):
     with LocalServer("pixels", pixel_model, rest_port=0, poll_wait_seconds=0) as server:
         url = f"{server.rest_address}/v1/models/pixels"
-        pixels = red_pixels(picture((10, 20, 30, 40)))
+        pixels = red_pixels(image((10, 20, 30, 40)))
         (row,) = post(url, {"instances": [pixels.tolist()]}).json()["predictions"]
         np.testing.assert_allclose(row["detection_boxes"][0], [20 / 48, 10 / 64, 40 / 48, 30 / 64], atol=1e-6)
         for value, message in (
@@ -181,13 +181,13 @@ def test_numbers_are_checked_by_type_and_shape(pixel_model, picture, red_pixels)
             assert answer.status_code == 400 and message in answer.json()["error"], value
 
 
-def test_a_client_that_trickles_its_request_is_cut_off_and_others_are_answered(rest, url, picture):
+def test_a_client_that_trickles_its_request_is_cut_off_and_others_are_answered(rest, url, image):
     address = ("127.0.0.1", rest.rest_port)
     slow = [socket.create_connection(address) for _ in range(10)]
     started = time.monotonic()
     for connection in slow[:5]:
         connection.sendall(b"POST /v1/models/detector:predict HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
-    assert post(url, {"instances": [b64(picture(None))]}).status_code == 200
+    assert post(url, {"instances": [b64(image(None))]}).status_code == 200
     ended = []
     for connection in slow:
         connection.settimeout(20 * RECEIVE_SECONDS)
@@ -196,10 +196,10 @@ def test_a_client_that_trickles_its_request_is_cut_off_and_others_are_answered(r
         ended.append(time.monotonic() - started)
         connection.close()
     assert max(ended) < 15 * RECEIVE_SECONDS
-    assert post(url, {"instances": [b64(picture(None))]}).status_code == 200
+    assert post(url, {"instances": [b64(image(None))]}).status_code == 200
 
 
-def test_more_connections_than_may_be_are_refused_at_once(rest, url, picture):
+def test_more_connections_than_may_be_are_refused_at_once(rest, url, image):
     opened = [socket.create_connection(("127.0.0.1", rest.rest_port)) for _ in range(30)]
     try:
         answers = []
@@ -211,10 +211,10 @@ def test_more_connections_than_may_be_are_refused_at_once(rest, url, picture):
         for connection in opened:
             connection.close()
     time.sleep(2 * RECEIVE_SECONDS)
-    assert post(url, {"instances": [b64(picture(None))]}).status_code == 200
+    assert post(url, {"instances": [b64(image(None))]}).status_code == 200
 
 
-def test_requests_are_counted_under_tensorflow_servings_names(rest, url, picture):
+def test_requests_are_counted_under_tensorflow_servings_names(rest, url, image):
     def count(pattern):
         lines = requests.get(rest.rest_address + METRICS_PATH, timeout=TIMEOUT_SECONDS).text.splitlines()
         return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(pattern))
@@ -224,9 +224,9 @@ def test_requests_are_counted_under_tensorflow_servings_names(rest, url, picture
     latency = ':tensorflow:serving:request_latency_count{model_name="detector",API="Predict",entrypoint="REST"}'
     before = [count(pattern) for pattern in (good, unknown, latency)]
     for _ in range(3):
-        post(url, {"instances": [b64(picture(None))]})
+        post(url, {"instances": [b64(image(None))]})
     for name in ("a", "b"):
-        post(f"{rest.rest_address}/v1/models/{name}", {"instances": [b64(picture(None))]})
+        post(f"{rest.rest_address}/v1/models/{name}", {"instances": [b64(image(None))]})
     after = [count(pattern) for pattern in (good, unknown, latency)]
     assert [new - old for old, new in zip(before, after, strict=True)] == [3, 2, 3]
     text = requests.get(rest.rest_address + METRICS_PATH, timeout=TIMEOUT_SECONDS).text
@@ -234,14 +234,14 @@ def test_requests_are_counted_under_tensorflow_servings_names(rest, url, picture
     assert '",le="+Inf"} ' in text
 
 
-def test_stopping_lets_a_running_request_end_and_closes_idle_connections(tmp_path, write_model, picture):
+def test_stopping_lets_a_running_request_end_and_closes_idle_connections(tmp_path, write_model, image):
     write_model(tmp_path / "1", busy_seconds=1.0)
     server = LocalServer("detector", tmp_path, rest_port=0, poll_wait_seconds=0).start()
     idle = requests.Session()
     assert idle.get(f"{server.rest_address}/v1/models/detector", timeout=TIMEOUT_SECONDS).status_code == 200
     url = f"{server.rest_address}/v1/models/detector"
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(post(url, {"instances": [b64(picture(None))]})))
+    thread = threading.Thread(target=lambda: answers.append(post(url, {"instances": [b64(image(None))]})))
     thread.start()
     time.sleep(0.3)
     started = time.monotonic()

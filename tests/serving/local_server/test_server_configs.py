@@ -94,8 +94,8 @@ def class_of(server, content, **choice):
         return stub.Predict(request, timeout=60).outputs["detection_classes"].float_val[0]
 
 
-def test_a_canary_is_loaded_labelled_promoted_and_rolled_back_by_reloads(base_path, picture):
-    asked = picture((1, 2, 3, 4))
+def test_a_canary_is_loaded_labelled_promoted_and_rolled_back_by_reloads(base_path, image):
+    asked = image((1, 2, 3, 4))
     first = ServedModel("detector", str(base_path), VersionPolicy("specific", versions=(1,)))
     with LocalServer(models=[first], rest_port=0, poll_wait_seconds=0) as server:
         assert states(server) == {1: AVAILABLE}
@@ -124,8 +124,8 @@ def test_a_canary_is_loaded_labelled_promoted_and_rolled_back_by_reloads(base_pa
         assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_models_come_and_go_and_a_config_that_cannot_be_served_changes_nothing(base_path, picture, tmp_path):
-    asked = picture((1, 2, 3, 4))
+def test_models_come_and_go_and_a_config_that_cannot_be_served_changes_nothing(base_path, image, tmp_path):
+    asked = image((1, 2, 3, 4))
     with LocalServer("detector", base_path, poll_wait_seconds=0) as server:
         reload(
             server, model_text(base_path, "latest { num_versions: 2 }"), model_text(base_path, "all {}", name="both")
@@ -178,7 +178,7 @@ def self_signed(folder: Path) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-def test_the_command_takes_the_files_of_the_real_server(base_path, picture, start_server, tmp_path, free_port):
+def test_the_command_takes_the_files_of_the_real_server(base_path, image, start_server, tmp_path, free_port):
     key, certificate = self_signed(tmp_path)
     ssl_config = SSLConfig(server_key=key, server_cert=certificate)
     (tmp_path / "ssl.config").write_text(str(ssl_config))
@@ -197,7 +197,7 @@ def test_the_command_takes_the_files_of_the_real_server(base_path, picture, star
         request.model_spec.name, request.model_spec.version_label = "detector", "stable"
         request.inputs["input_tensor"].dtype = 7
         request.inputs["input_tensor"].tensor_shape.dim.add(size=1)
-        request.inputs["input_tensor"].string_val.append(picture((1, 2, 3, 4)))
+        request.inputs["input_tensor"].string_val.append(image((1, 2, 3, 4)))
         credentials = grpc.ssl_channel_credentials(certificate.encode())
         with grpc.secure_channel(server.address, credentials) as channel:
             predict = channel.unary_unary(
@@ -225,7 +225,7 @@ def test_the_command_takes_the_files_of_the_real_server(base_path, picture, star
             grpc.channel_ready_future(channel).result(timeout=1)
 
 
-def test_warm_up_can_be_left_out(base_path, tmp_path, picture):
+def test_warm_up_can_be_left_out(base_path, tmp_path, image):
     shutil.copytree(base_path / "1", tmp_path / "1")
     (tmp_path / "1" / "assets.extra").mkdir()
     (tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord, but long enough")
@@ -233,4 +233,4 @@ def test_warm_up_can_be_left_out(base_path, tmp_path, picture):
         LocalServer("detector", tmp_path, poll_wait_seconds=0, warm_up=False) as server,
         DetectionClient(server.address, "detector") as client,
     ):
-        assert len(client.detect(picture((1, 2, 3, 4))).detections) == 2
+        assert len(client.detect(image((1, 2, 3, 4))).detections) == 2

@@ -1,4 +1,4 @@
-"""The numbers below are torch's: the model code of `efficientnet_lite_pytorch`, run once on `gradient_picture()`."""
+"""The numbers below are torch's: the model code of `efficientnet_lite_pytorch`, run once on `gradient_image()`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TORCH_FEATURES = {
 }
 
 
-def gradient_picture() -> np.ndarray:
+def gradient_image() -> np.ndarray:
     """float32 [96, 96, 3], RGB 0..255: red grows to the right, green downwards, blue in waves."""
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
     waves = 127.5 * (1 + np.sin(x / 7) * np.cos(y / 5))
@@ -53,7 +53,7 @@ def check_features(features: dict[str, tf.Tensor]) -> None:
 def test_features_are_those_of_torch(backbone):
     report = load_efficientnet_lite0(backbone)
 
-    features = backbone((gradient_picture()[np.newaxis] - 127.0) / 128.0, training=False)
+    features = backbone((gradient_image()[np.newaxis] - 127.0) / 128.0, training=False)
     assert set(features) == set(TORCH_FEATURES)
     check_features(features)
     assert len(report.restored) == len(set(report.restored)) == len(backbone.variables) == 245
@@ -69,7 +69,7 @@ def test_a_backbone_cut_before_its_last_convolution_takes_the_rest(backbone):
     cut = tf_keras.Model(whole.inputs, {level: whole.output[level] for level in whole.output_specs})
     report = load_efficientnet_lite0(cut)
 
-    check_features(cut((gradient_picture()[np.newaxis] - 127.0) / 128.0, training=False))
+    check_features(cut((gradient_image()[np.newaxis] - 127.0) / 128.0, training=False))
     assert len(report.restored) == 240
     assert ("_conv_head.weight", "belongs to the classifier") in report.skipped
 

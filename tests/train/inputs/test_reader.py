@@ -143,7 +143,7 @@ def test_a_batch_holds_what_the_contract_says(workplace):
     labels = {name: value.numpy() for name, value in labels.items()}
     np.testing.assert_array_equal(labels["true_image_shape"], [[16, 32, 3]] * 2)
     np.testing.assert_array_equal(labels["original_image_shape"], [[40, 80, 3]] * 2)
-    # The picture fills the upper half of the padded one.
+    # The image fills the upper half of the padded one.
     np.testing.assert_allclose(labels["groundtruth_boxes"][0, :2], [[0.125, 0.125, 0.375, 0.625], [0, 0.5, 0.25, 1]])
     np.testing.assert_array_equal(labels["groundtruth_classes"][0], [1, 4, 0, 0, 0])
     np.testing.assert_array_equal(labels["groundtruth_weights"][0], [0.5, 0, 0, 0, 0])
@@ -200,7 +200,7 @@ def test_records_of_others_may_leave_out_what_is_optional(workplace):
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grey_and_cmyk_pictures_become_rgb(workplace, mode):
+def test_grey_and_cmyk_images_become_rgb(workplace, mode):
     workplace.write([example("picture", encoded=jpeg(mode=mode))])
     ((images, _),) = list(build_evaluation_dataset(workplace.config()))
     assert images.shape == (1, 20, 20, 3)
@@ -449,7 +449,7 @@ def test_a_config_that_cannot_be_honoured_is_refused(workplace, more, message):
         build_training_dataset(workplace.config(more))
 
 
-def test_pictures_of_their_own_sizes_alone_and_padded_to_the_largest_of_a_batch(workplace):
+def test_images_of_their_own_sizes_alone_and_padded_to_the_largest_of_a_batch(workplace):
     workplace.write([example("wide"), example("tall", encoded=jpeg(80, 40))])
     resizer = "keep_aspect_ratio_resizer { min_dimension: 20 max_dimension: 30 }"
     config = workplace.config(resizer=resizer)
@@ -524,7 +524,7 @@ def shuffle_buffers(dataset) -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("more", ["", "extensions { class_aware_sampling {} }"])
-def test_shuffle_buffers_hold_encoded_records_and_never_pictures(workplace, more):
+def test_shuffle_buffers_hold_encoded_records_and_never_images(workplace, more):
     workplace.write(numbered(4))
     buffers = shuffle_buffers(build_training_dataset(workplace.config(more)))
     assert len(buffers) == 2  # of file names, and of records
@@ -562,7 +562,7 @@ def test_equal_boxes_become_one_with_several_classes_in_training_only(workplace)
     assert labels["num_groundtruth_boxes"].numpy().tolist() == [3, 3]
 
 
-def test_pictures_without_objects_can_be_merged_too(workplace):
+def test_images_without_objects_can_be_merged_too(workplace):
     workplace.write([example(name, boxes=[], labels=[], texts=[]) for name in "ab"])
     config = workplace.config("train_config { merge_multiple_label_boxes: true }")
     ((_, labels),) = list(build_training_dataset(config).take(1))

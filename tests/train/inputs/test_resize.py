@@ -1,4 +1,4 @@
-"""Resizing as the Object Detection API does it, for single pictures and batches."""
+"""Resizing as the Object Detection API does it, for single images and batches."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_fixed_shape_is_the_old_bilinear_kernel():
         (60, 200, (15, 50)),  # the longer side reaches 50 first
         (200, 60, (50, 15)),
         (40, 40, (30, 30)),
-        (10, 12, (30, 36)),  # small pictures grow
+        (10, 12, (30, 36)),  # small images grow
     ],
 )
 def test_keep_aspect_ratio(height, width, expected):
@@ -91,7 +91,7 @@ def test_pad_value():
         resizer("pad_to_multiple_resizer { multiple: 32 }"),
     ],
 )
-def test_a_batch_gives_what_single_pictures_give(config):
+def test_a_batch_gives_what_single_images_give(config):
     batch = np.stack([ramp(40, 60), ramp(40, 60)[::-1]])
     together, shapes = resize_image(tf.constant(batch), config)
     for index in (0, 1):
@@ -160,7 +160,7 @@ def test_grey_is_three_equal_channels(kind):
     assert shape.numpy().tolist() == [8, 8, 3]
 
 
-def test_inside_a_graph_over_pictures_of_unknown_size():
+def test_inside_a_graph_over_images_of_unknown_size():
     config = keep_aspect("pad_to_max_dimension: true")
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])

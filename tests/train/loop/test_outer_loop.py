@@ -24,7 +24,7 @@ from train.pipeline import load_pipeline
 
 
 class OneBox(Detector):
-    """Finds one box of the first class in each picture, wherever two weights say; one of them is all that it learns."""
+    """Finds one box of the first class in each image, wherever two weights say; one of them is all that it learns."""
 
     input_shape = (96, 96)
     num_classes = 2

@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard: boxes are drawn where they are, and the event file holds them."""
+"""Images for TensorBoard: boxes are drawn where they are, and the event file holds them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep.images.drawing import color_of
-from train.loop.summaries import IGNORED_COLOUR, evaluation_picture, input_pictures, write_pictures
+from train.loop.summaries import IGNORED_COLOUR, evaluation_image, input_images, write_images
 
 NAMES = {1: "Bed", 2: "Lamp"}
 
@@ -20,35 +20,35 @@ def labels() -> dict[str, np.ndarray]:
     }
 
 
-def has_colour(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
-    return bool(np.all(picture == colour, axis=-1).any())
+def has_colour(image: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    return bool(np.all(image == colour, axis=-1).any())
 
 
-def test_input_pictures_show_each_box_and_grey_for_weight_zero():
+def test_input_images_show_each_box_and_grey_for_weight_zero():
     images = np.full((3, 80, 120, 3), 60.4, np.float32)
-    pictures = input_pictures(images, labels(), NAMES, max_pictures=2)
-    assert pictures.shape == (2, 80, 120, 3)
-    assert pictures.dtype == np.uint8
-    assert has_colour(pictures[0], color_of("Bed"))
-    assert has_colour(pictures[0], IGNORED_COLOUR)
-    assert not has_colour(pictures[0], color_of("Lamp"))
-    assert not has_colour(pictures[1], IGNORED_COLOUR)
+    photos = input_images(images, labels(), NAMES, max_images=2)
+    assert photos.shape == (2, 80, 120, 3)
+    assert photos.dtype == np.uint8
+    assert has_colour(photos[0], color_of("Bed"))
+    assert has_colour(photos[0], IGNORED_COLOUR)
+    assert not has_colour(photos[0], color_of("Lamp"))
+    assert not has_colour(photos[1], IGNORED_COLOUR)
     # The lower edge of the first box, in the row above 0.75 of 80 pixels.
-    assert tuple(pictures[0][59, 60]) == color_of("Bed")
-    assert tuple(pictures[0][75, 60]) == (60, 60, 60)
-    assert np.all(input_pictures(images[2:], {k: v[2:] for k, v in labels().items()}, NAMES) == 60)
+    assert tuple(photos[0][59, 60]) == color_of("Bed")
+    assert tuple(photos[0][75, 60]) == (60, 60, 60)
+    assert np.all(input_images(images[2:], {k: v[2:] for k, v in labels().items()}, NAMES) == 60)
 
 
 def test_values_outside_the_range_do_not_wrap():
     images = np.stack([np.full((20, 20, 3), -7.0), np.full((20, 20, 3), 300.0)])
     empty = {name: values[[2, 2]] for name, values in labels().items()}
-    pictures = input_pictures(images, empty, NAMES)
-    assert pictures[0].max() == 0
-    assert pictures[1].min() == 255
+    photos = input_images(images, empty, NAMES)
+    assert photos[0].max() == 0
+    assert photos[1].min() == 255
 
 
-def test_evaluation_picture_shows_truth_beside_what_was_found():
-    picture = evaluation_picture(
+def test_evaluation_image_shows_truth_beside_what_was_found():
+    image = evaluation_image(
         np.full((60, 100, 3), 40, np.uint8),
         groundtruth_boxes=[[10, 10, 50, 90]],
         groundtruth_classes=[1],
@@ -57,9 +57,9 @@ def test_evaluation_picture_shows_truth_beside_what_was_found():
         detection_scores=[0.9, 0.2, 0.6],
         names_by_id=NAMES,
     )
-    assert picture.dtype == np.uint8
-    middle = picture.shape[1] // 2
-    left, right = picture[:, :middle], picture[:, middle:]
+    assert image.dtype == np.uint8
+    middle = image.shape[1] // 2
+    left, right = image[:, :middle], image[:, middle:]
     assert has_colour(left, color_of("Bed"))
     assert not has_colour(left, color_of("Lamp"))
     assert has_colour(right, color_of("Lamp"))
@@ -67,9 +67,9 @@ def test_evaluation_picture_shows_truth_beside_what_was_found():
     assert not has_colour(right, color_of("Bed"))  # below the score
 
 
-def test_evaluation_picture_without_any_boxes_and_with_too_many():
+def test_evaluation_image_without_any_boxes_and_with_too_many():
     def draw(count: int) -> np.ndarray:
-        return evaluation_picture(
+        return evaluation_image(
             np.full((60, 100, 3), 40, np.uint8),
             groundtruth_boxes=[],
             groundtruth_classes=[],
@@ -84,12 +84,12 @@ def test_evaluation_picture_without_any_boxes_and_with_too_many():
     assert has_colour(draw(9), color_of("Bed"))
 
 
-def test_pictures_are_written_to_the_event_file(tmp_path):
+def test_images_are_written_to_the_event_file(tmp_path):
     tf = pytest.importorskip("tensorflow")
-    pictures = [np.full((10, 20, 3), 200, np.uint8), np.full((30, 10, 3), 50, np.uint8)]
+    images = [np.full((10, 20, 3), 200, np.uint8), np.full((30, 10, 3), 50, np.uint8)]
     writer = tf.summary.create_file_writer(str(tmp_path))
     with writer.as_default():
-        write_pictures("inputs", pictures, step=3)
+        write_images("inputs", images, step=3)
     writer.close()
     (file,) = tmp_path.glob("events*")
     seen = {}
@@ -98,6 +98,6 @@ def test_pictures_are_written_to_the_event_file(tmp_path):
         for value in event.summary.value:
             seen[value.tag] = (event.step, tf.io.decode_png(value.tensor.string_val[2]).numpy())
     assert set(seen) == {"inputs/0", "inputs/1"}
-    for index, (step, picture) in enumerate(seen[f"inputs/{index}"] for index in (0, 1)):
+    for index, (step, image) in enumerate(seen[f"inputs/{index}"] for index in (0, 1)):
         assert step == 3
-        np.testing.assert_array_equal(picture, pictures[index])
+        np.testing.assert_array_equal(image, images[index])

@@ -22,7 +22,7 @@ EMPTY = {"detection_boxes": np.zeros((0, 4)), "detection_scores": [], "detection
 
 
 def add(evaluator, source_id, truth, found, **more):
-    """Adds a picture from [(class, box)] and [(class, score, box)]; boxes are ymin xmin ymax xmax."""
+    """Adds an image from [(class, box)] and [(class, score, box)]; boxes are ymin xmin ymax xmax."""
     image = measured_image(
         source_id,
         groundtruth_boxes=np.array([box for _, box in truth], np.float32).reshape(-1, 4),
@@ -121,7 +121,7 @@ def test_sizes_are_by_given_area_in_pixels():
     assert evaluated([(1, BIG)], [], groundtruth_area=[0.0])["DetectionBoxes_Precision/mAP (large)"] == 0.0
 
 
-def test_pictures_without_objects_bring_false_alarms_only():
+def test_images_without_objects_bring_false_alarms_only():
     evaluator = CocoEvaluator(NAMES)
     add(evaluator, "a", [(1, BIG)], [(1, 0.5, BIG)])
     add(evaluator, "b", [], [(1, 0.9, BIG)])
@@ -130,7 +130,7 @@ def test_pictures_without_objects_bring_false_alarms_only():
     assert evaluator.num_detections() == 2
 
 
-def test_a_repeated_id_is_a_picture_of_its_own():
+def test_a_repeated_id_is_a_image_of_its_own():
     evaluator = CocoEvaluator(NAMES)
     for source_id in ("same", b"same"):
         add(evaluator, source_id, [(1, BIG)], [(1, 0.9, BIG)])
@@ -154,7 +154,7 @@ def test_unknown_detections_are_counted_and_left_out():
         ([], [(1, 0.5, [0, 0, float("inf"), 1])], "detections that are not numbers"),
     ],
 )
-def test_what_cannot_be_measured_names_the_picture(truth, found, message):
+def test_what_cannot_be_measured_names_the_image(truth, found, message):
     with pytest.raises(UserError, match=message):
         add(CocoEvaluator(NAMES), "a", truth, found)
 

@@ -1,4 +1,4 @@
-"""Open Images metrics: groups, verified classes, and all matching against a slow version on random pictures."""
+"""Open Images metrics: groups, verified classes, and all matching against a slow version on random images."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def area(pairs, count) -> float:
 
 
 def slow(images, class_ids, *, knows_difficult, knows_groups, group_weight, together) -> tuple[float, list[float]]:
-    """The same in loops: one class of one picture, one detection, one box at a time."""
+    """The same in loops: one class of one image, one detection, one box at a time."""
     points = {class_id: [] for class_id in class_ids}
     total = dict.fromkeys(class_ids, 0.0)
     for one in images:

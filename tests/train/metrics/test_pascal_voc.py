@@ -22,7 +22,7 @@ FAR = [0, 40, 100, 140]  # 60 of 140
 
 
 def image(truth, found, **more):
-    """A picture from [(class, box)] and [(class, score, box)]."""
+    """An image from [(class, box)] and [(class, score, box)]."""
     return measured_image(
         "a",
         groundtruth_boxes=[box for _, box in truth],
@@ -81,7 +81,7 @@ def test_difficult_boxes_need_not_be_found_and_what_finds_them_does_not_count():
     assert bed((1, 0.9, A), truth=truth, groundtruth_is_crowd=[0, 1], groundtruth_group_of=[0, 1]) == 0.5
 
 
-def test_scores_are_compared_across_pictures():
+def test_scores_are_compared_across_images():
     metrics = measured(
         pascal_voc(NAMES), image([(1, A)], [(1, 0.5, A)]), image([], [(1, 0.9, A)]), image([(2, A)], [(2, 0.1, A)])
     )
@@ -135,7 +135,7 @@ def test_curve_and_area():
     assert average_precision(np.zeros(0), np.zeros(0)) == 0.0
 
 
-def test_ground_truth_without_a_name_names_the_picture():
+def test_ground_truth_without_a_name_names_the_image():
     with pytest.raises(UserError, match="image 'a': ground truth class id 5 is not in the label map"):
         pascal_voc(NAMES).add(image([(5, A)], []))
 

@@ -20,7 +20,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from train.evaluate import main as evaluate
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult, evaluation_folder
-from train.evaluation.summary_images import EvaluationPictures
+from train.evaluation.summary_images import EvaluationImages
 from train.inputs.reader import build_evaluation_dataset
 from train.inputs.verified_labels import VerifiedLabelReader
 from train.metrics.measured_image import measured_image
@@ -53,7 +53,7 @@ def eval_config(text: str = ""):
     return text_format.Parse(text, message_class("EvalConfig")())
 
 
-def picture(source_id="a", **more):
+def image(source_id="a", **more):
     return measured_image(
         source_id,
         groundtruth_boxes=[A, B],
@@ -69,7 +69,7 @@ def test_sets_are_measured_together_and_each_once():
     both = "".join(f'metrics_set: "{name}" ' for name in (*SETS, "oid_V2_detection_metrics"))
     sets = MetricSets(eval_config(both + "recall_upper_bound: 0.9"), NAMES)
     for source_id in ("a", "b", "b"):
-        sets.add(picture(source_id, groundtruth_is_crowd=[0, source_id == "a"]))
+        sets.add(image(source_id, groundtruth_is_crowd=[0, source_id == "a"]))
     metrics = sets.evaluate()
     assert [name for name in metrics if name in MEANS] == list(MEANS)
     assert metrics["PascalBoxes_Precision/mAP@0.5IOU"] == 0.5
@@ -96,7 +96,7 @@ def test_sets_are_measured_together_and_each_once():
 def test_no_set_means_cocos_and_another_alone_leaves_coco_out():
     assert "DetectionBoxes_Precision/mAP" in MetricSets(eval_config(), NAMES).evaluate()
     sets = MetricSets(eval_config('metrics_set: "oid_challenge_detection_metrics"'), NAMES)
-    sets.add(picture(verified_class_ids=[1]))
+    sets.add(image(verified_class_ids=[1]))
     metrics = sets.evaluate()
     assert all(name.startswith("OpenImagesDetectionChallenge_") for name in metrics)
     assert metrics_table(metrics, sets.groundtruth_counts()).splitlines()[0].split() == ["class", "boxes", "OID-ch"]
@@ -105,7 +105,7 @@ def test_no_set_means_cocos_and_another_alone_leaves_coco_out():
 def test_what_a_set_is_told_reaches_it():
     text = 'metrics_set: "coco_detection_metrics" super_categories { key: "all" value: "Red block, Blue block" } '
     sets = MetricSets(eval_config(text + "all_metrics_per_category: true"), NAMES)
-    sets.add(picture())
+    sets.add(image())
     metrics = sets.evaluate()
     assert metrics["DetectionBoxes_PerformanceBySuperCategory/all"] == pytest.approx(0.5)
     # As in the API, all metrics of each category are a part of the metrics of each category.
@@ -117,7 +117,7 @@ def test_what_a_set_is_told_reaches_it():
     for empty_to_ones, expected in (("true", 0.5), ("false", 1.0)):
         text = f'metrics_set: "oid_challenge_detection_metrics" image_classes_field_map_empty_to_ones: {empty_to_ones}'
         sets = MetricSets(eval_config(text), NAMES)
-        # A red block where none is: wrong, unless nobody looked for red blocks there. The other picture's is found.
+        # A red block where none is: wrong, unless nobody looked for red blocks there. The other image's is found.
         sets.add(
             measured_image(
                 "a",
@@ -128,32 +128,32 @@ def test_what_a_set_is_told_reaches_it():
                 detection_classes=[1],
             )
         )
-        sets.add(picture("b"))
+        sets.add(image("b"))
         name = "OpenImagesDetectionChallenge_PerformanceByCategory/AP@0.5IOU/Red block"
         assert sets.evaluate()[name] == expected
 
 
 def test_without_ground_truth_nothing_is_measured():
     sets = MetricSets(eval_config("ignore_groundtruth: true"), NAMES)
-    sets.add(picture())
+    sets.add(image())
     assert sets.evaluate() == {}
     assert sets.num_images == 1
     assert metrics_table({"fps": 5.0}, sets.groundtruth_counts()).split() == ["fps", "5.000"]
 
 
-def test_diverged_detections_and_unknown_classes_name_the_picture():
+def test_diverged_detections_and_unknown_classes_name_the_image():
     with pytest.raises(UserError, match="image 'x': detections that are not numbers"):
         measured_image("x", groundtruth_boxes=[], groundtruth_classes=[], detection_boxes=[A],
                        detection_scores=[math.nan], detection_classes=[1])  # fmt: skip
     with pytest.raises(UserError, match="image 'a': ground truth class id 2 is not in the label map"):
-        MetricSets(eval_config('metrics_set: "oid_V2_detection_metrics"'), {1: "Bed"}).add(picture())
+        MetricSets(eval_config('metrics_set: "oid_V2_detection_metrics"'), {1: "Bed"}).add(image())
     with pytest.raises(ValueError, match="1 boxes, but 2 values of detection_scores"):
         measured_image("x", groundtruth_boxes=[], groundtruth_classes=[], detection_boxes=[A],
                        detection_scores=[0.5, 0.5], detection_classes=[1])  # fmt: skip
 
 
 def record(number: int, **more) -> bytes:
-    """A picture with a red block in its left half, difficult, and a group of blue ones in its right."""
+    """An image with a red block in its left half, difficult, and a group of blue ones in its right."""
     image = tf.fill([96, 128, 3], tf.constant(number, tf.uint8))
     return make_example(
         encoded_image=tf.io.encode_jpeg(image).numpy(), image_format="jpeg", source_id=f"folder/picture {number}",
@@ -244,7 +244,7 @@ def test_tensorboard_gets_cocos_metrics_of_each_category_only_where_asked_for(tm
         assert json.loads((tmp_path / str(is_wanted) / "metrics-1.json").read_text())["metrics"][name] == 0.5
 
 
-def test_pictures_alone_without_ground_truth_and_exported(evaluated, tmp_path):
+def test_images_alone_without_ground_truth_and_exported(evaluated, tmp_path):
     config, _, detector = evaluated
     pipeline = load_pipeline(
         str(config),
@@ -257,7 +257,7 @@ def test_pictures_alone_without_ground_truth_and_exported(evaluated, tmp_path):
     assert result.table().split()[0] == "images_per_second"
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == ["export-image-0-folder_picture_1.png", "export-image-1-folder_picture_2.png"]
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "pictures" / names[1])), result.pictures[1])
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "pictures" / names[1])), result.images[1])
 
 
 def test_dummy_losses_are_none(evaluated):
@@ -317,7 +317,7 @@ def test_a_readers_name_is_that_of_a_folder(evaluated):
     assert str(evaluation_folder(pipeline, 0)) == "eval"
 
 
-def test_pictures_are_drawn_as_the_config_says():
+def test_images_are_drawn_as_the_config_says():
     detected = DetectedImage(
         source_id="a",
         image=np.full((90, 120, 3), 120, np.uint8),
@@ -328,9 +328,9 @@ def test_pictures_are_drawn_as_the_config_says():
     )
 
     def draw(text: str) -> np.ndarray:
-        pictures = EvaluationPictures(eval_config(text), NAMES)
-        pictures.add(detected)
-        (drawn,) = pictures.drawn
+        images = EvaluationImages(eval_config(text), NAMES)
+        images.add(detected)
+        (drawn,) = images.drawn
         return drawn[:, drawn.shape[1] // 2 :]
 
     plain = draw("")

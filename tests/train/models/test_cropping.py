@@ -12,12 +12,12 @@ from train.models.cropping import ProposalCropper, pyramid_levels
 @pytest.mark.parametrize(
     ("side_pixels", "level"), [(224, 3), (223, 2), (448, 4), (447, 3), (112, 2), (111, 1), (5, 0), (0, 0), (640, 4)]
 )
-def test_a_box_of_a_classifiers_picture_takes_the_last_map_but_one(side_pixels, level):
+def test_a_box_of_a_classifiers_image_takes_the_last_map_but_one(side_pixels, level):
     box = tf.constant([[0.0, 0.0, side_pixels / 640, side_pixels / 640]])
     assert int(pyramid_levels(box, (640, 640), 5)[0]) == level
 
 
-def test_levels_follow_the_area_whatever_the_pictures_shape():
+def test_levels_follow_the_area_whatever_the_images_shape():
     random = np.random.default_rng(0)
     boxes = np.sort(random.uniform(size=(50, 2, 2)), axis=1).reshape(50, 4).astype(np.float32)
     found = pyramid_levels(tf.constant(boxes), (tf.constant(320), tf.constant(480)), 5).numpy()

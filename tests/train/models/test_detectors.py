@@ -37,7 +37,7 @@ def test_every_trainable_variable_gets_a_gradient(detector_and_batch):
     assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in found)
 
 
-def test_a_picture_without_objects_has_finite_losses(detector_and_batch):
+def test_a_image_without_objects_has_finite_losses(detector_and_batch):
     detector, (images, labels) = detector_and_batch
     empty = {
         **labels,
@@ -50,7 +50,7 @@ def test_a_picture_without_objects_has_finite_losses(detector_and_batch):
     assert all(float(value) == 0 for name, value in losses.items() if "localization" in name)
 
 
-def test_detections_are_sorted_inside_the_picture_and_zero_beyond_their_number(detector_and_batch):
+def test_detections_are_sorted_inside_the_image_and_zero_beyond_their_number(detector_and_batch):
     detector, (images, labels) = detector_and_batch
     found = {name: value.numpy() for name, value in detector.detect(images, labels["true_image_shape"]).items()}
     for row in range(len(images)):

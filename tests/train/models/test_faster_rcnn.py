@@ -1,4 +1,4 @@
-"""Faster R-CNN as a whole: pictures of any size, both kinds of features, one stage or two, and what is refused."""
+"""Faster R-CNN as a whole: images of any size, both kinds of features, one stage or two, and what is refused."""
 
 import numpy as np
 import pytest
@@ -56,8 +56,8 @@ def odd_pyramid(build):
     return build(PYRAMID + ODD_SIZE, "feature_extractor { batch_norm_trainable: false }")
 
 
-def picture(height: int, width: int, *, weight: float = 1.0):
-    """A batch of one noisy picture with a bright block, and its labels."""
+def new_image(height: int, width: int, *, weight: float = 1.0):
+    """A batch of one noisy image with a bright block, and its labels."""
     random = np.random.default_rng(height)
     image = random.uniform(0, 100, (1, height, width, 3)).astype(np.float32)
     image[:, 8:40, 16:56] += 150
@@ -89,18 +89,18 @@ def assert_learns(detector, losses, gradients):
 
 
 @pytest.mark.parametrize("name", ["one_map", "pyramid"])
-def test_pictures_of_any_size_train_in_one_graph(name, request):
+def test_images_of_any_size_train_in_one_graph(name, request):
     detector = request.getfixturevalue(name)
     assert detector.input_shape == (None, None)
     assert detector.anchors is None
-    labels = {key: tf.TensorSpec(value.shape, value.dtype) for key, value in picture(64, 64)[1].items()}
+    labels = {key: tf.TensorSpec(value.shape, value.dtype) for key, value in new_image(64, 64)[1].items()}
     traced = tf.function(
         lambda image, labels: step(detector, image, labels),
         input_signature=[tf.TensorSpec([1, None, None, 3]), labels],
         autograph=False,
     )
     for height, width in ((64, 64), (75, 118)):
-        assert_learns(detector, *traced(*picture(height, width)))
+        assert_learns(detector, *traced(*new_image(height, width)))
 
 
 @pytest.mark.parametrize("name", ["one_map", "pyramid"])
@@ -111,7 +111,7 @@ def test_a_size_that_varies_is_detected_in_as_one_that_is_known(name, build, req
     saved = [variable.numpy() for variable in fixed.network.variables]
     for mine, theirs in zip(fixed.network.variables, anywhere.network.variables, strict=True):
         mine.assign(theirs)
-    image, labels = picture(40, 72)
+    image, labels = new_image(40, 72)
     expected = fixed.detect(image, labels["true_image_shape"])
     detect = tf.function(
         anywhere.detect, input_signature=[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, 3], tf.int32)]
@@ -139,7 +139,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_scales(odd_pyrami
     statistics = [v for v in odd_pyramid.network.variables if v.name.split("/")[-1].split(":")[0] in names]
     assert statistics
     before = [value.numpy() for value in statistics]
-    assert_learns(odd_pyramid, *step(odd_pyramid, *picture(40, 72)))
+    assert_learns(odd_pyramid, *step(odd_pyramid, *new_image(40, 72)))
     assert all(np.array_equal(old, new) for old, new in zip(before, statistics, strict=True))
     assert any("gamma" in variable.name for variable in odd_pyramid.network.trainable_variables)
 
@@ -149,7 +149,7 @@ def test_one_stage_detects_its_proposals(build):
     detector = build("number_of_stages: 1 initial_crop_size: 0 second_stage_batch_size: 100")
     assert detector.loss_names == ("Loss/RPNLoss/objectness_loss", "Loss/RPNLoss/localization_loss")
     assert not detector.network.detection_head
-    image, labels = picture(64, 64)
+    image, labels = new_image(64, 64)
     assert_learns(detector, *step(detector, image, labels))
     found = {name: value.numpy() for name, value in detector.detect(image, tf.constant([[64, 48, 3]])).items()}
     count = int(found["num_detections"][0])
@@ -167,7 +167,7 @@ def test_stride_8_dilates_conv4_and_hard_examples_train_both_stages(build, one_m
         feature_extractor { first_stage_features_stride: 8 }
         hard_example_miner { num_hard_examples: 4 iou_threshold: 0.99 loss_type: BOTH }
     """)
-    image, labels = picture(64, 64)
+    image, labels = new_image(64, 64)
     assert detector.network.feature_maps(image)["4"].shape == (1, 8, 8, 1024)
     assert one_map.network.feature_maps(image)["4"].shape == (1, 4, 4, 1024)
     assert [v.shape for v in detector.network.variables] == [v.shape for v in one_map.network.variables]
@@ -177,7 +177,7 @@ def test_stride_8_dilates_conv4_and_hard_examples_train_both_stages(build, one_m
 
 def test_an_object_that_weighs_nothing_has_no_localisation_loss(one_map):
     for weight, some in ((1.0, True), (0.0, False)):
-        losses = one_map.compute_losses(*picture(64, 64, weight=weight), training=False)
+        losses = one_map.compute_losses(*new_image(64, 64, weight=weight), training=False)
         assert (float(losses["Loss/RPNLoss/localization_loss"]) > 0) is some
         if not some:
             assert float(losses["Loss/BoxClassifierLoss/localization_loss"]) == 0.0

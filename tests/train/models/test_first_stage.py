@@ -35,7 +35,7 @@ def test_training_prunes_anchors_that_leave_the_input_and_inference_clips_them()
     np.testing.assert_array_equal(clipped.usable, [True, True, True, True, False])
 
 
-def test_proposals_meet_unclipped_then_are_clipped_to_the_picture_without_padding():
+def test_proposals_meet_unclipped_then_are_clipped_to_the_image_without_padding():
     anchors = InputAnchors.within(ANCHORS, (100, 100), prune=False)
     boxes = tf.constant([[0, 0, 40, 40], [1, 0, 41, 40], [50, 0, 120, 40], [85, 85, 95, 95], [0, 0, 1, 1]], tf.float32)
     codes = BOX_CODER.encode(boxes, anchors.boxes)[tf.newaxis]
@@ -43,7 +43,7 @@ def test_proposals_meet_unclipped_then_are_clipped_to_the_picture_without_paddin
     logits = tf.constant(np.stack([np.zeros(5), np.log(scores / (1 - scores))], axis=-1)[np.newaxis], tf.float32)
     config = faster_rcnn("first_stage_max_proposals: 4 first_stage_nms_score_threshold: 0.1")
     found = propose_regions(logits, codes, anchors, tf.constant([[80, 60, 3]]), config)
-    # The first suppresses the second; what the picture's 80x60 leaves nothing of is dropped, as is an unusable anchor.
+    # The first suppresses the second; what the image's 80x60 leaves nothing of is dropped, as is an unusable anchor.
     np.testing.assert_array_equal(found.count, [2])
     np.testing.assert_allclose(found.boxes[0], [[0, 0, 40, 40], [50, 0, 80, 40], [0] * 4, [0] * 4], atol=1e-3)
     np.testing.assert_allclose(found.scores[0], [0.9, 0.7, 0, 0], atol=1e-5)

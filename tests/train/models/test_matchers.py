@@ -39,7 +39,7 @@ def test_the_first_of_two_ground_truths_gets_an_anchor_that_both_want():
     assert matcher.match(similarity, tf.constant([[True, True]])).numpy().tolist() == [[UNMATCHED, 0]]
 
 
-def test_padding_matches_nothing_and_an_empty_picture_is_all_background():
+def test_padding_matches_nothing_and_an_empty_image_is_all_background():
     assert match(valid=(True, False)) == [UNMATCHED, IGNORED, IGNORED, 0, 0]
     assert match(valid=(False, False), force_match_for_each_row=True) == [UNMATCHED] * 5
     assert match(valid=(False, False), matched_threshold=None, unmatched_threshold=None) == [UNMATCHED] * 5

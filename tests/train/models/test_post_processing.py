@@ -115,7 +115,7 @@ def test_overlapping_boxes_of_a_class_are_suppressed_and_of_another_are_not():
     assert found["num_detections"].numpy().tolist() == [3.0]
     np.testing.assert_allclose(found["detection_scores"][0], [0.9, 0.7, 0.3, 0], rtol=1e-6)
     assert found["detection_classes"].numpy()[0].tolist() == [1.0, 2.0, 2.0, 0.0]
-    # Normalised to the picture without padding, clipped to it, zeros beyond the last.
+    # Normalised to the image without padding, clipped to it, zeros beyond the last.
     np.testing.assert_allclose(found["detection_boxes"][0, 1], [0.1, 0.6, 0.4, 1.0])
     assert not found["detection_boxes"].numpy()[0, 3].any()
 

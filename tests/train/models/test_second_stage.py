@@ -118,7 +118,7 @@ def test_padding_and_objects_of_weight_0_pass_no_gradient():
     assert by_logits[0][~weightless[0]].all()
 
 
-def test_a_picture_without_proposals_costs_nothing():
+def test_a_image_without_proposals_costs_nothing():
     truth, proposals = random_batch(2)
     empty = Proposals(tf.zeros_like(proposals.boxes), proposals.scores, tf.constant([0, 0]))
     losses = second_stage_losses(tf.ones([2, 12, 4]), tf.ones([2, 12, 1, 4]), empty, truth, faster_rcnn(""))
@@ -147,7 +147,7 @@ def test_merged_boxes_teach_all_their_classes():
     assert float(losses["Loss/BoxClassifierLoss/classification_loss"]) < 1e-6
 
 
-def test_ground_truth_is_in_pixels_and_cut_to_the_fullest_picture():
+def test_ground_truth_is_in_pixels_and_cut_to_the_fullest_image():
     labels = {
         "groundtruth_boxes": tf.constant([[[0.5, 0.25, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]], [[0.0] * 4] * 3]),
         "groundtruth_classes": tf.constant([[2, 1, 0], [0, 0, 0]]),
@@ -175,7 +175,7 @@ def test_sampling_takes_a_quarter_of_positives_and_none_of_the_padding():
     np.testing.assert_array_equal(sampled.count, [8, 4])
     positive = assign_proposals(sampled.boxes, truth, NUM_CLASSES).positive.numpy()
     assert positive[0].sum() == 2
-    # In the second picture the ten that match weigh nothing, so that four are left.
+    # In the second image the ten that match weigh nothing, so that four are left.
     np.testing.assert_array_equal(sampled.boxes[1, :4], boxes[1, 10:14])
     assert not sampled.boxes[1, 4:].numpy().any()
     assert (np.diff(sampled.scores[0]) <= 0).all()
@@ -195,7 +195,7 @@ def test_the_miner_keeps_the_hardest_and_drops_what_overlaps_them():
     boxes = [[[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]]] * 2
     logits = np.zeros((2, 3, 4), np.float32)
     logits[:, 1, 1] = 5.0  # the second proposal is background and taken for class 1
-    logits[:, 2, 1] = 9.0  # the third even more so, but in the second picture it is padding
+    logits[:, 2, 1] = 9.0  # the third even more so, but in the second image it is padding
     proposals = proposals_of(boxes, [3, 2])
     losses = second_stage_losses(tf.constant(logits), tf.zeros([2, 3, 1, 4]), proposals, truth, config)
     third, second = (np.log(np.exp(x) + 3) for x in (9.0, 5.0))

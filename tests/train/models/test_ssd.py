@@ -59,7 +59,7 @@ def build(block_config):
 
 
 def batch_of(height, width, num_boxes=2):
-    """Two noisy pictures, the second without padding, and blocks in them; padding of ground truth included."""
+    """Two noisy images, the second without padding, and blocks in them; padding of ground truth included."""
     random = np.random.default_rng(0)
     boxes = np.zeros((2, 4, 4), np.float32)
     boxes[:, :2] = [[0.1, 0.1, 0.5, 0.45], [0.3, 0.5, 0.9, 0.95]]
@@ -135,7 +135,7 @@ def test_several_classes_a_box_change_what_is_learned(build):
     assert float(both[name]) > 1.1 * float(single[name])
 
 
-def test_pictures_of_any_size_give_what_a_fixed_size_gives(build):
+def test_images_of_any_size_give_what_a_fixed_size_gives(build):
     fixed = build()
     keep_ratio = "image_resizer { keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 } }"
     any_size = build(keep_ratio)
@@ -152,10 +152,8 @@ def test_pictures_of_any_size_give_what_a_fixed_size_gives(build):
 
     # One traced function for all sizes, those that the pyramid's strides do not divide included.
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])
-    def detect(pictures):
-        return any_size.detect(
-            pictures, tf.tile([[*tf.unstack(tf.shape(pictures)[1:3]), 3]], [tf.shape(pictures)[0], 1])
-        )
+    def detect(photos):
+        return any_size.detect(photos, tf.tile([[*tf.unstack(tf.shape(photos)[1:3]), 3]], [tf.shape(photos)[0], 1]))
 
     for height, width in ((64, 64), (70, 100)):
         boxes = detect(tf.random.uniform([1, height, width, 3], 0, 255))["detection_boxes"].numpy()

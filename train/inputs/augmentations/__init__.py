@@ -1,1 +1,1 @@
-"""Augmentations of the training pictures, a file for each kind; `pipeline` puts together what a config names."""
+"""Augmentations of the training images, a file for each kind; `pipeline` puts together what a config names."""

@@ -16,9 +16,9 @@ class Augmentation:
     """How one option of the config is carried out.
 
     Attributes:
-        function: Takes a picture, its ground truth, a seed and the parameters by name; returns the first two.
+        function: Takes an image, its ground truth, a seed and the parameters by name; returns the first two.
         parameters: Reads the parameters off the option's message; raises ValueError where they make no sense.
-        needs_float: Whether the picture must be float32. The others take uint8 too, which is four times less to move.
+        needs_float: Whether the image must be float32. The others take uint8 too, which is four times less to move.
     """
 
     function: Callable[..., tuple[tf.Tensor, GroundTruth]]

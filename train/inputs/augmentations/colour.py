@@ -1,6 +1,6 @@
 """Augmentations that change colours and leave shapes and boxes alone.
 
-Each takes a picture (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
+Each takes an image (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
 the first two. Pixel values stay in 0..255, except after `normalize_image` and `subtract_channel_mean`. Parameters and
 their defaults are the Object Detection API's (its core/preprocessor.py).
 """

@@ -1,6 +1,6 @@
-"""Augmentations that put pictures together.
+"""Augmentations that put images together.
 
-Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
+Each takes an image (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
 returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
 core/preprocessor.py.
 """
@@ -16,7 +16,7 @@ from train.inputs.augmentations.parameters import require
 from train.inputs.ground_truth import BOXES, GroundTruth, with_boxes
 from train.inputs.randomness import happens, split
 
-_VERTICAL, _HORIZONTAL = 0, 1  # axes of the picture
+_VERTICAL, _HORIZONTAL = 0, 1  # axes of the image
 
 
 def random_self_concat_image(
@@ -27,7 +27,7 @@ def random_self_concat_image(
     concat_vertical_probability: float = 0.1,
     concat_horizontal_probability: float = 0.1,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Puts the picture below itself, or beside itself, or both, each with its own chance; objects double each time."""
+    """Puts the image below itself, or beside itself, or both, each with its own chance; objects double each time."""
     vertical_seed, horizontal_seed = split(seed, 2)
     image, ground_truth = _perhaps_twice(image, ground_truth, vertical_seed, concat_vertical_probability, _VERTICAL)
     return _perhaps_twice(image, ground_truth, horizontal_seed, concat_horizontal_probability, _HORIZONTAL)

@@ -1,4 +1,4 @@
-"""How a window may be cut out of a picture: the parameters that all random crops have in common."""
+"""How a window may be cut out of an image: the parameters that all random crops have in common."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class CropRule:
     Attributes:
         min_object_covered: Which share of at least one box the window must cover, 0..1.
         aspect_ratio_range: The window's width over its height, smallest and largest.
-        area_range: The window's area over the picture's, smallest and largest, in (0, 1].
+        area_range: The window's area over the image's, smallest and largest, in (0, 1].
         overlap_thresh: Boxes of which less than this share lies in the window are left out.
         clip_boxes: Whether boxes are cut off at the window's edge.
-        random_coef: The chance, 0..1, that the picture stays as it is.
+        random_coef: The chance, 0..1, that the image stays as it is.
     """
 
     min_object_covered: float = 1.0
@@ -87,7 +87,7 @@ def read_crop_rule(message: Any, *, aspect_ratio: float | None = None) -> CropRu
 
 
 def read_operations(messages: Sequence[Any], read: Callable[[Any], Rule]) -> list[Rule]:
-    """Reads an option's `operations`, one of which is picked for each picture.
+    """Reads an option's `operations`, one of which is picked for each image.
 
     Raises:
         ValueError: As `read`, with the operation's number.

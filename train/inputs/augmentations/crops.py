@@ -1,6 +1,6 @@
-"""Augmentations that cut a part out of the picture.
+"""Augmentations that cut a part out of the image.
 
-Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
+Each takes an image (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
 returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
 core/preprocessor.py. Boxes of which nothing is left are left out.
 """
@@ -34,7 +34,7 @@ from train.inputs.ground_truth import (
 )
 from train.inputs.randomness import split, uniform, uniform_integer
 
-MAX_ATTEMPTS = 100  # to find a window that covers an object; after that the whole picture is the window
+MAX_ATTEMPTS = 100  # to find a window that covers an object; after that the whole image is the window
 
 
 def random_crop_image(
@@ -65,7 +65,7 @@ def ssd_random_crop_fixed_aspect_ratio(
     operations: Sequence[CropRule] = SSD_CROP_RULES,
     aspect_ratio: float = 1.0,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """As `ssd_random_crop` with windows of one aspect ratio, to which whole pictures are cut too.
+    """As `ssd_random_crop` with windows of one aspect ratio, to which whole images are cut too.
 
     The second cut, to the exact ratio, leaves out boxes of which less than 0.3 remains and clips the others, whatever
     the operations say: so does the API's. Without operations the API forgot the aspect ratio and took 1; here it holds.
@@ -74,7 +74,7 @@ def ssd_random_crop_fixed_aspect_ratio(
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
-        operations: One is picked for each picture; their own aspect ratios do not matter.
+        operations: One is picked for each image; their own aspect ratios do not matter.
         aspect_ratio: Width over height.
     """
     window_seed, ratio_seed = split(seed, 2)
@@ -164,7 +164,7 @@ def _random_window(
 
     Returns:
         Its upper left corner and its size, int32 [2] in pixels, height first, and float32 [4], ymin xmin ymax xmax in
-        0..1 of the picture.
+        0..1 of the image.
     """
 
     def sampler(aspect_ratio_range: tuple[float, float], area_range: tuple[float, float]) -> Any:

@@ -1,6 +1,6 @@
-"""Augmentations that cut a part out of the picture and put it on a larger canvas.
+"""Augmentations that cut a part out of the image and put it on a larger canvas.
 
-Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
+Each takes an image (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
 returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
 core/preprocessor.py.
 """
@@ -37,7 +37,7 @@ class PadRule:
     """What a cut out part is put on.
 
     Attributes:
-        min_padded_size_ratio: Smallest height and width of the canvas over those of the picture before the cut.
+        min_padded_size_ratio: Smallest height and width of the canvas over those of the image before the cut.
         max_padded_size_ratio: What they stay below. A canvas is never smaller than what was cut out.
         pad_color: Red, green and blue of the canvas, 0..255; None is the mean of what was cut out.
     """
@@ -91,7 +91,7 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
-        operations: One is picked for each picture.
+        operations: One is picked for each image.
         aspect_ratio: The result's width over its height.
         min_padded_size_ratio: Smallest height and width of the result over those of what was cut out, where the aspect
             ratio leaves the choice.

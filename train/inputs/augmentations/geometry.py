@@ -1,6 +1,6 @@
-"""Augmentations that move, scale or turn the whole picture, its boxes with it, or the boxes alone.
+"""Augmentations that move, scale or turn the whole image, its boxes with it, or the boxes alone.
 
-Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
+Each takes an image (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
 returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
 core/preprocessor.py.
 """
@@ -31,7 +31,7 @@ RESIZE_METHODS = {
     "bilinear": tf.image.ResizeMethod.BILINEAR,
     "nearest_neighbor": tf.image.ResizeMethod.NEAREST_NEIGHBOR,
 }
-_SMALLEST_SIDE = 1e-6  # of a box to jitter, relative to the picture
+_SMALLEST_SIDE = 1e-6  # of a box to jitter, relative to the image
 
 
 def random_horizontal_flip(
@@ -40,7 +40,7 @@ def random_horizontal_flip(
     """Mirrors left and right with `probability`."""
 
     def flipped() -> tuple[tf.Tensor, tf.Tensor]:
-        # `tf.reverse`, not a slice with a negative step: 0.6 ms a 640x480 picture where that took 11.
+        # `tf.reverse`, not a slice with a negative step: 0.6 ms a 640x480 image where that took 11.
         ymin, xmin, ymax, xmax = tf.unstack(ground_truth[BOXES], axis=1)
         return tf.reverse(image, [1]), tf.stack([ymin, 1.0 - xmax, ymax, 1.0 - xmin], axis=1)
 
@@ -99,7 +99,7 @@ def resize_image(
     new_width: int,
     method: str = "bilinear",
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Brings each picture to one size, whatever its proportions; relative boxes stay as they are.
+    """Brings each image to one size, whatever its proportions; relative boxes stay as they are.
 
     The model's own `image_resizer` comes after all augmentations all the same.
 
@@ -120,9 +120,9 @@ def resize_image(
 def random_jitter_boxes(
     image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, ratio: float = 0.05, jitter_mode: str = "default"
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Moves the edges of each box a little, as careless annotators do; the picture stays.
+    """Moves the edges of each box a little, as careless annotators do; the image stays.
 
-    Boxes are cut off at the picture's edge. One that shrinks to nothing (a ratio near 1 or above) is left out.
+    Boxes are cut off at the image's edge. One that shrinks to nothing (a ratio near 1 or above) is left out.
 
     Args:
         image: As in the module's docstring.
@@ -149,7 +149,7 @@ def random_jitter_boxes(
     elif jitter_mode.endswith("_symmetric"):
         factors = tf.tile(factors[:, :2], [1, 2])
     if "symmetric" in jitter_mode:
-        # An edge stops at the picture's, and so must the one across from it, or the centre would move.
+        # An edge stops at the image's, and so must the one across from it, or the centre would move.
         largest = 2.0 * tf.minimum(centre, 1.0 - centre) / sides
         if jitter_mode.endswith("_xy"):
             largest = tf.tile(tf.reduce_min(largest, axis=1, keepdims=True), [1, 2])

@@ -1,6 +1,6 @@
-"""Augmentations that change which objects there are, or what they are called, and leave the picture alone.
+"""Augmentations that change which objects there are, or what they are called, and leave the image alone.
 
-Each takes a picture (uint8 or float32 [H, W, 3]), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
+Each takes an image (uint8 or float32 [H, W, 3]), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
 the first two. Parameters and their defaults are the Object Detection API's (its core/preprocessor.py).
 """
 

@@ -1,6 +1,6 @@
-"""Augmentations that put the picture on a larger canvas.
+"""Augmentations that put the image on a larger canvas.
 
-Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
+Each takes an image (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
 returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
 core/preprocessor.py.
 """
@@ -18,7 +18,7 @@ from train.inputs.randomness import split, uniform, uniform_integer
 
 # Height and width in pixels, known or int32 [2].
 Size: TypeAlias = "tuple[int, int] | tf.Tensor"
-# Red, green and blue, 0..255, known or float32 [3]; None is the picture's mean.
+# Red, green and blue, 0..255, known or float32 [3]; None is the image's mean.
 Colour: TypeAlias = "tuple[float, float, float] | tf.Tensor | None"
 
 BLACK = (0.0, 0.0, 0.0)
@@ -33,15 +33,15 @@ def random_pad_image(
     max_image_size: Size | None = None,
     pad_color: Colour = None,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Puts the picture at a random place on a larger canvas of one colour.
+    """Puts the image at a random place on a larger canvas of one colour.
 
     Args:
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
-        min_image_size: Smallest height and width of the canvas; the picture's own where that is larger, or by default.
-        max_image_size: What height and width stay below; by default twice the picture's, and never less than the
-            picture's.
+        min_image_size: Smallest height and width of the canvas; the image's own where that is larger, or by default.
+        max_image_size: What height and width stay below; by default twice the image's, and never less than the
+            image's.
         pad_color: The canvas's colour.
     """
     seeds = split(seed, 4)
@@ -65,7 +65,7 @@ def random_absolute_pad_image(
     max_width_padding: int = 1,
     pad_color: Colour = None,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Adds up to some pixels to height and width; the picture lies at a random place of the canvas.
+    """Adds up to some pixels to height and width; the image lies at a random place of the canvas.
 
     Args:
         image: As in the module's docstring.
@@ -104,7 +104,7 @@ def random_pad_to_aspect_ratio(
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
         aspect_ratio: The canvas's width over its height.
-        min_padded_size_ratio: Smallest height and width of the canvas over the picture's, where the aspect ratio
+        min_padded_size_ratio: Smallest height and width of the canvas over the image's, where the aspect ratio
             leaves the choice.
         max_padded_size_ratio: The largest, likewise.
     """
@@ -123,17 +123,17 @@ def random_pad_to_aspect_ratio(
 def place_on_canvas(
     image: tf.Tensor, ground_truth: GroundTruth, canvas: tf.Tensor, offset: tf.Tensor, colour: Colour
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Puts a picture on a canvas of one colour.
+    """Puts an image on a canvas of one colour.
 
     Args:
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
-        canvas: int32 [2], the canvas's height and width, at least the picture's.
-        offset: int32 [2], rows above the picture and columns to its left.
+        canvas: int32 [2], the canvas's height and width, at least the image's.
+        offset: int32 [2], rows above the image and columns to its left.
         colour: The canvas's.
 
     Returns:
-        The canvas, of the picture's type, or float32 where the colour is not of whole numbers, and the ground truth
+        The canvas, of the image's type, or float32 where the colour is not of whole numbers, and the ground truth
         relative to it.
     """
     size = tf.shape(image)[:2]
@@ -154,7 +154,7 @@ def place_on_canvas(
 
 
 def read_pad_color(message: Any) -> dict[str, Any]:
-    """Reads `pad_color`: three values, or one for all three channels; none is the picture's mean.
+    """Reads `pad_color`: three values, or one for all three channels; none is the image's mean.
 
     Raises:
         ValueError: Another number of values, or one outside 0..255.

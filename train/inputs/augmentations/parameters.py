@@ -28,7 +28,7 @@ def probability(message: Any) -> dict[str, Any]:
 
 
 def random_coef(message: Any) -> dict[str, Any]:
-    """Reads `random_coef`, the chance that the picture stays as it is, which must lie between 0 and 1."""
+    """Reads `random_coef`, the chance that the image stays as it is, which must lie between 0 and 1."""
     require(0.0 <= message.random_coef <= 1.0, f"random_coef is {message.random_coef:g}; it must lie between 0 and 1")
     return {"random_coef": message.random_coef}
 

@@ -1,6 +1,6 @@
-"""Augmentations that cover or spoil square patches of the picture and leave boxes alone.
+"""Augmentations that cover or spoil square patches of the image and leave boxes alone.
 
-Each takes a picture (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
+Each takes an image (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
 the first two. Parameters and their defaults are the Object Detection API's (its core/preprocessor.py).
 """
 
@@ -33,7 +33,7 @@ def random_black_patches(
         seed: As in the module's docstring.
         max_black_patches: How many times a square is tried.
         probability: Of each try to happen.
-        size_to_image_ratio: The square's side, as a part of the picture's shorter side.
+        size_to_image_ratio: The square's side, as a part of the image's shorter side.
     """
     chance_seed, y_seed, x_seed = split(seed, 3)
     count = [max_black_patches]
@@ -66,17 +66,17 @@ def random_patch_gaussian(
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Adds Gaussian noise to one square patch (https://arxiv.org/abs/1906.02611).
 
-    The patch's centre lies anywhere in the picture; what of it lies outside is cut off.
+    The patch's centre lies anywhere in the image; what of it lies outside is cut off.
 
     Args:
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
         min_patch_size: The patch's smallest side, in pixels.
-        max_patch_size: One more than its largest side; a picture may be smaller.
+        max_patch_size: One more than its largest side; an image may be smaller.
         min_gaussian_stddev: The noise's smallest standard deviation, as a part of the range 0..255.
         max_gaussian_stddev: Its largest.
-        random_coef: The chance, 0..1, that the picture stays as it is.
+        random_coef: The chance, 0..1, that the image stays as it is.
     """
     chance_seed, size_seed, stddev_seed, y_seed, x_seed, noise_seed = split(seed, 6)
 
@@ -95,12 +95,12 @@ def random_patch_gaussian(
 
 
 def paste(image: tf.Tensor, patch: tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
-    """Returns the picture with a part replaced.
+    """Returns the image with a part replaced.
 
     Args:
         image: [H, W, C].
         patch: [h, w, C] of the same type; must fit in.
-        top: int32 scalar, the patch's first row in the picture.
+        top: int32 scalar, the patch's first row in the image.
         left: int32 scalar, its first column.
     """
     bottom, right = top + tf.shape(patch)[0], left + tf.shape(patch)[1]

@@ -1,4 +1,4 @@
-"""From `train_config.data_augmentation_options` to one function on a picture and its ground truth."""
+"""From `train_config.data_augmentation_options` to one function on an image and its ground truth."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def build_augmentation(options: Iterable[Any], where: str = "train_config.data_a
         where: Their path in the config, for messages.
 
     Returns:
-        A function of a picture (uint8 [H, W, 3]), its ground truth and a seed ([2] integers: the same seed gives the
-        same result) that returns the picture, uint8 or float32 [H', W', 3] with values 0..255, and its ground truth.
+        A function of an image (uint8 [H, W, 3]), its ground truth and a seed ([2] integers: the same seed gives the
+        same result) that returns the image, uint8 or float32 [H', W', 3] with values 0..255, and its ground truth.
 
     Raises:
         UsageError: An option that is not supported or whose parameters make no sense, by its path.

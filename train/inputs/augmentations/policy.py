@@ -1,4 +1,4 @@
-"""AutoAugment: one of a policy's sub-policies, picked at random, on the picture and its boxes.
+"""AutoAugment: one of a policy's sub-policies, picked at random, on the image and its boxes.
 
 The policies for detection (https://arxiv.org/abs/1906.11172) are those that the Object Detection API knows by these
 names. TF Model Garden has the first of them only.
@@ -88,8 +88,8 @@ def autoaugment_image(
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Applies one of the policy's sub-policies, all with equal chances.
 
-    Boxes move with the picture; those that leave it are left out, where the API kept slivers of them at its edge.
-    `Contrast` is Model Garden's; the API's blended large pictures with white, by a slip.
+    Boxes move with the image; those that leave it are left out, where the API kept slivers of them at its edge.
+    `Contrast` is Model Garden's; the API's blended large images with white, by a slip.
 
     Args:
         image: uint8, or float32 and then rounded down to whole numbers, [H, W, 3], 0..255.

@@ -1,9 +1,9 @@
 """The operations that AutoAugment's policies for detection are made of (https://arxiv.org/abs/1906.11172).
 
 The pixels are changed by TF Model Garden's `official.vision.ops.augment`. Three things are not taken from there: its
-random numbers, which cannot be repeated; its filling of what a shift uncovers, which mirrors the picture and thereby
+random numbers, which cannot be repeated; its filling of what a shift uncovers, which mirrors the image and thereby
 objects without their boxes (here it is grey, as in the Object Detection API); and its boxes, rounded to pixels one by
-one, of which those that leave the picture come back as slivers at its edge (here they are left out).
+one, of which those that leave the image come back as slivers at its edge (here they are left out).
 
 Names, magnitudes and constants are those of the API's utils/autoaugment_utils.py.
 """
@@ -35,15 +35,15 @@ class Objects(NamedTuple):
 
 
 Operation: TypeAlias = Callable[[tf.Tensor, Objects, tf.Tensor], tuple[tf.Tensor, Objects]]
-# From a point of the result to the point of the picture that is shown there, (x, y) in pixels from the centre of the
+# From a point of the result to the point of the image that is shown there, (x, y) in pixels from the centre of the
 # top left one: x' = a0 x + a1 y + a2, y' = a3 x + a4 y + a5.
 Affine: TypeAlias = "list[tf.Tensor | float]"
-# Changes the pixels of a picture, or of a part of one (uint8 [H, W, 3]); takes a seed and a magnitude too.
+# Changes the pixels of an image, or of a part of one (uint8 [H, W, 3]); takes a seed and a magnitude too.
 OfPixels: TypeAlias = Callable[[tf.Tensor, tf.Tensor, float], tf.Tensor]
 
-GREY = 128  # what shows where there is no picture
+GREY = 128  # what shows where there is no image
 MAX_MAGNITUDE = 10.0
-SMALLEST_SIDE_PIXELS = 0.5  # of a box; of what is smaller at the picture's edge, not one pixel's centre need show
+SMALLEST_SIDE_PIXELS = 0.5  # of a box; of what is smaller at the image's edge, not one pixel's centre need show
 # An operation on objects alone spares two of three, lest neighbours be spoilt together.
 _SHARE_OF_OBJECTS = 1.0 / 3.0
 
@@ -58,7 +58,7 @@ def make_operation(name: str, probability: float, magnitude: float) -> Operation
         magnitude: How strong it is, 0..10.
 
     Returns:
-        A function of a picture (uint8 [H, W, 3]), its objects and a seed ([2]) that returns the first two.
+        A function of an image (uint8 [H, W, 3]), its objects and a seed ([2]) that returns the first two.
     """
     if name in _ON_OBJECTS:
         return _on_objects(_ON_OBJECTS[name], probability * _SHARE_OF_OBJECTS, magnitude)
@@ -68,7 +68,7 @@ def make_operation(name: str, probability: float, magnitude: float) -> Operation
             return _move(image, objects, _MOVES[name](image, seed, magnitude))
         if name == "BBox_Cutout":
             return _cutout_in_one_box(image, objects.boxes, seed, magnitude), objects
-        return _ON_PICTURE[name](image, seed, magnitude), objects
+        return _ON_IMAGE[name](image, seed, magnitude), objects
 
     def apply(image: tf.Tensor, objects: Objects, seed: tf.Tensor) -> tuple[tf.Tensor, Objects]:
         chance_seed, operation_seed = split(seed, 2)
@@ -119,9 +119,9 @@ def _pixels_of(box: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
 
 
 def _moved(image: tf.Tensor, affine: Affine) -> tf.Tensor:
-    """Returns the picture, uint8 [H, W, 3], moved within its frame; what it leaves is grey."""
+    """Returns the image, uint8 [H, W, 3], moved within its frame; what it leaves is grey."""
     transforms = tf.stack([*(tf.cast(number, tf.float32) for number in affine), 0.0, 0.0])
-    # Model Garden keeps track of what shows picture and what does not in a fourth channel.
+    # Model Garden keeps track of what shows image and what does not in a fourth channel.
     with_alpha = augment.transform(augment.wrap(image), transforms, fill_mode="constant")
     with_alpha = tf.ensure_shape(with_alpha, [None, None, 4])
     return augment.unwrap(with_alpha, [GREY] * 3)
@@ -133,7 +133,7 @@ def _moved_boxes(boxes: tf.Tensor, image: tf.Tensor, affine: Affine) -> tf.Tenso
     ymin, xmin, ymax, xmax = tf.unstack(boxes * tf.tile(size, [2]), axis=1)
     x = tf.stack([xmin, xmax, xmin, xmax], axis=1) - 0.5 - affine[2]
     y = tf.stack([ymin, ymin, ymax, ymax], axis=1) - 0.5 - affine[5]
-    # The map leads from the result to the picture; corners go the other way.
+    # The map leads from the result to the image; corners go the other way.
     determinant = affine[0] * affine[4] - affine[1] * affine[3]
     new_x = (affine[4] * x - affine[1] * y) / determinant + 0.5
     new_y = (affine[0] * y - affine[3] * x) / determinant + 0.5
@@ -143,7 +143,7 @@ def _moved_boxes(boxes: tf.Tensor, image: tf.Tensor, affine: Affine) -> tf.Tenso
 
 
 def _move(image: tf.Tensor, objects: Objects, affine: Affine) -> tuple[tf.Tensor, Objects]:
-    """Moves the picture and its boxes; those that leave it are left out."""
+    """Moves the image and its boxes; those that leave it are left out."""
     boxes = _moved_boxes(objects.boxes, image, affine)
     boxes = clip_to_window(boxes, tf.constant([0.0, 0.0, 1.0, 1.0]))
     sides = (boxes[:, 2:] - boxes[:, :2]) * tf.cast(tf.shape(image)[:2], tf.float32)
@@ -172,7 +172,7 @@ def _shear_y(seed: tf.Tensor, magnitude: float) -> Affine:
 
 
 def _rotation(image: tf.Tensor, seed: tf.Tensor, degrees: float) -> Affine:
-    """About the picture's centre."""
+    """About the image's centre."""
     radians = _either_sign(seed, math.radians(degrees))
     cos, sin = tf.cos(radians), tf.sin(radians)
     size = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -181,7 +181,7 @@ def _rotation(image: tf.Tensor, seed: tf.Tensor, degrees: float) -> Affine:
 
 
 def _cutout(image: tf.Tensor, seed: tf.Tensor, half_side: float) -> tf.Tensor:
-    """Greys a square around any point of the picture."""
+    """Greys a square around any point of the image."""
     return _greyed(image, seed, tf.constant([0, 0]), tf.shape(image)[:2], tf.fill([2], int(half_side)))
 
 
@@ -212,13 +212,13 @@ def _greyed(image: tf.Tensor, seed: tf.Tensor, low: tf.Tensor, high: tf.Tensor, 
 
 
 def _sharpness(image: tf.Tensor, factor: float) -> tf.Tensor:
-    """Model Garden's, which blurs with a window of 3 x 3 pixels and fails where the picture is smaller."""
+    """Model Garden's, which blurs with a window of 3 x 3 pixels and fails where the image is smaller."""
     large_enough = tf.reduce_all(tf.shape(image)[:2] >= 3)
     return tf.cond(large_enough, lambda: augment.sharpness(image, factor), lambda: image)
 
 
 def _enhancement(magnitude: float) -> float:
-    """Returns how much of a property stays: 0.1 is hardly any, 1 leaves the picture as it is, 1.9 almost doubles it."""
+    """Returns how much of a property stays: 0.1 is hardly any, 1 leaves the image as it is, 1.9 almost doubles it."""
     return _part(magnitude, 1.8) + 0.1
 
 
@@ -226,8 +226,8 @@ def _part(magnitude: float, whole: float) -> float:
     return magnitude / MAX_MAGNITUDE * whole
 
 
-# By the policies' names; each takes a picture or a part of one, a seed and a magnitude.
-_ON_PICTURE: dict[str, OfPixels] = {
+# By the policies' names; each takes an image or a part of one, a seed and a magnitude.
+_ON_IMAGE: dict[str, OfPixels] = {
     "AutoContrast": lambda image, seed, magnitude: augment.autocontrast(image),
     "Brightness": lambda image, seed, magnitude: augment.brightness(image, _enhancement(magnitude)),
     "Color": lambda image, seed, magnitude: augment.color(image, _enhancement(magnitude)),

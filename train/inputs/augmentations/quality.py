@@ -1,7 +1,7 @@
-"""Augmentations that cost the picture some of its quality, as cameras, networks and other programs do.
+"""Augmentations that cost the image some of its quality, as cameras, networks and other programs do.
 
-Each takes a picture (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
-the first two; boxes are relative to the picture, so a resizing leaves them as they are. Parameters and their defaults
+Each takes an image (float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and returns
+the first two; boxes are relative to the image, so a resizing leaves them as they are. Parameters and their defaults
 are the Object Detection API's (its core/preprocessor.py).
 """
 
@@ -31,7 +31,7 @@ def random_jpeg_quality(
     max_jpeg_quality: int = 100,
     random_coef: float = 0.0,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Encodes the picture as a JPEG of a random quality, and decodes that.
+    """Encodes the image as a JPEG of a random quality, and decodes that.
 
     Args:
         image: As in the module's docstring.
@@ -39,7 +39,7 @@ def random_jpeg_quality(
         seed: As in the module's docstring.
         min_jpeg_quality: The lowest quality, 0..100.
         max_jpeg_quality: One more than the highest, 0..100.
-        random_coef: The chance, 0..1, that the picture stays as it is.
+        random_coef: The chance, 0..1, that the image stays as it is.
     """
     chance_seed, quality_seed = split(seed, 2)
 
@@ -60,9 +60,9 @@ def random_downscale_to_target_pixels(
     max_target_pixels: int = DEFAULT_MAX_TARGET_PIXELS,
     random_coef: float = 0.0,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Makes the picture smaller, with the same aspect ratio, until it has a random number of pixels.
+    """Makes the image smaller, with the same aspect ratio, until it has a random number of pixels.
 
-    A picture with no more pixels than that stays as it is.
+    An image with no more pixels than that stays as it is.
 
     Args:
         image: As in the module's docstring.
@@ -70,7 +70,7 @@ def random_downscale_to_target_pixels(
         seed: As in the module's docstring.
         min_target_pixels: The smallest number of pixels, height times width.
         max_target_pixels: One more than the largest.
-        random_coef: The chance, 0..1, that the picture stays as it is.
+        random_coef: The chance, 0..1, that the image stays as it is.
     """
     chance_seed, target_seed = split(seed, 2)
     target = uniform_integer(target_seed, min_target_pixels, max_target_pixels)

@@ -1,6 +1,6 @@
-"""Augmentations that cut or pad the picture to a square.
+"""Augmentations that cut or pad the image to a square.
 
-Each takes a picture (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
+Each takes an image (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
 returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
 core/preprocessor.py. Boxes are cut off at the square's edge, and those wholly outside left out.
 """
@@ -29,17 +29,17 @@ def random_square_crop_by_scale(
     scale_max: float = 1.3,
     num_scales: int = 8,
 ) -> tuple[tf.Tensor, GroundTruth]:
-    """Cuts out a square of the longer side times a random scale; what lies beyond the picture is black.
+    """Cuts out a square of the longer side times a random scale; what lies beyond the image is black.
 
-    CenterNet's augmentation (https://arxiv.org/abs/1904.07850). The API leaves the picture's last row and column, and
-    the last ones of a square of an odd side, black; here they are picture.
+    CenterNet's augmentation (https://arxiv.org/abs/1904.07850). The API leaves the image's last row and column, and
+    the last ones of a square of an odd side, black; here they are image.
 
     Args:
         image: As in the module's docstring.
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
-        max_border: How near to the picture's edge, in pixels, the square's centre may come; halved until it is at most
-            half the picture's height or width.
+        max_border: How near to the image's edge, in pixels, the square's centre may come; halved until it is at most
+            half the image's height or width.
         scale_min: The smallest scale.
         scale_max: The largest scale.
         num_scales: How many scales there are to pick from, in equal steps from the smallest to the largest.
@@ -97,7 +97,7 @@ def random_scale_crop_and_pad_to_square(
     cropped = scaled[offset[0] : offset[0] + output_size, offset[1] : offset[1] + output_size]
     square = tf.image.pad_to_bounding_box(cropped, 0, 0, output_size, output_size)
     square.set_shape([output_size, output_size, 3])
-    # Boxes in pixels of the scaled picture, then relative to the square.
+    # Boxes in pixels of the scaled image, then relative to the square.
     pixels = tf.tile(tf.cast(scaled_size, tf.float32), [2])
     shifted = ground_truth[BOXES] * pixels - tf.tile(tf.cast(offset, tf.float32), [2])
     return square, _clipped(ground_truth, shifted / output_size)

@@ -17,14 +17,14 @@ from train.models.pyramid import build_pyramid, pyramid_stride
 
 @dataclasses.dataclass(frozen=True)
 class ModelGardenExtractor:
-    """What turns pictures into feature maps.
+    """What turns images into feature maps.
 
     Attributes:
-        backbone: Maps pictures to features by level.
+        backbone: Maps images to features by level.
         decoder: Maps those to the feature maps by level.
         levels: Names of the feature maps, finest first.
         normalize: Maps float32 RGB 0..255 to what the backbone was trained on.
-        pad_to_multiple: What the sides of a normalised picture must be multiples of; zeros at the bottom and the right
+        pad_to_multiple: What the sides of a normalised image must be multiples of; zeros at the bottom and the right
             fill up.
     """
 
@@ -65,7 +65,7 @@ def build_model_garden_extractor(message: Any, input_shape: InputShape, backbone
 
     Args:
         message: The message.
-        input_shape: Height and width of the input in pixels, None where pictures have sizes of their own. Such pictures
+        input_shape: Height and width of the input in pixels, None where images have sizes of their own. Such images
             are padded to what the feature pyramid needs.
         backbone: The `ModelGardenBackbone` message of `ssd_model_garden_fpn`.
 

@@ -1,6 +1,6 @@
-"""What pictures are padded to before a network sees them, as `pad_to_multiple` of the API's utils/ops.py.
+"""What images are padded to before a network sees them, as `pad_to_multiple` of the API's utils/ops.py.
 
-Only the network sees this padding: anchors and boxes are relative to the picture without it, as in the API.
+Only the network sees this padding: anchors and boxes are relative to the image without it, as in the API.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def padding_multiple(input_shape: InputShape, stride: int, message: Any) -> int:
     """What both sides of an input are padded to a multiple of.
 
     Args:
-        input_shape: Height and width of the input in pixels, None where pictures have sizes of their own.
+        input_shape: Height and width of the input in pixels, None where images have sizes of their own.
         stride: What the network needs both sides to be multiples of.
         message: An `SsdFeatureExtractor` message.
 

@@ -37,8 +37,8 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
         finest_level: The finest map's stride is 2 to this power; each other's is twice the one before.
         normalize: Maps float32 RGB 0..255 to what the network takes.
         classification_backbone: The trunk, whose outputs are the maps that it gives to the rest.
-        stride: What both sides of a padded picture must be multiples of, or maps cannot be added to one another.
-        pad_to_multiple: What it pads pictures to, with zeros at the bottom and on the right.
+        stride: What both sides of a padded image must be multiples of, or maps cannot be added to one another.
+        pad_to_multiple: What it pads images to, with zeros at the bottom and on the right.
     """
 
     levels: list[str]
@@ -287,12 +287,12 @@ def build_ssd_feature_extractor(
 ) -> SsdFeatureExtractor:
     """Builds the feature extractor that an `SsdFeatureExtractor` message names, and its variables.
 
-    Pictures that have sizes of their own are padded to what the feature pyramid needs, whatever the message's
+    Images that have sizes of their own are padded to what the feature pyramid needs, whatever the message's
     `pad_to_multiple` is: the API would fail.
 
     Args:
         message: The message.
-        input_shape: Height and width of the input in pixels, None where pictures have sizes of their own.
+        input_shape: Height and width of the input in pixels, None where images have sizes of their own.
         freeze_batch_norm: Whether batch norm keeps its moving statistics.
 
     Raises:

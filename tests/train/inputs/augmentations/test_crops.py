@@ -28,39 +28,39 @@ AREA = 96 * 128
 
 
 def area_of(window: tuple[int, int, int, int]) -> float:
-    """Of a window in pixels, as a part of the picture."""
+    """Of a window in pixels, as a part of the image."""
     top, left, bottom, right = window
     return (bottom - top) * (right - left) / AREA
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_boxes_stay_on_their_objects_and_what_belongs_to_them_travels_along(block_picture, option):
+def test_boxes_stay_on_their_objects_and_what_belongs_to_them_travels_along(block_image, option):
     seen = set()
-    for image, ground_truth in block_picture.augmented(option, 60):
-        block_picture.assert_on_objects(image, ground_truth)
-        block_picture.assert_belongings(ground_truth)
+    for image, ground_truth in block_image.augmented(option, 60):
+        block_image.assert_on_objects(image, ground_truth)
+        block_image.assert_belongings(ground_truth)
         seen.update(ground_truth["groundtruth_classes"].tolist())
     assert seen == {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_the_same_seed_gives_the_same(block_picture, option):
-    first, second = block_picture.augmented(option, 5), block_picture.augmented(option, 5)
+def test_the_same_seed_gives_the_same(block_image, option):
+    first, second = block_image.augmented(option, 5), block_image.augmented(option, 5)
     for (image, fields), (same_image, same_fields) in zip(first, second, strict=True):
         np.testing.assert_array_equal(image, same_image)
         np.testing.assert_array_equal(fields["groundtruth_boxes"], same_fields["groundtruth_boxes"])
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_a_picture_without_boxes_and_one_of_a_single_pixel(block_picture, option):
-    empty = {name: values[:0] for name, values in block_picture.ground_truth().items()}
-    for image, ground_truth in block_picture.augmented(option, 5, ground_truth=empty):
+def test_a_image_without_boxes_and_one_of_a_single_pixel(block_image, option):
+    empty = {name: values[:0] for name, values in block_image.ground_truth().items()}
+    for image, ground_truth in block_image.augmented(option, 5, ground_truth=empty):
         assert min(image.shape[:2]) >= 1
         assert ground_truth["groundtruth_boxes"].shape == (0, 4)
-    one = {name: values[:1] for name, values in block_picture.ground_truth().items()}
+    one = {name: values[:1] for name, values in block_image.ground_truth().items()}
     one["groundtruth_boxes"] = np.float32([[0, 0, 1, 1]])
     pixel = np.full((1, 1, 3), 200, np.uint8)
-    for image, ground_truth in block_picture.augmented(option, 20, image=pixel, ground_truth=one):
+    for image, ground_truth in block_image.augmented(option, 20, image=pixel, ground_truth=one):
         assert min(image.shape[:2]) >= 1
         boxes = ground_truth["groundtruth_boxes"]
         assert boxes.shape == (1, 4)
@@ -68,19 +68,19 @@ def test_a_picture_without_boxes_and_one_of_a_single_pixel(block_picture, option
 
 
 class TestRandomCropImage:
-    def test_windows_obey_their_rule(self, block_picture):
+    def test_windows_obey_their_rule(self, block_image):
         option = (
             "random_crop_image { min_object_covered: 0.6 min_aspect_ratio: 0.8 max_aspect_ratio: 1.6 min_area: 0.2 "
             "max_area: 0.6 overlap_thresh: 0.4 }"
         )
         areas, ratios = [], []
-        for image, ground_truth in block_picture.augmented(option, 200, image=block_picture.coordinates()):
+        for image, ground_truth in block_image.augmented(option, 200, image=block_image.coordinates()):
             assert image.dtype == np.uint8
-            window = block_picture.window_of(image)
+            window = block_image.window_of(image)
             assert image.shape[:2] == (window[2] - window[0], window[3] - window[1]), "nothing but the window"
-            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=0.4)
+            block_image.assert_cut_out(ground_truth, window, overlap_thresh=0.4)
             covered = []
-            for ymin, xmin, ymax, xmax in block_picture.blocks.values():
+            for ymin, xmin, ymax, xmax in block_image.blocks.values():
                 high = max(min(ymax, window[2]) - max(ymin, window[0]), 0)
                 wide = max(min(xmax, window[3]) - max(xmin, window[1]), 0)
                 covered.append(high * wide / ((ymax - ymin) * (xmax - xmin)))
@@ -92,31 +92,31 @@ class TestRandomCropImage:
         assert 0.77 < min(ratios) < 0.85
         assert 1.5 < max(ratios) < 1.65
 
-    def test_unclipped_boxes_reach_beyond_the_window(self, block_picture):
+    def test_unclipped_boxes_reach_beyond_the_window(self, block_image):
         option = "random_crop_image { min_object_covered: 0.2 max_area: 0.4 overlap_thresh: 0.1 clip_boxes: false }"
         beyond = 0
-        for image, ground_truth in block_picture.augmented(option, 60, image=block_picture.coordinates()):
-            window = block_picture.window_of(image)
-            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=0.1, clip=False)
+        for image, ground_truth in block_image.augmented(option, 60, image=block_image.coordinates()):
+            window = block_image.window_of(image)
+            block_image.assert_cut_out(ground_truth, window, overlap_thresh=0.1, clip=False)
             boxes = ground_truth["groundtruth_boxes"]
             beyond += bool(np.any((boxes < 0) | (boxes > 1)))
         assert beyond > 20
 
-    def test_no_overlap_threshold_keeps_whatever_is_inside(self, block_picture):
+    def test_no_overlap_threshold_keeps_whatever_is_inside(self, block_image):
         option = "random_crop_image { min_object_covered: 0 max_area: 0.3 overlap_thresh: 0 }"
-        for image, ground_truth in block_picture.augmented(option, 60, image=block_picture.coordinates()):
-            block_picture.assert_cut_out(ground_truth, block_picture.window_of(image), overlap_thresh=0.0)
+        for image, ground_truth in block_image.augmented(option, 60, image=block_image.coordinates()):
+            block_image.assert_cut_out(ground_truth, block_image.window_of(image), overlap_thresh=0.0)
 
-    def test_a_rule_that_no_window_obeys_gives_the_whole_picture(self, block_picture):
+    def test_a_rule_that_no_window_obeys_gives_the_whole_image(self, block_image):
         option = "random_crop_image { min_object_covered: 1 min_area: 0.001 max_area: 0.01 }"
-        for image, ground_truth in block_picture.augmented(option, 3):
-            np.testing.assert_array_equal(image, block_picture.image())
+        for image, ground_truth in block_image.augmented(option, 3):
+            np.testing.assert_array_equal(image, block_image.image())
             assert len(ground_truth["groundtruth_boxes"]) == 4
 
-    def test_random_coef_is_the_chance_that_nothing_changes(self, block_picture):
-        ground_truth = block_picture.ground_truth()
+    def test_random_coef_is_the_chance_that_nothing_changes(self, block_image):
+        ground_truth = block_image.ground_truth()
         ground_truth["groundtruth_boxes"][0] = [-0.2, 0.1, 0.3, 0.4]  # nor is it clipped
-        outputs = block_picture.augmented(
+        outputs = block_image.augmented(
             "random_crop_image { max_area: 0.6 random_coef: 0.3 }", 400, ground_truth=ground_truth
         )
         whole = [after for image, after in outputs if image.shape[:2] == (96, 128)]
@@ -126,11 +126,11 @@ class TestRandomCropImage:
 
 
 class TestSsdRandomCrop:
-    def test_without_operations_it_is_the_papers(self, block_picture):
+    def test_without_operations_it_is_the_papers(self, block_image):
         written_out = f"ssd_random_crop {{ {' '.join(_DEFAULTS) % (('',) * 7)} }}"
         outputs = zip(
-            block_picture.augmented("ssd_random_crop {}", 100),
-            block_picture.augmented(written_out, 100),
+            block_image.augmented("ssd_random_crop {}", 100),
+            block_image.augmented(written_out, 100),
             strict=True,
         )
         for (image, after), (expected_image, expected) in outputs:
@@ -139,7 +139,7 @@ class TestSsdRandomCrop:
             np.testing.assert_array_equal(after["groundtruth_boxes"], expected["groundtruth_boxes"])
         assert [rule.min_object_covered for rule in SSD_CROP_RULES] == [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
 
-    def test_operations_are_picked_with_equal_chances_and_each_keeps_its_own_rule(self, block_picture):
+    def test_operations_are_picked_with_equal_chances_and_each_keeps_its_own_rule(self, block_image):
         # By the area of its windows, one can tell which operation was picked.
         thresholds = {(0.1, 0.25): 0.8, (0.35, 0.5): 0.0, (0.6, 0.75): 0.3}
         operations = " ".join(
@@ -150,15 +150,15 @@ class TestSsdRandomCrop:
             )
         )
         picked = []
-        for image, ground_truth in block_picture.augmented(
-            f"ssd_random_crop {{ {operations} }}", 500, image=block_picture.coordinates()
+        for image, ground_truth in block_image.augmented(
+            f"ssd_random_crop {{ {operations} }}", 500, image=block_image.coordinates()
         ):
-            window = block_picture.window_of(image)
+            window = block_image.window_of(image)
             if area_of(window) == 1.0:
                 picked.append("whole")
                 continue
             (bounds,) = [one for one in thresholds if one[0] - 0.04 < area_of(window) < one[1] + 0.04]
-            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=thresholds[bounds], clip=bounds[0] != 0.6)
+            block_image.assert_cut_out(ground_truth, window, overlap_thresh=thresholds[bounds], clip=bounds[0] != 0.6)
             picked.append(bounds)
         shares = [picked.count(one) / 500 for one in thresholds]
         np.testing.assert_allclose(shares, [1 / 3, 0.8 / 3, 1 / 3], atol=0.08)
@@ -169,33 +169,33 @@ class TestAspectRatio:
     @pytest.mark.parametrize(
         ("ratio", "size"), [(1.0, (96, 96)), (0.7, (96, 67)), (2.0, (64, 128)), (4 / 3, (96, 128))]
     )
-    def test_the_largest_window_is_cut_at_a_random_place(self, block_picture, ratio, size):
+    def test_the_largest_window_is_cut_at_a_random_place(self, block_image, ratio, size):
         option = f"random_crop_to_aspect_ratio {{ aspect_ratio: {ratio} overlap_thresh: 0.5 }}"
         begins = []
-        for image, ground_truth in block_picture.augmented(option, 200, image=block_picture.coordinates()):
+        for image, ground_truth in block_image.augmented(option, 200, image=block_image.coordinates()):
             assert image.shape[:2] == size
-            window = block_picture.window_of(image)
-            block_picture.assert_cut_out(ground_truth, window, overlap_thresh=0.5)
+            window = block_image.window_of(image)
+            block_image.assert_cut_out(ground_truth, window, overlap_thresh=0.5)
             begins.append(window[:2])
         for axis in (0, 1):
             room = (96, 128)[axis] - size[axis]
             values = [begin[axis] for begin in begins]
             if room:
-                block_picture.assert_uniform(values, 0, room)
+                block_image.assert_uniform(values, 0, room)
             else:
                 assert set(values) == {0}
 
-    def test_unclipped_boxes(self, block_picture):
+    def test_unclipped_boxes(self, block_image):
         option = "random_crop_to_aspect_ratio { aspect_ratio: 0.5 clip_boxes: false overlap_thresh: 0.0 }"
-        for image, ground_truth in block_picture.augmented(option, 20, image=block_picture.coordinates()):
-            block_picture.assert_cut_out(ground_truth, block_picture.window_of(image), overlap_thresh=0.0, clip=False)
+        for image, ground_truth in block_image.augmented(option, 20, image=block_image.coordinates()):
+            block_image.assert_cut_out(ground_truth, block_image.window_of(image), overlap_thresh=0.0, clip=False)
 
-    def test_ssd_crops_of_one_ratio(self, block_picture):
+    def test_ssd_crops_of_one_ratio(self, block_image):
         operation = "operations { min_area: 0.1 max_area: 0.5 overlap_thresh: 0.5 random_coef: 0.2 clip_boxes: false }"
         option = f"ssd_random_crop_fixed_aspect_ratio {{ aspect_ratio: 2 {operation} }}"
         whole = 0
-        for image, after in block_picture.augmented(option, 200, image=block_picture.coordinates()):
-            window = block_picture.window_of(image)
+        for image, after in block_image.augmented(option, 200, image=block_image.coordinates()):
+            window = block_image.window_of(image)
             assert image.shape[1] / 2 == pytest.approx(image.shape[0], abs=0.51)
             whole += image.shape[:2] == (64, 128)
             assert after["groundtruth_boxes"].min(initial=0) >= 0, "the second cut clips, whatever the operation says"
@@ -203,10 +203,10 @@ class TestAspectRatio:
             assert window[3] - window[1] >= 20
         assert whole / 200 == pytest.approx(0.2, abs=0.12)
 
-    def test_ssd_crops_are_square_unless_said_otherwise(self, block_picture):
+    def test_ssd_crops_are_square_unless_said_otherwise(self, block_image):
         assert all(
             image.shape[0] == image.shape[1]
-            for image, _ in block_picture.augmented("ssd_random_crop_fixed_aspect_ratio {}", 30)
+            for image, _ in block_image.augmented("ssd_random_crop_fixed_aspect_ratio {}", 30)
         )
-        wide = block_picture.augmented("ssd_random_crop_fixed_aspect_ratio { aspect_ratio: 2 }", 30)
+        wide = block_image.augmented("ssd_random_crop_fixed_aspect_ratio { aspect_ratio: 2 }", 30)
         assert all(image.shape[1] / 2 == pytest.approx(image.shape[0], abs=0.51) for image, _ in wide)

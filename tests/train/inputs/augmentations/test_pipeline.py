@@ -22,24 +22,24 @@ def test_every_name_is_one_of_the_schemas():
     assert set(AUGMENTATIONS) <= set(message_class("PreprocessingStep").DESCRIPTOR.fields_by_name)
 
 
-def test_the_same_seed_gives_the_same_picture_and_options_are_applied_in_order(block_picture):
+def test_the_same_seed_gives_the_same_image_and_options_are_applied_in_order(block_image):
     texts = ["random_distort_color {}", "random_crop_image {}", "random_pad_image {}", "random_self_concat_image {}"]
-    runs = zip(block_picture.augmented(texts, 5), block_picture.augmented(texts, 5), strict=True)
+    runs = zip(block_image.augmented(texts, 5), block_image.augmented(texts, 5), strict=True)
     for (one, fields_one), (two, fields_two) in runs:
         np.testing.assert_array_equal(one, two)
         np.testing.assert_array_equal(fields_one["groundtruth_boxes"], fields_two["groundtruth_boxes"])
     square = "random_scale_crop_and_pad_to_square { output_size: 64 }"
-    (image, _), *_ = block_picture.augmented([square, "resize_image { new_height: 20 new_width: 30 }"], 1)
+    (image, _), *_ = block_image.augmented([square, "resize_image { new_height: 20 new_width: 30 }"], 1)
     assert image.shape == (20, 30, 3)
-    (image, _), *_ = block_picture.augmented(["resize_image { new_height: 20 new_width: 30 }", square], 1)
+    (image, _), *_ = block_image.augmented(["resize_image { new_height: 20 new_width: 30 }", square], 1)
     assert image.shape == (64, 64, 3)
 
 
-def test_no_options_change_nothing(block_picture):
-    (image, after), *_ = block_picture.augmented([], 1)
-    np.testing.assert_array_equal(image, block_picture.image())
+def test_no_options_change_nothing(block_image):
+    (image, after), *_ = block_image.augmented([], 1)
+    np.testing.assert_array_equal(image, block_image.image())
     assert image.dtype == np.uint8
-    for name, values in block_picture.ground_truth().items():
+    for name, values in block_image.ground_truth().items():
         np.testing.assert_array_equal(after[name], values)
 
 

@@ -19,10 +19,10 @@ GREY = 128
 MOVES = {"Rotate_BBox": 8, "ShearX_BBox": 8, "ShearY_BBox": 8, "TranslateX_BBox": 1, "TranslateY_BBox": 1}
 
 
-def operated(block_picture, name: str, probability: float, magnitude: float, seeds: range, image=None, fields=None):
-    """Runs one operation with each of the seeds; yields the picture and the ground truth of the objects left."""
-    image = block_picture.image() if image is None else image
-    fields = block_picture.ground_truth() if fields is None else fields
+def operated(block_image, name: str, probability: float, magnitude: float, seeds: range, image=None, fields=None):
+    """Runs one operation with each of the seeds; yields the image and the ground truth of the objects left."""
+    image = block_image.image() if image is None else image
+    fields = block_image.ground_truth() if fields is None else fields
     boxes = fields["groundtruth_boxes"]
     operation = make_operation(name, probability, magnitude)
     for seed in seeds:
@@ -33,34 +33,34 @@ def operated(block_picture, name: str, probability: float, magnitude: float, see
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_what_is_moved_keeps_its_box(block_picture, name):
+def test_what_is_moved_keeps_its_box(block_image, name):
     seen = collections.Counter()
-    for image, after in operated(block_picture, name, 1.0, MOVES[name], range(8)):
-        assert image.shape == block_picture.image().shape
+    for image, after in operated(block_image, name, 1.0, MOVES[name], range(8)):
+        assert image.shape == block_image.image().shape
         assert np.any(np.all(image == GREY, axis=-1)), "what was uncovered is grey"
-        block_picture.assert_belongings(after)
+        block_image.assert_belongings(after)
         seen.update(after["groundtruth_classes"].tolist())
         height, width = image.shape[:2]
         for box, number in zip(after["groundtruth_boxes"], after["groundtruth_classes"], strict=True):
-            ys, xs = np.nonzero(np.all(image == block_picture.colours[int(number)], axis=-1))
+            ys, xs = np.nonzero(np.all(image == block_image.colours[int(number)], axis=-1))
             found = [ys.min(), xs.min(), ys.max() + 1, xs.max() + 1]
             np.testing.assert_allclose(box * [height, width, height, width], found, atol=0.75)
-    assert all(seen[number] >= 3 for number in block_picture.blocks)
+    assert all(seen[number] >= 3 for number in block_image.blocks)
 
 
-def test_moves_go_either_way_and_what_leaves_the_picture_is_left_out(block_picture):
+def test_moves_go_either_way_and_what_leaves_the_image_is_left_out(block_image):
     # 50 pixels, of 128: of the top left block, or of the bottom right one, nothing stays.
-    outputs = operated(block_picture, "TranslateX_BBox", 1.0, 2, range(100))
+    outputs = operated(block_image, "TranslateX_BBox", 1.0, 2, range(100))
     left = [tuple(after["groundtruth_classes"].tolist()) for _, after in outputs]
     assert set(left) == {(1, 2, 3), (2, 3, 4)}
     assert np.mean([1 in classes for classes in left]) == pytest.approx(0.5, abs=0.15)
 
 
-def test_no_mirror_image_of_an_object_appears_without_a_box(block_picture):
+def test_no_mirror_image_of_an_object_appears_without_a_box(block_image):
     for name, magnitude in MOVES.items():
-        for image, _ in operated(block_picture, name, 1.0, magnitude, range(4)):
-            for number, (ymin, xmin, ymax, xmax) in block_picture.blocks.items():
-                pixels = np.all(image == block_picture.colours[number], axis=-1).sum()
+        for image, _ in operated(block_image, name, 1.0, magnitude, range(4)):
+            for number, (ymin, xmin, ymax, xmax) in block_image.blocks.items():
+                pixels = np.all(image == block_image.colours[number], axis=-1).sum()
                 assert pixels <= 1.05 * (ymax - ymin) * (xmax - xmin)
 
 
@@ -74,37 +74,37 @@ def test_no_mirror_image_of_an_object_appears_without_a_box(block_picture):
         ("Posterize", 5, lambda image: image // 64 * 64),
     ],
 )
-def test_pixels_follow_the_magnitude(block_picture, name, magnitude, expected):
-    (image, after), *_ = operated(block_picture, name, 1.0, magnitude, range(1))
-    np.testing.assert_allclose(image, expected(block_picture.image()), atol=1.0)
-    np.testing.assert_array_equal(after["groundtruth_boxes"], block_picture.ground_truth()["groundtruth_boxes"])
+def test_pixels_follow_the_magnitude(block_image, name, magnitude, expected):
+    (image, after), *_ = operated(block_image, name, 1.0, magnitude, range(1))
+    np.testing.assert_allclose(image, expected(block_image.image()), atol=1.0)
+    np.testing.assert_array_equal(after["groundtruth_boxes"], block_image.ground_truth()["groundtruth_boxes"])
 
 
 @pytest.mark.parametrize("name", ["AutoContrast", "Color", "Contrast", "Equalize", "Sharpness"])
-def test_other_pixel_operations_change_pixels_and_no_boxes(block_picture, name):
-    (image, after), *_ = operated(block_picture, name, 1.0, 9, range(1))
-    assert np.abs(image - np.float32(block_picture.image())).max() > 10
-    block_picture.assert_belongings(after)
+def test_other_pixel_operations_change_pixels_and_no_boxes(block_image, name):
+    (image, after), *_ = operated(block_image, name, 1.0, 9, range(1))
+    assert np.abs(image - np.float32(block_image.image())).max() > 10
+    block_image.assert_belongings(after)
 
 
-def test_an_operation_comes_as_often_as_its_probability_says(block_picture):
-    original = block_picture.image()
-    changed = [np.any(image != original) for image, _ in operated(block_picture, "Brightness", 0.3, 0, range(300))]
+def test_an_operation_comes_as_often_as_its_probability_says(block_image):
+    original = block_image.image()
+    changed = [np.any(image != original) for image, _ in operated(block_image, "Brightness", 0.3, 0, range(300))]
     assert np.mean(changed) == pytest.approx(0.3, abs=0.08)
 
 
-def test_cutouts_are_grey_and_have_their_size(block_picture):
+def test_cutouts_are_grey_and_have_their_size(block_image):
     plain = np.zeros((300, 300, 3), np.uint8)
     pixels = []
-    for image, _ in operated(block_picture, "Cutout", 1.0, 4, range(30), image=plain):
+    for image, _ in operated(block_image, "Cutout", 1.0, 4, range(30), image=plain):
         assert set(np.unique(image)) <= {0, GREY}
         pixels.append(np.all(image == GREY, axis=-1).sum())
     assert max(pixels) == 80 * 80
-    assert min(pixels) >= 40 * 40  # around a point anywhere in the picture
+    assert min(pixels) >= 40 * 40  # around a point anywhere in the image
     boxes = np.float32([[0.1, 0.2, 0.5, 0.4]])
-    fields = {name: values[:1] for name, values in block_picture.ground_truth().items()}
+    fields = {name: values[:1] for name, values in block_image.ground_truth().items()}
     fields["groundtruth_boxes"] = boxes
-    for image, _ in operated(block_picture, "BBox_Cutout", 1.0, 4, range(20), image=plain, fields=fields):
+    for image, _ in operated(block_image, "BBox_Cutout", 1.0, 4, range(20), image=plain, fields=fields):
         ys, xs = np.nonzero(image[..., 0] == GREY)
         assert ys.max() - ys.min() + 1 <= 0.3 * 121
         assert xs.max() - xs.min() + 1 <= 0.3 * 61
@@ -123,25 +123,25 @@ def test_cutouts_are_grey_and_have_their_size(block_picture):
         "TranslateY_Only_BBoxes",
     ],
 )
-def test_operations_on_objects_leave_the_rest_alone_and_spare_two_of_three(block_picture, name):
+def test_operations_on_objects_leave_the_rest_alone_and_spare_two_of_three(block_image, name):
     original = np.random.default_rng(0).integers(60, 200, (96, 128, 3), np.uint8)
     outside = np.ones((96, 128), bool)
-    for ymin, xmin, ymax, xmax in block_picture.blocks.values():
+    for ymin, xmin, ymax, xmax in block_image.blocks.values():
         outside[ymin : ymax + 1, xmin : xmax + 1] = False
     touched = []
-    for image, after in operated(block_picture, name, 1.0, 9, range(40), image=original):
+    for image, after in operated(block_image, name, 1.0, 9, range(40), image=original):
         np.testing.assert_array_equal(image[outside], original[outside])
-        np.testing.assert_array_equal(after["groundtruth_boxes"], block_picture.ground_truth()["groundtruth_boxes"])
-        block_picture.assert_belongings(after)
-        for ymin, xmin, ymax, xmax in block_picture.blocks.values():
+        np.testing.assert_array_equal(after["groundtruth_boxes"], block_image.ground_truth()["groundtruth_boxes"])
+        block_image.assert_belongings(after)
+        for ymin, xmin, ymax, xmax in block_image.blocks.values():
             touched.append(np.any(image[ymin:ymax, xmin:xmax] != original[ymin:ymax, xmin:xmax]))
     assert np.mean(touched) == pytest.approx(1 / 3, abs=0.12)
 
 
-def test_an_object_is_mirrored_in_its_place(block_picture):
+def test_an_object_is_mirrored_in_its_place(block_image):
     ramp = np.repeat(np.arange(128, dtype=np.uint8)[np.newaxis, :, np.newaxis], 96, axis=0).repeat(3, axis=2)
-    fields = {name: values[:1] for name, values in block_picture.ground_truth().items()}
-    for image, _ in operated(block_picture, "Flip_Only_BBoxes", 1.0, 0, range(20), image=ramp, fields=fields):
+    fields = {name: values[:1] for name, values in block_image.ground_truth().items()}
+    for image, _ in operated(block_image, "Flip_Only_BBoxes", 1.0, 0, range(20), image=ramp, fields=fields):
         if np.any(image != ramp):
             np.testing.assert_array_equal(image[20, 8:41, 0], np.arange(40, 7, -1))
             return
@@ -149,22 +149,22 @@ def test_an_object_is_mirrored_in_its_place(block_picture):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_whole_policies(block_picture, policy):
-    fields = {name: tf.constant(values) for name, values in block_picture.ground_truth().items()}
-    picture = tf.constant(block_picture.image())
+def test_whole_policies(block_image, policy):
+    fields = {name: tf.constant(values) for name, values in block_image.ground_truth().items()}
+    photo = tf.constant(block_image.image())
     different = set()
     for seed in range(30):
-        image, after = autoaugment_image(picture, fields, tf.constant([seed, 1], tf.int64), policy_name=policy)
+        image, after = autoaugment_image(photo, fields, tf.constant([seed, 1], tf.int64), policy_name=policy)
         after = {name: values.numpy() for name, values in after.items()}
         assert image.shape == (96, 128, 3)
         boxes = after["groundtruth_boxes"]
         assert boxes.min(initial=0.0) >= 0.0
         assert boxes.max(initial=1.0) <= 1.0
         assert np.all(boxes[:, :2] < boxes[:, 2:])
-        block_picture.assert_belongings(after)
+        block_image.assert_belongings(after)
         different.add(image.numpy().tobytes())
     assert len(different) > (1 if policy == "test" else 6)
-    again, _ = autoaugment_image(picture, fields, tf.constant([29, 1], tf.int64), policy_name=policy)
+    again, _ = autoaugment_image(photo, fields, tf.constant([29, 1], tf.int64), policy_name=policy)
     np.testing.assert_array_equal(image, again)
     empty = {name: values[:0] for name, values in fields.items()}
     for seed in range(20):
@@ -174,16 +174,16 @@ def test_whole_policies(block_picture, policy):
         assert after["groundtruth_boxes"].shape == (0, 4)
 
 
-def test_floats_come_out_as_floats(block_picture):
-    for image, _ in block_picture.augmented(["adjust_gamma {}", 'autoaugment_image { policy_name: "test" }'], 2):
+def test_floats_come_out_as_floats(block_image):
+    for image, _ in block_image.augmented(["adjust_gamma {}", 'autoaugment_image { policy_name: "test" }'], 2):
         assert image.dtype == np.float32
         np.testing.assert_array_equal(image, np.rint(image))
 
 
-def test_sub_policies_and_their_operations_come_as_often_as_they_should(block_picture):
+def test_sub_policies_and_their_operations_come_as_often_as_they_should(block_image):
     black = np.zeros((96, 128, 3), np.uint8)
     count = 400
-    outputs = block_picture.augmented("autoaugment_image {}", count, image=black)
+    outputs = block_image.augmented("autoaugment_image {}", count, image=black)
     unchanged = np.mean([not image.any() for image, _ in outputs])
     # On black, only what moves or cuts out shows: in the first sub-policy a shift (0.6), in the second a cutout (0.8)
     # or one of four objects moved (0.2 / 3 each), in the third nothing (a shear of 0), in the fourth a shear (always),
@@ -192,6 +192,6 @@ def test_sub_policies_and_their_operations_come_as_often_as_they_should(block_pi
     assert unchanged == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / count))
 
 
-def test_other_policies_are_refused_by_name(block_picture):
+def test_other_policies_are_refused_by_name(block_image):
     with pytest.raises(UsageError, match=r"policy_name is 'v9'; it must be one of v0, v1, v2, v3, test"):
-        block_picture.augmented('autoaugment_image { policy_name: "v9" }', 1)
+        block_image.augmented('autoaugment_image { policy_name: "v9" }', 1)
