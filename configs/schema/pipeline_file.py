@@ -1,7 +1,7 @@
 """Reads, merges, formats and writes a pipeline config.
 
 The text format, the field names and the defaults are those of the Object Detection API's `TrainEvalPipelineConfig`;
-pipeline.proto says what each field means. Reading is strict, and `configs.settings.support` says what training here honours.
+pipeline.proto says what each field means. Reading is strict; `configs.settings` says what training here honours.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@
         for found in client.detect_many(paths):           # any iterable; in its order, however long
             if found.failure is None: ...                 # an image that fails costs the others nothing
 
-What is answered is a `ImageDetections` of `serving.client_library.detections`: the image's name, width and height, and for each
-detection the class id, name, score, and the box as fractions and in pixels; `as_json()` is a line of `--json`.
-An image is its bytes, a path, or a `NamedImage(name, content)` of `serving.client_library.image_requests`. TLS, API keys and
-metadata are a `Connection` of `serving.client_library.connection` in place of the address. `serving.client_library.async_detection_client` has the
-same for asyncio: `await client.detect(...)`, `async for found in client.detect_many(...)`.
+The answer is an `ImageDetections` of `.detections`: the image's name, width and height, and for each detection the
+class id, name, score, and the box as fractions and in pixels; `as_json()` is a line of `--json`. An image is its bytes,
+a path, or a `NamedImage(name, content)` of `.image_requests`. TLS, API keys and metadata are a `Connection` of
+`.connection` in place of the address. `.async_detection_client` has the same for asyncio: `await client.detect(...)`,
+`async for found in client.detect_many(...)`.
 
 Retries: a request is sent again only after UNAVAILABLE or RESOURCE_EXHAUSTED, with growing waits, until the deadline
 (`timeout_seconds`) that all its attempts share. A server that is killed and comes back within it costs no image.

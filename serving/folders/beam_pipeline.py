@@ -73,7 +73,7 @@ class ReadImage(beam.DoFn):
     """Reads files of any file system that Beam knows, never more than 64 MiB of one."""
 
     def process(self, path: str) -> Iterator[Any]:
-        """Yields a `NamedImage`, or a `ImageDetections` with the failure tagged `failed`."""
+        """Yields a `NamedImage`, or an `ImageDetections` with the failure tagged `failed`."""
         try:
             # An image is not unpacked for its name's sake.
             with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:

@@ -1,7 +1,8 @@
 """Learning rate schedules as `pipeline.config` describes them, for tf_keras' optimizers.
 
-The formulas are those of `configs.settings.learning_rates`. A schedule is called with the number of optimizer steps made so far
-(a scalar or a tensor of any shape, so that a whole curve can be had at once) and returns float32 of the same shape.
+The formulas are those of `configs.settings.learning_rates`. A schedule is called with the number of optimizer steps
+made so far (a scalar or a tensor of any shape, so that a whole curve can be had at once) and returns float32 of the
+same shape.
 """
 
 from __future__ import annotations

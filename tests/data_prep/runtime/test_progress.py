@@ -59,7 +59,10 @@ def test_an_error_in_the_items_comes_through():
 def test_on_a_terminal_there_is_a_bar():
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))  # a new one has no columns at all
-    program = "from data_prep.runtime.progress import progress\nprint(sum(progress(range(4), description='adding', unit='box')))"
+    program = (
+        "from data_prep.runtime.progress import progress\n"
+        "print(sum(progress(range(4), description='adding', unit='box')))"
+    )
     try:
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=True
