@@ -110,9 +110,10 @@ def random_pad_to_aspect_ratio(
     """
     size = tf.shape(image)[:2]
     height, width = tf.unstack(tf.cast(size, tf.float32))
-    # The smallest canvas of that aspect ratio, and how often it fits between the bounds.
-    least = tf.stack([tf.maximum(height, width / aspect_ratio), tf.maximum(width, height * aspect_ratio)])
     own = tf.cast(size, tf.float32)
+    # The smallest canvas of that aspect ratio, and how often it fits between the bounds. Both sides at once: with oneDNN
+    # TensorFlow takes maximum(width, height * ratio), of two outputs of one operation, for a leaky ReLU of the width.
+    least = tf.maximum(own, tf.stack([width / aspect_ratio, height * aspect_ratio]))
     largest = tf.reduce_min(tf.maximum(max_padded_size_ratio * own, least) / least)
     smallest = tf.minimum(largest, tf.reduce_max(tf.maximum(min_padded_size_ratio * own, least) / least))
     scale = smallest + (largest - smallest) * uniform(seed)
