@@ -77,7 +77,7 @@ def ask_checkpoint(
         return {
             "pixels": pixels,
             "normalized": detector.preprocess(pixels, true_shape),
-            "input_in_picture": sides / tf.concat([true_sides, true_sides], axis=0),
+            "input_in_image": sides / tf.concat([true_sides, true_sides], axis=0),
             "raw_boxes": boxes[0],
             "raw_scores": scores[0],
             **{name: _first(found) for name, found in zip(("own", "alike"), lists, strict=True)},

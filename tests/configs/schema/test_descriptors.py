@@ -164,17 +164,18 @@ def test_reads_with_either_of_protobufs_implementations(implementation: str) -> 
     program = (
         "import json, sys\n"
         "from google.protobuf.internal import api_implementation\n"
-        "from configs import schema, support\n"
-        "config = schema.read_pipeline_config(sys.argv[1])\n"
-        "schema.parse_pipeline_config(schema.format_pipeline_config(config))\n"
+        "from configs.schema import pipeline_file\n"
+        "from configs.settings import support\n"
+        "config = pipeline_file.read_pipeline_config(sys.argv[1])\n"
+        "pipeline_file.parse_pipeline_config(pipeline_file.format_pipeline_config(config))\n"
         "support.require_supported(config)\n"
         "print(json.dumps([api_implementation.Type(), config.model.ssd.num_classes]))\n"
     )
-    recipe = PROTO_PATH.with_name("ssd_efficientnet-lite0_fpn_320.config")
+    recipe = PROTO_PATH.parents[1] / ("ssd_efficientnet-lite0_fpn_320.config")
     result = subprocess.run(
         [sys.executable, "-c", program, str(recipe)],
         env={**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation},
-        cwd=PROTO_PATH.parent.parent,
+        cwd=PROTO_PATH.parents[2],
         capture_output=True,
         text=True,
         check=False,

@@ -116,7 +116,7 @@ def test_colors_are_the_same_in_every_process_and_tell_classes_apart() -> None:
     names = ["Bed", "Couch", "Houseplant", "Lamp", "Table", "Television", "Wall clock", "Window"]
     here = [drawing.color_of(name) for name in names]
     assert len(set(here)) == len(names)
-    code = f"from data_prep import drawing; print([drawing.color_of(name) for name in {names}])"
+    code = f"from data_prep.images import drawing; print([drawing.color_of(name) for name in {names}])"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert there.strip() == str(here)
     ids = [drawing.color_of(class_id) for class_id in range(1, 17)]

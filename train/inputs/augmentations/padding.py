@@ -111,8 +111,8 @@ def random_pad_to_aspect_ratio(
     size = tf.shape(image)[:2]
     height, width = tf.unstack(tf.cast(size, tf.float32))
     own = tf.cast(size, tf.float32)
-    # The smallest canvas of that aspect ratio, and how often it fits between the bounds. Both sides at once: with oneDNN
-    # TensorFlow takes maximum(width, height * ratio), of two outputs of one operation, for a leaky ReLU of the width.
+    # The smallest canvas of that aspect ratio, and how often it fits between the bounds. Both sides at once: with
+    # oneDNN TensorFlow takes maximum(width, height * ratio), of two outputs of one operation, for a leaky ReLU.
     least = tf.maximum(own, tf.stack([width / aspect_ratio, height * aspect_ratio]))
     largest = tf.reduce_min(tf.maximum(max_padded_size_ratio * own, least) / least)
     smallest = tf.minimum(largest, tf.reduce_max(tf.maximum(min_padded_size_ratio * own, least) / least))
