@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from data_prep.images.boxes import iou
+
 # Folding batch norm rounds differently; anything beyond this is another model.
 MAX_SCORE_DIFFERENCE = 1e-3
 MAX_BOX_DIFFERENCE = 2e-3  # of the image's side
@@ -139,7 +141,7 @@ def _find(words: str, row: int, size: tuple[int, int], ours: Outputs, others: Ou
         if difference[nearest].max() <= MAX_BOX_DIFFERENCE:
             pixels = float((difference[nearest] * np.array([*size, *size])).max())
             return Differences(max_box_pixels=pixels, max_score=float(score_difference[candidates[nearest]]))
-        if iou_with(box, others["detection_boxes"][candidates]).max() >= _NEAR_TIE_IOU:
+        if iou([box], others["detection_boxes"][candidates]).max() >= _NEAR_TIE_IOU:
             return Differences(num_near_ties=1)
     if _is_cut(score, ours, others):
         return Differences()
@@ -154,11 +156,3 @@ def _is_cut(score: float, *sides: Outputs) -> bool:
         side["detection_scores"][int(side["num_detections"]) - 1] if side["num_detections"] else 0.0 for side in sides
     )
     return bool(score <= last + MAX_SCORE_DIFFERENCE)
-
-
-def iou_with(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """IoU of a box [4] with others [N, 4], ymin xmin ymax xmax."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    intersection = np.maximum(sides, 0).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - intersection
-    return intersection / np.maximum(union, 1e-12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.suppression_flags import add_suppression_arguments, with_suppression_flags
+from export.nms_flags import add_nms_arguments, with_nms_flags
 from train.commands import (
     EXIT_DONE,
     ArgumentParser,
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=[],
         help="what to answer with beside boxes, scores, classes and their number",
     )
-    add_suppression_arguments(parser)
+    add_nms_arguments(parser)
     parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
     parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
     parser.add_argument(
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.model_version and not arguments.model_base_path:
         raise UsageError("--model_version needs --model_base_path, the folder of the versions")
     input_types = list(dict.fromkeys(arguments.input_type or INPUT_TYPES[:1]))
-    arguments.config_override = with_suppression_flags(arguments)
+    arguments.config_override = with_nms_flags(arguments)
     pipeline = pipeline_from(arguments)
 
     quiet_tensorflow()

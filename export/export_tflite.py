@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.runtime.command_line import fraction
-from export.suppression_flags import add_suppression_arguments, with_suppression_flags
+from export.nms_flags import add_nms_arguments, with_nms_flags
 from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
 from export.tflite.requirements import require_convertible
 from train.commands import (
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--quantization full_integer needs --representative_records, such as 'train.record-*'")
     if arguments.max_detections_per_class and not use_regular_nms:
         raise UsageError("--max_detections_per_class counts classes, which --ssd_use_regular_nms alone does; add that")
-    arguments.config_override = with_suppression_flags(arguments)
+    arguments.config_override = with_nms_flags(arguments)
     pipeline = pipeline_from(arguments)
     require_convertible(pipeline.config, use_regular_nms=use_regular_nms)
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from data_prep.runtime.staged_folder import staged
     from export.parity_images import read_record_images
     from export.saved_model import require_new
-    from export.tflite.graph import Suppression
+    from export.tflite.graph import NmsOptions
     from export.tflite.models import check_images_for, write_models
     from train.checkpoints.files import find_checkpoint
     from train.loop.checkpoint_files import restore_trained
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     detector = build_or_explain(pipeline)
     step = restore_trained(detector, prefix, moving_averages=pipeline.config.eval_config.use_moving_averages)
     print(f"restored {prefix}, step {step}", flush=True)
-    suppression = Suppression.from_config(
+    nms = NmsOptions.from_config(
         pipeline.model.post_processing.batch_non_max_suppression,
         max_detections=arguments.max_detections,
         use_regular_nms=use_regular_nms,
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder,
             pipeline=pipeline,
             detector=detector,
-            suppression=suppression,
+            nms=nms,
             quantizations=quantizations,
             check_images=check_images,
             representative=representative,
@@ -120,7 +120,7 @@ def _parser() -> ArgumentParser:
         help="let boxes compete class by class, as the config's NMS does; without it every anchor counts with its best "
         "class and boxes of all classes compete, which is faster",
     )
-    add_suppression_arguments(parser, leave_out=["max_total_detections"])
+    add_nms_arguments(parser, leave_out=["max_total_detections"])
     ranges = parser.add_argument_group("full_integer")
     ranges.add_argument(
         "--representative_records", metavar="GLOB", help="records with pictures from which ranges are taken"

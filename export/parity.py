@@ -1,9 +1,10 @@
-"""The check that a written SavedModel detects what the checkpoint detects."""
+"""Parity check: a written SavedModel, read in both ways that programs read it, detects what the checkpoint detects."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.comparison import Differences, Outputs, compare_detections, compare_raw
-from export.image_inputs import batch_reader
-from export.loaded_signatures import LOADERS, Ask
+from export.image_inputs import INPUT_NAME, batch_reader
 from export.parity_images import SampleImage, generated_images
 from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS, signature_names
 from train.commands import UserError
@@ -21,6 +21,9 @@ from train.models.detector import Detector
 BEFORE, AFTER = "before NMS", "after NMS"
 # Of raw predictions, the share that near-ties of a first stage may change.
 _MAX_RAW_SHARE_UNMATCHED = 0.05
+
+# From a signature's name and what its input takes to what its outputs hold, without the batch's dimension.
+Ask = Callable[[str, np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ def check_parity(
     input_types: Sequence[str],
     images: Sequence[SampleImage] = (),
     *,
-    unsuppressed_dir: Path | None = None,
+    before_nms_dir: Path | None = None,
 ) -> ParityReport:
     """Loads what was written in both ways, asks every signature, and compares.
 
@@ -109,7 +112,7 @@ def check_parity(
         image_resizer: The model's `ImageResizer` message.
         input_types: What the SavedModel takes, as `signature_names` orders it.
         images: To compare on; generated ones where none are given.
-        unsuppressed_dir: A SavedModel whose `serving_default` is the module's `unsuppressed`; None compares no raw
+        before_nms_dir: A SavedModel whose `serving_default` is the module's `before_nms`; None compares no raw
             predictions.
 
     Raises:
@@ -122,8 +125,8 @@ def check_parity(
     plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
         (saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)
     ]
-    if unsuppressed_dir is not None:
-        plans.insert(0, (unsuppressed_dir, BEFORE, signature_names(input_types[:1]), RAW_OUTPUTS))
+    if before_nms_dir is not None:
+        plans.insert(0, (before_nms_dir, BEFORE, signature_names(input_types[:1]), RAW_OUTPUTS))
     for folder, stage, signatures, outputs in plans:
         for read_as, load in LOADERS.items():
             with load(folder) as ask:
@@ -137,6 +140,38 @@ def check_parity(
         if check.problem:
             raise UserError(f"the SavedModel does not detect what the checkpoint does: {check.problem}")
     return report
+
+
+@contextlib.contextmanager
+def _as_functions(saved_model_dir: Path) -> Iterator[Ask]:
+    """Loads a SavedModel as a Python program does."""
+    loaded = tf.saved_model.load(str(saved_model_dir))
+
+    def ask(signature: str, request: np.ndarray) -> dict[str, np.ndarray]:
+        answers = loaded.signatures[signature](**{INPUT_NAME: tf.constant(request)})
+        return {name: value.numpy()[0] for name, value in answers.items()}
+
+    yield ask
+
+
+@contextlib.contextmanager
+def _through_session(saved_model_dir: Path) -> Iterator[Ask]:
+    """Loads a SavedModel as TensorFlow Serving and other C++ programs do: by the names of tensors in a graph."""
+    graph = tf.Graph()
+    with contextlib.closing(tf.compat.v1.Session(graph=graph)) as session:
+        with graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(saved_model_dir))
+
+        def ask(signature: str, request: np.ndarray) -> dict[str, np.ndarray]:
+            definition = meta_graph.signature_def[signature]
+            fetches = {name: tensor.name for name, tensor in definition.outputs.items()}
+            answers = session.run(fetches, {definition.inputs[INPUT_NAME].name: request})
+            return {name: value[0] for name, value in answers.items()}
+
+        yield ask
+
+
+LOADERS = {"TF2 function": _as_functions, "Session": _through_session}
 
 
 def _ask_checkpoint(detector: Detector, image_resizer: Any, pixels: Sequence[np.ndarray]) -> list[Outputs]:

@@ -84,22 +84,22 @@ def export(
     require_new(output_directory, version_directory)
     image_resizer = pipeline.model.image_resizer
     with staged(output_directory) as staging:
-        saved_model_dir, unsuppressed_dir = staging / "saved_model", staging / "unsuppressed"
+        saved_model_dir, before_nms_dir = staging / "saved_model", staging / "before_nms"
         write_config_and_label_map(staging, _as_exported(pipeline))
         labels = Labels(pipeline.label_map, staging / LABEL_MAP_NAME)
         module = ServingModule(detector, image_resizer, input_types, more_outputs=more_outputs, labels=labels)
         tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures)
-        if module.unsuppressed is not None:
-            tf.saved_model.save(module, str(unsuppressed_dir), signatures={DEFAULT_SIGNATURE: module.unsuppressed})
+        if module.before_nms is not None:
+            tf.saved_model.save(module, str(before_nms_dir), signatures={DEFAULT_SIGNATURE: module.before_nms})
         report = check_parity(
             saved_model_dir,
             detector,
             image_resizer,
             input_types,
             images_for(parity_images, pipeline),
-            unsuppressed_dir=unsuppressed_dir if module.unsuppressed is not None else None,
+            before_nms_dir=before_nms_dir if module.before_nms is not None else None,
         )
-        shutil.rmtree(unsuppressed_dir, ignore_errors=True)
+        shutil.rmtree(before_nms_dir, ignore_errors=True)
         write_json(staging / PARITY_NAME, report.to_json(), indent=1)
         checkpoint = tf.train.Checkpoint(model=detector.network, **{CHILD_NAME: TrunkExpectations(detector.network)})
         tf.train.CheckpointManager(

@@ -90,7 +90,7 @@ class ServingModule(tf.Module):
 
     Attributes:
         signatures: By the names of `signature_names`; what `tf.saved_model.save` takes.
-        unsuppressed: From the first input type's requests to `raw_detection_boxes` and `raw_detection_scores`, by the
+        before_nms: From the first input type's requests to `raw_detection_boxes` and `raw_detection_scores`, by the
             same function; None where the detector has none. No signature, unless somebody makes it one.
         label_map: The asset; None without labels.
     """
@@ -151,9 +151,9 @@ class ServingModule(tf.Module):
         return self._functions.signatures
 
     @property
-    def unsuppressed(self) -> Any:
+    def before_nms(self) -> Any:
         """See the class."""
-        return self._functions.unsuppressed
+        return self._functions.before_nms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +161,7 @@ class _Functions:
     """Functions where TensorFlow does not look for what to write: a SavedModel has those that are made signatures."""
 
     signatures: dict[str, Any]
-    unsuppressed: Any
+    before_nms: Any
 
 
 class _Frozen:

@@ -1,4 +1,4 @@
-"""Writes models.config, batching.config and monitoring.config, the files that `tensorflow_model_server` is told by."""
+"""Writes models.config, batching.config and monitoring.config, the files that `tensorflow_model_server` reads."""
 
 from __future__ import annotations
 

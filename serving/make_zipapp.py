@@ -112,7 +112,7 @@ def write_content(folder: Path, command: str, modules: dict[str, Path], *, with_
         for data in path.parent.glob("*.pb"):  # descriptors of the messages
             _copy(data, folder / "code" / data.relative_to(ROOT))
     if with_dependencies:
-        for name in sorted(_with_what_they_need(PACKAGES)):
+        for name in sorted(_with_requirements(PACKAGES)):
             _copy_distribution(name, folder / "packages")
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -156,7 +156,7 @@ def _file_of(module: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
-def _with_what_they_need(names: Sequence[str] | dict[str, str]) -> set[str]:
+def _with_requirements(names: Sequence[str] | dict[str, str]) -> set[str]:
     """Returns the distributions and those that they require, where installed: some are for other systems."""
     found: set[str] = set()
     waiting = list(names)

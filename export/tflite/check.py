@@ -13,8 +13,8 @@ import tensorflow as tf
 from export.comparison import Differences, Outputs, compare_detections
 from export.image_inputs import batch_reader
 from export.parity_images import SampleImage
-from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_suppression
-from export.tflite.graph import Suppression
+from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_nms
+from export.tflite.graph import NmsOptions
 from export.tflite.quantization import FLOAT
 from export.tflite.report import ModelCheck
 from export.tflite.runtime import TfliteDetector
@@ -51,7 +51,7 @@ class Expected:
 
 
 def ask_checkpoint(
-    detector: SsdDetector, image_resizer: Any, suppression: Suppression, images: Sequence[SampleImage]
+    detector: SsdDetector, image_resizer: Any, nms: NmsOptions, images: Sequence[SampleImage]
 ) -> list[Expected]:
     """Runs the checkpoint's network on images.
 
@@ -61,7 +61,7 @@ def ask_checkpoint(
     read = batch_reader("image_tensor", detector.input_shape, image_resizer)
     slots = ClassSlots.from_config(detector.config)
     sides = tf.constant([*detector.input_shape, *detector.input_shape], tf.float32)
-    own, alike = _messages(detector.config.post_processing.batch_non_max_suppression, suppression)
+    own, alike = _messages(detector.config.post_processing.batch_non_max_suppression, nms)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
     @tf.autograph.experimental.do_not_convert
@@ -91,16 +91,16 @@ def ask_checkpoint(
     return expected
 
 
-def _messages(config: Any, suppression: Suppression) -> tuple[Any, Any]:
+def _messages(config: Any, nms: NmsOptions) -> tuple[Any, Any]:
     """Two `BatchNonMaxSuppression` messages: the config's, and one that asks for what the operator does."""
     own, alike = type(config)(), type(config)()
     for message in (own, alike):
         message.CopyFrom(config)
         # Boxes are compared in the image's frame, whichever the config gives them in.
         message.change_coordinate_frame = True
-        message.max_total_detections = suppression.max_detections
-    alike.use_class_agnostic_nms = not suppression.use_regular_nms
-    alike.max_detections_per_class = suppression.detections_per_class
+        message.max_total_detections = nms.max_detections
+    alike.use_class_agnostic_nms = not nms.use_regular_nms
+    alike.max_detections_per_class = nms.detections_per_class
     return own, alike
 
 
@@ -130,12 +130,10 @@ def check_model(
             model.detect(image)  # what is set up at the first image is no part of any image's time
         answers, taken = model.detect(image)
         seconds.append(taken)
-        codes, scores, anchors = model.before_suppression(image)
+        codes, scores, anchors = model.before_nms(image)
         found = _decode(detector, codes, anchors), slots.without_background(scores)
         in_pixels = named_image.input_in_image * np.array([*named_image.size, *named_image.size], np.float32)
-        before += compare_before_suppression(
-            in_pixels, (named_image.raw_boxes, named_image.raw_scores), found, min_score
-        )
+        before += compare_before_nms(in_pixels, (named_image.raw_boxes, named_image.raw_scores), found, min_score)
         detections = _in_image(answers, named_image.input_in_image)
         if quantization == FLOAT:
             alike += compare_detections(

@@ -1,4 +1,4 @@
-"""How far a TensorFlow Lite model is from its checkpoint, before and after the NMS."""
+"""Comparison of a TensorFlow Lite model with its checkpoint, before and after the NMS."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from export.comparison import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, Outputs, iou_with
+from data_prep.images.boxes import iou
+from export.comparison import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, Outputs
 
 # Two boxes of one class that overlap so much are one detection.
 _SAME_OBJECT_IOU = 0.5
@@ -47,7 +48,7 @@ class RawDifferences:
         )
 
 
-def compare_before_suppression(
+def compare_before_nms(
     pixels_of_unit: np.ndarray,
     expected: tuple[np.ndarray, np.ndarray],
     found: tuple[np.ndarray, np.ndarray],
@@ -164,6 +165,6 @@ def _best_partner(row: int, ours: _Rows, theirs: _Rows, free: set[int], *, same_
     candidates = np.array([other for other in sorted(free) if (theirs[2][other] == ours[2][row]) == same_class], int)
     if not candidates.size:
         return None
-    overlaps = iou_with(ours[0][row], theirs[0][candidates])
+    overlaps = iou([ours[0][row]], theirs[0][candidates])[0]
     best = int(overlaps.argmax())
     return int(candidates[best]) if overlaps[best] >= _SAME_OBJECT_IOU else None

@@ -23,8 +23,8 @@ OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num
 
 
 @dataclasses.dataclass(frozen=True)
-class Suppression:
-    """What the operator is told.
+class NmsOptions:
+    """The options of the NMS operator.
 
     Attributes:
         max_detections: Rows of its outputs.
@@ -42,7 +42,7 @@ class Suppression:
     iou_threshold: float
 
     @classmethod
-    def from_config(cls, config: Any, *, max_detections: int, use_regular_nms: bool) -> Suppression:
+    def from_config(cls, config: Any, *, max_detections: int, use_regular_nms: bool) -> NmsOptions:
         """Reads a `BatchNonMaxSuppression` message; the maximum is the flag's, as in the API."""
         per_class = min(config.max_detections_per_class, max_detections)
         return cls(max_detections, use_regular_nms, per_class, config.score_threshold, config.iou_threshold)
@@ -100,7 +100,7 @@ def write_graph(
     folder: Path,
     detector: SsdDetector,
     predict: Predict,
-    suppression: Suppression,
+    nms: NmsOptions,
     *,
     normalization: Normalization | None = None,
 ) -> None:
@@ -110,12 +110,12 @@ def write_graph(
         folder: To be made.
         detector: Whose anchors and box coder the operator decodes with.
         predict: As `frozen_predictions` returns it.
-        suppression: What the operator is told.
+        nms: The options of the NMS operator.
         normalization: Makes the input an image of 0..255, normalised inside; None: normalised outside.
     """
     height, width = detector.input_shape
     anchors = _centers_and_sides(detector)
-    post_process = _post_process(detector, suppression)
+    post_process = _post_process(detector, nms)
 
     @tf.autograph.experimental.do_not_convert
     def detect(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -134,7 +134,7 @@ def write_graph(
     tf.saved_model.save(module, str(folder), signatures=module.detect, options=options)
 
 
-def _post_process(detector: SsdDetector, suppression: Suppression) -> Any:
+def _post_process(detector: SsdDetector, nms: NmsOptions) -> Any:
     """A function that the converter knows by its attributes, and replaces by the operator."""
     slots = ClassSlots.from_config(detector.config)
     coder = detector.box_coder
@@ -142,12 +142,12 @@ def _post_process(detector: SsdDetector, suppression: Suppression) -> Any:
         raise ValueError(f"{POST_PROCESS} decodes faster_rcnn_box_coder alone")
     y_scale, x_scale, height_scale, width_scale = coder.scales
     attributes = {
-        "max_detections": ("i", suppression.max_detections),
+        "max_detections": ("i", nms.max_detections),
         "max_classes_per_detection": ("i", 1),
-        "detections_per_class": ("i", suppression.detections_per_class),
-        "use_regular_nms": ("b", str(suppression.use_regular_nms).lower()),
-        "nms_score_threshold": ("f", suppression.score_threshold),
-        "nms_iou_threshold": ("f", suppression.iou_threshold),
+        "detections_per_class": ("i", nms.detections_per_class),
+        "use_regular_nms": ("b", str(nms.use_regular_nms).lower()),
+        "nms_score_threshold": ("f", nms.score_threshold),
+        "nms_iou_threshold": ("f", nms.iou_threshold),
         "y_scale": ("f", y_scale),
         "x_scale": ("f", x_scale),
         "h_scale": ("f", height_scale),
@@ -156,7 +156,7 @@ def _post_process(detector: SsdDetector, suppression: Suppression) -> Any:
         "num_classes": ("i", slots.num_slots - int(slots.has_background)),
     }
     words = [f'attr {{ key: "{key}" value {{ {kind}: {value} }} }}' for key, (kind, value) in attributes.items()]
-    rows = suppression.max_detections
+    rows = nms.max_detections
 
     @tf.function(experimental_implements=f'name: "{POST_PROCESS}" {" ".join(words)}')
     @tf.autograph.experimental.do_not_convert

@@ -18,7 +18,7 @@ from export.parity_images import (
 from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.conversion import convert, representative_inputs
 from export.tflite.file import finish
-from export.tflite.graph import Normalization, Suppression, frozen_predictions, write_graph
+from export.tflite.graph import NmsOptions, Normalization, frozen_predictions, write_graph
 from export.tflite.metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
 from export.tflite.quantization import FULL_INTEGER
 from export.tflite.report import TfliteReport
@@ -34,7 +34,7 @@ def write_models(
     *,
     pipeline: Pipeline,
     detector: Detector,
-    suppression: Suppression,
+    nms: NmsOptions,
     quantizations: Sequence[str],
     check_images: Sequence[SampleImage],
     representative: Sequence[SampleImage] = (),
@@ -46,7 +46,7 @@ def write_models(
         folder: Gets the models and `tflite_report.json`.
         pipeline: What the detector was built from.
         detector: With the weights to export.
-        suppression: The NMS at the models' end.
+        nms: The NMS at the models' end.
         quantizations: Of `QUANTIZATIONS`, a model each.
         check_images: To compare on.
         representative: From which `full_integer` takes its ranges.
@@ -58,7 +58,7 @@ def write_models(
     if not isinstance(detector, SsdDetector):
         raise TypeError("write_models takes detectors that require_convertible lets through")
     image_resizer = pipeline.model.image_resizer
-    expected = ask_checkpoint(detector, image_resizer, suppression, check_images)
+    expected = ask_checkpoint(detector, image_resizer, nms, check_images)
     normalization = Normalization.of_detector(detector)
     labels = {LABELS_NAME: label_rows(pipeline.names_by_id)}
     predict = frozen_predictions(detector)
@@ -69,18 +69,18 @@ def write_models(
             graph = Path(graphs) / ("pixels" if takes_pixels else "normalized")
             if not graph.exists():
                 inside = normalization if takes_pixels else None
-                write_graph(graph, detector, predict, suppression, normalization=inside)
+                write_graph(graph, detector, predict, nms, normalization=inside)
             inputs = representative_inputs(representative, image_resizer) if takes_pixels else []
             metadata = metadata_table(
                 "object detector",
-                f"{in_words(suppression)}; made by quantization {quantization}.",
+                f"{describe_nms(nms)}; made by quantization {quantization}.",
                 _input_meaning(pipeline, detector, None if takes_pixels else normalization),
             )
             path = folder / f"model_{quantization}.tflite"
             write_bytes(path, finish(convert(graph, quantization, inputs), metadata, labels))
             checks.append(check_model(path, quantization, detector, expected, min_score=min_score))
     names = tuple(image.name for image in check_images)
-    report = TfliteReport(tuple(checks), names, min_score, in_words(suppression))
+    report = TfliteReport(tuple(checks), names, min_score, describe_nms(nms))
     write_json(folder / REPORT_NAME, report.to_json(), indent=1)
     return report
 
@@ -106,12 +106,12 @@ def check_images_for(paths: Sequence[Path], records: str | None, pipeline: Pipel
     return read_record_images(",".join(found), MAX_IMAGES, flag="eval_input_reader[0]")
 
 
-def in_words(suppression: Suppression) -> str:
+def describe_nms(nms: NmsOptions) -> str:
     """The NMS for people."""
-    kind = "class by class" if suppression.use_regular_nms else "over all classes at once"
+    kind = "class by class" if nms.use_regular_nms else "over all classes at once"
     return (
-        f"{kind}, at most {suppression.max_detections} detections, IoU {suppression.iou_threshold:g}, "
-        f"scores from {suppression.score_threshold:g}"
+        f"{kind}, at most {nms.max_detections} detections, IoU {nms.iou_threshold:g}, "
+        f"scores from {nms.score_threshold:g}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The ways in which a TensorFlow Lite model is made smaller, by name."""
+"""Names of the ways in which a TensorFlow Lite model is made smaller; flags need them without TensorFlow."""
 
 from __future__ import annotations
 

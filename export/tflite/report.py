@@ -1,4 +1,4 @@
-"""What the check of TensorFlow Lite models found: for people, and as JSON."""
+"""Report of the check of TensorFlow Lite models: for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ class TfliteReport:
         models: A check each.
         image_names: What was compared on.
         min_score: What detections count from.
-        suppression: The operator's NMS, in words.
+        nms: The operator's NMS, in words.
     """
 
     models: tuple[ModelCheck, ...]
     image_names: tuple[str, ...]
     min_score: float
-    suppression: str
+    nms: str
 
     def summary(self) -> str:
         """A table for people."""
@@ -92,7 +92,7 @@ class TfliteReport:
         lines = [
             f"parity with the checkpoint on {len(self.image_names)} pictures ({names}), detections from score "
             f"{self.min_score:g}",
-            f"NMS: {self.suppression}",
+            f"NMS: {self.nms}",
             f"  {'':<26} {'':>6} {'':>6}  {'before NMS':^25}  {'after NMS':^48}",
             f"  {'model':<26} {'MB':>6} {'ms':>6}  {'box, pixels':>11} {'score':>7} {'class':>5}  "
             f"{'box, pixels':>11} {'score':>7} {'class':>5} {'checkpoint':>10} {'model':>5} {'both':>5}",
@@ -115,6 +115,6 @@ class TfliteReport:
         return {
             "pictures": list(self.image_names),
             "min_score": self.min_score,
-            "suppression": self.suppression,
+            "suppression": self.nms,
             "models": models,
         }

@@ -1,4 +1,4 @@
-"""What a pipeline config must say for its detector to fit into TensorFlow Lite, where NMS is one fixed operator."""
+"""Requirements of TensorFlow Lite, where NMS is one fixed operator, on a pipeline config."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def require_convertible(config: Any, *, use_regular_nms: bool) -> None:
             f"model.ssd.box_coder.{coder}: TensorFlow Lite's detection operator decodes faster_rcnn_box_coder alone; "
             "train with that, or use export.export_saved_model"
         )
-    suppression, where = (
+    nms, where = (
         ssd.post_processing.batch_non_max_suppression,
         "model.ssd.post_processing.batch_non_max_suppression",
     )
-    if suppression.soft_nms_sigma > 0.0 and not suppression.use_hard_nms:
+    if nms.soft_nms_sigma > 0.0 and not nms.use_hard_nms:
         raise UsageError(
             f"{where}.soft_nms_sigma: TensorFlow Lite's detection operator has no soft NMS (export_tflite_graph_tf2 "
             f"passes over it in silence); give --config_override '{_nested(where, 'use_hard_nms: true')}'"
         )
-    if suppression.use_class_agnostic_nms and use_regular_nms:
+    if nms.use_class_agnostic_nms and use_regular_nms:
         raise UsageError(
             f"{where}.use_class_agnostic_nms: true lets boxes of all classes compete, and --ssd_use_regular_nms those "
             "of a class; leave the flag out"

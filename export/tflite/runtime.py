@@ -61,7 +61,7 @@ class TfliteDetector:
         found = {"detection_boxes": boxes, "detection_classes": classes, "detection_scores": scores}
         return {**found, "num_detections": count}, seconds
 
-    def before_suppression(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def before_nms(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the NMS is given: box codes float32 [A, 4], scores [A, slots], anchors [A, 4] (y, x, height, width)."""
         self._slow.set_tensor(self._input["index"], image)
         self._slow.invoke()

@@ -21,7 +21,7 @@ from serving.client_library.call_policy import Attempts
 from serving.client_library.client_errors import ImageRequestError, ServerError
 from serving.client_library.client_settings import ClientSettings
 from serving.client_library.detections import ImageDetections
-from serving.client_library.detector_questions import GET_METADATA, PREDICT, Conversation, Question, Returned
+from serving.client_library.detector_exchanges import GET_METADATA, PREDICT, Exchange, Request, Returned
 from serving.client_library.image_requests import ImageSource
 
 __all__ = ["AsyncDetectionClient", "ImageRequestError", "ServerError"]
@@ -41,8 +41,8 @@ class AsyncDetectionClient(ClientSettings):
     async def connect(self) -> None:
         """As `DetectionClient.connect`."""
         async with self._connect_lock:
-            if self._taken is None:
-                self._taken = await self._converse(self._questions.what_it_takes())
+            if self._signature is None:
+                self._signature = await self._run(self._exchanges.read_signature())
 
     async def detect(self, image: ImageSource) -> ImageDetections:
         """As `DetectionClient.detect`."""
@@ -57,7 +57,7 @@ class AsyncDetectionClient(ClientSettings):
     ) -> AsyncIterator[ImageDetections]:
         """As `DetectionClient.detect_many`; `images` may be asynchronous, and is taken as it is needed."""
         await self.connect()
-        source = _batches(images, self.batch_size if self._known.encoded else 1)
+        source = _batches(images, self.batch_size if self._known_signature.encoded else 1)
         free = asyncio.Semaphore(self.max_in_flight)
         waiting: deque[asyncio.Task[list[ImageDetections]]] = deque()
 
@@ -101,29 +101,29 @@ class AsyncDetectionClient(ClientSettings):
         await self.close()
 
     async def _ask(self, images: list[ImageSource]) -> list[ImageDetections]:
-        return await self._converse(self._questions.what_is_in(images, self._known))
+        return await self._run(self._exchanges.detect(images, self._known_signature))
 
-    async def _converse(self, conversation: Conversation[Returned]) -> Returned:
+    async def _run(self, exchange: Exchange[Returned]) -> Returned:
         loop = asyncio.get_running_loop()
         response: Any = None
         error: grpc.RpcError | None = None
         while True:
-            # In a thread: what stands between two questions reads files and decodes images.
-            question, returned = await loop.run_in_executor(self._readers, _next, conversation, response, error)
-            if question is None:
+            # In a thread: what stands between two requests reads files and decodes images.
+            request, returned = await loop.run_in_executor(self._readers, _next, exchange, response, error)
+            if request is None:
                 return returned
             response = error = None
             try:
-                response = await self._call(question)
+                response = await self._call(request)
             except grpc.RpcError as raised:
                 error = raised
 
-    async def _call(self, question: Question) -> Any:
-        attempts = Attempts(self._policy, connecting=self._taken is None)
+    async def _call(self, request: Request) -> Any:
+        attempts = Attempts(self._policy, connecting=self._signature is None)
         self.counts.add(calls=1)
         while True:
             try:
-                return await self._attempt(question, attempts)
+                return await self._attempt(request, attempts)
             except grpc.RpcError as error:
                 back_off = attempts.back_off_seconds(error)
                 if back_off is None:
@@ -131,10 +131,10 @@ class AsyncDetectionClient(ClientSettings):
             await asyncio.sleep(back_off)
             self.counts.add(retries=1)
 
-    async def _attempt(self, question: Question, attempts: Attempts) -> Any:
+    async def _attempt(self, request: Request, attempts: Attempts) -> Any:
         async def send() -> Any:
             timeout = attempts.remaining_seconds()
-            return await self._methods[question.method](question.request, timeout=timeout, metadata=self._metadata)
+            return await self._methods[request.method](request.message, timeout=timeout, metadata=self._metadata)
 
         first = asyncio.create_task(send())
         tasks, hedge_after = {first}, self._policy.hedge_after_seconds
@@ -160,12 +160,10 @@ class AsyncDetectionClient(ClientSettings):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _next(
-    conversation: Conversation[Returned], response: Any, error: grpc.RpcError | None
-) -> tuple[Question | None, Any]:
-    """Returns the conversation's next question, or None and what it returned: a StopIteration cannot cross threads."""
+def _next(exchange: Exchange[Returned], response: Any, error: grpc.RpcError | None) -> tuple[Request | None, Any]:
+    """Returns the exchange's next request, or None and what it returned: a StopIteration cannot cross threads."""
     try:
-        return (conversation.throw(error) if error is not None else conversation.send(response)), None
+        return (exchange.throw(error) if error is not None else exchange.send(response)), None
     except StopIteration as end:
         return None, end.value
 

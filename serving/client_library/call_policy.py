@@ -1,4 +1,4 @@
-"""When a request is sent again, and when a second time while the first is on its way; the clocks are not kept here."""
+"""Retry and hedging policy of the clients: when a request is sent again, or a second time beside the first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CallPolicy:
     """How patient a client is.
 
     Attributes:
-        timeout_seconds: The deadline of one question, with every retry and every wait between them.
+        timeout_seconds: The deadline of one request, with every retry and every wait between them.
         max_retries: How often a request is sent again at most; None for as often as the deadline has room for, once a
             server has answered, and four times before.
         hedge_after_seconds: Send a request a second time where the first has no answer after so long, and take
@@ -39,7 +39,7 @@ class CallPolicy:
 
 
 class Attempts:
-    """The attempts at one question, within its deadline."""
+    """The attempts at one request, within its deadline."""
 
     def __init__(self, policy: CallPolicy, *, connecting: bool = False) -> None:
         """Starts the deadline.

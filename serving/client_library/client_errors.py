@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a server: of one image, or of the whole conversation."""
+"""Errors between a client and a server: of one image, or of all of them."""
 
 from __future__ import annotations
 

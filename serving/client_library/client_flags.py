@@ -1,4 +1,4 @@
-"""The flags by which a command is told where a server is, which model, and how patiently to ask."""
+"""Flags of the commands that ask a server: its address, the model, deadlines and retries."""
 
 from __future__ import annotations
 

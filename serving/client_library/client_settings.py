@@ -1,4 +1,4 @@
-"""What a client of a served detector is told: by a person's flags, or by the program that it is part of."""
+"""Settings that the clients in threads and in asyncio share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from data_prep.runtime.command_line import UsageError
 from serving.client_library.call_policy import CallCounts, CallPolicy
 from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.client_library.connection import Connection
-from serving.client_library.detector_questions import DetectorQuestions, Taken
+from serving.client_library.detector_exchanges import DetectorExchanges, DetectorSignature
 
 
 class ClientSettings:
-    """What the clients in threads and in asyncio are told alike.
+    """The settings of a client, in threads or in asyncio.
 
     Attributes:
         connection: How the server is reached.
@@ -42,7 +42,7 @@ class ClientSettings:
         batch_size: int = 1,
         max_message_mebibytes: int = DEFAULT_MAX_MESSAGE_MEBIBYTES,
     ) -> None:
-        """Sets up a client; nothing is sent before the first question.
+        """Sets up a client; nothing is sent before the first request.
 
         Args:
             server: `host:port`, or a `Connection` with TLS, metadata and the like.
@@ -53,7 +53,7 @@ class ClientSettings:
             signature_name: Which of the model's signatures.
             extra_outputs: Further outputs to ask for; an answer has them in `extra_outputs`.
             min_score: Weaker detections are left out.
-            timeout_seconds: The deadline of each question, its retries and the waits between them included.
+            timeout_seconds: The deadline of each request, its retries and the waits between them included.
             max_retries: How often a request is sent again at most after UNAVAILABLE or RESOURCE_EXHAUSTED; None for
                 as often as the deadline has room for, once the server has answered, and four times before.
             hedge_after_seconds: Send a request a second time where the first has no answer after so long, and take
@@ -77,7 +77,7 @@ class ClientSettings:
         self.batch_size = batch_size
         self.counts = CallCounts()
         self._policy = CallPolicy(timeout_seconds, max_retries, hedge_after_seconds)
-        self._questions = DetectorQuestions(
+        self._exchanges = DetectorExchanges(
             server.server,
             model_name,
             model_version=model_version,
@@ -89,7 +89,7 @@ class ClientSettings:
             max_message_bytes=server.max_message_bytes,
         )
         self._metadata = tuple(server.metadata)
-        self._taken: Taken | None = None
+        self._signature: DetectorSignature | None = None
         self._open()
 
     def _open(self) -> None:
@@ -97,7 +97,7 @@ class ClientSettings:
         raise TypeError(f"{type(self).__name__} has no channel of its own")
 
     @property
-    def _known(self) -> Taken:
+    def _known_signature(self) -> DetectorSignature:
         """What the model takes, once it was asked."""
-        assert self._taken is not None, "every question connects first"
-        return self._taken
+        assert self._signature is not None, "every request connects first"
+        return self._signature

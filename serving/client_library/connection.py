@@ -1,4 +1,4 @@
-"""How a client reaches a server: its address, TLS, and what every request carries beside the question."""
+"""Connection of a client to a server: its address, TLS, and the metadata of every request."""
 
 from __future__ import annotations
 

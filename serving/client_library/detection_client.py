@@ -38,11 +38,11 @@ from serving.client_library.call_policy import Attempts
 from serving.client_library.client_errors import ImageRequestError, ServerError
 from serving.client_library.client_settings import ClientSettings
 from serving.client_library.detections import ImageDetections
-from serving.client_library.detector_questions import (
+from serving.client_library.detector_exchanges import (
     GET_METADATA,
     PREDICT,
-    Conversation,
-    Question,
+    Exchange,
+    Request,
     Returned,
 )
 from serving.client_library.image_requests import ImageSource
@@ -61,14 +61,14 @@ class DetectionClient(ClientSettings):
         self._all_calls = weakref.WeakSet([self._own_calls])
 
     def connect(self) -> None:
-        """Asks the server, once, what the model takes: encoded images or pixels. Called by the first question.
+        """Asks the server, once, what the model takes: encoded images or pixels. Called by the first request.
 
         Raises:
             ServerError: No server answers, or it serves no such model, version or signature, or no detector.
         """
         with self._connect_lock:
-            if self._taken is None:
-                self._taken = self._converse(self._questions.what_it_takes(), self._own_calls)
+            if self._signature is None:
+                self._signature = self._run(self._exchanges.read_signature(), self._own_calls)
 
     def detect(self, image: ImageSource) -> ImageDetections:
         """Asks about one image.
@@ -100,7 +100,7 @@ class DetectionClient(ClientSettings):
         """
         self.connect()
         source = iter(images)
-        size = self.batch_size if self._known.encoded else 1
+        size = self.batch_size if self._known_signature.encoded else 1
         waiting: deque[Future[list[ImageDetections]]] = deque()
         calls = _Calls()
         self._all_calls.add(calls)
@@ -128,7 +128,7 @@ class DetectionClient(ClientSettings):
             ServerError: The server cannot be asked what it takes.
         """
         self.connect()
-        return self._questions.predict_request_for(images, self._known)
+        return self._exchanges.predict_request_for(images, self._known_signature)
 
     def close(self) -> None:
         """Closes the channel; requests on their way are cancelled."""
@@ -147,28 +147,28 @@ class DetectionClient(ClientSettings):
         self.close()
 
     def _ask(self, images: Sequence[ImageSource], calls: _Calls) -> list[ImageDetections]:
-        return self._converse(self._questions.what_is_in(images, self._known), calls)
+        return self._run(self._exchanges.detect(images, self._known_signature), calls)
 
-    def _converse(self, conversation: Conversation[Returned], calls: _Calls) -> Returned:
+    def _run(self, exchange: Exchange[Returned], calls: _Calls) -> Returned:
         try:
-            question = next(conversation)
+            request = next(exchange)
             while True:
                 try:
-                    response = self._call(question, calls)
+                    response = self._call(request, calls)
                 except grpc.RpcError as error:
-                    question = conversation.throw(error)
+                    request = exchange.throw(error)
                 else:
-                    question = conversation.send(response)
+                    request = exchange.send(response)
         except StopIteration as end:
             return end.value
 
-    def _call(self, question: Question, calls: _Calls) -> Any:
+    def _call(self, request: Request, calls: _Calls) -> Any:
         """Returns the response, of whichever attempt has one; raises the last attempt's `grpc.RpcError`."""
-        attempts = Attempts(self._policy, connecting=self._taken is None)
+        attempts = Attempts(self._policy, connecting=self._signature is None)
         self.counts.add(calls=1)
         while True:
             try:
-                return self._attempt(question, attempts, calls)
+                return self._attempt(request, attempts, calls)
             except grpc.RpcError as error:
                 back_off = attempts.back_off_seconds(error)
                 if back_off is None:
@@ -177,12 +177,12 @@ class DetectionClient(ClientSettings):
                 raise ServerError(f"the client of {self.server} was closed")
             self.counts.add(retries=1)
 
-    def _attempt(self, question: Question, attempts: Attempts, calls: _Calls) -> Any:
+    def _attempt(self, request: Request, attempts: Attempts, calls: _Calls) -> Any:
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
         def start() -> Any:
             timeout = attempts.remaining_seconds()
-            call = calls.start(self._methods[question.method], question.request, timeout, self._metadata)
+            call = calls.start(self._methods[request.method], request.message, timeout, self._metadata)
             call.add_done_callback(ended.put)
             return call
 

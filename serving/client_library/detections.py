@@ -1,4 +1,4 @@
-"""What a detector found in an image: typed objects out of a response's arrays."""
+"""Detections of an image as typed objects, read from the arrays of a response."""
 
 from __future__ import annotations
 

@@ -128,6 +128,16 @@ def encoded_array(images: Sequence[ImageInput]) -> np.ndarray:
     return array
 
 
+def not_a_detector(name: str, signature: Any) -> str:
+    """Returns why the SignatureDef called `name` is not a detector's, to follow the model's name; "" if it is."""
+    if set(signature.inputs) == {INPUT_NAME} and all(output in signature.outputs for output in OUTPUT_NAMES):
+        return ""
+    return (
+        f"is no detector: signature {name!r} takes {', '.join(sorted(signature.inputs))} and answers "
+        f"{', '.join(sorted(signature.outputs))}; a detector takes {INPUT_NAME} and answers {', '.join(OUTPUT_NAMES)}"
+    )
+
+
 def predict_request(
     model_name: str,
     signature_name: str,

@@ -1,1 +1,1 @@
-"""What `serving/app.py` shows in a browser: images asked about over gRPC, amenities listed, versions compared."""
+"""The page of `serving/app.py`: images asked about over gRPC, amenities listed, versions compared."""

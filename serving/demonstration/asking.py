@@ -12,7 +12,7 @@ from serving.client_library.client_errors import ImageRequestError
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import ImageDetections
 from serving.client_library.model_service import AVAILABLE, ModelServiceClient, states_text
-from serving.demonstration.images import BroughtImage
+from serving.demonstration.images import UploadedImage
 from serving.demonstration.settings import Settings
 
 STATUS_TIMEOUT_SECONDS = 10.0
@@ -95,7 +95,7 @@ class Answers:
     def __init__(self) -> None:
         self._answers: dict[tuple[int, str], Answer] = {}
 
-    def ask(self, settings: Settings, number: int, images: Collection[BroughtImage]) -> list[Answer]:
+    def ask(self, settings: Settings, number: int, images: Collection[UploadedImage]) -> list[Answer]:
         """Returns what a version finds in images; those that it was asked about before are not sent again.
 
         Args:
@@ -133,7 +133,7 @@ class Answers:
             answers.append(replace(answer, found=replace(answer.found, image=image.name)))
         return answers
 
-    def forget_all_but(self, images: Collection[BroughtImage]) -> None:
+    def forget_all_but(self, images: Collection[UploadedImage]) -> None:
         """Forgets what was answered of images that the page does not show any more."""
         kept = {image.digest for image in images}
         self._answers = {key: answer for key, answer in self._answers.items() if key[1] in kept}

@@ -1,4 +1,4 @@
-"""Images as people bring them: turned upright, and small enough to be shown on a phone."""
+"""Uploaded images: turned upright, and small enough to be shown on a phone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from data_prep.images.image_file import FORMATS, ImageError, decode_rgb, fitted_size, read_header
+from data_prep.images.image_file import FORMATS, decode_rgb, fitted_size, read_header
 
 SHOWN_MAX_DIMENSION = 1280  # pixels; what a page needs of a photograph, a tenth of its bytes
 JPEG_QUALITY = 92
@@ -16,8 +16,8 @@ _EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
-class BroughtImage:
-    """One image that can be asked about and shown.
+class UploadedImage:
+    """One uploaded image that can be asked about and shown.
 
     Attributes:
         name: What its owner calls it.
@@ -40,11 +40,11 @@ class BroughtImage:
 
 
 def digest_of(content: bytes) -> str:
-    """Returns what tells images apart."""
+    """Returns a digest by which the same upload is recognised."""
     return hashlib.sha256(content).hexdigest()
 
 
-def bring_image(name: str, content: bytes) -> BroughtImage:
+def read_upload(name: str, content: bytes) -> UploadedImage:
     """Decodes an image and turns it upright.
 
     Elsewhere an EXIF orientation is never applied, since annotations relate to the pixels as stored. Here there are
@@ -71,12 +71,7 @@ def bring_image(name: str, content: bytes) -> BroughtImage:
         sent = encoded.getvalue()
     size = fitted_size(image.width, image.height, SHOWN_MAX_DIMENSION)
     shown = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return BroughtImage(name, digest_of(content), sent, image.width, image.height, orientation != 1, shown)
-
-
-def what_is_wrong(error: ImageError) -> str:
-    """Returns an ImageError's reason and what was seen, in one line."""
-    return " ".join(str(error).split())
+    return UploadedImage(name, digest_of(content), sent, image.width, image.height, orientation != 1, shown)
 
 
 def _orientation(content: bytes) -> int:

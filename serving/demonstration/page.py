@@ -13,11 +13,16 @@ from data_prep.images.image_file import ImageError
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detections import ImageDetections
 from serving.demonstration.asking import Answer, Answers, Version, find_versions
-from serving.demonstration.choice import chosen, drawn, names_to_choose
-from serving.demonstration.comparison import compare
-from serving.demonstration.download import as_json_text
-from serving.demonstration.images import BroughtImage, bring_image, digest_of, what_is_wrong
-from serving.demonstration.listing import Amenity, list_amenities
+from serving.demonstration.images import UploadedImage, digest_of, read_upload
+from serving.demonstration.results import (
+    Amenity,
+    as_json_text,
+    chosen,
+    compare,
+    drawn,
+    list_amenities,
+    names_to_choose,
+)
 from serving.demonstration.settings import Settings
 from serving.demonstration.wording import differences, plain, sentence
 
@@ -33,7 +38,7 @@ def show_page(settings: Settings) -> None:
     st.html("<style>[data-testid=stMainBlockContainer]{padding-top:2.5rem;padding-bottom:2rem}</style>")
     st.header("What is in the picture?", anchor=False)
     st.caption(f"Asks model {plain(settings.model_name)} at {plain(settings.connection.server)}.")
-    images = _brought(settings)
+    images = _uploads(settings)
     try:
         versions = _versions(settings)
         if not images:
@@ -51,7 +56,7 @@ def show_mistake(error: UserError) -> None:
     st.error(sentence(error))
 
 
-def _brought(settings: Settings) -> list[BroughtImage]:
+def _uploads(settings: Settings) -> list[UploadedImage]:
     """Takes the images; of one that cannot be used, says why."""
     source = st.segmented_control("Pictures from", [FILES, CAMERA], default=FILES, label_visibility="collapsed")
     files: list[Any]
@@ -65,8 +70,8 @@ def _brought(settings: Settings) -> list[BroughtImage]:
             f"The first {settings.max_images} of {len(files)} pictures are shown; the page takes no more at once."
         )
         files = files[: settings.max_images]
-    before: Mapping[str, BroughtImage] = _state().get("pictures", {})
-    images: dict[str, BroughtImage] = {}
+    before: Mapping[str, UploadedImage] = _state().get("pictures", {})
+    images: dict[str, UploadedImage] = {}
     for file in files:
         content = file.getvalue()
         digest = digest_of(content)
@@ -74,9 +79,9 @@ def _brought(settings: Settings) -> list[BroughtImage]:
         if digest in images:
             continue
         try:
-            images[digest] = replace(before[digest], name=name) if digest in before else bring_image(name, content)
+            images[digest] = replace(before[digest], name=name) if digest in before else read_upload(name, content)
         except ImageError as error:
-            st.error(sentence(f"the picture {name} cannot be used: {what_is_wrong(error)}"))
+            st.error(sentence(f"the picture {name} cannot be used: {error}"))
     _state()["pictures"] = images
     return list(images.values())
 
@@ -90,7 +95,7 @@ def _versions(settings: Settings) -> list[Version]:
     return known[1]
 
 
-def _results(settings: Settings, versions: Sequence[Version], images: Sequence[BroughtImage]) -> None:
+def _results(settings: Settings, versions: Sequence[Version], images: Sequence[UploadedImage]) -> None:
     """Shows the images with what was found, and beside them (on a phone: below) what can be chosen."""
     wide, narrow = st.columns([2, 1], gap="large")
     with narrow:
@@ -148,7 +153,7 @@ def _choose_versions(versions: Sequence[Version]) -> list[Version]:
     return [by_words[first], *([by_words[second]] if second in by_words else [])]
 
 
-def _ask(settings: Settings, version: Version, images: Sequence[BroughtImage]) -> list[Answer]:
+def _ask(settings: Settings, version: Version, images: Sequence[UploadedImage]) -> list[Answer]:
     answers: Answers = _state().setdefault("answers", Answers())
     answers.forget_all_but(images)
     try:
@@ -159,7 +164,7 @@ def _ask(settings: Settings, version: Version, images: Sequence[BroughtImage]) -
         raise
 
 
-def _show_image(image: BroughtImage, shown: Mapping[Version, ImageDetections], seconds: Sequence[float]) -> None:
+def _show_image(image: UploadedImage, shown: Mapping[Version, ImageDetections], seconds: Sequence[float]) -> None:
     turned = ", turned upright" if image.turned else ""
     st.caption(f"{plain(image.name)}: {image.width} x {image.height} pixels{turned}")
     for place, (version, found), taken in zip(st.columns(len(shown)), shown.items(), seconds, strict=True):

@@ -1,4 +1,4 @@
-"""What the page is told on its command line: where the server is, which model, how the classes are called."""
+"""Settings of the page, from its command line: where the server is, which model, how the classes are called."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Settings:
         label_map: Names the classes; None leaves it to the model, and to numbers where that does not.
         min_score: Where the threshold stands at first, 0..1.
         max_images: More at once are not taken.
-        timeout_seconds: The deadline of each question.
+        timeout_seconds: The deadline of each request.
     """
 
     connection: Connection

@@ -1,11 +1,11 @@
-"""Words of others (file names, class names, a server's messages) made safe for where a page reads Markdown."""
+"""Markdown escaping of texts from outside (file names, class names, a server's messages), and the page's sentences."""
 
 from __future__ import annotations
 
 import re
 
 from serving.client_library.detections import Detection
-from serving.demonstration.comparison import Comparison
+from serving.demonstration.results import Comparison
 
 MAX_LENGTH = 600
 # Streamlit makes links of bare addresses and images of :words:, whatever is escaped; an invisible joiner stops it.

@@ -1,4 +1,4 @@
-"""What it takes to predict very many images: a sample is timed, and hours and money follow."""
+"""Cost of predicting very many images: a sample is timed, and hours and money follow."""
 
 from __future__ import annotations
 

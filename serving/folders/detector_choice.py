@@ -1,4 +1,4 @@
-"""Which detector a command asks, in this process or at a server: the flags, and what is made of them."""
+"""Flags that choose a detector, in this process or at a server, and the detector that they open."""
 
 from __future__ import annotations
 

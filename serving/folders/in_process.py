@@ -1,4 +1,4 @@
-"""A detector in this process, from a SavedModel: the same questions and answers as `DetectionClient`, without a server.
+"""A detector in this process, from a SavedModel: the same calls and answers as `DetectionClient`, without a server.
 
 TensorFlow is imported when a model is loaded, and not before.
 """
@@ -12,23 +12,15 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import MAX_BYTES, ImageError
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from serving.client_library.channels import SERVING_DEFAULT
+from serving.client_library.client_errors import ImageRequestError
 from serving.client_library.detections import OUTPUT_NAMES, Failure, ImageDetections, read_detections
-from serving.client_library.image_requests import (
-    INPUT_NAME,
-    ImageInput,
-    ImageSource,
-    encoded_array,
-    name_of,
-    pixels_of,
-    read_image,
-)
+from serving.client_library.image_batches import BatchMember, ImageBatch
+from serving.client_library.image_requests import INPUT_NAME, ImageSource, encoded_array, not_a_detector, pixels_of
 from serving.wire.tensors import DT_STRING, DT_UINT8, type_name
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -77,7 +69,7 @@ class SavedModelDetector:
                 f"a SavedModel in this process needs TensorFlow ({error}): pip install 'tensorflow==2.20.*', or ask a "
                 "server with --server and --model_name"
             ) from error
-        from serving.local_server.loaded_model import LoadedModel, ModelLoadError
+        from serving.saved_models.loaded_model import LoadedModel, ModelLoadError
 
         gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
         if device == "gpu" and not gpus:
@@ -118,26 +110,15 @@ class SavedModelDetector:
 
     def detect_batch(self, sources: Sequence[ImageSource]) -> list[ImageDetections]:
         """Returns what is in some images, in one run of the model; where it refuses them, in one run each."""
-        results = [ImageDetections(name_of(source)) for source in sources]
-        readable: list[tuple[int, ImageInput]] = []
-        for position, source in enumerate(sources):
+        batch = ImageBatch(sources, MAX_BYTES, one_by_one=not self._takes_several)
+        for group in batch.groups():
             try:
-                readable.append((position, read_image(source, MAX_BYTES)))
-            except ImageError as error:
-                results[position] = _failed(results[position], error.reason, error.detail)
-        groups = [readable] if self._takes_several else [[one] for one in readable]
-        while groups:
-            group = groups.pop()
-            if not group:
-                continue
-            blanks = [results[position] for position, _ in group]
-            answers = self._run([image for _, image in group], blanks)
-            if len(group) > 1 and answers[0].failure is not None:
-                groups += [[one] for one in group]
-                continue
-            for (position, _), answer in zip(group, answers, strict=True):
-                results[position] = answer
-        return results
+                answers = self._run(group)
+            except ImageRequestError as error:
+                batch.refuse(group, error.failure)
+            else:
+                batch.answer(group, answers)
+        return batch.results
 
     def close(self) -> None:
         """Frees the model."""
@@ -153,36 +134,32 @@ class SavedModelDetector:
         """Frees the model."""
         self.close()
 
-    def _run(self, images: list[ImageInput], blanks: list[ImageDetections]) -> list[ImageDetections]:
-        from serving.local_server.status_errors import StatusError
+    def _run(self, group: Sequence[BatchMember]) -> list[ImageDetections]:
+        """Runs the model once; raises ImageError where the images do not decode, or it refuses them."""
+        from serving.saved_models.status_errors import StatusError
 
+        images = [member.image for member in group]
         try:
             inputs = encoded_array(images) if self._takes_encoded else pixels_of(images[0], MAX_PIXEL_BYTES)
             outputs = self._model.run(self._signature, {INPUT_NAME: inputs}, list(OUTPUT_NAMES))
         except ImageError as error:
-            return [_failed(blank, error.reason, error.detail) for blank in blanks]
+            raise ImageRequestError(Failure(error.reason, error.detail)) from error
         except StatusError as error:
-            return [_failed(blank, "refused by the model", error.message) for blank in blanks]
-        return [self._answer(outputs, position, image, blanks[position]) for position, image in enumerate(images)]
-
-    def _answer(
-        self, outputs: dict[str, np.ndarray], position: int, image: ImageInput, blank: ImageDetections
-    ) -> ImageDetections:
-        size = (image.width, image.height)
-        found = read_detections(outputs, position, size, label_map=self._label_map, min_score=self._min_score)
-        return ImageDetections(blank.image, *size, found)
+            raise ImageRequestError(Failure("refused by the model", error.message)) from error
+        answers = []
+        for position, (_, name, image) in enumerate(group):
+            size = (image.width, image.height)
+            found = read_detections(outputs, position, size, label_map=self._label_map, min_score=self._min_score)
+            answers.append(ImageDetections(name, *size, found))
+        return answers
 
     def _check_signature(self, saved_model_dir: Path, name: str) -> tuple[object, bool]:
         signatures = self._model.signatures
         if name not in signatures:
             raise UsageError(f"{saved_model_dir} has no signature {name!r}; it has: {', '.join(sorted(signatures))}")
         signature = signatures[name]
-        if set(signature.inputs) != {INPUT_NAME} or any(output not in signature.outputs for output in OUTPUT_NAMES):
-            raise UsageError(
-                f"{saved_model_dir} is no detector: signature {name!r} takes {', '.join(sorted(signature.inputs))} and "
-                f"answers {', '.join(sorted(signature.outputs))}; a detector takes {INPUT_NAME} and answers "
-                f"{', '.join(OUTPUT_NAMES)}"
-            )
+        if reason := not_a_detector(name, signature):
+            raise UsageError(f"{saved_model_dir} {reason}")
         tensor = signature.inputs[INPUT_NAME]
         if tensor.dtype not in (DT_STRING, DT_UINT8):
             raise UsageError(
@@ -193,7 +170,3 @@ class SavedModelDetector:
         # Pixels of images of several sizes do not go into one array.
         self._takes_several = tensor.dtype == DT_STRING and (not sizes or sizes[0] == -1)
         return signature, tensor.dtype == DT_STRING
-
-
-def _failed(blank: ImageDetections, reason: str, detail: str) -> ImageDetections:
-    return ImageDetections(blank.image, failure=Failure(reason, detail if detail != blank.image else ""))

@@ -1,4 +1,4 @@
-"""What to label next: a CSV, and an HTML page in one file that needs no network."""
+"""Lists of what to label next: a CSV, and an HTML page in one file that needs no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How unsure a detector is of an image: the 1-vs-2 margin of each detection, brought together over the image.
+"""Uncertainty of a detector about an image: the 1-vs-2 margin of each detection, brought together over the image.
 
 Source: Brust, Kaeding, Denzler, "Active Learning for Deep Object Detection", VISAPP 2019 (arXiv:1809.09875), equations
 1 to 4. For a detection x with class probabilities p,

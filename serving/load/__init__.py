@@ -1,1 +1,1 @@
-"""What a load test is made of: asking at a set pace, counting, the server's own counts, and the report."""
+"""Parts of the load test: asking at a set pace, counting, the server's own counts, and the report."""

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from serving.client_library.connection import Connection
-from serving.client_library.detector_questions import PREDICT
+from serving.client_library.detector_exchanges import PREDICT
 from serving.load.measurement import NOT_SENT, OK, Pace, Step
 
 CONSTANT, POISSON = "constant", "poisson"

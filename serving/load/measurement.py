@@ -1,4 +1,4 @@
-"""What one step of a load test saw, and what that says: percentiles, throughput, errors, and a sweep's knee."""
+"""Measurements of a load test's steps: percentiles, throughput, errors, and a sweep's knee."""
 
 from __future__ import annotations
 

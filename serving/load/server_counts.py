@@ -1,4 +1,4 @@
-"""What a server counts of itself, read from its Prometheus endpoint: how large its batches were."""
+"""A server's own counts, read from its Prometheus endpoint: how large its batches were."""
 
 from __future__ import annotations
 

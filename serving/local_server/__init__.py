@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from serving.local_server.server import DEFAULT_MAX_WORKERS, LocalServer
+from serving.local_server.options import LoadingOptions, RestOptions, ServerOptions
+from serving.local_server.server import LocalServer
 
-__all__ = ["DEFAULT_MAX_WORKERS", "LocalServer"]
+__all__ = ["LoadingOptions", "LocalServer", "RestOptions", "ServerOptions"]

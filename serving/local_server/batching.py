@@ -1,4 +1,4 @@
-"""Concurrent requests run as one batch, by the rules and the parameters of TensorFlow Serving's batching."""
+"""Batching of concurrent requests, by the rules and the parameters of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import numpy as np
 from serving.local_server import metrics
 from serving.local_server.batching_options import BatchingOptions
 from serving.local_server.caller import Caller
-from serving.local_server.loaded_model import LoadedModel
 from serving.local_server.metrics import Metrics
-from serving.local_server.status_errors import StatusError, invalid_argument
+from serving.saved_models.loaded_model import LoadedModel
+from serving.saved_models.status_errors import StatusError, invalid_argument
 
 MICROSECONDS = 1_000_000
 Arrays = dict[str, np.ndarray]
-# Statuses of a batch that would be no others if its requests were run one by one.
-_NOBODYS_FAULT = (
+# Statuses that a batch ends with whatever is in it: its requests, run one by one, would end the same way.
+_SAME_ONE_BY_ONE = (
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -223,8 +223,8 @@ class BatchScheduler:
         error = self._run_together(queue, batch.tasks)
         waiting = [task for task in batch.tasks if not task.done.is_set()]
         for task in waiting:
-            # One of them may be wrong, and the others shall not suffer for it: each is answered by itself.
-            alone = len(waiting) > 1 and error is not None and error.code not in _NOBODYS_FAULT
+            # One bad request must not fail the others: each is run by itself.
+            alone = len(waiting) > 1 and error is not None and error.code not in _SAME_ONE_BY_ONE
             own_error = self._run_together(queue, [task]) if alone else error
             if own_error is not None:
                 task.finish(error=own_error)

@@ -1,4 +1,4 @@
-"""How requests are batched, as `--enable_batching` and `--batching_parameters_file` say it."""
+"""Options of batching, as `--enable_batching` and `--batching_parameters_file` give them."""
 
 from __future__ import annotations
 

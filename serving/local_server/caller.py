@@ -1,4 +1,4 @@
-"""Who waits for an answer, and for how long: no work is done for a caller who has gone, or when it is too late."""
+"""Caller of a request and its deadline: no work is done for a caller who has gone, or when it is too late."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from serving.local_server.status_errors import StatusError
+from serving.saved_models.status_errors import StatusError
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A `models.config` that is read again and again, and followed when it changes."""
+"""Polling of `models.config`: the file is read again and again, and followed when it changes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from data_prep.runtime.command_line import UserError
 from serving.local_server.models import Models
-from serving.local_server.status_errors import StatusError
-from serving.local_server.wanted_models import served_models
+from serving.operating.model_server_config import served_models
+from serving.saved_models.status_errors import StatusError
 from serving.wire.server_files import read_models_file
 
 LOG = logging.getLogger(__name__)

@@ -37,6 +37,6 @@ class Health:
         for name in self._names | known:
             self._servicer.set(name, _SERVING if name in available else _NOT_SERVING)
 
-    def say_goodbye(self) -> None:
-        """Says NOT_SERVING for all, from now on for good."""
+    def shut_down(self) -> None:
+        """Answers NOT_SERVING for all, from now on for good."""
         self._servicer.enter_graceful_shutdown()

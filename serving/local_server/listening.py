@@ -1,4 +1,4 @@
-"""Where a gRPC server listens: its address, its port, and TLS there."""
+"""Address, port and TLS of a gRPC server."""
 
 from __future__ import annotations
 

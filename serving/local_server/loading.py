@@ -1,4 +1,4 @@
-"""A version made ready: loaded, warmed, counted."""
+"""Loading of a version: made ready for requests, warmed, and counted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 
 import grpc
 
-from serving.local_server.loaded_model import LoadedModel, ModelLoadError
 from serving.local_server.metrics import LOAD_ATTEMPT_COUNT, LOAD_LATENCY, WARMUP_LATENCY, Metrics
+from serving.local_server.options import LoadingOptions, RequestLimits
 from serving.local_server.predictor import MICROSECONDS, replay_warm_up
-from serving.local_server.request_checks import RequestLimits
 from serving.operating.version_folders import VersionFolder
+from serving.saved_models.loaded_model import LoadedModel, ModelLoadError
 
 LOG = logging.getLogger(__name__)
 
@@ -19,23 +19,19 @@ LOG = logging.getLogger(__name__)
 def load_version(
     model_name: str,
     folder: VersionFolder,
+    *,
+    options: LoadingOptions,
     limits: RequestLimits,
     counted: Metrics,
-    *,
-    warm_up_iterations: int,
-    intra_op_threads: int,
-    inter_op_threads: int,
 ) -> LoadedModel:
     """Loads a version and runs its warm-up requests.
 
     Args:
         model_name: What requests call the model, for the log.
         folder: Where the version is.
+        options: How often each warm-up request is run, and TensorFlow's threads.
         limits: How much a warm-up request may ask for.
         counted: Where attempts and times are counted.
-        warm_up_iterations: How often each warm-up request is run; 0 leaves them out.
-        intra_op_threads: Threads of one TensorFlow op; 0 leaves it to TensorFlow.
-        inter_op_threads: TensorFlow ops at the same time; 0 leaves it to TensorFlow.
 
     Returns:
         The version, ready for requests.
@@ -47,7 +43,10 @@ def load_version(
     started = time.monotonic()
     try:
         model = LoadedModel(
-            folder.version, folder.path, intra_op_threads=intra_op_threads, inter_op_threads=inter_op_threads
+            folder.version,
+            folder.path,
+            intra_op_threads=options.intra_op_threads,
+            inter_op_threads=options.inter_op_threads,
         )
     except ModelLoadError:
         counted.count(LOAD_ATTEMPT_COUNT, {**path, "status": "fail"})
@@ -58,8 +57,9 @@ def load_version(
     status = grpc.StatusCode.UNKNOWN
     count = 0
     try:
-        if warm_up_iterations:
-            count = replay_warm_up(model, model.warm_up_requests(folder.path), limits, iterations=warm_up_iterations)
+        if options.warm_up_iterations:
+            records = model.warm_up_requests(folder.path)
+            count = replay_warm_up(model, records, limits, iterations=options.warm_up_iterations)
         status = grpc.StatusCode.OK
     except ModelLoadError as error:
         status = error.code

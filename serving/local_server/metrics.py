@@ -1,4 +1,4 @@
-"""What a server counts, under TensorFlow Serving's names, written as Prometheus reads it."""
+"""Metrics of the local server, under TensorFlow Serving's names, written as Prometheus reads it."""
 
 from __future__ import annotations
 

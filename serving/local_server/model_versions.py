@@ -11,19 +11,45 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from serving.local_server.loaded_model import LoadedModel, ModelLoadError
-from serving.local_server.status_errors import StatusError, invalid_argument
-from serving.local_server.version_status import VersionState, VersionStatus
 from serving.operating.model_server_config import VersionPolicy
 from serving.operating.version_folders import VersionFolder, find_version_folders, fingerprint
+from serving.saved_models.loaded_model import LoadedModel, ModelLoadError
+from serving.saved_models.status_errors import StatusError, invalid_argument
 
 LOG = logging.getLogger(__name__)
 MAX_REMEMBERED_VERSIONS = 100  # in GetModelStatus, once they are gone
+
+
+class VersionState(IntEnum):
+    """The state of a version, by the numbers of ModelVersionStatus.State."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """The status of a version, as GetModelStatus reports it.
+
+    Attributes:
+        state: Its state.
+        code: OK, or why it could not be loaded.
+        message: Empty, or why it could not be loaded.
+    """
+
+    state: VersionState
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    message: str = ""
 
 
 class ModelVersions:

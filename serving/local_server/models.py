@@ -1,4 +1,4 @@
-"""All models that a server serves: found by name, configured anew while it runs, and looked after by one thread."""
+"""Models of a server: found by name, configured anew while it runs, and looked after by one thread."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 
 import grpc
 
-from serving.local_server.loaded_model import LoadedModel
-from serving.local_server.model_versions import ModelVersions, unavailable_label
-from serving.local_server.status_errors import StatusError, invalid_argument
-from serving.local_server.version_status import VersionStatus
+from serving.local_server.model_versions import ModelVersions, VersionStatus, unavailable_label
 from serving.operating.model_server_config import ServedModel
 from serving.operating.version_folders import VersionFolder
+from serving.saved_models.loaded_model import LoadedModel
+from serving.saved_models.status_errors import StatusError, invalid_argument
 
 LOG = logging.getLogger(__name__)
 SECONDS_FOR_POLL_TO_END = 10  # when stopping: a version that is being loaded then is not waited for longer

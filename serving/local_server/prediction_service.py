@@ -11,14 +11,15 @@ import grpc
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
+from data_prep.runtime.command_line import UserError
 from serving.client_library.channels import MODEL_SERVICE, PREDICTION_SERVICE
 from serving.local_server.batching import MICROSECONDS
 from serving.local_server.caller import Caller, caller_of
 from serving.local_server.metrics import OTHER_MODELS, REQUEST_COUNT, REQUEST_LATENCY, Metrics
 from serving.local_server.models import Models
 from serving.local_server.predictor import Predictor
-from serving.local_server.status_errors import StatusError, invalid_argument
-from serving.local_server.wanted_models import served_models
+from serving.operating.model_server_config import served_models
+from serving.saved_models.status_errors import StatusError, invalid_argument
 from serving.wire.messages import ReloadConfigRequest, ReloadConfigResponse
 
 LOG = logging.getLogger(__name__)
@@ -123,7 +124,10 @@ def reload_config(models: Models, request: Any) -> Any:
             "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
             "supported"
         )
-    wanted = served_models(request.config)
+    try:
+        wanted = served_models(request.config)
+    except UserError as error:
+        raise invalid_argument(str(error)) from error
     LOG.info("configuration: %s", "; ".join(f"{model.name} at {model.base_path}" for model in wanted) or "no model")
     models.configure(wanted)
     response = ReloadConfigResponse()

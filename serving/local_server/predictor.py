@@ -1,4 +1,4 @@
-"""What answers a Predict request, however it came: checked, batched with others where that is wanted, run, counted."""
+"""Predictor of the local server: checks a Predict request, batches it with others where wanted, runs and counts it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from serving.client_library.channels import SERVING_DEFAULT
 from serving.local_server.batching import MICROSECONDS, BatchScheduler, can_be_batched
 from serving.local_server.caller import Caller
-from serving.local_server.loaded_model import LoadedModel, ModelLoadError
 from serving.local_server.metrics import RUNTIME_LATENCY, Metrics
-from serving.local_server.request_checks import (
-    RequestLimits,
-    check_inputs,
-    check_output_filter,
-    find_signature,
-    read_inputs,
-)
-from serving.local_server.status_errors import StatusError
+from serving.local_server.options import RequestLimits
+from serving.local_server.request_checks import check_inputs, check_output_filter, find_signature, read_inputs
+from serving.saved_models.loaded_model import LoadedModel, ModelLoadError
+from serving.saved_models.status_errors import StatusError
 from serving.wire.tensors import TensorError, fill_tensor
 
 

@@ -1,35 +1,21 @@
-"""What a Predict request must be before it costs anything: its names, types, shapes and images."""
+"""Checks of a Predict request before it costs anything: of its names, types, shapes and images."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import numpy as np
 
 from data_prep.images.image_file import ImageError, read_header
-from serving.local_server.status_errors import StatusError, invalid_argument
+from serving.client_library.image_requests import INPUT_NAME
+from serving.local_server.options import RequestLimits
+from serving.saved_models.loaded_model import IMAGE_BEGINNINGS
+from serving.saved_models.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import DT_STRING, TensorError, array_of, type_name
 
-IMAGE_INPUT = "input_tensor"
-# What TensorFlow's decoders go by. Bytes that begin otherwise reach no decoder: they may be a tf.Example, for instance.
-IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
 IMAGES_OF_FULL_SIZE = 4  # that one request may hold
-
-
-@dataclass(frozen=True)
-class RequestLimits:
-    """How much a request may ask for.
-
-    Attributes:
-        max_tensor_bytes: Of one input, once it is an array.
-        max_image_pixels: Of one encoded image, by its header; a request may hold four times as many together.
-    """
-
-    max_tensor_bytes: int
-    max_image_pixels: int
 
 
 def find_signature(signatures: Any, name: str) -> Any:
@@ -104,7 +90,7 @@ def check_inputs(arrays: Mapping[str, np.ndarray], signature: Any, limits: Reque
             wanted = [dimension.size if dimension.size >= 0 else "any" for dimension in info.tensor_shape.dim]
             shape = f"[{', '.join(map(str, wanted))}]"
             raise invalid_argument(f'input "{name}" has the shape {list(array.shape)}; the signature takes {shape}')
-        if name == IMAGE_INPUT and info.dtype == DT_STRING:
+        if name == INPUT_NAME and info.dtype == DT_STRING:
             check_images(name, array.ravel().tolist(), limits.max_image_pixels)
 
 

@@ -23,9 +23,9 @@ from serving.local_server.caller import Caller
 from serving.local_server.connections import Connections
 from serving.local_server.metrics import CONTENT_TYPE, Metrics
 from serving.local_server.models import Models
+from serving.local_server.options import RestOptions
 from serving.local_server.prediction_service import count_request
 from serving.local_server.predictor import Predictor
-from serving.local_server.rest_limits import RestLimits
 from serving.local_server.rest_paths import (
     PREDICT_PATH,
     STATUS_PATH,
@@ -34,7 +34,7 @@ from serving.local_server.rest_paths import (
     model_spec_of,
     status_document,
 )
-from serving.local_server.status_errors import StatusError, invalid_argument
+from serving.saved_models.status_errors import StatusError, invalid_argument
 
 LOG = logging.getLogger(__name__)
 MEBIBYTE = 1 << 20
@@ -49,12 +49,10 @@ class RestServer:
         models: Models,
         predictor: Predictor,
         counted: Metrics,
+        options: RestOptions,
         *,
         host: str,
-        port: int,
-        limits: RestLimits,
         max_body_bytes: int,
-        metrics_path: str | None,
     ) -> None:
         """Takes the port; `start` answers.
 
@@ -62,25 +60,23 @@ class RestServer:
             models: What requests are answered from.
             predictor: What answers them.
             counted: Where they are counted, and what the metrics' page shows.
+            options: The port, threads and time-outs.
             host: The address to listen at.
-            port: The TCP port; 0 for any free one.
-            limits: Threads and time-outs.
             max_body_bytes: The largest request taken.
-            metrics_path: Where Prometheus's page is; None for nowhere.
 
         Raises:
             UserError: The port cannot be had.
         """
         self.models, self.predictor, self.metrics = models, predictor, counted
-        self.limits, self.max_body_bytes, self.metrics_path = limits, max_body_bytes, metrics_path
-        self.working = threading.BoundedSemaphore(limits.threads)
+        self.options, self.max_body_bytes = options, max_body_bytes
+        self.working = threading.BoundedSemaphore(options.threads)
         self.large_bodies = threading.BoundedSemaphore(LARGE_BODIES)
-        self.connections = Connections(limits.max_connections)
+        self.connections = Connections(options.max_connections)
         try:
-            self._server = _Server((host, port), self)
+            self._server = _Server((host, options.port), self)
         except OSError as error:
             raise UserError(
-                f"cannot listen at {host}:{port} ({error.strerror}); choose another with --rest_api_port"
+                f"cannot listen at {host}:{options.port} ({error.strerror}); choose another with --rest_api_port"
             ) from error
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="rest", daemon=True)
@@ -114,7 +110,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """Binds without HTTPServer's question for this machine's full name, which may take seconds."""
+        """Binds without asking, as HTTPServer does, for this machine's full name, which may take seconds."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -122,7 +118,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begins a connection's thread, unless there are too many."""
-        if not self.rest.connections.add(request, self.rest.limits.idle_seconds):
+        if not self.rest.connections.add(request, self.rest.options.idle_seconds):
             request.settimeout(1)
             _send_busy(request)
             self.shutdown_request(request)
@@ -159,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def parse_request(self) -> bool:
         """Reads the headers; from here on the request has to come in time."""
-        self._rest.connections.expect(self.connection, self._rest.limits.receive_seconds)
+        self._rest.connections.expect(self.connection, self._rest.options.receive_seconds)
         return super().parse_request()
 
     def do_GET(self) -> None:
@@ -182,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             length = self._length()
             large = length > MEBIBYTE
-            if large and not self._rest.large_bodies.acquire(timeout=self._rest.limits.receive_seconds):
+            if large and not self._rest.large_bodies.acquire(timeout=self._rest.options.receive_seconds):
                 self.close_connection = True
                 raise StatusError(grpc.StatusCode.UNAVAILABLE, "too many large requests at the same time")
             try:
@@ -199,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             code = http_status(error.code)
         except _NotFoundError:
             content, kind, code = b"Not Found\n", "text/plain", 404
-        self._rest.connections.expect(self.connection, self._rest.limits.receive_seconds)
+        self._rest.connections.expect(self.connection, self._rest.options.receive_seconds)
         self.close_connection |= self._rest.connections.closing
         self.send_response(code)
         self.send_header("Content-Type", kind)
@@ -208,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
-        self._rest.connections.expect(self.connection, self._rest.limits.idle_seconds, idle=True)
+        self._rest.connections.expect(self.connection, self._rest.options.idle_seconds, idle=True)
 
     def _length(self) -> int:
         """Returns how long the body is; a body that is not read ends the connection."""
@@ -245,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         return content
 
     def _get(self, path: str, body: bytes) -> tuple[bytes, str]:
-        if path == self._rest.metrics_path:
+        if path == self._rest.options.metrics_path:
             return self._rest.metrics.text().encode("utf-8"), CONTENT_TYPE
         match = STATUS_PATH.fullmatch(path)
         if match is None:
@@ -262,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
                 grpc.StatusCode.UNIMPLEMENTED, f"{match['method']} is not served by the local server; ask predict"
             )
         model_spec = model_spec_of(match)
-        caller = Caller(time.monotonic() + self._rest.limits.request_seconds, lambda: _is_there(self.connection))
+        caller = Caller(time.monotonic() + self._rest.options.request_seconds, lambda: _is_there(self.connection))
         started = time.monotonic()
         code = grpc.StatusCode.UNKNOWN
         try:

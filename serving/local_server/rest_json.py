@@ -16,7 +16,7 @@ import numpy as np
 
 from serving.client_library.channels import SERVING_DEFAULT
 from serving.local_server.request_checks import check_input_names
-from serving.local_server.status_errors import StatusError, invalid_argument
+from serving.saved_models.status_errors import StatusError, invalid_argument
 from serving.wire.tensors import DT_STRING, numpy_type, type_name
 
 ROWS, COLUMNS = "instances", "inputs"

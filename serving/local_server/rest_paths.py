@@ -1,4 +1,4 @@
-"""The paths of TensorFlow Serving's REST API, and what is behind those that only look."""
+"""Paths of TensorFlow Serving's REST API, and the documents of model status and metadata behind them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.local_server.models import Models
 from serving.local_server.prediction_service import SIGNATURE_DEF, get_model_metadata, get_model_status
-from serving.local_server.status_errors import invalid_argument
+from serving.saved_models.status_errors import invalid_argument
 
 _VERSION = r"(?:/versions/(?P<version>\d{1,19})|/labels/(?P<label>[^/:]+))?"
 PREDICT_PATH = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>predict|classify|regress)", re.IGNORECASE)
@@ -37,7 +37,7 @@ _HTTP_STATUS = {
 
 
 def http_status(code: grpc.StatusCode) -> int:
-    """Returns the HTTP status that a gRPC status is told by."""
+    """Returns the HTTP status that stands for a gRPC status."""
     return _HTTP_STATUS.get(code, 500)
 
 

@@ -1,4 +1,4 @@
-"""What can serve a model here: the real server, its container, or the local server; and their command lines."""
+"""Backends that can serve a model here: the real server, its container, or the local server; their command lines."""
 
 from __future__ import annotations
 

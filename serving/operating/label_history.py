@@ -1,4 +1,4 @@
-"""What the labels of a `models.config` were before, so that a move can be taken back: one JSON object a line."""
+"""History of the labels of a `models.config`, so that a move can be taken back: one JSON object a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving is told to serve: models, which of their versions, and what those versions are labelled."""
+"""`models.config`, written and read: the models to serve, which of their versions, and the versions' labels."""
 
 from __future__ import annotations
 
@@ -145,6 +145,28 @@ def model_server_config(models: Sequence[ServedModel]) -> Any:
     return config
 
 
+def served_models(config: Any) -> list[ServedModel]:
+    """Returns the models of a ModelServerConfig, by TensorFlow Serving's rules; the inverse of `model_server_config`.
+
+    Raises:
+        UserError: It asks for what cannot be served here, such as a bucket; the message names the model.
+    """
+    models: dict[str, ServedModel] = {}
+    for entry in config.model_config_list.config:
+        if entry.name in models:
+            raise UsageError(f"Illegal to list model {entry.name} multiple times in config list")
+        if "://" in entry.base_path:
+            raise UsageError(f"model {entry.name}: {entry.base_path} is no folder of this machine")
+        if entry.model_platform != PLATFORM:
+            raise UsageError(
+                f'model {entry.name}: model_platform is "{entry.model_platform}"; it has to be "{PLATFORM}"'
+            )
+        models[entry.name] = ServedModel(
+            entry.name, entry.base_path, _policy_of(entry.model_version_policy), dict(entry.version_labels)
+        )
+    return list(models.values())
+
+
 def batching_parameters(
     *,
     allowed_batch_sizes: Sequence[int],
@@ -189,3 +211,14 @@ def monitoring_config(metrics_path: str = DEFAULT_METRICS_PATH) -> Any:
     config.prometheus_config.enable = True
     config.prometheus_config.path = metrics_path
     return config
+
+
+def _policy_of(message: Any) -> VersionPolicy:
+    choice = message.WhichOneof("policy_choice")
+    if choice == "all":
+        return VersionPolicy("all")
+    if choice == "specific":
+        if not message.specific.versions:
+            raise UsageError("model_version_policy is specific, but names no version")
+        return VersionPolicy("specific", versions=tuple(sorted(set(message.specific.versions))))
+    return VersionPolicy("latest", count=max(1, message.latest.num_versions))

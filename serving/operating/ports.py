@@ -1,4 +1,4 @@
-"""Whether a TCP port is free, asked before a server is started on it, so that the answer is a sentence."""
+"""Check that a TCP port is free, before a server is started on it, so that the answer is a sentence."""
 
 from __future__ import annotations
 

@@ -6,12 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.runtime.command_line import ArgumentParser, UsageError, int_from_zero, positive_int
+from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, int_from_zero, positive_int
 from serving.client_library.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES
-from serving.local_server.status_errors import StatusError
-from serving.local_server.wanted_models import served_models
 from serving.operating.backends import AUTO, BACKENDS, ServerSettings
-from serving.operating.model_server_config import ServedModel
+from serving.operating.model_server_config import ServedModel, served_models
 from serving.operating.version_folders import check_base_path
 from serving.wire.server_files import read_models_file
 
@@ -199,10 +197,11 @@ def _models_of(arguments: argparse.Namespace) -> tuple[ServedModel, ...]:
     if arguments.model_config_file is not None:
         if by_flags:
             raise UsageError("--model_config_file names the models; leave out --model_name and --model_base_path")
+        config = read_models_file(arguments.model_config_file)
         try:
-            return tuple(served_models(read_models_file(arguments.model_config_file)))
-        except StatusError as error:
-            raise UsageError(f"{arguments.model_config_file}: {error}") from error
+            return tuple(served_models(config))
+        except UserError as error:
+            raise UsageError(f"{arguments.model_config_file}: {' '.join(str(error).split())}") from error
     if arguments.model_name is None or arguments.model_base_path is None:
         raise UsageError("give --model_name and --model_base_path, or --model_config_file")
     return (ServedModel(arguments.model_name, str(arguments.model_base_path.absolute())),)

@@ -111,7 +111,7 @@ def read_server_file(path: Path, message: type[Any]) -> Any:
 
 
 def read_models_file(path: Path) -> Any:
-    """Reads a `models.config`, whose models are told by their names.
+    """Reads a `models.config`, whose models are known by their names.
 
     Raises:
         UserError: It cannot be read, lists no model, or lists two of one name.

@@ -33,7 +33,7 @@ def main() -> None:
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
-    from serving.local_server.loaded_model import LoadedModel
+    from serving.saved_models.loaded_model import LoadedModel
 
     with tf.compat.v1.Session(graph=tf.Graph()) as session, session.graph.as_default():
         session.run(tf.reduce_sum(tf.matmul(tf.ones([64, 64]), tf.ones([64, 64]))))  # what a process does only once

@@ -145,7 +145,7 @@ def test_the_server_answers_over_grpc_with_what_the_checkpoint_detects(exported,
     expected = detection_function(detector, model.image_resizer, "encoded_image_string_tensor")(tf.constant([encoded]))
     label_map = read_label_map(block_records / "label_map.pbtxt")
     with (
-        LocalServer("blocks", folder / "versions") as server,
+        LocalServer.of_model("blocks", folder / "versions") as server,
         DetectionClient(f"localhost:{server.port}", "blocks", label_map=label_map) as client,
     ):
         found = client.detect(encoded)

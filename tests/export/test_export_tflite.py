@@ -17,7 +17,7 @@ from data_prep.runtime.command_line import UserError
 from export.export_tflite import main as export
 from export.parity_images import read_record_images
 from export.tflite.check import ask_checkpoint, check_model
-from export.tflite.graph import Suppression
+from export.tflite.graph import NmsOptions
 from tests.conftest import block_image
 from train.models.build import build_detector
 from train.pipeline import load_pipeline
@@ -196,7 +196,7 @@ def test_weights_may_be_read_where_they_lie(exported):
 
 def test_another_models_file_is_found_out(exported, block_records):
     folder, _, pipeline, detector = exported
-    suppression = Suppression.from_config(
+    nms = NmsOptions.from_config(
         pipeline.model.post_processing.batch_non_max_suppression, max_detections=7, use_regular_nms=True
     )
     images = read_record_images(str(block_records / "validation.record-*"), 2, flag="--check_records")
@@ -205,7 +205,7 @@ def test_another_models_file_is_found_out(exported, block_records):
     for variable in head:
         variable.assign(0.5 - 2 * variable)
     try:
-        expected = ask_checkpoint(detector, pipeline.model.image_resizer, suppression, images)
+        expected = ask_checkpoint(detector, pipeline.model.image_resizer, nms, images)
     finally:
         for variable, value in zip(head, right, strict=True):
             variable.assign(value)

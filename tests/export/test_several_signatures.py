@@ -16,7 +16,7 @@ from data_prep.formats.label_map import read_label_map
 from data_prep.runtime.command_line import UsageError
 from export.export_saved_model import INPUT_TYPES, MORE_OUTPUTS
 from export.export_saved_model import main as export
-from export.loaded_signatures import LOADERS
+from export.parity import LOADERS
 from export.signatures import INPUT_SPECS, OUTPUT_NAMES, ServingModule
 from export.signatures import MORE_OUTPUTS as MORE_OUTPUTS_OF_GRAPH
 from tests.conftest import block_image
@@ -126,7 +126,7 @@ def test_the_report_says_every_way_in(exported):
     assert {(name, how, "after NMS") for name in NAMES for how in LOADERS} < ways
     assert {("serving_default", how, "before NMS") for how in LOADERS} < ways
     assert all(check["differences"]["max_box_pixels"] < 0.1 for check in written["checks"])
-    assert not list((exported[0] / "exported").glob("unsuppressed*"))
+    assert not list((exported[0] / "exported").glob("before_nms*"))
 
 
 def test_an_output_without_a_source_is_one_line(exported):

@@ -130,7 +130,7 @@ def test_every_signature_and_batch_size_has_its_requests(version, image_paths):
 
 
 def test_a_server_warms_up_on_what_was_written(version, image_paths, capsys):
-    from serving.local_server.loaded_model import LoadedModel
+    from serving.saved_models.loaded_model import LoadedModel
 
     assert (
         main(["--version_directory", str(version), "--batch_sizes", "1", "3", "--pictures", *map(str, image_paths)])

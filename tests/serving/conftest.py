@@ -205,7 +205,7 @@ def server(encoded_model: Path) -> Iterator[ServerProcess]:
 @pytest.fixture(scope="session")
 def pixel_server(pixel_model: Path) -> Iterator[LocalServer]:
     """A server of `pixel_model`, called `pixels`, in this process."""
-    with LocalServer("pixels", pixel_model) as local_server:
+    with LocalServer.of_model("pixels", pixel_model) as local_server:
         yield local_server
 
 

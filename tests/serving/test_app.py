@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from serving.local_server import LocalServer
+from serving.local_server import LoadingOptions, LocalServer, ServerOptions
 from serving.operating.model_server_config import ServedModel, VersionPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,8 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory, write_model: Callable
     write_model(base_path / "1", class_id=1)
     write_model(base_path / "2", class_id=2)
     model = ServedModel("detector", str(base_path), VersionPolicy("all"), {"stable": 1, "canary": 2})
-    with LocalServer(models=[model], poll_wait_seconds=0, allow_labels_for_unavailable=True) as server:
+    loading = LoadingOptions(poll_wait_seconds=0, allow_labels_for_unavailable=True)
+    with LocalServer([model], ServerOptions(loading=loading)) as server:
         yield server
 
 
@@ -258,7 +259,9 @@ def test_a_server_that_is_down_is_one_sentence_and_tried_again_when_it_is_back(o
         alert.wait_for()
         assert alert.inner_text().startswith(f"No server answers at localhost:{port}: ")
         assert alert.inner_text().count("\n") == 0
-        with LocalServer("detector", encoded_model, port, poll_wait_seconds=0):
+        with LocalServer.of_model(
+            "detector", encoded_model, ServerOptions(port=port, loading=LoadingOptions(poll_wait_seconds=0))
+        ):
             page.get_by_role("button", name="Try again").click()
             page.wait_for_selector("text=version 1: 1 box, answered in")
             assert "class 1" in page.inner_text("[data-testid=stMain]")  # there is no label map

@@ -12,7 +12,7 @@ import pytest
 
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detection_client import DetectionClient, ImageRequestError
-from serving.local_server import LocalServer
+from serving.local_server import LoadingOptions, LocalServer, ServerOptions
 
 BUSY_SECONDS = 0.5
 
@@ -34,7 +34,9 @@ def in_background(work):
 
 def test_expired_requests_are_not_worked_on(slow_model, image):
     with (
-        LocalServer("detector", slow_model, max_workers=1, poll_wait_seconds=0) as server,
+        LocalServer.of_model(
+            "detector", slow_model, ServerOptions(max_workers=1, loading=LoadingOptions(poll_wait_seconds=0))
+        ) as server,
         DetectionClient(server.address, "detector", timeout_seconds=60) as patient,
         DetectionClient(server.address, "detector", timeout_seconds=0.2) as hasty,
     ):
@@ -63,7 +65,9 @@ def _reason(client, content):
 
 def test_stopping_in_time_says_so_and_cuts_off_what_takes_too_long(slow_model, image):
     for grace_seconds, in_time in ((0.1, False), (30, True)):
-        server = LocalServer("detector", slow_model, poll_wait_seconds=0).start()
+        server = LocalServer.of_model(
+            "detector", slow_model, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))
+        ).start()
         with DetectionClient(server.address, "detector", max_retries=0) as client:
             client.connect()
             thread, result = in_background(lambda client=client: _outcome(client, image((1, 2, 3, 4))))
@@ -120,19 +124,21 @@ def test_a_port_in_use_is_said_before_tensorflow_is_loaded(encoded_model):
     with socket.create_server(("localhost", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"port {port} is in use; choose another with --port"):
-            LocalServer("detector", encoded_model, port).start()
+            LocalServer.of_model("detector", encoded_model, ServerOptions(port=port)).start()
 
 
 def test_two_servers_do_not_share_a_port(encoded_model):
     with (
-        LocalServer("detector", encoded_model, poll_wait_seconds=0) as server,
+        LocalServer.of_model(
+            "detector", encoded_model, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))
+        ) as server,
         pytest.raises(UserError, match="choose another"),
     ):
-        LocalServer("detector", encoded_model, server.port).start()
+        LocalServer.of_model("detector", encoded_model, ServerOptions(port=server.port)).start()
 
 
 def test_stopping_twice_and_before_starting_does_nothing(encoded_model):
-    server = LocalServer("detector", encoded_model, poll_wait_seconds=0)
+    server = LocalServer.of_model("detector", encoded_model, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0)))
     server.stop()
     server.start()
     server.stop()

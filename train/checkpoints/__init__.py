@@ -1,1 +1,1 @@
-"""Reading and writing checkpoints: whose they are, what is inside, and what a model takes from them."""
+"""Reading and writing of checkpoints: their kinds, their contents, and the restoring of models from them."""

@@ -1,4 +1,4 @@
-"""Which architecture a checkpoint looks like, by the paths and shapes of its variables."""
+"""Recognition of the architecture of a checkpoint, by the paths and shapes of its variables."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from train.checkpoints.parts import trunk_places
 Shape = tuple[int, ...]
 
 _RESNETS = {53: "resnet50", 104: "resnet101", 155: "resnet152"}
-# By the filters of the last convolution and the number of blocks.
-_EFFICIENTNETS = {
+# EfficientNet's letters by the filters of the last convolution and the number of blocks.
+EFFICIENTNETS = {
     (1280, 16): "b0", (1280, 23): "b1", (1408, 23): "b2", (1536, 26): "b3",
     (1792, 32): "b4", (2048, 39): "b5", (2304, 45): "b6", (2560, 55): "b7",
 }  # fmt: skip
@@ -148,9 +148,9 @@ def _trunk_of(layers: list[dict[str, Shape]]) -> tuple[str, tuple[str, ...]] | N
         name = "inception_resnet_v2" if is_inception else _RESNETS.get(len(convolutions))
     elif has_bias:
         # A detector's own view ends before the last convolution.
-        by_blocks = [letter for (_, count), letter in _EFFICIENTNETS.items() if count == len(depthwise)]
+        by_blocks = [letter for (_, count), letter in EFFICIENTNETS.items() if count == len(depthwise)]
         only = by_blocks[0] if len(by_blocks) == 1 else None
-        letter = _EFFICIENTNETS.get((convolutions[-1][-1], len(depthwise)), only)
+        letter = EFFICIENTNETS.get((convolutions[-1][-1], len(depthwise)), only)
         name = f"efficientnet-{letter}" if letter else None
     else:
         name = _MOBILENETS.get(len(depthwise))

@@ -1,4 +1,4 @@
-"""What is inside a checkpoint, whatever kind it is of."""
+"""Listing of the contents of a checkpoint, whatever kind it is of."""
 
 from __future__ import annotations
 

@@ -41,20 +41,6 @@ def find_efficientnet_lite0_weights() -> Path:
     raise UserError(f"the package {PACKAGE} holds no weights file models/*.pth: install version 0.1.0")
 
 
-def load_efficientnet_lite0(backbone: tf_keras.Model, path: str | Path | None = None) -> RestoreReport:
-    """Gives `backbone` the weights that EfficientNet-Lite0 learned on ImageNet.
-
-    Arguments and errors are those of `efficientnet_lite0_values`.
-
-    Returns:
-        What was restored; the file's classifier is among what was skipped.
-    """
-    values, report = efficientnet_lite0_values(backbone, path)
-    for variable, value in values:
-        variable.assign(value)
-    return report
-
-
 def efficientnet_lite0_values(
     backbone: tf_keras.Model, path: str | Path | None = None
 ) -> tuple[list[tuple[tf_keras.Variable, np.ndarray]], RestoreReport]:

@@ -1,4 +1,4 @@
-"""Which files a checkpoint's path means."""
+"""Resolution of a checkpoint's path to its files."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 from data_prep.runtime.command_line import UserError
+from train.checkpoints.architecture import EFFICIENTNETS
 from train.checkpoints.keras_weights import LayerValues, read_keras_weights
 from train.checkpoints.object_paths import children_of, variables_by_path
 from train.checkpoints.restore_report import OTHER_SHAPE, RestoreReport
@@ -32,11 +33,6 @@ _CLASSIFIER_LAYERS = ("predictions", "conv_preds", "logits")
 _MOBILENET_V2_WIDTHS = {112: 0.35, 160: 0.5, 240: 0.75, 320: 1.0, 416: 1.3, 448: 1.4}
 _MOBILENET_V1_WIDTHS = {256: 0.25, 512: 0.5, 768: 0.75, 1024: 1.0}
 _RESNET_DEPTHS = {6: 50, 23: 101, 36: 152}
-# By the filters of the last convolution and the number of blocks.
-_EFFICIENTNETS = {
-    (1280, 16): "B0", (1280, 23): "B1", (1408, 23): "B2", (1536, 26): "B3",
-    (1792, 32): "B4", (2048, 39): "B5", (2304, 45): "B6", (2560, 55): "B7",
-}  # fmt: skip
 
 
 def is_keras_source(checkpoint: str | Path) -> bool:
@@ -229,8 +225,9 @@ def _application(layers: dict[str, tf_keras.layers.Layer]) -> tuple[str, dict[st
         return "InceptionResNetV2", {}
     elif "top_conv2d" in layers:
         blocks = sum(name.endswith("/project_conv2d") for name in layers)
-        if (filters("top_conv2d"), blocks) in _EFFICIENTNETS:
-            return f"EfficientNet{_EFFICIENTNETS[filters('top_conv2d'), blocks]}", {}
+        letter = EFFICIENTNETS.get((filters("top_conv2d"), blocks))
+        if letter is not None:
+            return f"EfficientNet{letter.upper()}", {}
     raise UserError(
         "fine_tune_checkpoint: Keras Applications have no ImageNet weights for a trunk of this type and width "
         f"(its first layers are {', '.join(list(layers)[:3])})"

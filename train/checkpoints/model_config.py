@@ -1,4 +1,4 @@
-"""The model that a pipeline config describes, whether or not its records and label maps are there."""
+"""Building of the model of a pipeline config, whether or not its records and label maps are there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_model(config: Any) -> Detector:
     """Builds a config's detector.
 
     Raises:
-        UserError: In the words of the part that could not be built.
+        UserError: The model cannot be built; the message says which part and why.
     """
     try:
         return build_detector(config)

@@ -1,4 +1,4 @@
-"""What a restore did, variable by variable, for people and for machines."""
+"""Report of a restore, variable by variable, for people and for machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trunk makes of a test image, so that whoever restores a checkpoint can tell that it does the same there.
+"""Check of a restored trunk: activations for a test image are stored with a checkpoint and compared later.
 
 Values that all find their place may still be run by other layers than they were trained in: another activation, another
 epsilon, another order of channels. The first activations show that.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.checkpoints.object_paths import children_of
 
 # The child of a checkpoint's root that holds the statistics, and the file beside a checkpoint in a layout of others.
@@ -153,3 +154,25 @@ def compare_statistics(expected: dict[str, Any], actual: dict[str, Any], dtype: 
 
 def _numbers(row: dict[str, Any]) -> list[float]:
     return [*(row[name] for name in _NUMBERS), *row["values"]]
+
+
+def resume(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
+    """Gives everything that a training saves the values that it saved.
+
+    Checkpoints that were written before they held what their trunk makes of a test image are resumed too.
+
+    Args:
+        checkpoint: What the training saves.
+        prefix: The checkpoint to go on from.
+
+    Raises:
+        UserError: It cannot be read.
+        AssertionError: It is of another model.
+        ValueError: A variable has another shape.
+    """
+    if ObjectCheckpoint(prefix).follow([CHILD_NAME]) is None:
+        children = children_of(checkpoint)
+        checkpoint = tf.train.Checkpoint(
+            **{name: child for name, child in children.items() if name not in (CHILD_NAME, "save_counter")}
+        )
+    checkpoint.restore(prefix).assert_existing_objects_matched()

@@ -17,8 +17,7 @@ from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
 from train.checkpoints.class_head import ClassMapping
 from train.checkpoints.restore import restore
-from train.checkpoints.resume import resume
-from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
+from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
 from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests

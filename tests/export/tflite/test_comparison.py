@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.comparison import Differences
-from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_suppression
+from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_nms
 from export.tflite.report import ModelCheck, TfliteReport
 
 BOXES = np.array([[0.1, 0.1, 0.5, 0.5], [0.2, 0.6, 0.4, 0.9], [0.6, 0.1, 0.9, 0.3]], np.float32)
@@ -40,12 +40,12 @@ def test_one_detection_is_no_partner_of_two():
 def test_rounding_is_told_from_another_model_before_the_nms():
     scores = np.array([[0.9, 0.1], [0.2, 0.7], [0.05, 0.02]], np.float32)
     pixels = np.array([100, 200, 100, 200], np.float32)
-    close = compare_before_suppression(pixels, (BOXES, scores), (BOXES + 1e-5, scores + 1e-5), 0.3)
+    close = compare_before_nms(pixels, (BOXES, scores), (BOXES + 1e-5, scores + 1e-5), 0.3)
     assert close.num_beyond_rounding == 0 and close.max_score == pytest.approx(1e-5, rel=0.1)
     other_boxes, other_scores = BOXES.copy(), scores[:, ::-1].copy()
     other_boxes[2] += 0.5  # a row that scores next to nothing: no pixel of it counts
     other_scores[2] = np.nan
-    far = compare_before_suppression(pixels, (BOXES, scores), (other_boxes, other_scores), 0.3)
+    far = compare_before_nms(pixels, (BOXES, scores), (other_boxes, other_scores), 0.3)
     assert (far.num_beyond_rounding, far.num_other_classes, far.max_box_pixels) == (3, 2, 0.0)
     assert (close + close).mean_score == pytest.approx(close.mean_score)
 

@@ -78,7 +78,7 @@ def test_leaving_early_stops_asking(server, image):
 def test_a_client_for_another_kind_of_model_says_what_is_wrong(tmp_path):
     import tensorflow as tf
 
-    from serving.local_server import LocalServer
+    from serving.local_server import LoadingOptions, LocalServer, ServerOptions
 
     class Doubler(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
@@ -88,7 +88,7 @@ def test_a_client_for_another_kind_of_model_says_what_is_wrong(tmp_path):
     module = Doubler()
     tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": module.double})
     with (
-        LocalServer("doubler", tmp_path, poll_wait_seconds=0) as server,
+        LocalServer.of_model("doubler", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))) as server,
         DetectionClient(server.address, "doubler") as client,
         pytest.raises(UserError, match="is no detector: signature 'serving_default' takes x and answers y"),
     ):

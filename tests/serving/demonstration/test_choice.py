@@ -7,7 +7,7 @@ from PIL import Image
 
 from data_prep.formats.label_map import LabelMap, LabelMapItem
 from data_prep.images.drawing import color_of
-from serving.demonstration.choice import chosen, drawn, names_to_choose
+from serving.demonstration.results import chosen, drawn, names_to_choose
 
 
 def test_weak_detections_and_other_classes_are_left_out(detection, found):

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from serving.client_library.detections import Box
-from serving.demonstration.comparison import compare, iou
+from serving.demonstration.results import compare
 from serving.demonstration.wording import differences
-
-
-def test_iou_of_boxes():
-    assert iou(Box(0, 0, 2, 2), Box(0, 1, 2, 3)) == pytest.approx(1 / 3)
-    assert iou(Box(0, 0, 2, 2), Box(0, 2, 2, 4)) == 0
-    assert iou(Box(1, 1, 1, 1), Box(1, 1, 1, 1)) == 0
 
 
 def test_the_same_thing_is_paired_and_each_box_only_once(detection, found):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data_prep.images.image_file import ImageError
-from serving.demonstration.images import SHOWN_MAX_DIMENSION, bring_image
+from serving.demonstration.images import SHOWN_MAX_DIMENSION, read_upload
 
 
 def encoded(image: Image.Image, format: str = "JPEG", **words: object) -> bytes:
@@ -24,9 +24,9 @@ def left_is_red(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
     return image.convert(mode)
 
 
-def test_an_upright_image_is_sent_as_it_was_brought():
+def test_an_upright_image_is_sent_as_it_was_uploads():
     content = encoded(left_is_red((64, 48)))
-    image = bring_image("room.jpg", content)
+    image = read_upload("room.jpg", content)
     assert (image.content, image.width, image.height, image.turned) == (content, 64, 48, False)
     assert image.shown.size == (64, 48)
 
@@ -35,7 +35,7 @@ def test_an_upright_image_is_sent_as_it_was_brought():
 def test_a_phones_sideways_image_is_turned_upright_and_sent_so(mode):
     exif = Image.Exif()
     exif[0x0112] = 6  # a viewer turns it by 90 degrees clockwise: what is left is then on top
-    image = bring_image("phone.jpg", encoded(left_is_red((64, 48), mode), exif=exif))
+    image = read_upload("phone.jpg", encoded(left_is_red((64, 48), mode), exif=exif))
     assert (image.width, image.height, image.turned) == (48, 64, True)
     with Image.open(io.BytesIO(image.content)) as sent:
         assert (sent.size, sent.getexif().get(0x0112), sent.mode) == ((48, 64), None, "RGB")
@@ -49,12 +49,12 @@ def test_a_phones_sideways_image_is_turned_upright_and_sent_so(mode):
 def test_a_broken_orientation_is_none():
     exif = Image.Exif()
     exif[0x0112] = 77
-    assert not bring_image("odd.jpg", encoded(left_is_red((64, 48)), exif=exif)).turned
+    assert not read_upload("odd.jpg", encoded(left_is_red((64, 48)), exif=exif)).turned
 
 
 def test_a_large_image_is_shown_smaller_and_sent_whole():
     content = encoded(left_is_red((3000, 2000)))
-    image = bring_image("large.jpg", content)
+    image = read_upload("large.jpg", content)
     assert (image.content, image.width, image.shown.size) == (content, 3000, (SHOWN_MAX_DIMENSION, 853))
 
 
@@ -69,5 +69,5 @@ def test_a_large_image_is_shown_smaller_and_sent_whole():
 )
 def test_what_cannot_be_used_is_refused_with_a_reason(content, reason):
     with pytest.raises(ImageError) as caught:
-        bring_image("bad", content)
+        read_upload("bad", content)
     assert caught.value.reason == reason

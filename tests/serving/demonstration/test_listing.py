@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving.demonstration.listing import list_amenities
+from serving.demonstration.results import list_amenities
 
 
 def test_each_amenity_is_listed_once_with_the_most_that_one_image_shows(detection, found):

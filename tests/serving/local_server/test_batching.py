@@ -14,13 +14,13 @@ import pytest
 
 from data_prep.runtime.command_line import UsageError
 from serving.client_library.detection_client import DetectionClient, ImageRequestError
-from serving.local_server import LocalServer
+from serving.local_server import LoadingOptions, LocalServer, ServerOptions
 from serving.local_server.batching import BatchScheduler
 from serving.local_server.batching_options import BatchingOptions, batching_options
 from serving.local_server.caller import Caller
-from serving.local_server.loaded_model import LoadedModel
 from serving.local_server.metrics import PADDING_SIZE, PROCESSED_BATCH_SIZE, Metrics
-from serving.local_server.status_errors import StatusError
+from serving.saved_models.loaded_model import LoadedModel
+from serving.saved_models.status_errors import StatusError
 from serving.wire.server_files import BatchingParameters, parse_server_file
 
 
@@ -222,7 +222,11 @@ def test_a_server_with_batching_answers_rightly_and_faster_than_one_by_one(tmp_p
     write_model(tmp_path / "1", busy_seconds=0.1)
     options = BatchingOptions(max_batch_size=8, batch_timeout_micros=50_000, num_batch_threads=1)
     with (
-        LocalServer("detector", tmp_path, batching=options, poll_wait_seconds=0, intra_op_threads=1) as server,
+        LocalServer.of_model(
+            "detector",
+            tmp_path,
+            ServerOptions(batching=options, loading=LoadingOptions(poll_wait_seconds=0, intra_op_threads=1)),
+        ) as server,
         DetectionClient(server.address, "detector", timeout_seconds=60, max_retries=0) as client,
     ):
         client.detect(image(None))

@@ -13,7 +13,7 @@ import pytest
 
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detection_client import DetectionClient, ImageRequestError
-from serving.local_server import LocalServer
+from serving.local_server import LoadingOptions, LocalServer, ServerOptions
 from serving.operating.version_folders import find_version_folders
 from serving.wire.messages import GetModelStatusRequest, GetModelStatusResponse
 
@@ -60,7 +60,9 @@ def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path
     publish(exported[1], tmp_path, 1)
     asked = image((10, 20, 30, 40))
     answers, errors, done = [], [], threading.Event()
-    with LocalServer("detector", tmp_path, poll_wait_seconds=POLL_SECONDS) as server:
+    with LocalServer.of_model(
+        "detector", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=POLL_SECONDS))
+    ) as server:
 
         def ask():
             with DetectionClient(server.address, "detector", max_retries=0) as client:
@@ -95,7 +97,9 @@ def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path
 def test_a_version_being_written_waits_and_a_broken_one_is_reported(tmp_path, exported, image, caplog):
     publish(exported[1], tmp_path, 1)
     with (
-        LocalServer("detector", tmp_path, poll_wait_seconds=POLL_SECONDS) as server,
+        LocalServer.of_model(
+            "detector", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=POLL_SECONDS))
+        ) as server,
         DetectionClient(server.address, "detector") as client,
     ):
         shutil.copytree(exported[2] / "variables", tmp_path / "2" / "variables")
@@ -120,7 +124,9 @@ def test_a_version_being_written_waits_and_a_broken_one_is_reported(tmp_path, ex
 def test_removing_the_newest_version_rolls_back(tmp_path, exported):
     publish(exported[1], tmp_path, 1)
     newest = publish(exported[2], tmp_path, 10)  # as a number, not as text: after 9
-    with LocalServer("detector", tmp_path, poll_wait_seconds=POLL_SECONDS) as server:
+    with LocalServer.of_model(
+        "detector", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=POLL_SECONDS))
+    ) as server:
         assert server.version == 10
         shutil.rmtree(newest)
         wait_until(lambda: server.version == 1)
@@ -133,7 +139,9 @@ def test_a_server_whose_newest_version_is_broken_starts_with_the_one_before(tmp_
     publish(exported[1], tmp_path, 1)
     (publish(exported[2], tmp_path, 2) / "variables" / "variables.data-00000-of-00001").unlink()
     (publish(exported[2], tmp_path, 3) / "saved_model.pb").write_bytes(b"")
-    with LocalServer("detector", tmp_path, poll_wait_seconds=0) as server:
+    with LocalServer.of_model(
+        "detector", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))
+    ) as server:
         assert server.version in (1, 2)  # a model without variables loads without their file
         assert statuses(server)[3][0] == END
 
@@ -142,7 +150,7 @@ def test_a_server_without_a_version_that_loads_does_not_start(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"\x00")
     with pytest.raises(UserError, match=r"no version of model detector can be served: .*cannot be loaded"):
-        LocalServer("detector", tmp_path).start()
+        LocalServer.of_model("detector", tmp_path).start()
 
 
 def test_a_server_that_waits_for_its_model_answers_unavailable_until_then(tmp_path, exported, image):
@@ -150,7 +158,11 @@ def test_a_server_that_waits_for_its_model_answers_unavailable_until_then(tmp_pa
 
     base_path = tmp_path / "base"
     with (
-        LocalServer("detector", base_path, poll_wait_seconds=POLL_SECONDS, wait_for_model=True) as server,
+        LocalServer.of_model(
+            "detector",
+            base_path,
+            ServerOptions(loading=LoadingOptions(poll_wait_seconds=POLL_SECONDS, wait_for_model=True)),
+        ) as server,
         DetectionClient(server.address, "detector", max_retries=0) as client,
         grpc.insecure_channel(server.address) as channel,
     ):
@@ -186,7 +198,9 @@ def test_warm_up_requests_are_replayed_and_a_version_that_refuses_them_is_not_se
     write_warm_up(publish(exported[2], tmp_path, 2), image(None), b"\xff\xd8\xff")
     (publish(exported[2], tmp_path, 3) / "assets.extra").mkdir()
     (tmp_path / "3" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord, but long enough")
-    with LocalServer("detector", tmp_path, poll_wait_seconds=0) as server:
+    with LocalServer.of_model(
+        "detector", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))
+    ) as server:
         assert server.version == 1
         assert "warm-up request 1 fails: input_tensor[0] is not a picture" in statuses(server)[2][1]
         assert "tf_serving_warmup_requests cannot be read" in statuses(server)[3][1]

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import requests
 
-from serving.local_server import LocalServer
-from serving.local_server.rest_limits import RestLimits
+from serving.local_server import LoadingOptions, LocalServer, RestOptions, ServerOptions
 
 TIMEOUT_SECONDS = 60
 RECEIVE_SECONDS = 1.0
@@ -26,16 +25,14 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 @pytest.fixture(scope="module")
 def rest(encoded_model):
     """A server in this process that gives a client one second to send its request."""
-    limits = RestLimits(receive_seconds=RECEIVE_SECONDS, idle_seconds=2 * RECEIVE_SECONDS, max_connections=20)
-    with LocalServer(
-        "detector",
-        encoded_model,
-        rest_port=0,
-        rest_limits=limits,
+    rest = RestOptions(
         metrics_path=METRICS_PATH,
-        max_message_mebibytes=4,
-        poll_wait_seconds=0,
-    ) as server:
+        receive_seconds=RECEIVE_SECONDS,
+        idle_seconds=2 * RECEIVE_SECONDS,
+        max_connections=20,
+    )
+    options = ServerOptions(max_message_mebibytes=4, rest=rest, loading=LoadingOptions(poll_wait_seconds=0))
+    with LocalServer.of_model("detector", encoded_model, options) as server:
         yield server
 
 
@@ -162,7 +159,9 @@ def test_bodies_are_bounded_and_gzip_is_inflated_within_bounds(rest, url, image)
 
 
 def test_numbers_are_checked_by_type_and_shape(pixel_model, image, red_pixels):
-    with LocalServer("pixels", pixel_model, rest_port=0, poll_wait_seconds=0) as server:
+    with LocalServer.of_model(
+        "pixels", pixel_model, ServerOptions(rest=RestOptions(), loading=LoadingOptions(poll_wait_seconds=0))
+    ) as server:
         url = f"{server.rest_address}/v1/models/pixels"
         pixels = red_pixels(image((10, 20, 30, 40)))
         (row,) = post(url, {"instances": [pixels.tolist()]}).json()["predictions"]
@@ -236,7 +235,9 @@ def test_requests_are_counted_under_tensorflow_servings_names(rest, url, image):
 
 def test_stopping_lets_a_running_request_end_and_closes_idle_connections(tmp_path, write_model, image):
     write_model(tmp_path / "1", busy_seconds=1.0)
-    server = LocalServer("detector", tmp_path, rest_port=0, poll_wait_seconds=0).start()
+    server = LocalServer.of_model(
+        "detector", tmp_path, ServerOptions(rest=RestOptions(), loading=LoadingOptions(poll_wait_seconds=0))
+    ).start()
     idle = requests.Session()
     assert idle.get(f"{server.rest_address}/v1/models/detector", timeout=TIMEOUT_SECONDS).status_code == 200
     url = f"{server.rest_address}/v1/models/detector"

@@ -12,11 +12,10 @@ import pytest
 import requests
 
 from serving.client_library.detection_client import DetectionClient
-from serving.local_server import LocalServer
+from serving.local_server import LoadingOptions, LocalServer, RestOptions, ServerOptions
 from serving.local_server.models import Models
-from serving.local_server.status_errors import StatusError
-from serving.local_server.wanted_models import served_models
-from serving.operating.model_server_config import ServedModel, VersionPolicy
+from serving.operating.model_server_config import ServedModel, VersionPolicy, served_models
+from serving.saved_models.status_errors import StatusError
 from serving.wire.messages import (
     GetModelStatusRequest,
     GetModelStatusResponse,
@@ -97,7 +96,7 @@ def class_of(server, content, **choice):
 def test_a_canary_is_loaded_labelled_promoted_and_rolled_back_by_reloads(base_path, image):
     asked = image((1, 2, 3, 4))
     first = ServedModel("detector", str(base_path), VersionPolicy("specific", versions=(1,)))
-    with LocalServer(models=[first], rest_port=0, poll_wait_seconds=0) as server:
+    with LocalServer([first], ServerOptions(rest=RestOptions(), loading=LoadingOptions(poll_wait_seconds=0))) as server:
         assert states(server) == {1: AVAILABLE}
         # Labelling what is loaded in the same request is refused, as TensorFlow Serving refuses it; nothing changes.
         with pytest.raises(grpc.RpcError) as error:
@@ -126,7 +125,9 @@ def test_a_canary_is_loaded_labelled_promoted_and_rolled_back_by_reloads(base_pa
 
 def test_models_come_and_go_and_a_config_that_cannot_be_served_changes_nothing(base_path, image, tmp_path):
     asked = image((1, 2, 3, 4))
-    with LocalServer("detector", base_path, poll_wait_seconds=0) as server:
+    with LocalServer.of_model(
+        "detector", base_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))
+    ) as server:
         reload(
             server, model_text(base_path, "latest { num_versions: 2 }"), model_text(base_path, "all {}", name="both")
         )
@@ -229,8 +230,9 @@ def test_warm_up_can_be_left_out(base_path, tmp_path, image):
     shutil.copytree(base_path / "1", tmp_path / "1")
     (tmp_path / "1" / "assets.extra").mkdir()
     (tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord, but long enough")
+    no_warm_up = LoadingOptions(poll_wait_seconds=0, warm_up_iterations=0)
     with (
-        LocalServer("detector", tmp_path, poll_wait_seconds=0, warm_up=False) as server,
+        LocalServer.of_model("detector", tmp_path, ServerOptions(loading=no_warm_up)) as server,
         DetectionClient(server.address, "detector") as client,
     ):
         assert len(client.detect(image((1, 2, 3, 4))).detections) == 2

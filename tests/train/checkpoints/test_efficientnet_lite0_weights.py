@@ -11,7 +11,7 @@ import tf_keras
 from official.vision.modeling.backbones import efficientnet
 
 from data_prep.runtime.command_line import UserError
-from train.checkpoints.efficientnet_lite0_weights import find_efficientnet_lite0_weights, load_efficientnet_lite0
+from train.checkpoints.efficientnet_lite0_weights import efficientnet_lite0_values, find_efficientnet_lite0_weights
 
 SIDE = 96
 
@@ -30,6 +30,13 @@ def gradient_image() -> np.ndarray:
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
     waves = 127.5 * (1 + np.sin(x / 7) * np.cos(y / 5))
     return np.stack([255 * x / (SIDE - 1), 255 * y / (SIDE - 1), waves], axis=-1).astype(np.float32)
+
+
+def load_efficientnet_lite0(backbone: tf_keras.Model, path=None):
+    values, report = efficientnet_lite0_values(backbone, path)
+    for variable, value in values:
+        variable.assign(value)
+    return report
 
 
 def build(**arguments) -> tf_keras.Model:

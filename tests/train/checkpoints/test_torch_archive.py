@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from data_prep.runtime.command_line import UserError
+from train.checkpoints import torch_archive
 from train.checkpoints.torch_archive import read_torch_archive
 
 
@@ -172,6 +173,51 @@ def test_a_promised_size_allocates_nothing(write):
     at = huge.rindex(struct.pack("<q", 6))
     with pytest.raises(UserError, match="cut short: it ends inside storage"):
         read_torch_archive(write(huge[:at] + struct.pack("<q", 2**31 - 1) + huge[at + 8 :]))
+
+
+def nested_tuples(depth: int) -> bytes:
+    """A tuple of two of a tuple of two of ...: an opcode or two a level, and 2^depth steps to hash it."""
+    return b")" + b"q\x00h\x00\x86" * depth
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "message"),
+    [
+        (b"}(" + nested_tuples(64) + b"Nu", "not as torch writes it"),
+        (b"}" + b")" + b"\x85" * 1_000_000 + b"Ns", "not as torch writes it"),
+        (b"}r\xff\xff\xff\xff", "'w' is not a tensor"),
+        (b"\x96" + struct.pack("<Q", 2**62), "not as torch writes it"),
+        (imported("collections", "OrderedDict") + b"}" + text("__init__") + b"NsN\x86b", "'w' is not a tensor"),
+        (
+            tensor(storage("a", 6), 0, (0,) * 17, (0,) * 17),
+            "not as torch writes it",
+        ),
+        (
+            tensor(storage("a", 1000), 0, (1000,), (1,)) + text("v") + tensor(storage("a", 6), 0, (6,), (1,)),
+            "not as torch writes it",
+        ),
+    ],
+    ids=["hash", "depth", "memo", "bytearray", "attributes", "dimensions", "storage described twice"],
+)
+def test_refuses_in_little_time_and_memory(write, opcodes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read_torch_archive(write(archive({"w": opcodes}, {"a": SIX})))
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+    read_torch_archive(write(archive({"w": tensor(storage("a", 6), 0, (6,), (1,))}, {"a": SIX})))  # nothing was changed
+
+
+def test_a_pickle_is_read_up_to_a_length(write, monkeypatch):
+    monkeypatch.setattr(torch_archive, "MAX_PICKLE_BYTES", 1000)
+    with pytest.raises(UserError, match=r"its pickle at byte [0-9]+ does not end in 1000 bytes"):
+        read_torch_archive(write(archive({"w": b"]" * 2000}, {"a": SIX})))
+
+
+def test_a_list_of_storages_that_is_none(write):
+    good = archive({"w": tensor(storage("a", 6), 0, (6,), (1,))}, {"a": SIX})
+    at = good.rindex(pickle.dumps(["a"], 2))
+    for other in (b"\x80\x02K\x07.", b"\x80\x02]" + b"]" * 100_000 + b"a" * 100_000 + b".", b"\x80\x02]K\x07a."):
+        with pytest.raises(UserError, match="list of storages is not that of its tensors"):
+            read_torch_archive(write(good[:at] + other + good[at + len(pickle.dumps(["a"], 2)) :]))
 
 
 def test_says_what_other_files_are(write, tmp_path):

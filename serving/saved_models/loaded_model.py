@@ -1,4 +1,4 @@
-"""One version of a model in memory, run through a session as TensorFlow Serving's C++ server runs it."""
+"""A SavedModel in memory, run through a session as TensorFlow Serving's C++ server runs it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from serving.local_server.request_checks import IMAGE_BEGINNINGS, IMAGE_INPUT
-from serving.local_server.status_errors import StatusError, code_of_number, invalid_argument
+from serving.client_library.image_requests import INPUT_NAME
+from serving.saved_models.status_errors import StatusError, code_of_number, invalid_argument
 
 MAX_WARM_UP_RECORDS = 1000  # TensorFlow Serving's limit
 WARM_UP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
+# What TensorFlow's decoders go by. Bytes that begin otherwise reach no decoder: they may be a tf.Example, for instance.
+IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")
 
 _NODE_NAMES = re.compile(r"\{\{[^}]*\}\}\s*")
 _DECORATION = re.compile(r"^\(\d+\) [A-Z_ ]+: | \[Op:\w+\]")
-_BEFORE_THE_POINT = (
+_LINES_OF_NO_USE = (
     *("Graph execution error", "Detected at node", "Node: ", "<stack traces", "File "),
     *("[[", "1 root", "2 root"),
 )
@@ -183,7 +185,7 @@ def _first_line(error: BaseException) -> str:
     """Returns the line of TensorFlow's message that says what was wrong, without where in the graph that was."""
     text = str(error.message) if isinstance(error, tf.errors.OpError) else str(error)
     lines = [line.strip() for line in _NODE_NAMES.sub("", text).splitlines()]
-    telling = [_DECORATION.sub("", line) for line in lines if line and not line.startswith(_BEFORE_THE_POINT)]
+    telling = [_DECORATION.sub("", line) for line in lines if line and not line.startswith(_LINES_OF_NO_USE)]
     return telling[0] if telling else type(error).__name__
 
 
@@ -204,7 +206,7 @@ def _decoder() -> Callable[[bytes], Any]:
 
 def _broken_images(inputs: dict[str, np.ndarray]) -> str:
     """Says which encoded images TensorFlow cannot decode; the graph's own error does not say where they stand."""
-    images = inputs.get(IMAGE_INPUT)
+    images = inputs.get(INPUT_NAME)
     if images is None or images.dtype != object:
         return ""
     broken: dict[int, str] = {}
@@ -217,4 +219,4 @@ def _broken_images(inputs: dict[str, np.ndarray]) -> str:
             broken[position] = _first_line(error)
     if len(broken) == len(candidates) and not any(image.startswith(IMAGE_BEGINNINGS) for image in candidates):
         return ""  # it may not be images that this model takes
-    return "; ".join(f"{IMAGE_INPUT}[{position}] does not decode: {why}" for position, why in broken.items())
+    return "; ".join(f"{INPUT_NAME}[{position}] does not decode: {why}" for position, why in broken.items())

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from serving.local_server.allocator import bound_arenas
+from serving.serve import bound_arenas
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import ctypes, sys, threading
-from serving.local_server.allocator import bound_arenas
+from serving.serve import bound_arenas
 if sys.argv[1] == "bounded":
     assert bound_arenas()
 libc = ctypes.CDLL(None)

@@ -1,7 +1,7 @@
-"""What is said between a client and a detector, without the sending: conversations that any kind of channel can carry.
+"""Exchanges between a client and a served detector, without the sending: any kind of channel can carry them.
 
-A conversation is a generator. It yields a `Question`, is sent the response (or is thrown the `grpc.RpcError`), and
-returns what came of it. So the client in threads and the client in asyncio share every word.
+An exchange is a generator. It yields a `Request`, is sent the response (or is thrown the `grpc.RpcError`), and returns
+what came of it. So the client in threads and the client in asyncio share all but the sending.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from serving.client_library.client_errors import (
     server_error,
 )
 from serving.client_library.detections import CLASS_NAMES, OUTPUT_NAMES, Failure, ImageDetections, read_detections
+from serving.client_library.image_batches import BatchMember, ImageBatch
 from serving.client_library.image_requests import (
     BYTES_AROUND_IMAGES,
     INPUT_NAME,
     ImageInput,
     ImageSource,
     encoded_array,
-    name_of,
+    not_a_detector,
     pixels_of,
     predict_request,
     read_image,
@@ -68,15 +69,15 @@ GET_METADATA = Method(
 )
 
 
-class Question(NamedTuple):
-    """A request on its way to a method."""
+class Request(NamedTuple):
+    """A message on its way to a method."""
 
     method: Method
-    request: Any
+    message: Any
 
 
-class Taken(NamedTuple):
-    """What a detector's signature takes and answers.
+class DetectorSignature(NamedTuple):
+    """The inputs and outputs of a detector's signature, as far as a client has to know.
 
     Attributes:
         encoded: Any number of encoded images; otherwise one image's pixels.
@@ -87,12 +88,12 @@ class Taken(NamedTuple):
     class_names: bool
 
 
-Conversation = Generator[Question, Any, Returned]
+Exchange = Generator[Request, Any, Returned]
 
 
 @dataclass(frozen=True)
-class DetectorQuestions:
-    """What a client asks one model, and how it reads the answers.
+class DetectorExchanges:
+    """The exchanges of a client with one model: its signature read, images asked about.
 
     Attributes:
         server: Where the model is, for messages.
@@ -125,8 +126,8 @@ class DetectorQuestions:
     def _max_image_bytes(self) -> int:
         return self.max_message_bytes - BYTES_AROUND_IMAGES
 
-    def what_it_takes(self) -> Conversation[Taken]:
-        """Asks what the model takes and answers.
+    def read_signature(self) -> Exchange[DetectorSignature]:
+        """Asks for the model's signature, and checks that it is a detector's.
 
         Raises:
             ServerError: No server answers, or it serves no such model, version or signature, or no detector.
@@ -138,7 +139,7 @@ class DetectorQuestions:
         elif self.version_label is not None:
             request.model_spec.version_label = self.version_label
         try:
-            response = yield Question(GET_METADATA, request)
+            response = yield Request(GET_METADATA, request)
         except grpc.RpcError as error:
             raise self._server_error(error) from error
         signatures = SignatureDefMap.FromString(response.metadata["signature_def"].value).signature_def
@@ -147,12 +148,8 @@ class DetectorQuestions:
             names = ", ".join(sorted(signatures)) or "none"
             raise ServerError(f"{model} has no signature {self.signature_name!r}; it has: {names}")
         signature = signatures[self.signature_name]
-        if set(signature.inputs) != {INPUT_NAME} or any(name not in signature.outputs for name in OUTPUT_NAMES):
-            raise ServerError(
-                f"{model} is no detector: signature {self.signature_name!r} takes "
-                f"{', '.join(sorted(signature.inputs))} and answers {', '.join(sorted(signature.outputs))}; "
-                f"a detector takes {INPUT_NAME} and answers {', '.join(OUTPUT_NAMES)}"
-            )
+        if reason := not_a_detector(self.signature_name, signature):
+            raise ServerError(f"{model} {reason}")
         lacking = [name for name in self.output_names if name not in signature.outputs]
         if lacking:
             raise ServerError(f"{model} has no output {lacking[0]!r}; it has: {', '.join(sorted(signature.outputs))}")
@@ -162,14 +159,14 @@ class DetectorQuestions:
                 f"{model} takes {type_name(data_type)}; the client sends encoded pictures (DT_STRING) or pixels "
                 "(DT_UINT8): export with --input_type encoded_image_string_tensor or image_tensor"
             )
-        return Taken(data_type == DT_STRING, CLASS_NAMES in signature.outputs)
+        return DetectorSignature(data_type == DT_STRING, CLASS_NAMES in signature.outputs)
 
-    def what_is_in(self, sources: Sequence[ImageSource], taken: Taken) -> Conversation[list[ImageDetections]]:
+    def detect(self, sources: Sequence[ImageSource], signature: DetectorSignature) -> Exchange[list[ImageDetections]]:
         """Asks about images in one request; where the server refuses several at once, about each alone.
 
         Args:
             sources: The images; one where the model takes pixels.
-            taken: What `what_it_takes` returned.
+            signature: What `read_signature` returned.
 
         Returns:
             As many answers, in the order of `sources`, failures among them.
@@ -177,41 +174,23 @@ class DetectorQuestions:
         Raises:
             ServerError: The server cannot be asked.
         """
-        results = [ImageDetections(name_of(source)) for source in sources]
-        readable: list[tuple[int, ImageInput]] = []
-        for position, source in enumerate(sources):
+        batch = ImageBatch(sources, self._max_image_bytes, max_group_bytes=self._max_image_bytes)
+        for group in batch.groups():
             try:
-                readable.append((position, read_image(source, self._max_image_bytes)))
-            except ImageError as error:
-                name = results[position].image
-                detail = error.detail if error.detail != name else ""
-                results[position] = ImageDetections(name, failure=Failure(error.reason, detail))
-        groups = [readable]
-        if len(readable) > 1 and sum(len(image.encoded) for _, image in readable) > self._max_image_bytes:
-            groups = [[one] for one in readable]
-        while groups:
-            group = groups.pop()
-            if not group:
-                continue
-            blanks = [results[position] for position, _ in group]
-            try:
-                answers = yield from self._one_request([image for _, image in group], blanks, taken)
+                answers = yield from self._one_request(group, signature)
             except ImageRequestError as error:
-                if len(group) > 1:
-                    groups += [[one] for one in group]
-                    continue
-                answers = [ImageDetections(blanks[0].image, failure=error.failure)]
-            for (position, _), answer in zip(group, answers, strict=True):
-                results[position] = answer
-        return results
+                batch.refuse(group, error.failure)
+            else:
+                batch.answer(group, answers)
+        return batch.results
 
     def _one_request(
-        self, images: list[ImageInput], blanks: list[ImageDetections], taken: Taken
-    ) -> Conversation[list[ImageDetections]]:
+        self, group: Sequence[BatchMember], signature: DetectorSignature
+    ) -> Exchange[list[ImageDetections]]:
         """Asks one request; raises ImageError where it is the images that the server does not like."""
-        request = self._predict_request(images, taken)
+        request = self._predict_request([member.image for member in group], signature)
         try:
-            response = yield Question(PREDICT, request)
+            response = yield Request(PREDICT, request)
         except grpc.RpcError as error:
             if error.code() in FATAL_CODES:
                 raise self._server_error(error) from error
@@ -219,32 +198,32 @@ class DetectorQuestions:
         try:
             outputs = {
                 name: array_of(response.outputs[name], max_bytes=self.max_message_bytes)
-                for name in self._outputs_wanted(taken)
+                for name in self._outputs_wanted(signature)
             }
             extra = [name for name in self.output_names if name not in OUTPUT_NAMES]
             for name in extra:
-                if not outputs[name].ndim or len(outputs[name]) < len(images):
-                    raise ValueError(f"{name} {list(outputs[name].shape)} for {len(images)} pictures")
+                if not outputs[name].ndim or len(outputs[name]) < len(group):
+                    raise ValueError(f"{name} {list(outputs[name].shape)} for {len(group)} pictures")
             return [
                 ImageDetections(
-                    blank.image,
-                    image.width,
-                    image.height,
+                    member.name,
+                    member.image.width,
+                    member.image.height,
                     read_detections(
                         outputs,
                         position,
-                        (image.width, image.height),
+                        (member.image.width, member.image.height),
                         label_map=self.label_map,
                         min_score=self.min_score,
                     ),
                     extra_outputs={name: outputs[name][position] for name in extra},
                 )
-                for position, (image, blank) in enumerate(zip(images, blanks, strict=True))
+                for position, member in enumerate(group)
             ]
         except (TensorError, ValueError) as error:
             raise ServerError(f"model {self.model_name!r} at {self.server} answers no detections: {error}") from error
 
-    def predict_request_for(self, sources: Sequence[ImageSource], taken: Taken) -> Any:
+    def predict_request_for(self, sources: Sequence[ImageSource], signature: DetectorSignature) -> Any:
         """Returns the PredictRequest that asks about `sources`, all in one.
 
         Raises:
@@ -255,13 +234,13 @@ class DetectorQuestions:
         except ImageError as error:
             raise ImageRequestError(Failure(error.reason, error.detail)) from error
         size = sum(len(image.encoded) for image in images)
-        if size > self._max_image_bytes or (len(images) > 1 and not taken.encoded):
+        if size > self._max_image_bytes or (len(images) > 1 and not signature.encoded):
             raise ImageRequestError(Failure("too many pictures", f"{len(images)} of {size} bytes in one request"))
-        return self._predict_request(images, taken)
+        return self._predict_request(images, signature)
 
-    def _predict_request(self, images: list[ImageInput], taken: Taken) -> Any:
+    def _predict_request(self, images: list[ImageInput], signature: DetectorSignature) -> Any:
         try:
-            if taken.encoded:
+            if signature.encoded:
                 inputs = encoded_array(images)
             else:
                 inputs = pixels_of(images[0], self._max_image_bytes)
@@ -273,12 +252,12 @@ class DetectorQuestions:
             self.model_version,
             inputs,
             version_label=self.version_label,
-            output_names=self._outputs_wanted(taken),
+            output_names=self._outputs_wanted(signature),
         )
 
-    def _outputs_wanted(self, taken: Taken) -> tuple[str, ...]:
+    def _outputs_wanted(self, signature: DetectorSignature) -> tuple[str, ...]:
         """Returns the output filter: what was asked for, and the model's own names where nothing else names classes."""
-        if taken.class_names and self.label_map is None and CLASS_NAMES not in self.output_names:
+        if signature.class_names and self.label_map is None and CLASS_NAMES not in self.output_names:
             return (*self.output_names, CLASS_NAMES)
         return self.output_names
 

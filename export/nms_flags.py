@@ -20,7 +20,7 @@ _COUNTS = {
 _PLACES = {"ssd": "post_processing", "faster_rcnn": "second_stage_post_processing"}
 
 
-def add_suppression_arguments(parser: argparse.ArgumentParser, *, leave_out: Sequence[str] = ()) -> None:
+def add_nms_arguments(parser: argparse.ArgumentParser, *, leave_out: Sequence[str] = ()) -> None:
     """Adds `--score_threshold` and the like, but for some; what is not given stays as the config has it."""
     group = parser.add_argument_group("detections, as batch_non_max_suppression has them unless told otherwise")
     numbers, counts = ({k: v for k, v in flags.items() if k not in leave_out} for flags in (_NUMBERS, _COUNTS))
@@ -30,7 +30,7 @@ def add_suppression_arguments(parser: argparse.ArgumentParser, *, leave_out: Seq
         group.add_argument(f"--{name}", type=positive_int, metavar="N", help=words)
 
 
-def with_suppression_flags(arguments: argparse.Namespace) -> str:
+def with_nms_flags(arguments: argparse.Namespace) -> str:
     """Returns a config override that says what `--config_override` and the flags say; flags win.
 
     `max_detections_per_class` follows a `--max_total_detections` below it, for no class can have more than all.
@@ -61,7 +61,7 @@ def with_suppression_flags(arguments: argparse.Namespace) -> str:
         override = merge(message_class(config.DESCRIPTOR.name)(), arguments.config_override)
     except ConfigError as error:
         raise UsageError(str(error)) from None
-    suppression = getattr(getattr(override.model, family), _PLACES[family]).batch_non_max_suppression
+    nms = getattr(getattr(override.model, family), _PLACES[family]).batch_non_max_suppression
     for name, value in given.items():
-        setattr(suppression, name, value)
+        setattr(nms, name, value)
     return format_pipeline_config(override)

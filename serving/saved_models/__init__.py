@@ -1,0 +1,1 @@
+"""SavedModels loaded and run in this process, as TensorFlow Serving runs them."""
