@@ -21,8 +21,8 @@ from data_prep.downloading.image_sources import (
     read_image_sources,
 )
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.runtime.folder_lock import alone_in
 from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.work_folders import alone_in
 
 _OPEN_FILES_WANTED = 8192  # two a connection, and those of hosts that were asked before are kept for a while
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
 from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources
-from data_prep.metadata.freed_memory import keep_freed_memory
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
 from data_prep.runtime.command_line import (
     EXIT_DONE,
@@ -62,7 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nothing to do: {point_path} is of these files and flags already (--force does it again); it holds")
         print("\n".join(notes["lines"]))
         return EXIT_TOO_MANY_REJECTED if notes["rejected"] > flags.max_failures else EXIT_DONE
-    keep_freed_memory()
     inputs = step.inputs_now()
     labels, descriptions = classes_of_flags(flags)
     choice = Choice(

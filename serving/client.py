@@ -18,6 +18,7 @@ from data_prep.runtime.command_line import (
     fraction,
     int_from_zero,
     positive_int,
+    printable,
     run_command,
 )
 from data_prep.runtime.ledger import Ledger
@@ -31,7 +32,7 @@ from serving.client_library.client_flags import (
 )
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import ImageDetections
-from serving.client_library.detections_table import DetectionsTable, printable
+from serving.client_library.detections_table import DetectionsTable
 from serving.client_library.drawn_images import DrawnImages
 from serving.client_library.image_requests import find_images
 from serving.client_library.result_files import ResultFiles

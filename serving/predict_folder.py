@@ -20,12 +20,12 @@ from data_prep.runtime.command_line import (
     fraction,
     int_from_zero,
     positive_int,
+    printable,
     run_command,
 )
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 from serving.client_library.detections import ImageDetections
-from serving.client_library.detections_table import printable
 from serving.client_library.image_requests import find_images
 from serving.folders.cost import cost_table, time_detector
 from serving.folders.detector_choice import (

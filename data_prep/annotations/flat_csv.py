@@ -23,8 +23,8 @@ from data_prep.annotations.source_image import (
     read_side,
     shown,
 )
-from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, open_text, printable, read_rows
-from data_prep.runtime.command_line import UsageError
+from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, open_text, read_rows
+from data_prep.runtime.command_line import UsageError, printable
 
 Coordinates = Literal["auto", "pixel", "relative"]
 

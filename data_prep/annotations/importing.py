@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.annotations.class_ids import label_map_of
 from data_prep.annotations.conversion import Options, Summary, convert
 from data_prep.annotations.source_image import SourceSet
-from data_prep.formats.label_map import LabelMap, read_label_map, write_label_map
-from data_prep.formats.points import json_array_writer, write_json_array
-from data_prep.metadata.csv_rows import printable
-from data_prep.runtime.command_line import UserError
+from data_prep.formats.json_array import json_array_writer, write_json_array
+from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
+from data_prep.runtime.command_line import UserError, printable
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 
 SHOWN = 10  # classes, or names, in a line
+NAME_LENGTH = 80  # characters of each
+NEW_CLASSES_SHOWN = 5
 
 
 def import_annotations(
@@ -57,7 +57,7 @@ def import_annotations(
                 addresses.append({"id": point["id"], "url": url})
         if not summary.kept_by_label:
             raise UserError(_why_nothing(summary, ledger))
-        label_map, remark = label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
+        label_map, remark = _label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
     remarks.append(f"label map: {remark}")
     # One that says the same already keeps its time: the other splits' imports, which share it, stay up to date.
     if not label_map_path.exists() or read_label_map(label_map_path) != label_map:
@@ -68,6 +68,37 @@ def import_annotations(
     elif addresses:
         remarks.append(f"{len(addresses)} pictures have a URL; --image_index_output_path writes them for the download")
     return summary, label_map, remarks
+
+
+def _label_map_of(
+    class_ids: Mapping[str, int] | None, class_remark: str, labels: Iterable[str], earlier: LabelMap | None
+) -> tuple[LabelMap, str]:
+    """Returns the label map and what to say of its ids: an earlier one's stay, and the format's own follow.
+
+    Args:
+        class_ids: The format's own list of classes; None where only boxes name classes.
+        class_remark: What the format's reader says of these ids.
+        labels: What boxes name.
+        earlier: Its items all stay as they are; classes that it lacks follow its largest id.
+
+    Raises:
+        UsageError: There are no classes.
+    """
+    if earlier is None:
+        if class_ids is not None:
+            return LabelMap(LabelMapItem(class_id, name) for name, class_id in class_ids.items()), class_remark
+        names = sorted(labels)
+        label_map = LabelMap(LabelMapItem(number, name) for number, name in enumerate(names, start=1))
+        return label_map, f"{len(names)} classes in the order of their names"
+    ordered = sorted(class_ids, key=class_ids.__getitem__) if class_ids is not None else sorted(labels)
+    new = [name for name in ordered if name not in earlier]
+    items = [LabelMapItem(number, name) for number, name in enumerate(new, start=earlier.max_id + 1)]
+    if not new:
+        return earlier, f"the {len(earlier)} classes and ids of the earlier label map"
+    shown = ", ".join(f"{item.id} {item.name!r}" for item in items[:NEW_CLASSES_SHOWN])
+    more = ", ..." * (len(items) > NEW_CLASSES_SHOWN)
+    remark = f"the {len(earlier)} classes of the earlier label map keep their ids, and {len(items)} more: {shown}{more}"
+    return LabelMap([*earlier.items, *items]), remark
 
 
 def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: Sequence[str]) -> list[str]:
@@ -81,7 +112,7 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         *remarks,
     ]
     if options.wanted is not None and (not_met := options.wanted.not_met):
-        examples = ", ".join(printable(name) for name in not_met[:SHOWN])
+        examples = ", ".join(printable(name, NAME_LENGTH) for name in not_met[:SHOWN])
         more = ", ..." * (len(not_met) > SHOWN)
         count = f"{len(not_met)} of the {len(options.wanted)}"
         lines.append(f"{count} pictures in the list have no annotations: {examples}{more}")
@@ -100,7 +131,7 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
     if summary.renamed is not None:
         name, image_id = summary.renamed
         lines.append(
-            f"{summary.num_renamed} names could not be ids as they are, such as {printable(name)!r} -> {image_id}"
+            f"{summary.num_renamed} names could not be ids as they are, such as {name[:NAME_LENGTH]!r} -> {image_id}"
         )
     if options.placing_directory is not None:
         done = "linked" if options.placing == "link" else "copied"
@@ -125,6 +156,6 @@ def _why_nothing(summary: Summary, ledger: Ledger) -> str:
 
 
 def _commonest(counts: Counter[str]) -> str:
-    shown = [f"{printable(label)} {count}" for label, count in counts.most_common(SHOWN)]
+    shown = [f"{printable(label, NAME_LENGTH)} {count}" for label, count in counts.most_common(SHOWN)]
     more = f" and {len(counts) - SHOWN} more classes" if len(counts) > SHOWN else ""
     return ", ".join(shown) + more

@@ -145,7 +145,7 @@ def _fingerprint(
     head = [_VERSION, settings.policies.as_json(), settings.max_dimension, settings.min_dimension]
     digest = hashlib.blake2b(f"beam {json.dumps(head, sort_keys=True)}\n".encode(), digest_size=16)
     labels: set[str] = set()
-    keys = zip(part.keys.tolist(), part.places.offsets.tolist(), strict=True)
+    keys = zip(part.keys.tolist(), part.places.places[:, 0].tolist(), strict=True)
     for text, (key, offset) in zip(part.texts(), keys, strict=True):
         point = json.loads(text)
         found = find(point["id"])

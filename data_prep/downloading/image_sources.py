@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from data_prep.formats.json_array import read_array_items
-from data_prep.formats.points import check_image_id
+from data_prep.formats.points import check_image_id, check_is_new
 from data_prep.runtime.command_line import UsageError, UserError
 
 _TEMPLATE_FIELDS = frozenset({"id", "subset", "url"})
@@ -57,9 +57,7 @@ def read_image_sources(path: str | Path, url_template: str | None = None) -> lis
             image_id = check_image_id(entry.get("id"))
         except UserError as error:
             raise UsageError(f"{where}: {error}") from error
-        if image_id in seen:
-            raise UsageError(f"{where}: image id {image_id!r} comes twice")
-        seen.add(image_id)
+        check_is_new(image_id, seen, where)
         sources.append(_source(entry, image_id, url_template, f"{where} (id {image_id})"))
     return sources
 

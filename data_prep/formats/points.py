@@ -14,15 +14,12 @@ where the class has a box or a verified label.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from data_prep.runtime.atomic_files import atomic_path
+from data_prep.formats.json_array import ArrayItem, read_array_items, write_json_array
 from data_prep.runtime.command_line import UsageError, UserError
 
 COORDINATES = ("x0", "x1", "y0", "y1")
@@ -64,43 +61,28 @@ def read_points(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         UsageError: The file is missing, not JSON, or not of the schema; with the item and annotation, from 1.
     """
-    source = Path(path)
-    points = read_json(source)
-    if not isinstance(points, list):
-        raise UsageError(f"{source}: must be a JSON array with one object an image, not {_kind(points)}")
+    return [item.value for item in read_point_items(path)]
+
+
+def read_point_items(path: str | os.PathLike[str]) -> Iterator[ArrayItem]:
+    """Yields the images of a points.json one by one, so that they are never all in memory; see `read_points`."""
     seen: set[str] = set()
-    for number, point in enumerate(points, start=1):
-        where = f"{source}: item {number}"
-        check_point(point, where)
-        if point["id"] in seen:
-            raise UsageError(f"{where}: image id {point['id']!r} comes twice")
-        seen.add(point["id"])
-    return points
+    for item in read_array_items(path):
+        where = f"{path}: item {item.number}"
+        check_point(item.value, where)
+        check_is_new(item.value["id"], seen, where)
+        yield item
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file of ours, refusing NaN and Infinity, which are no JSON.
+def check_is_new(image_id: str, seen: set[str], where: str) -> None:
+    """Adds an image id to those of a file that were seen.
 
     Raises:
-        UsageError: The file is missing, not UTF-8, or not JSON; with line and column.
+        UsageError: It is one of them already; with `where`, the file and item.
     """
-    source = Path(path)
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{source}: {error.strerror or error}") from error
-    if not content.strip():
-        raise UsageError(f"{source}: the file is empty; run the step that writes it again")
-    try:
-        return json.loads(content, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{source}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source}: not UTF-8 text (byte {error.start})") from error
-    except RecursionError as error:
-        raise UsageError(f"{source}: nested too deeply to be a file of ours") from error
-    except ValueError as error:  # a NaN, or a whole number of thousands of digits
-        raise UsageError(f"{source}: not JSON: {error}") from error
+    if image_id in seen:
+        raise UsageError(f"{where}: image id {image_id!r} comes twice")
+    seen.add(image_id)
 
 
 def check_point(point: Any, where: str) -> None:
@@ -139,46 +121,6 @@ def write_points(path: str | os.PathLike[str], points: Iterable[Mapping[str, Any
         UsageError: A point is not of the schema.
     """
     return write_json_array(path, (_checked(point, number, path) for number, point in enumerate(points, start=1)))
-
-
-def write_json_array(path: str | os.PathLike[str], items: Iterable[Any]) -> int:
-    """Writes `items` as one JSON array, an item a line, whole or not at all; returns how many there were."""
-    count = 0
-    with json_array_writer(path) as write:
-        for count, item in enumerate(items, start=1):  # noqa: B007 - the count is what is returned
-            write(item)
-    return count
-
-
-@contextlib.contextmanager
-def json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]]:
-    """Yields a function that writes one item of a JSON array at `path`, an item a line.
-
-    The file takes its place when the block ends well. Items are written as they come, so that an array of millions
-    needs no second copy in memory.
-    """
-    encode = json.JSONEncoder(allow_nan=False).encode
-    with encoded_json_array_writer(path) as write:
-        yield lambda item: write(encode(item))
-
-
-@contextlib.contextmanager
-def encoded_json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[str], None]]:
-    """Yields a function that writes items that are JSON already, one or several with `,` and a line's end in between.
-
-    Otherwise as `json_array_writer`.
-    """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        separator = b"["
-
-        def write(items: str) -> None:
-            nonlocal separator
-            file.write(separator + b"\n")
-            file.write(items.encode("utf-8"))
-            separator = b","
-
-        yield write
-        file.write(b"[]\n" if separator == b"[" else b"\n]\n")
 
 
 def _checked(point: Mapping[str, Any], number: int, path: str | os.PathLike[str]) -> Mapping[str, Any]:
@@ -264,7 +206,3 @@ def _kind(value: Any) -> str:
     shown = repr(value)
     shown = shown if len(shown) <= 40 else shown[:40] + "..."
     return f"the text {shown}" if isinstance(value, str) else shown
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")

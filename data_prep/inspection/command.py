@@ -10,17 +10,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from data_prep.formats.label_map import read_label_map
 from data_prep.formats.tf_example import find_shards
+from data_prep.inspection import data_set
 from data_prep.inspection.anchors import anchor_coverage
 from data_prep.inspection.data_set import DataSet
 from data_prep.inspection.page import choose_listed, page
 from data_prep.inspection.points_source import read_points_data_set
 from data_prep.inspection.statistics import statistics
-from data_prep.inspection.summary import describe
 from data_prep.inspection.suspicion import Limits, mark_suspicious, suspicion_scores
 from data_prep.inspection.thumbnails import choose_images, make_thumbnails
 from data_prep.metadata.open_images import read_class_descriptions
@@ -36,6 +39,22 @@ from data_prep.runtime.command_line import (
 )
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.worker_pool import default_num_processes
+
+_BOX_WORDS = {
+    data_set.UNUSABLE: "without area or outside their picture",
+    data_set.DUPLICATE: "drawn twice",
+    data_set.TWO_CLASSES: "of two classes in one place",
+    data_set.TINY: "tiny",
+    data_set.EXTREME_RATIO: "of an extreme aspect ratio",
+    data_set.HUGE: "as large as their picture",
+}
+_IMAGE_WORDS = {
+    data_set.NO_IMAGE: "missing or not readable",
+    data_set.REPEATED_ID: "with the id of another",
+    data_set.NO_BOXES: "without boxes",
+    data_set.MANY_BOXES: "with very many boxes",
+    data_set.SMALL_IMAGE: "small",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             coverage=coverage,
         )
         write_text(output_path, text)
-    print("\n".join(describe(found, coverage, num_thumbnails=len(thumbnails), num_listed=len(listed))))
+    print("\n".join(_describe(found, coverage, num_thumbnails=len(thumbnails), num_listed=len(listed))))
     print(ledger.summary())
     print(f"wrote {output_path}, {len(text) / 1e6:.1f} MB, in {time.monotonic() - start:.1f} s")
     return ledger.exit_code(flags.max_failures)
@@ -214,3 +233,33 @@ def _read(flags: argparse.Namespace, ledger: Ledger) -> DataSet:
 
 def _name(flags: argparse.Namespace) -> str:
     return str(Path(flags.input_path[0] if flags.input_path is not None else flags.datapoints_input_path).name)
+
+
+def _describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbnails: int, num_listed: int) -> list[str]:
+    """Returns what the page shows, in a few lines.
+
+    Args:
+        found: The data set, marked.
+        coverage: What the anchors match, or None.
+        num_thumbnails: Images shown as such.
+        num_listed: Images in the page.
+    """
+    num_classes = int(np.count_nonzero(np.bincount(found.box_classes, minlength=1)))
+    lines = [
+        f"{found.num_images} pictures with {found.num_boxes} boxes of {num_classes} classes, from {found.source}",
+        f"suspicious pictures: {_counts(found.image_flags, _IMAGE_WORDS)}",
+        f"suspicious boxes: {_counts(found.box_flags, _BOX_WORDS)}",
+    ]
+    if coverage is not None:
+        compared = "all" if coverage["sampled"] == coverage["usable"] else f"{coverage['sampled']} of"
+        lines.append(
+            f"anchors of {coverage['config']}: {100 * coverage['share']:.1f}% of the boxes have one that matches "
+            f"(compared: {compared} {coverage['usable']})"
+        )
+    lines.append(f"the page lists {num_listed} of the {found.num_images} pictures and shows {num_thumbnails} of them")
+    return lines
+
+
+def _counts(flags: Any, words: Mapping[int, str]) -> str:
+    counts = {word: int(np.count_nonzero(flags & bit)) for bit, word in words.items()}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "none"

@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from data_prep.formats.json_array import read_array_items
-from data_prep.formats.points import check_point
+from data_prep.formats.points import read_point_items
 from data_prep.images.image_file import ImageError, find_image, read_header, read_image_file
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 from data_prep.runtime.worker_pool import map_in_order
@@ -50,7 +49,8 @@ def read_points_data_set(
         UserError: There are no points, or they cannot be read.
     """
     builder = DataSetBuilder(names, lists_all=lists_all)
-    with_sizes = _with_sizes(_points(path), image_directory, ledger, num_threads)
+    points = (item.value for item in read_point_items(path))
+    with_sizes = _with_sizes(points, image_directory, ledger, num_threads)
     count = 0
     for count, (point, size) in enumerate(progress(with_sizes, description="points", unit="pictures"), start=1):  # noqa: B007
         _add_point(builder, point, size)
@@ -70,18 +70,6 @@ def _add_point(builder: DataSetBuilder, point: Mapping[str, Any], size: tuple[in
         builder.add_box(annotation["label"], tuple(annotation[key] for key in ("y0", "x0", "y1", "x1")), flags)
     for verified in point.get("image_labels", ()):
         builder.add_verified_label(verified["label"], is_present=verified["confidence"] >= 0.5)
-
-
-def _points(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields the points of a file one by one, checked, so that millions of them need not be in memory as such."""
-    seen: set[str] = set()
-    for item in read_array_items(path):
-        where = f"{path}: item {item.number}"
-        check_point(item.value, where)
-        if item.value["id"] in seen:
-            raise UsageError(f"{where}: image id {item.value['id']!r} comes twice")
-        seen.add(item.value["id"])
-        yield item.value
 
 
 def _with_sizes(

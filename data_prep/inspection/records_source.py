@@ -13,7 +13,7 @@ from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.records.record_checks import printable
+from data_prep.records.record_checks import text_of_value
 from data_prep.records.record_files import CorruptRecordError, read_record_file
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
@@ -126,12 +126,12 @@ def _add_record(
     builder.add_image(image_id, width=width, height=height, flags=flags, place=place)
     for index, (class_id, *box) in enumerate(zip(classes, *columns, strict=True)):
         box_flags = sum(bit for values, bit in flag_lists if index < len(values) and values[index])
-        text = printable(texts[index]) if index < len(texts) else ""
+        text = text_of_value(texts[index]) if index < len(texts) else ""
         builder.add_box(_label(class_id, text, labels), (box[0], box[1], box[2], box[3]), box_flags)
     boxed = set(classes)
     for index, class_id in enumerate(image_classes):
         # Records say which classes a person looked for, found or not; what was found has boxes.
-        text = printable(image_texts[index]) if index < len(image_texts) else ""
+        text = text_of_value(image_texts[index]) if index < len(image_texts) else ""
         builder.add_verified_label(_label(class_id, text, labels), is_present=class_id in boxed)
 
 
@@ -159,4 +159,4 @@ def _value(features: Any, key: str) -> Any:
 
 def _text(features: Any, key: str) -> str:
     value = _value(features, key)
-    return printable(value) if value else ""
+    return text_of_value(value) if value else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ import polars as pl
 from data_prep.metadata import open_images
 from data_prep.metadata.box_table import LABEL, BoxTable, check_boxes
 from data_prep.metadata.class_choice import Choice
-from data_prep.metadata.csv_cells import ListedCells
 from data_prep.metadata.csv_frames import read_frames
 from data_prep.metadata.points_summary import CLASSES_SHOWN, Summary, commonest
 from data_prep.runtime.command_line import UsageError
@@ -47,18 +45,18 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
         summary.boxes_read += 1
         reject(line, reason, detail)
 
-    if choice.labels is None:
-        keep = None
-    elif known is None:
-        keep = ListedCells(frozenset(choice.labels), keep=True)
-    else:
-        keep = ListedCells(frozenset(known).difference(choice.labels), keep=False)  # an unknown label is to be told
+    wanted = choice.labels or ()
+    others = list(set(known or ()).difference(wanted))
+
+    def keep(labels: pl.Series) -> pl.Series:
+        return labels.is_in(list(wanted)) if known is None else ~labels.is_in(others)  # an unknown label is to be told
+
     frames = read_frames(
         path,
         required=open_images.BOX_REQUIRED_COLUMNS,
         optional=open_images.BOX_OPTIONAL_COLUMNS,
         key=LABEL,
-        keep=keep,
+        keep=None if choice.labels is None else keep,
         on_bad_row=reject_and_count,
         description="reading boxes",
     )
@@ -72,16 +70,9 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
 def _labels_of_file(path: str) -> Counter[str]:
     """Returns how many rows each label of a boxes CSV has: read once more, for a message."""
     counts: Counter[str] = Counter()
-    lock = threading.Lock()
-
-    def count(cells: pl.Series) -> pl.Series:
-        with lock:
-            for label, number in cells.value_counts(name="count").iter_rows():
-                counts[label if label in counts or len(counts) < LABELS_COUNTED else "(others)"] += number
-        return pl.repeat(False, len(cells), dtype=pl.Boolean, eager=True)
-
-    for _ in read_frames(path, required=(LABEL,), key=LABEL, keep=count, on_bad_row=lambda line, reason, detail: None):
-        pass
+    for _, frame in read_frames(path, required=(LABEL,), key=LABEL, keep=None, on_bad_row=lambda *_: None):
+        for label, number in frame[LABEL].value_counts(name="count").iter_rows():
+            counts[label if label in counts or len(counts) < LABELS_COUNTED else "(others)"] += number
     return counts
 
 

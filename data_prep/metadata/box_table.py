@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data_prep.formats.points import FLAGS, MAX_IMAGE_ID_LENGTH, MAX_LABEL_LENGTH, TOLERANCE, check_image_id
-from data_prep.metadata.csv_layout import LINE
+from data_prep.metadata.csv_frames import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 from data_prep.runtime.command_line import UserError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from data_prep.metadata.box_filters import BoxFilters
-from data_prep.metadata.csv_rows import printable
+from data_prep.runtime.command_line import printable
 
 MAX_SEED = 2**63 - 1
 
@@ -42,4 +42,4 @@ class Choice:
 
     def name_of(self, label: str) -> str:
         """Returns what people call a label."""
-        return (self.names or {}).get(label) or printable(label)
+        return (self.names or {}).get(label) or printable(label, 80)

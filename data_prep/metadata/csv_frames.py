@@ -1,43 +1,44 @@
 """Large CSVs, plain or gzipped, as Polars frames of the rows that matter: block by block, so in bounded memory.
 
-A block is looked at as a whole first: whether each line is a row of as many cells as the header, and where they end.
-Then one cell of each row tells the few rows that matter, and only these are parsed, those of several blocks at once.
-Where not every line is a row, the block is read line by line, so that both ways keep and reject the same.
+Polars reads the plain lines of a block, those without a quote and with as many cells as the header. Python's csv module
+reads the others one by one, so that each bad row is found and told.
 """
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from data_prep.metadata.csv_blocks import Block, read_blocks
-from data_prep.metadata.csv_layout import Layout
-from data_prep.metadata.csv_odd_block import read_odd_block
 from data_prep.metadata.csv_rows import (
+    FIELD_LIMIT,
     GZIP_MAGIC,
     MAX_LINE_LENGTH,
+    REPLACEMENT,
     BadRow,
     find_columns,
+    has_all_cells,
+    next_row,
     open_bytes,
     refuse_long_line,
 )
-from data_prep.metadata.csv_tidy_block import Keep, TidyRows, parse_tidy_rows, read_tidy_block
-from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 
-BLOCK_BYTES = 4 * 1024 * 1024
-PARSED_BYTES = 4 * 1024 * 1024  # of rows that matter, together: to parse a few costs as much as to parse thousands
-_WORKERS = min(os.cpu_count() or 1, 4)  # more would wait for the one that reads
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LINE = "line"  # the column that tells in which line of the file, from 1, a row ends
+BLOCK_BYTES = 2 * 1024 * 1024
 
-_Rows = tuple[int, pl.DataFrame]
+_TEXT = "text"
+
+Keep = Callable[[pl.Series], pl.Series]
 
 
 def read_frames(
@@ -49,8 +50,8 @@ def read_frames(
     keep: Keep | None,
     on_bad_row: BadRow,
     description: str | None = None,
-) -> Iterator[_Rows]:
-    """Yields, some blocks at a time, how many rows were read and those that matter.
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yields, block by block, how many rows were read and those that matter.
 
     Bytes that are not UTF-8, and NUL, become U+FFFD, as `csv_rows.read_rows` has it, whose rules for what is a row hold
     here too.
@@ -61,9 +62,9 @@ def read_frames(
         optional: Columns that may be.
         key: The one of `required` that tells which rows matter.
         keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield. None
-            yields all. Called from several threads, for blocks in no certain order. `ListedCells` are the quickest.
+            yields all.
         on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
-            the header. Rows that stand before it have been yielded then.
+            the header. The rows of earlier blocks have been yielded then.
         description: What progress is shown as; None shows none.
 
     Yields:
@@ -76,124 +77,179 @@ def read_frames(
         UserError: It is damaged.
     """
     source = Path(path)
-    with (
-        open_bytes(source) as stream,
-        contextlib.closing(read_blocks(stream, source, BLOCK_BYTES)) as blocks,
-        ThreadPoolExecutor(_WORKERS) as executor,
-    ):
-        layout, first = _read_header(blocks, source, required, optional, key)
-        all_blocks = _chain(first, blocks)
+    with open_bytes(source) as file:
+        reader = _FrameReader(source, file, key, keep, on_bad_row)
+        header = reader.read_block(0)
+        reader.find_columns(header, required, optional)
+        blocks: Iterable[bytes] = iter(lambda: reader.read_block(BLOCK_BYTES), b"")
         if description is not None:
-            total = _number_of_blocks(source)
-            all_blocks = progress(all_blocks, description=description, total=total, unit="blocks")
-        waiting = _Waiting(all_blocks, layout, keep, executor)
-        parsing = _Parsing(layout, keep, executor)
-        while (block := waiting.take()) is not None:
-            line, data, tidy = block
-            rows = tidy.result()
-            if rows is not None:
-                parsing.add(rows)
-                yield from parsing.take(leave=1)
-            else:
-                yield from parsing.take(leave=0)
-                frame = read_odd_block(data, line, layout, waiting.take_bytes, on_bad_row)
-                yield len(frame), frame if keep is None else frame.filter(keep(frame[key]))
-        yield from parsing.take(leave=0)
+            blocks = progress(blocks, description=description, total=_number_of_blocks(source, header), unit="blocks")
+        for block in blocks:
+            yield reader.read_rows(block)
+        if reader.unread:
+            yield reader.read_rows(b"", is_last=True)
 
 
-def _number_of_blocks(source: Path) -> int | None:
-    """Returns how many blocks there will be; None where only unzipping would tell."""
+def _number_of_blocks(source: Path, header: bytes) -> int | None:
+    """Returns about how many blocks follow the first line; None where only unzipping would tell."""
     if not source.is_file():
         return None
     with source.open("rb") as file:
         if file.read(2) == GZIP_MAGIC:
             return None
-    return -(-source.stat().st_size // BLOCK_BYTES)
+    return -(-(source.stat().st_size - len(header)) // BLOCK_BYTES)
 
 
-class _Waiting:
-    """Blocks that threads already read as tidy ones, in the file's order."""
+class _RowGoesOn(Exception):  # noqa: N818 - not an error
+    """The quotes of a row reach beyond the end of its block."""
 
-    def __init__(
-        self, blocks: Iterator[Block], layout: Layout, keep: Keep | None, executor: ThreadPoolExecutor
-    ) -> None:
-        self._blocks = blocks
-        self._layout = layout
+
+class _FrameReader:
+    """Reads a file block by block.
+
+    Attributes:
+        unread: The beginning of a row whose quotes reach beyond the end of the last block; read with the next.
+    """
+
+    def __init__(self, source: Path, file: IO[bytes], key: str, keep: Keep | None, on_bad_row: BadRow) -> None:
+        self.unread = b""
+        self._line = 1  # the number of the first line that is unread
+        self._source = source
+        self._file = file
+        self._key = key
         self._keep = keep
-        self._executor = executor
-        self._waiting: deque[tuple[int, bytes, Future[TidyRows | None]]] = deque()
+        self._on_bad_row = on_bad_row
+        self._width = 0
+        self._positions: dict[str, int | None] = {}  # of the columns asked for; None for one that the file lacks
 
-    def take(self) -> tuple[int, bytes, Future[TidyRows | None]] | None:
-        """Returns the next block: its first line, its bytes, and its rows if it is tidy; None at the file's end."""
-        while len(self._waiting) <= _WORKERS:
-            line, data = next(self._blocks, (0, b""))
-            if not data:
+    def find_columns(self, header: bytes, required: Sequence[str], optional: Sequence[str]) -> None:
+        """Finds the columns by the first line, which must have been read."""
+        header = header.removeprefix(codecs.BOM_UTF8)
+        if not header:
+            raise UsageError(f"{self._source}: the file is empty; it should begin with a line naming its columns")
+        names = next_row(csv.reader([header.decode()], strict=True), self._source, None) or []
+        positions = find_columns(names, required, optional, self._source)
+        self._width = len(names)
+        self._positions = dict(zip((*required, *optional), positions, strict=True))
+        self._line = 2
+
+    def read_block(self, size: int) -> bytes:
+        """Returns the next `size` bytes and those up to the end of their line; fewer at the file's end.
+
+        They are UTF-8 without NUL and have Unix line ends, so that Polars and the csv module see the same.
+        """
+        try:
+            block = self._file.read(size)
+            rest_of_line = b"" if block.endswith(b"\n") else self._file.readline(MAX_LINE_LENGTH)
+        except (EOFError, zlib.error, OSError) as error:
+            raise UserError(f"{self._source}: damaged at line {self._line}: {error}; fetch it again") from error
+        if len(rest_of_line) == MAX_LINE_LENGTH:
+            refuse_long_line(self._source, self._line + (self.unread + block).count(b"\n"))
+        block += rest_of_line
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not block.isascii():
+            block = block.decode("utf-8", "replace").encode()
+        return block.replace(b"\0", REPLACEMENT.encode())
+
+    def read_rows(self, block: bytes, *, is_last: bool = False) -> tuple[int, pl.DataFrame]:
+        """Returns how many rows a block of whole lines has, and a frame of those that matter."""
+        data = self.unread + block
+        lines = pl.read_csv(
+            data,
+            has_header=False,
+            separator="\0",  # which never occurs, so that a line is one cell
+            quote_char=None,
+            schema={_TEXT: pl.String},
+            row_index_name=LINE,
+            row_index_offset=self._line,
+        ).with_columns(pl.col(LINE).cast(pl.Int64), pl.col(_TEXT).fill_null(""))
+        text = pl.col(_TEXT)
+        is_plain = (
+            (text.str.count_matches(",", literal=True) == self._width - 1)
+            & ~text.str.contains('"', literal=True)
+            & text.str.len_bytes().is_between(1, FIELD_LIMIT)
+        )
+        in_plain_row = lines.select(is_plain).to_series().to_numpy(writable=True)
+        odd = self._read_odd_rows(lines[_TEXT], in_plain_row, is_last=is_last)
+        plain = lines.filter(pl.Series(in_plain_row))
+        self._line += len(lines) - self.unread.count(b"\n")
+        if len(plain) == len(lines):
+            return len(plain), self._plain_rows(plain, data)
+        kept = odd if self._keep is None else odd.filter(self._keep(odd[self._key]))
+        return len(plain) + len(odd), pl.concat([self._plain_rows(plain, _joined(plain)), kept]).sort(LINE)
+
+    def _plain_rows(self, lines: pl.DataFrame, data: bytes) -> pl.DataFrame:
+        """Returns the rows that matter among `lines`, which are `data`, each a row without quotes."""
+        if self._keep is not None:
+            lines = lines.filter(self._keep(self._parse(data, [self._key])[self._key]))
+            data = _joined(lines)
+        return self._parse(data, list(self._positions)).with_columns(lines[LINE])
+
+    def _parse(self, data: bytes, names: Sequence[str]) -> pl.DataFrame:
+        """Returns some columns of lines each of which is a row without quotes."""
+        if not data:
+            return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+        found = {name: self._positions[name] for name in names}
+        cells = pl.read_csv(
+            data,
+            has_header=False,
+            quote_char=None,
+            schema={str(position): pl.String for position in range(self._width)},
+            columns=sorted({position for position in found.values() if position is not None}),
+        )
+        return cells.select(
+            pl.lit("").alias(name) if position is None else pl.col(str(position)).fill_null("").alias(name)
+            for name, position in found.items()
+        )
+
+    def _read_odd_rows(self, lines: pl.Series, in_plain_row: NDArray[np.bool_], *, is_last: bool) -> pl.DataFrame:
+        """Returns the rows that begin with a line that is not plain, but for the bad ones; sets `unread`.
+
+        Args:
+            lines: Those of the block.
+            in_plain_row: [lines], which are plain; made false where one is within the quotes of such a row.
+            is_last: Whether the file ends with the block.
+        """
+        self.unread = b""
+        starts = np.flatnonzero(~in_plain_row).tolist()
+        texts = lines.to_list() if starts else []
+
+        def texts_from(index: int) -> Iterator[str]:
+            for number in range(index, len(texts)):
+                if len(texts[number]) >= MAX_LINE_LENGTH:
+                    refuse_long_line(self._source, self._line + number)
+                yield texts[number] + "\n"
+            if not is_last:
+                raise _RowGoesOn
+
+        rows: list[list[str]] = []
+        last_lines: list[int] = []
+        end = 0
+        for start in starts:
+            if start < end:
+                continue
+            reader = csv.reader(texts_from(start), strict=True)
+            try:
+                row = next_row(reader, self._source, self._on_bad_row, lines_before=self._line + start - 1)
+            except _RowGoesOn:
+                in_plain_row[start:] = False
+                self.unread = "\n".join([*texts[start:], ""]).encode()
                 break
-            tidy = self._executor.submit(read_tidy_block, data, line, self._layout, self._keep)
-            self._waiting.append((line, data, tidy))
-        return self._waiting.popleft() if self._waiting else None
-
-    def take_bytes(self) -> bytes | None:
-        """Returns the next block's bytes; None at the file's end."""
-        block = self.take()
-        return None if block is None else block[1]
-
-
-class _Parsing:
-    """Rows of tidy blocks that threads parse, those of several blocks at once; in the file's order."""
-
-    def __init__(self, layout: Layout, keep: Keep | None, executor: ThreadPoolExecutor) -> None:
-        self._layout = layout
-        self._keep = keep
-        self._executor = executor
-        self._blocks: list[TidyRows] = []
-        self._num_bytes = 0
-        self._parsing: deque[tuple[int, Future[pl.DataFrame]]] = deque()
-
-    def add(self, rows: TidyRows) -> None:
-        """Adds the rows of the next block."""
-        self._blocks.append(rows)
-        self._num_bytes += rows.num_bytes
-        if self._num_bytes >= PARSED_BYTES:
-            self._parse()
-
-    def take(self, *, leave: int) -> Iterator[_Rows]:
-        """Yields what `read_frames` does, and waits for it, until `leave` frames are left; 0 leaves nothing at all."""
-        if self._blocks and not leave:
-            self._parse()
-        while len(self._parsing) > leave:
-            num_read, frame = self._parsing.popleft()
-            yield num_read, frame.result()
-
-    def _parse(self) -> None:
-        num_read = sum(block.num_read for block in self._blocks)
-        frame = self._executor.submit(parse_tidy_rows, self._blocks, self._layout, self._keep)
-        self._parsing.append((num_read, frame))
-        self._blocks = []
-        self._num_bytes = 0
+            end = start + reader.line_num
+            in_plain_row[start:end] = False
+            last_line = self._line + end - 1
+            if row and has_all_cells(row, self._width, last_line, self._on_bad_row):
+                rows.append(row)
+                last_lines.append(last_line)
+        cells = {
+            name: ["" if position is None else row[position] for row in rows]
+            for name, position in self._positions.items()
+        }
+        odd = pl.DataFrame(cells, schema=dict.fromkeys(cells, pl.String))
+        return odd.with_columns(pl.Series(LINE, last_lines, pl.Int64))
 
 
-def _chain(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
-    if first[1]:
-        yield first
-    yield from rest
-
-
-def _read_header(
-    blocks: Iterator[Block], source: Path, required: Sequence[str], optional: Sequence[str], key: str
-) -> tuple[Layout, Block]:
-    """Returns where the columns are, and the first block without its first line."""
-    _, data = next(blocks, (1, b""))
-    data = data.removeprefix(_BYTE_ORDER_MARK)
-    if not data:
-        raise UsageError(f"{source}: the file is empty; it should begin with a line naming its columns")
-    line, _, rest = data.partition(b"\n")
-    if len(line) > MAX_LINE_LENGTH:
-        refuse_long_line(source, 1)
-    try:
-        header = next(csv.reader([line.decode("utf-8")], strict=True), [])
-    except csv.Error as error:
-        raise UsageError(f"{source}:1: not CSV: {error}") from error
-    names = (*required, *optional)
-    positions = dict(zip(names, find_columns(header, required, optional, source), strict=True))
-    return Layout(source, len(header), positions, key), (2, rest)
+def _joined(lines: pl.DataFrame) -> bytes:
+    """Returns lines as one text."""
+    return lines[_TEXT].str.join("\n").item().encode()

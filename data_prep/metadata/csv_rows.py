@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError, UserError, printable
 
 MAX_LINE_LENGTH = 1024 * 1024  # characters; the longest line of Open Images has some two thousand
+FIELD_LIMIT = csv.field_size_limit()  # characters of a cell
 MAX_CELLS_SHOWN = 30
 GZIP_MAGIC = b"\x1f\x8b"
 REPLACEMENT = "\ufffd"  # stands where bytes were not UTF-8, and for NUL
@@ -49,16 +50,14 @@ def read_rows(
     source = Path(path)
     with open_text(source) as text:
         reader = csv.reader(_bounded_lines(text, source), strict=True)
-        header = _next_row(reader, source, None)
+        header = next_row(reader, source, None)
         if header is None:
             raise UsageError(f"{source}: the file is empty; it should begin with a line naming its columns")
         pick = _column_picker(header, required, optional, source)
-        while (row := _next_row(reader, source, on_bad_row)) is not None:
-            if len(row) == len(header):
+        while (row := next_row(reader, source, on_bad_row)) is not None:
+            if row and has_all_cells(row, len(header), reader.line_num, on_bad_row):
                 row.append("")  # what columns that the file lacks point to
                 yield reader.line_num, pick(row)
-            elif row:
-                on_bad_row(reader.line_num, "wrong number of cells", f"{len(row)} cells, the header has {len(header)}")
 
 
 def open_text(path: str | os.PathLike[str], errors: str = "replace") -> IO[str]:
@@ -89,11 +88,6 @@ def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
     return stream
 
 
-def printable(text: str, length: int = 80) -> str:
-    """Returns at most `length` characters of `text`, with `?` for what would move a terminal's cursor."""
-    return "".join(character if character.isprintable() else "?" for character in text[:length])
-
-
 def _bounded_lines(text: IO[str], source: Path) -> Iterator[str]:
     number = 0
     while True:
@@ -110,17 +104,36 @@ def _bounded_lines(text: IO[str], source: Path) -> Iterator[str]:
         yield line.replace("\0", REPLACEMENT) if "\0" in line else line
 
 
-def _next_row(reader: Any, source: Path, on_bad_row: BadRow | None) -> list[str] | None:
-    """Returns the next row that is CSV, or None at the end of the file."""
-    while True:
-        begins = reader.line_num + 1
-        try:
-            return next(reader, None)
-        except csv.Error as error:
-            if on_bad_row is None or reader.line_num > begins:  # rows in between may have been swallowed
-                hint = "; is a quote in this line never closed?" if reader.line_num > begins else ""
-                raise UsageError(f"{source}:{begins}: not CSV: {error}{hint}") from error
-            on_bad_row(begins, "not CSV", str(error))
+def next_row(reader: Any, source: Path, on_bad_row: BadRow | None, lines_before: int = 0) -> list[str] | None:
+    """Returns the next row of a strict `csv.reader`, empty for a blank line; None at the end.
+
+    Args:
+        reader: The reader.
+        source: The file, for messages.
+        on_bad_row: Called for a row that is no CSV, which then counts as empty; None refuses it.
+        lines_before: Lines of the file before those that `reader` is given.
+
+    Raises:
+        UsageError: A quote is never closed, or the row is refused.
+    """
+    begins = reader.line_num + 1
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        several_lines = reader.line_num > begins  # so rows in between may have been swallowed
+        if on_bad_row is None or several_lines:
+            hint = "; is a quote in this line never closed?" if several_lines else ""
+            raise UsageError(f"{source}:{lines_before + begins}: not CSV: {error}{hint}") from error
+        on_bad_row(lines_before + begins, "not CSV", str(error))
+        return []
+
+
+def has_all_cells(row: Sequence[str], width: int, line: int, on_bad_row: BadRow) -> bool:
+    """Returns whether a row has as many cells as the header; tells `on_bad_row` if not."""
+    if len(row) == width:
+        return True
+    on_bad_row(line, "wrong number of cells", f"{len(row)} cells, the header has {width}")
+    return False
 
 
 def find_columns(

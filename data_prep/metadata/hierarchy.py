@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.formats.points import read_json
+from data_prep.formats.json_array import read_json
 from data_prep.runtime.command_line import UsageError
 
 MAX_BYTES = 64 * 1024 * 1024  # the hierarchy of all 600 classes takes 0.1 MB

@@ -11,9 +11,7 @@ import numpy as np
 import polars as pl
 
 from data_prep.metadata.box_table import IMAGE_ID, Numbering
-from data_prep.metadata.csv_cells import ListedCells
-from data_prep.metadata.csv_frames import read_frames
-from data_prep.metadata.csv_layout import LINE
+from data_prep.metadata.csv_frames import LINE, read_frames
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
 from data_prep.runtime.ledger import Ledger
@@ -67,7 +65,7 @@ def read_image_index(path: str, wanted: Numbering, ledger: Ledger, count: Counte
         required=IMAGE_REQUIRED_COLUMNS,
         optional=IMAGE_OPTIONAL_COLUMNS,
         key=IMAGE_ID,
-        keep=ListedCells(wanted, keep=True),
+        keep=wanted.contains,
         on_bad_row=reject_and_count,
         description="reading the image index",
     )

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from data_prep.formats.points import MAX_LABEL_LENGTH, check_image_id
 from data_prep.metadata.box_table import IMAGE_ID, LABEL, Numbering
-from data_prep.metadata.csv_cells import ListedCells
-from data_prep.metadata.csv_frames import read_frames
-from data_prep.metadata.csv_layout import LINE
+from data_prep.metadata.csv_frames import LINE, read_frames
 from data_prep.metadata.csv_rows import REPLACEMENT, BadRow
 from data_prep.metadata.open_images import IMAGE_LABEL_OPTIONAL_COLUMNS, IMAGE_LABEL_REQUIRED_COLUMNS, MACHINE_SOURCE
 from data_prep.runtime.command_line import UserError
@@ -86,7 +84,7 @@ def read_image_labels(
         required=IMAGE_LABEL_REQUIRED_COLUMNS,
         optional=IMAGE_LABEL_OPTIONAL_COLUMNS,
         key=LABEL,
-        keep=None if labels is None else ListedCells(frozenset(labels), keep=True),
+        keep=None if labels is None else lambda cells: cells.is_in(list(labels)),
         on_bad_row=reject_and_count,
         description="reading the image labels",
     )

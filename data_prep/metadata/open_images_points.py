@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from data_prep.formats.points import encoded_json_array_writer
+from data_prep.formats.json_array import encoded_json_array_writer
 from data_prep.metadata.box_points import encoded_points
 from data_prep.metadata.box_reading import read_boxes, refuse_unknown_labels, why_no_boxes
 from data_prep.metadata.box_table import Boxes, count_by_label
@@ -75,9 +75,9 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
         ThreadPoolExecutor(1) as executor,
     ):
         counted = executor.submit(_count_kept, images, boxes, image_ids, labels, summary)
-        images_written = executor.submit(lambda: [write_images(text) for text in images_in_order(entries)])
+        images_written = executor.submit(lambda: [write_images(text.encode()) for text in images_in_order(entries)])
         for text in encoded_points(images, boxes, summary.image_labels, image_ids, labels):
-            write_points(text)
+            write_points(text.encode())
         counted.result()
         images_written.result()
     return summary

@@ -6,6 +6,7 @@ a few numbers an image.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.formats.point_texts import PointTexts, PointTextsReader
-from data_prep.runtime.command_line import UsageError
+from data_prep.formats.point_texts import PointTexts, file_version
+from data_prep.formats.points import read_point_items
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,13 @@ def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:
     Raises:
         UsageError: The file is missing, not JSON, or not of the schema; with the item and annotation, from 1.
     """
-    reader = PointTextsReader(path)
+    version = file_version(path)
+    places = array("q")
     keys: list[int] = []
-    seen: set[str] = set()
     boxes_by_label: Counter[str] = Counter()
-    for number, point in enumerate(reader.points()):
-        if point["id"] in seen:
-            raise UsageError(f"{reader.where}: image id {point['id']!r} comes twice")
-        seen.add(point["id"])
-        boxes_by_label.update(annotation["label"] for annotation in point["annotations"])
-        keys.append(key_of(point["id"], number))
-        reader.keep()
-    return PointIndex(reader.texts(), np.array(keys, np.uint64), boxes_by_label)
+    for item in read_point_items(path):
+        places.extend((item.start, len(item.text)))
+        keys.append(key_of(item.value["id"], item.number - 1))
+        boxes_by_label.update(annotation["label"] for annotation in item.value["annotations"])
+    texts = PointTexts(path, version, np.array(places, np.int64).reshape(-1, 2))
+    return PointIndex(texts, np.array(keys, np.uint64), boxes_by_label)

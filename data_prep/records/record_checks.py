@@ -17,6 +17,7 @@ from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import ImageError, read_header
 from data_prep.records.record_images import is_sound_jpeg, plain_jpeg_size
 from data_prep.records.shard_assignment import chance
+from data_prep.runtime.command_line import printable
 
 TOLERANCE = 1e-6  # of a box beyond the image, relative to it: six printed digits, then float32
 MAX_SHOWN = 80  # characters of a value in a message: records come from anywhere
@@ -78,7 +79,7 @@ class RecordChecker:
             return report
         values = _read_values(example, report)
         source_ids = values.get(tf_example.IMAGE_SOURCE_ID)
-        report.source_id = printable(source_ids[0]) if source_ids else ""
+        report.source_id = text_of_value(source_ids[0]) if source_ids else ""
         _check_lengths(values, report)
         self._check_classes(values, tf_example.CLASS_LABEL, tf_example.CLASS_TEXT, report)
         self._check_classes(values, tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT, report)
@@ -93,19 +94,19 @@ class RecordChecker:
         for index, class_id in enumerate(values.get(label_key, [])):
             of_class = self._texts.get(class_id)
             if of_class is None:
-                named = f" ({printable(texts[index])})" if index < len(texts) else ""
+                named = f" ({text_of_value(texts[index])})" if index < len(texts) else ""
                 report.note("class id outside the label map", f"{label_key} {class_id}{named}; {self._ids_in_words}")
             elif index < len(texts) and texts[index] not in of_class:
+                text = text_of_value(texts[index])
                 report.note(
                     "class text disagrees with id",
-                    f"{text_key} {printable(texts[index])!r} beside id {class_id}, which is {of_class[0].decode()!r}",
+                    f"{text_key} {text!r} beside id {class_id}, which is {of_class[0].decode()!r}",
                 )
 
 
-def printable(value: Any) -> str:
+def text_of_value(value: Any) -> str:
     """Returns a value of a record as text that is short and without control characters."""
-    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-    text = text if text.isprintable() else repr(text)
+    text = printable(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value))
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
@@ -135,7 +136,7 @@ def _read_values(example: Any, report: RecordReport) -> dict[str, list[Any]]:
                 report.note("missing key" if not found else "too many values", f"{key} has {len(found)} values, not 1")
             continue
         if feature.kind == "float" and key not in _BOX_KEYS and not np.isfinite(found).all():
-            report.note("not a finite number", f"{key} is {printable(found)}")
+            report.note("not a finite number", f"{key} is {text_of_value(found)}")
         values[key] = found
     return values
 

@@ -163,20 +163,6 @@ class _Fingerprint:
         return self._digest.hexdigest()
 
 
-def example_of_point(
-    point: Mapping[str, Any],
-    image_directory: Path,
-    label_ids: Mapping[str, int],
-    report: ShardReport,
-    *,
-    policies: RecordPolicies | None = None,
-) -> bytes | None:
-    """Makes the record of one image from its image in a folder; see `example_of_image`."""
-    image = find_image(image_directory, point["id"])
-    read_image = functools.partial(_read_image, image, point["id"], image_directory)
-    return example_of_image(point, read_image, label_ids, report, policies=policies)
-
-
 def _read_image(image: Path | None, image_id: str, image_directory: Path) -> bytes:
     if image is None:
         raise ImageError("missing", f"no {image_id}.jpg (.png, ...) in {image_directory}")

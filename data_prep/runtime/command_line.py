@@ -36,6 +36,15 @@ class UsageError(UserError):
     exit_code = EXIT_USAGE
 
 
+def printable(text: str, length: int | None = None) -> str:
+    """Returns `text`, `length` characters at most, with what cannot be printed or would move the cursor escaped."""
+    shown = (
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text[:length]
+    )
+    return "".join(shown)[:length]
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """An `argparse` parser that takes `--like_this` and `--like-this`, and shows an example and every default."""
 

@@ -1,9 +1,10 @@
-"""Folders that several runs may write to at a time, and what killed ones have left there half written."""
+"""Folders that runs write to, alone or several at a time, and what killed ones have left there half written."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import re
 from collections.abc import Iterator
@@ -11,9 +12,41 @@ from pathlib import Path
 from typing import Final
 
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
+from data_prep.runtime.command_line import UserError
 
 # As `atomic_files` names them; other steps' temporary files are theirs to remove.
 _LEFTOVER: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{12}-.*\.jpg", re.DOTALL)
+_NAME_LENGTH: Final = 80  # that atomic_files keeps of a name
+
+
+@contextlib.contextmanager
+def alone_in(directory: str | Path, *files: Path) -> Iterator[None]:
+    """Holds a folder against other runs, and removes what a killed one has left half written.
+
+    Args:
+        directory: The folder for ID.jpg; made if missing.
+        files: What else a run writes, elsewhere.
+
+    Raises:
+        UserError: Another run holds it.
+        OSError: The folder cannot be made.
+    """
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another run is fetching into {folder}; wait for it, or name another folder") from error
+        left = [*folder.glob(f"{TEMPORARY_PREFIX}*.jpg")]
+        for file in files:
+            left += file.parent.glob(f"{TEMPORARY_PREFIX}*-{glob.escape(file.name[-_NAME_LENGTH:])}")
+        for path in left:
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

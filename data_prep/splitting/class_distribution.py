@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.metadata.csv_rows import printable
+from data_prep.runtime.command_line import printable
 
 LONGEST_NAME = 28
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.formats.json_array import raw_array_writer, read_array_items
+from data_prep.formats.json_array import encoded_json_array_writer, on_one_line, read_array_items
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.progress import progress
 
@@ -30,7 +30,7 @@ def share_out_images(
     counts = [0] * len(output_paths)
     seen: set[str] = set()
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(raw_array_writer(path)) for path in output_paths]
+        writers = [stack.enter_context(encoded_json_array_writer(path)) for path in output_paths]
         for path in paths:
             for item in progress(read_array_items(path), description=f"reading {path.name}", unit="images"):
                 image_id = item.value.get("id") if isinstance(item.value, dict) else None
@@ -40,6 +40,6 @@ def share_out_images(
                 if part is None or image_id in seen:
                     continue
                 seen.add(image_id)
-                writers[part](item.text)
+                writers[part](on_one_line(item.text))
                 counts[part] += 1
     return counts, [image_id for image_id in part_of_id if image_id not in seen]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.formats.json_array import raw_array_writer
-from data_prep.formats.point_texts import PointTexts, PointTextsReader
-from data_prep.runtime.command_line import UsageError
+from data_prep.formats.json_array import encoded_json_array_writer, on_one_line
+from data_prep.formats.point_texts import PointTexts, file_version
+from data_prep.formats.points import read_point_items
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 
@@ -28,14 +28,14 @@ class PointsTable:
     """What is on N images, of C classes.
 
     Attributes:
-        places: For each file that was read, where its images stand in it; together those of `image_ids`, in order.
+        texts: For each file that was read, where its images stand in it; together those of `image_ids`, in order.
         image_ids: N ids, in the files' order; none comes twice.
         labels: C labels, sorted.
         image_of_pair, class_of_pair, boxes_of_pair: [P] int64 each: an image, a class that is on it (an index of
             `labels`), and how many boxes of it are there. Sorted by image, then class; no pair comes twice.
     """
 
-    places: tuple[PointTexts, ...]
+    texts: tuple[PointTexts, ...]
     image_ids: list[str]
     labels: list[str]
     image_of_pair: np.ndarray
@@ -72,12 +72,12 @@ class PointsTable:
             UserError: A file has changed since it was read.
         """
         first = 0
-        with raw_array_writer(path) as write:
-            for places in self.places:
-                chosen = np.flatnonzero(images[first : first + len(places)])
-                for text in places.pick(chosen).read():
-                    write(text)
-                first += len(places)
+        with encoded_json_array_writer(path) as write:
+            for texts in self.texts:
+                chosen = np.flatnonzero(images[first : first + len(texts)])
+                for text in texts.pick(chosen).read():
+                    write(on_one_line(text))
+                first += len(texts)
         return int(np.count_nonzero(images))
 
 
@@ -87,7 +87,7 @@ def read_points_table(paths: Sequence[str | os.PathLike[str]], ledger: Ledger | 
     Args:
         paths: The files; several are taken one after the other.
         ledger: Gets the images that a file lists and an earlier file has listed as well; the earlier one stays. None
-            refuses them.
+            where there is one file.
 
     Raises:
         UsageError: A file cannot be read, is not of the schema or lists an image twice.
@@ -96,18 +96,19 @@ def read_points_table(paths: Sequence[str | os.PathLike[str]], ledger: Ledger | 
     first_path: dict[str, int] = {}
     class_numbers: dict[str, int] = {}
     pairs = array("q"), array("q"), array("q")
-    places: list[PointTexts] = []
+    texts: list[PointTexts] = []
+    ledger = ledger if ledger is not None else Ledger(None)
     sources = tuple(Path(path) for path in paths)
     for path_number, source in enumerate(sources):
-        reader = PointTextsReader(source)
-        for point in progress(reader.points(), description=f"reading {source.name}", unit="images"):
-            image_id = point["id"]
+        version = file_version(source)
+        places = array("q")
+        for item in progress(read_point_items(source), description=f"reading {source.name}", unit="images"):
+            point, image_id = item.value, item.value["id"]
             earlier = first_path.setdefault(image_id, path_number)
-            if earlier != path_number and ledger is not None:
-                ledger.reject(image_id, LISTED_TWICE, f"{reader.where}; taken from {sources[earlier]}")
+            if earlier != path_number:
+                detail = f"{source}: item {item.number}; taken from {sources[earlier]}"
+                ledger.reject(image_id, LISTED_TWICE, detail)
                 continue
-            if len(first_path) == len(image_ids):
-                raise UsageError(f"{reader.where}: image id {image_id!r} comes twice")
             counts: dict[int, int] = {}
             for annotation in point["annotations"]:
                 number = class_numbers.setdefault(annotation["label"], len(class_numbers))
@@ -116,8 +117,8 @@ def read_points_table(paths: Sequence[str | os.PathLike[str]], ledger: Ledger | 
             pairs[1].extend(counts.keys())
             pairs[2].extend(counts.values())
             image_ids.append(image_id)
-            reader.keep()
-        places.append(reader.texts())
+            places.extend((item.start, len(item.text)))
+        texts.append(PointTexts(source, version, np.array(places, np.int64).reshape(-1, 2)))
     labels = sorted(class_numbers)
     place_of_class = np.empty(len(labels), np.int64)
     place_of_class[[class_numbers[label] for label in labels]] = np.arange(len(labels))
@@ -125,7 +126,7 @@ def read_points_table(paths: Sequence[str | os.PathLike[str]], ledger: Ledger | 
     class_of_pair = place_of_class[class_of_pair]
     order = np.lexsort((class_of_pair, image_of_pair))
     return PointsTable(
-        tuple(places),
+        tuple(texts),
         image_ids,
         labels,
         image_of_pair[order],

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from data_prep.runtime.command_line import printable
 from serving.client_library.detections import ImageDetections
 
 MAX_IMAGE_WIDTH = 60
 MAX_NAME_WIDTH = 32
 NOTHING = "(nothing found)"
-
-
-def printable(text: str) -> str:
-    """Returns `text` with what would move a terminal's cursor, or cannot be printed, escaped."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
 
 
 class DetectionsTable:

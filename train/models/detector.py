@@ -198,16 +198,3 @@ def flatten_levels(maps: Mapping[str, tf.Tensor], levels: Sequence[str], depth: 
         size = height * width * channels // depth if known else -1
         rows.append(tf.reshape(maps[level], [tf.shape(maps[level])[0], size, depth]))
     return tf.cast(tf.concat(rows, axis=1), tf.float32)
-
-
-def require_divisible(input_shape: InputShape, stride: int, feature_extractor_type: str) -> None:
-    """Checks that a feature pyramid can be added up over this input, as far as its size is known beforehand.
-
-    Raises:
-        ValueError: A side is no multiple of `stride`.
-    """
-    if any(side % stride for side in input_shape if side is not None):
-        raise ValueError(
-            f"image_resizer gives an input of {input_shape[0]}x{input_shape[1]}; the feature pyramid of "
-            f"{feature_extractor_type} needs both sides to be multiples of {stride}"
-        )

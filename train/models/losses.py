@@ -124,19 +124,6 @@ def localization_loss(config: Any, codes: tf.Tensor, targets: tf.Tensor, weights
 # -------------------------------------------------------------------------------------------------- classification
 
 
-def sigmoid_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Cross entropy of every class by itself, summed over classes.
-
-    Args:
-        logits: float32 [..., classes].
-        targets: float32 of the same shape, 0..1.
-
-    Returns:
-        float32 [...].
-    """
-    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits), axis=-1)
-
-
 def sigmoid_focal(logits: tf.Tensor, targets: tf.Tensor, *, alpha: float | None, gamma: float) -> tf.Tensor:
     """Focal loss (Lin et al., "Focal Loss for Dense Object Detection", equation 5), summed over classes.
 

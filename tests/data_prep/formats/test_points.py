@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from data_prep.formats.points import check_image_id, json_array_writer, read_points, write_json_array, write_points
+from data_prep.formats.json_array import json_array_writer, write_json_array
+from data_prep.formats.points import check_image_id, read_points, write_points
 from data_prep.runtime.command_line import UsageError, UserError
 
 BOX = {

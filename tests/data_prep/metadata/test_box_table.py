@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.metadata.box_points import encoded_points
 from data_prep.metadata.box_table import BadBoxError, BoxTable, Numbering, check_box, check_boxes, count_by_label
-from data_prep.metadata.csv_layout import LINE
+from data_prep.metadata.csv_frames import LINE
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 
 NO_FLAGS = ("0", "0", "0", "0", "0")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import itertools
 import random
@@ -7,13 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from data_prep.metadata import csv_frames
-from data_prep.metadata.csv_cells import ListedCells
-from data_prep.metadata.csv_frames import read_frames
-from data_prep.metadata.csv_layout import LINE
+from data_prep.metadata.csv_frames import LINE, read_frames
 from data_prep.metadata.csv_rows import read_rows
 from data_prep.runtime import progress
 from data_prep.runtime.command_line import UsageError, UserError
@@ -76,12 +74,11 @@ def test_blocks_of_any_size_give_what_the_csv_module_gives(tmp_path, monkeypatch
         refused += isinstance(expected, str)
         for size in (1, 30, 1 << 20):
             monkeypatch.setattr(csv_frames, "BLOCK_BYTES", size)
-            monkeypatch.setattr(csv_frames, "PARSED_BYTES", generator.choice([1, 20, 1 << 20]))
             assert outcome_of(by_frames, path) == expected, (size, data)
     assert refused > 5
 
 
-def test_listed_cells_keep_what_a_look_at_each_cell_keeps(tmp_path, monkeypatch):
+def test_the_cells_of_the_key_column_tell_which_rows_matter_quoted_or_not(tmp_path, monkeypatch):
     generator = random.Random(1)
     path = tmp_path / "a.csv"
     texts = ["", "a", "no", "seventeen letters", "eight ab", "eight abc", "é", '"a"', '"no"', '"x,y"', '"a""b"']
@@ -92,34 +89,25 @@ def test_listed_cells_keep_what_a_look_at_each_cell_keeps(tmp_path, monkeypatch)
         for number in range(4):
             rows = [[generator.choice(texts) for _ in range(3)] for _ in range(1 + 12 * number)]
             path.write_text("a,b,c\n" + "".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
-            for key, keep in itertools.product("ab", (True, False)):
-                looks = (ListedCells(frozenset(listed), keep=keep), _looks_at_each(listed, keep))
-                by_bytes, by_cells = (
-                    [
-                        (count, frame.rows())
-                        for count, frame in read_frames(
-                            path, required=("a", "b", "c"), key=key, keep=look, on_bad_row=lambda *row: None
-                        )
-                    ]
-                    for look in looks
-                )
-                assert by_bytes == by_cells
-                kept += by_bytes
-    assert any(rows for _, rows in kept) and any(len(rows) < count for count, rows in kept)
-
-
-def _looks_at_each(listed, keep):
-    return lambda cells: cells.is_in(listed) == keep
-
-
-def test_many_listed_cells_are_told_from_those_alike_up_to_the_end_of_the_data():
-    texts = [f"{number:016x}" for number in range(0, 40_000, 2)]
-    data = "".join(f"{number:016x}" for number in range(40_000)).encode()
-    starts = np.arange(40_000) * 16
-    kept = ListedCells(dict.fromkeys(texts), keep=True).of_bytes(data, starts, starts + 16)
-    assert kept.tolist() == [True, False] * 20_000
-    assert not ListedCells(frozenset(), keep=True).of_bytes(data, starts, starts + 16).any()
-    assert not ListedCells(["x" * 100], keep=True).can_look_at_bytes
+            for key, keeps_listed in itertools.product("ab", (True, False)):
+                found = [
+                    frame.rows()
+                    for _, frame in read_frames(
+                        path,
+                        required=("a", "b", "c"),
+                        key=key,
+                        keep=lambda cells, keeps_listed=keeps_listed: cells.is_in(listed) == keeps_listed,
+                        on_bad_row=print,
+                    )
+                ]
+                expected = [
+                    (*row, line)
+                    for line, row in enumerate(csv.reader(map(",".join, rows)), start=2)
+                    if (row["ab".index(key)] in listed) == keeps_listed
+                ]
+                assert list(itertools.chain(*found)) == expected
+                kept.append(len(expected) / len(rows))
+    assert 0 < sum(kept) < len(kept)
 
 
 def test_only_rows_that_matter_come_with_their_lines_and_columns_of_no_interest_may_hold_anything(tmp_path):
@@ -139,10 +127,10 @@ def test_progress_is_told_by_block_of_as_many_as_there_are(tmp_path, monkeypatch
         return sum(count for count, _ in frames)
 
     assert read() == 1000
-    assert "reading: 41/41 blocks" in capsys.readouterr().err
+    assert "reading: 40/40 blocks" in capsys.readouterr().err
     path.write_bytes(gzip.compress(path.read_bytes()))
     assert read() == 1000
-    assert "reading: 41 blocks" in capsys.readouterr().err
+    assert "reading: 40 blocks" in capsys.readouterr().err
 
 
 def test_rows_that_stand_before_a_bad_one_come_before_it(tmp_path, monkeypatch):
@@ -155,18 +143,6 @@ def test_rows_that_stand_before_a_bad_one_come_before_it(tmp_path, monkeypatch):
     assert [line for line, _ in seen] == [*range(2, 102), *range(103, 203)]
     assert all(bad == [] for line, bad in seen if line < 80)  # those of its own block come with it
     assert all(bad == [102] for line, bad in seen if line > 102)
-
-
-def test_rows_that_matter_are_parsed_together_but_never_too_many(tmp_path, monkeypatch):
-    path = tmp_path / "a.csv"
-    path.write_text("a,b\n" + "1,2\n" * 1000 + '"x","y"\n' * 1000)
-    monkeypatch.setattr(csv_frames, "BLOCK_BYTES", 40)
-    monkeypatch.setattr(csv_frames, "PARSED_BYTES", 400)
-    frames = read_frames(path, required=("a", "b"), key="a", keep=None, on_bad_row=print)
-    counts = [count for count, frame in frames if len(frame) == count]
-    assert sum(counts) == 2000
-    assert 95 <= max(counts) <= 110  # of four bytes
-    assert 45 <= counts[-2] <= 60  # of eight
 
 
 def test_a_gzip_cut_short_is_damaged(tmp_path):

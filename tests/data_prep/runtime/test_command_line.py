@@ -16,6 +16,7 @@ from data_prep.runtime.command_line import (
     int_from_zero,
     number_above_zero,
     positive_int,
+    printable,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -182,3 +183,9 @@ def test_types_explain_themselves():
     assert fraction("0.25") == 0.25
     with pytest.raises(argparse.ArgumentTypeError, match="-1 is not a whole number from 1"):
         positive_int("-1")
+
+
+def test_what_moves_the_cursor_is_shown_escaped():
+    assert printable("a\x1b[2J\r\nbé\u202e") == "a\\x1b[2J\\r\\nbé\\u202e"
+    assert printable("x" * 1000) == "x" * 1000
+    assert len(printable("\n" * 1000, 80)) == 80
