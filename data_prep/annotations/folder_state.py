@@ -1,4 +1,4 @@
-"""What is in a folder, in a few bytes: so that a step over unchanged files can be told from one over changed ones."""
+"""A fingerprint of a folder's files in a few bytes, by which a step sees that its input has changed."""
 
 from __future__ import annotations
 

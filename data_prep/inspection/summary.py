@@ -1,4 +1,4 @@
-"""What the page shows, in the few lines that the command prints."""
+"""The summary of an inspection page, in the few lines that the command prints."""
 
 from __future__ import annotations
 
