@@ -1,7 +1,7 @@
 """Finds images that are in two splits, copies of another size or quality included, and drops them from the larger.
 
-An image of train that is in validation as well makes the evaluation say what the network remembers, not what it has
-learnt. Each pair is named in the ledger; --report_path shows them side by side.
+An image of train that is in validation as well makes the evaluation measure memorised images instead of
+learning. Each pair is named in the ledger; --report_path shows them side by side.
 """
 
 from __future__ import annotations

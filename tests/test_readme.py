@@ -1,4 +1,4 @@
-"""The READMEs' commands name modules, flags and files that are there."""
+"""The pages' commands name modules, flags and files that are there, and their links lead somewhere."""
 
 import re
 import subprocess
@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-PAGES = "\n".join([README, *((ROOT / room / "README.md").read_text() for room in ("data_prep", "serving"))])
-COMMANDS = sorted(set(re.findall(r"^    python -m (\S+)((?:.*\\\n)*.*)$", PAGES, re.MULTILINE)))
+ROOMS = ("data_prep", "export", "serving", "serving/deploy")
+PAGES = {
+    path: path.read_text()
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+        *(ROOT / room / "README.md" for room in ROOMS),
+    )
+}
+TEXT = "\n".join(PAGES.values())
+# Commands stand in indented blocks, those in a loop a little deeper; benchmarks have no flags that matter here.
+COMMANDS = sorted(set(re.findall(r"^ {4,6}python -m (?!tests\.|pip)(\S+)((?:.*\\\n)*.*)$", TEXT, re.MULTILINE)))
 HELP: dict[str, str] = {}
 
 
@@ -25,15 +34,13 @@ def help_of(module: str) -> str:
 
 @pytest.mark.parametrize(("module", "words"), COMMANDS, ids=[module for module, _ in COMMANDS])
 def test_a_commands_flags_are_those_of_its_help(module: str, words: str):
-    if module.startswith("tests."):
-        pytest.skip("a benchmark, without flags")
     text = help_of(module)
     assert "example:" in text
     for flag in re.findall(r"--\w+", words.partition("--runner=")[0]):  # from there on they are Apache Beam's
         assert flag in text, f"{module} has no {flag}"
 
 
-def test_every_command_of_the_road_is_in_the_readme():
+def test_every_command_of_the_road_is_in_the_pages():
     modules = {module for module, _ in COMMANDS}
     assert {
         "data_prep.make_sample_set", "data_prep.process_metadata", "data_prep.download_images",
@@ -44,16 +51,37 @@ def test_every_command_of_the_road_is_in_the_readme():
     } <= modules  # fmt: skip
 
 
-def test_links_recipes_and_files_exist():
-    for path in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / path).is_file(), path
-    for recipe in re.findall(r"^\| `((?:ssd|faster_rcnn)_[^`]+)`", README, re.MULTILINE):
+def test_the_readme_has_the_road_on_ones_own_data_and_is_short():
+    readme = PAGES[ROOT / "README.md"]
+    assert len(readme.splitlines()) <= 150
+    road = [module for module, _ in re.findall(r"^ {4,6}python -m (\S+)(.*)$", readme, re.MULTILINE)]
+    assert road[:9] == [
+        "data_prep.import_annotations", "data_prep.validate_images", "data_prep.make_tfrecords",
+        "data_prep.verify_tfrecords", "configs.check", "train.train", "export.export_saved_model", "serving.serve",
+        "serving.client",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_and_files_exist(page: Path):
+    text = PAGES[page]
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), link
+    for path in re.findall(r"`((?:tests|configs|docs|\.ci)/[\w./-]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_recipes_that_are_listed_exist():
+    recipes = re.findall(r"^\| `((?:ssd|faster_rcnn)_[^`]+)`", PAGES[ROOT / "docs" / "training.md"], re.MULTILINE)
+    assert len(recipes) > 5
+    for recipe in recipes:
         assert (ROOT / "configs" / f"{recipe}.config").is_file(), recipe
 
 
 def test_every_dependency_is_listed_with_its_reason():
     names = re.findall(r"^([a-zA-Z][\w-]*)(?=[=<>])", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert len(names) > 8
-    table = README[README.index("What each dependency is for") :]
+    page = PAGES[ROOT / "docs" / "dependencies.md"]
+    table = page[page.index("What each dependency is for") :]
     for name in names:
         assert name in table, name

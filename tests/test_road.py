@@ -1,4 +1,4 @@
-"""The README's road on a tiny sample set, command by command: from CSVs to answers over gRPC."""
+"""The road of docs/own_data.md on a tiny sample set, command by command: from CSVs to answers over gRPC."""
 
 import json
 import re

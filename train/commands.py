@@ -1,4 +1,4 @@
-"""What commands on a pipeline config share, for this room and those that build on it."""
+"""Flags and start-up that commands on a pipeline config have in common, in this room and those that build on it."""
 
 from data_prep.runtime.command_line import (
     EXIT_DONE,

@@ -1,4 +1,4 @@
-"""The images that annotations speak of: found below one folder, measured by their headers, put under their ids."""
+"""The images that annotations name: found below one folder, measured by their headers, put under their ids."""
 
 from __future__ import annotations
 

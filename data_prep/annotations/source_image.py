@@ -1,4 +1,4 @@
-"""What every format's reader gives: images with their boxes, as the format states them, not yet checked."""
+"""The common result of every format's reader: images with their boxes, as the format states them, not yet checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be done: shards that are as they should be are left alone, and the images of the others are listed.
+"""The plan of a run: the shards that must be written, and the images that they need; finished shards are left alone.
 
 The plan is a file of JSON lines, each with a few dozen images: what a worker takes at a time.
 """

@@ -1,4 +1,4 @@
-"""What every worker is told of the work."""
+"""The settings of a run that every worker receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What validating has made of each image of a folder, so that a later run need not decode it again.
+"""The log of validated images of a folder, so that a later run need not decode them again.
 
 An SQLite file beside the folder, `FOLDER.validated.sqlite`, holds for each id what the image's file was (name, size
 and time of change), how large it was in pixels, what became of it, and size and time of the result.

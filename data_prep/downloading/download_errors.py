@@ -1,4 +1,4 @@
-"""What can go wrong when a URL is fetched, and whether asking again may help."""
+"""The errors of fetching a URL, and whether asking again may help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to each image that was to be fetched: one JSON object a line, one line an id.
+"""The log of a download: the outcome of each image as one JSON object a line, one line an id.
 
     {"id": "0a1b", "outcome": "downloaded", "url": "...", "bytes": 81240, "width": 640, "height": 480, "shrunk_to": 640}
     {"id": "2c3d", "outcome": "failed", "url": "...", "reason": "HTTP 404", "permanent": true, "detail": "..."}

@@ -1,4 +1,4 @@
-"""What came for an image: is it the image, whole, and as small as it may be?"""
+"""The check of a fetched image: decoded whole, of the size and MD5 in the index, shrunk where that is asked for."""
 
 from __future__ import annotations
 

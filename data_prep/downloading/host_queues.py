@@ -1,4 +1,4 @@
-"""Which URL is asked for next: many hosts at once, no host too often, and none that has asked for a rest."""
+"""Queues of URLs, one a host: many hosts at a time, each within its limits, with pauses after 429 and 503."""
 
 from __future__ import annotations
 

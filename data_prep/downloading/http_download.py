@@ -41,7 +41,7 @@ class DownloadLimits:
         max_total_bytes: Of all bodies together, those that turn out useless among them; None for any.
         connections_per_host: How many are kept open.
         allow_private_addresses: Whether URLs may lead to addresses that are not the public internet's. A URL in a data
-            set is a stranger's word, and could otherwise make us ask an inner service for something.
+            set come from outside, and could otherwise make us send requests to an inner service.
         trusted_hosts: Hosts, in lower case, that may have such an address nevertheless.
     """
 

@@ -1,4 +1,4 @@
-"""Where the images of images.json are to be had: at their own URLs, in a bucket laid out by split, by a template."""
+"""The URLs of the images of images.json: their own, in a bucket laid out by split, or by a template."""
 
 from __future__ import annotations
 

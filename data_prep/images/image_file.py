@@ -1,4 +1,4 @@
-"""One image: told by its content and not by its name, decoded whole, turned into what training reads, within bounds.
+"""Image files: recognised by content, not by name, decoded whole within bounds, and turned into RGB for training.
 
 Open Images' boxes relate to the pixels as they are stored. An EXIF orientation is therefore never applied (TensorFlow's
 decoders ignore it as well); an image that carries one is encoded anew without it, so that viewers, which do apply it,

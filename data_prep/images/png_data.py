@@ -1,4 +1,4 @@
-"""Whether a PNG holds all its pixels: where its compressed data end early, Pillow fills in black and says nothing."""
+"""A check that a PNG holds all its pixels: where its data end early, Pillow fills in black and raises nothing."""
 
 from __future__ import annotations
 

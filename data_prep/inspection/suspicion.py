@@ -1,4 +1,4 @@
-"""What looks wrong with a data set: boxes and images that a person should see before training does."""
+"""Checks for suspicious boxes and images, which a person should see before training does."""
 
 from __future__ import annotations
 

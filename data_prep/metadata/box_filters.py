@@ -1,4 +1,4 @@
-"""Which boxes a person wants: by Open Images' flags, its confidence, and size."""
+"""Filters of boxes by Open Images' flags, its confidence, and size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What points.json holds, made from columns of boxes: as JSON, thousands of images at a time."""
+"""The lines of points.json made from columns of boxes: as JSON, thousands of images at a time."""
 
 from __future__ import annotations
 

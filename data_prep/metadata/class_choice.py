@@ -1,4 +1,4 @@
-"""What a person wants of Open Images: from which files, and what of them."""
+"""The choice of classes and boxes from Open Images: the input files, and the filters on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open Images' labels of images as a whole: of these, what a person verified, present (1) or absent (0)."""
+"""Open Images' labels of images as a whole: those that a person verified, present (1) or absent (0)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_image_labels(
     """Reads the labels that a person verified.
 
     Args:
-        path: The CSV, plain or gzipped. Rows whose Source is `machine` are nobody's word and are left out.
+        path: The CSV, plain or gzipped. Rows whose Source is `machine` were verified by no person and are left out.
         labels: The labels to keep; None keeps all.
         images: The images to keep; gets more where `with_new_images` is set.
         label_numbers: Gets the labels that are new.

@@ -1,4 +1,4 @@
-"""What became of the rows of Open Images' CSVs, counted and in words."""
+"""The summary of reading Open Images' CSVs: rows counted by what became of them, and in words."""
 
 from __future__ import annotations
 

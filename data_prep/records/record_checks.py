@@ -1,4 +1,4 @@
-"""What would break training in one record: the checks behind `verify_tfrecords`."""
+"""Checks of one record for what would break training, behind `verify_tfrecords`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Images on their way into records: what `images.prepare_image` gives, without decoding sound JPEGs to pixels.
+"""Preparation of images for records: the result of `image_file.prepare_image`, without decoding sound JPEGs to pixels.
 
 A JPEG is decoded at an eighth of its size and in grey, which reads every coefficient of it (so a file that breaks off,
-or is damaged in the middle, shows) and computes a sixty-fourth of the pixels. Whatever is not a plain, sound JPEG takes
-the long way, whose word is final.
+or is damaged in the middle, shows) and computes a sixty-fourth of the pixels. What is not a plain, sound JPEG is
+decoded in full by `image_file.prepare_image`, which accepts or rejects it.
 """
 
 from __future__ import annotations

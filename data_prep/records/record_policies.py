@@ -1,4 +1,4 @@
-"""What of an image's annotations becomes ground truth in its record: rules that a person chooses by flag."""
+"""Rules, chosen by flag, for which annotations of an image become ground truth in its record."""
 
 from __future__ import annotations
 

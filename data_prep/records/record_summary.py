@@ -1,4 +1,4 @@
-"""What records hold, in the words of the commands that write them."""
+"""The summary of records in the words of the commands that write them."""
 
 from __future__ import annotations
 

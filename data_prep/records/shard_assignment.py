@@ -1,4 +1,4 @@
-"""Which image goes to which shard, and where in it: a matter of its id and the seed alone.
+"""The shard of each image, and its place there, by its id and the seed alone.
 
 An image that joins or leaves changes no other's place, so that only the shard that it belongs to need be written anew;
 and any process, on any machine, knows an image's place without knowing the other images.

@@ -1,4 +1,4 @@
-"""What became of the images of one shard of records: counted while it is written, kept in the manifest."""
+"""Counts of one shard's images and boxes: made while it is written, kept in the manifest."""
 
 from __future__ import annotations
 

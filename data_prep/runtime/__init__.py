@@ -1,1 +1,1 @@
-"""What makes a step resumable and honest: command line, ledger, progress, atomic files, stamps, worker pool."""
+"""The parts that make a step safe to stop and repeat: command line, ledger, progress, atomic files, stamps, workers."""

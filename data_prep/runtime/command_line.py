@@ -1,4 +1,4 @@
-"""What every command of the project shares: flags, errors in one line, and exit codes.
+"""The command line of every command of the project: flags, errors in one line, and exit codes.
 
 Exit codes: 0 done; 1 a failure that a person must look at; 2 bad usage or a bad config; 3 done, but more inputs were
 rejected than `--max_failures` allows (the ledger names each).

@@ -1,4 +1,4 @@
-"""What was rejected, and why: one JSON object a line, and a count by reason."""
+"""The ledger of rejected inputs: one JSON object a line with the reason, and a count by reason."""
 
 from __future__ import annotations
 

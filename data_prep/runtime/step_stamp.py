@@ -1,4 +1,4 @@
-"""What a step was last run with: so that running it again over the same files with the same flags does no work.
+"""The stamp of a step's last run, so that running it again over the same files with the same flags does no work.
 
 The stamp is a small JSON file beside a step's first output. It holds the flags, size, time and CRC-32C of each input,
 size and time of each output, and what the step said of its work.

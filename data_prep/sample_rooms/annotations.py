@@ -1,4 +1,4 @@
-"""What is seen of each object, and the tables that Open Images would hold of it."""
+"""The visible box of each object, and the tables that Open Images would hold of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a room comes by its things: a bedroom or a living room, its walls and its clutter."""
+"""Furnishing of a room as a bedroom or a living room: its furniture, its walls and its clutter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things go: what is taken on the floor and on the walls, and what the camera would see of it."""
+"""The layout of a room: which places on the floor and the walls are taken, and what the camera would see of them."""
 
 from __future__ import annotations
 

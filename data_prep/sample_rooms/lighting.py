@@ -1,4 +1,4 @@
-"""How bright each pixel is: lamps, windows and sunbeams, their shadows, and the dimness of corners."""
+"""Brightness of each pixel: lamps, windows and sunbeams, their shadows, and the dimness of corners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which polygon is seen at each pixel, and how far away: a depth buffer of planes."""
+"""A depth buffer of planes: which polygon is seen at each pixel, and how far away."""
 
 from __future__ import annotations
 

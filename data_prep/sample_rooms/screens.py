@@ -1,4 +1,4 @@
-"""What televisions show."""
+"""Images on television screens."""
 
 from __future__ import annotations
 

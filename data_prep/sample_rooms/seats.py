@@ -1,4 +1,4 @@
-"""What one sits on: couches, chairs and poufs."""
+"""Seats: couches, chairs and poufs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in shadow on the room's floor and walls, drawn on flat maps of them."""
+"""Shadows on the room's floor and walls, drawn on flat maps of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one keeps things in, none of it annotated: nightstands, cabinets and bookcases."""
+"""Furniture for storage, none of it annotated: nightstands, cabinets and bookcases."""
 
 from __future__ import annotations
 

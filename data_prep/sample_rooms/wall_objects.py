@@ -1,4 +1,4 @@
-"""What else hangs on walls: clocks, pictures, mirrors, shelves and doors.
+"""Other objects on walls: clocks, posters, mirrors, shelves and doors.
 
 Each is built with its back at y = 0 and its middle at x = 0, so that `placed` puts it on a wall.
 """

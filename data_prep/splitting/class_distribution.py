@@ -1,4 +1,4 @@
-"""How classes are distributed over images, in all of them and in a part: in words, for a person to compare."""
+"""The distribution of classes over images, in all of them and in a part, in words for a person to compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images of a split are, by id or likeness, in a smaller split as well."""
+"""The images of a split that are, by id or likeness, in a smaller split as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images belong together: of one author or product by a CSV's column, or near-duplicates by their hashes."""
+"""Groups of images that must stay together: of one author or product by a CSV's column, or near-duplicates by hash."""
 
 from __future__ import annotations
 

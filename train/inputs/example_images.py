@@ -1,4 +1,4 @@
-"""Drawing what the model is fed with: one image beside its original, or many on a contact sheet."""
+"""Drawings of the model's inputs: one image beside its original, or many on a contact sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web page of what the model is fed with: it needs nothing but the images beside it, and no network."""
+"""A web page of the model's inputs: it needs nothing but the images beside it, and no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classes that a person looked for in an image as a whole, found or not: Open Images' verified labels.
+"""The classes that people looked for in an image as a whole, found or not: Open Images' verified labels.
 
 Records hold them as `image/class/text` and `image/class/label`. Evaluation needs them where a metric leaves out
 detections of classes that nobody looked for; whether a class was found (its confidence) makes no difference to that.

@@ -1,4 +1,4 @@
-"""What passes between a training and who follows it: its checkpoints, as they come, and that it has ended."""
+"""Checkpoint files that a training run writes and an evaluation follows, and the mark that training has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which devices a run uses."""
+"""The devices that a run uses."""
 
 from __future__ import annotations
 

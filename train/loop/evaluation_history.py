@@ -1,4 +1,4 @@
-"""What the evaluations of a run found, kept in its folder: which was the best, and whether to stop early."""
+"""The history of a run's evaluations, kept in its folder: which was the best, and whether to stop early."""
 
 from __future__ import annotations
 

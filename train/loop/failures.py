@@ -1,4 +1,4 @@
-"""TensorFlow's errors in a person's words."""
+"""Plain messages for TensorFlow's errors."""
 
 from __future__ import annotations
 

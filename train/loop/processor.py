@@ -1,4 +1,4 @@
-"""TensorFlow as training and evaluation want it: with oneDNN on a CPU, and quiet."""
+"""TensorFlow's settings for training and evaluation: oneDNN on a CPU, and no notes."""
 
 from __future__ import annotations
 

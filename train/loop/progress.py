@@ -1,4 +1,4 @@
-"""What a person sees of a training run while it goes on."""
+"""Progress of a training run on the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 
 class TrainingProgress:
-    """What a person sees of a run: a bar on a terminal, lines elsewhere, and a summary at the end."""
+    """Progress of a run: a bar on a terminal, lines elsewhere, and a summary at the end."""
 
     def __init__(self, start_step: int, num_steps: int) -> None:
         """Starts the clock.

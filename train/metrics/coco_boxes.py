@@ -1,4 +1,4 @@
-"""Boxes of many images in a few arrays, and as pycocotools wants them."""
+"""Boxes of many images in a few arrays, and in pycocotools' format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which detections of one image are right, as Pascal VOC and Open Images have it.
+"""Matching of one image's detections with its ground truth, as Pascal VOC and Open Images define it.
 
 Detections are taken from the best score down. Each goes to the ground truth box of its class that it overlaps most;
 with an IoU of at least the threshold, the first one to come to a box is a true positive and the others, like those that

@@ -1,4 +1,4 @@
-"""One image as the metrics take it: what is there, what was found, and what was looked for."""
+"""One image as the metrics take it: ground truth, detections, and the classes that were looked for."""
 
 from __future__ import annotations
 

@@ -1,0 +1,78 @@
+"""Imports flow one way: between the rooms, within them, and never from a command."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAY_IMPORT = {
+    "data_prep": set(),
+    "configs": {"data_prep"},
+    "train": {"data_prep", "configs"},
+    "export": {"data_prep", "configs", "train"},
+    "serving": {"data_prep", "configs", "train", "export"},
+}
+FILES = [path for room in MAY_IMPORT for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path) for path in FILES}
+# A room's own files that can be run; the start of a zipapp lies deeper, and is copied, not called.
+COMMANDS = {
+    module_of(path)
+    for path in FILES
+    if path.parent.parent == ROOT and '\nif __name__ == "__main__":' in path.read_text()
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The project's modules that a file imports, at its top or within a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module or "" for name in submodules]
+        else:
+            continue
+        found.update(name for name in names if name.split(".")[0] in MAY_IMPORT or name.split(".")[0] == "tests")
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_rooms_below_it(room: str):
+    for path in (ROOT / room).rglob("*.py"):
+        above = {name for name in imports_of(path) if name.split(".")[0] not in {room, *MAY_IMPORT[room]}}
+        assert not above, f"{path} imports {above}"
+
+
+def test_no_file_imports_a_command():
+    for path in FILES:
+        imported = imports_of(path) & COMMANDS
+        assert not imported, f"{path} imports {imported}"
+
+
+def test_configs_imports_only_the_shared_rooms_of_data_prep():
+    shared = {"formats", "images", "runtime"}
+    for path in (ROOT / "configs").rglob("*.py"):
+        names = {name for name in imports_of(path) if name.startswith("data_prep.")}
+        others = {name for name in names if name.split(".")[1] not in shared}
+        assert not others, f"{path} imports {others}"
+
+
+def test_the_client_needs_neither_training_nor_export():
+    for folder in ("client_library", "wire"):
+        for path in (ROOT / "serving" / folder).rglob("*.py"):
+            assert not {name.split(".")[0] for name in imports_of(path)} & {"train", "export", "configs"}, path
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    imports = {module_of(path): imports_of(path) & MODULES - {module_of(path)} for path in FILES}
+    while leaves := {module for module, imported in imports.items() if not imported & imports.keys()}:
+        imports = {module: imported for module, imported in imports.items() if module not in leaves}
+    assert not imports, {module: imported & imports.keys() for module, imported in imports.items()}
