@@ -2,7 +2,7 @@
 
 `own_values.json` was written by this code, when its models of these families gave the API's stored values:
 
-    python tests/train/test_own_values.py
+    python tests/train/models/test_own_values.py
 
 Write it anew only for a change that is meant, and that `tests.reference.compare` has passed.
 """
@@ -22,6 +22,9 @@ import pytest
 STORED = Path(__file__).with_name("own_values.json")
 SIDE = 64
 PLACES = 6
+# Batch norm divides by the deviation of what these give. Two images leave the smallest feature maps two values a
+# channel, often nearly equal, and the division then magnifies how a processor rounds.
+STATISTICS_IMAGES = 32
 
 _NORM = "activation: RELU_6 batch_norm { decay: 0.9 epsilon: 0.001 scale: true }"
 _INITIALIZER = "regularizer { l2_regularizer { weight: 0.01 } }"
@@ -133,6 +136,10 @@ def fill(detector: Any, variables: Mapping[str, Any], images: Any) -> None:
         elif "kernel" in kind:
             fan_in = np.prod(variable.shape[:-1]) if kind != "depthwise_kernel" else np.prod(variable.shape[:2])
             values = noise * np.sqrt(1.5 / fan_in)
+        elif kind == "beta":
+            # Most units are then active: a deep network that clips half of its values is chaotic, and would magnify
+            # how a processor rounds.
+            values = 1.5 + 0.1 * noise
         else:
             values = 0.1 * noise
         variable.assign(values.astype(np.float32))
@@ -183,9 +190,10 @@ def values_of(name: str) -> dict[str, list[float]]:
 
     detector = build_detector(parse_pipeline_config(CONFIGS[name]))
     random = np.random.RandomState(0)
-    images = random.uniform(0, 255, (2, SIDE // 8, SIDE // 8, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    images = random.uniform(0, 255, (STATISTICS_IMAGES, SIDE // 8, SIDE // 8, 3)).repeat(8, axis=1).repeat(8, axis=2)
     images = tf.constant(images + random.uniform(-20, 20, images.shape), tf.float32)
     fill(detector, variables_by_path(detector.network.api_objects), images)
+    images = images[:2]
     found = {}
     for key, tensor in _predictions(detector, images, training=False).items():
         flat = tensor.numpy().astype(np.float64).ravel()
@@ -210,12 +218,12 @@ def values_of(name: str) -> dict[str, list[float]]:
     "name", [pytest.param(name, marks=pytest.mark.slow if name in _SLOW else ()) for name in CONFIGS]
 )
 def test_values_are_the_stored_ones(name):
-    # Other processors and libraries round otherwise, by up to a thousandth of the range.
+    # Other processors and libraries round otherwise, by up to a few ten-thousandths of the range.
     stored, found = json.loads(STORED.read_text())[name], values_of(name)
     assert found.keys() == stored.keys()
     for key, values in stored.items():
         size = max(map(abs, values))
-        np.testing.assert_allclose(found[key], values, atol=3e-3 * size, rtol=0, err_msg=key)
+        np.testing.assert_allclose(found[key], values, atol=1e-3 * size, rtol=0, err_msg=key)
 
 
 if __name__ == "__main__":
