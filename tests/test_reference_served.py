@@ -53,7 +53,7 @@ def is_same(detection, class_id: int, score: float, box: np.ndarray) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference values are not here")
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="no ../shared/odapi_fixtures: values that the API computed")
 @pytest.mark.parametrize("model", sorted(LEAST_FOUND))
 def test_the_client_gets_what_the_api_detects(model, tmp_path):
     folder = ReferenceFolder.read(REFERENCE / model)

@@ -134,7 +134,7 @@ def test_of_an_absent_network_only_the_name_is_refused(capsys: pytest.CaptureFix
     assert "'ssd_mobilenet_v2_fpn_keras'" in problems[0]
 
 
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published configs are not there")
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="no ../shared/odapi_configs: the API's published configs")
 @pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*.config")), ids=lambda path: path.stem)
 def test_the_published_configs_get_the_verdict_that_they_deserve(path: Path, capsys: pytest.CaptureFixture) -> None:
     code, page = checked(capsys, str(path))

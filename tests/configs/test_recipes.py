@@ -122,7 +122,7 @@ def test_the_tutorials_config_is_as_printed() -> None:
     }
 
 
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the API's sample configs are not there")
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="no ../shared/odapi_configs: the API's published configs")
 class TestPublishedConfigs:
     def test_all_read_and_round_trip(self) -> None:
         paths = sorted(PUBLISHED.glob("*.config"))

@@ -50,8 +50,10 @@ def test_bad_flags(words: list[str], run: Callable[..., Any], more: list[str], m
     assert message in outcome.error
 
 
-@pytest.mark.skipif(HAS_BEAM, reason="Apache Beam is installed")
-def test_without_beam_the_command_says_what_to_install(words: list[str], run: Callable[..., Any]) -> None:
+def test_without_beam_the_command_says_what_to_install(
+    words: list[str], run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "apache_beam", None)  # as where it is not installed
     outcome = run(beam_pipeline.main, *words, *FETCH)
     assert outcome.code == 1
     assert outcome.error == "error: Apache Beam is not installed; pip install -r requirements-beam.txt\n"

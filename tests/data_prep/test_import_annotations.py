@@ -386,7 +386,7 @@ def write_street_as_coco(path: Path) -> None:
     path.write_text(json.dumps(coco.dataset))
 
 
-@pytest.mark.skipif(not STREET.is_dir(), reason="the street set is not here")
+@pytest.mark.skipif(not STREET.is_dir(), reason="no ../shared/samples/street: photographs")
 def test_the_street_set_by_way_of_coco_gives_the_points_of_its_own_csvs(tmp_path: Path, run: RunCommand) -> None:
     write_street_as_coco(tmp_path / "instances.json")
     flags = words(

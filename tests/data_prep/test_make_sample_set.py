@@ -95,7 +95,7 @@ def test_class_files_hold_the_true_names_and_mids(rooms: Path) -> None:
 def test_classes_agree_with_the_published_list() -> None:
     published = Path(__file__).parents[3] / "shared" / "openimages" / "class-descriptions-boxable.csv"
     if not published.is_file():
-        pytest.skip("Open Images' class descriptions are not here")
+        pytest.skip("no ../shared/openimages: Open Images' own lists of classes")
     names = {name: mid for mid, name in csv.reader(published.read_text(encoding="utf-8").splitlines())}
     assert {name: names[name] for name in scene.CLASS_MIDS} == scene.CLASS_MIDS
 

@@ -305,7 +305,7 @@ def test_as_a_process_from_the_repositorys_root(open_images_files):
     assert len(read_points(files.folder / "points.json")) == 2
 
 
-@pytest.mark.skipif(not STREET.exists(), reason="the street photographs are not here")
+@pytest.mark.skipif(not STREET.exists(), reason="no ../shared/samples/street: photographs")
 def test_real_files_lose_nothing(tmp_path, run):
     points, images = tmp_path / "points.json", tmp_path / "images.json"
     outcome = run(

@@ -238,7 +238,7 @@ def test_hostile_ids_end_in_the_ledger_and_nowhere_else(open_images_files, run):
     assert "11 rejected (11 unsafe image id" in outcome.output
 
 
-@pytest.mark.skipif(not STREET.exists() or not OPEN_IMAGES.exists(), reason="the street photographs are not here")
+@pytest.mark.skipif(not STREET.exists() or not OPEN_IMAGES.exists(), reason="no ../shared/samples/street: photographs")
 def test_real_files_with_the_kinds_of_a_class(tmp_path, run):
     outcome = run(
         main,

@@ -236,7 +236,7 @@ def test_an_output_does_not_take_an_inputs_place(split: Split) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.skipif(not STREET.is_dir(), reason="the street set is not there")
+@pytest.mark.skipif(not STREET.is_dir(), reason="no ../shared/samples/street: photographs")
 def test_street_photographs_are_split_without_copies_apart(split: Split) -> None:
     images = split.folder / "images"
     images.mkdir()

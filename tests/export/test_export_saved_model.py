@@ -124,10 +124,9 @@ def test_nothing_is_left_when_the_check_fails(exported, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["broken.jpg"]
 
 
+@pytest.mark.parametrize("exported", ["ssd"], indirect=True)  # the input types do not depend on the family
 def test_image_tensor_exports_answer_pixels(exported, tmp_path):
     _, words, config, detector = exported
-    if config.model.WhichOneof("model") != "ssd":
-        pytest.skip("the input types do not depend on the family")
     arguments = [*words[:4], "--output_directory", str(tmp_path / "out"), "--input_type", "image_tensor"]
     assert export(arguments) == 0
     signature = tf.saved_model.load(str(tmp_path / "out" / "saved_model")).signatures["serving_default"]

@@ -34,7 +34,7 @@ MODELS = [
 
 def folder_of(name: str) -> Path:
     if not (REFERENCES / name).is_dir():
-        pytest.skip("the reference values are not here")
+        pytest.skip("no ../shared/odapi_fixtures: values that the API computed")
     return REFERENCES / name
 
 

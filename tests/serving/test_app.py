@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,33 +18,24 @@ import pytest
 
 from serving.local_server import LoadingOptions, LocalServer, ServerOptions
 from serving.operating.model_server_config import ServedModel, VersionPolicy
+from tests.chromium import chromium
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 60_000  # milliseconds; a busy machine
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1366, "height": 900}
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("streamlit") is None,
-    reason="streamlit is not installed (requirements-app.txt): the page is not opened",
+    reason="Streamlit is not installed (requirements-app.txt)",
 )
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, from $CHROMIUM or the path, with a camera that shows a test image."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: the page is not opened"
-    )
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"no Chromium ($CHROMIUM, or one of {', '.join(NAMES)}): the page is not opened")
-    camera = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox", *camera])
-        yield chromium
-        chromium.close()
+    """Chromium with a camera that shows a test image."""
+    with chromium("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -144,13 +134,27 @@ def bring(page: Any, *files: tuple[str, bytes]) -> None:
 
 
 def ready(page: Any) -> None:
-    """Waits until the script has run to its end."""
+    """Waits until the script has run to its end, and the browser has all that it shows."""
     page.wait_for_selector("[data-testid=stDownloadButton]")
     page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached")
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+
+
+def shown_images(page: Any, count: int) -> list[Any]:
+    """Returns the images that the page shows, which are `count` as soon as all are there."""
+    images = page.locator("[data-testid=stImage] img")
+    images.nth(count - 1).wait_for()
+    assert images.count() == count
+    return images.all()
 
 
 def choose(page: Any, label: str, option: str) -> None:
-    page.get_by_label(label, exact=False).first.click()
+    box = page.get_by_label(label, exact=False).first
+    box.scroll_into_view_if_needed()
+    # A list closes when the page is scrolled, of which it hears a frame later.
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    box.click()
     page.get_by_role("option", name=option).click()
 
 
@@ -170,7 +174,7 @@ def test_a_image_is_dropped_its_boxes_seen_and_downloaded_and_the_listing_confir
     assert "stable (version 1): 1 box, answered in" in text
     assert "In the listing: Red *sofa* [x](http://y)" in text  # as it is: neither bold nor a link
     assert page.locator("[data-testid=stMain] a").count() == 0
-    assert page.locator("[data-testid=stImage] img").count() == 1
+    shown_images(page, 1)
     saved = downloaded(page)
     assert (saved["model_name"], saved["min_score"], saved["classes"]) == ("detector", 0.5, [])
     assert saved["amenities"] == [{"name": "Red *sofa* [x](http://y)", "count": 1, "score": 0.9}]
@@ -211,7 +215,7 @@ def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_pag
     text = text_of(page)
     assert "0 in both; only in stable (version 1): Red *sofa* [x](http://y) 90%" in text
     assert "only in canary (version 2): Lamp 90%" in text
-    left, right = (image.bounding_box() for image in page.locator("[data-testid=stImage] img").all())
+    left, right = (image.bounding_box() for image in shown_images(page, 2))
     assert left["x"] + left["width"] <= right["x"]
     saved = downloaded(page)
     assert [entry["version"] for entry in saved["versions"]] == [1, 2]
@@ -225,13 +229,14 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_camera_takes_a_imag
     ready(page)
     choose(page, "Compare with", "canary (version 2)")
     page.wait_for_selector("text=in both")
-    above, below = (image.bounding_box() for image in page.locator("[data-testid=stImage] img").all())
+    above, below = (image.bounding_box() for image in shown_images(page, 2))
     assert above["y"] + above["height"] <= below["y"]  # too narrow for two beside each other
     assert min(above["width"], below["width"]) > 0.8 * PHONE["width"]
     main = page.locator("[data-testid=stMain]")
     assert main.evaluate("element => element.scrollWidth - element.clientWidth") == 0
     page.get_by_text("Camera", exact=True).click()
     page.wait_for_selector("[data-testid=stCameraInput] video")
+    page.wait_for_function("document.querySelector('[data-testid=stCameraInput] video').videoWidth > 0")
     page.get_by_role("button", name="Take Photo").click()
     page.wait_for_selector("text=/camera: \\d+ x \\d+ pixels/")
 
@@ -245,7 +250,7 @@ def test_what_cannot_be_used_is_one_sentence_and_the_other_images_are_answered(o
     assert alerts[0] == "The first 2 of 3 pictures are shown; the page takes no more at once."
     assert alerts[1].startswith("The picture broken.png cannot be used: does not decode")
     assert len(alerts) == 2
-    assert page.locator("[data-testid=stImage] img").count() == 1
+    shown_images(page, 1)
 
 
 def test_a_server_that_is_down_is_one_sentence_and_tried_again_when_it_is_back(open_page, encoded_model, image):

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
+pytest.importorskip("apache_beam", reason="Apache Beam is not installed (requirements-beam.txt)")
 
 from serving.beam_predict import main
 from serving.predict_folder import main as predict_folder

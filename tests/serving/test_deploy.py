@@ -210,7 +210,7 @@ def test_the_gpu_scales_by_the_metric_that_its_rule_makes():
     assert container(GPU / "deployment-patch.yaml")["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on the path")
 @pytest.mark.parametrize(("folder", "device"), [(BASE, "cpu"), (GPU, "gpu")])
 def test_kustomize_builds_one_consistent_whole(folder, device):
     built = subprocess.run(

@@ -1,14 +1,12 @@
 """The schema: that it is what its source says, and what the Object Detection API's is.
 
 The comparison with the API needs its compiled descriptors, which the package tf-models-research-object-detection
-2.8.0.post1 holds. It is no dependency; where it is missing, the comparison is skipped. To run it without installing
-anything of it or of what it requires:
+2.8.0.post1 holds. It is no dependency: nothing of it is imported, nor is what it requires installed. `make test` puts
+it into a folder of its own, and names that in OBJECT_DETECTION_API_PATH; where it is missing, the comparison is
+skipped. By hand:
 
-    pip download --no-deps --no-binary :all: tf-models-research-object-detection==2.8.0.post1  (and unpack it), or
-    pip install --no-deps --target /tmp/api tf-models-research-object-detection==2.8.0.post1
-    OBJECT_DETECTION_API_PATH=/tmp/api pytest tests/configs/test_descriptors.py
-
-OBJECT_DETECTION_API_PATH names the folder that `object_detection` lies in.
+    make build/object_detection_api/.installed
+    OBJECT_DETECTION_API_PATH=build/object_detection_api .venv/bin/python -m pytest tests/configs/test_descriptors.py
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from google.protobuf import descriptor_pb2
 
 from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PACKAGE, PROTO_PATH, message_class, message_descriptor
 
-OURS = {"Extensions", "ClassAwareSampling", "EarlyStopping"}
+OURS = {"Extensions", "ClassAwareSampling", "EarlyStopping", "ModelGardenBackbone"}
 OUR_FIELDS = {("TrainEvalPipelineConfig", "extensions")}
 
 
@@ -44,7 +42,7 @@ def api_files() -> list[descriptor_pb2.FileDescriptorProto]:
     else:
         spec = importlib.util.find_spec("object_detection")
         if spec is None or not spec.submodule_search_locations:
-            pytest.skip("the Object Detection API's package is not there to compare with")
+            pytest.skip("no OBJECT_DETECTION_API_PATH: the package of the Object Detection API")
         package = Path(next(iter(spec.submodule_search_locations)))
     modules = sorted((package / "protos").glob("*_pb2.py"))
     assert modules, f"{package} has no compiled protos"
@@ -93,7 +91,7 @@ def facts(message: descriptor_pb2.DescriptorProto) -> dict[str, tuple]:
 
 def test_the_descriptor_set_is_what_the_proto_file_compiles_to() -> None:
     if importlib.util.find_spec("grpc_tools") is None:
-        pytest.skip("grpcio-tools compiles the schema")
+        pytest.skip("grpcio-tools is not installed (requirements-dev.txt)")
     from configs.compile_schema import compile_schema
 
     (compiled,) = compile_schema(PROTO_PATH).file
@@ -102,7 +100,7 @@ def test_the_descriptor_set_is_what_the_proto_file_compiles_to() -> None:
 
 def test_compile_schema_check_says_whether_the_descriptor_set_is_up_to_date(capsys: pytest.CaptureFixture) -> None:
     if importlib.util.find_spec("grpc_tools") is None:
-        pytest.skip("grpcio-tools compiles the schema")
+        pytest.skip("grpcio-tools is not installed (requirements-dev.txt)")
     from configs.compile_schema import main
 
     assert main(["--check"]) == 0

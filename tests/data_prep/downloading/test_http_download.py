@@ -409,7 +409,7 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate),
     ]  # fmt: skip
     if shutil.which("openssl") is None:
-        pytest.skip("makes its certificate with openssl")
+        pytest.skip("no openssl on the path: it makes a certificate")
     subprocess.run(command, check=True, capture_output=True)
     server = Site()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

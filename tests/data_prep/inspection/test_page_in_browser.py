@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +12,16 @@ import pytest
 from PIL import Image
 
 from data_prep.inspect_data import main
+from tests.chromium import chromium
 
 HOSTILE_START = "<img src=x onerror=alert(1)>"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, from $CHROMIUM or the path."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: the page is not clicked"
-    )
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"no Chromium ($CHROMIUM, or one of {', '.join(NAMES)}): the page is not clicked")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    """Chromium."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_a_file_that_is_not_there_or_far_too_large_is_refused(tmp_path):
         read_hierarchy(path)
 
 
-@pytest.mark.skipif(not OPEN_IMAGES.exists(), reason="Open Images' own hierarchy is not here")
+@pytest.mark.skipif(not OPEN_IMAGES.exists(), reason="no ../shared/openimages: Open Images' own lists of classes")
 def test_open_images_own_hierarchy():
     hierarchy = read_hierarchy(OPEN_IMAGES / "bbox_labels_600_hierarchy.json")
     names = read_class_descriptions(OPEN_IMAGES / "class-descriptions-boxable.csv")

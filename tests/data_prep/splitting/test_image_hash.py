@@ -77,7 +77,7 @@ def test_copies_have_nearly_the_same_hash_and_other_images_another() -> None:
         assert hamming_distance(original, perceptual_hash(image)) <= 2
 
 
-@pytest.mark.skipif(not STREET.is_dir(), reason="the street set is not there")
+@pytest.mark.skipif(not STREET.is_dir(), reason="no ../shared/samples/street: photographs")
 def test_photographs_are_told_apart_and_their_copies_found() -> None:
     files = sorted(STREET.glob("*.jpg"))[:40]
     images = [Image.open(file).convert("RGB") for file in files]

@@ -178,7 +178,7 @@ def self_signed(folder: Path) -> tuple[str, str]:
     return key.read_text(), certificate.read_text()
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on the path: it makes a certificate")
 def test_the_command_takes_the_files_of_the_real_server(base_path, image, start_server, tmp_path, free_port):
     key, certificate = self_signed(tmp_path)
     ssl_config = SSLConfig(server_key=key, server_cert=certificate)

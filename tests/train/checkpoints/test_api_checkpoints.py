@@ -285,7 +285,7 @@ class TestExportForTheApi:
             export_for_api(tf.Module(), read_pipeline_config(ssd.config), tmp_path / "zoo")
         assert not (tmp_path / "zoo").exists()
 
-    @pytest.mark.skipif(not FIXTURES.is_dir(), reason="the API's reference values are not here")
+    @pytest.mark.skipif(not FIXTURES.is_dir(), reason="no ../shared/odapi_fixtures: values that the API computed")
     @pytest.mark.parametrize("model", ["ssd_mobilenet_v2_fpnlite_320", "faster_rcnn_resnet50_v1_320"])
     def test_the_apis_own_checkpoint_comes_out_as_it_went_in(self, model, tmp_path):
         rebuild = runpy.run_path(str(FIXTURES / "rebuild_checkpoint.py"))

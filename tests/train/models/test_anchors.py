@@ -232,7 +232,7 @@ def test_another_number_of_feature_maps_is_refused():
 def test_anchors_are_those_of_the_object_detection_api(name):
     folder = REFERENCES / name
     if not folder.is_dir():
-        pytest.skip("the reference values are not here")
+        pytest.skip("no ../shared/odapi_fixtures: values that the API computed")
     model = parse_pipeline_config((folder / "pipeline.config").read_text()).model
     is_ssd = model.WhichOneof("model") == "ssd"
     message = model.ssd.anchor_generator if is_ssd else model.faster_rcnn.first_stage_anchor_generator

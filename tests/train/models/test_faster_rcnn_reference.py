@@ -25,7 +25,7 @@ SIDE = 320
 def reference(request):
     folder = REFERENCES / request.param
     if not folder.is_dir():
-        pytest.skip("the reference values are not here")
+        pytest.skip("no ../shared/odapi_fixtures: values that the API computed")
     config = parse_pipeline_config((folder / "pipeline.config").read_text()).model.faster_rcnn
     return config, dict(np.load(folder / "batch.npz")), json.loads((folder / "report.json").read_text())
 
