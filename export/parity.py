@@ -95,7 +95,6 @@ class ParityReport:
 def check_parity(
     saved_model_dir: Path,
     detector: Detector,
-    image_resizer: Any,
     input_types: Sequence[str],
     images: Sequence[SampleImage] = (),
     *,
@@ -106,7 +105,6 @@ def check_parity(
     Args:
         saved_model_dir: The folder with `saved_model.pb`.
         detector: The checkpoint's.
-        image_resizer: The model's `ImageResizer` message.
         input_types: What the SavedModel takes, as `signature_names` orders it.
         images: To compare on; generated ones where none are given.
         unsuppressed_dir: A SavedModel whose `serving_default` is the module's `unsuppressed`; None compares no raw
@@ -117,7 +115,7 @@ def check_parity(
     """
     images = list(images) or generated_images()
     pixels = [image.pixels() for image in images]
-    expected = _ask_checkpoint(detector, image_resizer, pixels)
+    expected = _ask_checkpoint(detector, pixels)
     checks = []
     plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
         (saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)
@@ -139,8 +137,8 @@ def check_parity(
     return report
 
 
-def _ask_checkpoint(detector: Detector, image_resizer: Any, pixels: Sequence[np.ndarray]) -> list[Outputs]:
-    read = batch_reader("image_tensor", detector.input_shape, image_resizer)
+def _ask_checkpoint(detector: Detector, pixels: Sequence[np.ndarray]) -> list[Outputs]:
+    read = batch_reader("image_tensor", detector.settings.image_resizer)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
     @tf.autograph.experimental.do_not_convert

@@ -121,7 +121,7 @@ def test_names_are_printed_and_the_rest_of_the_classes_counted(subset: Subset) -
         (["--fraction", "0"], "above 0"),
         (["--fraction", "1.5"], "above 0"),
         (["--fraction", "nan"], "above 0"),
-        (["--num_images", "1001"], "subset of 1001 of the 1000 images"),
+        (["--num_images", "1001"], "subset of 1001 of the 1000 pictures"),
         (["--fraction", "0.0001"], "subset of 0 of"),
         ([], "--fraction --num_images"),
         (["--fraction", "0.5", "--images_path", "x"], "belong together"),

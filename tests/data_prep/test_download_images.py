@@ -440,7 +440,7 @@ def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
         ({"id": "a"}, 2, "JSON array"),
         (["a"], 2, "item 1"),
         ("[{", 2, "not JSON"),
-        ([], 1, "no images"),
+        ([], 1, "no pictures"),
     ],
 )
 def test_a_bad_list_ends_in_one_line(download: Download, entries: object, code: int, message: str) -> None:

@@ -229,7 +229,7 @@ def test_bounds_hold_and_are_said(tmp_path, run):
     [
         ((), "give --datapoints_input_path (points.json) or --input_path (records), and not both"),
         (("--datapoints_input_path", "p", "--input_path", "r"), "and not both"),
-        (("--input_path", "r", "--image_directory", "."), "records hold their images"),
+        (("--input_path", "r", "--image_directory", "."), "records hold their pictures"),
         (("--input_path", "nowhere.record"), "no such record file: nowhere.record"),
         (("--datapoints_input_path", "nowhere.json"), "nowhere.json: No such file"),
         (("--datapoints_input_path", "p", "--image_directory", "nowhere"), "nowhere is no folder"),

@@ -248,7 +248,7 @@ def test_more_shards_than_images(make: Make) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (lambda make: make.points_path.write_text("[]"), 1, "no images"),
+        (lambda make: make.points_path.write_text("[]"), 1, "no pictures"),
         (lambda make: make.put({"../x": []}), 2, "plain file name"),
         (lambda make: make.label_map_path.write_text("item { name: 'a' id: 0 }"), 2, "id 0"),
         (lambda make: make.label_map_path.unlink(), 2, "label_map.pbtxt"),

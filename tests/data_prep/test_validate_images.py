@@ -189,7 +189,7 @@ def test_nothing_sound_leaves_what_was_there(validate: Validate) -> None:
     ("points", "code", "message"),
     [
         ('[{"id": "../../etc/passwd", "annotations": []}]', 2, "plain file name"),
-        ("[]", 1, "no images"),
+        ("[]", 1, "no pictures"),
         ("{}", 2, "array"),
     ],
 )

@@ -1,7 +1,8 @@
 """Learning rate schedules as `pipeline.config` describes them, for tf_keras' optimizers.
 
-The formulas are those of `configs.settings.learning_rates`. A schedule is called with the number of optimizer steps made so far
-(a scalar or a tensor of any shape, so that a whole curve can be had at once) and returns float32 of the same shape.
+The formulas are those of `configs.settings.learning_rates`. A schedule is called with the number of optimizer steps
+made so far (a scalar or a tensor of any shape, so that a whole curve can be had at once) and returns float32 of the
+same shape.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from configs.settings.learning_rates import Schedule, ScheduleError, build_schedule
-from data_prep.runtime.command_line import UsageError
+from configs.settings.learning_rates import Schedule
 
 
 class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -28,23 +28,6 @@ class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """The schedule's kind and numbers."""
-        return {"kind": type(self._schedule).__name__, **dataclasses.asdict(self._schedule)}
-
-
-def build_learning_rate(
-    config: Any, where: str = "learning_rate"
-) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    """Makes the schedule that a `LearningRate` message asks for.
-
-    Args:
-        config: The message; read by attribute and `WhichOneof`.
-        where: The message's path in the pipeline config, for errors.
-
-    Raises:
-        UsageError: No schedule is set, or its numbers contradict each other.
-    """
-    try:
-        return LearningRate(build_schedule(config))
-    except ScheduleError as error:
-        path = f"{where}.{error.field}" if error.field else where
-        raise UsageError(f"{path}: {error.reason}") from error
+        numbers = dataclasses.asdict(self._schedule)
+        del numbers["written"]
+        return {"kind": type(self._schedule).__name__, **numbers}

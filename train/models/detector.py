@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tf_keras
 
+from configs.settings.model import Model
+
 Labels = Mapping[str, tf.Tensor]
 # Height and width in pixels, None where images differ.
 InputShape = tuple[int | None, int | None]
@@ -22,6 +24,7 @@ class Detector(abc.ABC):
     Images are float32 RGB 0..255, resized and padded as `train.inputs` does; labels are those of its batches.
 
     Attributes:
+        settings: Of the model.
         network: The Keras model: what is trained, checkpointed and restored.
         num_classes: Classes without background.
         input_shape: Height and width of the padded input, in pixels; None where the image resizer gives every image
@@ -29,6 +32,7 @@ class Detector(abc.ABC):
         loss_names: The keys of `compute_losses`.
     """
 
+    settings: Model
     network: tf_keras.Model
     num_classes: int
     input_shape: InputShape
@@ -198,16 +202,3 @@ def flatten_levels(maps: Mapping[str, tf.Tensor], levels: Sequence[str], depth: 
         size = height * width * channels // depth if known else -1
         rows.append(tf.reshape(maps[level], [tf.shape(maps[level])[0], size, depth]))
     return tf.cast(tf.concat(rows, axis=1), tf.float32)
-
-
-def require_divisible(input_shape: InputShape, stride: int, feature_extractor_type: str) -> None:
-    """Checks that a feature pyramid can be added up over this input, as far as its size is known beforehand.
-
-    Raises:
-        ValueError: A side is no multiple of `stride`.
-    """
-    if any(side % stride for side in input_shape if side is not None):
-        raise ValueError(
-            f"image_resizer gives an input of {input_shape[0]}x{input_shape[1]}; the feature pyramid of "
-            f"{feature_extractor_type} needs both sides to be multiples of {stride}"
-        )

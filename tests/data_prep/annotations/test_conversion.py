@@ -72,8 +72,8 @@ def test_a_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path:
     [
         ((0, 0, 100, 80), (0, 0, 1, 1)),
         ((-1, -1, 101, 81), (0, 0, 1, 1)),
-        ((-3, 0, 50, 80), "box outside the image"),
-        ((0, 0, 50, 82), "box outside the image"),
+        ((-3, 0, 50, 80), "box outside the picture"),
+        ((0, 0, 50, 82), "box outside the picture"),
         ((100, 10, 101, 20), "box without area"),
         ((-2, 10, -1, 20), "box without area"),
     ],
