@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from configs.command_line import EXIT_DONE, EXIT_UNUSABLE, ConfigArgumentParser, run_command
-from configs.schema.errors import ConfigError
-from configs.settings.loading import LoadedConfig, load_config
+from configs.schema.problem import ConfigError
+from configs.settings.loading import ConfigArgumentParser, LoadedConfig, load_config
+from data_prep.runtime.command_line import EXIT_DONE, EXIT_USAGE, run_command
 
 
 def describe_verdict(loaded: LoadedConfig) -> str:
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         usable += not loaded.problems
     if len(arguments.paths) > 1:
         print(f"{len(arguments.paths)} configs: {usable} can be used, {len(arguments.paths) - usable} cannot")
-    return EXIT_DONE if usable == len(arguments.paths) else EXIT_UNUSABLE
+    return EXIT_DONE if usable == len(arguments.paths) else EXIT_USAGE
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
-from configs.files import write_bytes_atomically
 from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PROTO_PATH
-from configs.schema.errors import ConfigError
+from configs.schema.problem import ConfigError
+from data_prep.runtime.atomic_files import write_bytes
 
 
 def compile_schema(proto_path: Path = PROTO_PATH) -> descriptor_pb2.FileDescriptorSet:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{DESCRIPTOR_SET_PATH.name} is {'up to date' if current == compiled else 'out of date'}")
         return 0 if current == compiled else 1
     content = compiled.SerializeToString(deterministic=True)
-    write_bytes_atomically(DESCRIPTOR_SET_PATH, content)
+    write_bytes(DESCRIPTOR_SET_PATH, content)
     print(f"wrote {DESCRIPTOR_SET_PATH}: {len(compiled.file[0].message_type)} messages, {len(content)} bytes")
     return 0
 

@@ -6,13 +6,15 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.command_line import EXIT_DONE, ConfigArgumentParser, run_command
-from configs.files import write_bytes_atomically
-from configs.schema.errors import ConfigError
-from configs.settings.learning_rates import ScheduleError, build_schedule
-from configs.settings.loading import load_config
+from configs.schema.problem import ConfigError
+from configs.settings.declaration import SettingsError
+from configs.settings.loading import ConfigArgumentParser, load_config
+from configs.settings.optimizers import Optimizer
+from configs.settings.reading import read_settings
 from configs.views.schedule_plot import draw_schedule
 from configs.views.summary import describe_schedule
+from data_prep.runtime.atomic_files import write_bytes
+from data_prep.runtime.command_line import EXIT_DONE, run_command
 
 _FALLBACK_STEPS = 1000
 
@@ -27,25 +29,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     (path,) = arguments.paths
     loaded = load_config(path, arguments.config_override, arguments.ignore_unsupported)
-    optimizer = loaded.config.train_config.optimizer
-    kind = optimizer.WhichOneof("optimizer")
-    if kind is None:
-        raise ConfigError(f"{path}: train_config.optimizer is not set: there is no learning rate to draw")
-    message = getattr(optimizer, kind).learning_rate
     try:
-        schedule = build_schedule(message)
-    except ScheduleError as error:
-        field = f"train_config.optimizer.{kind}.learning_rate" + (f".{error.field}" if error.field else "")
-        raise ConfigError(f"{path}: {field}: {error.reason}") from error
+        optimizer = read_settings(Optimizer, loaded.config.train_config.optimizer, "train_config.optimizer").optimizer
+    except SettingsError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error
+    schedule = optimizer.learning_rate
     last_turn = max(turn.step for turn in schedule.turns())
     # Without an end of its own, a run is shown until a little after its last turn.
     num_steps = loaded.config.train_config.num_steps or last_turn * 5 // 4 or _FALLBACK_STEPS
     name = Path(path).name
-    image = draw_schedule(schedule, num_steps, f"{name}: {message.WhichOneof('learning_rate')}, {num_steps:,} steps")
+    kind = optimizer.path_of("learning_rate").removeprefix("learning_rate.")
+    image = draw_schedule(schedule, num_steps, f"{name}: {kind}, {num_steps:,} steps")
     output = arguments.output or Path(f"{name.removesuffix('.config')}.learning_rate.png")
     content = io.BytesIO()
     image.save(content, format="PNG")
-    write_bytes_atomically(output, content.getvalue())
+    write_bytes(output, content.getvalue())
     print("\n".join(describe_schedule(schedule)))
     beyond = [turn for turn in schedule.turns() if turn.step > num_steps]
     if beyond:

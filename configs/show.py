@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.command_line import EXIT_DONE, ConfigArgumentParser, run_command
 from configs.schema import pipeline_file
-from configs.settings.loading import LoadedConfig, load_config
+from configs.settings.loading import ConfigArgumentParser, LoadedConfig, examine, load_config
 from configs.views.annotated import annotated_text
 from configs.views.leaves import Leaf, differences
 from configs.views.summary import summarize
+from data_prep.runtime.command_line import EXIT_DONE, run_command
 
 _MODEL_SUMMARY_TIMEOUT_SECONDS = 600
 
@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     merged = pipeline_file.merge(file, arguments.config_override)
     print(f"# {path}, as training here reads it. Lines that begin with # are defaults, and what to know.\n")
     print(annotated_text(loaded.config, file, merged))
-    print(_as_comments("In words", summarize(loaded.config)))
+    described = loaded if loaded.settings is not None else _without_what_is_refused(loaded)
+    if described.settings is not None:
+        print(_as_comments("In words", summarize(described.config, described.settings)))
     if loaded.warnings or loaded.notes:
         print(_as_comments("To know", [("", line) for line in [*loaded.warnings, *map(str, loaded.notes)]]))
     if loaded.problems:
@@ -54,6 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("#\n# The network, which takes some seconds:", flush=True)
         print(_model_summary(path, arguments))
     return EXIT_DONE
+
+
+def _without_what_is_refused(loaded: LoadedConfig) -> LoadedConfig:
+    """The same config as `--ignore_unsupported` with all that is refused would have it."""
+    paths = [problem.path for problem in loaded.problems]
+    return examine(loaded.config, loaded.where, paths)
 
 
 def describe_differences(left: LoadedConfig, right: LoadedConfig) -> str:

@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_new(arguments.output_directory, version_directory)
     prefix = find_checkpoint(arguments.trained_checkpoint_dir)
     detector = build_or_explain(pipeline)
-    averages = pipeline.config.eval_config.use_moving_averages
+    averages = pipeline.settings.eval_config.use_moving_averages
     step = restore_trained(detector, prefix, moving_averages=averages)
     print(f"restored {prefix}, step {step}", flush=True)
     report = export(

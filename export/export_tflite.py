@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.model import read_model
 from data_prep.runtime.command_line import fraction
 from export.nms_flags import add_nms_arguments, with_nms_flags
 from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--max_detections_per_class counts classes, which --ssd_use_regular_nms alone does; add that")
     arguments.config_override = with_nms_flags(arguments)
     pipeline = pipeline_from(arguments)
-    require_convertible(pipeline.config, use_regular_nms=use_regular_nms)
+    model = require_convertible(read_model(pipeline.config), use_regular_nms=use_regular_nms)
 
     quiet_tensorflow()
     from data_prep.runtime.staged_folder import staged
@@ -57,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     prefix = find_checkpoint(arguments.trained_checkpoint_dir)
     detector = build_or_explain(pipeline)
-    step = restore_trained(detector, prefix, moving_averages=pipeline.config.eval_config.use_moving_averages)
+    step = restore_trained(detector, prefix, moving_averages=pipeline.settings.eval_config.use_moving_averages)
     print(f"restored {prefix}, step {step}", flush=True)
-    nms = NmsOptions.from_config(
-        pipeline.model.post_processing.batch_non_max_suppression,
+    nms = NmsOptions.from_settings(
+        model.post_processing.batch_non_max_suppression,
         max_detections=arguments.max_detections,
         use_regular_nms=use_regular_nms,
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from configs.settings.resizers import ImageResizer
 from data_prep.formats.tf_example import IMAGE_ENCODED
 from train.inputs.resize import pad_to_size, resize_image
-from train.models.detector import InputShape
 
 INPUT_NAME = "input_tensor"
 # The Object Detection API's input types. Images of an array have one size; those of strings have sizes of their own.
@@ -32,30 +32,29 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     return image
 
 
-def batch_reader(input_type: str, input_shape: InputShape, image_resizer: Any) -> Callable[[tf.Tensor], Batch]:
+def batch_reader(input_type: str, resizer: ImageResizer) -> Callable[[tf.Tensor], Batch]:
     """Makes the function from requests to a detector's batch.
 
     Args:
         input_type: A key of `INPUT_SPECS`.
-        input_shape: As `Detector.input_shape`.
-        image_resizer: The model's `ImageResizer` message.
+        resizer: The model's.
 
     Returns:
         Takes a tensor as that spec says; returns images float32 [B, H, W, 3], RGB 0..255, and their shapes without
         padding, int32 [B, 3]. Strings are decoded, resized and padded in parallel, each image as its size asks for.
     """
-    height, width = input_shape
+    height, width = resizer.static_size
 
     def decode_and_resize(encoded: tf.Tensor) -> Batch:
-        return resize_image(decode_image(encoded), image_resizer)
+        return resize_image(decode_image(encoded), resizer)
 
     def read(input_tensor: tf.Tensor) -> Batch:
         if input_type == "tf_example":
             fields = tf.io.parse_example(input_tensor, {IMAGE_ENCODED: tf.io.FixedLenFeature((), tf.string)})
             input_tensor = fields[IMAGE_ENCODED]
         if input_tensor.dtype != tf.string:
-            images, true_shapes = resize_image(input_tensor, image_resizer)
-        elif None in input_shape:
+            images, true_shapes = resize_image(input_tensor, resizer)
+        elif None in resizer.static_size:
             images, true_shapes = _pad_to_largest(decode_and_resize, input_tensor)
         else:
             signature = (tf.TensorSpec([height, width, 3], tf.float32), tf.TensorSpec([3], tf.int32))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from configs.schema.errors import ConfigError
 from configs.schema.pipeline_file import format_pipeline_config, merge, message_class, read_pipeline_config
+from configs.schema.problem import ConfigError
 from train.commands import UsageError, positive_int
 
 _NUMBERS = {

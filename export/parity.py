@@ -98,7 +98,6 @@ class ParityReport:
 def check_parity(
     saved_model_dir: Path,
     detector: Detector,
-    image_resizer: Any,
     input_types: Sequence[str],
     images: Sequence[SampleImage] = (),
     *,
@@ -109,7 +108,6 @@ def check_parity(
     Args:
         saved_model_dir: The folder with `saved_model.pb`.
         detector: The checkpoint's.
-        image_resizer: The model's `ImageResizer` message.
         input_types: What the SavedModel takes, as `signature_names` orders it.
         images: To compare on; generated ones where none are given.
         before_nms_dir: A SavedModel whose `serving_default` is the module's `before_nms`; None compares no raw
@@ -120,7 +118,7 @@ def check_parity(
     """
     images = list(images) or generated_images()
     pixels = [image.pixels() for image in images]
-    expected = _ask_checkpoint(detector, image_resizer, pixels)
+    expected = _ask_checkpoint(detector, pixels)
     checks = []
     plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
         (saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)
@@ -174,8 +172,8 @@ def _through_session(saved_model_dir: Path) -> Iterator[Ask]:
 LOADERS = {"TF2 function": _as_functions, "Session": _through_session}
 
 
-def _ask_checkpoint(detector: Detector, image_resizer: Any, pixels: Sequence[np.ndarray]) -> list[Outputs]:
-    read = batch_reader("image_tensor", detector.input_shape, image_resizer)
+def _ask_checkpoint(detector: Detector, pixels: Sequence[np.ndarray]) -> list[Outputs]:
+    read = batch_reader("image_tensor", detector.settings.image_resizer)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
     @tf.autograph.experimental.do_not_convert

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from configs.settings.inputs import InputReader
 from data_prep.formats.tf_example import IMAGE_ENCODED, find_shards
 from export.image_inputs import decode_image
 from train.commands import Pipeline, UserError
@@ -50,7 +50,7 @@ class SampleImage:
 
 def images_for(paths: Iterable[Path], pipeline: Pipeline) -> list[SampleImage]:
     """Returns the images of these files or, without any, the first of the evaluation records, or generated ones."""
-    return read_images(paths) or images_of_records(pipeline.config) or generated_images()
+    return read_images(paths) or images_of_records(pipeline.settings.eval_input_reader) or generated_images()
 
 
 def read_images(paths: Iterable[Path]) -> list[SampleImage]:
@@ -68,21 +68,20 @@ def read_images(paths: Iterable[Path]) -> list[SampleImage]:
     return found
 
 
-def images_of_records(config: Any) -> list[SampleImage]:
+def images_of_records(readers: Sequence[InputReader]) -> list[SampleImage]:
     """Reads the first records of the evaluation input; none where the machine does not have them, or there is none.
 
     Args:
-        config: A `TrainEvalPipelineConfig`.
+        readers: Of the evaluation, in the order in which they are tried.
 
     Raises:
         UserError: A record is broken.
     """
-    for number, reader in enumerate(config.eval_input_reader):
-        in_order = type(reader)()
-        in_order.CopyFrom(reader)
-        in_order.shuffle = False
+    for number, reader in enumerate(readers):
+        where = f"eval_input_reader[{number}]"
+        in_order = dataclasses.replace(reader, shuffle=False)
         try:
-            records = read_records(in_order, f"eval_input_reader[{number}]", num_epochs=1, seed=0)
+            records = read_records(in_order, where, num_epochs=1, seed=0)
         except UserError:  # an export needs no records, and may be made where there are none
             continue
         try:
@@ -90,7 +89,7 @@ def images_of_records(config: Any) -> list[SampleImage]:
                 _of_record(f"record {row}", record.numpy()) for row, record in enumerate(records.take(_RECORDS_TAKEN))
             ]
         except tf.errors.OpError as error:
-            raise UserError(f"eval_input_reader[{number}]: {error.message}; give --parity_pictures") from None
+            raise UserError(f"{where}: {error.message}; give --parity_pictures") from None
     return []
 
 

@@ -82,19 +82,17 @@ def export(
         UserError: What was written does not detect what the checkpoint does; nothing is left behind.
     """
     require_new(output_directory, version_directory)
-    image_resizer = pipeline.model.image_resizer
     with staged(output_directory) as staging:
         saved_model_dir, before_nms_dir = staging / "saved_model", staging / "before_nms"
         write_config_and_label_map(staging, _as_exported(pipeline))
         labels = Labels(pipeline.label_map, staging / LABEL_MAP_NAME)
-        module = ServingModule(detector, image_resizer, input_types, more_outputs=more_outputs, labels=labels)
+        module = ServingModule(detector, input_types, more_outputs=more_outputs, labels=labels)
         tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures)
         if module.before_nms is not None:
             tf.saved_model.save(module, str(before_nms_dir), signatures={DEFAULT_SIGNATURE: module.before_nms})
         report = check_parity(
             saved_model_dir,
             detector,
-            image_resizer,
             input_types,
             images_for(parity_images, pipeline),
             before_nms_dir=before_nms_dir if module.before_nms is not None else None,
@@ -123,7 +121,7 @@ def _as_exported(pipeline: Pipeline) -> Pipeline:
 
     As the API's `exporter.py`, which turns `use_moving_averages` off in the config that it writes.
     """
-    if not pipeline.config.eval_config.use_moving_averages:
+    if not pipeline.settings.eval_config.use_moving_averages:
         return pipeline
     config = type(pipeline.config)()
     config.CopyFrom(pipeline.config)

@@ -59,20 +59,17 @@ def signature_names(input_types: Sequence[str]) -> dict[str, str]:
     return {input_type if number else DEFAULT_SIGNATURE: input_type for number, input_type in enumerate(input_types)}
 
 
-def detection_function(
-    detector: Detector, image_resizer: Any, input_type: str
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def detection_function(detector: Detector, input_type: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Makes the function from a batch of requests to detections, on the detector's own variables.
 
     Args:
         detector: What detects.
-        image_resizer: The model's `ImageResizer` message.
         input_type: A key of `INPUT_SPECS`.
 
     Returns:
         Takes a tensor as that spec says, and returns tensors by `OUTPUT_NAMES` as `Detector.detect` gives them.
     """
-    read = batch_reader(input_type, detector.input_shape, image_resizer)
+    read = batch_reader(input_type, detector.settings.image_resizer)
 
     @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow long to find out
     def detect(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -98,7 +95,6 @@ class ServingModule(tf.Module):
     def __init__(
         self,
         detector: Detector,
-        image_resizer: Any,
         input_types: Sequence[str],
         *,
         more_outputs: Sequence[str] = (),
@@ -108,7 +104,6 @@ class ServingModule(tf.Module):
 
         Args:
             detector: What detects, with the weights that it has now.
-            image_resizer: The model's `ImageResizer` message.
             input_types: Keys of `INPUT_SPECS`, a signature each.
             more_outputs: Of `MORE_OUTPUTS`, beside `OUTPUT_NAMES`.
             labels: The classes' names, for the SavedModel's `assets/` and for `detection_class_names`.
@@ -127,7 +122,7 @@ class ServingModule(tf.Module):
         names = (*OUTPUT_NAMES, *more_outputs)
 
         def answer(input_type: str, outputs: Sequence[str]) -> Any:
-            read = batch_reader(input_type, detector.input_shape, image_resizer)
+            read = batch_reader(input_type, detector.settings.image_resizer)
 
             @tf.autograph.experimental.do_not_convert
             def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:

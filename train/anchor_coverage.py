@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from configs.schema.errors import ConfigError
 from configs.settings.loading import add_config_arguments, load_config
 from data_prep.runtime.atomic_files import write_json
 from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
@@ -45,10 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output", required=True, type=Path, help="the JSON file to write")
     arguments = parser.parse_args(argv)
-    try:
-        loaded = load_config(arguments.pipeline_config_path, arguments.config_override, arguments.ignore_unsupported)
-    except ConfigError as error:
-        raise UsageError(str(error)) from None
+    loaded = load_config(arguments.pipeline_config_path, arguments.config_override, arguments.ignore_unsupported)
     if loaded.problems:
         raise UsageError("\n".join(f"{loaded.where}: {problem}" for problem in loaded.problems))
     columns = read_boxes(arguments.boxes)

@@ -6,12 +6,14 @@ Writes a page to look through (index.html, each input beside its record) and a c
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from configs.settings.ignoring import without_fields
 from data_prep.runtime.atomic_files import atomic_path, write_text
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.runtime.progress import progress
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 CONTACT_SHEET = "contact_sheet.jpg"
 IMAGES = "pictures"
+_AUGMENTATION = ("train_config.data_augmentation_options",)
 _SPLITS = ("train", "evaluation")
 _JPEG_QUALITY = 90
 
@@ -54,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.split == "evaluation" and arguments.augmented:
         raise UsageError("--augmented: evaluation never augments; leave it out, or take --split train")
     pipeline = pipeline_from(arguments)
+    if arguments.original:
+        pipeline = dataclasses.replace(pipeline, config=without_fields(pipeline.config, _AUGMENTATION))
     quiet_tensorflow()
     directory = arguments.output_directory or Path(arguments.pipeline_config_path).parent / "browse_inputs"
     _browse(pipeline, arguments, directory)
@@ -71,8 +76,6 @@ def _browse(pipeline: Pipeline, arguments: argparse.Namespace, directory: Path) 
     from train.inputs.example_images import draw_contact_sheet, draw_fed, draw_original
     from train.inputs.example_page import page
 
-    if arguments.original:
-        pipeline.config.train_config.ClearField("data_augmentation_options")
     names = pipeline.names_by_id
     examples, files = [], []
     found = progress(_examples(pipeline, arguments), description="pictures", total=arguments.num_images, unit="picture")
@@ -100,11 +103,11 @@ def _examples(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[Inp
     from train.inputs.examples import read_evaluation_examples, read_training_examples
 
     if arguments.split == "train":
-        if not pipeline.config.HasField("train_input_reader"):
+        if pipeline.settings.train_input_reader is None:
             raise UsageError("train_input_reader is not set; take --split evaluation")
-        found = read_training_examples(pipeline.config, arguments.num_images, seed=arguments.seed)
+        found = read_training_examples(pipeline.settings, arguments.num_images, seed=arguments.seed)
     else:
-        found = read_evaluation_examples(pipeline.config, arguments.num_images, reader_index=arguments.eval_index)
+        found = read_evaluation_examples(pipeline.settings, arguments.num_images, reader_index=arguments.eval_index)
     return itertools.islice(found, arguments.num_images)
 
 
@@ -118,11 +121,9 @@ def _reader(arguments: argparse.Namespace) -> str:
 
 
 def _max_number_of_boxes(pipeline: Pipeline, arguments: argparse.Namespace) -> int:
-    from configs.settings import effective
-
     if arguments.split == "train":
-        return effective.max_number_of_training_boxes(pipeline.config)
-    return pipeline.config.eval_input_reader[arguments.eval_index].max_number_of_boxes
+        return pipeline.settings.max_number_of_training_boxes
+    return pipeline.settings.eval_input_reader[arguments.eval_index].max_number_of_boxes
 
 
 def _summary(

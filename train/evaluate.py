@@ -37,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--eval_index", type=int, default=0, help="which eval_input_reader of the config")
     arguments = parser.parse_args(argv)
     pipeline = pipeline_from(arguments)
-    if not 0 <= arguments.eval_index < len(pipeline.config.eval_input_reader):
+    if not 0 <= arguments.eval_index < len(pipeline.settings.eval_input_reader):
         raise UsageError(
             f"--eval_index {arguments.eval_index}: {arguments.pipeline_config_path} has "
-            f"{len(pipeline.config.eval_input_reader)} eval_input_reader"
+            f"{len(pipeline.settings.eval_input_reader)} eval_input_reader"
         )
-    if len(pipeline.config.eval_input_reader) > 1:
+    if len(pipeline.settings.eval_input_reader) > 1:
         print(
-            f"evaluating on eval_input_reader[{arguments.eval_index}] of {len(pipeline.config.eval_input_reader)}; "
+            f"evaluating on eval_input_reader[{arguments.eval_index}] of {len(pipeline.settings.eval_input_reader)}; "
             "--eval_index takes another"
         )
     prepare_tensorflow()
@@ -80,13 +80,14 @@ def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> 
     if prefix is None:
         print(f"no checkpoint appeared in {path} within {arguments.eval_timeout:.0f} s")
         return
-    set_precision(pipeline.config)
+    set_precision(pipeline.settings.precision_policy)
     detector = build_or_explain(pipeline)
     evaluator = CheckpointEvaluator(pipeline, detector, reader_index=arguments.eval_index)
     eval_dir = arguments.eval_dir or (Path(path) if Path(path).is_dir() else Path(path).parent) / evaluator.folder
-    last_step = pipeline.config.train_config.num_steps
+    train_config = pipeline.settings.train_config
+    last_step = train_config.num_steps if train_config is not None else 0
     while prefix is not None:
-        averages = pipeline.config.eval_config.use_moving_averages
+        averages = pipeline.settings.eval_config.use_moving_averages
         step = restore_trained(detector, prefix, moving_averages=averages)
         result = evaluator.evaluate()
         result.write(eval_dir, step=step, source=prefix)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from configs.settings import effective
 from configs.settings.loading import add_config_arguments
+from configs.settings.training import FINE_TUNE_CHECKPOINT_TYPES, checkpoint_type_of
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
-
-CHECKPOINT_TYPES = ("classification", "detection", "full")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_config_arguments(parser, is_path_required=False)
     parser.add_argument(
         "--fine_tune_checkpoint_type",
-        choices=CHECKPOINT_TYPES,
+        choices=FINE_TUNE_CHECKPOINT_TYPES,
         help="what the model would take; by default what the config says",
     )
     arguments = parser.parse_args(argv)
@@ -51,7 +49,10 @@ def _show_plan(arguments: argparse.Namespace) -> None:
     from train.checkpoints.restore import plan_restore
 
     config = model_config_from(arguments)
-    wanted = arguments.fine_tune_checkpoint_type or effective.fine_tune_checkpoint_type(config.train_config)
+    train_config = config.train_config
+    wanted = arguments.fine_tune_checkpoint_type or checkpoint_type_of(
+        train_config.fine_tune_checkpoint_type, from_detection_checkpoint=train_config.from_detection_checkpoint
+    )
     plan = plan_restore(build_model(config).network, arguments.checkpoint, wanted)
     print(f'\nfine_tune_checkpoint_type: "{wanted}"')
     print(plan.report.summary(planned=True))

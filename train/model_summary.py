@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from configs.schema.errors import ConfigError
 from configs.settings.loading import add_config_arguments, load_config
+from configs.settings.pipeline import PipelineSettings
 from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
 
 if TYPE_CHECKING:
@@ -27,15 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     arguments = parser.parse_args(argv)
-    try:
-        loaded = load_config(arguments.pipeline_config_path, arguments.config_override, arguments.ignore_unsupported)
-    except ConfigError as error:
-        raise UsageError(str(error)) from None
-    if loaded.problems:
+    loaded = load_config(arguments.pipeline_config_path, arguments.config_override, arguments.ignore_unsupported)
+    if loaded.settings is None:
         raise UsageError("\n".join(f"{loaded.where}: {problem}" for problem in loaded.problems))
 
     quiet_tensorflow()
-    parts, levels, memory = _look_into(loaded.config)
+    parts, levels, memory = _look_into(loaded.config, loaded.settings)
     lines = describe(parts, levels, memory)
     if not arguments.json:
         print("\n".join(lines))
@@ -77,22 +74,23 @@ def describe(parts: Sequence[Part], levels: Sequence[AnchorLevel], memory: StepM
     return lines
 
 
-def _look_into(config: Any) -> tuple[list[Part], list[AnchorLevel], StepMemory | None]:
+def _look_into(config: Any, settings: PipelineSettings) -> tuple[list[Part], list[AnchorLevel], StepMemory | None]:
     """Builds the network and measures it."""
     from train.loop.devices import set_precision
     from train.loop.optimization import trainable_variables_of
     from train.models.build import build_detector
     from train.models.model_size import anchors_by_level, parts_of, step_memory
 
-    set_precision(config)
+    set_precision(settings.precision_policy)
     try:
         detector = build_detector(config)
     except ValueError as error:
         raise UserError(f"the model cannot be built: {error}") from error
-    train = config.train_config
-    trained = trainable_variables_of(detector.network, train.update_trainable_variables, train.freeze_variables)
-    memory = step_memory(config, detector, trained) if config.HasField("train_config") else None
-    return parts_of(detector.network, trained), anchors_by_level(config, detector), memory
+    train = settings.train_config
+    patterns = (train.update_trainable_variables, train.freeze_variables) if train is not None else ()
+    trained = trainable_variables_of(detector.network, *patterns)
+    memory = step_memory(train, detector, trained) if train is not None else None
+    return parts_of(detector.network, trained), anchors_by_level(detector), memory
 
 
 def _bytes(count: int) -> str:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.schema.errors import ConfigError
 from configs.settings.loading import add_config_arguments, load_config
+from configs.settings.pipeline import PipelineSettings
+from configs.settings.reading import read_settings
+from configs.settings.training import TrainConfig
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.runtime.command_line import UsageError
 
@@ -20,7 +22,8 @@ class Pipeline:
     """What a run is made of.
 
     Attributes:
-        config: The `TrainEvalPipelineConfig` message.
+        config: The `TrainEvalPipelineConfig` message, of which nothing is refused.
+        settings: The same as settings; read from the message as it is when the pipeline is made.
         label_map: Of the training input; ids run from 1.
         label_map_path: Where it was read from.
         notes: A line for each field that was read as another, or that has no effect here.
@@ -32,11 +35,31 @@ class Pipeline:
     label_map_path: Path
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    settings: PipelineSettings = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Reads the message.
+
+        Raises:
+            SettingsError: It says what cannot be honoured.
+        """
+        object.__setattr__(self, "settings", read_settings(PipelineSettings, self.config))
 
     @property
     def model(self) -> Any:
         """The `Ssd` or `FasterRcnn` message."""
         return getattr(self.config.model, self.config.model.WhichOneof("model"))
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """How to train.
+
+        Raises:
+            UsageError: The config has no `train_config`.
+        """
+        if self.settings.train_config is None:
+            raise UsageError("train_config is not set, and training needs one")
+        return self.settings.train_config
 
     @property
     def names_by_id(self) -> dict[int, str]:
@@ -73,15 +96,12 @@ def load_pipeline(path: str, override: str = "", ignore_unsupported: Sequence[st
         UsageError: The config cannot be read or says what cannot be honoured, has paths that are still to be filled in,
             or does not fit its label map.
     """
-    try:
-        loaded = load_config(path, override, ignore_unsupported)
-        loaded.require_usable()
-    except ConfigError as error:
-        raise UsageError(str(error)) from None
+    loaded = load_config(path, override, ignore_unsupported)
+    settings = loaded.require_usable()
     config = loaded.config
-    reader = config.train_input_reader if config.HasField("train_input_reader") else None
-    if reader is None and config.eval_input_reader:
-        reader = config.eval_input_reader[0]
+    reader = settings.train_input_reader
+    if reader is None and settings.eval_input_reader:
+        reader = settings.eval_input_reader[0]
     if reader is None or not reader.label_map_path:
         raise UsageError(f"{path}: train_input_reader.label_map_path is not set; the classes' names come from there")
     label_map = read_label_map(reader.label_map_path)

@@ -66,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, words = scale_to_batch_size(pipeline.config, arguments.scale_learning_rate_to_batch_size)
         pipeline = dataclasses.replace(pipeline, config=config)
         print(words)
-    if arguments.map_classes and not pipeline.config.train_config.fine_tune_checkpoint:
+    if arguments.map_classes and not pipeline.train_config.fine_tune_checkpoint:
         raise UsageError("--map_classes maps a checkpoint's classes, and train_config.fine_tune_checkpoint names none")
     fine_tune_label_map = read_label_map(arguments.map_classes) if arguments.map_classes else None
-    extensions = pipeline.config.extensions
+    extensions = pipeline.settings.extensions
 
     prepare_tensorflow()
     from train.loop.run import TrainingOptions, train

@@ -12,11 +12,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from configs.files import write_bytes_atomically
 from configs.schema.descriptors import ROOT_MESSAGE, is_map, is_repeated, message_class
-from configs.schema.errors import ConfigError
 from configs.schema.fields import is_unfilled, set_fields, unfilled_paths
+from configs.schema.problem import ConfigError
 from configs.schema.text import format_text, parse_text
+from data_prep.runtime.atomic_files import write_bytes
 
 __all__ = [
     "MAX_CONFIG_BYTES",
@@ -132,7 +132,7 @@ def format_pipeline_config(config: Message) -> str:
 
 def write_pipeline_config(path: str | os.PathLike[str], config: Message) -> None:
     """Writes a config to a file, whole or not at all; the folder is made if missing."""
-    write_bytes_atomically(path, format_text(config).encode("utf-8"))
+    write_bytes(path, format_text(config).encode("utf-8"))
 
 
 def require_filled(config: Message, where: str = "pipeline config") -> None:

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from configs.schema.descriptors import ROOT_MESSAGE, message_class, schema_pool
 from configs.schema.diagnosis import diagnose
-from configs.schema.errors import ConfigError
+from configs.schema.problem import ConfigError
 
 
 def parse_text(text: str, where: str, message_name: str = ROOT_MESSAGE) -> Message:

@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from configs.schema.problem import Note, Problem
+from data_prep.runtime.command_line import UsageError
 
 _SPEC = "spec"
+_BETWEEN = "fields_between"
+_Own = TypeVar("_Own", bound="Settings")
+_Check = TypeVar("_Check", bound=Callable[[Any], Iterator[Problem | Note]])
 # The settings of each message type that has some, by the type's name in the schema.
 SETTINGS_BY_MESSAGE: dict[str, type[Settings]] = {}
 
 
-class SettingsError(ValueError):
-    """Values of a message that cannot be honoured.
+class SettingsError(UsageError):
+    """Values of a message that cannot be honoured; a command that does not catch it ends with exit code 2.
 
     Attributes:
         problems: One for each, with paths from the message that was read.
@@ -65,15 +69,39 @@ class Settings:
         Raises:
             SettingsError: Values that cannot be honoured, with paths from this message.
         """
-        problems = [
-            problem
-            for name, spec in fields_of(type(self)).items()
-            for problem in check_field(name, spec, getattr(self, name), is_written=name in self.written)
-        ]
-        # What fields must be together is only asked of fields that are sound.
-        problems = problems or list(self.problems())
+        remarks = self.remarks(list(fields_of(type(self))))
+        problems = [remark for remark in remarks if isinstance(remark, Problem)]
         if problems:
             raise SettingsError(problems)
+
+    def remarks(self, names: Collection[str]) -> list[Problem | Note]:
+        """Checks each of some fields, and what they must be together.
+
+        Args:
+            names: The fields that could be read; the attributes of others may be missing.
+
+        Returns:
+            Problems and notes, with paths from this message.
+        """
+        specs = fields_of(type(self))
+        found: list[Problem | Note] = []
+        sound = []
+        for name in names:
+            problems = list(check_field(name, specs[name], getattr(self, name), is_written=name in self.written))
+            found += problems
+            if not problems:
+                sound.append(name)
+        # What fields must be together is only asked of fields that are sound.
+        methods = {name: method for cls in reversed(type(self).__mro__) for name, method in vars(cls).items()}
+        for method in methods.values():
+            fields = getattr(method, _BETWEEN, None)
+            if fields is not None and set(fields) <= set(sound):
+                found += method(self)
+        is_sound = len(sound) == len(specs) and not any(isinstance(remark, Problem) for remark in found)
+        if is_sound:
+            problems = list(self.problems())
+            found += problems or list(self.notes())
+        return found
 
     def problems(self) -> Iterator[Problem]:
         """Yields what the fields contradict each other in, with paths from this message."""
@@ -83,10 +111,29 @@ class Settings:
         """Yields what is no problem but worth knowing, with paths from this message."""
         yield from ()
 
+    def in_order(self, smaller: str, larger: str) -> Iterator[Problem]:
+        """Yields a problem where the first of two fields is greater than the second; of the one that is written."""
+        low, high = getattr(self, smaller), getattr(self, larger)
+        if low <= high:
+            return
+        if larger in self.written and smaller not in self.written:
+            reason = f"{_written(high)} is below {smaller}, which is {self.unset(smaller)}{_written(low)}"
+            yield Problem(larger, reason, "use a larger one, or write both")
+        else:
+            yield Problem(smaller, f"{_written(low)} is above {larger}, {_written(high)}", "use a smaller one")
+
     def path_of(self, name: str) -> str:
         """The path of a field from this message: its name, and where it is a choice, the name of what was chosen."""
         spec = fields_of(type(self))[name]
         return spec.path(name, getattr(self, name))
+
+    def with_values(self: _Own, **values: Any) -> _Own:
+        """A copy with some fields as if the config had written them so.
+
+        Raises:
+            SettingsError: Values that cannot be honoured, with paths from this message.
+        """
+        return dataclasses.replace(self, **values, written=self.written | set(values))
 
     def unset(self, name: str) -> str:
         """For the reason of a problem: "unset, which means " where the field is not written, else nothing."""
@@ -119,11 +166,13 @@ class Scalar(Spec):
         only: The values that are honoured, where they can be listed; they hold for a default too.
         reason: Why no others are.
         instead: What to write instead; made from the bounds or from `only` where it is empty.
+        optional: Whether a field that is not set is None, where that means something else than any value.
     """
 
     only: tuple[Any, ...] = ()
     reason: str = ""
     instead: str = ""
+    optional: bool = False
 
     def check(self, value: Any) -> Iterator[Problem]:
         """See `Spec.check`."""
@@ -249,6 +298,8 @@ class Choice(Spec):
         refused: Why an alternative cannot be honoured, and what to write instead, by its field's name.
         repeated: Whether the field is a list of choices.
         required: What to write where nothing is chosen, where something must be; empty: None stands for nothing.
+        optional: Whether a message that is not set is None all the same; `required` is for one that is set and empty.
+        missing: What is wrong then.
         inline: Whether the alternatives are fields of the message itself (a oneof among other fields); the attribute
             then has the oneof's name.
     """
@@ -257,14 +308,29 @@ class Choice(Spec):
     refused: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     repeated: bool = False
     required: str = ""
+    optional: bool = False
+    missing: str = "is not set"
     inline: bool = False
+
+    def name_of(self, value: Settings | None) -> str:
+        """The field's name of the alternative that was read; empty if none was set."""
+        return next((field for field, cls in self.alternatives.items() if type(value) is cls), "")
 
     def path(self, name: str, value: Any) -> str:
         """See `Spec.path`."""
-        chosen = next((field for field, cls in self.alternatives.items() if type(value) is cls), "")
+        chosen = self.name_of(value)
         if self.inline:
             return chosen or name
         return f"{name}.{chosen}" if chosen else name
+
+    def without(self, name: str, *, reason: str, instead: str, required: str = "") -> Choice:
+        """The same choice where one alternative is refused, and other words where nothing is chosen."""
+        return dataclasses.replace(
+            self,
+            alternatives={field: cls for field, cls in self.alternatives.items() if field != name},
+            refused={**self.refused, name: (reason, instead)},
+            required=required,
+        )
 
     def describe(self) -> str:
         """See `Spec.describe`."""
@@ -300,9 +366,18 @@ def number(
     below: float | None = None,
     reason: str = "",
     instead: str = "",
+    optional: bool = False,
 ) -> Any:
     """A finite number within bounds. `reason` stands behind the value: "0" + " images make no batch"."""
-    spec = Number(at_least=at_least, above=above, at_most=at_most, below=below, reason=reason, instead=instead)
+    spec = Number(
+        at_least=at_least,
+        above=above,
+        at_most=at_most,
+        below=below,
+        reason=reason,
+        instead=instead,
+        optional=optional,
+    )
     return declared(spec)
 
 
@@ -339,18 +414,39 @@ def choice(
     refused: Mapping[str, tuple[str, str]] | None = None,
     repeated: bool = False,
     required: str = "",
+    missing: str = "is not set",
     inline: bool = False,
     **alternatives: type[Settings],
 ) -> Any:
     """A message that is one oneof: the settings of what is set in it; without, None or a problem if `required`."""
-    return declared(
-        Choice(alternatives=alternatives, refused=refused or {}, repeated=repeated, required=required, inline=inline)
+    spec = Choice(
+        alternatives=alternatives,
+        refused=refused or {},
+        repeated=repeated,
+        required=required,
+        missing=missing,
+        inline=inline,
     )
+    return declared(spec)
 
 
 def mapped(values: Scalar | type[Settings]) -> Any:
     """A map, read as a dictionary."""
     return declared(Mapped(values=values))
+
+
+def between(*fields: str) -> Callable[[_Check], _Check]:
+    """Marks a method of settings that says what is to be said of some fields together.
+
+    It is asked as soon as these fields are sound, whatever the others are; `Settings.problems` and `notes` only where
+    all are.
+    """
+
+    def mark(method: _Check) -> _Check:
+        setattr(method, _BETWEEN, fields)
+        return method
+
+    return mark
 
 
 def declared(spec: Spec) -> Any:
@@ -363,6 +459,14 @@ def fields_of(settings: type[Settings]) -> dict[str, Spec]:
     return {field.name: field.metadata[_SPEC] for field in dataclasses.fields(settings) if _SPEC in field.metadata}
 
 
+def declared_names(settings: type[Settings]) -> set[str]:
+    """The names of a message's fields that its settings read: alternatives of a oneof among other fields too."""
+    names: set[str] = set()
+    for name, spec in fields_of(settings).items():
+        names |= {*spec.alternatives, *spec.refused} if isinstance(spec, Choice) and spec.inline else {name}
+    return names
+
+
 def check_field(name: str, spec: Spec, value: Any, *, is_written: bool) -> Iterator[Problem]:
     """Yields what is wrong with a field's value, with paths from its message.
 
@@ -372,6 +476,8 @@ def check_field(name: str, spec: Spec, value: Any, *, is_written: bool) -> Itera
         value: What it is.
         is_written: Whether the config sets it; a default that cannot be honoured is told to be one.
     """
+    if value is None:
+        return
     unset = "" if is_written or not isinstance(spec, Scalar) else "unset, which means "
     for problem in spec.check(value):
         yield Problem(f"{name}{problem.path}", f"{unset}{problem.reason}", problem.use_instead)

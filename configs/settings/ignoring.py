@@ -12,8 +12,7 @@ from google.protobuf.message import Message
 
 from configs.schema.descriptors import ROOT_MESSAGE, is_map, is_repeated, message_class, short_name
 from configs.schema.diagnosis import nearest
-from configs.schema.errors import ConfigError
-from configs.schema.problem import Problem
+from configs.schema.problem import ConfigError, Problem
 
 FLAG = "--ignore_unsupported"
 

@@ -1,4 +1,4 @@
-"""The learning rate at every step, as `LearningRate` messages describe it: the formulas, written once.
+"""Settings of `LearningRate` and below: the learning rate at every step, with its formulas written once.
 
 They are written over a module that has `where`, `cos`, `floor`, `maximum` and `zeros_like`: `numpy` for images and
 checks, `tensorflow` for training. Values are those of the Object Detection API's utils/learning_schedules.py.
@@ -9,21 +9,13 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
+from configs.schema.problem import Problem
+from configs.settings.declaration import Number, Settings, choice, declared, fields_of, nested_list, number, scalar
 
-class ScheduleError(ValueError):
-    """Numbers of a schedule that contradict each other.
-
-    Attributes:
-        field: Path of the field within the `LearningRate` message; empty where no schedule is set.
-        reason: What is wrong with it.
-    """
-
-    def __init__(self, field: str, reason: str) -> None:
-        self.field = field
-        self.reason = reason
-        super().__init__(f"{field}: {reason}")
+_DRAW = "python -m configs.plot_schedule draws what is written"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +31,11 @@ class Turn:
     what: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Schedule(abc.ABC):
+_RATE = Number(at_least=0.0, reason="is not a learning rate (a finite number from 0)", instead=_DRAW)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule(Settings, abc.ABC):
     """A learning rate as a function of the step."""
 
     @abc.abstractmethod
@@ -60,11 +55,11 @@ class Schedule(abc.ABC):
         """Where the course changes, from step 0 on, in the order of the steps."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ConstantRate(Schedule):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConstantRate(Schedule, message="ConstantLearningRate"):
     """The same rate at every step."""
 
-    learning_rate: float
+    learning_rate: float = declared(_RATE)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
@@ -75,32 +70,21 @@ class ConstantRate(Schedule):
         return [Turn(0, "constant")]
 
 
-@dataclasses.dataclass(frozen=True)
-class ExponentialDecay(Schedule):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExponentialDecay(Schedule, message="ExponentialDecayLearningRate"):
     """A rate multiplied by `decay_factor` every `decay_steps`, after a burn-in at a rate of its own.
 
     Decay is counted from the end of the burn-in; a `burnin_learning_rate` of 0 means the initial rate; no rate falls
     below `min_learning_rate`.
     """
 
-    initial_learning_rate: float
-    decay_steps: int
-    decay_factor: float
-    staircase: bool
-    burnin_learning_rate: float
-    burnin_steps: int
-    min_learning_rate: float
-
-    def __post_init__(self) -> None:
-        """Checks the numbers.
-
-        Raises:
-            ScheduleError: `decay_steps` or `decay_factor` is not positive.
-        """
-        if self.decay_steps < 1:
-            raise ScheduleError("decay_steps", f"{self.decay_steps} must be at least 1")
-        if self.decay_factor <= 0:
-            raise ScheduleError("decay_factor", f"{self.decay_factor:g} must be greater than 0")
+    initial_learning_rate: float = declared(_RATE)
+    decay_steps: int = number(at_least=1)
+    decay_factor: float = number(above=0.0, reason="must be greater than 0")
+    staircase: bool = scalar()
+    burnin_learning_rate: float = declared(_RATE)
+    burnin_steps: int = number()
+    min_learning_rate: float = declared(_RATE)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
@@ -131,80 +115,80 @@ class ExponentialDecay(Schedule):
         return self.burnin_steps + math.ceil(periods * self.decay_steps)
 
 
-@dataclasses.dataclass(frozen=True)
-class ManualSteps(Schedule):
-    """Rates that change at given steps: `rates[0]` before `boundaries[0]`, `rates[i + 1]` from `boundaries[i]` on.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ManualStep(Settings, message="ManualStepLearningRate.LearningRateSchedule"):
+    """A rate, and the step from which on it holds."""
 
-    With `warmup`, the rate rises linearly from `rates[0]` at step 0 to `rates[1]` at `boundaries[0]`.
+    step: int = number()
+    learning_rate: float = declared(_RATE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ManualSteps(Schedule, message="ManualStepLearningRate"):
+    """Rates that change at given steps, until the first of which the initial one holds.
+
+    With `warmup`, the rate rises linearly from the initial one at step 0 to the first one of the schedule at its step.
     """
 
-    boundaries: tuple[int, ...]
-    rates: tuple[float, ...]
-    warmup: bool
+    initial_learning_rate: float = declared(_RATE)
+    schedule: tuple[ManualStep, ...] = nested_list(
+        ManualStep, at_least_one="write schedule { step: ... learning_rate: ... }, or a constant rate"
+    )
+    warmup: bool = scalar()
 
-    def __post_init__(self) -> None:
-        """Checks the numbers.
-
-        Raises:
-            ScheduleError: There are no boundaries, they do not rise, or a ramp has no length.
-        """
-        if not self.boundaries:
-            reason = "is empty; write schedule { step: ... learning_rate: ... }, or a constant rate"
-            raise ScheduleError("schedule", reason)
-        if self.warmup and self.boundaries[0] < 1:
-            raise ScheduleError("schedule[0].step", f"{self.boundaries[0]} must be at least 1: warmup rises until it")
-        for index in range(1, len(self.boundaries)):
-            if self.boundaries[index] <= self.boundaries[index - 1]:
-                reason = (
-                    f"{self.boundaries[index]} must be greater than the step before it, {self.boundaries[index - 1]}"
-                )
-                raise ScheduleError(f"schedule[{index}].step", reason)
+    def problems(self) -> Iterator[Problem]:
+        """See `Settings.problems`: the steps must rise, and a ramp have a length."""
+        first = self.schedule[0].step
+        if self.warmup and first < 1:
+            yield Problem("schedule[0].step", f"{first} must be at least 1: warmup rises until it", _DRAW)
+        for index in range(1, len(self.schedule)):
+            before, step = self.schedule[index - 1].step, self.schedule[index].step
+            if step <= before:
+                reason = f"{step} must be greater than the step before it, {before}"
+                yield Problem(f"schedule[{index}].step", reason, _DRAW)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
-        rate = module.zeros_like(step) + self.rates[0]
+        rate = module.zeros_like(step) + self.initial_learning_rate
         if self.warmup:
-            rate = rate + step * ((self.rates[1] - self.rates[0]) / self.boundaries[0])
-        for boundary, next_rate in zip(self.boundaries, self.rates[1:], strict=True):
-            rate = module.where(step >= boundary, next_rate, rate)
+            first = self.schedule[0]
+            rate = rate + step * ((first.learning_rate - self.initial_learning_rate) / first.step)
+        for change in self.schedule:
+            rate = module.where(step >= change.step, change.learning_rate, rate)
         return rate
 
     def turns(self) -> list[Turn]:
         """See `Schedule.turns`."""
         first = "warm-up" if self.warmup else "initial rate"
-        after = [Turn(step, f"schedule[{index}]") for index, step in enumerate(self.boundaries)]
-        return after if self.boundaries[0] == 0 else [Turn(0, first), *after]
+        after = [Turn(change.step, f"schedule[{index}]") for index, change in enumerate(self.schedule)]
+        return after if self.schedule[0].step == 0 else [Turn(0, first), *after]
 
 
-@dataclasses.dataclass(frozen=True)
-class CosineDecay(Schedule):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CosineDecay(Schedule, message="CosineDecayLearningRate"):
     """A linear warm-up, the base rate held, then half a cosine down to 0 at `total_steps`, and 0 after it.
 
     From Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", https://arxiv.org/abs/1608.03983,
     without restarts.
     """
 
-    learning_rate_base: float
-    total_steps: int
-    warmup_learning_rate: float
-    warmup_steps: int
-    hold_base_rate_steps: int
+    learning_rate_base: float = declared(_RATE)
+    total_steps: int = number()
+    warmup_learning_rate: float = declared(_RATE)
+    warmup_steps: int = number()
+    hold_base_rate_steps: int = number()
 
-    def __post_init__(self) -> None:
-        """Checks the numbers.
-
-        Raises:
-            ScheduleError: The warm-up is longer than the whole, or begins above the base rate.
-        """
+    def problems(self) -> Iterator[Problem]:
+        """See `Settings.problems`: the warm-up must not be longer than the whole, or begin above the base rate."""
         if self.total_steps < self.warmup_steps:
             reason = f"{self.total_steps} must not be less than warmup_steps, {self.warmup_steps}"
-            raise ScheduleError("total_steps", reason)
+            yield Problem("total_steps", f"{self.unset('total_steps')}{reason}", _DRAW)
         if self.warmup_steps and self.learning_rate_base < self.warmup_learning_rate:
             reason = (
                 f"{self.warmup_learning_rate:g} must not be greater than learning_rate_base, "
                 f"{self.learning_rate_base:g}"
             )
-            raise ScheduleError("warmup_learning_rate", reason)
+            yield Problem("warmup_learning_rate", f"{self.unset('warmup_learning_rate')}{reason}", _DRAW)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
@@ -226,57 +210,17 @@ class CosineDecay(Schedule):
         return [*(turn for turn in turns if turn.step < self.total_steps), Turn(self.total_steps, "end of the cosine")]
 
 
-def build_schedule(message: Any) -> Schedule:
-    """Makes the schedule that a `LearningRate` message asks for.
-
-    Args:
-        message: The message; read by attribute and `WhichOneof`.
-
-    Raises:
-        ScheduleError: No schedule is set, or its numbers contradict each other.
-    """
-    kind = message.WhichOneof("learning_rate")
-    if kind is None:
-        raise ScheduleError("", "no schedule is set; write for example cosine_decay_learning_rate { ... }")
-    try:
-        return _build(kind, getattr(message, kind))
-    except ScheduleError as error:
-        raise ScheduleError(f"{kind}.{error.field}", error.reason) from None
+def rate_names(settings: Settings) -> list[str]:
+    """The names of a message's fields that are learning rates."""
+    return [name for name, spec in fields_of(type(settings)).items() if spec is _RATE]
 
 
-def _build(kind: str, message: Any) -> Schedule:
-    if kind == "constant_learning_rate":
-        return ConstantRate(_rate(message, "learning_rate"))
-    if kind == "exponential_decay_learning_rate":
-        return ExponentialDecay(
-            initial_learning_rate=_rate(message, "initial_learning_rate"),
-            decay_steps=message.decay_steps,
-            decay_factor=message.decay_factor,
-            staircase=message.staircase,
-            burnin_learning_rate=_rate(message, "burnin_learning_rate"),
-            burnin_steps=message.burnin_steps,
-            min_learning_rate=_rate(message, "min_learning_rate"),
-        )
-    if kind == "manual_step_learning_rate":
-        return ManualSteps(
-            boundaries=tuple(entry.step for entry in message.schedule),
-            rates=(
-                _rate(message, "initial_learning_rate"),
-                *(_rate(entry, "learning_rate", f"schedule[{index}].") for index, entry in enumerate(message.schedule)),
-            ),
-            warmup=message.warmup,
-        )
-    return CosineDecay(
-        learning_rate_base=_rate(message, "learning_rate_base"),
-        total_steps=message.total_steps,
-        warmup_learning_rate=_rate(message, "warmup_learning_rate"),
-        warmup_steps=message.warmup_steps,
-        hold_base_rate_steps=message.hold_base_rate_steps,
+def learning_rate() -> Any:
+    """An optimizer's `learning_rate`: a `LearningRate` message, read as the `Schedule` that it chooses."""
+    return choice(
+        required="use cosine_decay_learning_rate { ... }",
+        constant_learning_rate=ConstantRate,
+        exponential_decay_learning_rate=ExponentialDecay,
+        manual_step_learning_rate=ManualSteps,
+        cosine_decay_learning_rate=CosineDecay,
     )
-
-
-def _rate(message: Any, field: str, prefix: str = "") -> float:
-    value = float(getattr(message, field))
-    if not math.isfinite(value) or value < 0:
-        raise ScheduleError(f"{prefix}{field}", f"{value:g} is not a learning rate (a finite number from 0)")
-    return value

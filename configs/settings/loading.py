@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from configs.schema import pipeline_file
-from configs.schema.errors import ConfigError
-from configs.schema.problem import Note, Problem
+from configs.schema.problem import ConfigError, Note, Problem
 from configs.settings import support
 from configs.settings.ignoring import FLAG, require_refused, without_fields
 from configs.settings.migration import migrate
+from configs.settings.pipeline import PipelineSettings
+from data_prep.runtime.command_line import ArgumentParser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,7 @@ class LoadedConfig:
         where: What to call it in errors: its file name.
         config: The effective `TrainEvalPipelineConfig`: overridden, with TensorFlow 2's names, and without what
             `--ignore_unsupported` names.
+        settings: The same as settings; None if there are problems.
         problems: What training here cannot honour, and what is missing.
         warnings: A line for each field that was dropped.
         notes: What was read as something else, and what has no effect.
@@ -36,20 +38,24 @@ class LoadedConfig:
 
     where: str
     config: Any
+    settings: PipelineSettings | None
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
     notes: tuple[Note, ...]
     unfilled: tuple[str, ...]
 
-    def require_usable(self) -> None:
+    def require_usable(self) -> PipelineSettings:
         """Checks that a run can begin.
+
+        Returns:
+            What it is told.
 
         Raises:
             ConfigError: A line for each problem, and one for all that is still to be filled in.
         """
         lines = [f"{self.where}: {problem}" for problem in self.problems]
         if self.problems and all(problem.path for problem in self.problems):
-            words = " ".join(problem.path for problem in self.problems if _can_be_ignored(self.config, problem))
+            words = " ".join(problem.path for problem in self.problems if self._can_be_ignored(problem))
             if words:
                 lines.append(f"to run without what cannot be honoured: {FLAG} {words}")
         if self.unfilled:
@@ -57,8 +63,14 @@ class LoadedConfig:
                 f"{self.where}: PATH_TO_BE_CONFIGURED is still to be replaced in {', '.join(self.unfilled)}; "
                 f"fill all in with sed -i 's#PATH_TO_BE_CONFIGURED#/your/folder#' {self.where}"
             )
-        if lines:
+        if lines or self.settings is None:
             raise ConfigError(lines)
+        return self.settings
+
+    def _can_be_ignored(self, problem: Problem) -> bool:
+        """Whether dropping the field would leave nothing to refuse at it."""
+        rest = support.read(without_fields(self.config, [problem.path])).problems
+        return all(other.path != problem.path for other in rest) and len(rest) < len(self.problems)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, *, is_path_required: bool = True) -> None:
@@ -91,6 +103,29 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, is_path_required: b
     )
 
 
+class ConfigArgumentParser(ArgumentParser):
+    """A parser for a command on configs: `command CONFIG` or `command --pipeline_config_path CONFIG`."""
+
+    def __init__(self, *, description: str, example: str, takes_several: bool = False) -> None:
+        super().__init__(description=description, example=example)
+        self._takes_several = takes_several
+        what = "pipeline configs" if takes_several else "the pipeline config"
+        self.add_argument("configs", nargs="*", metavar="CONFIG", help=f"{what}, in protobuf text format")
+        add_config_arguments(self, is_path_required=False)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parses `args` (default: the command line's); `paths` of the result has the configs' paths."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        parsed.paths = list(parsed.configs)
+        if parsed.pipeline_config_path:
+            parsed.paths.append(parsed.pipeline_config_path)
+        if not parsed.paths:
+            self.error("name a pipeline config")
+        if len(parsed.paths) > 1 and not self._takes_several:
+            self.error(f"one pipeline config, not {len(parsed.paths)}: {', '.join(parsed.paths)}")
+        return parsed, rest
+
+
 def load_config(path: str | os.PathLike[str], override: str = "", ignore: Sequence[str] = ()) -> LoadedConfig:
     """Reads a config, and finds out all that there is to say about it.
 
@@ -121,28 +156,23 @@ def examine(config: Any, where: str, ignore: Sequence[str] = ()) -> LoadedConfig
         ConfigError: `ignore` names what is not refused.
     """
     config, notes = migrate(config)
-    problems = support.check_supported(config)
+    reading = support.read(config)
     warnings = []
     if ignore:
-        require_refused(ignore, problems)
-        refused = {problem.path: problem for problem in problems}
+        require_refused(ignore, reading.problems)
+        refused = {problem.path: problem for problem in reading.problems}
         warnings = [
             f"{name}: is ignored as if it had not been written ({refused[name].reason})"
             for name in dict.fromkeys(ignore)
         ]
         config = without_fields(config, ignore)
-        problems = support.check_supported(config)
+        reading = support.read(config)
     return LoadedConfig(
-        where,
-        config,
-        tuple(problems),
-        tuple(warnings),
-        (*notes, *support.fields_without_effect(config)),
-        tuple(pipeline_file.unfilled_paths(config)),
+        where=where,
+        config=config,
+        settings=reading.settings,
+        problems=reading.problems,
+        warnings=tuple(warnings),
+        notes=(*notes, *reading.notes),
+        unfilled=tuple(pipeline_file.unfilled_paths(config)),
     )
-
-
-def _can_be_ignored(config: Any, problem: Problem) -> bool:
-    """Whether dropping the field would leave nothing to refuse at it."""
-    rest = support.check_supported(without_fields(config, [problem.path]))
-    return all(other.path != problem.path for other in rest) and len(rest) < len(support.check_supported(config))

@@ -6,20 +6,11 @@ from typing import Any
 
 from configs.schema.descriptors import ROOT_MESSAGE, message_class
 from configs.schema.problem import Note
-from configs.settings.networks import FASTER_RCNN_FEATURE_EXTRACTORS, TF1_EQUALS, has_pyramid
+from configs.settings.evaluation import OLDER_METRICS_SETS
+from configs.settings.extractors import NETWORKS, TF1_EQUALS
 
 # The API's class has these where no `fpn` is written; the message's own defaults are SSD's.
 _FASTER_RCNN_PYRAMID = (2, 6)
-
-# What metrics were called before the API gave them their present names.
-_OLDER_METRICS = {
-    "pascal_voc_metrics": "pascal_voc_detection_metrics",
-    "weighted_pascal_voc_metrics": "weighted_pascal_voc_detection_metrics",
-    "open_images_metrics": "oid_V2_detection_metrics",
-    "open_images_detection_metrics": "oid_V2_detection_metrics",
-    "open_images_V2_detection_metrics": "oid_V2_detection_metrics",
-    "oid_challenge_object_detection_metrics": "oid_challenge_detection_metrics",
-}
 
 
 def migrate(config: Any) -> tuple[Any, list[Note]]:
@@ -35,7 +26,6 @@ def migrate(config: Any) -> tuple[Any, list[Note]]:
     migrated.CopyFrom(config)
     return migrated, [
         *_migrate_model(migrated),
-        *_explain_checkpoint(migrated.train_config),
         *_migrate_metrics(migrated.eval_config if migrated.HasField("eval_config") else None),
     ]
 
@@ -55,7 +45,8 @@ def _migrate_model(config: Any) -> list[Note]:
         extractor.type = equal
     if kind == "ssd":
         return notes
-    is_pyramid = extractor.type in FASTER_RCNN_FEATURE_EXTRACTORS and has_pyramid(extractor.type)
+    network = NETWORKS.get(extractor.type)
+    is_pyramid = network is not None and network.model == kind and bool(network.pyramid)
     if is_pyramid and not extractor.HasField("fpn"):
         extractor.fpn.min_level, extractor.fpn.max_level = _FASTER_RCNN_PYRAMID
         notes.append(Note(f"{path}.fpn", "unset, which means levels 2 to 6 with this network"))
@@ -66,38 +57,11 @@ def _migrate_model(config: Any) -> list[Note]:
     return notes
 
 
-def _explain_checkpoint(train: Any) -> list[Note]:
-    """What the API's older ways of saying where to start from mean here."""
-    notes = []
-    at = "train_config.fine_tune_checkpoint"
-    if train.from_detection_checkpoint:
-        if train.fine_tune_checkpoint_type:
-            text = f'has no effect: fine_tune_checkpoint_type: "{train.fine_tune_checkpoint_type}" says more'
-        else:
-            text = 'is read as fine_tune_checkpoint_type: "detection"'
-        notes.append(Note("train_config.from_detection_checkpoint", text))
-    version = train.DESCRIPTOR.fields_by_name["fine_tune_checkpoint_version"].enum_type.values_by_number
-    chosen = version[train.fine_tune_checkpoint_version].name
-    if train.HasField("fine_tune_checkpoint_version") and chosen == "V1":
-        text = (
-            "V1 is a checkpoint of TensorFlow 1, whose variables no network of TensorFlow 2 has: if it really is one, "
-            "it is refused when it is read; the API's TensorFlow 2 model zoo has most models' V2 ones"
-        )
-        notes.append(Note(f"{at}_version", text))
-    elif not train.HasField("fine_tune_checkpoint_version") and train.fine_tune_checkpoint:
-        text = (
-            "unset, which in the API means V1, a checkpoint of TensorFlow 1; here the file itself tells, and one of "
-            "TensorFlow 1 is refused when it is read"
-        )
-        notes.append(Note(f"{at}_version", text))
-    return notes
-
-
 def _migrate_metrics(evaluation: Any) -> list[Note]:
     notes = []
     for index, name in enumerate(evaluation.metrics_set if evaluation is not None else ()):
-        if name in _OLDER_METRICS:
-            text = f'"{name}" is read as "{_OLDER_METRICS[name]}", its present name'
+        if name in OLDER_METRICS_SETS:
+            text = f'"{name}" is read as "{OLDER_METRICS_SETS[name]}", its present name'
             notes.append(Note(f"eval_config.metrics_set[{index}]", text))
-            evaluation.metrics_set[index] = _OLDER_METRICS[name]
+            evaluation.metrics_set[index] = OLDER_METRICS_SETS[name]
     return notes

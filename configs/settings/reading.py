@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from functools import partial
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -13,7 +14,18 @@ from google.protobuf.message import Message
 from configs.schema.descriptors import is_map, is_repeated
 from configs.schema.fields import children
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import Choice, Mapped, Nested, Settings, SettingsError, Spec, check_field, fields_of
+from configs.schema.text import parse_text
+from configs.settings.declaration import (
+    Choice,
+    Mapped,
+    Nested,
+    Scalar,
+    Settings,
+    SettingsError,
+    Spec,
+    declared_names,
+    fields_of,
+)
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
@@ -53,6 +65,38 @@ def read_settings(settings: type[_AnySettings], message: Message, path: str = ""
     return read
 
 
+def read_settings_text(settings: type[_AnySettings], text: str, path: str = "") -> _AnySettings:
+    """Reads one message from text format, as `read_settings`.
+
+    Raises:
+        ConfigError: The text is none of such a message.
+        SettingsError: The message says what cannot be honoured.
+    """
+    name = settings.message_name
+    return read_settings(settings, parse_text(text, path or name, name), path)
+
+
+def read_choice(choice: Choice, message: Message, path: str = "") -> Any:
+    """Reads a message that is nothing but a oneof.
+
+    Args:
+        choice: Its alternatives.
+        message: The message.
+        path: Its own, which problems begin with.
+
+    Returns:
+        The settings of what is set, or None if nothing is and need not be.
+
+    Raises:
+        SettingsError: The message says what cannot be honoured.
+    """
+    found = Findings()
+    try:
+        return _Reader(found).choose(choice, message, path)
+    except _NotReadableError:
+        raise SettingsError(found.problems) from None
+
+
 def collect_settings(settings: type[_AnySettings], message: Message, path: str, found: Findings) -> _AnySettings | None:
     """Reads one message, and everything below it, to the end.
 
@@ -86,20 +130,21 @@ class _Reader:
             except _NotReadableError:
                 invalid.add(name)
         is_refused = self._tell_undeclared(settings, message, path)
+        # Checked as far as it could be read: what is wrong with one field does not hide what is wrong with another.
         written = frozenset(field.name for field, _ in message.ListFields())
-        if invalid or is_refused:
-            # The fields that could be read are checked all the same, each by itself.
-            for name, value in values.items():
-                problems = check_field(name, specs[name], value, is_written=name in written)
-                self._found.problems += [_below(path, problem) for problem in problems]
+        incomplete = object.__new__(settings)
+        for name, value in {**values, "written": written}.items():
+            object.__setattr__(incomplete, name, value)
+        problems = []
+        for remark in incomplete.remarks(list(values)):
+            if isinstance(remark, Problem):
+                problems.append(Problem(_join(path, remark.path), remark.reason, remark.use_instead))
+            else:
+                self._found.notes.append(Note(_join(path, remark.path), remark.text))
+        self._found.problems += problems
+        if invalid or is_refused or problems:
             raise _NotReadableError
-        try:
-            read = settings(**values, written=written)
-        except SettingsError as error:
-            self._found.problems += [_below(path, problem) for problem in error.problems]
-            raise _NotReadableError from None
-        self._found.notes += [Note(_join(path, note.path), note.text) for note in read.notes()]
-        return read
+        return settings(**values, written=written)
 
     def _value(self, spec: Spec, message: Message, name: str, path: str) -> Any:
         if isinstance(spec, Choice) and spec.inline:
@@ -107,12 +152,13 @@ class _Reader:
         field = message.DESCRIPTOR.fields_by_name[name]
         here = _join(path, name)
         value: Any = getattr(message, name)
+        if isinstance(spec, Scalar | Choice) and spec.optional and not message.HasField(name):
+            return None
         if isinstance(spec, Nested):
             return self._nested(spec, message, name, here)
-        if isinstance(spec, Choice) and spec.repeated:
-            return self._each(value, here, lambda one, at: self._choice(spec, one, at))
         if isinstance(spec, Choice):
-            return self._choice(spec, value, here)
+            read = partial(self.choose, spec)
+            return self._each(value, here, read) if spec.repeated else read(value, here)
         if isinstance(spec, Mapped):
             return self._map(spec, value, here)
         return tuple(plain_value(field, one) for one in value) if is_repeated(field) else plain_value(field, value)
@@ -122,7 +168,7 @@ class _Reader:
         if spec.repeated:
             if spec.at_least_one and not value:
                 self._refuse(path, "is empty", spec.at_least_one)
-            return self._each(value, path, lambda one, at: self.read(spec.settings, one, at))
+            return self._each(value, path, partial(self.read, spec.settings))
         if not message.HasField(name):
             if spec.required:
                 self._refuse(path, "is not set", spec.required)
@@ -142,14 +188,15 @@ class _Reader:
             raise _NotReadableError
         return tuple(elements)
 
-    def _choice(self, spec: Choice, message: Message, path: str) -> Settings | None:
+    def choose(self, spec: Choice, message: Message, path: str) -> Settings | None:
+        """Reads what is set in a message that is nothing but a oneof."""
         (oneof,) = message.DESCRIPTOR.oneofs
         return self._chosen(spec, message, path, message.WhichOneof(oneof.name))
 
     def _chosen(self, spec: Choice, message: Message, path: str, chosen: str | None) -> Settings | None:
         if chosen is None:
             if spec.required:
-                self._refuse(path, "is not set", spec.required)
+                self._refuse(path, spec.missing, spec.required)
             return None
         here = _join(path, chosen)
         if chosen not in spec.alternatives:
@@ -173,10 +220,7 @@ class _Reader:
 
     def _tell_undeclared(self, settings: type[Settings], message: Message, path: str) -> bool:
         """Notes or refuses what is set and not declared; whether anything was refused."""
-        declared = set(fields_of(settings))
-        for name, spec in fields_of(settings).items():
-            if isinstance(spec, Choice) and spec.inline:
-                declared |= {field.name for field in message.DESCRIPTOR.oneofs_by_name[name].fields}
+        declared = declared_names(settings)
         is_refused = False
         told: set[str] = set()
         for name, field, value in children(message):
@@ -213,7 +257,3 @@ def _is_default(field: FieldDescriptor, value: Any) -> bool:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path and name else path or name
-
-
-def _below(path: str, problem: Problem) -> Problem:
-    return Problem(_join(path, problem.path), problem.reason, problem.use_instead)

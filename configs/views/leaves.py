@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from configs.schema.descriptors import is_map, is_repeated, short_name
-from configs.settings.support import RULES
+from configs.settings.declaration import SETTINGS_BY_MESSAGE, declared_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +103,8 @@ def has_telling_default(field: FieldDescriptor) -> bool:
         return False
     if field.type == FieldDescriptor.TYPE_STRING and not field.default_value:
         return False
-    rules = RULES.get(short_name(field.containing_type))
-    return rules is None or field.name in rules.honoured_names or field.name in rules.only
+    settings = SETTINGS_BY_MESSAGE.get(short_name(field.containing_type))
+    return settings is not None and field.name in declared_names(settings)
 
 
 def _messages(message: Message, field: FieldDescriptor, path: str, with_every_default: bool) -> Iterator[Leaf]:

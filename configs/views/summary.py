@@ -7,19 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from configs.settings.effective import fine_tune_checkpoint_type, max_number_of_training_boxes, precision_policy
-from configs.settings.learning_rates import Schedule, ScheduleError, build_schedule
+from configs.settings.anchors import ANCHOR_GENERATORS
+from configs.settings.declaration import SettingsError, fields_of
+from configs.settings.extensions import Extensions
+from configs.settings.learning_rates import Schedule
+from configs.settings.pipeline import PipelineSettings
+from configs.settings.reading import read_choice
+from configs.settings.training import TrainConfig
 from configs.views.anchor_summary import describe_anchors
 from configs.views.leaves import leaves, shortest_float
 
 _FAMILIES = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN"}
 
 
-def summarize(config: Any) -> list[tuple[str, str]]:
+def summarize(config: Any, settings: PipelineSettings) -> list[tuple[str, str]]:
     """Describes a config.
 
     Args:
         config: A `TrainEvalPipelineConfig`, effective.
+        settings: The same as settings.
 
     Returns:
         What is described, such as `batch`, and the description.
@@ -28,16 +34,16 @@ def summarize(config: Any) -> list[tuple[str, str]]:
     kind = config.model.WhichOneof("model")
     if kind in _FAMILIES:
         lines += _describe_model(kind, getattr(config.model, kind))
-    elif kind is not None:
-        lines.append(("model", kind))
-    if config.HasField("train_config"):
-        lines += _describe_training(config)
+    if settings.train_config is not None:
+        lines += _describe_training(config, settings, settings.train_config)
     if config.HasField("train_input_reader"):
         lines.append(("training input", _describe_reader(config.train_input_reader)))
     for reader in config.eval_input_reader:
         lines.append(("evaluation input", _describe_reader(reader)))
-    if config.HasField("eval_config"):
-        lines.append(("evaluation", _describe_evaluation(config)))
+    if "eval_config" in settings.written:
+        evaluation = settings.eval_config
+        average = ", with the moving average of the weights" if evaluation.use_moving_averages else ""
+        lines.append(("evaluation", f"{', '.join(evaluation.metrics_set or evaluation.metrics_sets)}{average}"))
     return lines
 
 
@@ -55,7 +61,7 @@ def _describe_model(kind: str, model: Any) -> list[tuple[str, str]]:
     lines = [
         ("model", f"{_FAMILIES[kind]} with the network {model.feature_extractor.type or '(none)'}, {classes}{stages}"),
         ("input", _describe_resizer(model.image_resizer)),
-        ("anchors", describe_anchors(generator)),
+        ("anchors", _describe_anchors(generator)),
     ]
     if kind == "ssd":
         classification = model.loss.classification_loss.WhichOneof("classification_loss")
@@ -67,6 +73,15 @@ def _describe_model(kind: str, model: Any) -> list[tuple[str, str]]:
         mined = " of hard examples" if model.loss.HasField("hard_example_miner") else ""
         lines.append(("loss", f"{weights}{mined}"))
     return lines
+
+
+def _describe_anchors(generator: Any) -> str:
+    if generator.WhichOneof("anchor_generator_oneof") is None:
+        return "none"
+    try:
+        return describe_anchors(read_choice(ANCHOR_GENERATORS, generator))
+    except SettingsError as error:
+        return "; ".join(map(str, error.problems))
 
 
 def _describe_resizer(resizer: Any) -> str:
@@ -90,40 +105,32 @@ def _describe_resizer(resizer: Any) -> str:
     return text + (", in grey" if getattr(chosen, "convert_to_grayscale", False) else "")
 
 
-def _describe_training(config: Any) -> list[tuple[str, str]]:
-    train = config.train_config
+def _describe_training(config: Any, settings: PipelineSettings, train: TrainConfig) -> list[tuple[str, str]]:
     steps = f"{train.num_steps} steps" if train.num_steps else "no end of steps"
     total = f", {train.batch_size * train.num_steps} pictures in all" if train.num_steps else ""
-    lines = [("batch", f"{train.batch_size} pictures; {steps}{total}; {precision_policy(config)}")]
+    lines = [("batch", f"{train.batch_size} pictures; {steps}{total}; {settings.precision_policy}")]
     lines.append(("optimizer", _describe_optimizer(train)))
-    kind = train.optimizer.WhichOneof("optimizer")
-    if kind is not None:
-        try:
-            course = describe_schedule(build_schedule(getattr(train.optimizer, kind).learning_rate))
-        except ScheduleError as error:
-            course = [str(error)]
-        lines += [("learning rate" if index == 0 else "", text) for index, text in enumerate(course)]
-    steps_of = [_describe_augmentation(step) for step in train.data_augmentation_options] or ["none"]
+    course = describe_schedule(train.optimizer.optimizer.learning_rate)
+    lines += [("learning rate" if index == 0 else "", text) for index, text in enumerate(course)]
+    steps_of = [_describe_augmentation(step) for step in config.train_config.data_augmentation_options] or ["none"]
     lines += [("augmentations" if index == 0 else "", text) for index, text in enumerate(steps_of)]
     start = "initial weights"
     if train.fine_tune_checkpoint:
-        start = f"{fine_tune_checkpoint_type(train)} weights of {train.fine_tune_checkpoint}"
+        start = f"{train.checkpoint_type} weights of {train.fine_tune_checkpoint}"
     lines.append(("starts from", start))
-    for name, what in (("freeze_variables", "frozen"), ("update_trainable_variables", "trained alone")):
-        if getattr(train, name):
-            lines.append((what, ", ".join(getattr(train, name))))
-    lines.append(("ground truth", f"at most {max_number_of_training_boxes(config)} boxes a training picture"))
-    lines += [("extension", text) for text in _describe_extensions(config.extensions)]
+    if train.freeze_variables:
+        lines.append(("frozen", ", ".join(train.freeze_variables)))
+    if train.update_trainable_variables:
+        lines.append(("trained alone", ", ".join(train.update_trainable_variables)))
+    lines.append(("ground truth", f"at most {settings.max_number_of_training_boxes} boxes a training picture"))
+    lines += [("extension", text) for text in _describe_extensions(config, settings.extensions)]
     return lines
 
 
-def _describe_optimizer(train: Any) -> str:
-    kind = train.optimizer.WhichOneof("optimizer")
-    if kind is None:
-        return "none"
-    chosen = getattr(train.optimizer, kind)
-    parts = [kind.removesuffix("_optimizer")]
-    numbers = [name for name in ("momentum_optimizer_value", "decay", "epsilon") if hasattr(chosen, name)]
+def _describe_optimizer(train: TrainConfig) -> str:
+    chosen = train.optimizer.optimizer
+    parts = [train.optimizer.path_of("optimizer").removesuffix("_optimizer")]
+    numbers = [name for name in fields_of(type(chosen)) if name != "learning_rate"]
     parts += [f"{name.removesuffix('_optimizer_value')} {shortest_float(getattr(chosen, name))}" for name in numbers]
     if train.optimizer.use_moving_average:
         parts.append(f"moving average of the weights, decay {shortest_float(train.optimizer.moving_average_decay)}")
@@ -142,10 +149,10 @@ def _describe_augmentation(step: Any) -> str:
     return f"{kind}: {', '.join(given)}" if given else f"{kind}, with its defaults"
 
 
-def _describe_extensions(extensions: Any) -> list[str]:
+def _describe_extensions(config: Any, extensions: Extensions) -> list[str]:
     found = [
         f"{leaf.path}: {leaf.value}" + (" (default)" if leaf.is_default else "")
-        for leaf in leaves(extensions)
+        for leaf in leaves(config.extensions)
         if "." in leaf.path
     ]
     for name in ("evaluate_every_n_steps", "checkpoint_every_n_steps"):
@@ -162,9 +169,3 @@ def _describe_reader(reader: Any) -> str:
     if reader.sample_from_datasets_weights:
         parts.append(f"drawn by weights {', '.join(map(shortest_float, reader.sample_from_datasets_weights))}")
     return "; ".join(parts)
-
-
-def _describe_evaluation(config: Any) -> str:
-    metrics = ", ".join(config.eval_config.metrics_set) or "coco_detection_metrics"
-    average = ", with the moving average of the weights" if config.eval_config.use_moving_averages else ""
-    return f"{metrics}{average}"

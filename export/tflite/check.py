@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from configs.settings.post_processing import BatchNonMaxSuppression
 from export.comparison import Differences, Outputs, compare_detections
 from export.image_inputs import batch_reader
 from export.parity_images import SampleImage
@@ -50,18 +51,16 @@ class Expected:
     alike: Outputs
 
 
-def ask_checkpoint(
-    detector: SsdDetector, image_resizer: Any, nms: NmsOptions, images: Sequence[SampleImage]
-) -> list[Expected]:
+def ask_checkpoint(detector: SsdDetector, nms: NmsOptions, images: Sequence[SampleImage]) -> list[Expected]:
     """Runs the checkpoint's network on images.
 
     Raises:
         UserError: An image does not decode.
     """
-    read = batch_reader("image_tensor", detector.input_shape, image_resizer)
-    slots = ClassSlots.from_config(detector.config)
+    read = batch_reader("image_tensor", detector.settings.image_resizer)
+    slots = ClassSlots.from_settings(detector.settings)
     sides = tf.constant([*detector.input_shape, *detector.input_shape], tf.float32)
-    own, alike = _messages(detector.config.post_processing.batch_non_max_suppression, nms)
+    own, alike = _nms_settings(detector.settings.post_processing.batch_non_max_suppression, nms)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
     @tf.autograph.experimental.do_not_convert
@@ -69,9 +68,9 @@ def ask_checkpoint(
         pixels, true_shape = read(image)
         detections = detector.detect_with_raw(pixels, true_shape)
         boxes, scores = detections["raw_detection_boxes"], slots.without_background(detections["raw_detection_scores"])
-        lists = (
-            batch_non_max_suppression((boxes * sides)[:, :, tf.newaxis], scores, true_shape, message)
-            for message in (own, alike)
+        own_found, alike_found = (
+            batch_non_max_suppression((boxes * sides)[:, :, tf.newaxis], scores, true_shape, nms)
+            for nms in (own, alike)
         )
         true_sides = tf.cast(true_shape[0, :2], tf.float32)
         return {
@@ -80,7 +79,8 @@ def ask_checkpoint(
             "input_in_image": sides / tf.concat([true_sides, true_sides], axis=0),
             "raw_boxes": boxes[0],
             "raw_scores": scores[0],
-            **{name: _first(found) for name, found in zip(("own", "alike"), lists, strict=True)},
+            "own": _first(own_found, nms.max_detections),
+            "alike": _first(alike_found, nms.max_detections),
         }
 
     expected = []
@@ -91,21 +91,31 @@ def ask_checkpoint(
     return expected
 
 
-def _messages(config: Any, nms: NmsOptions) -> tuple[Any, Any]:
-    """Two `BatchNonMaxSuppression` messages: the config's, and one that asks for what the operator does."""
-    own, alike = type(config)(), type(config)()
-    for message in (own, alike):
-        message.CopyFrom(config)
+def _nms_settings(
+    settings: BatchNonMaxSuppression, nms: NmsOptions
+) -> tuple[BatchNonMaxSuppression, BatchNonMaxSuppression]:
+    """Settings of two NMS: the config's, and one that does what the operator does."""
+    own = dataclasses.replace(
+        settings,
         # Boxes are compared in the image's frame, whichever the config gives them in.
-        message.change_coordinate_frame = True
-        message.max_total_detections = nms.max_detections
-    alike.use_class_agnostic_nms = not nms.use_regular_nms
-    alike.max_detections_per_class = nms.detections_per_class
+        change_coordinate_frame=True,
+        # Never fewer than of one class; the operator's number is cut off afterwards.
+        max_total_detections=max(settings.max_detections_per_class, nms.max_detections),
+    )
+    alike = dataclasses.replace(
+        own,
+        use_class_agnostic_nms=not nms.use_regular_nms,
+        max_detections_per_class=nms.detections_per_class,
+        max_total_detections=nms.max_detections,
+    )
     return own, alike
 
 
-def _first(detections: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {name: value[0] for name, value in detections.items()}
+def _first(detections: dict[str, tf.Tensor], rows: int) -> dict[str, tf.Tensor]:
+    """The detections of the first image, as many rows of them."""
+    count = tf.minimum(detections["num_detections"][0], float(rows))
+    found = {name: value[0, :rows] for name, value in detections.items() if name != "num_detections"}
+    return {**found, "num_detections": count}
 
 
 def check_model(
@@ -121,7 +131,7 @@ def check_model(
         min_score: What detections count from in `agreement`, and boxes before the NMS.
     """
     model = TfliteDetector(path)
-    slots = ClassSlots.from_config(detector.config)
+    slots = ClassSlots.from_settings(detector.settings)
     before, alike, agreement = RawDifferences(), Differences(), Agreement()
     seconds: list[float] = []
     for named_image in expected:

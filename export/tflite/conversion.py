@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError
 
+from configs.settings.resizers import ImageResizer
 from data_prep.runtime.command_line import UserError
 from export.parity_images import SampleImage
 from export.standard_error import standard_error_aside
@@ -46,7 +46,7 @@ def convert(saved_model_dir: Path, quantization: str, representative: Sequence[n
         raise UserError(f"TensorFlow Lite's converter cannot make a {quantization} model of it: {first}") from error
 
 
-def representative_inputs(images: Sequence[SampleImage], image_resizer: Any) -> list[np.ndarray]:
+def representative_inputs(images: Sequence[SampleImage], resizer: ImageResizer) -> list[np.ndarray]:
     """Makes of images what the detector gets before it normalises.
 
     The contrast of the first is stretched, so that the input's range is 0..255 whatever the images: it is quantised
@@ -54,7 +54,7 @@ def representative_inputs(images: Sequence[SampleImage], image_resizer: Any) -> 
 
     Args:
         images: At least one.
-        image_resizer: The model's `ImageResizer` message.
+        resizer: The model's.
 
     Returns:
         float32 [1, height, width, 3], RGB 0..255.
@@ -62,7 +62,7 @@ def representative_inputs(images: Sequence[SampleImage], image_resizer: Any) -> 
     Raises:
         UserError: One does not decode.
     """
-    found = [resize_image(image.pixels(), image_resizer)[0].numpy()[np.newaxis] for image in images]
+    found = [resize_image(image.pixels(), resizer)[0].numpy()[np.newaxis] for image in images]
     low, high = found[0].min(), found[0].max()
     found[0] = (found[0] - low) * (255.0 / (high - low)) if high > low else _ramp(found[0].shape)
     return found

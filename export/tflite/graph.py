@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from configs.settings.post_processing import BatchNonMaxSuppression
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.post_processing import scores_from_logits
 from train.models.ssd import SsdDetector
@@ -42,10 +43,12 @@ class NmsOptions:
     iou_threshold: float
 
     @classmethod
-    def from_config(cls, config: Any, *, max_detections: int, use_regular_nms: bool) -> NmsOptions:
-        """Reads a `BatchNonMaxSuppression` message; the maximum is the flag's, as in the API."""
-        per_class = min(config.max_detections_per_class, max_detections)
-        return cls(max_detections, use_regular_nms, per_class, config.score_threshold, config.iou_threshold)
+    def from_settings(
+        cls, settings: BatchNonMaxSuppression, *, max_detections: int, use_regular_nms: bool
+    ) -> NmsOptions:
+        """Reads the settings of the NMS; the maximum is the flag's, as in the API."""
+        per_class = min(settings.max_detections_per_class, max_detections)
+        return cls(max_detections, use_regular_nms, per_class, settings.score_threshold, settings.iou_threshold)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +88,12 @@ def frozen_predictions(detector: SsdDetector) -> Predict:
         Takes normalised images; scores are converted and calibrated, background's among them where there is one.
     """
     height, width = detector.input_shape
+    processing = detector.settings.post_processing
 
     @tf.autograph.experimental.do_not_convert
     def predict(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits, codes, _ = detector.predict(image, image, training=False)
-        return codes, scores_from_logits(logits, detector.config.post_processing)
+        return codes, scores_from_logits(logits, processing)
 
     specs = [tf.TensorSpec([1, height, width, 3], tf.float32, name=INPUT_NAME)]
     concrete = tf.function(predict, input_signature=specs).get_concrete_function()
@@ -136,7 +140,7 @@ def write_graph(
 
 def _post_process(detector: SsdDetector, nms: NmsOptions) -> Any:
     """A function that the converter knows by its attributes, and replaces by the operator."""
-    slots = ClassSlots.from_config(detector.config)
+    slots = ClassSlots.from_settings(detector.settings)
     coder = detector.box_coder
     if not isinstance(coder, FasterRcnnBoxCoder):
         raise ValueError(f"{POST_PROCESS} decodes faster_rcnn_box_coder alone")

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.resizers import KeepAspectRatioResizer
 from data_prep.formats.tf_example import find_shards
 from data_prep.runtime.atomic_files import write_bytes, write_json
 from export.parity_images import (
@@ -57,8 +58,7 @@ def write_models(
     """
     if not isinstance(detector, SsdDetector):
         raise TypeError("write_models takes detectors that require_convertible lets through")
-    image_resizer = pipeline.model.image_resizer
-    expected = ask_checkpoint(detector, image_resizer, nms, check_images)
+    expected = ask_checkpoint(detector, nms, check_images)
     normalization = Normalization.of_detector(detector)
     labels = {LABELS_NAME: label_rows(pipeline.names_by_id)}
     predict = frozen_predictions(detector)
@@ -70,11 +70,11 @@ def write_models(
             if not graph.exists():
                 inside = normalization if takes_pixels else None
                 write_graph(graph, detector, predict, nms, normalization=inside)
-            inputs = representative_inputs(representative, image_resizer) if takes_pixels else []
+            inputs = representative_inputs(representative, detector.settings.image_resizer) if takes_pixels else []
             metadata = metadata_table(
                 "object detector",
                 f"{describe_nms(nms)}; made by quantization {quantization}.",
-                _input_meaning(pipeline, detector, None if takes_pixels else normalization),
+                _input_meaning(detector, None if takes_pixels else normalization),
             )
             path = folder / f"model_{quantization}.tflite"
             write_bytes(path, finish(convert(graph, quantization, inputs), metadata, labels))
@@ -95,8 +95,8 @@ def check_images_for(paths: Sequence[Path], records: str | None, pipeline: Pipel
         return read_images(paths)
     if records:
         return read_record_images(records, MAX_IMAGES, flag="--check_records")
-    readers = pipeline.config.eval_input_reader
-    patterns = list(readers[0].tf_record_input_reader.input_path) if readers else []
+    readers = pipeline.settings.eval_input_reader
+    patterns = list(readers[0].input_paths) if readers else []
     try:
         found = find_shards(patterns) if patterns else []
     except UsageError:  # an export needs no records, and may be made where there are none
@@ -115,12 +115,12 @@ def describe_nms(nms: NmsOptions) -> str:
     )
 
 
-def _input_meaning(pipeline: Pipeline, detector: SsdDetector, normalization: Normalization | None) -> InputMeaning:
+def _input_meaning(detector: SsdDetector, normalization: Normalization | None) -> InputMeaning:
     """What an app must give a model: normalised images, or pixels as they are."""
     height, width = detector.input_shape
     if height is None or width is None:
         raise ValueError("a TensorFlow Lite model has an input of one size")
-    is_padded = pipeline.model.image_resizer.WhichOneof("image_resizer_oneof") == "keep_aspect_ratio_resizer"
+    is_padded = isinstance(detector.settings.image_resizer, KeepAspectRatioResizer)
     how = "RGB, stretched to this size"
     if is_padded:
         how = "RGB, resized with its aspect ratio kept; what is left at the bottom and the right is 0 once normalised"

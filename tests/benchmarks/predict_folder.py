@@ -61,7 +61,7 @@ def write_model(folder: Path) -> None:
 
     config = merge(read_pipeline_config(RECIPE), f"model {{ ssd {{ num_classes: {NUM_CLASSES} }} }}")
     inputs = ["encoded_image_string_tensor", "image_tensor"]
-    module = ServingModule(build_detector(config), config.model.ssd.image_resizer, inputs)
+    module = ServingModule(build_detector(config), inputs)
     tf.saved_model.save(module, str(folder), signatures=module.signatures)
 
 

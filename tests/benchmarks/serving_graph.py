@@ -80,13 +80,13 @@ def measure(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[st
     }
 
 
-def build_ours() -> tuple[Any, Any]:
-    """Builds the recipe's detector; returns it and its image resizer."""
+def build_ours() -> Any:
+    """Builds the recipe's detector."""
     from configs.schema.pipeline_file import merge, read_pipeline_config
     from train.models.build import build_detector
 
     config = merge(read_pipeline_config(RECIPE), f"model {{ ssd {{ num_classes: {NUM_CLASSES} }} }}")
-    return build_detector(config), config.model.ssd.image_resizer
+    return build_detector(config)
 
 
 def export_model_garden(folder: str) -> None:
@@ -138,9 +138,9 @@ def main() -> int:
 
     from export.signatures import ServingModule
 
-    detector, image_resizer = build_ours()
+    detector = build_ours()
     network = detector.network
-    module = ServingModule(detector, image_resizer, ["encoded_image_string_tensor"])
+    module = ServingModule(detector, ["encoded_image_string_tensor"])
 
     @tf.function(input_signature=[tf.TensorSpec([1, *detector.input_shape, 3], tf.float32)])
     @tf.autograph.experimental.do_not_convert

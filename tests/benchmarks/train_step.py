@@ -80,6 +80,8 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
     import numpy as np
     import tensorflow as tf
 
+    from configs.settings.optimizers import Optimizer
+    from configs.settings.reading import read_settings
     from train.loop.optimization import build_optimizer, create_slots
     from train.models.build import build_detector
 
@@ -97,7 +99,7 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
         "true_image_shape": tf.constant([[SIDE, SIDE, 3]] * batch_size),
     }
     detector = build_detector(config)
-    optimizer, _ = build_optimizer(config.train_config.optimizer)
+    optimizer, _ = build_optimizer(read_settings(Optimizer, config.train_config.optimizer))
     variables = detector.network.trainable_variables
 
     create_slots(optimizer, variables)

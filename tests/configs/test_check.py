@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.check import main
-from configs.command_line import run_command
+from data_prep.runtime.command_line import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT.parent / "shared" / "odapi_configs"
@@ -94,9 +94,9 @@ def test_all_problems_stand_on_one_page(capsys: pytest.CaptureFixture) -> None:
     problems = [line for line in page.splitlines() if line.startswith("  problem  ")]
     assert [line.split()[1].rstrip(":") for line in problems] == [
         "model.ssd.mask_head_config",
-        "graph_rewriter",
         "model.ssd.num_classes",
         "train_config.batch_size",
+        "graph_rewriter",
     ]
 
 
@@ -171,7 +171,7 @@ def test_the_commands_import_no_tensorflow_and_have_help(command: str) -> None:
 
 
 def test_errors_end_in_lines_and_not_in_a_traceback(capsys: pytest.CaptureFixture) -> None:
-    from configs.schema.errors import ConfigError
+    from configs.schema.problem import ConfigError
 
     def failing(argv: object) -> int:
         raise ConfigError(["one: wrong", "two: wrong"])

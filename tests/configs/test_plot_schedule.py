@@ -10,7 +10,8 @@ from PIL import Image
 
 from configs.plot_schedule import main
 from configs.schema import pipeline_file
-from configs.settings.learning_rates import build_schedule
+from configs.settings.optimizers import MomentumOptimizer
+from configs.settings.reading import read_settings_text
 from configs.views.schedule_plot import draw_schedule, round_up
 from configs.views.summary import describe_schedule
 
@@ -20,10 +21,7 @@ CURVE = (0x1F, 0x5F, 0xA8)
 
 
 def schedule_of(text: str):
-    config = pipeline_file.parse_pipeline_config(
-        f"train_config {{ optimizer {{ momentum_optimizer {{ learning_rate {{ {text} }} }} }} }}"
-    )
-    return build_schedule(config.train_config.optimizer.momentum_optimizer.learning_rate)
+    return read_settings_text(MomentumOptimizer, f"learning_rate {{ {text} }}").learning_rate
 
 
 def curve_heights(image: Image.Image) -> dict[int, float]:

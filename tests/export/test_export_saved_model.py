@@ -96,17 +96,16 @@ def test_an_existing_version_or_output_is_never_overwritten(exported, tmp_path):
 
 
 def test_a_difference_is_an_error(exported):
-    folder, _, config, detector = exported
-    model = getattr(config.model, config.model.WhichOneof("model"))
+    folder, _, _, detector = exported
     saved = folder / "versions" / "1"
-    assert check_parity(saved, detector, model.image_resizer, ["encoded_image_string_tensor"]).num_detections > 0
+    assert check_parity(saved, detector, ["encoded_image_string_tensor"]).num_detections > 0
     head = [v for v in detector.network.trainable_variables if "class_predictor" in v.name]
     right = [variable.numpy() for variable in head]
     for variable in head:
         variable.assign(0.5 - 2 * variable)
     try:
         with pytest.raises(UserError, match="does not detect what the checkpoint does"):
-            check_parity(saved, detector, model.image_resizer, ["encoded_image_string_tensor"])
+            check_parity(saved, detector, ["encoded_image_string_tensor"])
     finally:
         for variable, value in zip(head, right, strict=True):
             variable.assign(value)
@@ -126,12 +125,12 @@ def test_nothing_is_left_when_the_check_fails(exported, tmp_path):
 
 @pytest.mark.parametrize("exported", ["ssd"], indirect=True)  # the input types do not depend on the family
 def test_image_tensor_exports_answer_pixels(exported, tmp_path):
-    _, words, config, detector = exported
+    _, words, _, detector = exported
     arguments = [*words[:4], "--output_directory", str(tmp_path / "out"), "--input_type", "image_tensor"]
     assert export(arguments) == 0
     signature = tf.saved_model.load(str(tmp_path / "out" / "saved_model")).signatures["serving_default"]
     pixels = tf.io.decode_jpeg(block_image(5)[0])[tf.newaxis]
-    expected = detection_function(detector, config.model.ssd.image_resizer, "image_tensor")(pixels)
+    expected = detection_function(detector, "image_tensor")(pixels)
     np.testing.assert_allclose(
         signature(input_tensor=pixels)["detection_scores"], expected["detection_scores"], atol=1e-4
     )
@@ -139,9 +138,9 @@ def test_image_tensor_exports_answer_pixels(exported, tmp_path):
 
 def test_the_server_answers_over_grpc_with_what_the_checkpoint_detects(exported, block_records, tmp_path):
     folder, _, config, detector = exported
-    model = getattr(config.model, config.model.WhichOneof("model"))
+    getattr(config.model, config.model.WhichOneof("model"))
     encoded = block_image(7)[0]
-    expected = detection_function(detector, model.image_resizer, "encoded_image_string_tensor")(tf.constant([encoded]))
+    expected = detection_function(detector, "encoded_image_string_tensor")(tf.constant([encoded]))
     label_map = read_label_map(block_records / "label_map.pbtxt")
     with (
         LocalServer.of_model("blocks", folder / "versions") as server,

@@ -1,5 +1,6 @@
 """TensorFlow Lite models of a detector: what an app gets from the file alone, and how near it is to the checkpoint."""
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -130,12 +131,14 @@ def test_the_float_model_answers_an_app_with_what_the_checkpoint_detects(exporte
     boxes, classes, scores, count = answer(interpreter, (pixels.numpy() - mean[0]) / np.float32(deviation[0]))
     assert (boxes.shape, classes.shape, scores.shape, count.shape) == ((1, 7, 4), (1, 7), (1, 7), (1,))
 
-    config = detector.config.post_processing.batch_non_max_suppression
-    detector.config.post_processing.batch_non_max_suppression.iou_threshold = 0.5
+    own = detector.settings
+    nms = dataclasses.replace(own.post_processing.batch_non_max_suppression, iou_threshold=0.5)
+    processing = dataclasses.replace(own.post_processing, batch_non_max_suppression=nms)
+    detector.settings = dataclasses.replace(own, post_processing=processing)
     try:
         expected = detector.detect(pixels, tf.constant([[96, 96, 3]]))
     finally:
-        config.iou_threshold = 0.6
+        detector.settings = own
     assert count[0] == 7
     np.testing.assert_allclose(scores[0], expected["detection_scores"][0, :7], atol=1e-4)
     np.testing.assert_array_equal(classes[0] + 1.0, expected["detection_classes"][0, :7])
@@ -195,9 +198,9 @@ def test_weights_may_be_read_where_they_lie(exported):
 
 
 def test_another_models_file_is_found_out(exported, block_records):
-    folder, _, pipeline, detector = exported
-    nms = NmsOptions.from_config(
-        pipeline.model.post_processing.batch_non_max_suppression, max_detections=7, use_regular_nms=True
+    folder, _, _pipeline, detector = exported
+    nms = NmsOptions.from_settings(
+        detector.settings.post_processing.batch_non_max_suppression, max_detections=7, use_regular_nms=True
     )
     images = read_record_images(str(block_records / "validation.record-*"), 2, flag="--check_records")
     head = [v for v in detector.network.trainable_variables if "class_predictor" in v.name]
@@ -205,7 +208,7 @@ def test_another_models_file_is_found_out(exported, block_records):
     for variable in head:
         variable.assign(0.5 - 2 * variable)
     try:
-        expected = ask_checkpoint(detector, pipeline.model.image_resizer, nms, images)
+        expected = ask_checkpoint(detector, nms, images)
     finally:
         for variable, value in zip(head, right, strict=True):
             variable.assign(value)

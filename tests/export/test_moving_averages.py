@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema.pipeline_file import merge, read_pipeline_config
+from configs.settings.optimizers import Optimizer
+from configs.settings.reading import read_settings
 from export.export_saved_model import main as export
 from export.image_inputs import batch_reader
 from tests.conftest import block_image
@@ -22,7 +24,7 @@ def test_the_averages_are_exported_and_not_the_last_weights(block_config, tmp_pa
     path = block_config("ssd")
     config = merge(read_pipeline_config(path), OVERRIDE)
     detector = build_detector(config)
-    optimizer, _ = build_optimizer(config.train_config.optimizer)
+    optimizer, _ = build_optimizer(read_settings(Optimizer, config.train_config.optimizer))
     start_moving_average(optimizer, detector.network)
     variables = detector.network.trainable_variables
     create_slots(optimizer, variables)
@@ -39,7 +41,7 @@ def test_the_averages_are_exported_and_not_the_last_weights(block_config, tmp_pa
     encoded = tf.constant([block_image(2)[0]])
     signature = tf.saved_model.load(str(tmp_path / "out" / "saved_model")).signatures["serving_default"]
     found = signature(input_tensor=encoded)["raw_detection_scores"]
-    read = batch_reader("encoded_image_string_tensor", detector.input_shape, config.model.ssd.image_resizer)
+    read = batch_reader("encoded_image_string_tensor", detector.settings.image_resizer)
     last = detector.detect_with_raw(*read(encoded))["raw_detection_scores"]
     for variable, average in zip(variables, averages, strict=True):
         variable.assign(average)

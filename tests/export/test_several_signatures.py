@@ -108,9 +108,9 @@ def test_names_and_anchors_belong_to_the_detections(ask, exported):
 
 
 def test_weights_are_written_once_and_the_label_map_is_inside(exported, tmp_path):
-    folder, config_path, detector = exported
+    folder, _config_path, detector = exported
     saved = folder / "exported" / "saved_model"
-    module = ServingModule(detector, read_pipeline_config(config_path).model.ssd.image_resizer, INPUT_TYPES[:1])
+    module = ServingModule(detector, INPUT_TYPES[:1])
     tf.saved_model.save(module, str(tmp_path), signatures=module.signatures)
     sizes = [(path / "saved_model.pb").stat().st_size for path in (saved, tmp_path)]
     weights = sum(variable.numpy().nbytes for variable in detector.network.variables)
@@ -130,6 +130,5 @@ def test_the_report_says_every_way_in(exported):
 
 
 def test_an_output_without_a_source_is_one_line(exported):
-    resizer = read_pipeline_config(exported[1]).model.ssd.image_resizer
     with pytest.raises(UsageError, match="--output detection_class_names: there is no label map"):
-        ServingModule(exported[2], resizer, INPUT_TYPES[:1], more_outputs=["detection_class_names"])
+        ServingModule(exported[2], INPUT_TYPES[:1], more_outputs=["detection_class_names"])

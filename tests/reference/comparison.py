@@ -41,7 +41,7 @@ def compare_model(folder: ReferenceFolder, *, training: bool = True) -> Iterator
     if isinstance(detector, FasterRcnnDetector):
         yield from compare_gradients(faster_rcnn.deterministic_losses(detector, folder), folder, variables)
     else:
-        images, true_shapes = resized(folder, "batch", detector.config.image_resizer)
+        images, true_shapes = resized(folder, "batch", detector.settings.image_resizer)
         labels = labels_of(folder.arrays["batch"], true_shapes)
         yield from compare_steps(detector, folder, variables, images, labels)
 

@@ -37,8 +37,8 @@ _DECODED = 1.5e-3
 def compare_inference(detector: FasterRcnnDetector, folder: ReferenceFolder, batch: str) -> Iterator[Comparison]:
     """Compares what is computed of one batch of images."""
     arrays = folder.arrays[batch]
-    config = detector.config
-    images, true_shapes = resized(folder, batch, config.image_resizer)
+    settings = detector.settings
+    images, true_shapes = resized(folder, batch, settings.image_resizer)
     normalized = detector.preprocess(images, true_shapes)
     yield compare_preprocessed(normalized, true_shapes, arrays)
     yield from compare_trunk(detector.network.backbone, normalized, arrays)
@@ -54,7 +54,7 @@ def compare_inference(detector: FasterRcnnDetector, folder: ReferenceFolder, bat
     ):
         found = np.take_along_axis(values.numpy(), arrays["anchor_index"][..., np.newaxis], axis=1)
         yield of_range(stage, found, arrays[name], FEATURES)
-    yield _compare_proposals(propose_regions(logits, codes, anchors, true_shapes, config), arrays, input_shape)
+    yield _compare_proposals(propose_regions(logits, codes, anchors, true_shapes, settings), arrays, input_shape)
 
     proposals = stored_proposals(arrays)
     crops = detector.cropper.crop(maps, proposals.boxes, input_shape)
@@ -71,7 +71,7 @@ def compare_inference(detector: FasterRcnnDetector, folder: ReferenceFolder, bat
     yield of_range("class logits", class_logits.numpy().reshape(stored.shape), stored, FEATURES)
     yield _compare_codes(box_codes.numpy(), arrays)
     yield _compare_raw_boxes(class_logits, box_codes, proposals, true_shapes, arrays)
-    fed: Mapping[str, Any] = detections_of(class_logits, box_codes, proposals, true_shapes, config)
+    fed: Mapping[str, Any] = detections_of(class_logits, box_codes, proposals, true_shapes, settings)
     yield _renamed("detections of the stored proposals", compare_detections(fed, arrays))
     detections = detector.detect(images, true_shapes)
     yield compare_detections(detections, arrays, least_share=_SAME_PROPOSALS)
@@ -79,18 +79,18 @@ def compare_inference(detector: FasterRcnnDetector, folder: ReferenceFolder, bat
 
 def compare_losses(detector: FasterRcnnDetector, folder: ReferenceFolder) -> Iterator[Comparison]:
     """Compares targets and losses of the batch that has ground truth."""
-    arrays, report, config = folder.arrays["batch"], folder.report, detector.config
-    images, true_shapes = resized(folder, "batch", config.image_resizer)
+    arrays, report, settings = folder.arrays["batch"], folder.report, detector.settings
+    images, true_shapes = resized(folder, "batch", settings.image_resizer)
     maps, logits, codes, anchors, input_shape = detector.first_stage(images, true_shapes, training=False)
     truth = GroundTruth.from_labels(labels_of(arrays, true_shapes), input_shape)
     yield _compare_anchor_targets(anchors, truth, arrays)
     proposals = stored_proposals(arrays)
-    yield _compare_proposal_targets(proposals, truth, config.num_classes, arrays)
+    yield _compare_proposal_targets(proposals, truth, settings.num_classes, arrays)
 
     class_logits, box_codes = detector.second_stage(maps, proposals, input_shape, training=False)
     losses = {
-        **first_stage_losses(logits, codes, anchors, truth, config),
-        **second_stage_losses(class_logits, box_codes, proposals, truth, config),
+        **first_stage_losses(logits, codes, anchors, truth, settings),
+        **second_stage_losses(class_logits, box_codes, proposals, truth, settings),
     }
     expected = {name: value for name, value in report["loss_inference_mode"].items() if not isinstance(value, dict)}
     yield of_values("losses, but objectness", [losses[name] for name in expected], expected.values(), LOSS)
@@ -99,16 +99,16 @@ def compare_losses(detector: FasterRcnnDetector, folder: ReferenceFolder) -> Ite
 
 def deterministic_losses(detector: FasterRcnnDetector, folder: ReferenceFolder) -> Callable[[], dict[str, tf.Tensor]]:
     """The losses in inference mode, of the stored proposals, without that of objectness, which samples at random."""
-    arrays, config = folder.arrays["batch"], detector.config
-    images, true_shapes = resized(folder, "batch", config.image_resizer)
+    arrays, settings = folder.arrays["batch"], detector.settings
+    images, true_shapes = resized(folder, "batch", settings.image_resizer)
     proposals = stored_proposals(arrays)
 
     def losses() -> dict[str, tf.Tensor]:
         maps, logits, codes, anchors, input_shape = detector.first_stage(images, true_shapes, training=False)
         truth = GroundTruth.from_labels(labels_of(arrays, true_shapes), input_shape)
         class_logits, box_codes = detector.second_stage(maps, proposals, input_shape, training=False)
-        found = first_stage_losses(logits, codes, anchors, truth, config)
-        found |= second_stage_losses(class_logits, box_codes, proposals, truth, config)
+        found = first_stage_losses(logits, codes, anchors, truth, settings)
+        found |= second_stage_losses(class_logits, box_codes, proposals, truth, settings)
         return {name: value for name, value in found.items() if "objectness" not in name}
 
     return losses

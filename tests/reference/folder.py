@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from configs.schema.errors import ConfigError
 from configs.schema.pipeline_file import read_pipeline_config
+from configs.schema.problem import ConfigError
 from data_prep.runtime.command_line import UsageError, UserError
 
 BATCHES = ("batch", "odd")

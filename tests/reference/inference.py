@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from configs.settings.resizers import ImageResizer
 from tests.reference.folder import ReferenceFolder
 from tests.reference.verdict import FEATURES, ROUNDING, Comparison, of_range, worst
 from train.checkpoints.object_paths import variables_by_path
@@ -50,7 +51,7 @@ def build_with_weights(folder: ReferenceFolder, config: Any) -> tuple[Detector, 
     return detector, variables
 
 
-def resized(folder: ReferenceFolder, batch: str, resizer: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def resized(folder: ReferenceFolder, batch: str, resizer: ImageResizer) -> tuple[tf.Tensor, tf.Tensor]:
     """The images of a batch as a detector takes them, float32 0..255, and their true shapes."""
     return resize_image(tf.constant(folder.images[batch]), resizer)
 

@@ -28,7 +28,7 @@ _DECODED = 1.5e-3
 def compare_inference(detector: SsdDetector, folder: ReferenceFolder, batch: str) -> Iterator[Comparison]:
     """Compares what is computed of one batch of images."""
     arrays = folder.arrays[batch]
-    images, true_shapes = resized(folder, batch, detector.config.image_resizer)
+    images, true_shapes = resized(folder, batch, detector.settings.image_resizer)
     normalized = detector.preprocess(images, true_shapes)
     yield compare_preprocessed(normalized, true_shapes, arrays)
     yield from compare_trunk(detector.network.backbone, normalized, arrays)
@@ -53,7 +53,7 @@ def _at(values: tf.Tensor, arrays: Arrays) -> np.ndarray:
 def compare_losses(detector: SsdDetector, folder: ReferenceFolder) -> Iterator[Comparison]:
     """Compares targets and losses of the batch that has ground truth."""
     arrays, report = folder.arrays["batch"], folder.report
-    images, true_shapes = resized(folder, "batch", detector.config.image_resizer)
+    images, true_shapes = resized(folder, "batch", detector.settings.image_resizer)
     labels = labels_of(arrays, true_shapes)
     yield _compare_targets(detector, labels, arrays)
     losses = detector.compute_losses(images, labels, training=False)

@@ -83,19 +83,20 @@ class BlockImage:
     def _run(self, texts: tuple[str, ...]) -> Any:
         """Returns the options as one function, traced once for images of all sizes and any number of objects."""
         import tensorflow as tf
-        from google.protobuf import text_format
 
-        from configs.schema.descriptors import message_class
+        from configs.schema.text import parse_text
+        from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
+        from configs.settings.reading import read_choice
         from train.inputs.augmentations.pipeline import build_augmentation
 
         if texts not in self._traced:
-            step = message_class("PreprocessingStep")
+            steps = [parse_text(text, "text", "PreprocessingStep") for text in texts]
             any_fields = {
                 name: tf.TensorSpec([None, *values.shape[1:]], values.dtype)
                 for name, values in self.ground_truth().items()
             }
             self._traced[texts] = tf.function(
-                build_augmentation([text_format.Parse(text, step()) for text in texts]),
+                build_augmentation(read_choice(AUGMENTATION_OPTIONS, step) for step in steps),
                 input_signature=[tf.TensorSpec([None, None, 3], tf.uint8), any_fields, tf.TensorSpec([2], tf.int64)],
                 autograph=False,
             )

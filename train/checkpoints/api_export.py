@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from configs.schema import pipeline_file
+from configs.settings.model import MODELS, read_model
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.staged_folder import staged
 from train.checkpoints.trunk_check import FILE_NAME, trunk_statistics
@@ -46,11 +47,11 @@ def export_for_api(network: Any, config: Any, folder: Path) -> int:
     require_new_folder(folder)
     api_objects = getattr(network, "api_objects", None)
     if api_objects is None:
-        kind = config.model.WhichOneof("model")
-        name = getattr(config.model, kind).feature_extractor.type
+        model = read_model(config)
+        name = model.feature_extractor.type
         raise UsageError(
-            f'model.{kind}.feature_extractor.type: "{name}" is none of the Object Detection API\'s networks; it could '
-            "not be read back there"
+            f'model.{MODELS.name_of(model)}.feature_extractor.type: "{name}" is none of the '
+            "Object Detection API's networks; it could not be read back there"
         )
     with staged(folder) as staging:
         checkpoint = tf.train.Checkpoint(model=api_objects)

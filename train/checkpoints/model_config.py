@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from configs.schema.errors import ConfigError
+from configs.schema.problem import ConfigError
 from configs.settings.loading import load_config
-from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UserError
 from train.models.build import build_detector
 from train.models.detector import Detector
 
@@ -27,13 +27,10 @@ def model_config_from(arguments: argparse.Namespace) -> Any:
         UsageError: It cannot be read, or its model says what cannot be honoured.
     """
     path = arguments.pipeline_config_path
-    try:
-        loaded = load_config(path, arguments.config_override, arguments.ignore_unsupported)
-        problems = [problem for problem in loaded.problems if not problem.path or problem.path.startswith("model")]
-        if problems:
-            raise ConfigError([f"{loaded.where}: {problem}" for problem in problems])
-    except ConfigError as error:
-        raise UsageError(str(error)) from None
+    loaded = load_config(path, arguments.config_override, arguments.ignore_unsupported)
+    problems = [problem for problem in loaded.problems if not problem.path or problem.path.startswith("model")]
+    if problems:
+        raise ConfigError([f"{loaded.where}: {problem}" for problem in problems])
     return loaded.config
 
 

@@ -87,14 +87,8 @@ def evaluation_folder(pipeline: Pipeline, reader_index: int) -> Path:
     """Returns where an input's results go, relative to the model's folder: `eval`, and there the reader's `name`.
 
     As in the API's `model_lib_v2.py`, so that TensorBoard tells several inputs apart.
-
-    Raises:
-        UsageError: The name is not one of a folder.
     """
-    name = pipeline.config.eval_input_reader[reader_index].name
-    if name and (name in (".", "..") or Path(name).name != name):
-        raise UsageError(f"eval_input_reader[{reader_index}].name is {name!r}; it names a folder, so leave out slashes")
-    return Path("eval") / name
+    return Path("eval") / pipeline.settings.eval_input_reader[reader_index].name
 
 
 class CheckpointEvaluator:
@@ -114,15 +108,14 @@ class CheckpointEvaluator:
         """
         self._pipeline = pipeline
         self._detector = detector
-        batch_size = pipeline.config.eval_config.batch_size
-        if not pipeline.config.eval_config.HasField("batch_size"):
+        eval_config = pipeline.settings.eval_config
+        batch_size = eval_config.batch_size
+        if "batch_size" not in eval_config.written:
             # Images of sizes of their own would be padded to the largest of their batch.
             batch_size = 1 if None in detector.input_shape else DEFAULT_BATCH_SIZE
-        self._dataset = build_evaluation_dataset(pipeline.config, reader_index=reader_index, batch_size=batch_size)
+        self._dataset = build_evaluation_dataset(pipeline.settings, reader_index=reader_index, batch_size=batch_size)
         self._losses: dict[str, list[float]] = {}
-        self._has_losses = not (
-            pipeline.config.eval_config.ignore_groundtruth or pipeline.config.eval_config.use_dummy_loss_in_eval
-        )
+        self._has_losses = eval_config.has_losses
         self.folder = evaluation_folder(pipeline, reader_index)
         _measuring(pipeline)  # whose mistakes in the config are better told before the training than after
 
@@ -151,14 +144,15 @@ class CheckpointEvaluator:
         number that stands for nothing is not reported.
         """
         self._losses = {}
-        left_out = LeftOut.of_evaluation(self._pipeline.config, self._reader_index)
+        left_out = LeftOut.of_evaluation(self._pipeline.settings, self._reader_index)
         with batch_norm_apart():
             result = _measure(self._pipeline, self._detected_images(left_out))
         result = dataclasses.replace(result, left_out=tuple(left_out.sentences()))
         if not self._has_losses:
             return result
         losses = {name: float(np.mean(values)) for name, values in self._losses.items()}
-        if self._pipeline.config.train_config.add_regularization_loss:
+        train_config = self._pipeline.settings.train_config
+        if train_config is None or train_config.add_regularization_loss:
             losses[REGULARIZATION_LOSS] = float(self._detector.regularization_loss())
         losses[TOTAL_LOSS] = sum(losses.values())
         return dataclasses.replace(result, metrics={**result.metrics, **losses})
@@ -204,7 +198,7 @@ def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_ind
 def _ask_saved_model(
     pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int
 ) -> Iterator[DetectedImage]:
-    reader = pipeline.config.eval_input_reader[reader_index]
+    reader = pipeline.settings.eval_input_reader[reader_index]
     decode = RecordDecoder(pipeline.label_map, pipeline.model.num_classes)
 
     def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
@@ -212,7 +206,8 @@ def _ask_saved_model(
         return encoded["image/encoded"], decode(record, index), read_verified_labels(record)
 
     read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.model.num_classes)
-    records = read_records(reader, f"eval_input_reader[{reader_index}]", num_epochs=1, seed=0)
+    where = f"eval_input_reader[{reader_index}]"
+    records = read_records(reader, where, num_epochs=1, seed=0)
     examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)
     for encoded, decoded, verified in examples:
         pixels = encoded if dtype == tf.string else tf.cast(decoded.image, dtype)
@@ -255,14 +250,14 @@ def _valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def _measuring(pipeline: Pipeline) -> tuple[MetricSets, EvaluationImages]:
-    eval_config, names = pipeline.config.eval_config, pipeline.names_by_id
+    eval_config, names = pipeline.settings.eval_config, pipeline.names_by_id
     return MetricSets(eval_config, names), EvaluationImages(eval_config, names)
 
 
 def _measure(pipeline: Pipeline, images: Iterator[DetectedImage]) -> EvaluationResult:
-    eval_config = pipeline.config.eval_config
+    eval_config = pipeline.settings.eval_config
     metric_sets, summary_images = _measuring(pipeline)
-    limit = eval_config.num_examples if eval_config.HasField("num_examples") else 0
+    limit = eval_config.max_images
     started = time.monotonic()
     for detected in progress(images, description="evaluating", unit="image"):
         if limit and metric_sets.num_images >= limit:

@@ -6,14 +6,13 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor
 
+from configs.settings.evaluation import EvalConfig
 from data_prep.images.drawing import Color
 from data_prep.runtime.atomic_files import write_bytes
-from data_prep.runtime.command_line import UsageError
 from train.evaluation.detected_image import DetectedImage
 from train.loop.summaries import evaluation_image
 
@@ -28,25 +27,23 @@ class EvaluationImages:
         drawn: uint8 [H, W, 3] each: ground truth beside detections.
     """
 
-    def __init__(self, eval_config: Any, names_by_id: Mapping[int, str]) -> None:
+    def __init__(self, eval_config: EvalConfig, names_by_id: Mapping[int, str]) -> None:
         """Reads how to draw.
 
         Args:
-            eval_config: The `EvalConfig` message. Honoured are `num_visualizations`, `min_score_threshold`,
+            eval_config: Honoured are `num_visualizations`, `min_score_threshold`,
                 `max_num_boxes_to_visualize`, `skip_scores`, `skip_labels`, `ignore_groundtruth`,
                 `visualize_groundtruth_boxes` and `groundtruth_box_visualization_color` (ground truth under the
                 detections too), `visualization_export_dir` and `keep_image_id_for_visualization_export`, as in the
                 API's `eval_util.py`.
             names_by_id: Class names by label map id.
-
-        Raises:
-            UsageError: The colour is none that Pillow knows.
         """
         self._eval_config = eval_config
         self._names_by_id = names_by_id
         self._overlay_color: Color | None = None
         if eval_config.visualize_groundtruth_boxes:
-            self._overlay_color = _color(eval_config.groundtruth_box_visualization_color)
+            red, green, blue = ImageColor.getrgb(eval_config.groundtruth_box_visualization_color)[:3]
+            self._overlay_color = red, green, blue
         self.drawn: list[np.ndarray] = []
 
     def add(self, detected: DetectedImage) -> None:
@@ -84,14 +81,3 @@ class EvaluationImages:
         content = io.BytesIO()
         Image.fromarray(image).save(content, "PNG")
         write_bytes(Path(self._eval_config.visualization_export_dir) / f"{name}.png", content.getvalue())
-
-
-def _color(name: str) -> Color:
-    try:
-        red, green, blue = ImageColor.getrgb(name)[:3]
-    except ValueError:
-        raise UsageError(
-            f"eval_config.groundtruth_box_visualization_color: {name!r} is no colour; write one such as "
-            '"black", "AntiqueWhite" or "#ff8800"'
-        ) from None
-    return red, green, blue

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_prep.runtime.command_line import UserError
+from configs.settings.pipeline import PipelineSettings
+from configs.settings.reading import read_settings_text
+from configs.settings.resizers import KeepAspectRatioResizer
+from data_prep.runtime.command_line import UsageError, UserError
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS
 from train.inputs.input_errors import readable_error
-from train.inputs.reader import build_evaluation_dataset, build_training_dataset, model_config
+from train.inputs.reader import build_evaluation_dataset, build_training_dataset
 
 LONGER_SIDE_OF_ORIGINALS = 640
 # Of the original's boxes, none is to be cut.
@@ -94,48 +97,52 @@ class InputExample:
         return left
 
 
-def read_training_examples(config: Any, count: int, *, seed: int) -> Iterator[InputExample]:
+def read_training_examples(settings: PipelineSettings, count: int, *, seed: int) -> Iterator[InputExample]:
     """Yields images of `train_input_reader`, augmented, each record at most once.
 
     Args:
-        config: The `TrainEvalPipelineConfig` message.
+        settings: Of the whole config.
         count: How many images; fewer where there are fewer records.
         seed: Of the order and of the augmentations.
 
     Raises:
-        UserError: The config cannot be honoured, or a record is broken.
+        UserError: A path matches nothing, or a record is broken.
     """
-    config = _copy(config)
-    config.train_input_reader.num_epochs = 1
-    buffer_size = min(config.train_input_reader.shuffle_buffer_size, max(_SHUFFLE_BUFFER_SIZE, count))
-    config.train_input_reader.shuffle_buffer_size = buffer_size
-    plain = _originals(config)
-    plain.train_config.ClearField("data_augmentation_options")
-    plain.train_input_reader.max_number_of_boxes = _MANY_BOXES
+    reader, train = settings.train_input_reader, settings.train_config
+    if reader is None:
+        raise UsageError("train_input_reader is not set")
+    buffer_size = min(reader.shuffle_buffer_size, max(_SHUFFLE_BUFFER_SIZE, count))
+    reader = reader.with_values(num_epochs=1, shuffle_buffer_size=buffer_size)
+    plain = dataclasses.replace(
+        _originals(settings),
+        train_input_reader=reader.with_values(max_number_of_boxes=_MANY_BOXES),
+        train_config=train.with_values(data_augmentation_options=()) if train is not None else None,
+    )
     # The same seed gives the same records in the same order.
     yield from _pairs(
-        build_training_dataset(config, batch_size=1, seed=seed),
+        build_training_dataset(dataclasses.replace(settings, train_input_reader=reader), batch_size=1, seed=seed),
         build_training_dataset(plain, batch_size=1, seed=seed),
         count,
     )
 
 
-def read_evaluation_examples(config: Any, count: int, *, reader_index: int = 0) -> Iterator[InputExample]:
+def read_evaluation_examples(
+    settings: PipelineSettings, count: int, *, reader_index: int = 0
+) -> Iterator[InputExample]:
     """Yields images of an `eval_input_reader`, which are never augmented.
 
     Args:
-        config: The `TrainEvalPipelineConfig` message.
+        settings: Of the whole config.
         count: How many images; fewer where there are fewer records.
         reader_index: Which of the readers.
 
     Raises:
-        UserError: The config cannot be honoured, or a record is broken.
+        UserError: A path matches nothing, or a record is broken.
     """
-    plain = _originals(config)
-    for reader in plain.eval_input_reader:
-        reader.max_number_of_boxes = _MANY_BOXES
+    readers = tuple(reader.with_values(max_number_of_boxes=_MANY_BOXES) for reader in settings.eval_input_reader)
+    plain = dataclasses.replace(_originals(settings), eval_input_reader=readers)
     yield from _pairs(
-        build_evaluation_dataset(config, reader_index=reader_index, batch_size=1),
+        build_evaluation_dataset(settings, reader_index=reader_index, batch_size=1),
         build_evaluation_dataset(plain, reader_index=reader_index, batch_size=1),
         count,
     )
@@ -187,17 +194,8 @@ def _marks(objects: Objects) -> list[tuple[float, ...]]:
     return list(zip(*(values.tolist() for values in fields), strict=True))
 
 
-def _originals(config: Any) -> Any:
-    """Returns a copy of the config that reads images whole, in their own proportions."""
-    plain = _copy(config)
-    resizer = model_config(plain).image_resizer
-    resizer.Clear()
-    resizer.keep_aspect_ratio_resizer.min_dimension = LONGER_SIDE_OF_ORIGINALS
-    resizer.keep_aspect_ratio_resizer.max_dimension = LONGER_SIDE_OF_ORIGINALS
-    return plain
-
-
-def _copy(config: Any) -> Any:
-    copy = type(config)()
-    copy.CopyFrom(config)
-    return copy
+def _originals(settings: PipelineSettings) -> PipelineSettings:
+    """Returns settings that read images whole, in their own proportions."""
+    side = LONGER_SIDE_OF_ORIGINALS
+    resizer = read_settings_text(KeepAspectRatioResizer, f"min_dimension: {side} max_dimension: {side}")
+    return dataclasses.replace(settings, model=dataclasses.replace(settings.model, image_resizer=resizer))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs.settings import effective
+from configs.settings.pipeline import PipelineSettings
 
 # What `count_batch` returns, in this order.
 COUNTS = ("pictures", "boxes", "cut boxes", "cut pictures", "fullest picture", "unknown boxes", "unknown pictures")
@@ -74,17 +74,14 @@ class LeftOut:
         self.counts = dict.fromkeys(COUNTS, 0)
 
     @classmethod
-    def of_training(cls, config: Any) -> LeftOut:
-        """For the batches of `build_training_dataset(config)`."""
-        maximum = effective.max_number_of_training_boxes(config)
-        reader = config.train_input_reader
-        is_older = config.train_config.HasField("max_number_of_boxes") and not reader.HasField("max_number_of_boxes")
-        return cls(f"{'train_config' if is_older else 'train_input_reader'}.max_number_of_boxes", maximum)
+    def of_training(cls, settings: PipelineSettings) -> LeftOut:
+        """For the batches of `build_training_dataset(settings)`."""
+        return cls(settings.max_number_of_training_boxes_path, settings.max_number_of_training_boxes)
 
     @classmethod
-    def of_evaluation(cls, config: Any, reader_index: int = 0) -> LeftOut:
-        """For the batches of `build_evaluation_dataset(config, reader_index)`."""
-        maximum = config.eval_input_reader[reader_index].max_number_of_boxes
+    def of_evaluation(cls, settings: PipelineSettings, reader_index: int = 0) -> LeftOut:
+        """For the batches of `build_evaluation_dataset(settings, reader_index)`."""
+        maximum = settings.eval_input_reader[reader_index].max_number_of_boxes
         return cls(f"eval_input_reader[{reader_index}].max_number_of_boxes", maximum)
 
     def add(self, counts: Any) -> None:

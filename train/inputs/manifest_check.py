@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
 
+from configs.settings.inputs import InputReader
 from data_prep.formats.label_map import LabelMapItem, read_label_map
 from data_prep.formats.tf_example import find_shards
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
@@ -13,14 +13,14 @@ from data_prep.runtime.command_line import UsageError
 from train.inputs.records import check_filled_in, input_paths
 
 
-def check_manifests(reader: Any, where: str) -> None:
+def check_manifests(reader: InputReader, where: str) -> None:
     """Checks that the records of an input reader were made with its label map, as far as manifests say so.
 
     Records without a manifest pass, and so does a reader without a label map, which takes the records' ids. Several
     record sets may have classes of their own, as long as each class of the label map is in one of them.
 
     Args:
-        reader: The `InputReader` message.
+        reader: The input reader.
         where: Its path in the config, for messages.
 
     Raises:

@@ -28,12 +28,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from configs.settings import effective
+from configs.settings.inputs import InputReader
+from configs.settings.pipeline import PipelineSettings
+from configs.settings.resizers import ImageResizer
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.worker_pool import default_num_processes
@@ -45,7 +46,7 @@ from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, with_bo
 from train.inputs.manifest_check import check_manifests
 from train.inputs.merged_boxes import merge_equal_boxes
 from train.inputs.records import Transform, check_filled_in, read_every_record, read_records
-from train.inputs.resize import check_image_resizer, resize_image, static_input_size
+from train.inputs.resize import resize_image
 from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 
 Labels = dict[str, tf.Tensor]
@@ -54,7 +55,7 @@ _LARGEST_SEED = 2**31 - 1
 
 
 def build_training_dataset(
-    config: Any,
+    settings: PipelineSettings,
     *,
     batch_size: int | None = None,
     seed: int | None = None,
@@ -64,7 +65,7 @@ def build_training_dataset(
     """Returns shuffled, augmented batches, without end unless `train_input_reader.num_epochs` sets one.
 
     Args:
-        config: The `TrainEvalPipelineConfig` message.
+        settings: Of the whole config, which has a `train_input_reader`.
         batch_size: Over all replicas; by default `train_config.batch_size`.
         seed: Gives the same batches each time, for a price in speed; None gives others each time.
         input_context: From `tf.distribute`: this pipeline yields its replica's share of the batch and of the records.
@@ -72,81 +73,87 @@ def build_training_dataset(
             resumed run does not see the first records twice.
 
     Raises:
-        UsageError: The config cannot be honoured; the message gives the field's path.
+        UsageError: A part that is needed is not in the config, a path is not filled in or matches nothing, or the
+            records do not go with the label map.
     """
-    model = model_config(config)
-    reader = config.train_input_reader
+    where, reader, train = "train_input_reader", settings.train_input_reader, settings.train_config
+    if reader is None:
+        raise UsageError(f"{where} is not set, and training needs one")
     if batch_size is None:
-        batch_size = config.train_config.batch_size
+        if train is None:
+            raise UsageError("train_config is not set, and training needs one")
+        batch_size = train.batch_size
     if input_context is not None:
         batch_size = input_context.get_per_replica_batch_size(batch_size)
-    _check_batch_size(batch_size, "train_config.batch_size")
-    check_manifests(reader, "train_input_reader")
+    check_manifests(reader, where)
     pipeline = input_context.input_pipeline_id if input_context is not None else 0
     mixed_seed = None if seed is None else _mix(seed, resume_step, pipeline)
     records = read_records(
         reader,
-        "train_input_reader",
+        where,
         num_epochs=reader.num_epochs or None,
         seed=mixed_seed,
         input_context=input_context,
-        repeat_some=_class_aware_sampling(config, mixed_seed),
+        repeat_some=_class_aware_sampling(settings, reader, where, mixed_seed),
     )
+    resizer = settings.model.image_resizer
     prepare = _preparer(
-        config,
         reader,
-        "train_input_reader",
-        augment=build_augmentation(config.train_config.data_augmentation_options),
-        max_number_of_boxes=effective.max_number_of_training_boxes(config),
-        merge_equal=config.train_config.merge_multiple_label_boxes,
+        where,
+        resizer=resizer,
+        num_classes=settings.model.num_classes,
+        augment=build_augmentation(train.data_augmentation_options if train is not None else ()),
+        max_number_of_boxes=settings.max_number_of_training_boxes,
+        merge_equal=train is not None and train.merge_multiple_label_boxes,
         seed=secrets.randbelow(_LARGEST_SEED) if mixed_seed is None else mixed_seed,
     )
     return _batches(
         records,
         prepare,
         batch_size,
-        model,
+        resizer,
         reader,
         drop_remainder=reader.drop_remainder,
         deterministic=seed is not None,
     )
 
 
-def build_evaluation_dataset(config: Any, *, reader_index: int = 0, batch_size: int | None = None) -> tf.data.Dataset:
+def build_evaluation_dataset(
+    settings: PipelineSettings, *, reader_index: int = 0, batch_size: int | None = None
+) -> tf.data.Dataset:
     """Returns each record of an evaluation reader once, in the same order each time, without augmentation.
 
     The last batch may be smaller. `num_epochs` and `drop_remainder` do not apply: either would falsify the metrics.
 
     Args:
-        config: The `TrainEvalPipelineConfig` message.
+        settings: Of the whole config.
         reader_index: Which of the config's `eval_input_reader`s.
         batch_size: By default `eval_config.batch_size`.
 
     Raises:
-        UsageError: The config cannot be honoured; the message gives the field's path.
+        UsageError: A part that is needed is not in the config, a path is not filled in or matches nothing, or the
+            records do not go with the label map.
     """
-    model = model_config(config)
-    if not 0 <= reader_index < len(config.eval_input_reader):
-        raise UsageError(
-            f"eval_input_reader[{reader_index}] is not in the config, which has {len(config.eval_input_reader)} of them"
-        )
-    reader = config.eval_input_reader[reader_index]
-    where = f"eval_input_reader[{reader_index}]"
+    readers = settings.eval_input_reader
+    if not 0 <= reader_index < len(readers):
+        raise UsageError(f"eval_input_reader[{reader_index}] is not in the config, which has {len(readers)} of them")
+    where, reader = f"eval_input_reader[{reader_index}]", readers[reader_index]
     if batch_size is None:
-        batch_size = config.eval_config.batch_size
-    _check_batch_size(batch_size, "eval_config.batch_size")
+        batch_size = settings.eval_config.batch_size
     check_manifests(reader, where)
     records = read_records(reader, where, num_epochs=1, seed=0)
+    resizer, num_classes = settings.model.image_resizer, settings.model.num_classes
     prepare = _preparer(
-        config,
         reader,
         where,
+        resizer=resizer,
+        num_classes=num_classes,
         augment=build_augmentation(()),
         max_number_of_boxes=reader.max_number_of_boxes,
         merge_equal=False,
         seed=0,
     )
-    read_verified_labels = VerifiedLabelReader(_label_map(reader, where), model.num_classes)
+    read_verified_labels = VerifiedLabelReader(_label_map(reader, where), num_classes)
 
     @tf.autograph.experimental.do_not_convert
     def prepare_with_verified_labels(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Labels]:
@@ -154,20 +161,8 @@ def build_evaluation_dataset(config: Any, *, reader_index: int = 0, batch_size: 
         return image, {**labels, VERIFIED_CLASS_IDS: read_verified_labels(record)}
 
     return _batches(
-        records, prepare_with_verified_labels, batch_size, model, reader, drop_remainder=False, deterministic=True
+        records, prepare_with_verified_labels, batch_size, resizer, reader, drop_remainder=False, deterministic=True
     )
-
-
-def model_config(config: Any) -> Any:
-    """Returns the message of the config's one model, such as `config.model.ssd`.
-
-    Raises:
-        UsageError: No model is set.
-    """
-    kind = config.model.WhichOneof("model")
-    if kind is None:
-        raise UsageError("model is not set; name one, such as model { ssd { ... } }")
-    return getattr(config.model, kind)
 
 
 def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Labels:
@@ -193,25 +188,14 @@ def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Lab
     return labels
 
 
-def _class_aware_sampling(config: Any, seed: int | None) -> Transform | None:
+def _class_aware_sampling(
+    settings: PipelineSettings, reader: InputReader, where: str, seed: int | None
+) -> Transform | None:
     """What `extensions.class_aware_sampling` does to each pass over the records; None where it is not set."""
-    if not config.extensions.HasField("class_aware_sampling"):
+    if settings.extensions.class_aware_sampling is None:
         return None
-    reader, where = config.train_input_reader, "train_input_reader"
-    max_repeats = config.extensions.class_aware_sampling.max_repeats
-    if max_repeats < 1:
-        raise UsageError("extensions.class_aware_sampling.max_repeats is 0, which leaves no records; use 1 or more")
-    if not reader.shuffle:
-        raise UsageError(
-            f"extensions.class_aware_sampling repeats records, and {where}.shuffle: false would show the repeats one "
-            "after the other; delete one of the two"
-        )
-    if reader.sample_from_datasets_weights:
-        raise UsageError(
-            f"extensions.class_aware_sampling and {where}.sample_from_datasets_weights both say how often a record is "
-            "drawn; delete one of the two"
-        )
-    num_classes = model_config(config).num_classes
+    max_repeats = settings.extensions.class_aware_sampling.max_repeats
+    num_classes = settings.model.num_classes
     label_map = _label_map(reader, where)
     look_up = ClassLookup(label_map, num_classes)
     counts = count_classes(read_every_record(reader, where), look_up, num_classes, where)
@@ -219,7 +203,7 @@ def _class_aware_sampling(config: Any, seed: int | None) -> Transform | None:
     return repeat_by_class(counts, look_up, max_repeats, seed)
 
 
-def _label_map(reader: Any, where: str) -> LabelMap | None:
+def _label_map(reader: InputReader, where: str) -> LabelMap | None:
     if not reader.label_map_path:
         return None
     check_filled_in(reader.label_map_path, f"{where}.label_map_path")
@@ -227,21 +211,18 @@ def _label_map(reader: Any, where: str) -> LabelMap | None:
 
 
 def _preparer(
-    config: Any,
-    reader: Any,
+    reader: InputReader,
     where: str,
     *,
+    resizer: ImageResizer,
+    num_classes: int,
     augment: Augment,
     max_number_of_boxes: int,
     merge_equal: bool,
     seed: int,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]]:
     """Returns what turns one record and its number into one image and its labels."""
-    model = model_config(config)
-    check_image_resizer(model.image_resizer, f"model.{config.model.WhichOneof('model')}.image_resizer")
-    if max_number_of_boxes < 1:
-        raise UsageError(f"max_number_of_boxes is {max_number_of_boxes} (for {where}); it must be 1 or more")
-    decode = RecordDecoder(_label_map(reader, where), model.num_classes)
+    decode = RecordDecoder(_label_map(reader, where), num_classes)
 
     @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow a second to find out
     def prepare(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Labels]:
@@ -249,12 +230,12 @@ def _preparer(
         image, ground_truth = augment(
             decoded.image, decoded.ground_truth, tf.stack([tf.constant(seed, tf.int64), index])
         )
-        image, true_image_shape = resize_image(image, model.image_resizer)
+        image, true_image_shape = resize_image(image, resizer)
         # From relative to the image to relative to the padded image.
         of_padded = tf.cast(true_image_shape[:2], tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
         ground_truth = with_boxes(ground_truth, ground_truth[BOXES] * tf.tile(of_padded, [2]))
         if merge_equal:
-            ground_truth = merge_equal_boxes(ground_truth, model.num_classes)
+            ground_truth = merge_equal_boxes(ground_truth, num_classes)
         labels = pad_ground_truth(ground_truth, max_number_of_boxes)
         labels["num_groundtruth_boxes_unknown"] = decoded.num_unknown
         labels["true_image_shape"] = true_image_shape
@@ -269,8 +250,8 @@ def _batches(
     records: tf.data.Dataset,
     prepare: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]],
     batch_size: int,
-    model: Any,
-    reader: Any,
+    resizer: ImageResizer,
+    reader: InputReader,
     *,
     drop_remainder: bool,
     deterministic: bool,
@@ -279,7 +260,7 @@ def _batches(
     examples = numbered.map(prepare, num_parallel_calls=default_num_processes(), deterministic=deterministic)
     # A batch of 1 is never a remainder; saying so gives models a known batch size.
     drop_remainder = drop_remainder or batch_size == 1
-    if batch_size > 1 and None in static_input_size(model.image_resizer):
+    if batch_size > 1 and None in resizer.static_size:
         batches = _padded_batches(examples, batch_size, drop_remainder)
     else:
         batches = examples.batch(batch_size, drop_remainder=drop_remainder)
@@ -304,8 +285,3 @@ def _padded_batches(examples: tf.data.Dataset, batch_size: int, drop_remainder: 
 def _mix(*numbers: int) -> int:
     """Returns one seed made from several."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0]) % _LARGEST_SEED
-
-
-def _check_batch_size(batch_size: int, where: str) -> None:
-    if batch_size < 1:
-        raise UsageError(f"{where} is {batch_size}; it must be 1 or more")

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import tensorflow as tf
 
+from configs.schema.fields import PLACEHOLDER
+from configs.settings.inputs import InputReader
 from data_prep.formats.tf_example import find_shards
 from data_prep.runtime.command_line import UsageError
 
 Transform: TypeAlias = Callable[[tf.data.Dataset], tf.data.Dataset]
 
-UNFILLED = "PATH_TO_BE_CONFIGURED"
 _READ_BUFFER_BYTES = 1024 * 1024
 
 
 def read_records(
-    reader: Any,
+    reader: InputReader,
     where: str,
     *,
     num_epochs: int | None,
@@ -38,7 +39,7 @@ def read_records(
     `sample_from_datasets_weights`.
 
     Args:
-        reader: The `InputReader` message.
+        reader: The input reader.
         where: Its path in the config, for messages.
         num_epochs: How often to go over the records; None never stops.
         seed: Of the shuffling; None takes another order each time.
@@ -49,7 +50,7 @@ def read_records(
         A dataset of string scalars.
 
     Raises:
-        UsageError: No input paths, one that is not filled in or matches nothing, or weights that do not fit the paths.
+        UsageError: A path is not filled in or matches nothing.
     """
     parts = _weighted_parts(reader, where)
     datasets = []
@@ -65,7 +66,7 @@ def read_records(
     return tf.data.Dataset.sample_from_datasets(datasets, [weight for _, weight in parts], seed=seed)
 
 
-def read_every_record(reader: Any, where: str) -> tf.data.Dataset:
+def read_every_record(reader: InputReader, where: str) -> tf.data.Dataset:
     """Returns the serialised records that training goes over, each once, in the files' order.
 
     Raises:
@@ -87,44 +88,35 @@ def _without_autotuning() -> tf.data.Options:
     return options
 
 
-def _weighted_parts(reader: Any, where: str) -> list[tuple[list[str], float]]:
+def _weighted_parts(reader: InputReader, where: str) -> list[tuple[list[str], float]]:
     """The files to read, in parts to be drawn from with a weight each: one part where no weights are set."""
     paths = input_paths(reader, where)
-    weights = list(reader.sample_from_datasets_weights)
-    if not weights:
+    if not reader.sample_from_datasets_weights:
         return [(find_shards(paths), 1.0)]
-    if len(weights) != len(paths):
-        raise UsageError(f"{where}.sample_from_datasets_weights has {len(weights)} values for {len(paths)} input_path")
-    if min(weights) < 0.0 or sum(weights) <= 0.0:
-        raise UsageError(f"{where}.sample_from_datasets_weights must be 0 or more, and not all 0")
-    return [(find_shards(path), weight) for path, weight in zip(paths, weights, strict=True) if weight > 0.0]
+    pairs = zip(paths, reader.sample_from_datasets_weights, strict=True)
+    return [(find_shards(path), weight) for path, weight in pairs if weight > 0.0]
 
 
-def input_paths(reader: Any, where: str) -> list[str]:
+def input_paths(reader: InputReader, where: str) -> list[str]:
     """Returns the reader's `input_path`s as written: paths, globs, or `name@N`.
 
     Raises:
-        UsageError: There are none, or one still holds `PATH_TO_BE_CONFIGURED`.
+        UsageError: One still holds `PATH_TO_BE_CONFIGURED`.
     """
-    if reader.WhichOneof("input_reader") != "tf_record_input_reader":
-        raise UsageError(f"{where}: tf_record_input_reader {{ input_path: ... }} is not set")
-    paths = [path for path in reader.tf_record_input_reader.input_path if path]
-    if not paths:
-        raise UsageError(f"{where}.tf_record_input_reader.input_path is not set")
-    for path in paths:
+    for path in reader.input_paths:
         check_filled_in(path, f"{where}.tf_record_input_reader.input_path")
-    return paths
+    return list(reader.input_paths)
 
 
 def check_filled_in(path: str, where: str) -> None:
     """Raises a UsageError if a recipe's path was left as it came."""
-    if UNFILLED in path:
-        raise UsageError(f"{where} still reads {path!r}; put your own path in place of {UNFILLED}")
+    if PLACEHOLDER in path:
+        raise UsageError(f"{where} still reads {path!r}; put your own path in place of {PLACEHOLDER}")
 
 
 def _read_files(
     files: Sequence[str],
-    reader: Any,
+    reader: InputReader,
     seed: int | None,
     input_context: tf.distribute.InputContext | None,
     *,
@@ -135,7 +127,7 @@ def _read_files(
     by_file = pipelines > 1 and len(files) >= pipelines
     if input_context is not None and by_file:
         files = files[input_context.input_pipeline_id :: pipelines]
-    every_nth = max(reader.sample_1_of_n_examples, 1)
+    every_nth = reader.sample_1_of_n_examples
     # "Every third record" means the same records each time only if the files are read in one order.
     fixed_order = fixed_order or not reader.shuffle or every_nth > 1 or (pipelines > 1 and not by_file)
     names = tf.data.Dataset.from_tensor_slices(list(files))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 import tf_keras
-
-from configs.settings import effective
 
 
 def pick_strategy() -> tf.distribute.Strategy:
@@ -28,6 +24,6 @@ def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     return f"{replicas} {kind}{'s' if replicas > 1 else ''}"
 
 
-def set_precision(config: Any) -> None:
-    """Sets the precision, which `extensions.mixed_precision` asks for, of all layers built from here on."""
-    tf_keras.mixed_precision.set_global_policy(effective.precision_policy(config))
+def set_precision(policy: str) -> None:
+    """Sets the precision of all layers built from here on, such as `PipelineSettings.precision_policy`."""
+    tf_keras.mixed_precision.set_global_policy(policy)

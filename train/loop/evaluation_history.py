@@ -7,9 +7,9 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from configs.schema.diagnosis import nearest
+from configs.settings.extensions import Extensions
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
 
@@ -36,14 +36,14 @@ class StoppingRule:
     min_delta: float = 0.0
 
     @classmethod
-    def of(cls, config: Any) -> StoppingRule:
-        """Reads a `TrainEvalPipelineConfig` message."""
-        message = config.extensions.early_stopping
+    def of(cls, extensions: Extensions) -> StoppingRule:
+        """The rule that a config's extensions ask for."""
+        stopping = extensions.early_stopping
         return cls(
-            message.metric,
-            is_chosen=message.HasField("metric"),
-            patience=max(message.patience, 1) if config.extensions.HasField("early_stopping") else None,
-            min_delta=float(message.min_delta),
+            stopping.metric,
+            is_chosen="metric" in stopping.written,
+            patience=stopping.patience if extensions.stops_early else None,
+            min_delta=stopping.min_delta,
         )
 
     def is_better(self, value: float, than: float | None, by: float = 0.0) -> bool:

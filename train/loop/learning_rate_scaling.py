@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_prep.runtime.command_line import UsageError
-
-_RATES = {
-    "constant_learning_rate": ("learning_rate",),
-    "exponential_decay_learning_rate": ("initial_learning_rate", "burnin_learning_rate", "min_learning_rate"),
-    "manual_step_learning_rate": ("initial_learning_rate",),
-    "cosine_decay_learning_rate": ("learning_rate_base", "warmup_learning_rate"),
-}
+from configs.settings.declaration import Settings
+from configs.settings.learning_rates import ManualSteps, rate_names
+from configs.settings.reading import read_settings
+from configs.settings.training import TrainConfig
 
 
 def scale_to_batch_size(config: Any, batch_size: int) -> tuple[Any, str]:
@@ -31,32 +27,30 @@ def scale_to_batch_size(config: Any, batch_size: int) -> tuple[Any, str]:
         The config to train with, and a line that says what was changed.
 
     Raises:
-        UsageError: There is no batch size or no learning rate to begin with.
+        SettingsError: There is no batch size or no learning rate to begin with.
     """
     scaled = type(config)()
     scaled.CopyFrom(config)
-    train_config = scaled.train_config
-    kind = train_config.optimizer.WhichOneof("optimizer")
-    rate = getattr(train_config.optimizer, kind).learning_rate if kind else None
-    schedule = rate.WhichOneof("learning_rate") if rate is not None else None
-    if train_config.batch_size < 1 or rate is None or schedule is None:
-        raise UsageError(
-            "--scale_learning_rate_to_batch_size needs a train_config.batch_size and a learning rate to begin with"
-        )
-    factor = batch_size / train_config.batch_size
-    changes = [f"train_config.batch_size {train_config.batch_size} -> {batch_size}"]
-    message = getattr(rate, schedule)
-    entries = list(message.schedule) if schedule == "manual_step_learning_rate" else []
-    places = [(message, name, name) for name in _RATES[schedule]]
-    places += [(entry, "learning_rate", f"schedule[{index}].learning_rate") for index, entry in enumerate(entries)]
-    for owner, field, name in places:
-        old = getattr(owner, field)
-        # 0 stands for "none" or "the initial one" in fields that have it for their default.
-        if old:
-            setattr(owner, field, old * factor)
-            changes.append(f"{name} {old:.6g} -> {old * factor:.6g}")
-    train_config.batch_size = batch_size
-    words = (
-        f"linear rule, {factor:.4g} times the batch size and {schedule}: {', '.join(changes)}; steps stay as written"
-    )
+    settings = read_settings(TrainConfig, config.train_config, "train_config")
+    optimizer = settings.optimizer.optimizer
+    schedule = optimizer.learning_rate
+    factor = batch_size / settings.batch_size
+    changes = [f"train_config.batch_size {settings.batch_size} -> {batch_size}"]
+    message = scaled.train_config.optimizer
+    for name in (settings.optimizer.path_of("optimizer"), *optimizer.path_of("learning_rate").split(".")):
+        message = getattr(message, name)
+    places: list[tuple[Any, Settings, str]] = [(message, schedule, "")]
+    if isinstance(schedule, ManualSteps):
+        entries = zip(message.schedule, schedule.schedule, strict=True)
+        places += [(entry, step, f"schedule[{index}].") for index, (entry, step) in enumerate(entries)]
+    for owner, rates, prefix in places:
+        for name in rate_names(rates):
+            old = getattr(rates, name)
+            # 0 stands for "none" or "the initial one" in fields that have it for their default.
+            if old:
+                setattr(owner, name, old * factor)
+                changes.append(f"{prefix}{name} {old:.6g} -> {old * factor:.6g}")
+    scaled.train_config.batch_size = batch_size
+    kind = optimizer.path_of("learning_rate").removeprefix("learning_rate.")
+    words = f"linear rule, {factor:.4g} times the batch size and {kind}: {', '.join(changes)}; steps stay as written"
     return scaled, words

@@ -13,8 +13,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from configs.settings.learning_rates import Schedule, ScheduleError, build_schedule
-from data_prep.runtime.command_line import UsageError
+from configs.settings.learning_rates import Schedule
 
 
 class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -29,23 +28,6 @@ class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """The schedule's kind and numbers."""
-        return {"kind": type(self._schedule).__name__, **dataclasses.asdict(self._schedule)}
-
-
-def build_learning_rate(
-    config: Any, where: str = "learning_rate"
-) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    """Makes the schedule that a `LearningRate` message asks for.
-
-    Args:
-        config: The message; read by attribute and `WhichOneof`.
-        where: The message's path in the pipeline config, for errors.
-
-    Raises:
-        UsageError: No schedule is set, or its numbers contradict each other.
-    """
-    try:
-        return LearningRate(build_schedule(config))
-    except ScheduleError as error:
-        path = f"{where}.{error.field}" if error.field else where
-        raise UsageError(f"{path}: {error.reason}") from error
+        numbers = dataclasses.asdict(self._schedule)
+        del numbers["written"]
+        return {"kind": type(self._schedule).__name__, **numbers}

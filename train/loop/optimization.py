@@ -16,9 +16,10 @@ import tensorflow as tf
 import tf_keras
 from official.modeling.optimization import ema_optimizer
 
+from configs.settings.optimizers import AdamOptimizer, MomentumOptimizer, Optimizer
 from data_prep.runtime.command_line import UsageError
 from train.checkpoints.object_paths import variables_by_path
-from train.loop.learning_rates import build_learning_rate
+from train.loop.learning_rates import LearningRate
 
 # What the Object Detection API called the parts of its models, which is what patterns in configs are written for.
 _SSD_PARTS = {
@@ -37,64 +38,35 @@ _FASTER_RCNN_PARTS = {
 
 
 def build_optimizer(
-    config: Any, where: str = "train_config.optimizer"
+    settings: Optimizer,
 ) -> tuple[tf_keras.optimizers.legacy.Optimizer, tf_keras.optimizers.schedules.LearningRateSchedule]:
-    """Makes the optimizer that an `Optimizer` message asks for, and its learning rate schedule.
+    """Makes the optimizer that a config asks for, and its learning rate schedule.
 
     Two differences from the API, both towards what its messages say: `rms_prop_optimizer.decay` is the decay of the
     average of squared gradients (the API's TensorFlow 2 loop handed it to Keras as a decay of the learning rate), and
     that average starts at 0, as in Keras, where TensorFlow 1 started it at 1.
 
     Args:
-        config: The message; read by attribute and `WhichOneof`.
-        where: The message's path in the pipeline config, for errors.
+        settings: `train_config.optimizer`.
 
     Returns:
         The optimizer, which with `use_moving_average` is a `MovingAverage` around it (call
         `start_moving_average` once the model's variables have their first values), and the schedule.
-
-    Raises:
-        UsageError: No optimizer is set, or a number is out of range.
     """
-    kind = config.WhichOneof("optimizer")
-    if kind is None:
-        raise UsageError(
-            f"{where}: none is set; write momentum_optimizer, adam_optimizer or rms_prop_optimizer {{ ... }}"
-        )
-    chosen = getattr(config, kind)
-    path = f"{where}.{kind}"
-    schedule = build_learning_rate(chosen.learning_rate, f"{path}.learning_rate")
+    chosen = settings.optimizer
+    schedule = LearningRate(chosen.learning_rate)
     optimizers = tf_keras.optimizers.legacy
-    if kind == "momentum_optimizer":
-        momentum = _below_one(chosen.momentum_optimizer_value, f"{path}.momentum_optimizer_value")
-        optimizer = optimizers.SGD(schedule, momentum=momentum)
-    elif kind == "adam_optimizer":
-        optimizer = optimizers.Adam(schedule, epsilon=_positive(chosen.epsilon, f"{path}.epsilon"))
-    elif kind == "rms_prop_optimizer":
-        optimizer = optimizers.RMSprop(
-            schedule,
-            rho=_below_one(chosen.decay, f"{path}.decay"),
-            momentum=_below_one(chosen.momentum_optimizer_value, f"{path}.momentum_optimizer_value"),
-            epsilon=_positive(chosen.epsilon, f"{path}.epsilon"),
-        )
+    if isinstance(chosen, MomentumOptimizer):
+        optimizer = optimizers.SGD(schedule, momentum=chosen.momentum_optimizer_value)
+    elif isinstance(chosen, AdamOptimizer):
+        optimizer = optimizers.Adam(schedule, epsilon=chosen.epsilon)
     else:
-        raise UsageError(f"{path}: is not known; write momentum_optimizer, adam_optimizer or rms_prop_optimizer")
-    if config.use_moving_average:
-        decay = _below_one(config.moving_average_decay, f"{where}.moving_average_decay")
-        optimizer = MovingAverage(optimizer, average_decay=decay)
+        optimizer = optimizers.RMSprop(
+            schedule, rho=chosen.decay, momentum=chosen.momentum_optimizer_value, epsilon=chosen.epsilon
+        )
+    if settings.use_moving_average:
+        optimizer = MovingAverage(optimizer, average_decay=settings.moving_average_decay)
     return optimizer, schedule
-
-
-def _below_one(value: float, path: str) -> float:
-    if not 0.0 <= value < 1.0:
-        raise UsageError(f"{path}: {value:g} must be from 0 up to, but not, 1")
-    return float(value)
-
-
-def _positive(value: float, path: str) -> float:
-    if not 0.0 < value < float("inf"):
-        raise UsageError(f"{path}: {value:g} must be greater than 0")
-    return float(value)
 
 
 class MovingAverage(ema_optimizer.ExponentialMovingAverage):
@@ -213,14 +185,14 @@ def trainable_variables_of(
 
     Args:
         model: A detection model with `checkpoint_items`.
-        update: Regular expressions of which a variable must match one; none: all variables.
-        freeze: Regular expressions of which a variable must match none.
+        update: Sound regular expressions of which a variable must match one; none: all variables.
+        freeze: Sound regular expressions of which a variable must match none.
 
     Returns:
         The variables in the order of `model.trainable_variables`.
 
     Raises:
-        UsageError: A pattern is no regular expression or matches nothing, or no variable is left.
+        UsageError: A pattern matches nothing, or no variable is left.
     """
     names = _names_by_variable(model)
     if not update and not freeze:
@@ -254,10 +226,7 @@ def _short_name(variable: tf.Variable) -> str:
 def _matching(names: dict[int, tuple[str, ...]], patterns: Sequence[str], field: str) -> set[int]:
     found: set[int] = set()
     for index, pattern in enumerate(patterns):
-        try:
-            expression = re.compile(pattern)
-        except re.error as error:
-            raise UsageError(f'train_config.{field}[{index}]: "{pattern}" is no regular expression: {error}') from error
+        expression = re.compile(pattern)
         matching = {key for key, its_names in names.items() if any(expression.search(name) for name in its_names)}
         if not matching:
             examples = ", ".join(its_names[-1] for its_names in list(names.values())[:: max(1, len(names) // 3)][:3])

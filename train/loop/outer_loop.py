@@ -87,18 +87,17 @@ class TrainingRun:
         self._history = history
         self._best = BestCheckpoint(model_dir, manager.checkpoint, CHECKPOINT_NAME)
         self._evaluator = None
-        if evaluates and pipeline.config.eval_input_reader:
+        if evaluates and pipeline.settings.eval_input_reader:
             self._evaluator = CheckpointEvaluator(pipeline, detector)
         self._result: EvaluationResult | None = None
         self._saved: dict[int, str] = {}
         self._told: list[str] = []
-        summarizes = pipeline.config.train_config.summarize_gradients
         self._controller = orbit.Controller(
             global_step=self._global_step,
             trainer=trainer,
             train_actions=[self._report],
             steps_per_loop=self._steps_in_loop,
-            summary_interval=intervals.log_every_n if summarizes else None,
+            summary_interval=intervals.log_every_n if pipeline.train_config.summarize_gradients else None,
             summary_dir=str(model_dir / "train"),
         )
 
@@ -131,7 +130,8 @@ class TrainingRun:
             if self._evaluator is not None:
                 target = min(target, _next_multiple(step, self._intervals.evaluate_every_n))
             if not self._train_to(target):
-                epochs = self._pipeline.config.train_input_reader.num_epochs
+                reader = self._pipeline.settings.train_input_reader
+                epochs = reader.num_epochs if reader is not None else 0
                 reason = f"the records have been gone over {epochs} times (train_input_reader.num_epochs)"
             elif target == self._num_steps:
                 reason = "all steps are made"
@@ -155,7 +155,7 @@ class TrainingRun:
             if int(self._global_step) == self._start_step:
                 raise UserError(
                     "the training input ended before its first batch: it has fewer records than "
-                    f"train_config.batch_size ({self._pipeline.config.train_config.batch_size})"
+                    f"train_config.batch_size ({self._pipeline.train_config.batch_size})"
                 ) from None
             return False
         return True
@@ -200,7 +200,7 @@ class TrainingRun:
 
     def _evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
         """The moving averages in the variables' place, where `eval_config` asks for them."""
-        if not self._pipeline.config.eval_config.use_moving_averages:
+        if not self._pipeline.settings.eval_config.use_moving_averages:
             return contextlib.nullcontext()
         return moving_averages(self._optimizer, self._network)
 

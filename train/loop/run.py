@@ -11,7 +11,6 @@ import tensorflow as tf
 import tf_keras
 
 from configs.schema import pipeline_file
-from configs.settings import effective
 from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
@@ -83,18 +82,18 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     """
     if options.seed is not None:
         tf_keras.utils.set_random_seed(options.seed)
-    train_config = pipeline.config.train_config
+    train_config = pipeline.train_config
     num_steps = options.num_train_steps or train_config.num_steps
     if not num_steps:
         raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
-    _check_evaluation(pipeline, options)
+    _explain_early_stopping(pipeline, options)
     _check_records(pipeline, options)
     strategy = pick_strategy()
-    set_precision(pipeline.config)
+    set_precision(pipeline.settings.precision_policy)
     with strategy.scope():
         detector = build_or_explain(pipeline)
         optimizer, learning_rate = build_optimizer(train_config.optimizer)
-        if effective.precision_policy(pipeline.config) == "mixed_float16":
+        if pipeline.settings.precision_policy == "mixed_float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
         global_step = orbit.utils.create_global_step()
         variables = trainable_variables_of(
@@ -119,7 +118,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
-    history = EvaluationHistory(options.model_dir, StoppingRule.of(pipeline.config), start)
+    history = EvaluationHistory(options.model_dir, StoppingRule.of(pipeline.settings.extensions), start)
     if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
@@ -137,7 +136,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         variables=variables,
         strategy=strategy,
         global_step=global_step,
-        left_out=LeftOut.of_training(pipeline.config),
+        left_out=LeftOut.of_training(pipeline.settings),
         add_regularization_loss=train_config.add_regularization_loss,
         summarize_gradients=train_config.summarize_gradients,
     )
@@ -160,24 +159,20 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     return run.to_the_end()
 
 
-def _check_evaluation(pipeline: Pipeline, options: TrainingOptions) -> None:
-    """Refuses or explains what evaluating while training cannot do."""
-    config = pipeline.config
-    if config.eval_config.use_moving_averages and not config.train_config.optimizer.use_moving_average:
-        raise UserError(
-            "eval_config.use_moving_averages is true, but there will be no averages: train_config.optimizer."
-            "use_moving_average is false; set it to true, or the other to false"
-        )
-    if config.extensions.HasField("early_stopping") and not (options.evaluate and config.eval_input_reader):
+def _explain_early_stopping(pipeline: Pipeline, options: TrainingOptions) -> None:
+    """Says so where there will be no evaluation to stop by."""
+    settings = pipeline.settings
+    if settings.extensions.stops_early and not (options.evaluate and settings.eval_input_reader):
         reason = "there is no eval_input_reader" if options.evaluate else "this run does not evaluate"
         print(f"note: extensions.early_stopping has no effect: {reason}")
 
 
 def _check_records(pipeline: Pipeline, options: TrainingOptions) -> None:
     """Refuses records of another label map now, and not when the network is built or the first evaluation begins."""
-    config = pipeline.config
-    check_manifests(config.train_input_reader, "train_input_reader")
-    for index, reader in enumerate(config.eval_input_reader if options.evaluate else ()):
+    settings = pipeline.settings
+    if settings.train_input_reader is not None:
+        check_manifests(settings.train_input_reader, "train_input_reader")
+    for index, reader in enumerate(settings.eval_input_reader if options.evaluate else ()):
         check_manifests(reader, f"eval_input_reader[{index}]")
 
 
@@ -209,13 +204,13 @@ def _start(
     strategy: tf.distribute.Strategy,
 ) -> int:
     """Restores what there is to restore, writes down what is trained, and returns the step to start from."""
-    train_config = pipeline.config.train_config
+    train_config = pipeline.train_config
     where = f"on {describe_strategy(strategy)}, batches of {train_config.batch_size}"
     if not manager.latest_checkpoint and train_config.fine_tune_checkpoint:
         report = restore(
             detector.network,
             train_config.fine_tune_checkpoint,
-            effective.fine_tune_checkpoint_type(train_config),
+            train_config.checkpoint_type,
             class_mapping=_class_mapping(pipeline, options),
         )
         write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
@@ -253,7 +248,7 @@ def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping
 
 def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, start: int) -> Any:
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return build_training_dataset(pipeline.config, input_context=context, seed=options.seed, resume_step=start)
+        return build_training_dataset(pipeline.settings, input_context=context, seed=options.seed, resume_step=start)
 
     # Batches stay in host memory until a step takes them: `source_id` is text, which no GPU holds.
     return strategy.distribute_datasets_from_function(
@@ -267,7 +262,7 @@ def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: A
     if batch is None:
         raise UserError(
             "the training input has no batch to give: it has fewer records than train_config.batch_size "
-            f"({pipeline.config.train_config.batch_size})"
+            f"({pipeline.train_config.batch_size})"
         )
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
-from data_prep.runtime.command_line import UsageError
+from configs.settings.evaluation import EvalConfig
 from train.metrics.coco import CocoEvaluator
 from train.metrics.measured_image import MeasuredImage, Metric, check_named, unique_names
 from train.metrics.open_images import open_images_challenge, open_images_v2
 from train.metrics.pascal_voc import pascal_voc, precision_at_recall, weighted_pascal_voc
-
-DEFAULT_SET = "coco_detection_metrics"
-# Names of the API's legacy/evaluator.py, to what they are called now.
-_OLD_NAMES = {
-    "open_images_V2_detection_metrics": "oid_V2_detection_metrics",
-    "oid_challenge_object_detection_metrics": "oid_challenge_detection_metrics",
-}
 
 
 class MetricSets:
@@ -28,23 +20,22 @@ class MetricSets:
         num_repeated_ids: How many of them had the source id of an earlier one. They count as images of their own.
     """
 
-    def __init__(self, eval_config: Any, names_by_id: Mapping[int, str]) -> None:
+    def __init__(self, eval_config: EvalConfig, names_by_id: Mapping[int, str]) -> None:
         """Starts empty.
 
         Args:
-            eval_config: The `EvalConfig` message: `metrics_set` (none means COCO's, as in the API's `eval_util.py`) and
-                what the sets have to be told. With `ignore_groundtruth` nothing is measured, only counted.
+            eval_config: Names the sets, and says what they have to be told. With `ignore_groundtruth` nothing is
+                measured, only counted.
             names_by_id: The classes to measure, by label map id.
 
         Raises:
-            UsageError: A set is unknown, or a super category names a class that is not there.
+            UsageError: A super category names a class that is not there.
         """
         self._names = unique_names(names_by_id)
-        names = [_OLD_NAMES.get(name, name) for name in eval_config.metrics_set] or [DEFAULT_SET]
         self._metrics: list[Metric] = []
         self._is_measuring = not eval_config.ignore_groundtruth
         if self._is_measuring:
-            self._metrics = [_build(name, eval_config, names_by_id) for name in dict.fromkeys(names)]
+            self._metrics = [_build(name, eval_config, names_by_id) for name in eval_config.metrics_sets]
         self._source_ids: set[str] = set()
         self._counts: Counter[int] = Counter()
         self.num_images = 0
@@ -77,7 +68,7 @@ class MetricSets:
         return metrics
 
 
-def _build(name: str, eval_config: Any, names_by_id: Mapping[int, str]) -> Metric:
+def _build(name: str, eval_config: EvalConfig, names_by_id: Mapping[int, str]) -> Metric:
     if name == "coco_detection_metrics":
         return CocoEvaluator(
             names_by_id,
@@ -108,4 +99,4 @@ def _build(name: str, eval_config: Any, names_by_id: Mapping[int, str]) -> Metri
             names_by_id,
             image_classes_field_map_empty_to_ones=eval_config.image_classes_field_map_empty_to_ones,
         )
-    raise UsageError(f"eval_config.metrics_set: there is no {name!r} for boxes")
+    raise AssertionError(f"the settings take a metrics set that is not here: {name}")

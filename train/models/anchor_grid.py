@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
+
+from configs.settings.anchors import AnchorSettings
 
 # Pixels or cells: a Python int where it is known beforehand, else an int32 scalar.
 Side: TypeAlias = int | tf.Tensor
@@ -53,13 +56,15 @@ def tile_anchors(
     return tf.reshape(tf.concat([centers - half_sides, centers + half_sides], axis=-1), [-1, 4])
 
 
+@dataclasses.dataclass(frozen=True)
 class AnchorGenerator(abc.ABC):
-    """Makes the anchors of one or more feature maps."""
+    """Makes the anchors of one or more feature maps.
 
-    @property
-    @abc.abstractmethod
-    def num_anchors_by_map(self) -> list[int]:
-        """Anchors in each cell, one number a feature map that the message describes, finest first."""
+    Attributes:
+        settings: Of the anchors.
+    """
+
+    settings: AnchorSettings
 
     @abc.abstractmethod
     def _generate_map(self, index: int, feature_shape: Shape, input_shape: Shape) -> tf.Tensor:
@@ -69,14 +74,14 @@ class AnchorGenerator(abc.ABC):
         """Anchors in each cell, one number a feature map, finest first.
 
         Raises:
-            ValueError: The message describes another number of feature maps than `num_maps`.
+            ValueError: The settings describe another number of feature maps than `num_maps`.
         """
-        if num_maps != len(self.num_anchors_by_map):
+        if num_maps != self.settings.number_of_maps:
             raise ValueError(
-                f"the anchor generator describes {len(self.num_anchors_by_map)} feature maps, "
+                f"the anchor generator describes {self.settings.number_of_maps} feature maps, "
                 f"and the feature extractor has {num_maps}"
             )
-        return self.num_anchors_by_map
+        return self.settings.anchors_per_location
 
     def generate(self, feature_shapes: Sequence[Shape], input_shape: Shape) -> list[tf.Tensor]:
         """Makes the anchors of a whole input.
@@ -90,7 +95,7 @@ class AnchorGenerator(abc.ABC):
             are Python ints, these are made at once, outside of any graph that is being traced.
 
         Raises:
-            ValueError: The message describes another number of feature maps.
+            ValueError: The settings describe another number of feature maps.
         """
         return self._generate_maps(self._generate_map, feature_shapes, input_shape)
 

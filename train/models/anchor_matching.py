@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from train.inputs.resize import resize_image, static_input_size
+from configs.settings.anchors import AnchorSettings
+from configs.settings.matching import SIMILARITIES
+from configs.settings.model import read_model, read_model_garden_backbone
+from configs.settings.resizers import FixedShapeResizer
+from configs.settings.ssd import Ssd
+from train.inputs.resize import resize_image
 from train.models.anchors import build_anchor_generator
+from train.models.feature_extractors.registry import build_faster_rcnn_extractor, build_ssd_extractor
 from train.models.first_stage import MATCHER, InputAnchors
 from train.models.matchers import ArgmaxMatcher, BipartiteMatcher, build_matcher
 from train.models.similarity import Similarity, build_similarity, pairwise_iou
@@ -51,33 +57,35 @@ class AnchorMatching:
         """Reads a `TrainEvalPipelineConfig`.
 
         Raises:
-            ValueError: Parts of the model do not belong together; the message names the fields.
+            ValueError: The model says what cannot be honoured; the message names the fields.
         """
-        self._is_ssd = config.model.WhichOneof("model") == "ssd"
-        model = getattr(config.model, config.model.WhichOneof("model"))
-        self._image_resizer = model.image_resizer
-        self.input_shape = static_input_size(model.image_resizer)
+        model = read_model(config)
+        self._is_ssd = isinstance(model, Ssd)
+        self._resizer = model.image_resizer
+        self.input_shape = model.image_resizer.static_size
         self._similarity: Similarity
         matcher: ArgmaxMatcher | BipartiteMatcher
-        if self._is_ssd:
-            from train.models.ssd_network import build_ssd_extractor
-
-            backbone = config.extensions.model_garden_backbone
-            self._extractor: Any = build_ssd_extractor(model, self.input_shape, backbone)
-            self._generator = build_anchor_generator(model.anchor_generator)
+        anchors: AnchorSettings
+        self._extractor: Any
+        if isinstance(model, Ssd):
+            self._extractor = build_ssd_extractor(
+                model.feature_extractor,
+                input_shape=self.input_shape,
+                model_garden_backbone=read_model_garden_backbone(config),
+            )
+            anchors = model.anchor_generator
             self._similarity = build_similarity(model.similarity_calculator)
-            self.similarity_name = model.similarity_calculator.WhichOneof("region_similarity")
+            self.similarity_name = SIMILARITIES.name_of(model.similarity_calculator)
             self._prune = False
             matcher = build_matcher(model.matcher)
         else:
-            from train.models.feature_extractors.faster_rcnn_extractors import build_faster_rcnn_feature_extractor
-
-            self._extractor = build_faster_rcnn_feature_extractor(model.feature_extractor)
-            self._generator = build_anchor_generator(model.first_stage_anchor_generator)
+            self._extractor = build_faster_rcnn_extractor(model.feature_extractor)
+            anchors = model.first_stage_anchor_generator
             self._similarity = _iou
             self.similarity_name = "iou_similarity"
             self._prune = not model.clip_anchors_to_image
             matcher = MATCHER
+        self._generator = build_anchor_generator(anchors)
         if isinstance(matcher, ArgmaxMatcher):
             self.matched_threshold = matcher.matched_threshold
             self.forces_best_anchor = matcher.force_match_for_each_row
@@ -145,13 +153,12 @@ class AnchorMatching:
         Images of zeros go through the resizer itself, one of each size.
         """
         sizes, rows = np.unique(np.stack([heights, widths], axis=1), axis=0, return_inverse=True)
-        kind = self._image_resizer.WhichOneof("image_resizer_oneof")
-        if kind == "fixed_shape_resizer":
+        if isinstance(self._resizer, FixedShapeResizer):
             shapes = np.tile(np.array(self.input_shape, np.int32), (len(heights), 1))
             return shapes, shapes
         true_shapes, input_shapes = [], []
         for height, width in sizes:
-            resized, true_shape = resize_image(tf.zeros([int(height), int(width), 3], tf.uint8), self._image_resizer)
+            resized, true_shape = resize_image(tf.zeros([int(height), int(width), 3], tf.uint8), self._resizer)
             true_shapes.append(true_shape.numpy()[:2])
             input_shapes.append(resized.shape[:2])
         rows = rows.reshape(-1)  # NumPy 2.0 gave it another shape

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 from official.vision.configs import backbones, common
 from official.vision.modeling.backbones import efficientnet, factory
 
-from train.models.feature_extractors import pixels
+from configs.settings.backbones import READER as ANY_BACKBONE
+from configs.settings.backbones import ModelGardenBackbone
+from configs.settings.extractors import SsdFeatureExtractor
 from train.models.hyperparams import LayerHyperparams
 
-LITE0 = "ssd_efficientnet-lite0_fpn_keras"
-ANY_BACKBONE = "ssd_model_garden_fpn"
-MODEL_GARDEN_TYPES = (LITE0, ANY_BACKBONE)
 # Without `override_base_feature_extractor_hyperparams`, as EfficientNet-Lite0 was trained.
 _LITE_MOMENTUM, _LITE_EPSILON = 0.99, 1e-3
 
 
-def normalization_of(feature_extractor_type: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What maps float32 RGB 0..255 to what a network of this type was trained on; Model Garden's all have one."""
-    return pixels.lite_centered if feature_extractor_type == LITE0 else pixels.standardized
-
-
-def build_backbone(extractor: Any, backbone: Any, *, height: int | None, width: int | None) -> tf_keras.Model:
-    """Builds the backbone that a feature extractor's message describes.
+def build_backbone(
+    settings: SsdFeatureExtractor,
+    backbone: ModelGardenBackbone | None,
+    *,
+    height: int | None,
+    width: int | None,
+) -> tf_keras.Model:
+    """Builds a feature extractor's backbone.
 
     With `override_base_feature_extractor_hyperparams` its layers are as `conv_hyperparams` says; else they are the
     network's own, but for the kernels' regularizer.
 
     Args:
-        extractor: An `SsdFeatureExtractor` message.
-        backbone: The `ModelGardenBackbone` message of `ssd_model_garden_fpn`.
+        settings: Of the feature extractor.
+        backbone: What `ssd_model_garden_fpn` stands on.
         height: Of the input, in pixels; None where it varies.
         width: Of the input, in pixels; None where it varies.
 
@@ -43,15 +40,12 @@ def build_backbone(extractor: Any, backbone: Any, *, height: int | None, width: 
         A network with `output_specs` by level.
 
     Raises:
-        KeyError: No such type.
-        ValueError: Model Garden has no such backbone, or it has no such parameter.
+        ValueError: The backbone cannot be built, or has other feature maps than the pyramid needs.
     """
-    if extractor.type not in MODEL_GARDEN_TYPES:
-        raise KeyError(extractor.type)
-    hyperparams = LayerHyperparams.from_config(extractor.conv_hyperparams)
-    override = extractor.override_base_feature_extractor_hyperparams
+    hyperparams = LayerHyperparams(settings.conv_hyperparams)
+    override = settings.override_base_feature_extractor_hyperparams
     input_specs = tf_keras.layers.InputSpec(shape=[None, height, width, 3])
-    if extractor.type == LITE0:
+    if settings.type != ANY_BACKBONE:
         # Lite: no squeeze and excitation, ReLU6 throughout. At B0's scale its stem and head are not scaled either way.
         network = efficientnet.EfficientNet(
             model_id="b0",
@@ -65,9 +59,10 @@ def build_backbone(extractor: Any, backbone: Any, *, height: int | None, width: 
             kernel_regularizer=hyperparams.regularizer(),
         )
     else:
-        network = factory.build_backbone(
+        assert backbone is not None, "extensions.model_garden_backbone is not set"
+        network = _build_named(
+            backbone,
             input_specs,
-            model_garden_config(backbone),
             common.NormActivation(
                 activation=hyperparams.activation if override else "relu",
                 use_sync_bn=override and hyperparams.is_synchronized,
@@ -78,7 +73,7 @@ def build_backbone(extractor: Any, backbone: Any, *, height: int | None, width: 
         )
         missing = [
             str(level)
-            for level in range(extractor.fpn.min_level, min(5, extractor.fpn.max_level) + 1)
+            for level in range(settings.pyramid.min_level, min(5, settings.pyramid.max_level) + 1)
             if str(level) not in network.output_specs
         ]
         if missing:
@@ -91,32 +86,20 @@ def build_backbone(extractor: Any, backbone: Any, *, height: int | None, width: 
     return network
 
 
-def model_garden_config(message: Any) -> backbones.Backbone:
-    """Reads a `ModelGardenBackbone` message in Model Garden's terms.
-
-    Raises:
-        ValueError: Model Garden has no such backbone, or it has no such parameter.
-    """
-    where = "extensions.model_garden_backbone"
-    kinds = sorted(field.name for field in dataclasses.fields(backbones.Backbone) if field.name != "type")
-    if message is None or message.type not in kinds:
-        given = repr(message.type) if message is not None and message.type else "not set"
-        raise ValueError(f"{where}.type is {given}; write one of Model Garden's: {', '.join(kinds)}")
-    config = backbones.Backbone(type=message.type)
-    parameters = config.get()
-    for index, text in enumerate(message.parameter):
-        name, _, value = text.partition(":")
-        name = name.strip()
-        if not value or name not in parameters.as_dict():
-            raise ValueError(
-                f"{where}.parameter[{index}]: {text!r} names no parameter of {message.type}; write NAME: VALUE, with "
-                f"one of {', '.join(sorted(parameters.as_dict()))}"
-            )
-        try:
-            parameters.override({name: _parameter_value(value.strip())})
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{where}.parameter[{index}]: {text!r}: {str(error).splitlines()[0]}") from error
-    return config
+def _build_named(settings: ModelGardenBackbone, input_specs: Any, norm: Any, regularizer: Any) -> tf_keras.Model:
+    config = backbones.Backbone(type=settings.type)
+    try:
+        for text in settings.parameter:
+            name, _, value = text.partition(":")
+            config.get().override({name.strip(): _parameter_value(value.strip())})
+        return factory.build_backbone(input_specs, config, norm, regularizer)
+    # Model Garden has no one error for values that it cannot use.
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        given = ", ".join(settings.parameter) or "its defaults"
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"extensions.model_garden_backbone: {settings.type} cannot be built with {given}: {first}"
+        ) from error
 
 
 def _parameter_value(text: str) -> Any:

@@ -8,9 +8,11 @@ is no square.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Protocol
 
 import tensorflow as tf
+
+from configs.settings import box_coders
 
 # Added to sides before dividing or taking logarithms, as the Object Detection API does: padding has sides of 0.
 _EPSILON = 1e-8
@@ -32,32 +34,20 @@ class BoxCoder(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class FasterRcnnBoxCoder:
-    """Codes boxes as scaled centre offsets and log sizes (Ren et al., "Faster R-CNN", equation 2).
+    """Codes boxes as scaled centre offsets and log sizes (Ren et al., "Faster R-CNN", equation 2)."""
 
-    Attributes:
-        y_scale, x_scale: Multiply the offsets, which are in sides of the anchor.
-        height_scale, width_scale: Multiply the logarithms of the sides' ratios.
-    """
-
-    y_scale: float = 10.0
-    x_scale: float = 10.0
-    height_scale: float = 5.0
-    width_scale: float = 5.0
-
-    @classmethod
-    def from_config(cls, config: Any) -> FasterRcnnBoxCoder:
-        """Reads a `FasterRcnnBoxCoder` message."""
-        return cls(config.y_scale, config.x_scale, config.height_scale, config.width_scale)
+    settings: box_coders.FasterRcnnBoxCoder
 
     @property
     def code_size(self) -> int:
         """Numbers in a code."""
-        return 4
+        return self.settings.code_size
 
     @property
     def scales(self) -> tuple[float, float, float, float]:
         """The four factors in the order of a code: ty, tx, th, tw."""
-        return self.y_scale, self.x_scale, self.height_scale, self.width_scale
+        coder = self.settings
+        return coder.y_scale, coder.x_scale, coder.height_scale, coder.width_scale
 
     def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
         """Codes boxes relative to anchors.
@@ -93,55 +83,39 @@ class FasterRcnnBoxCoder:
 
 @dataclasses.dataclass(frozen=True)
 class MeanStddevBoxCoder:
-    """Codes boxes as the differences of their corners from the anchor's.
+    """Codes boxes as the differences of their corners from the anchor's."""
 
-    Attributes:
-        stddev: What the differences are divided by.
-    """
-
-    stddev: float = 0.01
-
-    @classmethod
-    def from_config(cls, config: Any) -> MeanStddevBoxCoder:
-        """Reads a `MeanStddevBoxCoder` message."""
-        return cls(config.stddev)
+    settings: box_coders.MeanStddevBoxCoder
 
     @property
     def code_size(self) -> int:
         """Numbers in a code."""
-        return 4
+        return self.settings.code_size
 
     def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
         """Codes boxes [..., 4] relative to anchors [..., 4]; float32 [..., 4], in the order of a box."""
-        return (boxes - anchors) / self.stddev
+        return (boxes - anchors) / self.settings.stddev
 
     def decode(self, codes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
         """Turns codes [..., 4] back into boxes, float32 [..., 4], ymin xmin ymax xmax."""
-        return codes * self.stddev + anchors
+        return codes * self.settings.stddev + anchors
 
 
 @dataclasses.dataclass(frozen=True)
 class SquareBoxCoder:
-    """Codes square boxes as a scaled centre offset and one log length; others come back as squares of their area.
+    """Codes square boxes as a scaled centre offset and one log length; others come back as squares of their area."""
 
-    Attributes:
-        y_scale, x_scale: Multiply the offsets, which are in lengths (square roots of the area) of the anchor.
-        length_scale: Multiplies the logarithm of the lengths' ratio.
-    """
-
-    y_scale: float = 10.0
-    x_scale: float = 10.0
-    length_scale: float = 5.0
-
-    @classmethod
-    def from_config(cls, config: Any) -> SquareBoxCoder:
-        """Reads a `SquareBoxCoder` message."""
-        return cls(config.y_scale, config.x_scale, config.length_scale)
+    settings: box_coders.SquareBoxCoder
 
     @property
     def code_size(self) -> int:
         """Numbers in a code."""
-        return 3
+        return self.settings.code_size
+
+    @property
+    def scales(self) -> tuple[float, float, float]:
+        """The three factors in the order of a code: ty, tx, tl."""
+        return self.settings.y_scale, self.settings.x_scale, self.settings.length_scale
 
     def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
         """Codes boxes [..., 4] relative to anchors [..., 4]; float32 [..., 3]: ty, tx, tl."""
@@ -151,30 +125,24 @@ class SquareBoxCoder:
         box_length += _EPSILON
         offsets = (box_center - anchor_center) / anchor_length
         codes = tf.concat([offsets, tf.math.log(box_length / anchor_length)], axis=-1)
-        return codes * tf.constant([self.y_scale, self.x_scale, self.length_scale], codes.dtype)
+        return codes * tf.constant(self.scales, codes.dtype)
 
     def decode(self, codes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
         """Turns codes [..., 3] back into boxes, float32 [..., 4], ymin xmin ymax xmax."""
         anchor_center, anchor_length = _center_and_length(anchors)
-        codes = codes / tf.constant([self.y_scale, self.x_scale, self.length_scale], codes.dtype)
+        codes = codes / tf.constant(self.scales, codes.dtype)
         return _corners(codes[..., :2] * anchor_length + anchor_center, tf.exp(codes[..., 2:]) * anchor_length)
 
 
-def build_box_coder(message: Any) -> BoxCoder:
-    """Builds the coder that a `BoxCoder` message names.
-
-    Raises:
-        ValueError: The message names none, or one that codes more than boxes.
-    """
-    kind = message.WhichOneof("box_coder_oneof")
-    coders: dict[str, Any] = {
-        "faster_rcnn_box_coder": FasterRcnnBoxCoder,
-        "mean_stddev_box_coder": MeanStddevBoxCoder,
-        "square_box_coder": SquareBoxCoder,
-    }
-    if kind in coders:
-        return coders[kind].from_config(getattr(message, kind))
-    raise ValueError(f"box_coder is {kind or 'empty'}: write one of {', '.join(coders)}")
+def build_box_coder(settings: box_coders.BoxCoder) -> BoxCoder:
+    """Builds the coder of settings."""
+    match settings:
+        case box_coders.FasterRcnnBoxCoder():
+            return FasterRcnnBoxCoder(settings)
+        case box_coders.MeanStddevBoxCoder():
+            return MeanStddevBoxCoder(settings)
+        case box_coders.SquareBoxCoder():
+            return SquareBoxCoder(settings)
 
 
 def _center_and_size(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

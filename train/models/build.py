@@ -1,10 +1,14 @@
-"""From a pipeline config to a detector."""
+"""From settings of a model to its detector."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from train.inputs.resize import static_input_size
+from configs.schema.problem import Problem
+from configs.settings.backbones import ModelGardenBackbone, check_backbone
+from configs.settings.declaration import SettingsError
+from configs.settings.model import Model, read_model, read_model_garden_backbone
+from configs.settings.ssd import Ssd
 from train.models.detector import Detector
 
 
@@ -12,22 +16,35 @@ def build_detector(config: Any) -> Detector:
     """Composes the detector that a pipeline config describes.
 
     Args:
-        config: A `TrainEvalPipelineConfig` message that `configs.settings.support` accepts.
+        config: A `TrainEvalPipelineConfig` message.
 
     Raises:
-        ValueError: Parts of the model do not belong together; the message names the fields.
+        SettingsError: The model says what cannot be honoured; the message names the fields.
+        ValueError: Model Garden's backbone does not suit the pyramid.
     """
-    kind = config.model.WhichOneof("model")
-    if kind not in ("ssd", "faster_rcnn"):
-        raise ValueError(f"model.{kind} is not a detector that can be built here; use model.ssd or model.faster_rcnn")
-    model = getattr(config.model, kind)
-    # Without sides where every image has a size of its own.
-    input_shape = static_input_size(model.image_resizer)
+    return compose_detector(read_model(config), read_model_garden_backbone(config))
+
+
+def compose_detector(model: Model, model_garden_backbone: ModelGardenBackbone | None = None) -> Detector:
+    """Composes the detector that settings describe.
+
+    Args:
+        model: Of the detector.
+        model_garden_backbone: What `feature_extractor.type: "ssd_model_garden_fpn"` stands on.
+
+    Raises:
+        SettingsError: That is missing.
+        ValueError: It does not suit the pyramid.
+    """
+    found = check_backbone(model_garden_backbone, model.feature_extractor.type)
+    problems = [problem for problem in found if isinstance(problem, Problem)]
+    if problems:
+        raise SettingsError(problems)
     # Each family imports its own part of Model Garden, which takes a second.
-    if kind == "ssd":
+    if isinstance(model, Ssd):
         from train.models.ssd import SsdDetector
 
-        return SsdDetector(model, input_shape, config.extensions.model_garden_backbone)
+        return SsdDetector(model, model_garden_backbone)
     from train.models.faster_rcnn import FasterRcnnDetector
 
-    return FasterRcnnDetector(model, input_shape)
+    return FasterRcnnDetector(model)

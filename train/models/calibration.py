@@ -1,4 +1,4 @@
-"""Calibration of scores: what a `CalibrationConfig` message describes, as the API's builders/calibration_builder.py.
+"""Calibration of scores, as the API's builders/calibration_builder.py.
 
 That builder knows no sigmoid calibration, which its schema has; here it is Platt's, of converted scores.
 """
@@ -6,71 +6,70 @@ That builder knows no sigmoid calibration, which its schema has; here it is Plat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from configs.settings.post_processing import (
+    Calibration,
+    ClassIdFunctionApproximations,
+    ClassIdSigmoidCalibrations,
+    FunctionApproximation,
+    SigmoidCalibration,
+    SigmoidParameters,
+    TemperatureScalingCalibration,
+    XYPairs,
+)
 
-def calibrates_logits(message: Any) -> bool:
+_Parameters = TypeVar("_Parameters")
+
+
+def calibrates_logits(settings: Calibration) -> bool:
     """Whether `calibrate` takes logits, before their conversion to scores, instead of scores."""
-    return message.WhichOneof("calibrator") == "temperature_scaling_calibration"
+    return isinstance(settings, TemperatureScalingCalibration)
 
 
-def calibrate(scores: tf.Tensor, message: Any) -> tf.Tensor:
+def calibrate(scores: tf.Tensor, settings: Calibration) -> tf.Tensor:
     """Calibrates scores, or logits where `calibrates_logits`.
 
     Args:
         scores: float32 [..., columns], one column a class logit of the network, background's included where it has one.
-            Class ids of the message number these columns from 0, so that a network's background is class 0.
-        message: A `CalibrationConfig` message.
+            Class ids of the settings number these columns from 0, so that a network's background is class 0.
+        settings: The calibration's.
 
     Returns:
-        float32, as `scores`. Columns whose class the message does not name are unchanged.
-
-    Raises:
-        ValueError: The message names no calibration, or one with impossible parameters.
+        float32, as `scores`. Columns whose class the settings do not name are unchanged.
     """
-    kind = message.WhichOneof("calibrator")
-    if kind == "function_approximation":
-        return _interpolate(scores, message.function_approximation.x_y_pairs, f"{kind}.x_y_pairs")
-    if kind == "class_id_function_approximations":
-        pairs = message.class_id_function_approximations.class_id_xy_pairs_map
-        return _by_class(
-            scores, pairs, lambda column, class_id: _interpolate(column, pairs[class_id], f"{kind}, class {class_id}")
-        )
-    if kind == "sigmoid_calibration":
-        return _sigmoid(scores, message.sigmoid_calibration.sigmoid_parameters)
-    if kind == "class_id_sigmoid_calibrations":
-        parameters = message.class_id_sigmoid_calibrations.class_id_sigmoid_parameters_map
-        return _by_class(scores, parameters, lambda column, class_id: _sigmoid(column, parameters[class_id]))
-    if kind == "temperature_scaling_calibration":
-        scaler = message.temperature_scaling_calibration.scaler
-        if scaler <= 0:
-            raise ValueError(
-                f"calibration_config.temperature_scaling_calibration.scaler is {scaler}; write one above 0"
-            )
-        return scores / scaler
-    raise ValueError("calibration_config names no calibration; write one, such as function_approximation, or drop it")
+    match settings:
+        case FunctionApproximation(x_y_pairs=pairs):
+            return _interpolate(scores, pairs)
+        case ClassIdFunctionApproximations(class_id_xy_pairs_map=pairs_of_class):
+            return _by_class(scores, pairs_of_class, _interpolate)
+        case SigmoidCalibration(sigmoid_parameters=parameters):
+            return _sigmoid(scores, parameters)
+        case ClassIdSigmoidCalibrations(class_id_sigmoid_parameters_map=parameters_of_class):
+            return _by_class(scores, parameters_of_class, _sigmoid)
+        case TemperatureScalingCalibration(scaler=scaler):
+            return scores / scaler
 
 
 def _by_class(
-    scores: tf.Tensor, parameters: Mapping[int, Any], calibrate_column: Callable[[tf.Tensor, int], tf.Tensor]
+    scores: tf.Tensor, parameters: Mapping[int, _Parameters], calibrate_column: Callable[[tf.Tensor, _Parameters], Any]
 ) -> tf.Tensor:
     columns = tf.unstack(scores, axis=-1)
-    return tf.stack([calibrate_column(x, i) if i in parameters else x for i, x in enumerate(columns)], axis=-1)
+    return tf.stack(
+        [calibrate_column(x, parameters[i]) if i in parameters else x for i, x in enumerate(columns)], axis=-1
+    )
 
 
-def _sigmoid(scores: tf.Tensor, parameters: Any) -> tf.Tensor:
+def _sigmoid(scores: tf.Tensor, parameters: SigmoidParameters) -> tf.Tensor:
     """1 / (1 + exp(a * score + b)): Platt, "Probabilistic Outputs for Support Vector Machines"."""
     return tf.sigmoid(-(parameters.a * scores + parameters.b))
 
 
-def _interpolate(scores: tf.Tensor, pairs: Any, place: str) -> tf.Tensor:
+def _interpolate(scores: tf.Tensor, pairs: XYPairs) -> tf.Tensor:
     """Linear between the pairs, constant beyond the first and the last."""
-    xs, ys = ([getattr(pair, axis) for pair in pairs.x_y_pair] for axis in "xy")
-    if not xs or any(after <= before for before, after in pairwise(xs)):
-        raise ValueError(f"calibration_config.{place}: needs pairs of rising x, not {xs[:5]}")
+    xs, ys = [pair.x for pair in pairs.x_y_pair], [pair.y for pair in pairs.x_y_pair]
     if len(xs) == 1:
         return tf.fill(tf.shape(scores), ys[0])
     domain, image = tf.constant(xs, tf.float32), tf.constant(ys, tf.float32)

@@ -8,26 +8,27 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from configs.settings import heads
 from train.models.api_objects import place, tree
 from train.models.hyperparams import LayerHyperparams
 from train.models.weight_shared_box_predictor import Predictions, clip_codes
 
 
 class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
-    """What a `convolutional_box_predictor` message describes.
+    """What a `convolutional_box_predictor` describes.
 
     As the API's ConvolutionalBoxPredictor in predictors/convolutional_keras_box_predictor.py, with its heads in
     predictors/heads/keras_box_head.py and keras_class_head.py: at each map 1x1 convolutions that classes and boxes
     share, dropout for the classes, and a convolution each. Depthwise heads have a depthwise convolution, normalisation
     and activation, then a 1x1 convolution; there the API sets neither the depthwise kernel's initializer and
-    regularizer nor the classes' initial bias, whatever the message says, and so does this. Nor does either know
+    regularizer nor the classes' initial bias, whatever the settings say, and so does this. Nor does either know
     `apply_sigmoid_to_scores`, which only the API's TF1 heads do.
     """
 
     def __init__(
         self,
         *,
-        message: Any,
+        settings: heads.ConvolutionalBoxPredictor,
         num_class_slots: int,
         anchors_per_location: Sequence[int],
         levels: Sequence[str],
@@ -36,56 +37,47 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
         """Creates the heads.
 
         Args:
-            message: A `ConvolutionalBoxPredictor` message.
+            settings: Of the heads.
             num_class_slots: Class logits an anchor.
             anchors_per_location: Anchors in each cell, one number a level.
             levels: Names of the feature maps, finest first.
             **kwargs: Of the Keras layer.
-
-        Raises:
-            ValueError: `min_depth` is above `max_depth`, or the heads are depthwise and 1x1 at once.
         """
         super().__init__(**kwargs)
-        if message.min_depth > message.max_depth:
-            raise ValueError(
-                f"convolutional_box_predictor: min_depth {message.min_depth} is above max_depth {message.max_depth}"
-            )
-        if message.use_depthwise and message.kernel_size == 1:
-            raise ValueError(
-                "convolutional_box_predictor: use_depthwise needs a kernel_size above 1; write kernel_size: 3"
-            )
-        self._message = message
+        self._settings = settings
         self._levels = list(levels)
-        self._hyperparams = LayerHyperparams.from_config(message.conv_hyperparams)
-        self._dropout = tf_keras.layers.Dropout(1.0 - message.dropout_keep_probability) if message.use_dropout else None
+        self._hyperparams = LayerHyperparams(settings.conv_hyperparams)
+        self._dropout: tf_keras.layers.Layer | None = None
+        if settings.use_dropout:
+            self._dropout = tf_keras.layers.Dropout(1.0 - settings.dropout_keep_probability)
         self._towers: dict[str, list[Any]] = {}
         self._norms: dict[str, list[Any]] = {}
         self._class_depthwise: dict[str, list[Any]] = {}
         self._box_depthwise: dict[str, list[Any]] = {}
         self._class_predictor: dict[str, Any] = {}
         self._box_predictor: dict[str, Any] = {}
-        initial_bias = 0.0 if message.use_depthwise else message.class_prediction_bias_init
+        initial_bias = 0.0 if settings.use_depthwise else settings.class_prediction_bias_init
         for level, num_anchors in zip(self._levels, anchors_per_location, strict=True):
-            if message.use_depthwise:
+            if settings.use_depthwise:
                 self._class_depthwise[level] = self._depthwise(f"class_depthwise_{level}")
                 self._box_depthwise[level] = self._depthwise(f"box_depthwise_{level}")
             self._class_predictor[level] = self._predicting_convolution(
                 num_anchors * num_class_slots, f"class_predictor_{level}", initial_bias
             )
             self._box_predictor[level] = self._predicting_convolution(
-                num_anchors * message.box_code_size, f"box_predictor_{level}", 0.0
+                num_anchors * settings.box_code_size, f"box_predictor_{level}", 0.0
             )
 
     def _depthwise(self, name: str) -> list[tf_keras.layers.Layer]:
         convolution = tf_keras.layers.DepthwiseConv2D(
-            self._message.kernel_size, padding="same", use_bias=self._hyperparams.use_bias, name=name
+            self._settings.kernel_size, padding="same", use_bias=self._hyperparams.use_bias, name=name
         )
         return [convolution, self._hyperparams.batch_norm(f"{name}_norm")]
 
     def _predicting_convolution(self, filters: int, name: str, initial_bias: float) -> tf_keras.layers.Layer:
         return tf_keras.layers.Conv2D(
             filters,
-            1 if self._message.use_depthwise else self._message.kernel_size,
+            1 if self._settings.use_depthwise else self._settings.kernel_size,
             padding="same",
             bias_initializer=tf_keras.initializers.Constant(initial_bias),
             name=name,
@@ -93,15 +85,15 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
         )
 
     def build(self, input_shape: Mapping[str, Any]) -> None:
-        """Adds the layers before the heads, whose depth is that of the feature map, between the message's bounds.
+        """Adds the layers before the heads, whose depth is that of the feature map, between the settings' bounds.
 
         Args:
             input_shape: Each level's, the channels last.
         """
-        message, hyperparams = self._message, self._hyperparams
+        settings, hyperparams = self._settings, self._hyperparams
         for level in self._levels:
-            depth = max(min(input_shape[level][-1], message.max_depth), message.min_depth)
-            layers = range(message.num_layers_before_predictor if depth > 0 else 0)
+            depth = max(min(input_shape[level][-1], settings.max_depth), settings.min_depth)
+            layers = range(settings.num_layers_before_predictor if depth > 0 else 0)
             self._towers[level] = [
                 tf_keras.layers.Conv2D(
                     depth,
@@ -120,7 +112,7 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
         """Its layers in the tree in which the API's checkpoints hold them: what `_box_predictor` is there."""
 
         def layers(depthwise: dict[str, list[Any]], predictor: dict[str, Any], level: str) -> list[Any]:
-            before = [*depthwise[level], place()] if self._message.use_depthwise else []
+            before = [*depthwise[level], place()] if self._settings.use_depthwise else []
             return [*before, predictor[level]]
 
         dropout = [place()] if self._dropout is not None else []
@@ -168,9 +160,9 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
             for_boxes = for_classes = shared
             if self._dropout is not None:
                 for_classes = self._dropout(for_classes, training=training)
-            if self._message.use_depthwise:
+            if self._settings.use_depthwise:
                 for_boxes = self._run_depthwise(self._box_depthwise[level], for_boxes, training)
                 for_classes = self._run_depthwise(self._class_depthwise[level], for_classes, training)
             logits[level] = self._class_predictor[level](for_classes)
-            codes[level] = clip_codes(self._box_predictor[level](for_boxes), self._message)
+            codes[level] = clip_codes(self._box_predictor[level](for_boxes), self._settings.box_encodings_clip_range)
         return logits, codes, {}

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tf_keras
 
+from configs.settings.model import Model
+
 Labels = Mapping[str, tf.Tensor]
 # Height and width in pixels, None where images differ.
 InputShape = tuple[int | None, int | None]
@@ -22,6 +24,7 @@ class Detector(abc.ABC):
     Images are float32 RGB 0..255, resized and padded as `train.inputs` does; labels are those of its batches.
 
     Attributes:
+        settings: Of the model.
         network: The Keras model: what is trained, checkpointed and restored.
         num_classes: Classes without background.
         input_shape: Height and width of the padded input, in pixels; None where the image resizer gives every image
@@ -29,6 +32,7 @@ class Detector(abc.ABC):
         loss_names: The keys of `compute_losses`.
     """
 
+    settings: Model
     network: tf_keras.Model
     num_classes: int
     input_shape: InputShape

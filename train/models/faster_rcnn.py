@@ -1,26 +1,24 @@
-"""Faster R-CNN: two stages composed from a `faster_rcnn` message."""
+"""Faster R-CNN: two stages composed from a `faster_rcnn`'s settings."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from configs.settings.networks import has_pyramid
+from configs.settings.faster_rcnn import FasterRcnn
 from train.models.anchors import build_anchor_generator
 from train.models.cropping import ProposalCropper
 from train.models.detector import (
     ActualShape,
     Detector,
     GroundTruth,
-    InputShape,
     Labels,
     actual_shape,
     flatten_levels,
 )
 from train.models.faster_rcnn_network import FasterRcnnNetwork, build_network
-from train.models.feature_extractors.faster_rcnn_extractors import build_faster_rcnn_feature_extractor
+from train.models.feature_extractors.faster_rcnn_extractors import FasterRcnnExtractor
+from train.models.feature_extractors.registry import build_faster_rcnn_extractor
 from train.models.first_stage import InputAnchors, first_stage_losses, propose_regions
 from train.models.post_processing import without_raw
 from train.models.proposals import Proposals
@@ -42,51 +40,35 @@ class FasterRcnnDetector(Detector):
     With `number_of_stages: 1` its detections are its proposals, all of class 1.
 
     Attributes:
+        settings: Of the model.
         cropper: Cuts proposals out of feature maps.
         anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where images differ in size.
     """
 
+    settings: FasterRcnn
     network: FasterRcnnNetwork
     loss_names: tuple[str, ...] = _FIRST_STAGE_LOSSES + _SECOND_STAGE_LOSSES
 
-    def __init__(self, config: Any, input_shape: InputShape) -> None:
+    def __init__(self, settings: FasterRcnn) -> None:
         """Builds the network.
 
         Args:
-            config: A `FasterRcnn` message.
-            input_shape: Height and width of the padded input, in pixels; None where images differ in size.
-
-        Raises:
-            ValueError: Parts of the message do not belong together; the message names the fields.
+            settings: Of the model.
         """
-        self.config = config
-        self.num_classes = config.num_classes
-        self.input_shape = input_shape
-        if config.number_of_stages == 1:
+        self.settings = settings
+        self.num_classes = settings.num_classes
+        # Without sides where every image has a size of its own.
+        self.input_shape = settings.image_resizer.static_size
+        if settings.number_of_stages == 1:
             self.loss_names = _FIRST_STAGE_LOSSES
-        _check(config)
-        self._extractor = build_faster_rcnn_feature_extractor(config.feature_extractor)
+        self._extractor: FasterRcnnExtractor = build_faster_rcnn_extractor(settings.feature_extractor)
         self._levels = self._extractor.levels
-        self._generator = build_anchor_generator(config.first_stage_anchor_generator)
-        self.cropper = ProposalCropper(config.initial_crop_size, config.maxpool_kernel_size, config.maxpool_stride)
-        self.network = build_network(
-            config,
-            self._extractor,
-            anchors_per_location=self._anchors_per_location(),
-            crop_size=self.cropper.output_size,
+        self._generator = build_anchor_generator(settings.first_stage_anchor_generator)
+        self.cropper = ProposalCropper(
+            settings.initial_crop_size, settings.maxpool_kernel_size, settings.maxpool_stride
         )
+        self.network = build_network(settings, self._extractor, crop_size=self.cropper.output_size)
         self.anchors = self._static_anchors()
-
-    def _anchors_per_location(self) -> list[int]:
-        try:
-            return self._generator.anchors_per_location(len(self._levels))
-        except ValueError as error:
-            kind = self.config.first_stage_anchor_generator.WhichOneof("anchor_generator_oneof")
-            expected = "multiscale_anchor_generator" if len(self._levels) > 1 else "grid_anchor_generator"
-            raise ValueError(
-                f"model.faster_rcnn.first_stage_anchor_generator is a {kind}; {self.config.feature_extractor.type} "
-                f"needs a {expected}: {error}"
-            ) from error
 
     def _static_anchors(self) -> np.ndarray | None:
         height, width = self.input_shape
@@ -123,7 +105,7 @@ class FasterRcnnDetector(Detector):
             shapes = [tuple(tf.unstack(tf.shape(feature_map)[1:3])) for feature_map in maps]
             boxes = tf.concat(self._generator.generate(shapes, _DIVISIBLE_SHAPE), axis=0)
         # Training drops the anchors that leave the input, unless it is told to clip them; inference always clips.
-        prune = training and not self.config.clip_anchors_to_image
+        prune = training and not self.settings.clip_anchors_to_image
         anchors = InputAnchors.within(boxes, input_shape, prune=prune)
         return (
             maps,
@@ -160,13 +142,13 @@ class FasterRcnnDetector(Detector):
         true_shape = labels["true_image_shape"]
         maps, logits, codes, anchors, input_shape = self.first_stage(images, true_shape, training=training)
         truth = GroundTruth.from_labels(labels, input_shape)
-        losses = first_stage_losses(logits, codes, anchors, truth, self.config)
-        if self.config.number_of_stages > 1:
-            proposals = propose_regions(logits, codes, anchors, true_shape, self.config)
-            if training and not self.config.HasField("hard_example_miner"):
-                proposals = sample_proposals(proposals, truth, self.config)
+        losses = first_stage_losses(logits, codes, anchors, truth, self.settings)
+        if self.settings.number_of_stages > 1:
+            proposals = propose_regions(logits, codes, anchors, true_shape, self.settings)
+            if training and self.settings.hard_example_miner is None:
+                proposals = sample_proposals(proposals, truth, self.settings)
             class_logits, box_codes = self.second_stage(maps, proposals, input_shape, training=training)
-            losses |= second_stage_losses(class_logits, box_codes, proposals, truth, self.config)
+            losses |= second_stage_losses(class_logits, box_codes, proposals, truth, self.settings)
         return losses
 
     def detect_and_compute_losses(
@@ -176,13 +158,13 @@ class FasterRcnnDetector(Detector):
         true_shape = labels["true_image_shape"]
         maps, logits, codes, anchors, input_shape = self.first_stage(images, true_shape, training=False)
         truth = GroundTruth.from_labels(labels, input_shape)
-        losses = first_stage_losses(logits, codes, anchors, truth, self.config)
-        proposals = propose_regions(logits, codes, anchors, true_shape, self.config)
-        if self.config.number_of_stages == 1:
+        losses = first_stage_losses(logits, codes, anchors, truth, self.settings)
+        proposals = propose_regions(logits, codes, anchors, true_shape, self.settings)
+        if self.settings.number_of_stages == 1:
             return _detections_of_one_class(proposals, true_shape), losses
         class_logits, box_codes = self.second_stage(maps, proposals, input_shape, training=False)
-        losses |= second_stage_losses(class_logits, box_codes, proposals, truth, self.config)
-        return without_raw(detections_of(class_logits, box_codes, proposals, true_shape, self.config)), losses
+        losses |= second_stage_losses(class_logits, box_codes, proposals, truth, self.settings)
+        return without_raw(detections_of(class_logits, box_codes, proposals, true_shape, self.settings)), losses
 
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Detector.detect`."""
@@ -193,12 +175,12 @@ class FasterRcnnDetector(Detector):
     ) -> dict[str, tf.Tensor]:
         """See `Detector.detect_with_raw`; with one stage there is nothing raw."""
         maps, logits, codes, anchors, input_shape = self.first_stage(images, true_image_shape, training=False)
-        proposals = propose_regions(logits, codes, anchors, true_image_shape, self.config)
-        if self.config.number_of_stages == 1:
+        proposals = propose_regions(logits, codes, anchors, true_image_shape, self.settings)
+        if self.settings.number_of_stages == 1:
             return _detections_of_one_class(proposals, true_image_shape)
         class_logits, box_codes = self.second_stage(maps, proposals, input_shape, training=False)
         return detections_of(
-            class_logits, box_codes, proposals, true_image_shape, self.config, with_anchors=with_anchors
+            class_logits, box_codes, proposals, true_image_shape, self.settings, with_anchors=with_anchors
         )
 
 
@@ -210,30 +192,3 @@ def _detections_of_one_class(proposals: Proposals, true_image_shape: tf.Tensor) 
         "detection_classes": tf.cast(proposals.valid, tf.float32),
         "num_detections": tf.cast(proposals.count, tf.float32),
     }
-
-
-def _check(config: Any) -> None:
-    """Refuses what does not belong together.
-
-    Raises:
-        ValueError: With the field's path.
-    """
-    where = "model.faster_rcnn"
-    if config.number_of_stages not in (1, 2):
-        raise ValueError(f"{where}.number_of_stages is {config.number_of_stages}; write 1 or 2: a third is for masks")
-    if config.number_of_stages > 1 and config.second_stage_batch_size > config.first_stage_max_proposals:
-        raise ValueError(
-            f"{where}.second_stage_batch_size is {config.second_stage_batch_size}, more than the "
-            f"{config.first_stage_max_proposals} of first_stage_max_proposals: there are not as many to train on"
-        )
-    if config.first_stage_anchor_generator.WhichOneof("anchor_generator_oneof") == "ssd_anchor_generator":
-        raise ValueError(
-            f"{where}.first_stage_anchor_generator.ssd_anchor_generator: its anchors follow the input's size, which "
-            "Faster R-CNN's do not; write grid_anchor_generator or multiscale_anchor_generator"
-        )
-    stride = config.feature_extractor.first_stage_features_stride
-    if stride not in (8, 16):
-        raise ValueError(f"{where}.feature_extractor.first_stage_features_stride is {stride}; write 8 or 16")
-    fpn = config.feature_extractor.fpn
-    if has_pyramid(config.feature_extractor.type) and fpn.max_level < fpn.min_level:
-        raise ValueError(f"{where}.feature_extractor.fpn.max_level is below min_level")

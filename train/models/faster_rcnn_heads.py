@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from configs.settings import heads
+from configs.settings.layers import Hyperparams
 from train.models.api_objects import place, tree
 from train.models.hyperparams import LayerHyperparams
 
@@ -23,7 +25,7 @@ class RegionProposalPredictor(tf_keras.layers.Layer):
     def __init__(
         self,
         *,
-        hyperparams: Any,
+        hyperparams: Hyperparams,
         depth: int,
         kernel_size: int,
         dilation_rate: int,
@@ -34,7 +36,7 @@ class RegionProposalPredictor(tf_keras.layers.Layer):
         """Creates the layers.
 
         Args:
-            hyperparams: The `first_stage_box_predictor_conv_hyperparams` message.
+            hyperparams: `first_stage_box_predictor_conv_hyperparams`.
             depth: Filters of the convolution.
             kernel_size: Of the convolution.
             dilation_rate: Of the convolution, `first_stage_atrous_rate`.
@@ -44,7 +46,7 @@ class RegionProposalPredictor(tf_keras.layers.Layer):
         """
         super().__init__(**kwargs)
         self._levels = list(levels)
-        read = LayerHyperparams.from_config(hyperparams)
+        read = LayerHyperparams(hyperparams)
         self._convolution = tf_keras.layers.Conv2D(
             depth,
             kernel_size,
@@ -115,21 +117,21 @@ class MaskRcnnBoxPredictor(tf_keras.layers.Layer):
     neither conv5 as its trunk nor dropout, and gives background a box.
     """
 
-    def __init__(self, *, config: Any, num_classes: int, **kwargs: Any) -> None:
+    def __init__(self, *, settings: heads.MaskRcnnBoxPredictor, num_classes: int, **kwargs: Any) -> None:
         """Creates the layers.
 
         Args:
-            config: A `MaskRCNNBoxPredictor` message.
+            settings: Of the head.
             num_classes: Classes without background.
             **kwargs: Of the Keras layer.
         """
         super().__init__(**kwargs)
-        read = LayerHyperparams.from_config(config.fc_hyperparams)
+        read = LayerHyperparams(settings.fc_hyperparams)
         # Classes and boxes drop different features, as the API's two heads do.
-        self._drops = bool(config.use_dropout)
-        rate = 1.0 - config.dropout_keep_probability if self._drops else 0.0
+        self._drops = settings.use_dropout
+        rate = 1.0 - settings.dropout_keep_probability if self._drops else 0.0
         self._class_dropout, self._box_dropout = tf_keras.layers.Dropout(rate), tf_keras.layers.Dropout(rate)
-        boxes = 1 if config.share_box_across_classes else num_classes
+        boxes = 1 if settings.share_box_across_classes else num_classes
         self._class_predictor = tf_keras.layers.Dense(
             num_classes + 1, name="class_predictor", **read.convolution_arguments()
         )

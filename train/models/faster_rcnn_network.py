@@ -1,4 +1,4 @@
-"""Faster R-CNN's network: feature extractor and heads, as a `faster_rcnn` message composes them."""
+"""Faster R-CNN's network: feature extractor and heads, as a `faster_rcnn`'s settings compose them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from configs.settings.faster_rcnn import FasterRcnn
 from train.models.api_objects import tree
 from train.models.faster_rcnn_heads import MaskRcnnBoxPredictor, RegionProposalPredictor
 from train.models.feature_extractors.faster_rcnn_extractors import FasterRcnnExtractor, ResNetPyramid
@@ -112,23 +113,20 @@ class FasterRcnnNetwork(tf_keras.Model):
         )
 
 
-def build_network(
-    config: Any, extractor: FasterRcnnExtractor, *, anchors_per_location: Sequence[int], crop_size: int
-) -> FasterRcnnNetwork:
+def build_network(settings: FasterRcnn, extractor: FasterRcnnExtractor, *, crop_size: int) -> FasterRcnnNetwork:
     """Builds a network and its variables.
 
     Args:
-        config: A `FasterRcnn` message.
+        settings: Of the model.
         extractor: Its feature extractor.
-        anchors_per_location: Anchors in each cell, one number a level.
         crop_size: Side of the second stage's crops, in cells.
     """
     rpn_head = RegionProposalPredictor(
-        hyperparams=config.first_stage_box_predictor_conv_hyperparams,
-        depth=config.first_stage_box_predictor_depth,
-        kernel_size=config.first_stage_box_predictor_kernel_size,
-        dilation_rate=config.first_stage_atrous_rate,
-        anchors_per_location=anchors_per_location,
+        hyperparams=settings.first_stage_box_predictor_conv_hyperparams,
+        depth=settings.first_stage_box_predictor_depth,
+        kernel_size=settings.first_stage_box_predictor_kernel_size,
+        dilation_rate=settings.first_stage_atrous_rate,
+        anchors_per_location=settings.first_stage_anchor_generator.anchors_per_location,
         levels=extractor.levels,
         name="region_proposal_predictor",
     )
@@ -136,9 +134,10 @@ def build_network(
     channels = extractor.channels
     rpn_head({level: tf.zeros([1, 1, 1, channels]) for level in extractor.levels}, training=False)
     heads: list[MaskRcnnBoxPredictor] = []
-    if config.number_of_stages > 1:
-        predictor = config.second_stage_box_predictor.mask_rcnn_box_predictor
-        head = MaskRcnnBoxPredictor(config=predictor, num_classes=config.num_classes, name="box_predictor")
+    if settings.number_of_stages > 1:
+        predictor = settings.second_stage_box_predictor
+        assert predictor is not None, "the settings refuse two stages without it"
+        head = MaskRcnnBoxPredictor(settings=predictor, num_classes=settings.num_classes, name="box_predictor")
         crops = tf.zeros([1, crop_size, crop_size, channels])
         head(extractor.box_classifier_features(crops, training=False), training=False)
         heads = [head]

@@ -7,10 +7,11 @@ config, of core/target_assigner.py ("FasterRCNN", "proposal").
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
+from configs.settings import box_coders
+from configs.settings.faster_rcnn import FasterRcnn
 from train.models.assignment import Targets, assign
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.detector import ActualShape, GroundTruth
@@ -20,7 +21,10 @@ from train.models.proposals import Proposals, propose
 from train.models.sampling import sample_balanced
 from train.models.similarity import pairwise_iou
 
-BOX_CODER = FasterRcnnBoxCoder()
+# Which the API has in code, and no config says.
+BOX_CODER = FasterRcnnBoxCoder(
+    box_coders.FasterRcnnBoxCoder(y_scale=10.0, x_scale=10.0, height_scale=5.0, width_scale=5.0)
+)
 MATCHER = ArgmaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 
@@ -55,7 +59,7 @@ class InputAnchors:
 
 
 def propose_regions(
-    logits: tf.Tensor, codes: tf.Tensor, anchors: InputAnchors, true_image_shape: tf.Tensor, config: Any
+    logits: tf.Tensor, codes: tf.Tensor, anchors: InputAnchors, true_image_shape: tf.Tensor, settings: FasterRcnn
 ) -> Proposals:
     """Turns the first stage's predictions into proposals.
 
@@ -64,16 +68,16 @@ def propose_regions(
         codes: float32 [B, A, 4].
         anchors: Of the input.
         true_image_shape: int32 [B, 3], without padding.
-        config: A `FasterRcnn` message.
+        settings: Of the model.
     """
     objectness = tf.where(anchors.usable, tf.nn.softmax(logits)[..., 1], -1.0)
     return propose(
         BOX_CODER.decode(codes, anchors.boxes[tf.newaxis]),
         objectness,
         true_image_shape,
-        max_proposals=config.first_stage_max_proposals,
-        iou_threshold=config.first_stage_nms_iou_threshold,
-        score_threshold=config.first_stage_nms_score_threshold,
+        max_proposals=settings.first_stage_max_proposals,
+        iou_threshold=settings.first_stage_nms_iou_threshold,
+        score_threshold=settings.first_stage_nms_score_threshold,
     )
 
 
@@ -94,7 +98,7 @@ def assign_anchors(anchors: InputAnchors, truth: GroundTruth) -> Targets:
 
 
 def first_stage_losses(
-    logits: tf.Tensor, codes: tf.Tensor, anchors: InputAnchors, truth: GroundTruth, config: Any
+    logits: tf.Tensor, codes: tf.Tensor, anchors: InputAnchors, truth: GroundTruth, settings: FasterRcnn
 ) -> dict[str, tf.Tensor]:
     """The losses of a minibatch of anchors, drawn anew each time.
 
@@ -106,15 +110,15 @@ def first_stage_losses(
         codes: float32 [B, A, 4].
         anchors: Of the input.
         truth: The batch's ground truth.
-        config: A `FasterRcnn` message.
+        settings: Of the model.
     """
     targets = assign_anchors(anchors, truth)
     sampled = tf.cast(
         sample_balanced(
             targets.positive,
             targets.class_weights > 0,
-            batch_size=config.first_stage_minibatch_size,
-            positive_fraction=config.first_stage_positive_balance_fraction,
+            batch_size=settings.first_stage_minibatch_size,
+            positive_fraction=settings.first_stage_positive_balance_fraction,
         ),
         tf.float32,
     )
@@ -128,8 +132,8 @@ def first_stage_losses(
         return tf.reduce_mean(tf.reduce_sum(losses, axis=1) / normalizer)
 
     return {
-        "Loss/RPNLoss/objectness_loss": config.first_stage_objectness_loss_weight
+        "Loss/RPNLoss/objectness_loss": settings.first_stage_objectness_loss_weight
         * mean_over_images(objectness * sampled),
-        "Loss/RPNLoss/localization_loss": config.first_stage_localization_loss_weight
+        "Loss/RPNLoss/localization_loss": settings.first_stage_localization_loss_weight
         * mean_over_images(location * sampled * targets.box_weights),
     }

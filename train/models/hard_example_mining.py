@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
+from configs.settings import losses
 from train.models.matchers import UNMATCHED
-
-_LOSS_TYPES = ("BOTH", "CLASSIFICATION", "LOCALIZATION")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,24 +35,25 @@ class HardExampleMiner:
     min_negatives_per_image: int
 
     @classmethod
-    def from_config(cls, config: Any, *, classification_weight: float, localization_weight: float) -> HardExampleMiner:
-        """Reads a `HardExampleMiner` message.
+    def from_settings(
+        cls, settings: losses.HardExampleMiner, *, classification_weight: float, localization_weight: float
+    ) -> HardExampleMiner:
+        """Makes the miner of settings.
 
         Args:
-            config: The message, of which a `num_hard_examples` or `max_negatives_per_positive` of 0 is no limit.
+            settings: Whose `num_hard_examples` or `max_negatives_per_positive` of 0 or less is no limit.
             classification_weight: The weight of the classification loss in the total.
             localization_weight: The weight of the localisation loss in the total.
         """
+        ratio = settings.max_negatives_per_positive
         return cls(
-            num_hard_examples=config.num_hard_examples if config.num_hard_examples > 0 else None,
-            iou_threshold=config.iou_threshold,
-            loss_type=_LOSS_TYPES[config.loss_type],
+            num_hard_examples=settings.num_hard_examples if settings.num_hard_examples > 0 else None,
+            iou_threshold=settings.iou_threshold,
+            loss_type=settings.loss_type,
             classification_weight=classification_weight,
             localization_weight=localization_weight,
-            max_negatives_per_positive=(
-                config.max_negatives_per_positive if config.max_negatives_per_positive > 0 else None
-            ),
-            min_negatives_per_image=config.min_negatives_per_image,
+            max_negatives_per_positive=ratio if ratio > 0 else None,
+            min_negatives_per_image=settings.min_negatives_per_image,
         )
 
     def select(
@@ -121,6 +120,7 @@ class HardExampleMiner:
         positive = tf.logical_and(matches >= 0, keep)
         negative = tf.cast(tf.logical_and(matches == UNMATCHED, keep), tf.int32)
         num_positives = tf.reduce_sum(tf.cast(positive, tf.float32), axis=1, keepdims=True)
-        allowed = tf.cast(self.max_negatives_per_positive * num_positives, tf.int32)
-        allowed = tf.maximum(allowed, self.min_negatives_per_image)
+        # No more than there are: a large ratio leaves 32 bits.
+        allowed = tf.minimum(self.max_negatives_per_positive * num_positives, tf.cast(tf.shape(keep)[1], tf.float32))
+        allowed = tf.maximum(tf.cast(allowed, tf.int32), self.min_negatives_per_image)
         return tf.logical_or(positive, tf.cumsum(negative, axis=1) <= allowed)

@@ -6,9 +6,9 @@ normalising stay visible where they happen. The API smooths no labels in any of 
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
+
+from configs.settings import losses
 
 # ---------------------------------------------------------------------------------------------------- localisation
 
@@ -83,42 +83,36 @@ def _intersection_union_hull(boxes: tf.Tensor, others: tf.Tensor) -> tuple[tf.Te
     return intersection, area + other_area - intersection, tf.reduce_prod(hull_sides, axis=-1)
 
 
-def localization_loss(config: Any, codes: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """The loss that a `LocalizationLoss` message names.
+def localization_loss(
+    settings: losses.LocalizationLoss, codes: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None
+) -> tf.Tensor:
+    """The localisation loss of settings.
 
     `weighted_iou` and `weighted_giou` read what they are given as boxes. The API's SSD gives them codes (its
     meta_architectures/ssd_meta_arch.py never decodes for the loss), and so does the SSD here.
 
     Args:
-        config: The message.
+        settings: Of the loss.
         codes: float32 [..., code size].
         targets: float32 [..., code size].
         weights: float32 [...]; None weighs all with 1.
 
     Returns:
         float32 [...], weighted.
-
-    Raises:
-        ValueError: The message names no loss, or one that is not here.
     """
     if weights is None:
         weights = tf.ones(tf.shape(codes)[:-1], codes.dtype)
-    kind = config.WhichOneof("localization_loss")
-    if kind == "weighted_smooth_l1":
-        return smooth_l1(codes, targets, config.weighted_smooth_l1.delta) * weights
-    if kind == "weighted_l2":
-        return l2(codes, targets, weights)
-    if kind == "l1_localization_loss":
-        return l1(codes, targets) * weights
-    if kind == "weighted_iou":
-        return iou_loss(codes, targets) * weights
-    if kind == "weighted_giou":
-        return giou_loss(codes, targets) * weights
-    raise ValueError(
-        "loss.localization_loss is empty: write localization_loss { weighted_smooth_l1 {} }"
-        if kind is None
-        else f"loss.localization_loss.{kind} is not supported"
-    )
+    match settings:
+        case losses.WeightedSmoothL1(delta=delta):
+            return smooth_l1(codes, targets, delta) * weights
+        case losses.WeightedL2():
+            return l2(codes, targets, weights)
+        case losses.L1Localization():
+            return l1(codes, targets) * weights
+        case losses.WeightedIou():
+            return iou_loss(codes, targets) * weights
+        case losses.WeightedGiou():
+            return giou_loss(codes, targets) * weights
 
 
 # -------------------------------------------------------------------------------------------------- classification
@@ -169,12 +163,12 @@ def bootstrapped_targets(logits: tf.Tensor, targets: tf.Tensor, *, alpha: float,
 
 
 def classification_loss(
-    config: Any, logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None
+    settings: losses.ClassificationLoss, logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """The loss that a `ClassificationLoss` message names.
+    """The classification loss of settings.
 
     Args:
-        config: The message.
+        settings: Of the loss.
         logits: float32 [..., classes].
         targets: float32 of the same shape; logits themselves for `weighted_logits_softmax`.
         weights: float32 [..., classes] or [..., 1]; None weighs all with 1. The softmax losses take their mean over
@@ -182,31 +176,19 @@ def classification_loss(
 
     Returns:
         float32 [...], weighted and summed over classes.
-
-    Raises:
-        ValueError: The message names no loss, or one that is not here.
     """
-    kind = config.WhichOneof("classification_loss")
-    if kind in ("weighted_softmax", "weighted_logits_softmax"):
-        scale = getattr(config, kind).logit_scale
-        if kind == "weighted_logits_softmax":
+    if isinstance(settings, losses.WeightedSoftmax | losses.WeightedLogitsSoftmax):
+        scale = settings.logit_scale
+        if isinstance(settings, losses.WeightedLogitsSoftmax):
             targets = tf.nn.softmax(targets / scale)
         loss = tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits / scale)
         return loss if weights is None else loss * tf.reduce_mean(weights, axis=-1)
-    if kind == "weighted_sigmoid_focal":
-        focal = config.weighted_sigmoid_focal
-        alpha = focal.alpha if focal.HasField("alpha") else None
-        by_class = _focal_by_class(logits, targets, alpha, focal.gamma)
-    elif kind == "weighted_sigmoid":
-        by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-    elif kind == "bootstrapped_sigmoid":
-        bootstrap = config.bootstrapped_sigmoid
-        mixed = bootstrapped_targets(logits, targets, alpha=bootstrap.alpha, hard=bootstrap.hard_bootstrap)
-        by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=mixed, logits=logits)
-    else:
-        raise ValueError(
-            "loss.classification_loss is empty: write classification_loss { weighted_sigmoid_focal {} }"
-            if kind is None
-            else f"loss.classification_loss.{kind} is not supported"
-        )
+    match settings:
+        case losses.SigmoidFocal(alpha=alpha, gamma=gamma):
+            by_class = _focal_by_class(logits, targets, alpha, gamma)
+        case losses.WeightedSigmoid():
+            by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+        case losses.BootstrappedSigmoid(alpha=alpha, hard_bootstrap=hard):
+            mixed = bootstrapped_targets(logits, targets, alpha=alpha, hard=hard)
+            by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=mixed, logits=logits)
     return tf.reduce_sum(by_class if weights is None else by_class * weights, axis=-1)

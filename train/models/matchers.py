@@ -6,9 +6,10 @@ Meanings are those of the API's matchers/ and builders/matcher_builder.py.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
+
+from configs.settings import matching
 
 UNMATCHED = -1
 IGNORED = -2
@@ -42,37 +43,15 @@ class ArgmaxMatcher:
     negatives_lower_than_unmatched: bool = True
     force_match_for_each_row: bool = False
 
-    def __post_init__(self) -> None:
-        """Checks that the thresholds belong together.
-
-        Raises:
-            ValueError: They do not.
-        """
-        matched, unmatched = self.matched_threshold, self.unmatched_threshold
-        if matched is not None and unmatched is not None and unmatched > matched:
-            raise ValueError(
-                f"argmax_matcher.unmatched_threshold is {unmatched:g} and matched_threshold {matched:g}: the first "
-                "must not be the larger"
-            )
-        if not self.negatives_lower_than_unmatched and matched is not None and unmatched == matched:
-            raise ValueError(
-                "argmax_matcher.negatives_lower_than_unmatched: false makes background of what lies between "
-                "unmatched_threshold and matched_threshold, which are equal here"
-            )
-
     @classmethod
-    def from_config(cls, config: Any) -> ArgmaxMatcher:
-        """Reads an `ArgMaxMatcher` message.
-
-        Raises:
-            ValueError: Its thresholds do not belong together.
-        """
-        uses_thresholds = not config.ignore_thresholds
+    def from_settings(cls, settings: matching.ArgMaxMatcher) -> ArgmaxMatcher:
+        """Makes the matcher of settings."""
+        uses_thresholds = not settings.ignore_thresholds
         return cls(
-            matched_threshold=config.matched_threshold if uses_thresholds else None,
-            unmatched_threshold=config.unmatched_threshold if uses_thresholds else None,
-            negatives_lower_than_unmatched=config.negatives_lower_than_unmatched,
-            force_match_for_each_row=config.force_match_for_each_row,
+            matched_threshold=settings.matched_threshold if uses_thresholds else None,
+            unmatched_threshold=settings.unmatched_threshold if uses_thresholds else None,
+            negatives_lower_than_unmatched=settings.negatives_lower_than_unmatched,
+            force_match_for_each_row=settings.force_match_for_each_row,
         )
 
     def match(self, similarity: tf.Tensor, valid: tf.Tensor, weighty: tf.Tensor | None = None) -> tf.Tensor:
@@ -149,15 +128,8 @@ class BipartiteMatcher:
         return matches
 
 
-def build_matcher(message: Any) -> ArgmaxMatcher | BipartiteMatcher:
-    """Builds what a `Matcher` message names; `use_matmul_gather` computes the same in another way and has no effect.
-
-    Raises:
-        ValueError: The message names none, or its thresholds do not belong together.
-    """
-    kind = message.WhichOneof("matcher_oneof")
-    if kind == "argmax_matcher":
-        return ArgmaxMatcher.from_config(message.argmax_matcher)
-    if kind == "bipartite_matcher":
+def build_matcher(settings: matching.Matcher) -> ArgmaxMatcher | BipartiteMatcher:
+    """Builds the matcher of settings."""
+    if isinstance(settings, matching.BipartiteMatcher):
         return BipartiteMatcher()
-    raise ValueError("matcher is empty: write matcher { argmax_matcher {} }")
+    return ArgmaxMatcher.from_settings(settings)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from train.models.anchors import build_anchor_generator
+from configs.settings.optimizers import MomentumOptimizer
+from configs.settings.ssd import Ssd
+from configs.settings.training import TrainConfig
 from train.models.detector import Detector
 
 # Where the image resizer gives no common size, a photograph's.
@@ -31,8 +32,6 @@ _LOOKS_AT_NO_INPUT = frozenset(
         *_TAKES_NOTHING,
     )
 )
-# Copies of every trained weight that an optimizer keeps.
-_SLOTS = {"momentum_optimizer": 1, "adam_optimizer": 2, "rms_prop_optimizer": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,23 +106,17 @@ def parts_of(network: tf_keras.Model, trained: list[tf.Variable]) -> list[Part]:
     return parts
 
 
-def anchors_by_level(config: Any, detector: Detector) -> list[AnchorLevel]:
-    """Splits a detector's anchors by feature map, finest first; none where every image has anchors of its own.
-
-    Args:
-        config: A `TrainEvalPipelineConfig`.
-        detector: Built from it.
-    """
+def anchors_by_level(detector: Detector) -> list[AnchorLevel]:
+    """Splits a detector's anchors by feature map, finest first; none where every image has anchors of its own."""
     anchors: np.ndarray | None = getattr(detector, "anchors", None)
     if anchors is None:
         return []
-    kind = config.model.WhichOneof("model")
-    model = getattr(config.model, kind)
-    message = model.anchor_generator if kind == "ssd" else model.first_stage_anchor_generator
+    model = detector.settings
+    generator = model.anchor_generator if isinstance(model, Ssd) else model.first_stage_anchor_generator
     sizes = np.round(np.stack([anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]], axis=1), 1)
     levels = []
     start = 0
-    for a_place in build_anchor_generator(message).num_anchors_by_map:
+    for a_place in generator.anchors_per_location:
         # In every place of a map there are the same sizes; where they change, the next map begins.
         rest = sizes[start : start + (len(sizes) - start) // a_place * a_place].reshape(-1, a_place, 2)
         differs = np.flatnonzero(np.any(np.abs(rest - rest[0]) > 0.2, axis=(1, 2)))
@@ -134,21 +127,22 @@ def anchors_by_level(config: Any, detector: Detector) -> list[AnchorLevel]:
     return levels
 
 
-def step_memory(config: Any, detector: Detector, trained: list[tf.Variable]) -> StepMemory:
+def step_memory(train: TrainConfig, detector: Detector, trained: list[tf.Variable]) -> StepMemory:
     """Estimates what a training step takes, from the shapes of every tensor of a traced forward pass.
 
     It runs nothing and takes no memory itself, however large the batch.
 
     Args:
-        config: A `TrainEvalPipelineConfig`.
-        detector: Built from it.
+        train: How it is trained.
+        detector: What is trained.
         trained: The variables that training changes.
     """
-    train = config.train_config
     height, width = (side or usual for side, usual in zip(detector.input_shape, _USUAL_SIDES, strict=True))
     shape = (train.batch_size, height, width, 3)
     trained_bytes = sum(int(np.prod(variable.shape)) * 4 for variable in trained)
-    slots = _SLOTS.get(train.optimizer.WhichOneof("optimizer") or "", 0) + int(train.optimizer.use_moving_average)
+    optimizer = train.optimizer
+    # Copies of every trained weight that the optimizer keeps.
+    slots = (1 if isinstance(optimizer.optimizer, MomentumOptimizer) else 2) + int(optimizer.use_moving_average)
     return StepMemory(
         batch_shape=shape,
         weights=sum(int(np.prod(variable.shape)) * 4 for variable in detector.network.variables),

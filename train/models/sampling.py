@@ -39,7 +39,9 @@ def sample_negatives(positive: tf.Tensor, eligible: tf.Tensor, *, positive_fract
     """
     positives = tf.logical_and(positive, eligible)
     num_positives = tf.reduce_sum(tf.cast(positives, tf.float32), axis=1)
-    num_negatives = tf.cast((1.0 - positive_fraction) / positive_fraction * num_positives, tf.int32)
+    num_negatives = (1.0 - positive_fraction) / positive_fraction * num_positives
+    # No more than there are: a small share leaves 32 bits.
+    num_negatives = tf.cast(tf.minimum(num_negatives, tf.cast(tf.shape(positive)[1], tf.float32)), tf.int32)
     noise = tf.random.uniform(tf.shape(positive))
     return tf.logical_or(positives, _draw(noise, tf.logical_and(~positive, eligible), num_negatives))
 

@@ -8,10 +8,11 @@ the ground truth to the proposals, has no weights, no multi-hot classes, and tak
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
+from configs.settings import losses
+from configs.settings.faster_rcnn import FasterRcnn
 from train.models.assignment import assign
 from train.models.detector import GroundTruth
 from train.models.first_stage import BOX_CODER
@@ -74,26 +75,26 @@ def assign_proposals(boxes: tf.Tensor, truth: GroundTruth, num_classes: int) -> 
     )
 
 
-def sample_proposals(proposals: Proposals, truth: GroundTruth, config: Any) -> Proposals:
+def sample_proposals(proposals: Proposals, truth: GroundTruth, settings: FasterRcnn) -> Proposals:
     """Draws the proposals that the second stage trains on, `second_stage_batch_size` an image at most.
 
     Args:
         proposals: All of them.
         truth: The batch's ground truth.
-        config: A `FasterRcnn` message.
+        settings: Of the model.
     """
-    targets = assign_proposals(proposals.boxes, truth, config.num_classes)
+    targets = assign_proposals(proposals.boxes, truth, settings.num_classes)
     drawn = sample_balanced(
         targets.positive,
         tf.logical_and(proposals.valid, targets.class_weights > 0),
-        batch_size=config.second_stage_batch_size,
-        positive_fraction=config.second_stage_balance_fraction,
+        batch_size=settings.second_stage_batch_size,
+        positive_fraction=settings.second_stage_balance_fraction,
     )
-    return proposals.select(drawn, config.second_stage_batch_size)
+    return proposals.select(drawn, settings.second_stage_batch_size)
 
 
 def second_stage_losses(
-    class_logits: tf.Tensor, box_codes: tf.Tensor, proposals: Proposals, truth: GroundTruth, config: Any
+    class_logits: tf.Tensor, box_codes: tf.Tensor, proposals: Proposals, truth: GroundTruth, settings: FasterRcnn
 ) -> dict[str, tf.Tensor]:
     """The losses of proposals, each image's divided by how many it has, and their mean over images.
 
@@ -105,9 +106,9 @@ def second_stage_losses(
         box_codes: float32 [B, N, 1 or classes, 4].
         proposals: What was classified.
         truth: The batch's ground truth.
-        config: A `FasterRcnn` message.
+        settings: Of the model.
     """
-    targets = assign_proposals(proposals.boxes, truth, config.num_classes)
+    targets = assign_proposals(proposals.boxes, truth, settings.num_classes)
     if box_codes.shape[2] == 1:
         codes = box_codes[:, :, 0]
     else:
@@ -117,40 +118,37 @@ def second_stage_losses(
     count = tf.cast(tf.maximum(proposals.count, 1), tf.float32)[:, tf.newaxis]
     share = tf.cast(proposals.valid, tf.float32) / (count * tf.cast(tf.shape(count)[0], tf.float32))
     location = smooth_l1(codes, targets.box_codes, delta=1.0) * targets.box_weights * share
-    classification = second_stage_classification_loss(config, class_logits, targets.classes)
+    classification = second_stage_classification_loss(settings, class_logits, targets.classes)
     classification *= targets.class_weights * share
-    if config.HasField("hard_example_miner"):
-        miner = HardExampleMiner.from_config(
-            config.hard_example_miner,
-            classification_weight=config.second_stage_classification_loss_weight,
-            localization_weight=config.second_stage_localization_loss_weight,
+    if settings.hard_example_miner is not None:
+        miner = HardExampleMiner.from_settings(
+            settings.hard_example_miner,
+            classification_weight=settings.second_stage_classification_loss_weight,
+            localization_weight=settings.second_stage_localization_loss_weight,
         )
         mined = miner.select(classification, location, proposals.boxes, valid=proposals.valid)
         classification, location = classification * mined, location * mined
     return {
-        "Loss/BoxClassifierLoss/classification_loss": config.second_stage_classification_loss_weight
+        "Loss/BoxClassifierLoss/classification_loss": settings.second_stage_classification_loss_weight
         * tf.reduce_sum(classification),
-        "Loss/BoxClassifierLoss/localization_loss": config.second_stage_localization_loss_weight
+        "Loss/BoxClassifierLoss/localization_loss": settings.second_stage_localization_loss_weight
         * tf.reduce_sum(location),
     }
 
 
-def second_stage_classification_loss(config: Any, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+def second_stage_classification_loss(settings: FasterRcnn, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     """The loss of each proposal that `second_stage_classification_loss` names: softmax where it names none.
 
     Args:
-        config: A `FasterRcnn` message.
+        settings: Of the model.
         logits: float32 [B, N, classes + 1].
         targets: float32 of the same shape.
 
     Returns:
         float32 [B, N].
     """
-    message = config.second_stage_classification_loss
-    if message.WhichOneof("classification_loss") is None:
-        message = type(message)()
-        message.weighted_softmax.SetInParent()
-    return classification_loss(message, logits, targets)
+    named = settings.second_stage_classification_loss
+    return classification_loss(named or losses.WeightedSoftmax(logit_scale=1.0), logits, targets)
 
 
 def detections_of(
@@ -158,7 +156,7 @@ def detections_of(
     box_codes: tf.Tensor,
     proposals: Proposals,
     true_image_shape: tf.Tensor,
-    config: Any,
+    settings: FasterRcnn,
     *,
     with_anchors: bool = False,
 ) -> dict[str, tf.Tensor]:
@@ -169,14 +167,14 @@ def detections_of(
         box_codes: float32 [B, N, 1 or classes, 4].
         proposals: What was classified.
         true_image_shape: int32 [B, 3], without padding.
-        config: A `FasterRcnn` message.
+        settings: Of the model.
         with_anchors: As for `Detector.detect_with_raw`, with proposals for anchors.
 
     Returns:
         As `Detector.detect_with_raw`. Raw boxes are those of each proposal's best class, in 0..1 of the image without
         padding and clipped to it, as in the API.
     """
-    processing = config.second_stage_post_processing
+    processing = settings.second_stage_post_processing
     raw_scores = scores_from_logits(class_logits, processing)
     scores = raw_scores[..., 1:]
     boxes = BOX_CODER.decode(tf.cast(box_codes, tf.float32), proposals.boxes[:, :, tf.newaxis])

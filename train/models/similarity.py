@@ -7,9 +7,10 @@ units, and leading axes broadcast.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
+
+from configs.settings import matching
 
 # Of ground truth boxes, anchors and ground truth scores, float32 [..., M, A].
 Similarity = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
@@ -48,31 +49,23 @@ def thresholded_iou(boxes: tf.Tensor, anchors: tf.Tensor, scores: tf.Tensor, iou
     return tf.where(pairwise_iou(boxes, anchors) > iou_threshold, scores[..., :, tf.newaxis], 0.0)
 
 
-def build_similarity(message: Any) -> Similarity:
-    """Builds what a `RegionSimilarityCalculator` message names.
-
-    Args:
-        message: The message.
+def build_similarity(settings: matching.Similarity) -> Similarity:
+    """Builds the similarity of settings.
 
     Returns:
         A function of ground truth boxes [..., M, 4], anchors [..., A, 4] and ground truth scores [..., M], which only
-        `thresholded_iou_similarity` looks at. Distances depend on the unit of the boxes: the API's SSD compares boxes
-        in 0..1 of the input.
-
-    Raises:
-        ValueError: The message names none.
+        a thresholded similarity looks at. Distances depend on the unit of the boxes: the API's SSD compares boxes in
+        0..1 of the input.
     """
-    kind = message.WhichOneof("region_similarity")
-    if kind == "iou_similarity":
-        return lambda boxes, anchors, scores: pairwise_iou(boxes, anchors)
-    if kind == "ioa_similarity":
-        return lambda boxes, anchors, scores: pairwise_ioa(boxes, anchors)
-    if kind == "neg_sq_dist_similarity":
-        return lambda boxes, anchors, scores: negative_squared_distance(boxes, anchors)
-    if kind == "thresholded_iou_similarity":
-        threshold = message.thresholded_iou_similarity.iou_threshold
-        return lambda boxes, anchors, scores: thresholded_iou(boxes, anchors, scores, threshold)
-    raise ValueError("similarity_calculator is empty: write similarity_calculator { iou_similarity {} }")
+    match settings:
+        case matching.IouSimilarity():
+            return lambda boxes, anchors, scores: pairwise_iou(boxes, anchors)
+        case matching.IoaSimilarity():
+            return lambda boxes, anchors, scores: pairwise_ioa(boxes, anchors)
+        case matching.NegSqDistSimilarity():
+            return lambda boxes, anchors, scores: negative_squared_distance(boxes, anchors)
+        case matching.ThresholdedIouSimilarity(iou_threshold=threshold):
+            return lambda boxes, anchors, scores: thresholded_iou(boxes, anchors, scores, threshold)
 
 
 def _area(boxes: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""SSD in all its forms: a feature extractor, shared or separate heads, and what an `ssd` message says of the rest."""
+"""SSD in all its forms: a feature extractor, shared or separate heads, and what an `ssd`'s settings say of the rest."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
+from configs.settings.backbones import ModelGardenBackbone
+from configs.settings.ssd import Ssd
 from train.models.anchors import build_anchor_generator
 from train.models.batch_norm import freeze_batch_norm
 from train.models.box_coders import build_box_coder
 from train.models.box_predictors import build_ssd_box_predictor
-from train.models.detector import Detector, GroundTruth, InputShape, Labels, actual_shape, flatten_levels
+from train.models.detector import Detector, GroundTruth, Labels, actual_shape, flatten_levels
+from train.models.feature_extractors.registry import build_ssd_extractor
 from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw, without_raw
 from train.models.ssd_losses import SsdLosses
-from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_extractor, build_ssd_network
+from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_network
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
 
 
 class SsdDetector(Detector):
-    """A one-stage detector with the anchors, assignment, losses and post-processing of an `ssd` message.
+    """A one-stage detector with the anchors, assignment, losses and post-processing of its settings.
 
     Boxes and anchors are compared and coded in 0..1 of the input, as in the API's meta_architectures/ssd_meta_arch.py.
 
     Attributes:
+        settings: Of the model.
         box_coder: Between boxes and codes.
         anchors: float32 [A, 4], ymin xmin ymax xmax in pixels of the padded input; None where its size is not known
             beforehand.
@@ -34,56 +37,66 @@ class SsdDetector(Detector):
 
     loss_names = ("Loss/classification_loss", "Loss/localization_loss")
 
+    settings: Ssd
     network: ApiSsdNetwork | ModelGardenSsdNetwork
 
-    def __init__(self, config: Any, input_shape: InputShape, model_garden_backbone: Any = None) -> None:
+    def __init__(self, settings: Ssd, model_garden_backbone: ModelGardenBackbone | None = None) -> None:
         """Builds the network.
 
         Args:
-            config: An `Ssd` message.
-            input_shape: Height and width of the padded input in pixels; None where images have sizes of their own.
-            model_garden_backbone: A `ModelGardenBackbone` message, for `ssd_model_garden_fpn`.
+            settings: Of the model.
+            model_garden_backbone: What `ssd_model_garden_fpn` stands on.
 
         Raises:
-            ValueError: Parts of the message do not belong together, or do not suit the input.
+            ValueError: Model Garden's backbone does not suit the pyramid.
         """
-        self.config = config
-        self.num_classes = config.num_classes
-        self.input_shape = input_shape
-        self._slots = ClassSlots.from_config(config)
-        self.box_coder = build_box_coder(config.box_coder)
-        self._assigner = SsdTargetAssigner(config, slots=self._slots, box_coder=self.box_coder)
-        self._losses = SsdLosses(config, slots=self._slots, box_coder=self.box_coder)
-        self._anchor_generator = build_anchor_generator(config.anchor_generator)
-        extractor = build_ssd_extractor(config, input_shape, model_garden_backbone)
+        self.settings = settings
+        self.num_classes = settings.num_classes
+        # Without sides where every image has a size of its own.
+        self.input_shape = settings.image_resizer.static_size
+        self._slots = ClassSlots.from_settings(settings)
+        self.box_coder = build_box_coder(settings.box_coder)
+        self._assigner = SsdTargetAssigner(
+            similarity=settings.similarity_calculator,
+            matcher=settings.matcher,
+            box_coder=self.box_coder,
+            slots=self._slots,
+            negative_class_weight=settings.negative_class_weight,
+            use_confidences_as_targets=settings.use_confidences_as_targets,
+            implicit_example_weight=settings.implicit_example_weight,
+        )
+        self._losses = SsdLosses(
+            settings.loss,
+            slots=self._slots,
+            box_coder=self.box_coder,
+            normalize_loss_by_num_matches=settings.normalize_loss_by_num_matches,
+            normalize_loc_loss_by_codesize=settings.normalize_loc_loss_by_codesize,
+        )
+        self._anchor_generator = build_anchor_generator(settings.anchor_generator)
+        extractor = build_ssd_extractor(
+            settings.feature_extractor,
+            input_shape=self.input_shape,
+            freeze_batch_norm=settings.freeze_batchnorm,
+            model_garden_backbone=model_garden_backbone,
+        )
         self._normalize, self._levels = extractor.normalize, list(extractor.levels)
         self.anchors: np.ndarray | None = None
         self.normalized_anchors: np.ndarray | None = None
-        height, width = input_shape
+        height, width = self.input_shape
         if height is not None and width is not None:
             shapes = extractor.feature_shapes((height, width))
             generator = self._anchor_generator
             self.anchors = np.concatenate(generator.generate(shapes, (height, width)))
             self.normalized_anchors = np.concatenate(generator.generate_normalized(shapes, (height, width)))
-        self.network = build_ssd_network(extractor, self._build_head())
-        if config.freeze_batchnorm:
-            freeze_batch_norm(self.network)
-
-    def _build_head(self) -> tf_keras.layers.Layer:
-        message = self.config.box_predictor
         head = build_ssd_box_predictor(
-            message,
+            settings.box_predictor,
             num_class_slots=self._slots.num_slots,
-            anchors_per_location=self._anchor_generator.anchors_per_location(len(self._levels)),
+            anchors_per_location=settings.anchor_generator.anchors_per_location,
             levels=self._levels,
         )
-        predictor = getattr(message, message.WhichOneof("box_predictor_oneof"))
-        if predictor.box_code_size != self.box_coder.code_size:
-            raise ValueError(
-                f"model.ssd.box_predictor predicts codes of {predictor.box_code_size} numbers, and the box coder's "
-                f"have {self.box_coder.code_size}: write box_code_size: {self.box_coder.code_size}"
-            )
-        return head
+        self.network = build_ssd_network(extractor, head)
+        if settings.freeze_batchnorm:
+            freeze_batch_norm(self.network)
 
     def preprocess(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> tf.Tensor:
         """Normalises, then sets padding to 0: the API's SSD resizes and pads what is normalised already."""
@@ -180,7 +193,7 @@ class SsdDetector(Detector):
         logits, codes, anchors = predictions
         shape = actual_shape(images, self.input_shape)
         raw_boxes = self.box_coder.decode(codes, anchors[tf.newaxis])
-        processing = self.config.post_processing
+        processing = self.settings.post_processing
         raw_scores = scores_from_logits(logits, processing)
         detections = batch_non_max_suppression(
             (raw_boxes * _height_width_twice(shape))[:, :, tf.newaxis],

@@ -5,10 +5,9 @@ As `loss` in the API's meta_architectures/ssd_meta_arch.py and builders/losses_b
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from configs.settings.losses import Loss
 from train.models.box_coders import BoxCoder
 from train.models.hard_example_mining import HardExampleMiner
 from train.models.losses import classification_loss, localization_loss
@@ -17,46 +16,37 @@ from train.models.ssd_targets import ClassSlots, SsdTargets
 
 
 class SsdLosses:
-    """The `loss` of an `Ssd` message, and its normalisers."""
+    """The losses of an SSD, and their normalisers."""
 
-    def __init__(self, config: Any, *, slots: ClassSlots, box_coder: BoxCoder) -> None:
-        """Reads the message.
+    def __init__(
+        self,
+        settings: Loss,
+        *,
+        slots: ClassSlots,
+        box_coder: BoxCoder,
+        normalize_loss_by_num_matches: bool,
+        normalize_loc_loss_by_codesize: bool,
+    ) -> None:
+        """Builds the parts.
 
         Args:
-            config: An `Ssd` message.
-            slots: Its class slots.
-            box_coder: Its box coder.
-
-        Raises:
-            ValueError: Losses or miner do not belong together, or have impossible parameters; or
-                `expected_loss_weights` is set, whose functions are missing from the API as published.
+            settings: Of the losses.
+            slots: The SSD's.
+            box_coder: The SSD's.
+            normalize_loss_by_num_matches: Whether both are divided by the weights of all that is matched.
+            normalize_loc_loss_by_codesize: Whether the localisation loss is divided by the numbers of a code too.
         """
-        if config.loss.expected_loss_weights:
-            raise ValueError("model.ssd.loss.expected_loss_weights is not supported: delete it")
-        self._config = config.loss
-        self._normalizes_by_matches = config.normalize_loss_by_num_matches
-        self._normalizes_by_code_size = config.normalize_loc_loss_by_codesize
+        self._settings = settings
+        self._normalizes_by_matches = normalize_loss_by_num_matches
+        self._normalizes_by_code_size = normalize_loc_loss_by_codesize
         self._slots = slots
         self._box_coder = box_coder
-        self._positive_fraction: float | None = None
-        if config.loss.HasField("random_example_sampler"):
-            self._positive_fraction = config.loss.random_example_sampler.positive_sample_fraction
-            if not 0.0 < self._positive_fraction <= 1.0:
-                raise ValueError(
-                    "model.ssd.loss.random_example_sampler.positive_sample_fraction is "
-                    f"{self._positive_fraction:g}: write a share above 0 and at most 1"
-                )
         self._miner: HardExampleMiner | None = None
-        if config.loss.HasField("hard_example_miner"):
-            if config.loss.classification_loss.WhichOneof("classification_loss") == "weighted_sigmoid_focal":
-                raise ValueError(
-                    "model.ssd.loss.hard_example_miner and weighted_sigmoid_focal both pick hard examples: delete the "
-                    "miner, or write weighted_sigmoid"
-                )
-            self._miner = HardExampleMiner.from_config(
-                config.loss.hard_example_miner,
-                classification_weight=config.loss.classification_weight,
-                localization_weight=config.loss.localization_weight,
+        if settings.hard_example_miner is not None:
+            self._miner = HardExampleMiner.from_settings(
+                settings.hard_example_miner,
+                classification_weight=settings.classification_weight,
+                localization_weight=settings.localization_weight,
             )
 
     def __call__(
@@ -74,12 +64,12 @@ class SsdLosses:
             `Loss/classification_loss` and `Loss/localization_loss`, float32 scalars.
         """
         class_weights, box_weights = targets.class_weights, targets.box_weights
-        if self._positive_fraction is not None:
-            sampled = self._sample(targets, self._positive_fraction)
+        if self._settings.random_example_sampler is not None:
+            sampled = self._sample(targets, self._settings.random_example_sampler.positive_sample_fraction)
             class_weights *= sampled[..., tf.newaxis]
             box_weights *= sampled
-        by_class = classification_loss(self._config.classification_loss, logits, targets.class_targets, class_weights)
-        by_box = localization_loss(self._config.localization_loss, codes, targets.codes, box_weights)
+        by_class = classification_loss(self._settings.classification_loss, logits, targets.class_targets, class_weights)
+        by_box = localization_loss(self._settings.localization_loss, codes, targets.codes, box_weights)
         if self._miner is not None:
             boxes = self._box_coder.decode(codes, anchors[tf.newaxis])
             mined = self._miner.select(by_class, by_box, boxes, targets.matches)
@@ -90,8 +80,8 @@ class SsdLosses:
             normalizer = tf.maximum(tf.reduce_sum(box_weights), 1.0)
         box_normalizer = normalizer * (self._box_coder.code_size if self._normalizes_by_code_size else 1.0)
         return {
-            "Loss/classification_loss": self._config.classification_weight * tf.reduce_sum(by_class) / normalizer,
-            "Loss/localization_loss": self._config.localization_weight * tf.reduce_sum(by_box) / box_normalizer,
+            "Loss/classification_loss": self._settings.classification_weight * tf.reduce_sum(by_class) / normalizer,
+            "Loss/localization_loss": self._settings.localization_weight * tf.reduce_sum(by_box) / box_normalizer,
         }
 
     def _sample(self, targets: SsdTargets, positive_fraction: float) -> tf.Tensor:

@@ -10,10 +10,8 @@ import tf_keras
 from official.vision.modeling import retinanet_model
 
 from train.models.api_objects import tree
-from train.models.backbones import MODEL_GARDEN_TYPES
-from train.models.detector import InputShape
-from train.models.feature_extractors.model_garden import ModelGardenExtractor, build_model_garden_extractor
-from train.models.feature_extractors.ssd_extractors import SsdFeatureExtractor, build_ssd_feature_extractor
+from train.models.feature_extractors.model_garden import ModelGardenExtractor
+from train.models.feature_extractors.ssd_extractors import SsdFeatureExtractor
 
 # By level: class logits, box codes.
 Predictions: TypeAlias = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -66,26 +64,6 @@ class ModelGardenSsdNetwork(retinanet_model.RetinaNetModel):
     def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
         """By level, finest first, [B, h, w, channels] of normalised images [B, height, width, 3]."""
         return self._extractor(images, training=training)
-
-
-def build_ssd_extractor(
-    config: Any, input_shape: InputShape, model_garden_backbone: Any = None
-) -> SsdFeatureExtractor | ModelGardenExtractor:
-    """Builds the feature extractor that an `Ssd` message names.
-
-    Args:
-        config: The message.
-        input_shape: Height and width of the padded input in pixels; None where images have sizes of their own.
-        model_garden_backbone: A `ModelGardenBackbone` message, for `ssd_model_garden_fpn`.
-
-    Raises:
-        KeyError: There is none of that type.
-        ValueError: It does not suit the input.
-    """
-    message = config.feature_extractor
-    if message.type in MODEL_GARDEN_TYPES:
-        return build_model_garden_extractor(message, input_shape, model_garden_backbone)
-    return build_ssd_feature_extractor(message, input_shape, freeze_batch_norm=config.freeze_batchnorm)
 
 
 def build_ssd_network(

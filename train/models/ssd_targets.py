@@ -6,11 +6,12 @@ As the API's meta_architectures/ssd_meta_arch.py and core/target_assigner.py.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from configs.settings import matching
+from configs.settings.ssd import Ssd
 from train.models.assignment import assign
 from train.models.box_coders import BoxCoder
 from train.models.detector import GroundTruth
@@ -38,23 +39,13 @@ class ClassSlots:
     unmatched_slot: int | None
 
     @classmethod
-    def from_config(cls, config: Any) -> ClassSlots:
-        """Reads an `Ssd` message.
-
-        Raises:
-            ValueError: It has background twice.
-        """
-        adds, explicit = config.add_background_class, config.explicit_background_class
-        if adds and explicit:
-            raise ValueError(
-                "model.ssd.explicit_background_class: true says that the label map has a background class; write "
-                "add_background_class: false beside it"
-            )
+    def from_settings(cls, settings: Ssd) -> ClassSlots:
+        """Makes the slots of an SSD's settings."""
         return cls(
-            num_slots=config.num_classes + int(adds),
-            adds_background=adds,
-            has_background=adds or explicit,
-            unmatched_slot=None if config.encode_background_as_zeros else 0,
+            num_slots=settings.num_classes + int(settings.add_background_class),
+            adds_background=settings.add_background_class,
+            has_background=settings.add_background_class or settings.explicit_background_class,
+            unmatched_slot=None if settings.encode_background_as_zeros else 0,
         )
 
     def without_background(self, scores: tf.Tensor) -> tf.Tensor:
@@ -99,26 +90,37 @@ class SsdTargets:
 
 
 class SsdTargetAssigner:
-    """Similarity, matcher and box coder of an `Ssd` message, and its background."""
+    """Similarity, matcher and box coder of an SSD, and its background."""
 
-    def __init__(self, config: Any, *, slots: ClassSlots, box_coder: BoxCoder) -> None:
+    def __init__(
+        self,
+        *,
+        similarity: matching.Similarity,
+        matcher: matching.Matcher,
+        box_coder: BoxCoder,
+        slots: ClassSlots,
+        negative_class_weight: float,
+        use_confidences_as_targets: bool,
+        implicit_example_weight: float,
+    ) -> None:
         """Builds the parts.
 
         Args:
-            config: An `Ssd` message.
-            slots: Its class slots.
-            box_coder: Its box coder.
-
-        Raises:
-            ValueError: The message names no matcher or no similarity, or a matcher that contradicts itself.
+            similarity: Settings of what the matcher compares.
+            matcher: Settings of the matcher.
+            box_coder: The SSD's.
+            slots: The SSD's.
+            negative_class_weight: Of background in the classification loss.
+            use_confidences_as_targets: Whether what ground truth says outright weighs more than what it implies.
+            implicit_example_weight: What the latter then weighs.
         """
-        self._similarity = build_similarity(config.similarity_calculator)
-        self._matcher = build_matcher(config.matcher)
+        self._similarity = build_similarity(similarity)
+        self._matcher = build_matcher(matcher)
         self._box_coder = box_coder
         self._slots = slots
-        self._negative_class_weight = config.negative_class_weight
-        self._uses_confidences = config.use_confidences_as_targets
-        self._implicit_example_weight = config.implicit_example_weight
+        self._negative_class_weight = negative_class_weight
+        self._uses_confidences = use_confidences_as_targets
+        self._implicit_example_weight = implicit_example_weight
 
     def assign(
         self, truth: GroundTruth, anchors: tf.Tensor, class_targets: tf.Tensor | None = None, *, training: bool = True

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from configs.settings import heads
 from train.models.api_objects import place, tree
 from train.models.hyperparams import LayerHyperparams
 
@@ -15,7 +16,7 @@ Predictions = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Ten
 
 
 class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
-    """What a `weight_shared_convolutional_box_predictor` message describes.
+    """What a `weight_shared_convolutional_box_predictor` describes.
 
     As the API's WeightSharedConvolutionalBoxPredictor in predictors/convolutional_keras_box_predictor.py, with the
     heads of predictors/heads/keras_box_head.py and keras_class_head.py: towers of convolution, normalisation and
@@ -23,13 +24,13 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
     where feature maps differ in depth, a 1x1 convolution that brings each to the commonest.
 
     Model Garden's `RetinaNetHead` fixes its initializers, has no common tower and no kernel size, all of which the
-    message can say; so this stands in its place, with its calling convention.
+    settings can say; so this stands in its place, with its calling convention.
     """
 
     def __init__(
         self,
         *,
-        message: Any,
+        settings: heads.WeightSharedConvolutionalBoxPredictor,
         num_class_slots: int,
         anchors_per_location: int,
         levels: Sequence[str],
@@ -38,31 +39,25 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
         """Creates the layers.
 
         Args:
-            message: A `WeightSharedConvolutionalBoxPredictor` message.
+            settings: Of the heads.
             num_class_slots: Class logits an anchor.
             anchors_per_location: Anchors in each cell of every map.
             levels: Names of the feature maps, finest first.
             **kwargs: Of the Keras layer.
-
-        Raises:
-            ValueError: The convolutions are depthwise and 1x1 at once.
         """
         super().__init__(**kwargs)
-        if message.use_depthwise and message.kernel_size == 1:
-            raise ValueError(
-                "weight_shared_convolutional_box_predictor: use_depthwise needs a kernel_size above 1; "
-                "write kernel_size: 3"
-            )
-        self._message = message
+        self._settings = settings
         self._levels = list(levels)
-        self._hyperparams = LayerHyperparams.from_config(message.conv_hyperparams)
-        self._dropout = tf_keras.layers.Dropout(1.0 - message.dropout_keep_probability) if message.use_dropout else None
+        self._hyperparams = LayerHyperparams(settings.conv_hyperparams)
+        self._dropout: tf_keras.layers.Layer | None = None
+        if settings.use_dropout:
+            self._dropout = tf_keras.layers.Dropout(1.0 - settings.dropout_keep_probability)
         self._projections: dict[str, Any] = {}
         self._projection_norms: dict[str, Any] = {}
         self._towers: dict[str, list[Any]] = {}
         self._norms: dict[str, dict[str, list[Any]]] = {}
-        for tower in ["shared"] if message.share_prediction_tower else ["classes", "boxes"]:
-            depth = range(message.num_layers_before_predictor)
+        for tower in ["shared"] if settings.share_prediction_tower else ["classes", "boxes"]:
+            depth = range(settings.num_layers_before_predictor)
             self._towers[tower] = [self._tower_convolution(f"{tower}_tower_{i}") for i in depth]
             self._norms[tower] = {
                 level: [self._hyperparams.batch_norm(f"{tower}_tower_{i}_norm_{level}") for i in depth]
@@ -71,26 +66,26 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
         self._class_predictor = self._predicting_convolution(
             num_class_slots * anchors_per_location,
             "class_predictor",
-            tf_keras.initializers.Constant(message.class_prediction_bias_init),
+            tf_keras.initializers.Constant(settings.class_prediction_bias_init),
         )
         self._box_predictor = self._predicting_convolution(
-            message.box_code_size * anchors_per_location, "box_predictor", tf_keras.initializers.Zeros()
+            settings.box_code_size * anchors_per_location, "box_predictor", tf_keras.initializers.Zeros()
         )
 
     @property
     def _tower_bias(self) -> bool:
-        return self._message.conv_hyperparams.force_use_bias or not self._hyperparams.has_norm
+        return self._settings.conv_hyperparams.force_use_bias or not self._hyperparams.has_norm
 
     def _tower_convolution(self, name: str) -> tf_keras.layers.Layer:
         arguments = {
-            "filters": self._message.depth,
-            "kernel_size": self._message.kernel_size,
+            "filters": self._settings.depth,
+            "kernel_size": self._settings.kernel_size,
             "padding": "same",
             "use_bias": self._tower_bias,
             "name": name,
         }
-        if self._message.use_depthwise:
-            pointwise = self._message.apply_conv_hyperparams_pointwise
+        if self._settings.use_depthwise:
+            pointwise = self._settings.apply_conv_hyperparams_pointwise
             return tf_keras.layers.SeparableConv2D(
                 **arguments, **self._hyperparams.separable_arguments(pointwise=pointwise)
             )
@@ -99,13 +94,13 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
     def _predicting_convolution(self, filters: int, name: str, bias: Any) -> tf_keras.layers.Layer:
         arguments = {
             "filters": filters,
-            "kernel_size": self._message.kernel_size,
+            "kernel_size": self._settings.kernel_size,
             "padding": "same",
             "bias_initializer": bias,
             "name": name,
         }
-        if self._message.use_depthwise:
-            described = self._message.apply_conv_hyperparams_to_heads
+        if self._settings.use_depthwise:
+            described = self._settings.apply_conv_hyperparams_to_heads
             return tf_keras.layers.SeparableConv2D(
                 **arguments, **self._hyperparams.separable_arguments(depthwise=described, pointwise=described)
             )
@@ -176,13 +171,12 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
             Class logits by level [B, height, width, anchors * slots], box codes by level
             [B, height, width, anchors * code size], and an empty dictionary where Model Garden has attributes.
         """
-        message = self._message
         logits, codes = {}, {}
         for level in self._levels:
             at_level = features[level]
             if level in self._projections:
                 at_level = self._projection_norms[level](self._projections[level](at_level), training=training)
-            if message.share_prediction_tower:
+            if self._settings.share_prediction_tower:
                 for_boxes = for_classes = self._run_tower("shared", level, at_level, training)
             else:
                 for_boxes = self._run_tower("boxes", level, at_level, training)
@@ -190,14 +184,12 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
             if self._dropout is not None:
                 for_classes = self._dropout(for_classes, training=training)
             logits[level] = self._class_predictor(for_classes)
-            if message.score_converter == message.SIGMOID and not training:
+            if self._settings.score_converter == "SIGMOID" and not training:
                 logits[level] = tf.sigmoid(logits[level])
-            codes[level] = clip_codes(self._box_predictor(for_boxes), message)
+            codes[level] = clip_codes(self._box_predictor(for_boxes), self._settings.box_encodings_clip_range)
         return logits, codes, {}
 
 
-def clip_codes(codes: tf.Tensor, message: Any) -> tf.Tensor:
-    """Keeps box codes within a box predictor message's `box_encodings_clip_range`, where it has one."""
-    if not message.HasField("box_encodings_clip_range"):
-        return codes
-    return tf.clip_by_value(codes, message.box_encodings_clip_range.min, message.box_encodings_clip_range.max)
+def clip_codes(codes: tf.Tensor, limits: heads.BoxEncodingsClipRange | None) -> tf.Tensor:
+    """Keeps box codes within limits, where there are any."""
+    return codes if limits is None else tf.clip_by_value(codes, limits.min, limits.max)

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from configs.run_rules import SUPPORTED_AUGMENTATIONS
 from configs.schema import pipeline_file
-from configs.schema.descriptors import message_descriptor
 from configs.settings import support
-from configs.settings.support import RULES
+from configs.settings.augmentations.options import AUGMENTATIONS
 
 
 def problems_after(config: Any, override: str) -> dict[str, support.Problem]:
@@ -19,49 +17,12 @@ def problems_after(config: Any, override: str) -> dict[str, support.Problem]:
     return {problem.path: problem for problem in problems}
 
 
-class TestTable:
-    def test_names_fields_that_exist_and_each_once(self) -> None:
-        for name, rules in RULES.items():
-            fields = {field.name for field in message_descriptor(name).fields}
-            listed = [*rules.honoured.split(), *rules.no_effect, *rules.only, *rules.refused]
-            assert set(listed) <= fields, name
-            assert len(listed) == len(set(listed)), name
-
-    def test_forgets_no_field_of_a_message_that_training_looks_into(self) -> None:
-        def visit(descriptor: Any) -> None:
-            name = descriptor.full_name.removeprefix("object_detection.protos.")
-            if name in seen:
-                return
-            seen.add(name)
-            rules = RULES[name]
-            listed = {*rules.honoured.split(), *rules.no_effect, *rules.only, *rules.refused}
-            assert {field.name for field in descriptor.fields} == listed, name
-            for field in descriptor.fields:
-                # Single augmentations are read whole.
-                if field.message_type and field.name in rules.honoured_names and name != "PreprocessingStep":
-                    below = field.message_type
-                    if below.GetOptions().map_entry:
-                        below = below.fields_by_name["value"].message_type
-                    if below is not None:
-                        visit(below)
-
-        seen: set[str] = set()
-        visit(message_descriptor("TrainEvalPipelineConfig"))
-        flips = {"RandomHorizontalFlip", "RandomVerticalFlip", "RandomRotation90"}
-        assert seen | flips == set(RULES)
-
-    def test_values_honoured_are_of_the_fields_type(self) -> None:
-        for name, rules in RULES.items():
-            for field_name, only in rules.only.items():
-                field = message_descriptor(name).fields_by_name[field_name]
-                default = support.plain_value(field, field.default_value)
-                assert all(type(value) is type(default) for value in only.values), f"{name}.{field_name}"
-
-    def test_augmentations_are_those_that_the_training_input_carries_out(self) -> None:
+class TestAugmentations:
+    def test_are_those_that_the_training_input_carries_out(self) -> None:
         pytest.importorskip("tensorflow")
-        from train.inputs.augmentations.pipeline import AUGMENTATIONS
+        from train.inputs.augmentations import pipeline
 
-        assert frozenset(AUGMENTATIONS) == SUPPORTED_AUGMENTATIONS
+        assert set(pipeline.AUGMENTATIONS) == set(AUGMENTATIONS)
 
 
 class TestSsd:

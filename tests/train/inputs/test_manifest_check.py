@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from configs.schema.pipeline_file import merge, parse_pipeline_config, read_pipeline_config
+from configs.schema.pipeline_file import merge, read_pipeline_config
+from configs.settings.inputs import InputReader
+from configs.settings.pipeline import PipelineSettings
+from configs.settings.reading import read_settings, read_settings_text
 from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
 from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, write_manifest
 from data_prep.records.shard_report import ShardReport
@@ -35,10 +38,10 @@ class Records:
         write_label_map(self.label_map_path, LabelMap(items))
         check_manifests(self.reader(path), "train_input_reader")
 
-    def reader(self, path: str = "train.record-*") -> Any:
-        text = f"""train_input_reader {{ label_map_path: "{self.label_map_path}"
-            tf_record_input_reader {{ input_path: "{self.folder}/{path}" }} }}"""
-        return parse_pipeline_config(text).train_input_reader
+    def reader(self, path: str = "train.record-*") -> InputReader:
+        text = f"""label_map_path: "{self.label_map_path}"
+            tf_record_input_reader {{ input_path: "{self.folder}/{path}" }}"""
+        return read_settings_text(InputReader, text)
 
 
 @pytest.fixture
@@ -124,6 +127,6 @@ def test_both_datasets_check(records: Records, block_config: Any) -> None:
     del config.eval_input_reader[:]
     config = merge(config, f"train_input_reader {{ {of_records} }} eval_input_reader {{ {of_records} }}")
     with pytest.raises(UsageError, match="train_input_reader: the label map that the records were made with"):
-        build_training_dataset(config)
+        build_training_dataset(read_settings(PipelineSettings, config))
     with pytest.raises(UsageError, match=r"eval_input_reader\[0\]: the label map that the records were made with"):
-        build_evaluation_dataset(config)
+        build_evaluation_dataset(read_settings(PipelineSettings, config))

@@ -15,11 +15,15 @@ from PIL import Image
 tf = pytest.importorskip("tensorflow")
 
 from configs.schema.descriptors import message_class  # noqa: E402
+from configs.settings.declaration import SettingsError  # noqa: E402
+from configs.settings.pipeline import PipelineSettings  # noqa: E402
+from configs.settings.reading import read_settings  # noqa: E402
+from configs.settings.support import check_supported  # noqa: E402
 from data_prep.formats.tf_example import make_example  # noqa: E402
 from data_prep.runtime.command_line import UsageError  # noqa: E402
+from train.inputs import reader  # noqa: E402
 from train.inputs.input_errors import readable_error  # noqa: E402
 from train.inputs.left_out import LeftOut, add_counts, count_batch  # noqa: E402
-from train.inputs.reader import build_evaluation_dataset, build_training_dataset  # noqa: E402
 
 LABEL_MAP = """
 item { name: '/m/1' id: 1 display_name: 'Bed' }
@@ -27,6 +31,31 @@ item { name: '/m/2' id: 2 display_name: 'Lamp' }
 item { name: '/m/4' id: 4 display_name: 'Table' }
 """
 BOX = [0.25, 0.125, 0.75, 0.625]
+# Of a config, what the input does not look at.
+REST = """
+model { ssd {
+  feature_extractor { type: "ssd_mobilenet_v2_keras" }
+  box_coder { faster_rcnn_box_coder { } }
+  matcher { argmax_matcher { } }
+  similarity_calculator { iou_similarity { } }
+  box_predictor { convolutional_box_predictor { } }
+  anchor_generator { ssd_anchor_generator { } }
+  loss { classification_loss { weighted_sigmoid { } } localization_loss { weighted_smooth_l1 { } } }
+} }
+train_config { optimizer { adam_optimizer { learning_rate { constant_learning_rate { } } } } }
+"""
+
+
+def settings_of(config) -> PipelineSettings:
+    return read_settings(PipelineSettings, config)
+
+
+def build_training_dataset(config, **more):
+    return reader.build_training_dataset(settings_of(config), **more)
+
+
+def build_evaluation_dataset(config, **more):
+    return reader.build_evaluation_dataset(settings_of(config), **more)
 
 
 def jpeg(height: int = 40, width: int = 80, colour: tuple[int, int, int] = (200, 40, 40), mode: str = "RGB") -> bytes:
@@ -92,7 +121,8 @@ class Workplace:
             eval_config {{ batch_size: 2 }}
             eval_input_reader {{ {reader} shuffle: false max_number_of_boxes: 5 }}
         """
-        config = text_format.Parse(text, message_class("TrainEvalPipelineConfig")())
+        config = text_format.Parse(REST, message_class("TrainEvalPipelineConfig")())
+        text_format.Merge(text, config)
         text_format.Merge(more, config)
         return config
 
@@ -366,7 +396,7 @@ def test_several_inputs_and_weights(workplace):
     drawn = [int(name) >= 100 for name in ids(build_training_dataset(config, seed=5), count=150)]
     assert np.mean(drawn) == pytest.approx(0.75, abs=0.09)
     config.train_input_reader.sample_from_datasets_weights.append(1.0)
-    with pytest.raises(UsageError, match="sample_from_datasets_weights has 3 values for 2 input_path"):
+    with pytest.raises(SettingsError, match="sample_from_datasets_weights: 3 weights for 2 input_path"):
         build_training_dataset(config)
 
 
@@ -423,30 +453,38 @@ def test_a_strategy_gets_its_batches(workplace):
         ),
         ("train_input_reader { label_map_path: 'PATH_TO_BE_CONFIGURED/l' }", "train_input_reader.label_map_path still"),
         ("train_input_reader { tf_record_input_reader { input_path: '/nowhere/x-*' } }", "/nowhere/x-"),
-        ("train_config { batch_size: 0 }", "train_config.batch_size is 0"),
-        ("train_config { max_number_of_boxes: 0 }", "max_number_of_boxes is 0"),
-        (
-            "train_config { data_augmentation_options {} }",
-            r"train_config.data_augmentation_options\[0\] is empty",
-        ),
-        (
-            "extensions { class_aware_sampling { max_repeats: 0 } }",
-            "max_repeats is 0, which leaves no records",
-        ),
-        (
-            "extensions { class_aware_sampling {} } train_input_reader { shuffle: false }",
-            "class_aware_sampling repeats records, and train_input_reader.shuffle: false would show",
-        ),
-        (
-            "extensions { class_aware_sampling {} } train_input_reader { sample_from_datasets_weights: 1 }",
-            "both say how often a record is drawn",
-        ),
     ],
 )
 def test_a_config_that_cannot_be_honoured_is_refused(workplace, more, message):
     workplace.write(numbered(2))
     with pytest.raises(UsageError, match=message):
         build_training_dataset(workplace.config(more))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("train_config { batch_size: 0 }", "train_config.batch_size: 0 "),
+        ("train_config { max_number_of_boxes: 0 }", "train_config.max_number_of_boxes: "),
+        ("train_config { data_augmentation_options {} }", "train_config.data_augmentation_options[0]: is empty"),
+        (
+            "extensions { class_aware_sampling { max_repeats: 0 } }",
+            "extensions.class_aware_sampling.max_repeats: 0 is none",
+        ),
+        (
+            "extensions { class_aware_sampling {} } train_input_reader { shuffle: false }",
+            "extensions.class_aware_sampling: train_input_reader.shuffle: false would show",
+        ),
+        (
+            "extensions { class_aware_sampling {} } train_input_reader { sample_from_datasets_weights: 1 }",
+            "extensions.class_aware_sampling: train_input_reader.sample_from_datasets_weights also says how often",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_honoured_is_refused_before_anything_is_read(workplace, more, message):
+    before = set(map(str, check_supported(workplace.config())))
+    (said,) = set(map(str, check_supported(workplace.config(more)))) - before
+    assert said.startswith(message)
 
 
 def test_images_of_their_own_sizes_alone_and_padded_to_the_largest_of_a_batch(workplace):
@@ -493,7 +531,7 @@ def test_what_was_left_out_is_said_with_the_setting_that_would_keep_it(workplace
     more = example("more", boxes=[*seven, BOX, BOX], labels=[1] * 9, texts=["/m/1"] * 9)
     workplace.write([many, example("one"), more])
     config = workplace.config()
-    left_out = LeftOut.of_evaluation(config)
+    left_out = LeftOut.of_evaluation(settings_of(config))
     assert left_out.sentences() == []
     counts = [count_batch(labels) for _, labels in build_evaluation_dataset(config)]
     for of_batch in counts:
@@ -504,12 +542,12 @@ def test_what_was_left_out_is_said_with_the_setting_that_would_keep_it(workplace
         "kept them all"
     )
     assert unknown.startswith("1 of 17 boxes were left out, in 1 of 3 pictures: the label map has no class")
-    together = LeftOut.of_training(config)
+    together = LeftOut.of_training(settings_of(config))
     together.add(add_counts(tf.stack(counts)))
     assert together.counts == left_out.counts
     assert "train_config.max_number_of_boxes is 5" in together.sentences()[0]
     config.train_input_reader.max_number_of_boxes = 3
-    assert LeftOut.of_training(config)._setting == "train_input_reader.max_number_of_boxes"
+    assert LeftOut.of_training(settings_of(config))._setting == "train_input_reader.max_number_of_boxes"
 
 
 def shuffle_buffers(dataset) -> list[tuple[str, object]]:

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.extensions import Extensions
+from configs.settings.reading import read_settings_text
 from data_prep.runtime.command_line import UserError
 from train.loop.evaluation_history import HISTORY_NAME, EvaluationHistory, StoppingRule
 
@@ -80,7 +81,7 @@ def test_a_metric_that_is_not_measured(tmp_path):
     with pytest.raises(UserError, match=r"early_stopping\.metric: the evaluation has no mAPP; did you mean mAP\?"):
         history(tmp_path, [], StoppingRule("mAPP")).add(1, {"mAP": 0.5})
     # Nobody chose: the evaluation's own mean average precision counts.
-    rule = StoppingRule.of(parse_pipeline_config(""))
+    rule = StoppingRule.of(read_settings_text(Extensions, ""))
     assert not rule.is_chosen and rule.patience is None and rule.metric == MAP
     made = EvaluationHistory(tmp_path, rule, 0)
     assert made.would_be_best({"Loss/total_loss": 3.0, "PascalBoxes_Precision/mAP@0.5IOU": 0.1})
@@ -88,10 +89,10 @@ def test_a_metric_that_is_not_measured(tmp_path):
 
 
 def test_a_config_says_what_to_watch():
-    config = parse_pipeline_config("extensions { early_stopping { patience: 3 min_delta: 0.25 } }")
-    assert StoppingRule.of(config) == StoppingRule(MAP, is_chosen=False, patience=3, min_delta=0.25)
-    config = parse_pipeline_config("extensions { early_stopping { metric: 'Loss/total_loss' } }")
-    assert StoppingRule.of(config) == StoppingRule("Loss/total_loss", is_chosen=True, patience=5)
+    extensions = read_settings_text(Extensions, "early_stopping { patience: 3 min_delta: 0.25 }")
+    assert StoppingRule.of(extensions) == StoppingRule(MAP, is_chosen=False, patience=3, min_delta=0.25)
+    extensions = read_settings_text(Extensions, "early_stopping { metric: 'Loss/total_loss' }")
+    assert StoppingRule.of(extensions) == StoppingRule("Loss/total_loss", is_chosen=True, patience=5)
 
 
 def test_a_damaged_history_is_one_line(tmp_path):

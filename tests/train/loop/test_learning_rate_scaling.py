@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from configs.schema.pipeline_file import parse_pipeline_config
-from data_prep.runtime.command_line import UsageError
+from configs.settings.declaration import SettingsError
+from configs.settings.optimizers import Optimizer
+from configs.settings.reading import read_settings
 from train.loop.learning_rate_scaling import scale_to_batch_size
 from train.loop.optimization import build_optimizer
 
@@ -30,7 +32,7 @@ def config_with(schedule: str, kind: str = "momentum_optimizer"):
 
 
 def rates(config) -> np.ndarray:
-    _, schedule = build_optimizer(config.train_config.optimizer)
+    _, schedule = build_optimizer(read_settings(Optimizer, config.train_config.optimizer))
     return schedule(np.arange(25)).numpy()
 
 
@@ -58,5 +60,5 @@ def test_what_was_changed_is_said():
 
 @pytest.mark.parametrize("text", ["", "train_config { batch_size: 2 optimizer { adam_optimizer {} } }"])
 def test_without_a_rate_there_is_nothing_to_scale(text):
-    with pytest.raises(UsageError, match=r"needs a train_config\.batch_size and a learning rate to begin with"):
+    with pytest.raises(SettingsError, match=r"train_config\.optimizer.*: is not set"):
         scale_to_batch_size(parse_pipeline_config(text), 4)

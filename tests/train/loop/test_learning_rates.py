@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.schema.pipeline_file import parse_pipeline_config
-from data_prep.runtime.command_line import UsageError
-from train.loop.learning_rates import build_learning_rate
+from configs.settings.declaration import SettingsError
+from configs.settings.optimizers import MomentumOptimizer
+from configs.settings.reading import read_settings_text
+from train.loop.learning_rates import LearningRate
 
 
 def schedule_of(text: str):
-    config = parse_pipeline_config(
-        f"train_config {{ optimizer {{ momentum_optimizer {{ learning_rate {{ {text} }} }} }} }}"
-    )
-    return build_learning_rate(config.train_config.optimizer.momentum_optimizer.learning_rate, "learning_rate")
+    return LearningRate(read_settings_text(MomentumOptimizer, f"learning_rate {{ {text} }}").learning_rate)
 
 
 def rates(text: str, steps: list[int]) -> list[float]:
@@ -96,11 +94,11 @@ def test_cosine_held_to_the_end_has_no_nan():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "learning_rate: no schedule is set"),
+        ("", "learning_rate: is not set"),
         ("constant_learning_rate { learning_rate: -1 }", "constant_learning_rate.learning_rate: -1 is not a learning"),
         (
             "constant_learning_rate { learning_rate: nan }",
-            "constant_learning_rate.learning_rate: nan is not a learning",
+            "constant_learning_rate.learning_rate: nan is no finite number",
         ),
         ("exponential_decay_learning_rate { decay_steps: 0 }", "decay_steps: 0 must be at least 1"),
         ("exponential_decay_learning_rate { decay_factor: 0 }", "decay_factor: 0 must be greater"),
@@ -115,7 +113,7 @@ def test_cosine_held_to_the_end_has_no_nan():
         ),
         (
             "manual_step_learning_rate { schedule { step: 5 learning_rate: inf } }",
-            r"manual_step_learning_rate.schedule\[0\].learning_rate: inf is not",
+            r"manual_step_learning_rate.schedule\[0\].learning_rate: inf is no finite number",
         ),
         (
             "cosine_decay_learning_rate { total_steps: 9 warmup_steps: 10 }",
@@ -128,7 +126,7 @@ def test_cosine_held_to_the_end_has_no_nan():
     ],
 )
 def test_contradictions_are_refused_by_path(text, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(SettingsError, match=message):
         schedule_of(text)
 
 

@@ -5,7 +5,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.declaration import SettingsError
+from configs.settings.optimizers import Optimizer
+from configs.settings.reading import read_settings_text
+from configs.settings.training import TrainConfig
 from data_prep.runtime.command_line import UsageError
 from train.loop.optimization import (
     build_optimizer,
@@ -20,7 +23,7 @@ CONSTANT = "learning_rate { constant_learning_rate { learning_rate: 0.5 } }"
 
 
 def optimizer_of(text: str):
-    return build_optimizer(parse_pipeline_config(f"train_config {{ optimizer {{ {text} }} }}").train_config.optimizer)
+    return build_optimizer(read_settings_text(Optimizer, text, "train_config.optimizer"))
 
 
 def values_after(text: str, gradients: list[float], start: float = 1.0) -> list[float]:
@@ -68,8 +71,8 @@ def test_the_optimizer_follows_the_schedule():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "train_config.optimizer: none is set"),
-        ("adam_optimizer { }", "train_config.optimizer.adam_optimizer.learning_rate: no schedule is set"),
+        ("", "train_config.optimizer: is not set"),
+        ("adam_optimizer { }", "train_config.optimizer.adam_optimizer.learning_rate: is not set"),
         (f"adam_optimizer {{ {CONSTANT} epsilon: 0 }}", "adam_optimizer.epsilon: 0 must be greater than 0"),
         (f"momentum_optimizer {{ {CONSTANT} momentum_optimizer_value: 1 }}", "momentum_optimizer_value: 1 must be"),
         (f"rms_prop_optimizer {{ {CONSTANT} decay: 1.5 }}", "rms_prop_optimizer.decay: 1.5 must be"),
@@ -77,7 +80,7 @@ def test_the_optimizer_follows_the_schedule():
     ],
 )
 def test_what_cannot_be_is_refused_by_path(text, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(SettingsError, match=message):
         optimizer_of(text)
 
 
@@ -240,10 +243,15 @@ def test_patterns_choose_what_trains(update, freeze, left):
             ["FeatureExtractor", "Mixed_7b"],
             r'freeze_variables\[1\]: "Mixed_7b" matches none of the 8 variables, such as',
         ),
-        (["("], [], r'update_trainable_variables\[0\]: "\(" is no regular expression'),
         ([], [".*"], "leave no variable to train"),
     ],
 )
 def test_patterns_that_do_nothing_or_everything_are_refused(update, freeze, message):
     with pytest.raises(UsageError, match=message):
         trainable_variables_of(TinyDetector(), update, freeze)
+
+
+def test_what_is_no_pattern_is_refused_by_path():
+    text = f'optimizer {{ adam_optimizer {{ {CONSTANT} }} }} update_trainable_variables: "("'
+    with pytest.raises(SettingsError, match=r'update_trainable_variables\[0\]: "\(" is no regular expression'):
+        read_settings_text(TrainConfig, text)

@@ -63,7 +63,7 @@ class Run:
         self.folder = folder
         config = self.pipeline.config
         self.detector = OneBox()
-        self.optimizer, schedule = build_optimizer(config.train_config.optimizer)
+        self.optimizer, schedule = build_optimizer(self.pipeline.train_config.optimizer)
         start_moving_average(self.optimizer, self.detector.network)
         step = orbit.utils.create_global_step()
         checkpoint = tf.train.Checkpoint(model=self.detector.network, optimizer=self.optimizer, global_step=step)
@@ -73,7 +73,7 @@ class Run:
         strategy = tf.distribute.get_strategy()
         self.trainer = DetectionTrainer(
             detector=self.detector,
-            dataset=build_training_dataset(config),
+            dataset=build_training_dataset(self.pipeline.settings),
             optimizer=self.optimizer,
             learning_rate=schedule,
             clip_norm=0.0,
@@ -81,11 +81,11 @@ class Run:
             variables=self.detector.network.trainable_variables,
             strategy=strategy,
             global_step=step,
-            left_out=LeftOut.of_training(config),
+            left_out=LeftOut.of_training(self.pipeline.settings),
             add_regularization_loss=config.train_config.add_regularization_loss,
             summarize_gradients=config.train_config.summarize_gradients,
         )
-        self.history = EvaluationHistory(folder, StoppingRule.of(config), int(step))
+        self.history = EvaluationHistory(folder, StoppingRule.of(self.pipeline.settings.extensions), int(step))
         self.run = TrainingRun(
             pipeline=self.pipeline,
             model_dir=folder,

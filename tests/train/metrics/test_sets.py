@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -9,11 +10,12 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 from PIL import Image
 from tensorflow.python.eager import context
 
-from configs.schema.descriptors import message_class
+from configs.settings.declaration import SettingsError
+from configs.settings.evaluation import EvalConfig
+from configs.settings.reading import read_settings_text
 from data_prep.formats.label_map import read_label_map
 from data_prep.formats.tf_example import make_example
 from data_prep.runtime.command_line import UsageError, UserError
@@ -50,7 +52,7 @@ A, B = [0, 0, 50, 50], [60, 60, 90, 90]  # ymin xmin ymax xmax
 
 
 def eval_config(text: str = ""):
-    return text_format.Parse(text, message_class("EvalConfig")())
+    return read_settings_text(EvalConfig, text)
 
 
 def image(source_id="a", **more):
@@ -112,8 +114,8 @@ def test_what_a_set_is_told_reaches_it():
     assert not any(" ByCategory" in name for name in metrics)
     text += "all_metrics_per_category: true include_metrics_per_category: true"
     assert "DetectionBoxes_Recall/AR@1 ByCategory/Red block" in MetricSets(eval_config(text), NAMES).evaluate()
-    with pytest.raises(UsageError, match="'coco_masks' for boxes"):
-        MetricSets(eval_config('metrics_set: "coco_masks"'), NAMES)
+    with pytest.raises(SettingsError, match=r'metrics_set\[0\]: "coco_masks" is not known'):
+        eval_config('metrics_set: "coco_masks"')
     for empty_to_ones, expected in (("true", 0.5), ("false", 1.0)):
         text = f'metrics_set: "oid_challenge_detection_metrics" image_classes_field_map_empty_to_ones: {empty_to_ones}'
         sets = MetricSets(eval_config(text), NAMES)
@@ -198,7 +200,7 @@ def scalars(folder) -> dict[str, float]:
 def test_flags_and_verified_labels_come_from_the_records(evaluated, block_records):
     config, _, _ = evaluated
     pipeline = load_pipeline(str(config))
-    ((_, labels),) = build_evaluation_dataset(pipeline.config, batch_size=3)
+    ((_, labels),) = build_evaluation_dataset(pipeline.settings, batch_size=3)
     assert labels["groundtruth_difficult"][:, :2].numpy().tolist() == [[True, False]] * 3
     assert labels["groundtruth_group_of"][:, :2].numpy().tolist() == [[False, True]] * 3
     # Unknown names are left out, names go before ids, and each class stands once.
@@ -262,8 +264,8 @@ def test_images_alone_without_ground_truth_and_exported(evaluated, tmp_path):
 
 def test_dummy_losses_are_none(evaluated):
     config, _, detector = evaluated
-    pipeline = load_pipeline(str(config), "eval_config { num_visualizations: 0 }")
-    pipeline.config.eval_config.use_dummy_loss_in_eval = True
+    override = "eval_config { num_visualizations: 0 use_dummy_loss_in_eval: true }"
+    pipeline = load_pipeline(str(config), override)
     metrics = CheckpointEvaluator(pipeline, detector).evaluate().metrics
     assert set(MEANS) < set(metrics)
     assert not any(name.startswith("Loss/") for name in metrics)
@@ -301,9 +303,8 @@ def test_with_onednn_an_evaluation_computes_batch_norms_apart(evaluated, monkeyp
 )
 def test_mistakes_in_the_config_are_told_before_anything_runs(evaluated, override, message):
     config, _, detector = evaluated
-    pipeline = load_pipeline(str(config), override)
     with pytest.raises(UsageError, match=message):
-        CheckpointEvaluator(pipeline, detector)
+        CheckpointEvaluator(load_pipeline(str(config), override), detector)
 
 
 def test_a_readers_name_is_that_of_a_folder(evaluated):
@@ -311,10 +312,12 @@ def test_a_readers_name_is_that_of_a_folder(evaluated):
     pipeline = load_pipeline(str(config))
     assert [str(evaluation_folder(pipeline, index)) for index in (0, 1)] == ["eval/flags", "eval/other"]
     pipeline.config.eval_input_reader[0].name = "../up"
-    with pytest.raises(UsageError, match=r"eval_input_reader\[0\].name is '../up'"):
-        evaluation_folder(pipeline, 0)
+    with pytest.raises(
+        SettingsError, match=r'eval_input_reader\[0\].name: "../up" cannot name the folder of its results'
+    ):
+        dataclasses.replace(pipeline)
     pipeline.config.eval_input_reader[0].name = ""
-    assert str(evaluation_folder(pipeline, 0)) == "eval"
+    assert str(evaluation_folder(dataclasses.replace(pipeline), 0)) == "eval"
 
 
 def test_images_are_drawn_as_the_config_says():

@@ -8,6 +8,9 @@ import pytest
 import tensorflow as tf
 
 from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.anchors import ANCHOR_GENERATORS
+from configs.settings.declaration import SettingsError
+from configs.settings.reading import read_choice
 from train.models.anchor_grid import tile_anchors
 from train.models.anchors import build_anchor_generator
 
@@ -24,8 +27,13 @@ FEATURE_SIDES = {
 
 
 def generator_of(text):
+    return build_anchor_generator(anchors_of(text))
+
+
+def anchors_of(text):
     text = f"model {{ ssd {{ anchor_generator {{ {text} }} }} }}"
-    return build_anchor_generator(parse_pipeline_config(text).model.ssd.anchor_generator)
+    message = parse_pipeline_config(text).model.ssd.anchor_generator
+    return read_choice(ANCHOR_GENERATORS, message, "anchor_generator")
 
 
 def slow_anchors(feature_shape, sizes, base_size, stride, offset):
@@ -156,7 +164,7 @@ def test_normalized_anchors_are_rounded_as_the_api_rounds_them(text, sides, cell
         np.testing.assert_array_equal(normalized, pixels * np.array([one / height, one / width] * 2))
         return
     expected = []
-    for (rows, columns), sizes in zip(cells, generator.sizes, strict=True):
+    for (rows, columns), sizes in zip(cells, generator.settings.sizes, strict=True):
         stride = np.float32(1) / np.float32((rows, columns))
         base = np.array([min(height, width) / height, min(height, width) / width])
         scales, ratios = np.float32(sizes).T
@@ -203,23 +211,38 @@ def test_static_anchors_made_while_a_graph_is_traced_are_constants():
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "path", "reason"),
     [
-        ("", "anchor_generator is empty"),
+        ("", "", "is not set"),
         (
-            "ssd_anchor_generator { num_layers: 2 height_stride: 8 width_stride: 8 }",
-            "2 feature maps, but 1 height_stride",
+            "ssd_anchor_generator { num_layers: 2 height_stride: 8 width_stride: [8, 8] }",
+            ".ssd_anchor_generator.height_stride",
+            "1 for num_layers: 2",
         ),
-        ("ssd_anchor_generator { num_layers: 2 width_offset: [8, 8] }", "0 height_offset and 2 width_offset"),
         (
-            "flexible_grid_anchor_generator { anchor_grid { base_sizes: [1, 2] aspect_ratios: 1.0 } }",
-            r"anchor_grid\[0\] has 2 base_sizes and 1 aspect_ratios",
+            "ssd_anchor_generator { num_layers: 2 width_offset: [8, 8] }",
+            ".ssd_anchor_generator.height_offset",
+            "is empty beside width_offset",
+        ),
+        (
+            "flexible_grid_anchor_generator { anchor_grid { base_sizes: [1, 2] aspect_ratios: 1.0 height_stride: 8 "
+            "width_stride: 8 } }",
+            ".flexible_grid_anchor_generator.anchor_grid[0].aspect_ratios",
+            "1 for 2 base_sizes",
+        ),
+        (
+            "ssd_anchor_generator { num_layers: 2 interpolated_scale_aspect_ratio: 0 }",
+            ".ssd_anchor_generator.aspect_ratios",
+            "layers have no anchors",
         ),
     ],
 )
-def test_messages_that_contradict_themselves_are_refused(text, message):
-    with pytest.raises(ValueError, match=message):
-        generator_of(text)
+def test_settings_that_contradict_themselves_are_refused(text, path, reason):
+    with pytest.raises(SettingsError) as caught:
+        anchors_of(text)
+    (problem,) = caught.value.problems
+    assert problem.path == f"anchor_generator{path}"
+    assert reason in problem.reason
 
 
 def test_another_number_of_feature_maps_is_refused():
@@ -237,7 +260,8 @@ def test_anchors_are_those_of_the_object_detection_api(name):
     is_ssd = model.WhichOneof("model") == "ssd"
     message = model.ssd.anchor_generator if is_ssd else model.faster_rcnn.first_stage_anchor_generator
     side = 512 if name.endswith("512") else 320
-    maps = build_anchor_generator(message).generate([(cells, cells) for cells in FEATURE_SIDES[name]], (side, side))
+    generator = build_anchor_generator(read_choice(ANCHOR_GENERATORS, message))
+    maps = generator.generate([(cells, cells) for cells in FEATURE_SIDES[name]], (side, side))
     found = np.concatenate([anchors.numpy() for anchors in maps])
     reference = np.load(folder / "batch.npz")["anchors"]
     if is_ssd:

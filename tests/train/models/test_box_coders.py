@@ -7,11 +7,15 @@ import pytest
 import tensorflow as tf
 
 from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.box_coders import BOX_CODERS
+from configs.settings.declaration import SettingsError
+from configs.settings.reading import read_choice
 from train.models.box_coders import build_box_coder
 
 
 def coder_of(text):
-    return build_box_coder(parse_pipeline_config(f"model {{ ssd {{ box_coder {{ {text} }} }} }}").model.ssd.box_coder)
+    message = parse_pipeline_config(f"model {{ ssd {{ box_coder {{ {text} }} }} }}").model.ssd.box_coder
+    return build_box_coder(read_choice(BOX_CODERS, message, "box_coder"))
 
 
 FASTER_RCNN = "faster_rcnn_box_coder { y_scale: 1 x_scale: 2 height_scale: 3 width_scale: 4 }"
@@ -64,11 +68,11 @@ def test_empty_boxes_have_finite_codes(text):
 
 def test_the_defaults_are_the_schemas():
     assert coder_of("faster_rcnn_box_coder {}").scales == (10, 10, 5, 5)
-    assert coder_of("mean_stddev_box_coder {}").stddev == pytest.approx(0.01)
-    assert coder_of("square_box_coder {}").length_scale == 5
+    assert coder_of("mean_stddev_box_coder {}").settings.stddev == pytest.approx(0.01)
+    assert coder_of("square_box_coder {}").settings.length_scale == 5
 
 
 @pytest.mark.parametrize("text", ["", "keypoint_box_coder { num_keypoints: 3 }"])
 def test_what_codes_no_boxes_is_refused(text):
-    with pytest.raises(ValueError, match="write one of faster_rcnn_box_coder"):
+    with pytest.raises(SettingsError, match=r"^box_coder.*; use faster_rcnn_box_coder \{ \}$"):
         coder_of(text)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 
-from configs.schema.pipeline_file import message_class
+from configs.settings.declaration import SettingsError
+from configs.settings.heads import SSD_BOX_PREDICTORS
+from configs.settings.reading import read_settings_text
+from tests.small_models import ssd_settings
 from train.models.box_predictors import build_ssd_box_predictor
 
 WEIGHT_SHARED = "weight_shared_convolutional_box_predictor"
@@ -16,9 +18,9 @@ SIZES = {"3": 4, "4": 2}
 
 
 def build(kind: str, text: str, *, anchors=(2, 2), slots=3, depths=(5, 5), **kwargs):
-    message = text_format.Parse(f"{kind} {{ {text} }}", message_class("BoxPredictor")())
+    settings = read_settings_text(SSD_BOX_PREDICTORS.alternatives[kind], text, kind)
     predictor = build_ssd_box_predictor(
-        message, num_class_slots=slots, anchors_per_location=list(anchors), levels=list(SIZES), **kwargs
+        settings, num_class_slots=slots, anchors_per_location=list(anchors), levels=list(SIZES), **kwargs
     )
     features = {
         level: tf.random.stateless_normal([2, size, size, depth], seed=[size, 1])
@@ -141,8 +143,9 @@ class TestWeightShared:
         np.testing.assert_allclose(predictor(features, training=False)[0]["3"], tf.sigmoid(logits), rtol=1e-5)
 
     def test_maps_with_unequal_numbers_of_anchors_are_refused(self):
-        with pytest.raises(ValueError, match=r"shares its layers.*\[3, 6\].*convolutional_box_predictor"):
-            build(WEIGHT_SHARED, "depth: 4", anchors=(3, 6))
+        anchors = "anchor_generator { ssd_anchor_generator { aspect_ratios: [2.0, 3.0, 0.5, 0.25] } }"
+        with pytest.raises(SettingsError, match=r"one head for .* 3, 6 anchors.*convolutional_box_predictor"):
+            ssd_settings(f"{anchors} box_predictor {{ {WEIGHT_SHARED} {{ depth: 4 }} }}")
 
 
 class TestConvolutional:
@@ -202,14 +205,14 @@ class TestConvolutional:
         assert (resting[1]["3"].numpy().min(), resting[1]["3"].numpy().max()) == pytest.approx((-0.1, 0.2))
 
     def test_contradictions_are_refused(self):
-        with pytest.raises(ValueError, match="min_depth 8 is above max_depth 4"):
+        with pytest.raises(SettingsError, match="min_depth: 8 is above max_depth, 4"):
             build(CONVOLUTIONAL, "min_depth: 8 max_depth: 4")
-        with pytest.raises(ValueError, match="kernel_size above 1"):
+        with pytest.raises(SettingsError, match=r"use_depthwise: a depthwise kernel of 1.*kernel_size: 3"):
             build(CONVOLUTIONAL, "use_depthwise: true kernel_size: 1")
-        with pytest.raises(ValueError, match="kernel_size above 1"):
+        with pytest.raises(SettingsError, match=r"use_depthwise: a depthwise kernel of 1.*kernel_size: 3"):
             build(WEIGHT_SHARED, "use_depthwise: true kernel_size: 1")
-        with pytest.raises(ValueError, match="mask_rcnn_box_predictor"):
-            build("mask_rcnn_box_predictor", "")
+        with pytest.raises(SettingsError, match=r"box_predictor\.mask_rcnn_box_predictor: is Faster R-CNN's head"):
+            ssd_settings("box_predictor { mask_rcnn_box_predictor { } }")
 
 
 def test_batch_norm_that_does_not_train_stays_as_it_is():

@@ -6,6 +6,9 @@ import tensorflow as tf
 import tf_keras
 
 from configs.schema.pipeline_file import parse_pipeline_config, read_pipeline_config
+from configs.settings.declaration import SettingsError
+from configs.settings.pipeline import PipelineSettings
+from configs.settings.reading import read_settings
 from train.inputs.reader import build_training_dataset
 from train.loop.devices import set_precision
 from train.models.build import build_detector
@@ -15,7 +18,7 @@ from train.models.build import build_detector
 def detector_and_batch(request, block_config):
     config = read_pipeline_config(block_config(request.param))
     tf_keras.utils.set_random_seed(0)
-    batch = next(iter(build_training_dataset(config, seed=0)))
+    batch = next(iter(build_training_dataset(read_settings(PipelineSettings, config), seed=0)))
     return build_detector(config), batch
 
 
@@ -95,8 +98,8 @@ def test_detecting_changes_no_variable(detector_and_batch):
 @pytest.mark.parametrize("family", ["ssd", "faster_rcnn"])
 def test_mixed_precision_computes_in_bfloat16_and_keeps_variables_and_losses_in_float32(family, block_config):
     config = read_pipeline_config(block_config(family, "extensions { mixed_precision: MIXED_BFLOAT16 }"))
-    images, labels = next(iter(build_training_dataset(config, seed=0)))
-    set_precision(config)
+    images, labels = next(iter(build_training_dataset(read_settings(PipelineSettings, config), seed=0)))
+    set_precision("mixed_bfloat16")
     try:
         detector = build_detector(config)
         losses = detector.compute_losses(images, labels, training=True)
@@ -132,7 +135,7 @@ def test_faster_rcnn_on_a_feature_pyramid_trains_and_detects(block_config):
       first_stage_box_predictor_conv_hyperparams"""
     config = parse_pipeline_config(head + pyramid + tail)
     detector = build_detector(config)
-    images, labels = next(iter(build_training_dataset(config, seed=0)))
+    images, labels = next(iter(build_training_dataset(read_settings(PipelineSettings, config), seed=0)))
 
     @tf.function
     def step():
@@ -150,12 +153,14 @@ def test_faster_rcnn_on_a_feature_pyramid_trains_and_detects(block_config):
 def test_a_pyramid_refuses_an_input_that_its_strides_do_not_divide(block_config):
     config = read_pipeline_config(block_config("ssd"))
     config.model.ssd.image_resizer.fixed_shape_resizer.height = 100
-    with pytest.raises(ValueError, match=r"100x96.*multiples of 32"):
+    with pytest.raises(SettingsError, match=r"100 and 96 pixels.*multiples of 32"):
         build_detector(config)
 
 
 def test_faster_rcnn_names_the_anchor_generator_that_it_needs(block_config):
     config = read_pipeline_config(block_config("faster_rcnn"))
-    config.model.faster_rcnn.first_stage_anchor_generator.multiscale_anchor_generator.min_level = 2
-    with pytest.raises(ValueError, match=r"is a multiscale_anchor_generator.*needs a grid_anchor_generator"):
+    config.model.faster_rcnn.first_stage_anchor_generator.multiscale_anchor_generator.aspect_ratios.append(1.0)
+    with pytest.raises(
+        SettingsError, match=r"multiscale_anchor_generator: anchors are for 5.*use grid_anchor_generator"
+    ):
         build_detector(config)

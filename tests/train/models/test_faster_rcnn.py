@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 
-from configs.schema.descriptors import message_class
 from configs.schema.pipeline_file import parse_pipeline_config, read_pipeline_config
+from configs.settings.declaration import SettingsError
+from configs.settings.layers import Hyperparams
+from configs.settings.reading import read_settings_text
 from train.models.build import build_detector
 from train.models.faster_rcnn_heads import RegionProposalPredictor
 
@@ -184,7 +185,7 @@ def test_an_object_that_weighs_nothing_has_no_localisation_loss(one_map):
 
 
 def test_heads_share_the_convolution_over_levels_and_nothing_else():
-    hyperparams = text_format.Parse("initializer { keras_initializer_by_name: 'ones' }", message_class("Hyperparams")())
+    hyperparams = read_settings_text(Hyperparams, "initializer { keras_initializer_by_name: 'ones' }")
     head = RegionProposalPredictor(
         hyperparams=hyperparams,
         depth=8,
@@ -210,12 +211,15 @@ def test_heads_share_the_convolution_over_levels_and_nothing_else():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("number_of_stages: 3", r"number_of_stages is 3; write 1 or 2"),
-        ("second_stage_batch_size: 13", r"second_stage_batch_size is 13, more than the 12 of first_stage_max_prop"),
+        ("number_of_stages: 3", r"number_of_stages: the third stage predicts masks; use 2"),
+        ("second_stage_batch_size: 13", r"second_stage_batch_size: 13 is more than first_stage_max_proposals; use 12"),
         ("first_stage_anchor_generator { ssd_anchor_generator {} }", r"ssd_anchor_generator"),
-        ("feature_extractor { first_stage_features_stride: 4 }", r"first_stage_features_stride is 4; write 8 or 16"),
+        (
+            "feature_extractor { first_stage_features_stride: 4 }",
+            r"first_stage_features_stride: 4 is no stride of it; use 16 or 8",
+        ),
     ],
 )
 def test_what_does_not_belong_together_is_refused_by_path(build, override, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SettingsError, match=message):
         build(override)

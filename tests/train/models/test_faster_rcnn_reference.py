@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.model import read_model
 from train.models.anchors import build_anchor_generator
 from train.models.detector import GroundTruth
 from train.models.first_stage import BOX_CODER, InputAnchors, assign_anchors
@@ -26,8 +27,8 @@ def reference(request):
     folder = REFERENCES / request.param
     if not folder.is_dir():
         pytest.skip("no ../shared/odapi_fixtures: values that the API computed")
-    config = parse_pipeline_config((folder / "pipeline.config").read_text()).model.faster_rcnn
-    return config, dict(np.load(folder / "batch.npz")), json.loads((folder / "report.json").read_text())
+    model = read_model(parse_pipeline_config((folder / "pipeline.config").read_text()))
+    return model, dict(np.load(folder / "batch.npz")), json.loads((folder / "report.json").read_text())
 
 
 def ground_truth(arrays) -> GroundTruth:
@@ -44,9 +45,9 @@ def proposals(arrays) -> Proposals:
     return Proposals(*(tf.constant(arrays[key]) for key in ("proposal_boxes", "proposal_scores", "num_proposals")))
 
 
-def input_anchors(config) -> InputAnchors:
-    strides = [4, 8, 16, 32, 64] if config.feature_extractor.HasField("fpn") else [16]
-    generator = build_anchor_generator(config.first_stage_anchor_generator)
+def input_anchors(model) -> InputAnchors:
+    strides = [4, 8, 16, 32, 64] if model.feature_extractor.network.pyramid else [16]
+    generator = build_anchor_generator(model.first_stage_anchor_generator)
     boxes = tf.concat(generator.generate([(SIDE // s, SIDE // s) for s in strides], (2**20, 2**20)), axis=0)
     return InputAnchors.within(boxes, (SIDE, SIDE), prune=False)
 
@@ -63,8 +64,8 @@ def assert_targets(arrays, prefix, positive, codes, weights):
 
 
 def test_first_stage_targets(reference):
-    config, arrays, _ = reference
-    anchors = input_anchors(config)
+    model, arrays, _ = reference
+    anchors = input_anchors(model)
     np.testing.assert_allclose(anchors.boxes, arrays["anchors"], atol=1e-4)
     targets = assign_anchors(anchors, ground_truth(arrays))
     positive = targets.positive.numpy()
@@ -76,8 +77,8 @@ def test_first_stage_targets(reference):
 
 
 def test_second_stage_targets(reference):
-    config, arrays, _ = reference
-    targets = assign_proposals(tf.constant(arrays["proposal_boxes"]), ground_truth(arrays), config.num_classes)
+    model, arrays, _ = reference
+    targets = assign_proposals(tf.constant(arrays["proposal_boxes"]), ground_truth(arrays), model.num_classes)
     positive = targets.positive.numpy()
     order = assert_targets(
         arrays, "target/box_classifier", positive, targets.box_codes.numpy(), targets.box_weights.numpy()
@@ -91,13 +92,11 @@ def test_second_stage_targets(reference):
 
 
 def test_second_stage_losses(reference):
-    config, arrays, report = reference
+    model, arrays, report = reference
     logits = tf.constant(arrays["class_predictions_with_background"].reshape(2, 300, -1))
     has_all_codes = "refined_box_encodings" in arrays
     codes = arrays["refined_box_encodings"].reshape(2, 300, 1, 4) if has_all_codes else np.zeros((2, 300, 1, 4))
-    losses = second_stage_losses(
-        logits, tf.constant(codes, tf.float32), proposals(arrays), ground_truth(arrays), config
-    )
+    losses = second_stage_losses(logits, tf.constant(codes, tf.float32), proposals(arrays), ground_truth(arrays), model)
     expected = report["loss_inference_mode"]
     for name in ["classification", "localization"] if has_all_codes else ["classification"]:
         key = f"Loss/BoxClassifierLoss/{name}_loss"
@@ -105,12 +104,12 @@ def test_second_stage_losses(reference):
 
 
 def test_detections(reference):
-    config, arrays, _ = reference
+    model, arrays, _ = reference
     if "refined_box_encodings" not in arrays:
         pytest.skip("not all box codes are stored")
     logits = tf.constant(arrays["class_predictions_with_background"].reshape(2, 300, -1))
     codes = tf.constant(arrays["refined_box_encodings"].reshape(2, 300, 1, 4))
-    found = detections_of(logits, codes, proposals(arrays), tf.constant([[SIDE, SIDE, 3]] * 2), config)
+    found = detections_of(logits, codes, proposals(arrays), tf.constant([[SIDE, SIDE, 3]] * 2), model)
     np.testing.assert_array_equal(found["num_detections"], arrays["post/num_detections"])
     np.testing.assert_allclose(found["detection_scores"], arrays["post/detection_scores"], atol=1e-5)
     # A pair of nearly equal scores may change places.

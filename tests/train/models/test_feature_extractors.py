@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from google.protobuf import text_format
+from official.vision.configs import backbones
 
-from configs.schema.descriptors import message_class
-from train.models.feature_extractors.faster_rcnn_extractors import build_faster_rcnn_feature_extractor
-from train.models.feature_extractors.model_garden import build_model_garden_extractor
-from train.models.feature_extractors.ssd_extractors import build_ssd_feature_extractor
+from configs.settings.backbones import MODEL_GARDEN_BACKBONES, ModelGardenBackbone
+from configs.settings.declaration import SettingsError
+from configs.settings.extractors import NETWORKS, FasterRcnnFeatureExtractor, SsdFeatureExtractor
+from configs.settings.reading import read_settings_text
+from tests.small_models import ssd_settings
+from train.models.feature_extractors.registry import build_faster_rcnn_extractor, build_ssd_extractor, registered_names
 
 FPN = "fpn { min_level: 3 max_level: 7 additional_layer_depth: 8 } conv_hyperparams { batch_norm { } }"
 BIFPN = (
@@ -37,8 +41,8 @@ LARGE_SSD_TYPES = [
 
 
 def ssd_extractor(kind: str, text: str, input_shape=(None, None), *, freeze_batch_norm: bool = False):
-    message = text_format.Parse(f"type: '{kind}' {text}", message_class("SsdFeatureExtractor")())
-    return build_ssd_feature_extractor(message, input_shape, freeze_batch_norm=freeze_batch_norm)
+    settings = read_settings_text(SsdFeatureExtractor, f"type: '{kind}' {text}")
+    return build_ssd_extractor(settings, input_shape=input_shape, freeze_batch_norm=freeze_batch_norm)
 
 
 def norms_of(layer: tf_keras.layers.Layer) -> list[tf_keras.layers.BatchNormalization]:
@@ -75,10 +79,21 @@ def test_large_ssd_feature_maps_are_as_large_as_said_beforehand(kind, text):
 
 def test_a_pyramid_refuses_sides_that_its_stride_does_not_divide_unless_it_pads_or_crops():
     pyramid = "depth_multiplier: 0.35 " + FPN
-    with pytest.raises(ValueError, match=r"100x96.*multiples of 32.*pad_to_multiple: 32"):
-        ssd_extractor("ssd_mobilenet_v2_fpn_keras", pyramid, (100, 96))
-    with pytest.raises(ValueError, match="multiples of 64"):
-        ssd_extractor("ssd_efficientnet-b0_bifpn_keras", BIFPN, (96, 96))
+
+    def read(height: int, width: int, kind: str, text: str) -> None:
+        max_level = 6 if "bifpn" in kind else 7
+        ssd_settings(
+            f"image_resizer {{ fixed_shape_resizer {{ height: {height} width: {width} }} }} "
+            f"anchor_generator {{ multiscale_anchor_generator {{ aspect_ratios: 1.0 max_level: {max_level} }} }} "
+            f"feature_extractor {{ type: '{kind}' {text} }}"
+        )
+
+    with pytest.raises(SettingsError, match=r"100 and 96 pixels.*multiples of 32.*pad_to_multiple: 32"):
+        read(100, 96, "ssd_mobilenet_v2_fpn_keras", pyramid)
+    with pytest.raises(SettingsError, match="multiples of 64"):
+        read(96, 96, "ssd_efficientnet-b0_bifpn_keras", "depth_multiplier: 1.0 " + BIFPN)
+    read(100, 96, "ssd_mobilenet_v2_fpn_keras", pyramid + " pad_to_multiple: 32")
+    read(75, 96, "ssd_mobilenet_v2_fpn_keras", pyramid + " use_explicit_padding: true")
     assert_maps(ssd_extractor("ssd_mobilenet_v2_fpn_keras", pyramid + " pad_to_multiple: 32", (100, 96)), 100, 96)
     assert_maps(ssd_extractor("ssd_mobilenet_v2_fpn_keras", pyramid + " use_explicit_padding: true", (75, 96)), 75, 96)
 
@@ -133,9 +148,7 @@ def test_frozen_batch_norm_keeps_every_statistic():
 
 
 def faster_rcnn_extractor(text: str):
-    return build_faster_rcnn_feature_extractor(
-        text_format.Parse(text, message_class("FasterRcnnFeatureExtractor")()),
-    )
+    return build_faster_rcnn_extractor(read_settings_text(FasterRcnnFeatureExtractor, text))
 
 
 @pytest.mark.parametrize(
@@ -162,10 +175,9 @@ def test_faster_rcnn_feature_maps_are_as_large_as_said_beforehand(text):
 
 
 def model_garden(text: str, backbone: str = ""):
-    message = text_format.Parse(text, message_class("SsdFeatureExtractor")())
-    return build_model_garden_extractor(
-        message, (64, 96), text_format.Parse(backbone, message_class("ModelGardenBackbone")())
-    )
+    settings = read_settings_text(SsdFeatureExtractor, text)
+    named = read_settings_text(ModelGardenBackbone, backbone, "extensions.model_garden_backbone") if backbone else None
+    return build_ssd_extractor(settings, input_shape=(64, 96), model_garden_backbone=named)
 
 
 ANY = 'type: "ssd_model_garden_fpn" fpn { min_level: 3 max_level: 6 additional_layer_depth: 8 } '
@@ -186,8 +198,8 @@ def test_model_gardens_backbones_have_our_pyramid(text, backbone):
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        ("", r"type is not set; write one of Model Garden's: .*resnet"),
-        ("type: 'vgg'", r"type is 'vgg'; write one of"),
+        ("", r"type: is not set; write one of Model Garden's: .*resnet"),
+        ("type: 'vgg'", r"type: 'vgg' is none of them; write one of"),
         (
             "type: 'resnet' parameter: 'depth: 18'",
             r"parameter\[0\]: 'depth: 18' names no parameter of resnet.*model_id",
@@ -196,5 +208,28 @@ def test_model_gardens_backbones_have_our_pyramid(text, backbone):
     ],
 )
 def test_a_backbone_that_model_garden_lacks_is_named(backbone, message):
+    with pytest.raises(SettingsError, match=f"^extensions.model_garden_backbone.{message}"):
+        read_settings_text(ModelGardenBackbone, backbone, "extensions.model_garden_backbone")
+
+
+def test_the_backbones_that_are_taken_are_model_gardens():
+    kinds = {field.name for field in dataclasses.fields(backbones.Backbone)} - {"type"}
+    found = {kind: tuple(sorted(getattr(backbones.Backbone(), kind).as_dict())) for kind in sorted(kinds)}
+    assert {kind: tuple(sorted(names)) for kind, names in MODEL_GARDEN_BACKBONES.items()} == found
+
+
+@pytest.mark.parametrize(
+    ("text", "backbone", "message"),
+    [
+        (ANY.replace("min_level: 3", "min_level: 1"), "type: 'resnet'", "gives feature maps of levels .*needs 1 too"),
+        (ANY, "type: 'resnet' parameter: 'model_id: 19'", "resnet cannot be built with model_id: 19"),
+        (ANY, "type: 'vit' parameter: 'transformer: {\"x\": 1}'", "vit cannot be built with transformer: .*'x'"),
+    ],
+)
+def test_what_only_model_garden_knows_is_told_when_it_is_built(text, backbone, message):
     with pytest.raises(ValueError, match=message):
-        model_garden(ANY, backbone)
+        model_garden(text, backbone)
+
+
+def test_every_network_of_the_table_is_registered_and_no_other():
+    assert registered_names() == set(NETWORKS)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import text_format
 
-from configs.schema.descriptors import message_class
+from tests.small_models import faster_rcnn_settings
 from train.models.detector import GroundTruth
 from train.models.first_stage import BOX_CODER, InputAnchors, assign_anchors, first_stage_losses, propose_regions
 
@@ -14,7 +13,7 @@ ANCHORS = tf.constant(
 
 
 def faster_rcnn(text: str = ""):
-    return text_format.Parse(text, message_class("FasterRcnn")())
+    return faster_rcnn_settings(f"number_of_stages: 1 {text}")
 
 
 def ground_truth(boxes, weights) -> GroundTruth:
@@ -41,8 +40,8 @@ def test_proposals_meet_unclipped_then_are_clipped_to_the_image_without_padding(
     codes = BOX_CODER.encode(boxes, anchors.boxes)[tf.newaxis]
     scores = np.array([0.9, 0.8, 0.7, 0.99, 0.999])
     logits = tf.constant(np.stack([np.zeros(5), np.log(scores / (1 - scores))], axis=-1)[np.newaxis], tf.float32)
-    config = faster_rcnn("first_stage_max_proposals: 4 first_stage_nms_score_threshold: 0.1")
-    found = propose_regions(logits, codes, anchors, tf.constant([[80, 60, 3]]), config)
+    model = faster_rcnn("first_stage_max_proposals: 4 first_stage_nms_score_threshold: 0.1")
+    found = propose_regions(logits, codes, anchors, tf.constant([[80, 60, 3]]), model)
     # The first suppresses the second; what the image's 80x60 leaves nothing of is dropped, as is an unusable anchor.
     np.testing.assert_array_equal(found.count, [2])
     np.testing.assert_allclose(found.boxes[0], [[0, 0, 40, 40], [50, 0, 80, 40], [0] * 4, [0] * 4], atol=1e-3)
@@ -52,8 +51,8 @@ def test_proposals_meet_unclipped_then_are_clipped_to_the_image_without_padding(
 def test_objectness_must_exceed_its_threshold():
     anchors = InputAnchors.within(ANCHORS, (200, 200), prune=False)
     logits = tf.constant([[[0.0, 1.0], [0.0, -1.0], [0.0, 2.0], [0.0, 0.0], [1.0, 0.0]]])
-    config = faster_rcnn("first_stage_nms_score_threshold: 0.5")
-    assert int(propose_regions(logits, tf.zeros([1, 5, 4]), anchors, tf.constant([[200, 200, 3]]), config).count) == 2
+    model = faster_rcnn("first_stage_nms_score_threshold: 0.5")
+    assert int(propose_regions(logits, tf.zeros([1, 5, 4]), anchors, tf.constant([[200, 200, 3]]), model).count) == 2
 
 
 def test_every_object_that_weighs_something_is_sure_of_an_anchor():
@@ -72,8 +71,8 @@ def test_losses_by_hand():
     truth = ground_truth([[0, 0, 40, 40], [0, 50, 40, 90]], [0.5, 0.0])
     logits = tf.constant([[[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0], [0.0, 5.0]]])
     codes = tf.constant([[[0.5, 0, 2, 0]] * 5])
-    config = faster_rcnn("first_stage_localization_loss_weight: 2.0 first_stage_objectness_loss_weight: 3.0")
-    losses = first_stage_losses(logits, codes, anchors, truth, config)
+    model = faster_rcnn("first_stage_localization_loss_weight: 2.0 first_stage_objectness_loss_weight: 3.0")
+    losses = first_stage_losses(logits, codes, anchors, truth, model)
     objectness = (np.log(1 + np.exp(-1.0)) + np.log(1 + np.exp(3.0))) / 2
     np.testing.assert_allclose(losses["Loss/RPNLoss/objectness_loss"], 3 * objectness, rtol=1e-5)
     location = 0.5 * (0.5**2 / 2 + 1.5) / 2
@@ -86,6 +85,6 @@ def test_the_minibatch_has_its_size_and_its_share_of_positives():
     truth = ground_truth([[0, 0, 40, 40]], [1.0])
     # Each drawn positive costs log(1 + e^20), each negative nothing.
     logits = tf.tile(tf.constant([[[20.0, 0.0]]]), [1, 80, 1])
-    config = faster_rcnn("first_stage_minibatch_size: 20 first_stage_positive_balance_fraction: 0.25")
-    loss = first_stage_losses(logits, tf.zeros([1, 80, 4]), anchors, truth, config)["Loss/RPNLoss/objectness_loss"]
+    model = faster_rcnn("first_stage_minibatch_size: 20 first_stage_positive_balance_fraction: 0.25")
+    loss = first_stage_losses(logits, tf.zeros([1, 80, 4]), anchors, truth, model)["Loss/RPNLoss/objectness_loss"]
     np.testing.assert_allclose(loss, 20.0 * 5 / 20, rtol=1e-5)

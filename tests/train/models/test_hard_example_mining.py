@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings import losses
+from configs.settings.reading import read_settings_text
 from train.models.hard_example_mining import HardExampleMiner
 from train.models.matchers import IGNORED, UNMATCHED
 
@@ -75,6 +76,11 @@ def test_the_fewest_negatives_count_only_beside_a_ratio():
     assert mine(miner, [1, 3, 2], matches=[UNMATCHED] * 3) == [[1, 1, 1]]
 
 
+def test_a_ratio_that_leaves_32_bits_keeps_all_negatives():
+    miner = dataclasses.replace(ALL, max_negatives_per_positive=2**31 - 1)
+    assert mine(miner, [1, 3, 2], matches=[0, 0, UNMATCHED]) == [[1, 1, 1]]
+
+
 def test_padding_is_never_picked():
     valid = [True, False, True]
     assert mine(ALL, [1, 9, 2], valid=valid) == [[1, 0, 1]]
@@ -127,8 +133,8 @@ def test_a_batch_equals_the_slow_version_image_by_image(iou_threshold, num_hard_
     np.testing.assert_array_equal(found, expected)
 
 
-def test_the_message_is_read_with_the_weights_of_the_losses():
-    text = "hard_example_miner { num_hard_examples: 0 loss_type: LOCALIZATION max_negatives_per_positive: 3 }"
-    message = parse_pipeline_config(f"model {{ ssd {{ loss {{ {text} }} }} }}").model.ssd.loss.hard_example_miner
-    miner = HardExampleMiner.from_config(message, classification_weight=0.5, localization_weight=2.0)
+def test_the_settings_are_read_with_the_weights_of_the_losses():
+    text = "num_hard_examples: 0 loss_type: LOCALIZATION max_negatives_per_positive: 3"
+    settings = read_settings_text(losses.HardExampleMiner, text)
+    miner = HardExampleMiner.from_settings(settings, classification_weight=0.5, localization_weight=2.0)
     assert miner == HardExampleMiner(None, pytest.approx(0.7), "LOCALIZATION", 0.5, 2.0, 3, 0)

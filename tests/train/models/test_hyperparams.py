@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from google.protobuf import text_format
+from tf_keras.src.initializers import LOCAL, populate_deserializable_objects
 
-from configs.schema.pipeline_file import message_class
+from configs.settings.declaration import SettingsError
+from configs.settings.layers import KERAS_INITIALIZERS, Hyperparams
+from configs.settings.reading import read_settings_text
 from train.models.hyperparams import LayerHyperparams
 
 
 def read(text: str) -> LayerHyperparams:
-    return LayerHyperparams.from_config(text_format.Parse(text, message_class("Hyperparams")()))
+    return LayerHyperparams(read_settings_text(Hyperparams, text))
 
 
 def sample(text: str, shape=(200, 300)) -> np.ndarray:
@@ -51,8 +53,18 @@ def test_initializers_draw_what_they_say(text, mean, deviation, limit):
 
 
 def test_an_initializer_that_keras_lacks_is_named():
-    with pytest.raises(ValueError, match=r'keras_initializer_by_name: "glorot" is no initializer'):
+    with pytest.raises(SettingsError, match=r'initializer.keras_initializer_by_name: "glorot" is no initializer'):
         sample("keras_initializer_by_name: 'glorot'")
+
+
+def test_the_names_that_are_taken_are_those_that_keras_has():
+    populate_deserializable_objects()
+    abstract = {"Initializer", "initializer"}
+    assert set(LOCAL.ALL_OBJECTS) - abstract == KERAS_INITIALIZERS
+    with pytest.raises(SettingsError, match=r"initializer.keras_initializer_by_name: .* makes matrices"):
+        read("initializer { keras_initializer_by_name: 'identity' }")
+    dense = read("initializer { keras_initializer_by_name: 'identity' } op: FC")
+    np.testing.assert_array_equal(dense.initializer()((2, 2)), np.eye(2))
 
 
 def test_regularizers_are_the_formulas():

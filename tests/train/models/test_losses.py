@@ -5,13 +5,23 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 
-from configs.schema.pipeline_file import parse_pipeline_config
+from configs.schema.pipeline_file import message_class
+from configs.settings.declaration import SettingsError
+from configs.settings.losses import CLASSIFICATION_LOSSES, LOCALIZATION_LOSSES
+from configs.settings.reading import read_choice
 from train.models.losses import classification_loss, giou_loss, iou_loss, localization_loss, sigmoid_focal, smooth_l1
 
 
-def loss_config(text):
-    return parse_pipeline_config(f"model {{ ssd {{ loss {{ {text} }} }} }}").model.ssd.loss
+def localization_of(text):
+    message = message_class("LocalizationLoss")()
+    return read_choice(LOCALIZATION_LOSSES, text_format.Parse(text, message), "localization_loss")
+
+
+def classification_of(text):
+    message = message_class("ClassificationLoss")()
+    return read_choice(CLASSIFICATION_LOSSES, text_format.Parse(text, message), "classification_loss")
 
 
 def tensors(*arrays):
@@ -19,16 +29,16 @@ def tensors(*arrays):
 
 
 def localization(text, codes, targets, weights=None):
-    config = loss_config(f"localization_loss {{ {text} }}").localization_loss
+    settings = localization_of(text)
     return localization_loss(
-        config, *(None if x is None else tf.constant(x, tf.float32) for x in (codes, targets, weights))
+        settings, *(None if x is None else tf.constant(x, tf.float32) for x in (codes, targets, weights))
     )
 
 
 def classification(text, logits, targets, weights=None):
-    config = loss_config(f"classification_loss {{ {text} }}").classification_loss
+    settings = classification_of(text)
     return classification_loss(
-        config, *(None if x is None else tf.constant(x, tf.float32) for x in (logits, targets, weights))
+        settings, *(None if x is None else tf.constant(x, tf.float32) for x in (logits, targets, weights))
     )
 
 
@@ -103,13 +113,13 @@ def test_overlap_losses_of_boxes(box, target, iou, giou):
 
 @pytest.mark.parametrize("text", ["weighted_iou {}", "weighted_giou {}"])
 def test_overlap_losses_are_weighted_and_pull_boxes_together(text):
-    config = loss_config(f"localization_loss {{ {text} }}").localization_loss
+    settings = localization_of(text)
     boxes, targets = tf.constant([[[0.0, 0, 2, 2], [0, 0, 0, 0]]]), tf.constant([[[1.0, 1, 3, 3], [0, 0, 0, 0]]])
     with tf.GradientTape() as tape:
         tape.watch(boxes)
-        loss = localization_loss(config, boxes, targets, tf.constant([[0.5, 0.0]]))
+        loss = localization_loss(settings, boxes, targets, tf.constant([[0.5, 0.0]]))
     gradient = tape.gradient(loss, boxes).numpy()
-    np.testing.assert_allclose(loss, localization_loss(config, boxes, targets) * [[0.5, 0.0]])
+    np.testing.assert_allclose(loss, localization_loss(settings, boxes, targets) * [[0.5, 0.0]])
     assert np.isfinite(gradient).all()
     assert (gradient[0, 0, 2:] < 0).all()  # larger maxima lower the loss
 
@@ -213,10 +223,10 @@ def test_a_softmax_of_zeros_as_background_costs_nothing():
 
 def test_soft_bootstrapping_passes_gradients_through_its_own_predictions():
     logits, alpha = 0.5, 0.7
-    config = loss_config(f"classification_loss {{ bootstrapped_sigmoid {{ alpha: {alpha} }} }}").classification_loss
+    settings = classification_of(f"bootstrapped_sigmoid {{ alpha: {alpha} }}")
     variable = tf.Variable([[logits]])
     with tf.GradientTape() as tape:
-        loss = classification_loss(config, variable, tf.constant([[1.0]]))
+        loss = classification_loss(settings, variable, tf.constant([[1.0]]))
     p = sigmoid(logits)
     mixed = alpha + (1 - alpha) * p
     expected = p - mixed - logits * (1 - alpha) * p * (1 - p)
@@ -225,21 +235,25 @@ def test_soft_bootstrapping_passes_gradients_through_its_own_predictions():
 
 @pytest.mark.parametrize("text", [text for text, _ in CLASSIFICATION])
 def test_extreme_logits_have_finite_losses_and_gradients(text):
-    config = loss_config(f"classification_loss {{ {text} }}").classification_loss
+    settings = classification_of(text)
     variable = tf.Variable([[80.0, -80.0, 0.0]])
     with tf.GradientTape() as tape:
-        loss = classification_loss(config, variable, tf.constant([[0.0, 1.0, 0.0]]))
+        loss = classification_loss(settings, variable, tf.constant([[0.0, 1.0, 0.0]]))
     assert np.isfinite(loss).all() and np.isfinite(tape.gradient(loss, variable)).all()
 
 
 @pytest.mark.parametrize(
     ("compute", "text", "message"),
     [
-        (classification, "", "classification_loss is empty"),
-        (classification, "weighted_dice_classification_loss {}", "weighted_dice_classification_loss is not supported"),
-        (localization, "", "localization_loss is empty"),
+        (classification, "", "classification_loss: is not set"),
+        (
+            classification,
+            "weighted_dice_classification_loss {}",
+            "weighted_dice_classification_loss: it goes with CenterNet",
+        ),
+        (localization, "", "localization_loss: is not set"),
     ],
 )
 def test_what_is_not_there_is_refused(compute, text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SettingsError, match=message):
         compute(text, [[0.0] * 4], [[0.0] * 4])

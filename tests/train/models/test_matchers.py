@@ -5,13 +5,17 @@ import pytest
 import tensorflow as tf
 
 from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.declaration import SettingsError
+from configs.settings.matching import MATCHERS
+from configs.settings.reading import read_choice
 from train.models.matchers import IGNORED, UNMATCHED, ArgmaxMatcher, BipartiteMatcher, build_matcher
 
 SIMILARITY = tf.constant([[[0.2, 0.3, 0.5, 0.7, 0.9], [0.1, 0.2, 0.35, 0.75, 0.1]]])
 
 
 def matcher_of(text):
-    return build_matcher(parse_pipeline_config(f"model {{ ssd {{ matcher {{ {text} }} }} }}").model.ssd.matcher)
+    message = parse_pipeline_config(f"model {{ ssd {{ matcher {{ {text} }} }} }}").model.ssd.matcher
+    return build_matcher(read_choice(MATCHERS, message, "matcher"))
 
 
 def match(valid=(True, True), **changes):
@@ -170,11 +174,17 @@ def test_the_order_of_ground_truth_changes_only_its_numbers(matcher):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "matcher is empty"),
-        ("argmax_matcher { matched_threshold: 0.3 unmatched_threshold: 0.4 }", "must not be the larger"),
-        ("argmax_matcher { negatives_lower_than_unmatched: false }", "equal here"),
+        ("", "^matcher: is not set"),
+        (
+            "argmax_matcher { matched_threshold: 0.3 unmatched_threshold: 0.4 }",
+            r"^matcher\.argmax_matcher\.unmatched_threshold: 0\.4 is above matched_threshold",
+        ),
+        (
+            "argmax_matcher { negatives_lower_than_unmatched: false }",
+            r"^matcher\.argmax_matcher\.negatives_lower_than_unmatched: .* thresholds that are equal",
+        ),
     ],
 )
-def test_messages_that_contradict_themselves_are_refused(text, message):
-    with pytest.raises(ValueError, match=message):
+def test_settings_that_contradict_themselves_are_refused(text, message):
+    with pytest.raises(SettingsError, match=message):
         matcher_of(text)

@@ -7,19 +7,22 @@ import pytest
 import tensorflow as tf
 
 from configs.schema.pipeline_file import message_class
+from configs.settings.post_processing import BatchNonMaxSuppression, PostProcessing
+from configs.settings.reading import read_settings, read_settings_text
 from train.models.post_processing import batch_non_max_suppression, convert_scores, scores_from_logits
 
 
 def nms_config(**fields):
-    return message_class("BatchNonMaxSuppression")(
+    message = message_class("BatchNonMaxSuppression")(
         **{
-            "max_detections_per_class": 5,
+            "max_detections_per_class": 4,
             "max_total_detections": 4,
             "iou_threshold": 0.5,
             "score_threshold": 0.1,
             **fields,
         }
     )
+    return read_settings(BatchNonMaxSuppression, message)
 
 
 def iou(a, b) -> float:
@@ -122,8 +125,8 @@ def test_overlapping_boxes_of_a_class_are_suppressed_and_of_another_are_not():
 
 def test_what_lies_in_the_padding_takes_no_place_of_the_total():
     boxes = tf.constant([[[60.0, 0, 90, 50], [0, 0, 40, 40], [5, 50, 50, 90]]])[:, :, tf.newaxis]
-    scores = tf.constant([[[0.9], [0.8], [0.7]]])
-    config = nms_config(max_detections_per_class=3, max_total_detections=2)
+    scores = tf.constant([[[0.9, 0.0], [0.8, 0.0], [0.0, 0.7]]])
+    config = nms_config(max_detections_per_class=2, max_total_detections=2)
     found = batch_non_max_suppression(boxes, scores, tf.constant([[60, 100, 3]]), config)
     np.testing.assert_allclose(found["detection_scores"], [[0.8, 0.7]])
     assert found["num_detections"].numpy() == [2.0]
@@ -177,16 +180,18 @@ def test_score_converters():
 
 
 def test_scores_are_converted_before_calibration_but_logits_are_scaled_before_conversion():
-    processing = message_class("PostProcessing")(score_converter="SIGMOID", logit_scale=2.0)
+    def processing_with(calibration):
+        return read_settings_text(PostProcessing, f"score_converter: SIGMOID logit_scale: 2.0 {calibration}")
+
+    processing = processing_with("")
     logits = tf.constant([[2.0, -1.0]])
     np.testing.assert_allclose(scores_from_logits(logits, processing), tf.sigmoid(logits / 2))
 
-    processing.calibration_config.temperature_scaling_calibration.scaler = 4.0
+    processing = processing_with("calibration_config { temperature_scaling_calibration { scaler: 4.0 } }")
     np.testing.assert_allclose(scores_from_logits(logits, processing), tf.sigmoid(logits / 8), rtol=1e-6)
 
-    pairs = processing.calibration_config.function_approximation.x_y_pairs.x_y_pair
-    for x, y in ((0.0, 0.0), (0.5, 0.2), (1.0, 1.0)):
-        pairs.add(x=x, y=y)
+    pairs = " ".join(f"x_y_pair {{ x: {x} y: {y} }}" for x, y in ((0.0, 0.0), (0.5, 0.2), (1.0, 1.0)))
+    processing = processing_with(f"calibration_config {{ function_approximation {{ x_y_pairs {{ {pairs} }} }} }}")
     converted = tf.sigmoid(logits / 2).numpy()[0]
     expected = np.interp(converted, [0, 0.5, 1], [0, 0.2, 1])
     np.testing.assert_allclose(scores_from_logits(logits, processing)[0], expected, rtol=1e-6)

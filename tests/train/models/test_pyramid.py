@@ -8,24 +8,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from google.protobuf import text_format
 
-from configs.schema.pipeline_file import message_class
+from configs.settings.extractors import SsdFeatureExtractor
+from configs.settings.reading import read_settings_text
 from train.models.feature_extractors.padding import pad_to_multiple
-from train.models.pyramid import build_pyramid, pyramid_stride
+from train.models.pyramid import build_pyramid
 
 
 def extractor(text: str):
-    return text_format.Parse(text, message_class("SsdFeatureExtractor")())
+    return read_settings_text(SsdFeatureExtractor, f'type: "ssd_efficientnet-lite0_fpn_keras" {text}')
 
 
-def pyramid(text: str = "", side: int | None = None, **kwargs) -> tf_keras.Model:
+def pyramid(text: str = "", side: int | None = None) -> tf_keras.Model:
     sides = {level: None if side is None else side // 2 ** int(level) for level in ("3", "4", "5")}
     backbone = SimpleNamespace(
         output_specs={level: tf.TensorShape([None, size, size, 4]) for level, size in sides.items()}
     )
-    message = extractor(f"fpn {{ min_level: 3 max_level: 6 additional_layer_depth: 4 }} {text}")
-    return build_pyramid(backbone, message, **kwargs)
+    return build_pyramid(backbone, extractor(f"fpn {{ min_level: 3 max_level: 6 additional_layer_depth: 4 }} {text}"))
 
 
 def features(height: int, width: int) -> dict[str, tf.Tensor]:
@@ -51,7 +50,7 @@ def test_sides_need_not_be_known_beforehand():
 
 @pytest.mark.parametrize("max_level", [4, 7])
 def test_sides_are_padded_to_the_coarsest_level_that_is_added_up(max_level):
-    stride = pyramid_stride(extractor(f"fpn {{ max_level: {max_level} }}"))
+    stride = extractor(f"fpn {{ max_level: {max_level} }}").stride
     assert stride == min(2**max_level, 32)
     images = tf.ones([2, 33, 64, 3])
     padded = pad_to_multiple(images, stride)
@@ -67,9 +66,8 @@ def test_sides_are_padded_to_the_coarsest_level_that_is_added_up(max_level):
 def test_every_kernel_is_drawn_and_decayed_as_the_message_says(use_depthwise):
     model = pyramid(
         "conv_hyperparams { initializer { random_normal_initializer { mean: 5.0 stddev: 0.01 } }"
-        " regularizer { l2_regularizer { weight: 0.5 } } }",
+        f" regularizer {{ l2_regularizer {{ weight: 0.5 }} }} }} use_depthwise: {str(use_depthwise).lower()}",
         side=64,
-        use_depthwise=use_depthwise,
     )
     kernels = [variable for variable in model.trainable_variables if "kernel" in variable.name]
     assert all(abs(kernel.numpy().mean() - 5) < 0.02 for kernel in kernels)

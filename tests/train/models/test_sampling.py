@@ -26,6 +26,12 @@ def test_all_positives_stay_and_negatives_make_up_their_share():
     assert not (drawn & ~eligible).any()
 
 
+def test_a_share_that_leaves_32_bits_keeps_all_negatives():
+    positive = tf.constant([[True] + [False] * 5])
+    drawn = sample_negatives(positive, tf.ones_like(positive), positive_fraction=1e-12)
+    assert drawn.numpy().all()
+
+
 def test_draws_are_random_and_reach_every_candidate():
     positive, eligible = tf.constant([[True] + [False] * 5]), tf.constant([[True] * 5 + [False]])
     draws = np.array([sample_negatives(positive, eligible, positive_fraction=0.5).numpy()[0] for _ in range(60)])

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 
-from configs.schema.descriptors import message_class
+from tests.small_models import faster_rcnn_settings
 from train.models.detector import GroundTruth
 from train.models.proposals import Proposals
 from train.models.second_stage import assign_proposals, detections_of, sample_proposals, second_stage_losses
@@ -14,7 +13,7 @@ NUM_CLASSES = 3
 
 
 def faster_rcnn(text: str):
-    return text_format.Parse(f"num_classes: {NUM_CLASSES} {text}", message_class("FasterRcnn")())
+    return faster_rcnn_settings(f"num_classes: {NUM_CLASSES} {text}")
 
 
 def ground_truth(boxes, classes, weights, class_targets=None) -> GroundTruth:
@@ -93,8 +92,8 @@ def test_losses_are_those_of_the_slow_version(num_boxes):
         truth, proposals = random_batch(seed)
         logits = random.normal(size=(2, 12, NUM_CLASSES + 1)).astype(np.float32)
         codes = random.normal(size=(2, 12, num_boxes, 4)).astype(np.float32)
-        config = faster_rcnn("second_stage_classification_loss_weight: 2.0 second_stage_localization_loss_weight: 3.0")
-        losses = second_stage_losses(tf.constant(logits), tf.constant(codes), proposals, truth, config)
+        model = faster_rcnn("second_stage_classification_loss_weight: 2.0 second_stage_localization_loss_weight: 3.0")
+        losses = second_stage_losses(tf.constant(logits), tf.constant(codes), proposals, truth, model)
         classification, location = slow_losses(truth, proposals, logits, codes)
         np.testing.assert_allclose(losses["Loss/BoxClassifierLoss/classification_loss"], 2 * classification, rtol=1e-4)
         np.testing.assert_allclose(losses["Loss/BoxClassifierLoss/localization_loss"], 3 * location, rtol=1e-4)
@@ -140,10 +139,10 @@ def test_merged_boxes_teach_all_their_classes():
     targets = assign_proposals(tf.constant([[[0, 0, 10, 9], [20, 20, 30, 30]]], tf.float32), truth, NUM_CLASSES)
     np.testing.assert_array_equal(targets.classes[0], [[0, 1, 0, 1], [1, 0, 0, 0]])
     # With a sigmoid for each class, both are wanted: confident logits for both cost nothing.
-    config = faster_rcnn("second_stage_classification_loss { weighted_sigmoid {} }")
+    model = faster_rcnn("second_stage_classification_loss { weighted_sigmoid {} }")
     logits = tf.constant([[[-20.0, 20, -20, 20], [20, -20, -20, -20]]])
     proposals = proposals_of([[[0, 0, 10, 9], [20, 20, 30, 30]]], [2])
-    losses = second_stage_losses(logits, tf.zeros([1, 2, 1, 4]), proposals, truth, config)
+    losses = second_stage_losses(logits, tf.zeros([1, 2, 1, 4]), proposals, truth, model)
     assert float(losses["Loss/BoxClassifierLoss/classification_loss"]) < 1e-6
 
 
@@ -164,14 +163,14 @@ def test_ground_truth_is_in_pixels_and_cut_to_the_fullest_image():
 
 
 def test_sampling_takes_a_quarter_of_positives_and_none_of_the_padding():
-    config = faster_rcnn("second_stage_batch_size: 8 second_stage_balance_fraction: 0.25 first_stage_max_proposals: 40")
+    model = faster_rcnn("second_stage_batch_size: 8 second_stage_balance_fraction: 0.25 first_stage_max_proposals: 40")
     truth = ground_truth([[[0, 0, 50, 50]], [[0, 0, 50, 50]]], [[1], [1]], [[1.0], [0.0]])
     boxes = np.tile(np.array([[0, 0, 50, 45]], np.float32), (2, 40, 1))
     boxes[:, 10:] = [60, 60, 90, 90]
     proposals = proposals_of(boxes, [30, 14])
-    drawn = {tuple(np.array(sample_proposals(proposals, truth, config).scores[0]).round(3)) for _ in range(5)}
+    drawn = {tuple(np.array(sample_proposals(proposals, truth, model).scores[0]).round(3)) for _ in range(5)}
     assert len(drawn) > 1, "drawn by chance"
-    sampled = sample_proposals(proposals, truth, config)
+    sampled = sample_proposals(proposals, truth, model)
     np.testing.assert_array_equal(sampled.count, [8, 4])
     positive = assign_proposals(sampled.boxes, truth, NUM_CLASSES).positive.numpy()
     assert positive[0].sum() == 2
@@ -182,22 +181,22 @@ def test_sampling_takes_a_quarter_of_positives_and_none_of_the_padding():
 
 
 def test_positives_that_are_missing_are_made_up_for_by_negatives():
-    config = faster_rcnn("second_stage_batch_size: 8 first_stage_max_proposals: 20")
+    model = faster_rcnn("second_stage_batch_size: 8 first_stage_max_proposals: 20")
     truth = ground_truth([[[0, 0, 50, 50]]], [[1]], [[1.0]])
     boxes = np.full((1, 20, 4), [60, 60, 90, 90], np.float32)
     boxes[:, 0] = [0, 0, 50, 50]
-    assert int(sample_proposals(proposals_of(boxes, [20]), truth, config).count[0]) == 8
+    assert int(sample_proposals(proposals_of(boxes, [20]), truth, model).count[0]) == 8
 
 
 def test_the_miner_keeps_the_hardest_and_drops_what_overlaps_them():
-    config = faster_rcnn("hard_example_miner { num_hard_examples: 1 iou_threshold: 0.7 loss_type: CLASSIFICATION }")
+    model = faster_rcnn("hard_example_miner { num_hard_examples: 1 iou_threshold: 0.7 loss_type: CLASSIFICATION }")
     truth = ground_truth([[[0, 0, 10, 10]], [[0, 0, 10, 10]]], [[1], [1]], [[1.0], [1.0]])
     boxes = [[[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]]] * 2
     logits = np.zeros((2, 3, 4), np.float32)
     logits[:, 1, 1] = 5.0  # the second proposal is background and taken for class 1
     logits[:, 2, 1] = 9.0  # the third even more so, but in the second image it is padding
     proposals = proposals_of(boxes, [3, 2])
-    losses = second_stage_losses(tf.constant(logits), tf.zeros([2, 3, 1, 4]), proposals, truth, config)
+    losses = second_stage_losses(tf.constant(logits), tf.zeros([2, 3, 1, 4]), proposals, truth, model)
     third, second = (np.log(np.exp(x) + 3) for x in (9.0, 5.0))
     expected = third / (2 * 3) + second / (2 * 2)
     np.testing.assert_allclose(losses["Loss/BoxClassifierLoss/classification_loss"], expected, rtol=1e-5)
@@ -217,22 +216,22 @@ def test_the_miner_keeps_the_hardest_and_drops_what_overlaps_them():
     ],
 )
 def test_every_classification_loss(loss, expected):
-    config = faster_rcnn(f"second_stage_classification_loss {{ {loss} }}")
+    model = faster_rcnn(f"second_stage_classification_loss {{ {loss} }}")
     truth = ground_truth([[[0, 0, 10, 10]]], [[3]], [[1.0]])
     proposals = proposals_of([[[50, 50, 60, 60]]], [1])
     logits = tf.constant([[[0.0, 0.0, 0.0, 2.0]]])  # background taken for class 3
-    losses = second_stage_losses(logits, tf.zeros([1, 1, 1, 4]), proposals, truth, config)
+    losses = second_stage_losses(logits, tf.zeros([1, 1, 1, 4]), proposals, truth, model)
     np.testing.assert_allclose(losses["Loss/BoxClassifierLoss/classification_loss"], expected, rtol=1e-5)
 
 
 def test_detections_leave_out_padding_and_background():
-    config = faster_rcnn("""second_stage_post_processing {
+    model = faster_rcnn("""second_stage_post_processing {
         score_converter: IDENTITY
         batch_non_max_suppression { max_detections_per_class: 5 max_total_detections: 5 iou_threshold: 0.5 }
     }""")
     proposals = proposals_of([[[0, 0, 50, 100], [50, 50, 120, 100], [0, 0, 10, 10]]], [2])
     logits = tf.constant([[[9.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 2.0], [0.0, 8.0, 8.0, 8.0]]])
-    found = detections_of(logits, tf.zeros([1, 3, 1, 4]), proposals, tf.constant([[100, 200, 3]]), config)
+    found = detections_of(logits, tf.zeros([1, 3, 1, 4]), proposals, tf.constant([[100, 200, 3]]), model)
     np.testing.assert_array_equal(found["num_detections"], [2])
     np.testing.assert_array_equal(found["detection_classes"][0, :2], [3, 1])
     np.testing.assert_allclose(found["detection_boxes"][0, :2], [[0.5, 0.25, 1, 0.5], [0, 0, 0.5, 0.5]])

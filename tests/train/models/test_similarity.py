@@ -5,12 +5,16 @@ import pytest
 import tensorflow as tf
 
 from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.declaration import SettingsError
+from configs.settings.matching import SIMILARITIES
+from configs.settings.reading import read_choice
 from train.models.similarity import build_similarity, pairwise_iou
 
 
 def similarity_of(text):
     text = f"model {{ ssd {{ similarity_calculator {{ {text} }} }} }}"
-    return build_similarity(parse_pipeline_config(text).model.ssd.similarity_calculator)
+    message = parse_pipeline_config(text).model.ssd.similarity_calculator
+    return build_similarity(read_choice(SIMILARITIES, message, "similarity_calculator"))
 
 
 def area(box):
@@ -87,5 +91,5 @@ def test_boxes_broadcast_over_a_batch():
 
 
 def test_an_empty_message_is_refused():
-    with pytest.raises(ValueError, match="similarity_calculator is empty"):
+    with pytest.raises(SettingsError, match="similarity_calculator: is not set"):
         similarity_of("")

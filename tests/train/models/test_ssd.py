@@ -7,6 +7,7 @@ import tf_keras
 from google.protobuf import text_format
 
 from configs.schema.pipeline_file import read_pipeline_config
+from configs.settings.declaration import SettingsError
 from train.models.build import build_detector
 
 HYPERPARAMS = """conv_hyperparams {
@@ -181,12 +182,18 @@ def test_padding_to_a_multiple_moves_neither_boxes_nor_anchors(build):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("anchor_generator { ssd_anchor_generator { num_layers: 6 aspect_ratios: 1.0 } }", "describes 6 feature maps"),
-        ("box_coder { square_box_coder {} }", "write box_code_size: 3"),
+        (
+            "anchor_generator { ssd_anchor_generator { num_layers: 6 aspect_ratios: 1.0 } }",
+            r"num_layers: anchors are for 6 feature maps.*use num_layers: 3",
+        ),
+        ("box_coder { square_box_coder {} }", r"box_code_size: 4 numbers .* use 3"),
         ("explicit_background_class: true", "add_background_class: false beside it"),
-        ("image_resizer { fixed_shape_resizer { height: 100 } }", r"100x64.*multiples of 32.*pad_to_multiple: 32"),
+        (
+            "image_resizer { fixed_shape_resizer { height: 100 } }",
+            r"100 and 64 pixels.*multiples of 32.*pad_to_multiple: 32",
+        ),
     ],
 )
 def test_parts_that_do_not_belong_together_are_named(build, text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SettingsError, match=message):
         build(text)

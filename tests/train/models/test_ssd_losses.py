@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 
 from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.declaration import SettingsError
+from configs.settings.model import read_model
+from tests.small_models import ssd_settings
 from train.models.box_coders import build_box_coder
 from train.models.matchers import UNMATCHED
 from train.models.ssd_losses import SsdLosses
@@ -18,17 +20,18 @@ REFERENCES = Path(__file__).resolve().parents[3].parent / "shared" / "odapi_fixt
 NUM_ANCHORS = 12
 
 
-def losses_of(config):
-    slots = ClassSlots.from_config(config)
-    return SsdLosses(config, slots=slots, box_coder=build_box_coder(config.box_coder))
+def losses_of(ssd):
+    return SsdLosses(
+        ssd.loss,
+        slots=ClassSlots.from_settings(ssd),
+        box_coder=build_box_coder(ssd.box_coder),
+        normalize_loss_by_num_matches=ssd.normalize_loss_by_num_matches,
+        normalize_loc_loss_by_codesize=ssd.normalize_loc_loss_by_codesize,
+    )
 
 
 def ssd_of(text=""):
-    parts = """num_classes: 2 add_background_class: false box_coder { faster_rcnn_box_coder {} } loss {
-      classification_loss { weighted_sigmoid {} } localization_loss { weighted_smooth_l1 {} } }"""
-    config = parse_pipeline_config(f"model {{ ssd {{ {parts} }} }}").model.ssd
-    text_format.Merge(text, config)
-    return config
+    return ssd_settings(f"add_background_class: false {text}")
 
 
 @pytest.fixture
@@ -132,26 +135,38 @@ def test_sampled_losses_count_all_positives_and_their_share_of_negatives(batch):
 
 
 def test_one_hot_background_is_no_positive_to_the_sampler():
-    config = ssd_of("add_background_class: true loss { random_example_sampler { positive_sample_fraction: 0.5 } }")
+    ssd = ssd_of("add_background_class: true loss { random_example_sampler { positive_sample_fraction: 0.5 } }")
     background = tf.one_hot(tf.zeros([1, 6], tf.int32), 3)
     targets = SsdTargets(
         background, tf.ones([1, 6, 1]), tf.zeros([1, 6, 4]), tf.zeros([1, 6]), tf.fill([1, 6], UNMATCHED)
     )
-    found = losses_of(config)(targets, tf.zeros([1, 6, 3]), tf.zeros([1, 6, 4]), None)
+    found = losses_of(ssd)(targets, tf.zeros([1, 6, 3]), tf.zeros([1, 6, 4]), None)
     assert float(found["Loss/classification_loss"]) == 0
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("loss { hard_example_miner {} classification_loss { weighted_sigmoid_focal {} } }", "both pick hard examples"),
-        ("loss { expected_loss_weights: EXPECTED_SAMPLING }", "expected_loss_weights is not supported"),
-        ("loss { random_example_sampler { positive_sample_fraction: 0 } }", "positive_sample_fraction is 0"),
-        ("loss { random_example_sampler { positive_sample_fraction: 1.5 } }", "positive_sample_fraction is 1.5"),
+        (
+            "loss { hard_example_miner {} classification_loss { weighted_sigmoid_focal {} } }",
+            "loss.hard_example_miner: weighted_sigmoid_focal picks hard examples already",
+        ),
+        (
+            "loss { expected_loss_weights: EXPECTED_SAMPLING }",
+            "loss.expected_loss_weights: EXPECTED_SAMPLING cannot be honoured",
+        ),
+        (
+            "loss { random_example_sampler { positive_sample_fraction: 0 } }",
+            "loss.random_example_sampler.positive_sample_fraction: 0 is no share",
+        ),
+        (
+            "loss { random_example_sampler { positive_sample_fraction: 1.5 } }",
+            "loss.random_example_sampler.positive_sample_fraction: 1.5 is no share",
+        ),
     ],
 )
 def test_losses_that_do_not_belong_together_are_refused(text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SettingsError, match=f"^model.ssd.{message}"):
         losses_of(ssd_of(text))
 
 
@@ -160,7 +175,7 @@ def test_the_published_models_losses_come_out_as_far_as_their_predictions_are_kn
     folder = REFERENCES / "ssd_mobilenet_v2_320"
     if not folder.is_dir():
         pytest.skip("no ../shared/odapi_fixtures: values that the API computed")
-    config = parse_pipeline_config((folder / "pipeline.config").read_text()).model.ssd
+    ssd = read_model(parse_pipeline_config((folder / "pipeline.config").read_text()))
     reference = np.load(folder / "batch.npz")
     reported = json.loads((folder / "report.json").read_text())["loss_inference_mode"]
     known = reference["anchor_index"]
@@ -177,7 +192,7 @@ def test_the_published_models_losses_come_out_as_far_as_their_predictions_are_kn
         tf.one_hot(pick(slot), 81), tf.ones([2, 2000, 1]), pick(codes), pick(weights), pick(matches.astype(np.int32))
     )
     predictions = (reference["class_predictions_with_background"], reference["box_encodings"])
-    found = losses_of(config)(targets, *map(tf.constant, predictions), None)
+    found = losses_of(ssd)(targets, *map(tf.constant, predictions), None)
     # The normaliser is the number of matches: 39 here, 40 there.
     for name, value in found.items():
         assert 0.94 * reported[name] < float(value) * 39 / 40 <= reported[name] * (1 + 1e-4), name

@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 
 from configs.schema.pipeline_file import parse_pipeline_config
+from configs.settings.anchors import SsdAnchorGenerator
+from configs.settings.model import read_model
+from configs.settings.reading import read_settings_text
+from configs.settings.support import check_supported
+from tests.small_models import ssd_settings
 from train.models.anchors import build_anchor_generator
 from train.models.box_coders import build_box_coder
 from train.models.detector import GroundTruth
@@ -26,16 +30,21 @@ ANCHORS = np.array([[0, 0, 0.5, 0.5], [0, 0.4, 0.5, 0.9], [0.5, 0.5, 1, 1], [0.5
 
 
 def ssd_of(text=""):
-    parts = """num_classes: 3 box_coder { faster_rcnn_box_coder {} } similarity_calculator { iou_similarity {} }
-      matcher { argmax_matcher { matched_threshold: 0.6 unmatched_threshold: 0.3 } } encode_background_as_zeros: true"""
-    config = parse_pipeline_config(f"model {{ ssd {{ {parts} }} }}").model.ssd
-    text_format.Merge(text, config)
-    return config
+    parts = """num_classes: 3 encode_background_as_zeros: true
+      matcher { argmax_matcher { matched_threshold: 0.6 unmatched_threshold: 0.3 } }"""
+    return ssd_settings(f"{parts} {text}")
 
 
-def assigner_of(config):
-    slots = ClassSlots.from_config(config)
-    return SsdTargetAssigner(config, slots=slots, box_coder=build_box_coder(config.box_coder))
+def assigner_of(ssd):
+    return SsdTargetAssigner(
+        similarity=ssd.similarity_calculator,
+        matcher=ssd.matcher,
+        box_coder=build_box_coder(ssd.box_coder),
+        slots=ClassSlots.from_settings(ssd),
+        negative_class_weight=ssd.negative_class_weight,
+        use_confidences_as_targets=ssd.use_confidences_as_targets,
+        implicit_example_weight=ssd.implicit_example_weight,
+    )
 
 
 def truth_of(boxes, classes, weights=None):
@@ -74,18 +83,19 @@ def test_an_explicit_background_class_is_the_label_maps_first():
     text = "add_background_class: false explicit_background_class: true encode_background_as_zeros: false"
     targets = assign(text)
     assert targets.class_targets.numpy()[0].tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 0, 0]]
-    slots = ClassSlots.from_config(ssd_of(text))
+    slots = ClassSlots.from_settings(ssd_of(text))
     assert slots.without_background(tf.constant([[0.1, 0.2, 0.3]])).shape == (1, 2)
 
 
 def test_background_may_not_be_there_twice():
-    with pytest.raises(ValueError, match="add_background_class: false beside it"):
-        ClassSlots.from_config(ssd_of("explicit_background_class: true"))
+    config = parse_pipeline_config("model { ssd { explicit_background_class: true } }")
+    problems = {problem.path: problem for problem in check_supported(config)}
+    assert "add_background_class: false beside it" in str(problems["model.ssd.explicit_background_class"])
 
 
 @pytest.mark.parametrize(("text", "slots", "kept"), [("", 4, 3), ("add_background_class: false", 3, 3)])
 def test_scores_lose_the_background_slot_where_there_is_one(text, slots, kept):
-    found = ClassSlots.from_config(ssd_of(text))
+    found = ClassSlots.from_settings(ssd_of(text))
     assert found.num_slots == slots
     assert found.without_background(tf.zeros([1, slots])).shape[-1] == kept
 
@@ -175,10 +185,8 @@ def random_truth(seed, num_images=3, num_boxes=5):
 
 
 def grid_of_anchors():
-    generator = parse_pipeline_config(
-        "model { ssd { anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: [1.0, 2.0] } } } }"
-    ).model.ssd.anchor_generator
-    maps = build_anchor_generator(generator).generate([(4, 4), (2, 2)], (100, 100))
+    settings = read_settings_text(SsdAnchorGenerator, "num_layers: 2 aspect_ratios: [1.0, 2.0]")
+    maps = build_anchor_generator(settings).generate([(4, 4), (2, 2)], (100, 100))
     return tf.concat(maps, axis=0) / 100.0
 
 
@@ -216,18 +224,19 @@ def test_targets_are_those_of_the_object_detection_api(name):
     folder = REFERENCES / name
     if not folder.is_dir():
         pytest.skip("no ../shared/odapi_fixtures: values that the API computed")
-    config = parse_pipeline_config((folder / "pipeline.config").read_text()).model.ssd
+    ssd = read_model(parse_pipeline_config((folder / "pipeline.config").read_text()))
     reference = np.load(folder / "batch.npz")
     side = 512 if name.endswith("512") else 320
     shapes = [(cells, cells) for cells in FEATURE_SIDES[name]]
-    anchors = tf.concat(build_anchor_generator(config.anchor_generator).generate(shapes, (side, side)), axis=0) / side
+    generator = build_anchor_generator(ssd.anchor_generator)
+    anchors = tf.concat(generator.generate(shapes, (side, side)), axis=0) / side
 
     boxes, classes = np.zeros((2, 3, 4), np.float32), np.zeros((2, 3), np.int32)
     for row in range(2):
         count = len(reference[f"gt/boxes_{row}"])
         boxes[row, :count] = reference[f"gt/boxes_{row}"]
         classes[row, :count] = reference[f"gt/class_index_{row}"] + 1
-    targets = assigner_of(config).assign(truth_of(boxes, classes), anchors)
+    targets = assigner_of(ssd).assign(truth_of(boxes, classes), anchors)
 
     images, positives = reference["target/image"], reference["target/anchor"]
     matches, class_targets = targets.matches.numpy(), targets.class_targets.numpy()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
@@ -16,11 +15,10 @@ class Augmentation:
     """How one option of the config is carried out.
 
     Attributes:
-        function: Takes an image, its ground truth, a seed and the parameters by name; returns the first two.
-        parameters: Reads the parameters off the option's message; raises ValueError where they make no sense.
+        function: Takes an image, its ground truth, a seed, and by name the `arguments()` of the option's settings
+            (`configs.settings.augmentations`); returns the first two.
         needs_float: Whether the image must be float32. The others take uint8 too, which is four times less to move.
     """
 
     function: Callable[..., tuple[tf.Tensor, GroundTruth]]
-    parameters: Callable[[Any], dict[str, Any]]
     needs_float: bool = True

@@ -7,11 +7,8 @@ their defaults are the Object Detection API's (its core/preprocessor.py).
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import GroundTruth
 from train.inputs.randomness import happens, split, uniform
@@ -20,21 +17,21 @@ LUMA_WEIGHTS = (0.2989, 0.5870, 0.1140)  # of red, green and blue: ITU-R BT.601,
 
 
 def random_adjust_brightness(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, max_delta: float = 0.2
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, max_delta: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Adds one number between -max_delta and max_delta, of the whole range, to all pixels."""
     return _in_range(image + 255.0 * uniform(seed, -max_delta, max_delta)), ground_truth
 
 
 def random_adjust_contrast(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, min_delta: float = 0.8, max_delta: float = 1.25
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, min_delta: float, max_delta: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Multiplies the distance from each channel's mean by a factor between the two deltas."""
     return _in_range(tf.image.adjust_contrast(image, uniform(seed, min_delta, max_delta))), ground_truth
 
 
 def random_adjust_hue(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, max_delta: float = 0.02
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, max_delta: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Turns all hues by one angle between -max_delta and max_delta, in turns of the colour circle."""
     # Hue and saturation do not depend on the scale of the values, so 0..255 need not become 0..1 and back.
@@ -42,14 +39,14 @@ def random_adjust_hue(
 
 
 def random_adjust_saturation(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, min_delta: float = 0.8, max_delta: float = 1.25
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, min_delta: float, max_delta: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Multiplies the saturation of all pixels by a factor between the two deltas."""
     return _in_range(tf.image.adjust_saturation(image, uniform(seed, min_delta, max_delta))), ground_truth
 
 
 def random_distort_color(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, color_ordering: int = 0
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, color_ordering: int
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Changes brightness, contrast, saturation and hue, each at random.
 
@@ -58,12 +55,7 @@ def random_distort_color(
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
         color_ordering: 0: brightness, saturation, hue, contrast. 1: brightness, contrast, saturation, hue.
-
-    Raises:
-        ValueError: Another ordering.
     """
-    if color_ordering not in (0, 1):
-        raise ValueError(f"color_ordering is {color_ordering}; it must be 0 or 1")
     brightness, saturation, hue, contrast = split(seed, 4)
     image, _ = random_adjust_brightness(image, ground_truth, brightness, max_delta=32.0 / 255.0)
     if color_ordering == 1:
@@ -76,7 +68,7 @@ def random_distort_color(
 
 
 def random_rgb_to_gray(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float = 0.1
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Takes the colour out, leaving three equal channels, with `probability`."""
     return tf.cond(happens(seed, probability), lambda: _grey(image), lambda: image), ground_truth
@@ -89,7 +81,7 @@ def rgb_to_gray(image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor) ->
 
 
 def random_pixel_value_scale(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, minval: float = 0.9, maxval: float = 1.1
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, minval: float, maxval: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Multiplies every value of every pixel by a factor of its own between `minval` and `maxval`."""
     factors = tf.random.stateless_uniform(tf.shape(image), seed, minval, maxval)
@@ -97,7 +89,7 @@ def random_pixel_value_scale(
 
 
 def adjust_gamma(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, gamma: float = 1.0, gain: float = 1.0
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, gamma: float, gain: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Replaces each value by gain * value ^ gamma, with values as parts of the range; above 1, `gamma` darkens."""
     del seed  # nothing is random here
@@ -112,8 +104,8 @@ def normalize_image(
     *,
     original_minval: float,
     original_maxval: float,
-    target_minval: float = 0.0,
-    target_maxval: float = 1.0,
+    target_minval: float,
+    target_maxval: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Maps original_minval..original_maxval to target_minval..target_maxval, and what lies outside along with it.
 
@@ -152,56 +144,17 @@ def _in_range(image: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image, 0.0, 255.0)
 
 
-def _max_delta(message: Any) -> dict[str, Any]:
-    parameters.require(
-        0.0 <= message.max_delta <= 1.0, f"max_delta is {message.max_delta:g}; it must lie between 0 and 1"
-    )
-    return {"max_delta": message.max_delta}
-
-
-def _color_ordering(message: Any) -> dict[str, Any]:
-    parameters.require(
-        message.color_ordering in (0, 1), f"color_ordering is {message.color_ordering}; it must be 0 or 1"
-    )
-    return {"color_ordering": message.color_ordering}
-
-
-def _gamma(message: Any) -> dict[str, Any]:
-    for name in ("gamma", "gain"):
-        value = getattr(message, name)
-        parameters.require(value >= 0.0, f"{name} is {value:g}; it must be 0 or more")
-    return {"gamma": message.gamma, "gain": message.gain}
-
-
-def _value_ranges(message: Any) -> dict[str, Any]:
-    low, high = message.original_minval, message.original_maxval
-    parameters.require(
-        low != high, f"original_minval and original_maxval are both {low:g}; set them to the range of the input"
-    )
-    return {name: getattr(message, name) for name in _VALUE_RANGES}
-
-
-def _means(message: Any) -> dict[str, Any]:
-    parameters.require(len(message.means) == 3, f"means has {len(message.means)} values, not one each for RGB")
-    return {"means": tuple(message.means)}
-
-
-_VALUE_RANGES = ("original_minval", "original_maxval", "target_minval", "target_maxval")
-_DELTAS = parameters.interval("min_delta", "max_delta", may_be_zero=True)
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "adjust_gamma": Augmentation(adjust_gamma, _gamma),
-    "normalize_image": Augmentation(normalize_image, _value_ranges),
-    "random_adjust_brightness": Augmentation(random_adjust_brightness, _max_delta),
-    "random_adjust_contrast": Augmentation(random_adjust_contrast, _DELTAS),
-    "random_adjust_hue": Augmentation(random_adjust_hue, _max_delta),
-    "random_adjust_saturation": Augmentation(random_adjust_saturation, _DELTAS),
-    "random_distort_color": Augmentation(random_distort_color, _color_ordering),
-    "random_pixel_value_scale": Augmentation(
-        random_pixel_value_scale, parameters.interval("minval", "maxval", may_be_zero=True)
-    ),
-    "random_rgb_to_gray": Augmentation(random_rgb_to_gray, parameters.probability),
-    "rgb_to_gray": Augmentation(rgb_to_gray, parameters.no_parameters),
-    "subtract_channel_mean": Augmentation(subtract_channel_mean, _means),
+    "adjust_gamma": Augmentation(adjust_gamma),
+    "normalize_image": Augmentation(normalize_image),
+    "random_adjust_brightness": Augmentation(random_adjust_brightness),
+    "random_adjust_contrast": Augmentation(random_adjust_contrast),
+    "random_adjust_hue": Augmentation(random_adjust_hue),
+    "random_adjust_saturation": Augmentation(random_adjust_saturation),
+    "random_distort_color": Augmentation(random_distort_color),
+    "random_pixel_value_scale": Augmentation(random_pixel_value_scale),
+    "random_rgb_to_gray": Augmentation(random_rgb_to_gray),
+    "rgb_to_gray": Augmentation(rgb_to_gray),
+    "subtract_channel_mean": Augmentation(subtract_channel_mean),
 }

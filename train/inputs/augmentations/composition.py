@@ -7,12 +7,9 @@ core/preprocessor.py.
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from train.inputs.augmentations.augmentation import Augmentation
-from train.inputs.augmentations.parameters import require
 from train.inputs.ground_truth import BOXES, GroundTruth, with_boxes
 from train.inputs.randomness import happens, split
 
@@ -24,8 +21,8 @@ def random_self_concat_image(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    concat_vertical_probability: float = 0.1,
-    concat_horizontal_probability: float = 0.1,
+    concat_vertical_probability: float,
+    concat_horizontal_probability: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Puts the image below itself, or beside itself, or both, each with its own chance; objects double each time."""
     vertical_seed, horizontal_seed = split(seed, 2)
@@ -50,15 +47,7 @@ def _perhaps_twice(
     return image_out, ground_truth_out
 
 
-def _self_concat(message: Any) -> dict[str, Any]:
-    read = {}
-    for name in ("concat_vertical_probability", "concat_horizontal_probability"):
-        read[name] = getattr(message, name)
-        require(0.0 <= read[name] <= 1.0, f"{name} is {read[name]:g}; it must lie between 0 and 1")
-    return read
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_self_concat_image": Augmentation(random_self_concat_image, _self_concat, needs_float=False),
+    "random_self_concat_image": Augmentation(random_self_concat_image, needs_float=False),
 }

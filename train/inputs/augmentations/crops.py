@@ -13,15 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from configs.settings.augmentations.windows import CropRule
 from train.inputs.augmentations.augmentation import Augmentation
-from train.inputs.augmentations.crop_rules import (
-    DEFAULT_CROP_RULE,
-    SSD_CROP_RULES,
-    CropRule,
-    read_crop_rule,
-    read_operations,
-)
-from train.inputs.augmentations.parameters import above_zero
 from train.inputs.ground_truth import (
     BOXES,
     GroundTruth,
@@ -38,7 +31,7 @@ MAX_ATTEMPTS = 100  # to find a window that covers an object; after that the who
 
 
 def random_crop_image(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, rule: CropRule = DEFAULT_CROP_RULE
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, rule: CropRule
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Cuts out a random window that obeys `rule`, with the boxes that lie in it."""
     return crop_by_rule(image, ground_truth, seed, [rule], tf.constant(0))
@@ -49,7 +42,7 @@ def ssd_random_crop(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    operations: Sequence[CropRule] = SSD_CROP_RULES,
+    operations: Sequence[CropRule],
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Cuts out a random window that obeys one of the `operations`, picked with equal chances."""
     choice_seed, crop_seed = split(seed, 2)
@@ -62,8 +55,8 @@ def ssd_random_crop_fixed_aspect_ratio(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    operations: Sequence[CropRule] = SSD_CROP_RULES,
-    aspect_ratio: float = 1.0,
+    operations: Sequence[CropRule],
+    aspect_ratio: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """As `ssd_random_crop` with windows of one aspect ratio, to which whole images are cut too.
 
@@ -80,7 +73,9 @@ def ssd_random_crop_fixed_aspect_ratio(
     window_seed, ratio_seed = split(seed, 2)
     rules = [replace(rule, aspect_ratio_range=(aspect_ratio, aspect_ratio)) for rule in operations]
     image, ground_truth = ssd_random_crop(image, ground_truth, window_seed, operations=rules)
-    return random_crop_to_aspect_ratio(image, ground_truth, ratio_seed, aspect_ratio=aspect_ratio)
+    return random_crop_to_aspect_ratio(
+        image, ground_truth, ratio_seed, aspect_ratio=aspect_ratio, overlap_thresh=0.3, clip_boxes=True
+    )
 
 
 def random_crop_to_aspect_ratio(
@@ -88,9 +83,9 @@ def random_crop_to_aspect_ratio(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    aspect_ratio: float = 1.0,
-    overlap_thresh: float = 0.3,
-    clip_boxes: bool = True,
+    aspect_ratio: float,
+    overlap_thresh: float,
+    clip_boxes: bool,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Cuts out, at a random place, the largest window of an aspect ratio.
 
@@ -211,35 +206,10 @@ def _in_window(
     return keep(with_boxes(kept, boxes), box_area(boxes) > 0.0)
 
 
-def _crop_to_aspect_ratio(message: Any) -> dict[str, Any]:
-    return {
-        **above_zero("aspect_ratio")(message),
-        "overlap_thresh": message.overlap_thresh,
-        "clip_boxes": message.clip_boxes,
-    }
-
-
-def _ssd_crop(message: Any) -> dict[str, Any]:
-    return {"operations": read_operations(message.operations, read_crop_rule)} if message.operations else {}
-
-
-def _ssd_crop_fixed_aspect_ratio(message: Any) -> dict[str, Any]:
-    read = above_zero("aspect_ratio")(message)
-    if message.operations:
-        read["operations"] = read_operations(
-            message.operations, lambda operation: read_crop_rule(operation, aspect_ratio=read["aspect_ratio"])
-        )
-    return read
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_crop_image": Augmentation(
-        random_crop_image, lambda message: {"rule": read_crop_rule(message)}, needs_float=False
-    ),
-    "random_crop_to_aspect_ratio": Augmentation(random_crop_to_aspect_ratio, _crop_to_aspect_ratio, needs_float=False),
-    "ssd_random_crop": Augmentation(ssd_random_crop, _ssd_crop, needs_float=False),
-    "ssd_random_crop_fixed_aspect_ratio": Augmentation(
-        ssd_random_crop_fixed_aspect_ratio, _ssd_crop_fixed_aspect_ratio, needs_float=False
-    ),
+    "random_crop_image": Augmentation(random_crop_image, needs_float=False),
+    "random_crop_to_aspect_ratio": Augmentation(random_crop_to_aspect_ratio, needs_float=False),
+    "ssd_random_crop": Augmentation(ssd_random_crop, needs_float=False),
+    "ssd_random_crop_fixed_aspect_ratio": Augmentation(ssd_random_crop_fixed_aspect_ratio, needs_float=False),
 }

@@ -8,47 +8,19 @@ core/preprocessor.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from configs.settings.augmentations.windows import CropRule, PadRule
 from train.inputs.augmentations.augmentation import Augmentation
-from train.inputs.augmentations.crop_rules import (
-    DEFAULT_CROP_RULE,
-    SSD_CROP_RULES,
-    CropRule,
-    read_crop_rule,
-    read_operations,
-)
 from train.inputs.augmentations.crops import crop_by_rule, ssd_random_crop
 from train.inputs.augmentations.padding import (
     random_pad_image,
     random_pad_to_aspect_ratio,
-    read_pad_color,
 )
-from train.inputs.augmentations.parameters import above_zero, require
 from train.inputs.ground_truth import GroundTruth
 from train.inputs.randomness import split, uniform_integer
-
-
-@dataclass(frozen=True)
-class PadRule:
-    """What a cut out part is put on.
-
-    Attributes:
-        min_padded_size_ratio: Smallest height and width of the canvas over those of the image before the cut.
-        max_padded_size_ratio: What they stay below. A canvas is never smaller than what was cut out.
-        pad_color: Red, green and blue of the canvas, 0..255; None is the mean of what was cut out.
-    """
-
-    min_padded_size_ratio: tuple[float, float] = (1.0, 1.0)
-    max_padded_size_ratio: tuple[float, float] = (2.0, 2.0)
-    pad_color: tuple[float, float, float] | None = None
-
-
-DEFAULT_PAD_RULE = PadRule()
-SSD_CROP_PAD_RULES = tuple((rule, DEFAULT_PAD_RULE) for rule in SSD_CROP_RULES[1:])
 
 
 def random_crop_pad_image(
@@ -56,8 +28,8 @@ def random_crop_pad_image(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    rule: CropRule = DEFAULT_CROP_RULE,
-    padding: PadRule = DEFAULT_PAD_RULE,
+    rule: CropRule,
+    padding: PadRule,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Cuts out a random window that obeys `rule` and puts it at a random place on a canvas that obeys `padding`."""
     return _crop_and_pad(image, ground_truth, seed, [(rule, padding)], tf.constant(0))
@@ -68,7 +40,7 @@ def ssd_random_crop_pad(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    operations: Sequence[tuple[CropRule, PadRule]] = SSD_CROP_PAD_RULES,
+    operations: Sequence[tuple[CropRule, PadRule]],
 ) -> tuple[tf.Tensor, GroundTruth]:
     """As `random_crop_pad_image` with one of the `operations`, picked with equal chances."""
     choice_seed, seed = split(seed, 2)
@@ -80,10 +52,10 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    operations: Sequence[CropRule] = SSD_CROP_RULES,
-    aspect_ratio: float = 1.0,
-    min_padded_size_ratio: tuple[float, float] = (1.0, 1.0),
-    max_padded_size_ratio: tuple[float, float] = (2.0, 2.0),
+    operations: Sequence[CropRule],
+    aspect_ratio: float,
+    min_padded_size_ratio: tuple[float, float],
+    max_padded_size_ratio: tuple[float, float],
 ) -> tuple[tf.Tensor, GroundTruth]:
     """As `ssd_random_crop`, then black at the bottom and the right up to an aspect ratio.
 
@@ -121,7 +93,7 @@ def _crop_and_pad(
     image, ground_truth = crop_by_rule(image, ground_truth, crop_seed, [rule for rule, _ in operations], choice)
     paddings = [padding for _, padding in operations]
 
-    def canvas(ratios: list[tuple[float, float]]) -> tf.Tensor:
+    def canvas(ratios: list[tuple[float, ...]]) -> tf.Tensor:
         return tf.cast(size * tf.gather(tf.constant(ratios), choice), tf.int32)
 
     colours = [padding.pad_color for padding in paddings]
@@ -139,45 +111,9 @@ def _crop_and_pad(
     )
 
 
-def _size_ratios(message: Any) -> dict[str, Any]:
-    """Reads the bounds of the canvas; unset ones have the defaults of `PadRule`, where the API stops in some cases."""
-    read = {}
-    for name in ("min_padded_size_ratio", "max_padded_size_ratio"):
-        values = tuple(getattr(message, name))
-        require(len(values) in (0, 2), f"{name} has {len(values)} values, not 2: of the height and of the width")
-        require(all(value > 0.0 for value in values), f"{name} {values}: values must be above 0")
-        if values:
-            read[name] = values
-    return read
-
-
-def _crop_pad(message: Any) -> dict[str, Any]:
-    padding = PadRule(**_size_ratios(message), **read_pad_color(message))
-    return {"rule": read_crop_rule(message), "padding": padding}
-
-
-def _ssd_crop_pad_operation(message: Any) -> tuple[CropRule, PadRule]:
-    colour = (message.pad_color_r, message.pad_color_g, message.pad_color_b)
-    require(all(0.0 <= value <= 255.0 for value in colour), f"pad_color {colour}: values must lie between 0 and 255")
-    return read_crop_rule(message), PadRule(**_size_ratios(message), pad_color=colour)
-
-
-def _ssd_crop_pad(message: Any) -> dict[str, Any]:
-    return {"operations": read_operations(message.operations, _ssd_crop_pad_operation)} if message.operations else {}
-
-
-def _ssd_crop_pad_fixed_aspect_ratio(message: Any) -> dict[str, Any]:
-    read: dict[str, Any] = {**above_zero("aspect_ratio")(message), **_size_ratios(message)}
-    if message.operations:
-        read["operations"] = read_operations(message.operations, read_crop_rule)
-    return read
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_crop_pad_image": Augmentation(random_crop_pad_image, _crop_pad, needs_float=False),
-    "ssd_random_crop_pad": Augmentation(ssd_random_crop_pad, _ssd_crop_pad, needs_float=False),
-    "ssd_random_crop_pad_fixed_aspect_ratio": Augmentation(
-        ssd_random_crop_pad_fixed_aspect_ratio, _ssd_crop_pad_fixed_aspect_ratio, needs_float=False
-    ),
+    "random_crop_pad_image": Augmentation(random_crop_pad_image, needs_float=False),
+    "ssd_random_crop_pad": Augmentation(ssd_random_crop_pad, needs_float=False),
+    "ssd_random_crop_pad_fixed_aspect_ratio": Augmentation(ssd_random_crop_pad_fixed_aspect_ratio, needs_float=False),
 }

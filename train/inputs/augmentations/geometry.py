@@ -7,35 +7,17 @@ core/preprocessor.py.
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import BOXES, GroundTruth, box_area, clip_to_window, keep, with_boxes
 from train.inputs.randomness import happens, uniform
 
-JITTER_MODES = (
-    "default",
-    "expand",
-    "shrink",
-    "expand_symmetric",
-    "shrink_symmetric",
-    "expand_symmetric_xy",
-    "shrink_symmetric_xy",
-)
-RESIZE_METHODS = {
-    "area": tf.image.ResizeMethod.AREA,
-    "bicubic": tf.image.ResizeMethod.BICUBIC,
-    "bilinear": tf.image.ResizeMethod.BILINEAR,
-    "nearest_neighbor": tf.image.ResizeMethod.NEAREST_NEIGHBOR,
-}
 _SMALLEST_SIDE = 1e-6  # of a box to jitter, relative to the image
 
 
 def random_horizontal_flip(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float = 0.5
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Mirrors left and right with `probability`."""
 
@@ -49,7 +31,7 @@ def random_horizontal_flip(
 
 
 def random_vertical_flip(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float = 0.5
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Mirrors top and bottom with `probability`."""
 
@@ -62,7 +44,7 @@ def random_vertical_flip(
 
 
 def random_rotation90(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float = 0.5
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, probability: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Turns by 90 degrees counter-clockwise with `probability`; height and width change places."""
 
@@ -80,8 +62,8 @@ def random_image_scale(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    min_scale_ratio: float = 0.5,
-    max_scale_ratio: float = 2.0,
+    min_scale_ratio: float,
+    max_scale_ratio: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Scales height and width by one factor between the two ratios; relative boxes stay as they are."""
     factor = uniform(seed, min_scale_ratio, max_scale_ratio)
@@ -97,7 +79,7 @@ def resize_image(
     *,
     new_height: int,
     new_width: int,
-    method: str = "bilinear",
+    method: str,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Brings each image to one size, whatever its proportions; relative boxes stay as they are.
 
@@ -109,16 +91,17 @@ def resize_image(
         seed: Not used: nothing here is random.
         new_height: In pixels.
         new_width: In pixels.
-        method: One of `RESIZE_METHODS`, of TensorFlow's first kernels, with corners not aligned.
+        method: `AREA`, `BICUBIC`, `BILINEAR` or `NEAREST_NEIGHBOR`, of TensorFlow's first kernels, with corners not
+            aligned.
     """
     del seed
-    resized = tf.compat.v1.image.resize(image, [new_height, new_width], method=RESIZE_METHODS[method])
+    resized = tf.compat.v1.image.resize(image, [new_height, new_width], method=getattr(tf.image.ResizeMethod, method))
     # Bicubic interpolation overshoots at edges.
     return tf.clip_by_value(tf.cast(resized, tf.float32), 0.0, 255.0), ground_truth
 
 
 def random_jitter_boxes(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, ratio: float = 0.05, jitter_mode: str = "default"
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, ratio: float, jitter_mode: str
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Moves the edges of each box a little, as careless annotators do; the image stays.
 
@@ -129,29 +112,24 @@ def random_jitter_boxes(
         ground_truth: As in the module's docstring.
         seed: As in the module's docstring.
         ratio: By which part of its height or width the box may grow or shrink, half of it at each edge.
-        jitter_mode: One of `JITTER_MODES`: `default` moves each edge for itself, outwards or inwards; `expand` and
-            `shrink` only in the one direction; `..._symmetric` keeps the centre, `..._symmetric_xy` the proportions
+        jitter_mode: As the schema has it: `DEFAULT` moves each edge for itself, outwards or inwards; `EXPAND` and
+            `SHRINK` only in the one direction; `..._SYMMETRIC` keeps the centre, `..._SYMMETRIC_XY` the proportions
             too.
-
-    Raises:
-        ValueError: An unknown mode.
     """
-    if jitter_mode not in JITTER_MODES:
-        raise ValueError(f"jitter_mode {jitter_mode!r} is none of {', '.join(JITTER_MODES)}")
-    low = 0.0 if jitter_mode.startswith("expand") else -ratio
-    high = 0.0 if jitter_mode.startswith("shrink") else ratio
+    low = 0.0 if jitter_mode.startswith("EXPAND") else -ratio
+    high = 0.0 if jitter_mode.startswith("SHRINK") else ratio
     boxes = ground_truth[BOXES]
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2.0
     sides = tf.maximum(boxes[:, 2:] - boxes[:, :2], _SMALLEST_SIDE)
     factors = 1.0 + tf.random.stateless_uniform([tf.shape(boxes)[0], 4], seed, low, high)
-    if jitter_mode.endswith("_symmetric_xy"):
+    if jitter_mode.endswith("_SYMMETRIC_XY"):
         factors = tf.tile(factors[:, :1], [1, 4])
-    elif jitter_mode.endswith("_symmetric"):
+    elif jitter_mode.endswith("_SYMMETRIC"):
         factors = tf.tile(factors[:, :2], [1, 2])
-    if "symmetric" in jitter_mode:
+    if "SYMMETRIC" in jitter_mode:
         # An edge stops at the image's, and so must the one across from it, or the centre would move.
         largest = 2.0 * tf.minimum(centre, 1.0 - centre) / sides
-        if jitter_mode.endswith("_xy"):
+        if jitter_mode.endswith("_XY"):
             largest = tf.tile(tf.reduce_min(largest, axis=1, keepdims=True), [1, 2])
         factors = tf.minimum(factors, tf.tile(largest, [1, 2]))
     top_left = centre - sides * factors[:, :2] / 2.0
@@ -161,29 +139,12 @@ def random_jitter_boxes(
     return image, keep(ground_truth, box_area(jittered) > 0.0)
 
 
-def _jitter(message: Any) -> dict[str, Any]:
-    parameters.require(message.ratio >= 0.0, f"ratio is {message.ratio:g}; it must be 0 or more")
-    mode = message.DESCRIPTOR.fields_by_name["jitter_mode"].enum_type.values_by_number[message.jitter_mode].name
-    return {"ratio": message.ratio, "jitter_mode": mode.lower()}
-
-
-def _resize(message: Any) -> dict[str, Any]:
-    method = message.DESCRIPTOR.fields_by_name["method"].enum_type.values_by_number[message.method].name
-    return {
-        **parameters.at_least_one("new_height")(message),
-        **parameters.at_least_one("new_width")(message),
-        "method": method.lower(),
-    }
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_horizontal_flip": Augmentation(random_horizontal_flip, parameters.probability, needs_float=False),
-    "random_image_scale": Augmentation(
-        random_image_scale, parameters.interval("min_scale_ratio", "max_scale_ratio"), needs_float=False
-    ),
-    "random_jitter_boxes": Augmentation(random_jitter_boxes, _jitter, needs_float=False),
-    "random_rotation90": Augmentation(random_rotation90, parameters.probability, needs_float=False),
-    "resize_image": Augmentation(resize_image, _resize, needs_float=False),
-    "random_vertical_flip": Augmentation(random_vertical_flip, parameters.probability, needs_float=False),
+    "random_horizontal_flip": Augmentation(random_horizontal_flip, needs_float=False),
+    "random_image_scale": Augmentation(random_image_scale, needs_float=False),
+    "random_jitter_boxes": Augmentation(random_jitter_boxes, needs_float=False),
+    "random_rotation90": Augmentation(random_rotation90, needs_float=False),
+    "random_vertical_flip": Augmentation(random_vertical_flip, needs_float=False),
+    "resize_image": Augmentation(resize_image, needs_float=False),
 }

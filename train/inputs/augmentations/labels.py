@@ -7,17 +7,15 @@ the first two. Parameters and their defaults are the Object Detection API's (its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import CLASSES, GroundTruth, keep
 
 
 def drop_label_probabilistically(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, label: int, drop_probability: float = 1.0
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, label: int, drop_probability: float
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Leaves out each object of the class with the label map id `label` with `drop_probability`."""
     classes = ground_truth[CLASSES]
@@ -37,20 +35,8 @@ def remap_labels(
     return image, {**ground_truth, CLASSES: tf.where(is_one_of_them, new_label, classes)}
 
 
-def _drop(message: Any) -> dict[str, Any]:
-    parameters.require(message.label >= 1, "label is not set; it names the class to leave out, by its label map id")
-    chance = message.drop_probability
-    parameters.require(0.0 <= chance <= 1.0, f"drop_probability is {chance:g}; it must lie between 0 and 1")
-    return {"label": message.label, "drop_probability": chance}
-
-
-def _remap(message: Any) -> dict[str, Any]:
-    parameters.require(message.new_label >= 1, f"new_label is {message.new_label}; label map ids run from 1")
-    return {"original_labels": tuple(message.original_labels), "new_label": message.new_label}
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "drop_label_probabilistically": Augmentation(drop_label_probabilistically, _drop, needs_float=False),
-    "remap_labels": Augmentation(remap_labels, _remap, needs_float=False),
+    "drop_label_probabilistically": Augmentation(drop_label_probabilistically, needs_float=False),
+    "remap_labels": Augmentation(remap_labels, needs_float=False),
 }

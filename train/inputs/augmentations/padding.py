@@ -7,12 +7,11 @@ core/preprocessor.py.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from train.inputs.augmentations.augmentation import Augmentation
-from train.inputs.augmentations.parameters import require
 from train.inputs.ground_truth import BOXES, GroundTruth, relative_to_window, with_boxes
 from train.inputs.randomness import split, uniform, uniform_integer
 
@@ -29,9 +28,9 @@ def random_pad_image(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    min_image_size: Size | None = None,
-    max_image_size: Size | None = None,
-    pad_color: Colour = None,
+    min_image_size: Size | None,
+    max_image_size: Size | None,
+    pad_color: Colour,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Puts the image at a random place on a larger canvas of one colour.
 
@@ -61,9 +60,9 @@ def random_absolute_pad_image(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    max_height_padding: int = 1,
-    max_width_padding: int = 1,
-    pad_color: Colour = None,
+    max_height_padding: int,
+    max_width_padding: int,
+    pad_color: Colour,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Adds up to some pixels to height and width; the image lies at a random place of the canvas.
 
@@ -91,9 +90,9 @@ def random_pad_to_aspect_ratio(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    aspect_ratio: float = 1.0,
-    min_padded_size_ratio: tuple[float, float] = (1.0, 1.0),
-    max_padded_size_ratio: tuple[float, float] = (2.0, 2.0),
+    aspect_ratio: float,
+    min_padded_size_ratio: tuple[float, float],
+    max_padded_size_ratio: tuple[float, float],
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Adds black at the bottom and the right, so that the canvas has an aspect ratio and a random size.
 
@@ -154,39 +153,8 @@ def place_on_canvas(
     return padded, with_boxes(ground_truth, relative_to_window(ground_truth[BOXES], window))
 
 
-def read_pad_color(message: Any) -> dict[str, Any]:
-    """Reads `pad_color`: three values, or one for all three channels; none is the image's mean.
-
-    Raises:
-        ValueError: Another number of values, or one outside 0..255.
-    """
-    values = tuple(message.pad_color)
-    require(len(values) in (0, 1, 3), f"pad_color has {len(values)} values, not 3")
-    require(all(0.0 <= value <= 255.0 for value in values), f"pad_color {values}: values must lie between 0 and 255")
-    return {"pad_color": values if len(values) == 3 else values * 3} if values else {}
-
-
-def _pad(message: Any) -> dict[str, Any]:
-    read = read_pad_color(message)
-    for bound in ("min", "max"):
-        height, width = f"{bound}_image_height", f"{bound}_image_width"
-        require(message.HasField(height) == message.HasField(width), f"set both {height} and {width}, or neither")
-        if message.HasField(height):
-            read[f"{bound}_image_size"] = (getattr(message, height), getattr(message, width))
-    return read
-
-
-def _absolute_pad(message: Any) -> dict[str, Any]:
-    read = read_pad_color(message)
-    for name in ("max_height_padding", "max_width_padding"):
-        padding = getattr(message, name)
-        require(padding >= 0, f"{name} is {padding}; it must be 0 or more")
-        read[name] = max(padding, 1)  # unset is 1, which is less than 1 pixel: none
-    return read
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_absolute_pad_image": Augmentation(random_absolute_pad_image, _absolute_pad, needs_float=False),
-    "random_pad_image": Augmentation(random_pad_image, _pad, needs_float=False),
+    "random_absolute_pad_image": Augmentation(random_absolute_pad_image, needs_float=False),
+    "random_pad_image": Augmentation(random_pad_image, needs_float=False),
 }

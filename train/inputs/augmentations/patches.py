@@ -6,11 +6,8 @@ the first two. Parameters and their defaults are the Object Detection API's (its
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import GroundTruth
 from train.inputs.randomness import happens, split, uniform, uniform_integer
@@ -21,9 +18,9 @@ def random_black_patches(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    max_black_patches: int = 10,
-    probability: float = 0.5,
-    size_to_image_ratio: float = 0.1,
+    max_black_patches: int,
+    probability: float,
+    size_to_image_ratio: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Blackens up to `max_black_patches` squares, each with `probability`; boxes under them stay.
 
@@ -58,11 +55,11 @@ def random_patch_gaussian(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    min_patch_size: int = 1,
-    max_patch_size: int = 250,
-    min_gaussian_stddev: float = 0.0,
-    max_gaussian_stddev: float = 1.0,
-    random_coef: float = 0.0,
+    min_patch_size: int,
+    max_patch_size: int,
+    min_gaussian_stddev: float,
+    max_gaussian_stddev: float,
+    random_coef: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Adds Gaussian noise to one square patch (https://arxiv.org/abs/1906.02611).
 
@@ -114,29 +111,8 @@ def _extent(centre: tf.Tensor, size: tf.Tensor, length: tf.Tensor) -> tuple[tf.T
     return tf.maximum(start, 0), tf.minimum(start + size, length)
 
 
-def _black_patches(message: Any) -> dict[str, Any]:
-    ratio = message.size_to_image_ratio
-    parameters.require(0.0 < ratio <= 1.0, f"size_to_image_ratio is {ratio:g}; it must be above 0, and at most 1")
-    parameters.require(
-        message.max_black_patches >= 0, f"max_black_patches is {message.max_black_patches}; it must be 0 or more"
-    )
-    return {
-        **parameters.probability(message),
-        "max_black_patches": message.max_black_patches,
-        "size_to_image_ratio": ratio,
-    }
-
-
-def _patch_gaussian(message: Any) -> dict[str, Any]:
-    return {
-        **parameters.random_coef(message),
-        **parameters.interval("min_patch_size", "max_patch_size")(message),
-        **parameters.interval("min_gaussian_stddev", "max_gaussian_stddev", may_be_zero=True)(message),
-    }
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_black_patches": Augmentation(random_black_patches, _black_patches),
-    "random_patch_gaussian": Augmentation(random_patch_gaussian, _patch_gaussian),
+    "random_black_patches": Augmentation(random_black_patches),
+    "random_patch_gaussian": Augmentation(random_patch_gaussian),
 }

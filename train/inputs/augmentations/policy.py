@@ -6,11 +6,8 @@ names. TF Model Garden has the first of them only.
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import BOXES, GroundTruth, with_boxes
 from train.inputs.randomness import split, uniform_integer
@@ -84,7 +81,7 @@ POLICIES: dict[str, tuple[SubPolicy, ...]] = {
 
 
 def autoaugment_image(
-    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, policy_name: str = "v0"
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, policy_name: str
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Applies one of the policy's sub-policies, all with equal chances.
 
@@ -120,13 +117,7 @@ def autoaugment_image(
     return image_out, with_boxes(left, tf.ensure_shape(objects.boxes, [None, 4]))
 
 
-def _policy(message: Any) -> dict[str, Any]:
-    name = message.policy_name
-    parameters.require(name in POLICIES, f"policy_name is {name!r}; it must be one of {', '.join(POLICIES)}")
-    return {"policy_name": name}
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "autoaugment_image": Augmentation(autoaugment_image, _policy, needs_float=False),
+    "autoaugment_image": Augmentation(autoaugment_image, needs_float=False),
 }

@@ -7,17 +7,11 @@ are the Object Detection API's (its core/preprocessor.py).
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import GroundTruth
 from train.inputs.randomness import happens, split, uniform_integer
-
-# What the API used where the config sets no max_target_pixels: its schema says 500,000, but its code never read that.
-DEFAULT_MAX_TARGET_PIXELS = 800_000
 
 _METHODS = ("BILINEAR", "NEAREST_NEIGHBOR", "BICUBIC", "AREA")
 
@@ -27,9 +21,9 @@ def random_jpeg_quality(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    min_jpeg_quality: int = 0,
-    max_jpeg_quality: int = 100,
-    random_coef: float = 0.0,
+    min_jpeg_quality: int,
+    max_jpeg_quality: int,
+    random_coef: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Encodes the image as a JPEG of a random quality, and decodes that.
 
@@ -56,9 +50,9 @@ def random_downscale_to_target_pixels(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    min_target_pixels: int = 300_000,
-    max_target_pixels: int = DEFAULT_MAX_TARGET_PIXELS,
-    random_coef: float = 0.0,
+    min_target_pixels: int,
+    max_target_pixels: int,
+    random_coef: float,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Makes the image smaller, with the same aspect ratio, until it has a random number of pixels.
 
@@ -106,34 +100,9 @@ def random_resize_method(
     return image_out, ground_truth
 
 
-def _jpeg_quality(message: Any) -> dict[str, Any]:
-    low, high = message.min_jpeg_quality, message.max_jpeg_quality
-    parameters.require(
-        0 <= low <= high <= 100,
-        f"min_jpeg_quality {low}, max_jpeg_quality {high}: must lie between 0 and 100 and in order",
-    )
-    return {**parameters.random_coef(message), "min_jpeg_quality": low, "max_jpeg_quality": high}
-
-
-def _target_pixels(message: Any) -> dict[str, Any]:
-    low = message.min_target_pixels
-    high = message.max_target_pixels if message.HasField("max_target_pixels") else DEFAULT_MAX_TARGET_PIXELS
-    parameters.require(
-        0 < low <= high, f"min_target_pixels {low}, max_target_pixels {high}: must be above 0 and in order"
-    )
-    return {**parameters.random_coef(message), "min_target_pixels": low, "max_target_pixels": high}
-
-
-def _target_size(message: Any) -> dict[str, Any]:
-    return {
-        **parameters.at_least_one("target_height")(message),
-        **parameters.at_least_one("target_width")(message),
-    }
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_downscale_to_target_pixels": Augmentation(random_downscale_to_target_pixels, _target_pixels),
-    "random_jpeg_quality": Augmentation(random_jpeg_quality, _jpeg_quality),
-    "random_resize_method": Augmentation(random_resize_method, _target_size),
+    "random_downscale_to_target_pixels": Augmentation(random_downscale_to_target_pixels),
+    "random_jpeg_quality": Augmentation(random_jpeg_quality),
+    "random_resize_method": Augmentation(random_resize_method),
 }

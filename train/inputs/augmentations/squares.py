@@ -7,11 +7,8 @@ core/preprocessor.py. Boxes are cut off at the square's edge, and those wholly o
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
-from train.inputs.augmentations import parameters
 from train.inputs.augmentations.augmentation import Augmentation
 from train.inputs.ground_truth import BOXES, GroundTruth, box_area, clip_to_window, keep, relative_to_window, with_boxes
 from train.inputs.randomness import split, uniform, uniform_integer
@@ -24,10 +21,10 @@ def random_square_crop_by_scale(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    max_border: int = 128,
-    scale_min: float = 0.6,
-    scale_max: float = 1.3,
-    num_scales: int = 8,
+    max_border: int,
+    scale_min: float,
+    scale_max: float,
+    num_scales: int,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Cuts out a square of the longer side times a random scale; what lies beyond the image is black.
 
@@ -68,9 +65,9 @@ def random_scale_crop_and_pad_to_square(
     ground_truth: GroundTruth,
     seed: tf.Tensor,
     *,
-    scale_min: float = 0.1,
-    scale_max: float = 2.0,
-    output_size: int = 512,
+    scale_min: float,
+    scale_max: float,
+    output_size: int,
 ) -> tuple[tf.Tensor, GroundTruth]:
     """Scales the longer side to `output_size` times a random factor, then crops or pads to a square of that size.
 
@@ -115,23 +112,8 @@ def _clipped(ground_truth: GroundTruth, boxes: tf.Tensor) -> GroundTruth:
     return keep(with_boxes(ground_truth, boxes), box_area(boxes) > 0.0)
 
 
-def _crop_by_scale(message: Any) -> dict[str, Any]:
-    parameters.require(message.max_border >= 0, f"max_border is {message.max_border}; it must be 0 or more")
-    return {
-        **parameters.interval("scale_min", "scale_max")(message),
-        **parameters.at_least_one("num_scales")(message),
-        "max_border": message.max_border,
-    }
-
-
-def _scale_crop_and_pad(message: Any) -> dict[str, Any]:
-    return {**parameters.interval("scale_min", "scale_max")(message), **parameters.at_least_one("output_size")(message)}
-
-
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "random_scale_crop_and_pad_to_square": Augmentation(
-        random_scale_crop_and_pad_to_square, _scale_crop_and_pad, needs_float=False
-    ),
-    "random_square_crop_by_scale": Augmentation(random_square_crop_by_scale, _crop_by_scale, needs_float=False),
+    "random_scale_crop_and_pad_to_square": Augmentation(random_scale_crop_and_pad_to_square, needs_float=False),
+    "random_square_crop_by_scale": Augmentation(random_square_crop_by_scale, needs_float=False),
 }

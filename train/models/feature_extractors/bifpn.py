@@ -15,7 +15,6 @@ from train.models.feature_extractors.conv_blocks import normalization, run
 from train.models.feature_extractors.top_down_pyramid import upsample
 from train.models.hyperparams import LayerHyperparams
 
-COMBINE_METHODS = ("sum", "weighted_sum", "attention", "fast_attention")
 _FAST_ATTENTION_EPSILON = 0.0001
 
 
@@ -89,7 +88,7 @@ class BiFpn(tf_keras.layers.Layer):
             trunk_channels: Of each map that comes in, from `min_level` on.
             num_iterations: Passes down and up again.
             num_filters: Channels of every node.
-            combine_method: One of `COMBINE_METHODS`.
+            combine_method: `sum`, `weighted_sum`, `attention` or `fast_attention`.
             freeze_batch_norm: Whether batch norm keeps its moving statistics.
             name: Of the layer.
         """
@@ -195,8 +194,6 @@ class _Combine(tf_keras.layers.Layer):
 
     def __init__(self, method: str, name: str) -> None:
         super().__init__(name=name)
-        if method not in COMBINE_METHODS:
-            raise ValueError(f'combine_method: "{method}" is not one of {", ".join(COMBINE_METHODS)}')
         self._method = method
 
     def build(self, input_shape: list[tf.TensorShape]) -> None:

@@ -7,22 +7,23 @@ head's features. Attributes that hold layers have the API's names, since its che
 from __future__ import annotations
 
 import dataclasses
-import re
+import functools
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
+from configs.settings import extractors
+from configs.settings.extractors import COARSEST_TRUNK_LEVEL
 from train.models.api_objects import tree
 from train.models.detector import feature_map_shape
 from train.models.feature_extractors import pixels, trunks
 from train.models.feature_extractors.conv_blocks import normalization, run
 from train.models.feature_extractors.padding import pad_to_multiple
+from train.models.feature_extractors.registry import register
 from train.models.feature_extractors.top_down_pyramid import TopDownPyramid, coarse_layers
 from train.models.hyperparams import LayerHyperparams
 
-_COARSEST_TRUNK_LEVEL = 5
 _BOX_HEAD_UNITS = 1024
 # The API pads every input of a pyramid to this, in code; its `pad_to_multiple` field is read by nobody.
 _PYRAMID_MULTIPLE = 32
@@ -71,31 +72,31 @@ class FasterRcnnExtractor:
 class ResNetPyramid(tf_keras.Model):
     """A ResNet with a feature pyramid, as the API's `_ResnetFPN`, with its attributes' names."""
 
-    def __init__(self, message: Any, depth: int) -> None:
+    def __init__(self, settings: extractors.FasterRcnnFeatureExtractor, depth: int) -> None:
         """Builds the layers.
 
         Args:
-            message: A `FasterRcnnFeatureExtractor` message.
+            settings: Of the extractor.
             depth: Of the ResNet.
         """
         super().__init__(name="resnet_pyramid")
-        hyperparams = LayerHyperparams.from_config(message.conv_hyperparams)
-        frozen = {"freeze_batch_norm": not message.batch_norm_trainable}
-        override = message.override_base_feature_extractor_hyperparams
+        hyperparams = LayerHyperparams(settings.conv_hyperparams)
+        frozen = {"freeze_batch_norm": not settings.batch_norm_trainable}
+        override = settings.override_base_feature_extractor_hyperparams
         network = trunks.resnet_v1(depth, hyperparams=hyperparams if override else None, **frozen)
         by_level = trunks.RESNET_LEVELS[depth]
         self.classification_backbone = tf_keras.Model(
             network.inputs, [network.get_layer(by_level[level]).output for level in range(2, 6)]
         )
-        min_level, max_level = message.fpn.min_level, message.fpn.max_level
-        trunk_max_level = min(max_level, _COARSEST_TRUNK_LEVEL)
+        min_level, max_level = settings.pyramid.min_level, settings.pyramid.max_level
+        trunk_max_level = min(max_level, COARSEST_TRUNK_LEVEL)
         self._used = slice(min_level - 2, trunk_max_level - 1)
-        channels = message.fpn.additional_layer_depth
+        channels = settings.pyramid.additional_layer_depth
         self.fpn_features_generator = TopDownPyramid(
             hyperparams,
             num_levels=trunk_max_level + 1 - min_level,
             depth=channels,
-            freeze_batch_norm=not message.batch_norm_trainable,
+            freeze_batch_norm=not settings.batch_norm_trainable,
         )
         names = [f"bottom_up_block{level}" for level in range(trunk_max_level, max_level)]
         self.coarse_feature_layers = coarse_layers(hyperparams, len(names), depth=channels, names=names, **frozen)
@@ -145,27 +146,25 @@ def _single_map(
     )
 
 
-def _resnet(found: re.Match[str], message: Any) -> FasterRcnnExtractor:
-    depth = int(found[1])
+def _resnet(settings: extractors.FasterRcnnFeatureExtractor, *, depth: int) -> FasterRcnnExtractor:
     # The API takes neither hyperparameters nor weight decay from the config here.
-    stride = message.first_stage_features_stride
+    stride = settings.first_stage_features_stride
     network = trunks.resnet_v1(
-        depth, weight_decay=0.0, output_stride=stride, freeze_batch_norm=not message.batch_norm_trainable
+        depth, weight_decay=0.0, output_stride=stride, freeze_batch_norm=not settings.batch_norm_trainable
     )
     by_level = trunks.RESNET_LEVELS[depth]
     return _single_map(network, by_level[4], by_level[5], pixels.mean_subtracted, stride.bit_length() - 1)
 
 
-def _inception_resnet(found: re.Match[str], message: Any) -> FasterRcnnExtractor:
-    del found
-    stride = message.first_stage_features_stride
-    network = trunks.inception_resnet_v2(output_stride=stride, freeze_batch_norm=not message.batch_norm_trainable)
+def _inception_resnet(settings: extractors.FasterRcnnFeatureExtractor) -> FasterRcnnExtractor:
+    stride = settings.first_stage_features_stride
+    network = trunks.inception_resnet_v2(output_stride=stride, freeze_batch_norm=not settings.batch_norm_trainable)
     return _single_map(network, "block17_20_ac", "conv_7b_ac", pixels.centered, stride.bit_length() - 1)
 
 
-def _resnet_pyramid(found: re.Match[str], message: Any) -> FasterRcnnExtractor:
-    hyperparams = LayerHyperparams.from_config(message.conv_hyperparams)
-    frozen = not message.batch_norm_trainable
+def _resnet_pyramid(settings: extractors.FasterRcnnFeatureExtractor, *, depth: int) -> FasterRcnnExtractor:
+    hyperparams = LayerHyperparams(settings.conv_hyperparams)
+    frozen = not settings.batch_norm_trainable
     head = tf_keras.Sequential(
         [
             tf_keras.layers.Flatten(),
@@ -175,11 +174,11 @@ def _resnet_pyramid(found: re.Match[str], message: Any) -> FasterRcnnExtractor:
         ],
         name="box_head",
     )
-    features = ResNetPyramid(message, int(found[1]))
+    features = ResNetPyramid(settings, depth)
     return FasterRcnnExtractor(
         normalize=pixels.mean_subtracted,
-        levels=[str(level) for level in range(message.fpn.min_level, message.fpn.max_level + 1)],
-        finest_level=message.fpn.min_level,
+        levels=[str(level) for level in range(settings.pyramid.min_level, settings.pyramid.max_level + 1)],
+        finest_level=settings.pyramid.min_level,
         classification_backbone=features.classification_backbone,
         proposal_features=features,
         box_classifier_features=head,
@@ -187,21 +186,7 @@ def _resnet_pyramid(found: re.Match[str], message: Any) -> FasterRcnnExtractor:
     )
 
 
-_BUILDERS: dict[str, Callable[[re.Match[str], Any], FasterRcnnExtractor]] = {
-    r"faster_rcnn_resnet(50|101|152)_keras": _resnet,
-    r"faster_rcnn_resnet(50|101|152)_fpn_keras": _resnet_pyramid,
-    r"faster_rcnn_inception_resnet_v2_keras": _inception_resnet,
-}
-
-
-def build_faster_rcnn_feature_extractor(message: Any) -> FasterRcnnExtractor:
-    """Builds the feature extractor that a `FasterRcnnFeatureExtractor` message names.
-
-    Raises:
-        KeyError: No such `type`.
-    """
-    for pattern, build in _BUILDERS.items():
-        found = re.fullmatch(pattern, message.type)
-        if found:
-            return build(found, message)
-    raise KeyError(message.type)
+for _depth in (50, 101, 152):
+    register(f"faster_rcnn_resnet{_depth}_keras", functools.partial(_resnet, depth=_depth))
+    register(f"faster_rcnn_resnet{_depth}_fpn_keras", functools.partial(_resnet_pyramid, depth=_depth))
+register("faster_rcnn_inception_resnet_v2_keras", _inception_resnet)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from train.models.backbones import build_backbone, normalization_of, pyramid_features
+from configs.settings.backbones import READER as ANY_BACKBONE
+from configs.settings.backbones import ModelGardenBackbone
+from configs.settings.extractors import SsdFeatureExtractor
 from train.models.detector import InputShape
+from train.models.feature_extractors import pixels
 from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
-from train.models.pyramid import build_pyramid, pyramid_stride
+from train.models.feature_extractors.registry import register
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,30 +64,34 @@ class ModelGardenExtractor:
         return [(outputs[level].shape[1], outputs[level].shape[2]) for level in self.levels]
 
 
-def build_model_garden_extractor(message: Any, input_shape: InputShape, backbone: Any) -> ModelGardenExtractor:
-    """Builds the feature extractor that an `SsdFeatureExtractor` message describes.
+def _build(
+    settings: SsdFeatureExtractor,
+    *,
+    input_shape: InputShape,
+    freeze_batch_norm: bool,
+    model_garden_backbone: ModelGardenBackbone | None,
+    normalize: Callable[[tf.Tensor], tf.Tensor],
+) -> ModelGardenExtractor:
+    # Model Garden's part that has these takes a second to import, and other models do without.
+    from train.models.backbones import build_backbone, pyramid_features
+    from train.models.pyramid import build_pyramid
 
-    Args:
-        message: The message.
-        input_shape: Height and width of the input in pixels, None where images have sizes of their own. Such images
-            are padded to what the feature pyramid needs.
-        backbone: The `ModelGardenBackbone` message of `ssd_model_garden_fpn`.
-
-    Raises:
-        KeyError: No such type.
-        ValueError: The input's sides do not suit the feature pyramid, or there is no such backbone.
-    """
-    multiple = padding_multiple(input_shape, pyramid_stride(message), message)
+    del freeze_batch_norm  # The detector freezes all of the network.
+    multiple = padding_multiple(input_shape, settings)
     height, width = input_shape
     if height is None or width is None:
         height = width = None
     else:
         height, width = height + -height % multiple, width + -width % multiple
-    network = build_backbone(message, backbone, height=height, width=width)
+    network = build_backbone(settings, model_garden_backbone, height=height, width=width)
     return ModelGardenExtractor(
         backbone=pyramid_features(network),
-        decoder=build_pyramid(network, message, use_depthwise=message.use_depthwise),
-        levels=[str(level) for level in range(message.fpn.min_level, message.fpn.max_level + 1)],
-        normalize=normalization_of(message.type),
+        decoder=build_pyramid(network, settings),
+        levels=[str(level) for level in range(settings.pyramid.min_level, settings.pyramid.max_level + 1)],
+        normalize=normalize,
         pad_to_multiple=multiple,
     )
+
+
+register("ssd_efficientnet-lite0_fpn_keras", functools.partial(_build, normalize=pixels.lite_centered))
+register(ANY_BACKBONE, functools.partial(_build, normalize=pixels.standardized))

@@ -6,10 +6,10 @@ Only the network sees this padding: anchors and boxes are relative to the image 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import tensorflow as tf
 
+from configs.settings.extractors import SsdFeatureExtractor
 from train.models.detector import InputShape
 
 
@@ -29,25 +29,13 @@ def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
     return tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
 
 
-def padding_multiple(input_shape: InputShape, stride: int, message: Any) -> int:
+def padding_multiple(input_shape: InputShape, settings: SsdFeatureExtractor) -> int:
     """What both sides of an input are padded to a multiple of.
 
     Args:
         input_shape: Height and width of the input in pixels, None where images have sizes of their own.
-        stride: What the network needs both sides to be multiples of.
-        message: An `SsdFeatureExtractor` message.
-
-    Raises:
-        ValueError: The sides are no such multiples, and the message's `pad_to_multiple` does not make them so.
+        settings: Of the feature extractor, whose pyramid suits the input if that has one size.
     """
-    multiple = max(message.pad_to_multiple, 1)
-    height, width = input_shape
-    if height is None or width is None:
-        return math.lcm(multiple, stride)
-    if any((side + -side % multiple) % stride for side in (height, width)):
-        raise ValueError(
-            f"image_resizer gives an input of {height}x{width}; the feature pyramid of {message.type} needs both "
-            f"sides to be multiples of {stride}: resize to such sides, or write feature_extractor {{ "
-            f"pad_to_multiple: {stride} }}"
-        )
-    return multiple
+    if None in input_shape:
+        return math.lcm(settings.pad_to_multiple, settings.stride)
+    return settings.pad_to_multiple

@@ -6,13 +6,16 @@ Attributes that hold layers have the API's names, since its checkpoints name var
 from __future__ import annotations
 
 import abc
-import re
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
+from configs.settings import extractors
+from configs.settings.backbones import ModelGardenBackbone
+from configs.settings.extractors import COARSEST_TRUNK_LEVEL
 from train.models.api_objects import tree
 from train.models.detector import InputShape, feature_map_shape
 from train.models.feature_extractors import pixels, trunks
@@ -20,12 +23,14 @@ from train.models.feature_extractors.bifpn import BiFpn
 from train.models.feature_extractors.conv_blocks import run
 from train.models.feature_extractors.multi_resolution import MultiResolutionMaps
 from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
+from train.models.feature_extractors.registry import register
 from train.models.feature_extractors.top_down_pyramid import TopDownPyramid, coarse_layers
 from train.models.hyperparams import LayerHyperparams
 
-_COARSEST_TRUNK_LEVEL = 5
 # Maps that plain SSD adds to the trunk's two, by their channels.
 _ADDED_DEPTHS = (512, 256, 256, 128)
+# The weight of a regularizer that is not set, in the schema.
+_UNSET_WEIGHT = 1.0
 
 
 class SsdFeatureExtractor(tf_keras.layers.Layer):
@@ -37,7 +42,6 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
         finest_level: The finest map's stride is 2 to this power; each other's is twice the one before.
         normalize: Maps float32 RGB 0..255 to what the network takes.
         classification_backbone: The trunk, whose outputs are the maps that it gives to the rest.
-        stride: What both sides of a padded image must be multiples of, or maps cannot be added to one another.
         pad_to_multiple: What it pads images to, with zeros at the bottom and on the right.
     """
 
@@ -46,34 +50,33 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
     finest_level: int
     normalize: Callable[[tf.Tensor], tf.Tensor]
     classification_backbone: tf_keras.Model
-    stride: int = 1
 
-    def __init__(self, message: Any, *, freeze_batch_norm: bool) -> None:
+    def __init__(self, settings: extractors.SsdFeatureExtractor, *, freeze_batch_norm: bool) -> None:
         """Reads what all extractors have.
 
         Args:
-            message: An `SsdFeatureExtractor` message.
+            settings: Of the extractor.
             freeze_batch_norm: Whether batch norm keeps its moving statistics.
         """
         super().__init__(name="feature_extractor")
-        self._message = message
-        self.pad_to_multiple = max(message.pad_to_multiple, 1)
-        self._hyperparams = LayerHyperparams.from_config(message.conv_hyperparams)
+        self._settings = settings
+        self.pad_to_multiple = settings.pad_to_multiple
+        self._hyperparams = LayerHyperparams(settings.conv_hyperparams)
         self._trunk_arguments: dict[str, Any] = {
-            "hyperparams": self._hyperparams if message.override_base_feature_extractor_hyperparams else None,
-            "depth_multiplier": message.depth_multiplier,
-            "min_depth": message.min_depth,
+            "hyperparams": self._hyperparams if settings.override_base_feature_extractor_hyperparams else None,
+            "depth_multiplier": settings.depth_multiplier,
+            "min_depth": settings.min_depth,
             "freeze_batch_norm": freeze_batch_norm,
         }
         self._layer_arguments: dict[str, Any] = {
-            "use_depthwise": message.use_depthwise,
-            "use_explicit_padding": message.use_explicit_padding,
+            "use_depthwise": settings.use_depthwise,
+            "use_explicit_padding": settings.use_explicit_padding,
             "freeze_batch_norm": freeze_batch_norm,
         }
 
     def depth(self, filters: int) -> int:
-        """Channels of an added layer, by the message's multiplier and minimum."""
-        return max(int(filters * self._message.depth_multiplier), self._message.min_depth)
+        """Channels of an added layer, by the settings' multiplier and minimum."""
+        return max(int(filters * self._settings.depth_multiplier), self._settings.min_depth)
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
         """Extracts feature maps.
@@ -117,7 +120,7 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
     def _make_variables(self) -> None:
         """Makes the variables of what is not the trunk, by running it on next to nothing."""
         outputs = self._trunk.outputs
-        finest = max(2 ** (len(outputs) - 1), self.stride >> self.finest_level)
+        finest = max(2 ** (len(outputs) - 1), self._settings.stride >> self.finest_level)
         empty = [tf.zeros([1, *[finest >> index] * 2, output.shape[-1]]) for index, output in enumerate(outputs)]
         # In inference, so that batch norm learns nothing.
         maps = self._maps(empty, False)
@@ -127,18 +130,18 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
 class PlainExtractor(SsdFeatureExtractor):
     """SSD as first published: two maps of a MobileNet and four coarser ones."""
 
-    def __init__(self, message: Any, *, freeze_batch_norm: bool, version: int) -> None:
+    def __init__(self, settings: extractors.SsdFeatureExtractor, *, freeze_batch_norm: bool, version: int) -> None:
         """Builds the layers; `version` of MobileNet is 1 or 2."""
-        super().__init__(message, freeze_batch_norm=freeze_batch_norm)
+        super().__init__(settings, freeze_batch_norm=freeze_batch_norm)
         self.normalize = pixels.centered
-        arguments = {**self._trunk_arguments, "use_explicit_padding": message.use_explicit_padding}
+        arguments = {**self._trunk_arguments, "use_explicit_padding": settings.use_explicit_padding}
         if version == 1:
             trunk = trunks.mobilenet_v1(**arguments)
             names, base_name = ("conv_pw_11_relu", "conv_pw_13_relu"), "Conv2d_13_pointwise"
         else:
             trunk = trunks.mobilenet_v2(**arguments)
             names, base_name = ("block_13_expand_relu", "out_relu"), "layer_19"
-        num_maps = message.num_layers
+        num_maps = settings.num_layers
         self.levels, self.finest_level = [str(index) for index in range(num_maps)], 4
         outputs = [trunk.get_layer(name).output for name in names]
         self.classification_backbone = tf_keras.Model(trunk.inputs, outputs)
@@ -165,19 +168,20 @@ class PlainExtractor(SsdFeatureExtractor):
 class PyramidExtractor(SsdFeatureExtractor):
     """A trunk with a feature pyramid: RetinaNet, and FPNLite with `use_depthwise`."""
 
-    def __init__(self, message: Any, *, freeze_batch_norm: bool, trunk: str) -> None:
+    def __init__(self, settings: extractors.SsdFeatureExtractor, *, freeze_batch_norm: bool, trunk: str) -> None:
         """Builds the layers; `trunk` is `mobilenet_v1`, `mobilenet_v2` or `resnet50` and its like."""
-        super().__init__(message, freeze_batch_norm=freeze_batch_norm)
-        min_level, max_level = message.fpn.min_level, message.fpn.max_level
+        super().__init__(settings, freeze_batch_norm=freeze_batch_norm)
+        min_level, max_level = settings.pyramid.min_level, settings.pyramid.max_level
         self.levels, self.finest_level = [str(level) for level in range(min_level, max_level + 1)], min_level
-        trunk_max_level = min(max_level, _COARSEST_TRUNK_LEVEL)
+        trunk_max_level = min(max_level, COARSEST_TRUNK_LEVEL)
         network, by_level = self._build_trunk(trunk)
         # All four, as in the API: what a pyramid does not use is in the checkpoint none the less.
         self.classification_backbone = tf_keras.Model(
             network.inputs, [network.get_layer(by_level[level]).output for level in range(2, 6)]
         )
         self._used = slice(min_level - 2, trunk_max_level - 1)
-        depth = self.depth(message.fpn.additional_layer_depth)
+        assert isinstance(settings.pyramid, extractors.FeaturePyramidNetworks)
+        depth = self.depth(settings.pyramid.additional_layer_depth)
         arguments = self._layer_arguments
         if trunk.startswith("resnet"):  # The API's has no such choice.
             arguments = {"freeze_batch_norm": freeze_batch_norm}
@@ -191,20 +195,18 @@ class PyramidExtractor(SsdFeatureExtractor):
         self._coarse_feature_layers = coarse_layers(
             self._hyperparams, max_level - trunk_max_level, depth=depth, names=names, **arguments
         )
-        # With explicit padding the API cuts what is upsampled to what it is added to.
-        self.stride = 1 if arguments.get("use_explicit_padding") else 2**trunk_max_level
         self._make_variables()
 
     def _build_trunk(self, trunk: str) -> tuple[tf_keras.Model, dict[int, str]]:
-        message = self._message
+        settings = self._settings
         if trunk.startswith("resnet"):
             self.normalize = pixels.mean_subtracted
             depth = int(trunk.removeprefix("resnet"))
             return trunks.resnet_v1(depth, **self._trunk_arguments), trunks.RESNET_LEVELS[depth]
         self.normalize = pixels.centered
-        arguments = {**self._trunk_arguments, "use_explicit_padding": message.use_explicit_padding}
+        arguments = {**self._trunk_arguments, "use_explicit_padding": settings.use_explicit_padding}
         if trunk == "mobilenet_v1":
-            network = trunks.mobilenet_v1(**arguments, last_filters=256 if message.use_depthwise else None)
+            network = trunks.mobilenet_v1(**arguments, last_filters=256 if settings.use_depthwise else None)
             return network, {2: "conv_pw_3_relu", 3: "conv_pw_5_relu", 4: "conv_pw_11_relu", 5: "conv_pw_13_relu"}
         network = trunks.mobilenet_v2(**arguments)
         by_level = {2: "block_2_add", 3: "block_5_add", 4: "block_12_add", 5: "out_relu"}
@@ -231,18 +233,16 @@ class PyramidExtractor(SsdFeatureExtractor):
 class EfficientDetExtractor(SsdFeatureExtractor):
     """An EfficientNet with a BiFPN."""
 
-    def __init__(self, message: Any, *, freeze_batch_norm: bool, version: str) -> None:
+    def __init__(self, settings: extractors.SsdFeatureExtractor, *, freeze_batch_norm: bool, version: str) -> None:
         """Builds the layers; `version` is `b0` to `b7`."""
-        super().__init__(message, freeze_batch_norm=freeze_batch_norm)
+        super().__init__(settings, freeze_batch_norm=freeze_batch_norm)
         self.normalize = pixels.standardized
-        bifpn = message.bifpn
+        bifpn = settings.pyramid
+        assert isinstance(bifpn, extractors.BidirectionalFeaturePyramidNetworks)
         self.levels = [str(level) for level in range(bifpn.min_level, bifpn.max_level + 1)]
-        self.finest_level, self.stride = bifpn.min_level, 2**bifpn.max_level
-        override = message.override_base_feature_extractor_hyperparams
-        regularizer = message.conv_hyperparams.regularizer
-        weight = getattr(regularizer, regularizer.WhichOneof("regularizer_oneof") or "l2_regularizer").weight
-        classifier = trunks.efficientnet(version, weight_decay=weight if override else None)
-        levels = range(bifpn.min_level, min(bifpn.max_level, _COARSEST_TRUNK_LEVEL) + 1)
+        self.finest_level = bifpn.min_level
+        classifier = trunks.efficientnet(version, weight_decay=self._trunk_weight_decay())
+        levels = range(bifpn.min_level, min(bifpn.max_level, COARSEST_TRUNK_LEVEL) + 1)
         outputs = [classifier.get_layer(trunks.EFFICIENTNET_LEVELS[level]).output for level in levels]
         self._efficientnet = tf_keras.Model(classifier.inputs, outputs)
         self.classification_backbone = classifier
@@ -252,11 +252,18 @@ class EfficientDetExtractor(SsdFeatureExtractor):
             max_level=bifpn.max_level,
             trunk_channels=[output.shape[-1] for output in outputs],
             num_iterations=bifpn.num_iterations,
-            num_filters=max(bifpn.num_filters, message.min_depth),
+            num_filters=max(bifpn.num_filters, settings.min_depth),
             combine_method=bifpn.combine_method,
             freeze_batch_norm=freeze_batch_norm,
         )
         self._make_variables()
+
+    def _trunk_weight_decay(self) -> float | None:
+        """Of the trunk, where the settings override it; an l1 regularizer's, too, as in the API."""
+        if not self._settings.override_base_feature_extractor_hyperparams:
+            return None
+        regularizer = self._settings.conv_hyperparams.regularizer
+        return _UNSET_WEIGHT if regularizer is None else regularizer.weight
 
     @property
     def _trunk(self) -> tf_keras.Model:
@@ -270,39 +277,28 @@ class EfficientDetExtractor(SsdFeatureExtractor):
         return self._bifpn_stage(features, training=training)
 
 
-_BUILDERS: dict[str, Callable[..., SsdFeatureExtractor]] = {
-    r"ssd_mobilenet_v([12])_keras": lambda found, **arguments: PlainExtractor(version=int(found[1]), **arguments),
-    r"ssd_(mobilenet_v[12])_fpn_keras": lambda found, **arguments: PyramidExtractor(trunk=found[1], **arguments),
-    r"ssd_(resnet(?:50|101|152))_v1_fpn_keras": lambda found, **arguments: PyramidExtractor(
-        trunk=found[1], **arguments
-    ),
-    r"ssd_efficientnet-(b[0-7])_bifpn_keras": lambda found, **arguments: EfficientDetExtractor(
-        version=found[1], **arguments
-    ),
-}
-
-
-def build_ssd_feature_extractor(
-    message: Any, input_shape: InputShape = (None, None), *, freeze_batch_norm: bool
+def _build(
+    settings: extractors.SsdFeatureExtractor,
+    *,
+    input_shape: InputShape,
+    freeze_batch_norm: bool,
+    model_garden_backbone: ModelGardenBackbone | None,
+    extractor: Callable[..., SsdFeatureExtractor],
 ) -> SsdFeatureExtractor:
-    """Builds the feature extractor that an `SsdFeatureExtractor` message names, and its variables.
+    del model_garden_backbone
+    built = extractor(settings, freeze_batch_norm=freeze_batch_norm)
+    built.pad_to_multiple = padding_multiple(input_shape, settings)
+    return built
 
-    Images that have sizes of their own are padded to what the feature pyramid needs, whatever the message's
-    `pad_to_multiple` is: the API would fail.
 
-    Args:
-        message: The message.
-        input_shape: Height and width of the input in pixels, None where images have sizes of their own.
-        freeze_batch_norm: Whether batch norm keeps its moving statistics.
+def _register(name: str, extractor: Callable[..., SsdFeatureExtractor], **arguments: Any) -> None:
+    register(name, functools.partial(_build, extractor=functools.partial(extractor, **arguments)))
 
-    Raises:
-        KeyError: No such `type`.
-        ValueError: The input's sides do not suit the feature pyramid.
-    """
-    for pattern, build in _BUILDERS.items():
-        found = re.fullmatch(pattern, message.type)
-        if found:
-            extractor = build(found, message=message, freeze_batch_norm=freeze_batch_norm)
-            extractor.pad_to_multiple = padding_multiple(input_shape, extractor.stride, message)
-            return extractor
-    raise KeyError(message.type)
+
+for _version in (1, 2):
+    _register(f"ssd_mobilenet_v{_version}_keras", PlainExtractor, version=_version)
+    _register(f"ssd_mobilenet_v{_version}_fpn_keras", PyramidExtractor, trunk=f"mobilenet_v{_version}")
+for _depth in (50, 101, 152):
+    _register(f"ssd_resnet{_depth}_v1_fpn_keras", PyramidExtractor, trunk=f"resnet{_depth}")
+for _size in range(8):
+    _register(f"ssd_efficientnet-b{_size}_bifpn_keras", EfficientDetExtractor, version=f"b{_size}")

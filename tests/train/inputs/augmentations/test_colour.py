@@ -154,21 +154,3 @@ def test_normalising_and_subtracting_leave_the_range_and_are_not_cut_off(block_i
     (image, _), *_ = block_image.augmented(f"subtract_channel_mean {{ {RANGES['subtract_channel_mean']} }}", 1)
     np.testing.assert_allclose(image, original - [100, 50, 10], atol=1e-4)
     assert image.min() < 0.0
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("random_distort_color { color_ordering: 2 }", "random_distort_color: color_ordering is 2"),
-        ("random_adjust_hue { max_delta: 1.5 }", "random_adjust_hue: max_delta is 1.5"),
-        ("random_adjust_contrast { min_delta: 2 }", "min_delta 2, max_delta 1.25: must be 0 or more and in order"),
-        ("adjust_gamma { gamma: -1 }", "gamma is -1; it must be 0 or more"),
-        ("normalize_image {}", "original_minval and original_maxval are both 0"),
-        ("subtract_channel_mean { means: 1 }", "means has 1 values, not one each for RGB"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(block_image, text, message):
-    from data_prep.runtime.command_line import UsageError
-
-    with pytest.raises(UsageError, match=message):
-        block_image.augmented(text, 1)

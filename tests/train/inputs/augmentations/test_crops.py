@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from train.inputs.augmentations.crop_rules import SSD_CROP_RULES
+from configs.settings.augmentations.windows import SSD_CROP_RULES
 
 # An operation for each of the rules that hold when an option names none.
 _SHAPES = "min_aspect_ratio: 0.5 max_aspect_ratio: 2 min_area: 0.1 max_area: 1 random_coef: 0.15"

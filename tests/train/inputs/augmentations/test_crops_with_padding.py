@@ -7,8 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from train.inputs.augmentations.crop_rules import SSD_CROP_RULES
-from train.inputs.augmentations.crops_with_padding import SSD_CROP_PAD_RULES
+from configs.settings.augmentations.windows import SSD_CROP_PAD_RULES, SSD_CROP_RULES
 
 
 class TestWithPadding:

@@ -7,8 +7,6 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from data_prep.runtime.command_line import UsageError
-
 
 def test_objects_of_one_class_are_dropped_with_their_chance(block_image):
     text = "drop_label_probabilistically { label: 2 drop_probability: 0.3 }"
@@ -46,16 +44,3 @@ def test_no_labels_to_remap_and_no_boxes_are_no_trouble(block_image):
     texts = ["remap_labels { original_labels: 1 new_label: 4 }", "drop_label_probabilistically { label: 4 }"]
     (_, after), *_ = block_image.augmented(texts, 1, ground_truth=empty)
     assert after["groundtruth_classes"].shape == (0,)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("drop_label_probabilistically {}", "label is not set"),
-        ("drop_label_probabilistically { label: 1 drop_probability: 3 }", "drop_probability is 3"),
-        ("remap_labels { original_labels: 2 }", "new_label is 0; label map ids run from 1"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(block_image, text, message):
-    with pytest.raises(UsageError, match=message):
-        block_image.augmented(text, 1)

@@ -7,8 +7,6 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from data_prep.runtime.command_line import UsageError
-
 GREY = np.full((60, 80, 3), 128, np.uint8)
 
 
@@ -82,18 +80,3 @@ def test_tiny_images_without_boxes_twice_alike(block_image):
         assert one.shape == (1, 2, 3)
         assert after["groundtruth_boxes"].shape == (0, 4)
         np.testing.assert_array_equal(one, two)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("random_black_patches { size_to_image_ratio: 0 }", "size_to_image_ratio is 0"),
-        ("random_black_patches { max_black_patches: -1 }", "max_black_patches is -1"),
-        ("random_patch_gaussian { min_patch_size: 0 }", "min_patch_size 0, max_patch_size 250"),
-        ("random_patch_gaussian { min_gaussian_stddev: 2 }", "min_gaussian_stddev 2, max_gaussian_stddev 1"),
-        ("random_patch_gaussian { random_coef: 2 }", "random_coef is 2"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(block_image, text, message):
-    with pytest.raises(UsageError, match=message):
-        block_image.augmented(text, 1)

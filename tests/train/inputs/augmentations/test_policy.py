@@ -10,7 +10,6 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from data_prep.runtime.command_line import UsageError  # noqa: E402
 from train.inputs.augmentations.policy import POLICIES, autoaugment_image  # noqa: E402
 from train.inputs.augmentations.policy_operations import Objects, make_operation  # noqa: E402
 
@@ -190,8 +189,3 @@ def test_sub_policies_and_their_operations_come_as_often_as_they_should(block_im
     # in the fifth a turn (0.6).
     expected = (0.4 + 0.2 * (1 - 0.2 / 3) ** 4 + 1.0 + 0.0 + 0.4) / 5
     assert unchanged == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / count))
-
-
-def test_other_policies_are_refused_by_name(block_image):
-    with pytest.raises(UsageError, match=r"policy_name is 'v9'; it must be one of v0, v1, v2, v3, test"):
-        block_image.augmented('autoaugment_image { policy_name: "v9" }', 1)

@@ -10,8 +10,6 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow")
 
-from data_prep.runtime.command_line import UsageError  # noqa: E402
-
 
 def loss_of_jpeg(original: np.ndarray, quality: int) -> float:
     encoded = tf.io.encode_jpeg(original, quality=quality)
@@ -103,19 +101,6 @@ def test_tiny_images_without_boxes_twice_alike(block_image):
         assert one.shape == (2, 1, 3)
         assert after["groundtruth_boxes"].shape == (0, 4)
         np.testing.assert_array_equal(one, two)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("random_jpeg_quality { max_jpeg_quality: 101 }", "min_jpeg_quality 0, max_jpeg_quality 101"),
-        ("random_downscale_to_target_pixels { min_target_pixels: 900000 }", "900000, max_target_pixels 800000"),
-        ("random_resize_method { target_height: 5 }", "target_width is 0; it must be 1 or more"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(block_image, text, message):
-    with pytest.raises(UsageError, match=message):
-        block_image.augmented(text, 1)
 
 
 def test_the_encoder_is_a_real_one(block_image):

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from configs.schema import pipeline_file
-from configs.settings import effective
+from configs.settings.pipeline import PipelineSettings
+from configs.settings.reading import read_settings, read_settings_text
+from configs.settings.training import TrainConfig
+
+RECIPE = Path(pipeline_file.__file__).parents[1] / "ssd_resnet50_v1_fpn_640.config"
+OPTIMIZER = "optimizer { adam_optimizer { learning_rate { constant_learning_rate { } } } }"
+
+
+def pipeline_of(text: str) -> PipelineSettings:
+    config = pipeline_file.parse_pipeline_config(text.replace("train_config {", f"train_config {{ {OPTIMIZER}"))
+    config.model.CopyFrom(pipeline_file.read_pipeline_config(RECIPE).model)
+    return read_settings(PipelineSettings, config)
 
 
 @pytest.mark.parametrize(
@@ -17,8 +30,7 @@ from configs.settings import effective
     ],
 )
 def test_fine_tune_checkpoint_type(text: str, expected: str) -> None:
-    config = pipeline_file.parse_pipeline_config(f"train_config {{ {text} }}")
-    assert effective.fine_tune_checkpoint_type(config.train_config) == expected
+    assert read_settings_text(TrainConfig, f"{OPTIMIZER} {text}").checkpoint_type == expected
 
 
 @pytest.mark.parametrize(
@@ -32,7 +44,7 @@ def test_fine_tune_checkpoint_type(text: str, expected: str) -> None:
     ],
 )
 def test_precision_policy(text: str, expected: str) -> None:
-    assert effective.precision_policy(pipeline_file.parse_pipeline_config(text)) == expected
+    assert pipeline_of(text).precision_policy == expected
 
 
 @pytest.mark.parametrize(
@@ -45,4 +57,5 @@ def test_precision_policy(text: str, expected: str) -> None:
     ],
 )
 def test_max_number_of_training_boxes(text: str, expected: int) -> None:
-    assert effective.max_number_of_training_boxes(pipeline_file.parse_pipeline_config(text)) == expected
+    text = text.replace("train_input_reader {", 'train_input_reader { tf_record_input_reader { input_path: "x" }')
+    assert pipeline_of(text).max_number_of_training_boxes == expected

@@ -1,0 +1,400 @@
+"""Settings of feature extractors, and the table of the networks that `feature_extractor.type` can name.
+
+A row of the table says what a network's settings can be; what builds it is registered under the same name in
+`train.models.feature_extractors`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from configs.schema.diagnosis import nearest
+from configs.schema.problem import Note, Problem
+from configs.settings.declaration import Settings, choice, nested, number, scalar
+from configs.settings.layers import Hyperparams, channels
+from configs.settings.reading import read_settings_text
+
+# Trunks have no coarser maps than those of this level, whose stride is 2**5 pixels; pyramids add what is beyond.
+COARSEST_TRUNK_LEVEL = 5
+# Two of the trunk's maps, and four that are added.
+_MOST_PLAIN_MAPS = 6
+# Its map is a single cell for images of up to 32,768 pixels.
+_COARSEST_LEVEL = 15
+# With fewer and no `min_depth`, the narrowest layers of trunks would have no channels.
+_LEAST_MULTIPLIER = 0.1
+
+# A pyramid's lowest and highest level; without a pyramid, how many feature maps there are.
+Levels: TypeAlias = tuple[int, int] | int
+
+# ---------------------------------------------------------------------------------------------------------- the table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """What `feature_extractor.type` can name.
+
+    Attributes:
+        name: The API's, of TensorFlow 2.
+        model: What it is for: `ssd` or `faster_rcnn`.
+        pyramid: The field that describes its feature pyramid, `fpn` or `bifpn`; empty where it has none.
+        finest_level: Of the maps that its trunk can give to a pyramid; the stride of level n is 2**n pixels.
+        honours: Of the fields that not all networks have a use for, those that it reads.
+        strides: What `first_stage_features_stride` can be.
+        tensorflow_1_name: In the API's TensorFlow 1, if it is there.
+    """
+
+    name: str
+    model: str
+    pyramid: str = ""
+    finest_level: int = 2
+    honours: frozenset[str] = frozenset()
+    strides: tuple[int, ...] = (16, 8)
+    tensorflow_1_name: str = ""
+
+
+_WIDTHS = frozenset({"depth_multiplier", "min_depth"})
+_MOBILENET = _WIDTHS | {"use_depthwise", "use_explicit_padding"}
+_LAYERS = frozenset({"conv_hyperparams", "override_base_feature_extractor_hyperparams"})
+_ROWS = (
+    Network(name="ssd_efficientnet-lite0_fpn_keras", model="ssd", pyramid="fpn", honours=frozenset({"use_depthwise"})),
+    *(
+        Network(
+            name=f"ssd_mobilenet_{version}{suffix}_keras",
+            model="ssd",
+            pyramid=suffix.removeprefix("_"),
+            honours=_MOBILENET if suffix else _MOBILENET | {"num_layers"},
+            tensorflow_1_name=f"ssd_mobilenet_{version}{suffix}",
+        )
+        for version in ("v1", "v2")
+        for suffix in ("", "_fpn")
+    ),
+    *(
+        Network(
+            name=f"ssd_resnet{depth}_v1_fpn_keras",
+            model="ssd",
+            pyramid="fpn",
+            honours=_WIDTHS,
+            tensorflow_1_name=f"ssd_resnet{depth}_v1_fpn",
+        )
+        for depth in (50, 101, 152)
+    ),
+    *(
+        Network(
+            name=f"ssd_efficientnet-b{size}_bifpn_keras",
+            model="ssd",
+            pyramid="bifpn",
+            finest_level=1,
+            honours=frozenset({"min_depth"}),
+        )
+        for size in range(8)
+    ),
+    Network(
+        name="ssd_model_garden_fpn",
+        model="ssd",
+        pyramid="fpn",
+        finest_level=1,
+        honours=frozenset({"use_depthwise"}),
+    ),
+    *(
+        Network(
+            name=f"faster_rcnn_resnet{depth}_keras",
+            model="faster_rcnn",
+            honours=frozenset({"first_stage_features_stride"}),
+            tensorflow_1_name=f"faster_rcnn_resnet{depth}",
+        )
+        for depth in (50, 101, 152)
+    ),
+    *(
+        Network(name=f"faster_rcnn_resnet{depth}_fpn_keras", model="faster_rcnn", pyramid="fpn", honours=_LAYERS)
+        for depth in (50, 101, 152)
+    ),
+    Network(
+        name="faster_rcnn_inception_resnet_v2_keras",
+        model="faster_rcnn",
+        honours=frozenset({"first_stage_features_stride"}),
+        tensorflow_1_name="faster_rcnn_inception_resnet_v2",
+    ),
+)
+NETWORKS = {network.name: network for network in _ROWS}
+TF1_EQUALS = {network.tensorflow_1_name: network.name for network in _ROWS if network.tensorflow_1_name}
+
+# Networks that the API has in TensorFlow 1 only, and the nearest of TensorFlow 2 that is here.
+_SSD_MOBILE, _SSD_50, _SSD_101 = "ssd_mobilenet_v2_fpn_keras", "ssd_resnet50_v1_fpn_keras", "ssd_resnet101_v1_fpn_keras"
+TF1_WITHOUT_EQUAL = {
+    "ssd_inception_v2": _SSD_50,
+    "ssd_inception_v3": _SSD_50,
+    "ssd_mobilenet_v1_ppn": _SSD_MOBILE,
+    "ssd_mobilenet_v2_mnasfpn": _SSD_MOBILE,
+    "ssd_mobilenet_v3_large": _SSD_MOBILE,
+    "ssd_mobilenet_v3_small": _SSD_MOBILE,
+    "ssd_mobilenet_edgetpu": _SSD_MOBILE,
+    "ssd_mobiledet_cpu": _SSD_MOBILE,
+    "ssd_mobiledet_dsp": _SSD_MOBILE,
+    "ssd_mobiledet_edgetpu": _SSD_MOBILE,
+    "ssd_mobiledet_gpu": _SSD_MOBILE,
+    "ssd_resnet50_v1_ppn": _SSD_50,
+    "ssd_resnet101_v1_ppn": _SSD_101,
+    "ssd_resnet152_v1_ppn": "ssd_resnet152_v1_fpn_keras",
+    "ssd_pnasnet": _SSD_101,
+    "ssd_spaghettinet": _SSD_MOBILE,
+    "embedded_ssd_mobilenet_v1": _SSD_MOBILE,
+    "faster_rcnn_nas": "faster_rcnn_resnet152_keras",
+    "faster_rcnn_pnas": "faster_rcnn_resnet152_keras",
+    "faster_rcnn_inception_v2": "faster_rcnn_resnet50_keras",
+}
+
+
+def type_problem(given: str, model: str) -> Problem | None:
+    """Says what is wrong with `feature_extractor.type`, if anything is.
+
+    Args:
+        given: Its value.
+        model: Where it stands: `ssd` or `faster_rcnn`.
+    """
+    supported = [network.name for network in _ROWS if network.model == model]
+    if given in supported:
+        return None
+    one_of = f"use one of {', '.join(supported)}"
+    if not given:
+        return Problem("type", "is not set", one_of)
+    if TF1_WITHOUT_EQUAL.get(given) in supported:
+        reason = f"'{given}' is a network that the API has in TensorFlow 1 only"
+        return Problem("type", reason, f"the nearest that is here: '{TF1_WITHOUT_EQUAL[given]}'")
+    if TF1_EQUALS.get(given) in supported:
+        return Problem("type", f"{given!r} is the network's name in TensorFlow 1", f"use '{TF1_EQUALS[given]}'")
+    if given in NETWORKS:
+        return Problem("type", f"'{given}' is a network of model.{NETWORKS[given].model}", one_of)
+    near = nearest(given, supported)
+    return Problem("type", f"{given!r} is not a network here", f"use {near!r}" if near else one_of)
+
+
+# ----------------------------------------------------------------------------------------------------------- pyramids
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeaturePyramidNetworks(Settings, message="FeaturePyramidNetworks"):
+    """A feature pyramid (Lin et al., "Feature Pyramid Networks").
+
+    Attributes:
+        min_level, max_level: Of its maps; the stride of level n is 2**n pixels.
+        additional_layer_depth: Channels of every map.
+    """
+
+    min_level: int = number(at_least=1, at_most=_COARSEST_LEVEL)
+    max_level: int = number(at_least=1, at_most=_COARSEST_LEVEL)
+    additional_layer_depth: int = channels()
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Settings.problems`."""
+        if self.max_level < self.min_level:
+            yield Problem("max_level", f"{self.max_level} is below min_level, {self.min_level}", "use a larger one")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BidirectionalFeaturePyramidNetworks(Settings, message="BidirectionalFeaturePyramidNetworks"):
+    """EfficientDet's feature pyramid (Tan et al., "EfficientDet").
+
+    Attributes:
+        min_level, max_level: Of its maps; the stride of level n is 2**n pixels.
+        num_iterations: Passes down and up.
+        num_filters: Channels of every map, or `min_depth` if that is more.
+        combine_method: How maps are added.
+    """
+
+    min_level: int = number(at_least=1, at_most=_COARSEST_LEVEL)
+    max_level: int = number(at_least=1, at_most=_COARSEST_LEVEL)
+    num_iterations: int = number(at_most=100)
+    num_filters: int = channels(at_least=0)
+    combine_method: str = scalar(only=("sum", "weighted_sum", "attention", "fast_attention"))
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Settings.problems`."""
+        if self.max_level <= self.min_level:
+            yield Problem("max_level", f"{self.max_level} is not above min_level, {self.min_level}", "use a larger one")
+
+
+def _level_problems(
+    network: Network, pyramid: FeaturePyramidNetworks | BidirectionalFeaturePyramidNetworks
+) -> Iterator[Problem]:
+    """Yields what a pyramid needs and a network's trunk does not have, with paths from the extractor's message."""
+    finest, given = network.finest_level, pyramid.min_level
+    if not finest <= given <= COARSEST_TRUNK_LEVEL:
+        reason = f"{given} is no level of {network.name}'s trunk, which has {finest} to {COARSEST_TRUNK_LEVEL}"
+        yield Problem(f"{network.pyramid}.min_level", reason, "use one of these, such as 3")
+
+
+# --------------------------------------------------------------------------------------------------------- extractors
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SsdFeatureExtractor(Settings, message="SsdFeatureExtractor"):
+    """The feature extractor of an SSD.
+
+    Attributes:
+        type: A network's name.
+        depth_multiplier: Of the channels of every layer.
+        min_depth: At least so many channels a layer, whatever the multiplier.
+        conv_hyperparams: Of the layers that are added to the trunk.
+        override_base_feature_extractor_hyperparams: Whether they are of the trunk's layers, too.
+        pad_to_multiple: What sides of the input are padded to multiples of, in pixels.
+        use_explicit_padding: Whether convolutions pad by their kernel's size, whatever the input's.
+        use_depthwise: Whether convolutions that are added are separable.
+        feature_pyramid_oneof: Its `fpn` or `bifpn`; None where neither is written.
+        num_layers: Feature maps, without a pyramid.
+        spaghettinet_arch_name: Of networks that are not here.
+    """
+
+    type: str = scalar()
+    depth_multiplier: float = number(above=0.0, at_most=16.0)
+    min_depth: int = channels(at_least=0)
+    conv_hyperparams: Hyperparams = nested(Hyperparams)
+    override_base_feature_extractor_hyperparams: bool = scalar()
+    pad_to_multiple: int = number(at_least=1, at_most=2**_COARSEST_LEVEL)
+    use_explicit_padding: bool = scalar()
+    use_depthwise: bool = scalar()
+    feature_pyramid_oneof: FeaturePyramidNetworks | BidirectionalFeaturePyramidNetworks | None = choice(
+        inline=True, fpn=FeaturePyramidNetworks, bifpn=BidirectionalFeaturePyramidNetworks
+    )
+    num_layers: int = number()
+    spaghettinet_arch_name: str = scalar()
+    refused = {"replace_preprocessor_with_placeholder": ("the model normalizes its own pixels", "delete it")}
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Settings.problems`."""
+        unknown = type_problem(self.type, "ssd")
+        if unknown is not None:
+            yield unknown
+            return
+        kind, honours = self.type, self.network.honours
+        if self.depth_multiplier != 1.0 and "depth_multiplier" not in honours:
+            yield Problem("depth_multiplier", f"{kind} has one width", "use 1.0, or ssd_mobilenet_v2_fpn_keras")
+        if self.depth_multiplier < _LEAST_MULTIPLIER and self.min_depth < 1:
+            reason = f"{self.depth_multiplier:g} leaves layers without channels where min_depth is 0"
+            yield Problem("depth_multiplier", reason, f"use {_LEAST_MULTIPLIER} or more, or min_depth: 8")
+        if self.use_explicit_padding and "use_explicit_padding" not in honours:
+            reason = "only MobileNets can pad otherwise than TensorFlow's SAME"
+            yield Problem("use_explicit_padding", reason, "delete it")
+        if self.use_depthwise and "use_depthwise" not in honours:
+            yield Problem("use_depthwise", f"{kind} has no such choice, in the API either", "delete it")
+        if self.spaghettinet_arch_name:
+            yield Problem("spaghettinet_arch_name", f"{kind} is no SpaghettiNet", "delete it")
+        yield from self._pyramid_problems()
+
+    def _pyramid_problems(self) -> Iterator[Problem]:
+        kind, own = self.type, self.network.pyramid
+        for field, what in (("fpn", "feature pyramid of that kind"), ("bifpn", "BiFPN")):
+            if field != own and field in self.written:
+                other = f"delete it, or use type: {kind.replace('_keras', '_fpn_keras')!r}"
+                yield Problem(field, f"{kind} has no {what}", f"use {own} {{ }}" if own else other)
+        if not own and not 1 <= self.num_layers <= _MOST_PLAIN_MAPS:
+            reason = f"{kind} has 1 to {_MOST_PLAIN_MAPS} feature maps, not {self.num_layers}"
+            yield Problem("num_layers", reason, f"use {_MOST_PLAIN_MAPS}, or fewer")
+        if own == "bifpn" and self.feature_pyramid_oneof is None:
+            instead = "write bifpn { min_level: 3 max_level: 7 num_iterations: 3 num_filters: 64 }"
+            yield Problem("bifpn", "is not set", instead)
+        elif own and own == self.path_of("feature_pyramid_oneof"):
+            yield from _level_problems(self.network, self.pyramid)
+        bifpn = self.feature_pyramid_oneof
+        if own != "bifpn" or not isinstance(bifpn, BidirectionalFeaturePyramidNetworks):
+            return
+        if bifpn.num_iterations < 1:
+            reason = f"{bifpn.unset('num_iterations')}{bifpn.num_iterations} passes make no pyramid"
+            yield Problem("bifpn.num_iterations", reason, "set it, such as num_iterations: 3")
+        if max(bifpn.num_filters, self.min_depth) < 1:
+            yield Problem("bifpn.num_filters", "0 channels are none", "set it, such as num_filters: 64")
+
+    def notes(self) -> Iterator[Note]:
+        """See `Settings.notes`."""
+        if self.network.pyramid and "num_layers" in self.written:
+            text = "has no effect: a pyramid's min_level and max_level say how many feature maps there are"
+            yield Note("num_layers", text)
+        if "min_depth" not in self.network.honours and "min_depth" in self.written:
+            yield Note("min_depth", f"has no effect: {self.type} has one width")
+
+    @property
+    def network(self) -> Network:
+        """What the type names."""
+        return NETWORKS[self.type]
+
+    @property
+    def pyramid(self) -> FeaturePyramidNetworks | BidirectionalFeaturePyramidNetworks:
+        """The pyramid of a network that has one."""
+        return self.feature_pyramid_oneof or read_settings_text(FeaturePyramidNetworks, "")
+
+    @property
+    def levels(self) -> Levels:
+        """The pyramid's lowest and highest level; without a pyramid, how many feature maps there are."""
+        return (self.pyramid.min_level, self.pyramid.max_level) if self.network.pyramid else self.num_layers
+
+    @property
+    def stride(self) -> int:
+        """What both sides of a padded input must be multiples of, or feature maps cannot be added to one another."""
+        if not self.network.pyramid:
+            return 1
+        if self.network.pyramid == "bifpn":
+            return 2**self.pyramid.max_level
+        # With explicit padding, what is upsampled is cut to what it is added to.
+        return 1 if self.use_explicit_padding else 2 ** min(COARSEST_TRUNK_LEVEL, self.pyramid.max_level)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FasterRcnnFeatureExtractor(Settings, message="FasterRcnnFeatureExtractor"):
+    """The feature extractor of a Faster R-CNN.
+
+    Attributes:
+        type: A network's name.
+        first_stage_features_stride: Pixels a cell of the shared feature map, without a pyramid.
+        batch_norm_trainable: Whether batch norm's statistics train.
+        conv_hyperparams: Of the layers that are added to the trunk.
+        override_base_feature_extractor_hyperparams: Whether they are of the trunk's layers, too.
+        fpn: None where it is not written.
+    """
+
+    type: str = scalar()
+    first_stage_features_stride: int = number()
+    batch_norm_trainable: bool = scalar()
+    conv_hyperparams: Hyperparams = nested(Hyperparams)
+    override_base_feature_extractor_hyperparams: bool = scalar()
+    fpn: FeaturePyramidNetworks | None = nested(FeaturePyramidNetworks, optional=True)
+    no_effect = {"pad_to_multiple": "the API reads it nowhere: it pads inputs of pyramids to 32, and others not"}
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Settings.problems`."""
+        unknown = type_problem(self.type, "faster_rcnn")
+        if unknown is not None:
+            yield unknown
+            return
+        if self.fpn is not None and not self.network.pyramid:
+            pyramid = self.type.replace("_keras", "_fpn_keras")
+            instead = f"use type: {pyramid!r}, or delete it" if pyramid in NETWORKS else "delete it"
+            yield Problem("fpn", f"{self.type} has no pyramid", instead)
+        elif self.fpn is not None:
+            yield from _level_problems(self.network, self.fpn)
+        stride, strides = self.first_stage_features_stride, self.network.strides
+        if stride not in strides:
+            reason, instead = f"{stride} is no stride of it", f"use {' or '.join(map(str, strides))}"
+            yield Problem("first_stage_features_stride", reason, instead)
+
+    def notes(self) -> Iterator[Note]:
+        """See `Settings.notes`."""
+        for name in ("conv_hyperparams", "override_base_feature_extractor_hyperparams", "first_stage_features_stride"):
+            if name in self.written and name not in self.network.honours:
+                why = "its pyramid has strides of its own" if name.endswith("stride") else "the API takes none there"
+                yield Note(name, f"has no effect: {self.type} does not read it; {why}")
+
+    @property
+    def network(self) -> Network:
+        """What the type names."""
+        return NETWORKS[self.type]
+
+    @property
+    def pyramid(self) -> FeaturePyramidNetworks:
+        """The pyramid of a network that has one; unwritten, it has the levels of the API's class, not the message's."""
+        return self.fpn or read_settings_text(FeaturePyramidNetworks, "min_level: 2 max_level: 6")
+
+    @property
+    def levels(self) -> Levels:
+        """The pyramid's lowest and highest level; without a pyramid, how many feature maps there are."""
+        return (self.pyramid.min_level, self.pyramid.max_level) if self.network.pyramid else 1

@@ -1,0 +1,52 @@
+"""Settings of `Optimizer` and below: what moves the weights, and how fast."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from configs.settings.declaration import Settings, choice, number, scalar
+from configs.settings.learning_rates import Schedule, learning_rate
+
+_BELOW_ONE = "must be from 0 up to, but not, 1"
+_ABOVE_ZERO = "must be greater than 0"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MomentumOptimizer(Settings, message="MomentumOptimizer"):
+    """Gradient descent with momentum, which is not Nesterov's."""
+
+    learning_rate: Schedule = learning_rate()
+    momentum_optimizer_value: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdamOptimizer(Settings, message="AdamOptimizer"):
+    """Adam, with the usual decays of its two averages."""
+
+    learning_rate: Schedule = learning_rate()
+    epsilon: float = number(above=0.0, reason=_ABOVE_ZERO)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RmsPropOptimizer(Settings, message="RMSPropOptimizer"):
+    """RMSProp with momentum; `decay` is that of the average of squared gradients."""
+
+    learning_rate: Schedule = learning_rate()
+    momentum_optimizer_value: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+    decay: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+    epsilon: float = number(above=0.0, reason=_ABOVE_ZERO)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer(Settings, message="Optimizer"):
+    """One of the optimizers, and the moving average of the weights that it keeps."""
+
+    optimizer: MomentumOptimizer | AdamOptimizer | RmsPropOptimizer = choice(
+        inline=True,
+        required="use momentum_optimizer { learning_rate { ... } }",
+        momentum_optimizer=MomentumOptimizer,
+        adam_optimizer=AdamOptimizer,
+        rms_prop_optimizer=RmsPropOptimizer,
+    )
+    use_moving_average: bool = scalar()
+    moving_average_decay: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)

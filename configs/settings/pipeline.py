@@ -1,0 +1,144 @@
+"""Settings of a whole pipeline config, and what its parts must be together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from configs.schema.descriptors import message_descriptor
+from configs.schema.problem import Note, Problem
+from configs.settings.augmentations.options import check_classes
+from configs.settings.backbones import check_backbone
+from configs.settings.declaration import Settings, between, declared, nested, nested_list
+from configs.settings.evaluation import METRIC_PREFIXES, EvalConfig
+from configs.settings.extensions import Extensions
+from configs.settings.inputs import InputReader
+from configs.settings.model import MODELS, Model
+from configs.settings.training import TrainConfig
+
+_LOSS_PREFIX = "Loss/"
+# Keras' names of them, by those of `extensions.mixed_precision`.
+_PRECISIONS = {"FLOAT32": "float32", "MIXED_BFLOAT16": "mixed_bfloat16", "MIXED_FLOAT16": "mixed_float16"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
+    """Everything that a training, evaluation or export run is told.
+
+    Attributes:
+        train_config: None where the config has none: one for evaluation needs none.
+        train_input_reader: None where the config has none.
+    """
+
+    model: Model = declared(MODELS)
+    train_config: TrainConfig | None = nested(TrainConfig, optional=True)
+    train_input_reader: InputReader | None = nested(InputReader, optional=True)
+    eval_config: EvalConfig = nested(EvalConfig)
+    eval_input_reader: tuple[InputReader, ...] = nested_list(InputReader)
+    extensions: Extensions = nested(Extensions)
+
+    refused = {
+        "graph_rewriter": ("training that simulates quantization is not supported", "delete it to train in float")
+    }
+
+    @property
+    def precision_policy(self) -> str:
+        """The name of Keras' precision policy: `float32`, `mixed_bfloat16` or `mixed_float16`."""
+        if "mixed_precision" in self.extensions.written:
+            return _PRECISIONS[self.extensions.mixed_precision]
+        is_mixed = self.train_config is not None and self.train_config.use_bfloat16
+        return "mixed_bfloat16" if is_mixed else "float32"
+
+    @property
+    def max_number_of_training_boxes(self) -> int:
+        """Ground truth a training image, once padded; more is cut.
+
+        `train_input_reader` has the word, as in the API's TensorFlow 2 loop; its older namesake in `train_config`
+        counts where only that is set.
+        """
+        if self._is_number_of_boxes_in_train_config and self.train_config is not None:
+            return self.train_config.max_number_of_boxes
+        default = message_descriptor("InputReader").fields_by_name["max_number_of_boxes"].default_value
+        return self.train_input_reader.max_number_of_boxes if self.train_input_reader is not None else int(default)
+
+    @property
+    def max_number_of_training_boxes_path(self) -> str:
+        """The path of the field that `max_number_of_training_boxes` comes from."""
+        part = "train_config" if self._is_number_of_boxes_in_train_config else "train_input_reader"
+        return f"{part}.max_number_of_boxes"
+
+    @property
+    def _is_number_of_boxes_in_train_config(self) -> bool:
+        name, reader = "max_number_of_boxes", self.train_input_reader
+        is_in_reader = reader is not None and name in reader.written
+        return self.train_config is not None and name in self.train_config.written and not is_in_reader
+
+    @between("train_config", "eval_config")
+    def _are_averages_kept(self) -> Iterator[Problem]:
+        if self.train_config is None or not self.eval_config.use_moving_averages:
+            return
+        if not self.train_config.optimizer.use_moving_average:
+            reason = "training keeps none: train_config.optimizer.use_moving_average is false"
+            yield Problem("eval_config.use_moving_averages", reason, "make the two agree")
+
+    @between("model", "train_config", "eval_config")
+    def _explain_padding(self) -> Iterator[Note]:
+        """Says what becomes of images that the resizer leaves in sizes of their own."""
+        if None not in self.model.image_resizer.static_size:
+            return
+        resizer = self.model.path_of("image_resizer").removeprefix("image_resizer.")
+        parts: dict[str, TrainConfig | EvalConfig | None] = {"train_config": self.train_config}
+        parts |= {"eval_config": self.eval_config} if "eval_config" in self.written else {}
+        for name, part in parts.items():
+            if part is not None and part.batch_size > 1:
+                text = (
+                    f"{part.unset('batch_size')}{part.batch_size} pictures, which {resizer} leaves in different "
+                    "sizes: each is padded with zeros to the largest of its batch"
+                )
+                yield Note(f"{name}.batch_size", text)
+
+    @between("model", "train_config")
+    def _are_classes_the_models(self) -> Iterator[Problem]:
+        options = self.train_config.data_augmentation_options if self.train_config is not None else ()
+        for problem in check_classes(options, self.model.num_classes):
+            yield Problem(f"train_config.data_augmentation_options{problem.path}", problem.reason, problem.use_instead)
+
+    @between("model", "extensions")
+    def _is_the_backbone_read(self) -> Iterator[Problem | Note]:
+        yield from check_backbone(self.extensions.model_garden_backbone, self.model.feature_extractor.type)
+
+    @between("eval_input_reader")
+    def _do_readers_name_folders(self) -> Iterator[Problem]:
+        for index, reader in enumerate(self.eval_input_reader):
+            for problem in reader.check_folder_name():
+                yield problem.below(f"eval_input_reader[{index}]")
+
+    @between("train_config", "extensions")
+    def _do_precisions_agree(self) -> Iterator[Problem]:
+        chosen = self.extensions.mixed_precision
+        if "mixed_precision" not in self.extensions.written or chosen == "MIXED_BFLOAT16":
+            return
+        if self.train_config is not None and self.train_config.use_bfloat16:
+            reason = f"{chosen} contradicts train_config.use_bfloat16: true"
+            yield Problem("extensions.mixed_precision", reason, "keep one of the two")
+
+    @between("train_input_reader", "extensions")
+    def _is_sampling_by_class_alone(self) -> Iterator[Problem]:
+        reader = self.train_input_reader
+        if self.extensions.class_aware_sampling is None or reader is None:
+            return
+        if not reader.shuffle:
+            reason = "train_input_reader.shuffle: false would show its repeats one after the other"
+            yield Problem("extensions.class_aware_sampling", reason, "delete one of the two")
+        elif reader.sample_from_datasets_weights:
+            reason = "train_input_reader.sample_from_datasets_weights also says how often a record is drawn"
+            yield Problem("extensions.class_aware_sampling", reason, "delete one of the two")
+
+    @between("eval_config", "extensions")
+    def _is_the_stopping_metric_measured(self) -> Iterator[Problem]:
+        metric = self.extensions.early_stopping.metric
+        prefixes = (*(METRIC_PREFIXES[name] for name in self.eval_config.metrics_sets), _LOSS_PREFIX)
+        if self.extensions.stops_early and not metric.startswith(prefixes):
+            reason = f'"{metric}" is not measured by {", ".join(self.eval_config.metrics_sets)}'
+            instead = f"use one that begins with {' or '.join(prefixes)}"
+            yield Problem("extensions.early_stopping.metric", reason, instead)
