@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from google.protobuf import text_format
 from PIL import Image
 
-from configs.schema.descriptors import message_class
 from configs.schema.pipeline_file import read_pipeline_config
 from export.parity import check_parity
 from export.saved_model import export
 from export.signatures import ServingModule, detection_function
+from tests.small_models import ssd_settings
 from train.models.detector import Detector
 from train.pipeline import load_pipeline
 
@@ -24,10 +23,6 @@ RESIZERS = {
     "multiple": "pad_to_multiple_resizer { multiple: 16 }",
     "identity": "identity_resizer {}",
 }
-
-
-def resizer(text: str):
-    return text_format.Parse(text, message_class("ImageResizer")())
 
 
 class OneLayer(tf_keras.Sequential):
@@ -45,7 +40,8 @@ class MeanColour(Detector):
     num_classes = 1
     loss_names = ()
 
-    def __init__(self) -> None:
+    def __init__(self, resizer: str) -> None:
+        self.settings = ssd_settings(f"image_resizer {{ {resizer} }}")
         self.network = OneLayer([tf_keras.layers.Dense(1, use_bias=False, input_shape=(3,))])
         self.network.set_weights([np.array([[1 / 255], [0], [0]], np.float32)])
 
@@ -77,7 +73,7 @@ def encoded(red: int, height: int, width: int, kind: str = "PNG") -> bytes:
 
 @pytest.mark.parametrize(("name", "largest"), [("keep", (30, 30)), ("multiple", (80, 96)), ("identity", (80, 81))])
 def test_a_batch_of_different_images_is_padded_to_its_largest(name, largest, tmp_path):
-    module = ServingModule(MeanColour(), resizer(RESIZERS[name]), ["encoded_image_string_tensor"])
+    module = ServingModule(MeanColour(RESIZERS[name]), ["encoded_image_string_tensor"])
     tf.saved_model.save(module, str(tmp_path), signatures=module.signatures)
     signature = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     images = [encoded(255, 80, 40), encoded(51, 40, 81), encoded(102, 40, 40)]
@@ -90,7 +86,7 @@ def test_a_batch_of_different_images_is_padded_to_its_largest(name, largest, tmp
 
 
 def test_records_of_different_images_are_padded_to_the_largest_too():
-    detect = detection_function(MeanColour(), resizer(RESIZERS["multiple"]), "tf_example")
+    detect = detection_function(MeanColour(RESIZERS["multiple"]), "tf_example")
     records = []
     for image in (encoded(255, 80, 40), encoded(51, 40, 81)):
         feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
@@ -102,24 +98,24 @@ def test_records_of_different_images_are_padded_to_the_largest_too():
 
 
 def test_pixels_of_any_size_are_answered_too():
-    detect = detection_function(MeanColour(), resizer(RESIZERS["keep"]), "image_tensor")
+    detect = detection_function(MeanColour(RESIZERS["keep"]), "image_tensor")
     answers = detect(tf.constant(np.full([2, 40, 80, 3], [204, 0, 0], np.uint8)))
     np.testing.assert_allclose(answers["detection_scores"][:, 0], [0.8, 0.8], atol=1e-5)
     np.testing.assert_allclose(answers["detection_boxes"][0, 0, :2] * 1000, [15, 30], atol=1e-3)
 
 
 def test_parity_is_checked_for_sizes_that_vary(tmp_path):
-    detector, config = MeanColour(), resizer(RESIZERS["keep"])
-    module = ServingModule(detector, config, ["encoded_image_string_tensor"])
+    detector = MeanColour(RESIZERS["keep"])
+    module = ServingModule(detector, ["encoded_image_string_tensor"])
     tf.saved_model.save(module, str(tmp_path), signatures=module.signatures)
-    assert check_parity(tmp_path, detector, config, ["encoded_image_string_tensor"]).num_detections == 3
+    assert check_parity(tmp_path, detector, ["encoded_image_string_tensor"]).num_detections == 3
 
 
 def test_an_exported_config_does_not_ask_for_averages_that_are_the_weights_already(block_config, tmp_path):
     pipeline = load_pipeline(str(block_config("ssd")), "eval_config { use_moving_averages: true }")
     export(
         pipeline=pipeline,
-        detector=MeanColour(),
+        detector=MeanColour(RESIZERS["keep"]),
         input_types=["image_tensor"],
         output_directory=tmp_path / "exported",
     )
