@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
 from configs.settings.ignoring import without_fields
 from data_prep.runtime.atomic_files import atomic_path, write_text
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, positive_int, run_command
@@ -132,8 +133,9 @@ def _summary(
     """Returns what there is to say of all images together, a line each."""
     from train.inputs.example_page import lost_by_augmentation
 
-    options = pipeline.config.train_config.data_augmentation_options if arguments.split == "train" else []
-    applied = ", ".join(option.WhichOneof("preprocessing_step") for option in options)
+    train_config = pipeline.settings.train_config
+    options = train_config.data_augmentation_options if arguments.split == "train" and train_config is not None else ()
+    applied = ", ".join(map(AUGMENTATION_OPTIONS.name_of, options))
     lines = [
         f"{len(examples)} pictures of {_reader(arguments)}, " + (f"with {applied}" if applied else "not augmented")
     ]

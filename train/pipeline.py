@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.settings.loading import add_config_arguments, load_config
+from configs.settings.model import Model
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import read_settings
 from configs.settings.training import TrainConfig
@@ -46,9 +47,9 @@ class Pipeline:
         object.__setattr__(self, "settings", read_settings(PipelineSettings, self.config))
 
     @property
-    def model(self) -> Any:
-        """The `Ssd` or `FasterRcnn` message."""
-        return getattr(self.config.model, self.config.model.WhichOneof("model"))
+    def model(self) -> Model:
+        """The detector's settings."""
+        return self.settings.model
 
     @property
     def train_config(self) -> TrainConfig:
@@ -107,9 +108,8 @@ def load_pipeline(path: str, override: str = "", ignore_unsupported: Sequence[st
     label_map = read_label_map(reader.label_map_path)
     pipeline = Pipeline(config, label_map, Path(reader.label_map_path), tuple(map(str, loaded.notes)), loaded.warnings)
     if pipeline.model.num_classes < label_map.max_id:
-        kind = config.model.WhichOneof("model")
         raise UsageError(
-            f"{path}: model.{kind}.num_classes is {pipeline.model.num_classes}, but {reader.label_map_path} has ids up "
-            f"to {label_map.max_id}; set num_classes: {label_map.max_id}"
+            f"{path}: {settings.path_of('model')}.num_classes is {pipeline.model.num_classes}, but "
+            f"{reader.label_map_path} has ids up to {label_map.max_id}; set num_classes: {label_map.max_id}"
         )
     return pipeline

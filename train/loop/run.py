@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from configs.schema import pipeline_file
+from configs.settings.ssd import Ssd
 from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
@@ -237,12 +238,12 @@ def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping
     """Which rows of the class head the fine-tune checkpoint's label map says are of which class here."""
     if options.fine_tune_label_map is None:
         return None
-    kind = pipeline.config.model.WhichOneof("model")
+    model = pipeline.model
     return ClassMapping.between(
         pipeline.label_map,
         options.fine_tune_label_map,
-        pipeline.model.num_classes,
-        has_background=kind == "faster_rcnn" or pipeline.model.add_background_class,
+        model.num_classes,
+        has_background=not isinstance(model, Ssd) or model.add_background_class,
     )
 
 
