@@ -30,7 +30,7 @@ def curve_heights(image: Image.Image) -> dict[int, float]:
     return {int(column): float(rows[columns == column].mean()) for column in np.unique(columns)}
 
 
-def test_writes_a_image_and_prints_the_turning_points(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_writes_an_image_and_prints_the_turning_points(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     output = tmp_path / "rate.png"
     assert main([RECIPE, "--output", str(output)]) == 0
     assert capsys.readouterr().out.splitlines() == [

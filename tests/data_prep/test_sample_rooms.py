@@ -209,7 +209,7 @@ def test_shadows_darken_the_floor_under_furniture() -> None:
     assert contact[round(2.0 * MAP_PIXELS_PER_METRE), round(2.0 * MAP_PIXELS_PER_METRE)] > contact[5, 5] + 0.05
 
 
-def test_every_class_is_common_and_a_image_has_several_things() -> None:
+def test_every_class_is_common_and_an_image_has_several_things() -> None:
     with_class: Counter[str] = Counter()
     boxes = 0
     count = 28
@@ -224,7 +224,7 @@ def test_every_class_is_common_and_a_image_has_several_things() -> None:
     assert 2.5 <= boxes / count <= 8
 
 
-def test_a_image_depends_on_its_place_in_the_set_alone() -> None:
+def test_an_image_depends_on_its_place_in_the_set_alone() -> None:
     options = SampleSetOptions(num_train=2, num_validation=1, seed=4, image_width=128, image_height=96)
     longer = SampleSetOptions(num_train=9, num_validation=5, seed=4, image_width=128, image_height=96)
     assert make_image(options, "train", 1) == make_image(longer, "train", 1)

@@ -94,7 +94,7 @@ def test_sound_records_pass_with_a_table(verify: Verify) -> None:
     assert ["4", "4", "Television", "(7)"] in lines
 
 
-def test_a_record_without_any_object_key_is_a_image_without_boxes(verify: Verify) -> None:
+def test_a_record_without_any_object_key_is_an_image_without_boxes(verify: Verify) -> None:
     def edit(features: Any) -> None:
         for key in tf_example.OBJECT_KEYS:
             features.pop(key, None)

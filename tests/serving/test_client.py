@@ -169,14 +169,14 @@ def test_a_model_that_takes_pixels_gets_pixels(run, pixel_server, photos):
     assert len(by_name) == 7
 
 
-def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp_path, photo):
+def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp_path, image):
     from io import BytesIO
 
-    image = Image.open(BytesIO(photo((10, 20, 30, 40)))).convert("RGB")
-    image.save(tmp_path / "a.webp", lossless=True)
-    image.save(tmp_path / "png_named.jpg", "PNG")
-    image.convert("L").save(tmp_path / "grey.png")
-    image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    pixels = Image.open(BytesIO(image((10, 20, 30, 40)))).convert("RGB")
+    pixels.save(tmp_path / "a.webp", lossless=True)
+    pixels.save(tmp_path / "png_named.jpg", "PNG")
+    pixels.convert("L").save(tmp_path / "grey.png")
+    pixels.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     code, out, _ = ask(tmp_path, tmp_path / "a.webp", "--json")
     assert code == 0
     found = {
@@ -237,7 +237,7 @@ def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(run, photos
     assert code == 1 and err.startswith(f"error: no server answers at localhost:{port}: ")
 
 
-def test_a_image_larger_than_a_message_fails_alone(ask, tmp_path, image):
+def test_an_image_larger_than_a_message_fails_alone(ask, tmp_path, image):
     noise = np.random.default_rng(0).bytes(1_500_000)
     (tmp_path / "large.png").write_bytes(image((10, 20, 30, 40)) + noise)
     (tmp_path / "small.png").write_bytes(image((10, 20, 30, 40)))

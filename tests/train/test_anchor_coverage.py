@@ -71,7 +71,7 @@ def test_an_ssd_matches_what_plain_geometry_says(ssd):
     np.testing.assert_allclose(found.sides, (boxes[:, 2:] - boxes[:, :2]) * 320, rtol=1e-4)
 
 
-def test_a_larger_input_finds_small_boxes_and_padding_is_no_part_of_a_image(ssd):
+def test_a_larger_input_finds_small_boxes_and_padding_is_no_part_of_an_image(ssd):
     boxes = np.array([[0.5, 0.5, 0.54, 0.54]] * 3, np.float32)
     heights, widths = np.array([640, 320, 640]), np.array([640, 640, 320])
     assert not ssd.match(boxes, heights, widths).matched.any()
@@ -89,7 +89,7 @@ def test_a_larger_input_finds_small_boxes_and_padding_is_no_part_of_a_image(ssd)
     assert "by whatever is most similar" in describe(coverage(larger, found, np.zeros(3, int)))[0]
 
 
-def test_a_faster_rcnn_counts_its_first_stage_in_a_image_of_its_own_shape():
+def test_a_faster_rcnn_counts_its_first_stage_in_an_image_of_its_own_shape():
     boxes = random_boxes(200)
     heights, widths = np.where(np.arange(200) % 2, 480, 960), np.where(np.arange(200) % 2, 960, 480)
     resizer = "keep_aspect_ratio_resizer { min_dimension: 320 max_dimension: 640 pad_to_max_dimension: false }"

@@ -55,7 +55,7 @@ def test_boxes_drawn_on_the_turned_image_lie_on_the_object_in_the_stored_one(tmp
     assert summary.images_turned == (orientation >= 5)
 
 
-def test_a_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path: Path) -> None:
+def test_an_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path: Path) -> None:
     Image.new("RGB", (50, 40)).save(tmp_path / "a.jpg")
     options = Options(image_directory=tmp_path)
     points, summary, rejected = run([source(size=(100, 80))], options)

@@ -132,7 +132,7 @@ def test_bad_rows_are_rejected_with_their_line(tmp_path: Path, converted: Any) -
     assert len({point["id"] for point in result.points}) == 3
 
 
-def test_rows_of_a_image_need_not_be_together_and_gzip_is_read(tmp_path: Path, converted: Any) -> None:
+def test_rows_of_an_image_need_not_be_together_and_gzip_is_read(tmp_path: Path, converted: Any) -> None:
     path = tmp_path / "a.csv.gz"
     rows = "filename,xmin,ymin,xmax,ymax,class\nb.jpg,0,0,1,1,x\na.jpg,0,0,1,1,x\nb.jpg,0,0,0.5,1,y\n"
     path.write_bytes(gzip.compress(rows.encode()))

@@ -64,7 +64,7 @@ def test_a_sound_image_is_kept_as_it_came(content: bytes) -> None:
         *(("PNG", cut) for cut in (50, 1000)),
     ],
 )
-def test_a_image_without_its_end_is_refused(image_format: str, cut: int) -> None:
+def test_an_image_without_its_end_is_refused(image_format: str, cut: int) -> None:
     content = encoded(image_format)[:-cut]
     source = ImageSource("a", "http://example.org/a.jpg")
     # Where the server had not said how long it is, the connection may be to blame.

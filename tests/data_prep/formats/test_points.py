@@ -61,7 +61,7 @@ def test_what_only_some_sources_know_is_checked(tmp_path, extra, message):
     assert message in str(refused.value)
 
 
-def test_verified_labels_of_a_image_are_kept_and_may_be_left_out(tmp_path):
+def test_verified_labels_of_an_image_are_kept_and_may_be_left_out(tmp_path):
     path = tmp_path / "points.json"
     labels = [{"label": "/m/03ssj5", "confidence": 1.0}, {"label": "/m/07c52", "confidence": 0.0}]
     points = [{**point("a", BOX), "image_labels": labels}, {**point("b"), "image_labels": []}, point("c")]

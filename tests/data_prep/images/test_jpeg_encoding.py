@@ -31,7 +31,7 @@ def test_both_libraries_write_the_same_bytes(width, height):
         assert encode_jpeg(pixels, quality) == encode_jpeg(pixels, quality, with_opencv=True)
 
 
-def test_a_image_that_keeps_its_size_is_mended_without_opencv():
+def test_an_image_that_keeps_its_size_is_mended_without_opencv():
     code = """if True:
         import io, sys
         sys.modules["cv2"] = None  # as where it is not installed

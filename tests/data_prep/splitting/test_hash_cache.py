@@ -129,7 +129,7 @@ def test_a_killed_run_leaves_what_it_has_done(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from data_prep import row_store
+from data_prep.runtime import row_store
 from data_prep.splitting import hash_cache
 row_store.SECONDS_BETWEEN_COMMITS = 0.05
 ids = [f"p{{number}}" for number in range(400)]

@@ -151,7 +151,7 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_end(photos, tmp_path, lines,
     assert files_below(cut) == EXPECTED
 
 
-def test_a_image_that_is_gone_is_in_the_ledger(photos, tmp_path):
+def test_an_image_that_is_gone_is_in_the_ledger(photos, tmp_path):
     (photos / "d.jpg").unlink()
     counts, ledger = sort(photos, tmp_path / "sorted")
     assert counts.copied.total() == 3 and dict(ledger.counts) == {"cannot be copied": 1}

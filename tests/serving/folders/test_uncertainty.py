@@ -26,7 +26,7 @@ def test_a_score_of_one_half_is_the_least_sure(score, value):
     assert uncertainty_of_score(score) == pytest.approx(value)
 
 
-def test_sum_mean_and_maximum_of_a_image():
+def test_sum_mean_and_maximum_of_an_image():
     image = answer("p", 0.5, 0.75, 1.0)
     values = {aggregation: uncertainty_of_image(image, aggregation) for aggregation in AGGREGATIONS}
     assert values == pytest.approx({"sum": 1.25, "mean": 1.25 / 3, "maximum": 1.0})

@@ -138,7 +138,7 @@ def test_wrong_type_and_shape_are_refused(prediction, images, message):
     assert refused(prediction, request_for(images)) == (grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def test_a_image_that_does_not_decode_is_named_by_its_place(prediction, image):
+def test_an_image_that_does_not_decode_is_named_by_its_place(prediction, image):
     good = image((10, 20, 30, 40), (640, 480), "JPEG")
     for bad, message in (
         (b"", "input_tensor[1] is not a picture that can be decoded: empty file"),

@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_in_json(url, document, code, message):
     assert message in answer.json()["error"]
 
 
-def test_a_image_bomb_is_refused_by_its_header(url):
+def test_an_image_bomb_is_refused_by_its_header(url):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

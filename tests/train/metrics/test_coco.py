@@ -130,7 +130,7 @@ def test_images_without_objects_bring_false_alarms_only():
     assert evaluator.num_detections() == 2
 
 
-def test_a_repeated_id_is_a_image_of_its_own():
+def test_a_repeated_id_is_an_image_of_its_own():
     evaluator = CocoEvaluator(NAMES)
     for source_id in ("same", b"same"):
         add(evaluator, source_id, [(1, BIG)], [(1, 0.9, BIG)])

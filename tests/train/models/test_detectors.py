@@ -40,7 +40,7 @@ def test_every_trainable_variable_gets_a_gradient(detector_and_batch):
     assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in found)
 
 
-def test_a_image_without_objects_has_finite_losses(detector_and_batch):
+def test_an_image_without_objects_has_finite_losses(detector_and_batch):
     detector, (images, labels) = detector_and_batch
     empty = {
         **labels,

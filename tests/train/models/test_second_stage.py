@@ -117,7 +117,7 @@ def test_padding_and_objects_of_weight_0_pass_no_gradient():
     assert by_logits[0][~weightless[0]].all()
 
 
-def test_a_image_without_proposals_costs_nothing():
+def test_an_image_without_proposals_costs_nothing():
     truth, proposals = random_batch(2)
     empty = Proposals(tf.zeros_like(proposals.boxes), proposals.scores, tf.constant([0, 0]))
     losses = second_stage_losses(tf.ones([2, 12, 4]), tf.ones([2, 12, 1, 4]), empty, truth, faster_rcnn(""))

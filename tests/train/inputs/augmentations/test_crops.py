@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same(block_image, option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_a_image_without_boxes_and_one_of_a_single_pixel(block_image, option):
+def test_an_image_without_boxes_and_one_of_a_single_pixel(block_image, option):
     empty = {name: values[:0] for name, values in block_image.ground_truth().items()}
     for image, ground_truth in block_image.augmented(option, 5, ground_truth=empty):
         assert min(image.shape[:2]) >= 1

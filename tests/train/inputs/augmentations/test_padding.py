@@ -43,7 +43,7 @@ def test_boxes_stay_on_their_objects_and_the_same_seed_gives_the_same(block_imag
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_a_image_without_boxes_and_one_of_a_single_pixel(block_image, option):
+def test_an_image_without_boxes_and_one_of_a_single_pixel(block_image, option):
     empty = {name: values[:0] for name, values in block_image.ground_truth().items()}
     pixel = np.full((1, 1, 3), 200, np.uint8)
     for image, ground_truth in block_image.augmented(option, 10, image=pixel, ground_truth=empty):
