@@ -182,9 +182,8 @@ def check_plugin_extractor(plugin: PluginPart | None, extractor_type: str) -> It
         extractor_type: `feature_extractor.type`.
     """
     if extractor_type == PLUGIN_NETWORK and plugin is None:
-        yield Problem(
-            "extensions.feature_extractor", "is not set", "write extensions { feature_extractor { name: ... } }"
-        )
+        instead = "write extensions { feature_extractor { name: ... } }"
+        yield Problem("extensions.feature_extractor", "is not set", instead)
     elif extractor_type != PLUGIN_NETWORK and plugin is not None:
         reason = f"the model's feature_extractor.type is {extractor_type!r}, which does not read it"
         instead = f"write model {{ ssd {{ feature_extractor {{ type: {PLUGIN_NETWORK!r} }} }} }}, or delete it"

@@ -5,8 +5,9 @@ A plugin's module says what there is, and where its code is, once for each part:
     register_augmentation("fog", settings=FogSettings, function="my_shop.fog:add_fog")
 
 The settings are a frozen dataclass of numbers, flags and texts, made of what the config writes and checked where it is
-made. The function's module is imported when a command needs it, since it is what needs TensorFlow. A plugin is code that
-runs; nothing that a config names is ever imported.
+made. The function's module is imported when a command needs it, since it is what needs TensorFlow.
+
+A plugin is code that runs; nothing that a config names is ever imported.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def register_augmentation(name: str, *, settings: type[Any], function: Callable[
     Args:
         name: As configs write it.
         settings: A frozen dataclass whose fields are float, int, bool or str.
-        function: Takes an image (float32 [H, W, 3], 0..255), its ground truth (`train.inputs.ground_truth`), a seed ([2]
-            integers) and the settings; returns the first two. Or its place, `module:name`.
+        function: Takes an image (float32 [H, W, 3], 0..255), its ground truth (`train.inputs.ground_truth`), a seed
+            ([2] integers) and the settings; returns the first two. Or its place, `module:name`.
 
     Raises:
         ValueError: Another part has the name, or the settings cannot be read from a config.
@@ -78,9 +79,9 @@ def register_feature_extractor(name: str, *, settings: type[Any], function: Call
     Args:
         name: As configs write it.
         settings: A frozen dataclass whose fields are float, int, bool or str.
-        function: Takes the settings of `model.ssd.feature_extractor` and the part's own; returns a `tf_keras.Model` from
-            images ([B, H, W, 3] of any size, -1..1) to a list of feature maps, one for each level from `fpn.min_level` to
-            `fpn.max_level`, of which level n has a cell for 2**n pixels. Or its place, `module:name`.
+        function: Takes the settings of `model.ssd.feature_extractor` and the part's own; returns a `tf_keras.Model`
+            from images ([B, H, W, 3] of any size, -1..1) to a list of feature maps, one for each level from
+            `fpn.min_level` to `fpn.max_level`; at level n, a cell is 2**n pixels. Or its place, `module:name`.
 
     Raises:
         ValueError: Another part has the name, or the settings cannot be read from a config.

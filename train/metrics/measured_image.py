@@ -80,8 +80,8 @@ class Metric(Protocol):
         """Returns what was measured, by the Object Detection API's names; what could not be is NaN or -1."""
 
 
-# What builds the metric that `eval_config.metrics_set` names: of the settings, and the classes' names by label map id. A
-# module of this folder lists its own as `METRICS_SETS`, by the names that `configs.settings.evaluation` has.
+# What builds the metric that `eval_config.metrics_set` names: of the settings, and the classes' names by label map id.
+# A module of this folder lists its own as `METRICS_SETS`, by the names that `configs.settings.evaluation` has.
 MetricsSet: TypeAlias = Callable[[EvalConfig, Mapping[int, str]], Metric]
 
 

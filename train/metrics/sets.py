@@ -92,7 +92,7 @@ class _PluginMetric:
 
 @functools.cache
 def metrics_sets() -> dict[str, MetricsSet]:
-    """What builds each set of `configs.settings.evaluation.METRIC_PREFIXES`: the `METRICS_SETS` of this folder's modules."""
+    """What builds each set of `configs.settings.evaluation.METRIC_PREFIXES`: what this folder's modules list."""
     package = __name__.rpartition(".")[0]
     found: dict[str, MetricsSet] = {}
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
