@@ -60,6 +60,9 @@ class ModelExtensions:
             raise SettingsError(problems)
 
 
+NO_EXTENSIONS = ModelExtensions()
+
+
 def read_model_extensions(config: Any) -> ModelExtensions:
     """Reads of a `TrainEvalPipelineConfig` message's extensions those that its model needs, and no others.
 

@@ -167,7 +167,7 @@ def load_plugin(module: str) -> str:
     """
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
     had_tensorflow = "tensorflow" in sys.modules
     try:
         importlib.import_module(module)

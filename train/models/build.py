@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from configs.settings.model import Model, ModelExtensions, read_model, read_model_extensions
+from configs.settings.model import NO_EXTENSIONS, Model, ModelExtensions, read_model, read_model_extensions
 from configs.settings.ssd import Ssd
 from train.models.detector import Detector
 
@@ -23,7 +23,7 @@ def build_detector(config: Any) -> Detector:
     return compose_detector(read_model(config), read_model_extensions(config))
 
 
-def compose_detector(model: Model, extensions: ModelExtensions = ModelExtensions()) -> Detector:
+def compose_detector(model: Model, extensions: ModelExtensions = NO_EXTENSIONS) -> Detector:
     """Composes the detector that settings describe.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs.settings.model import ModelExtensions
+from configs.settings.model import NO_EXTENSIONS, ModelExtensions
 from configs.settings.ssd import Ssd
 from train.models.anchors import build_anchor_generator
 from train.models.batch_norm import freeze_batch_norm
@@ -40,7 +40,7 @@ class SsdDetector(Detector):
     settings: Ssd
     network: ApiSsdNetwork | ModelGardenSsdNetwork
 
-    def __init__(self, settings: Ssd, extensions: ModelExtensions = ModelExtensions()) -> None:
+    def __init__(self, settings: Ssd, extensions: ModelExtensions = NO_EXTENSIONS) -> None:
         """Builds the network.
 
         Args:

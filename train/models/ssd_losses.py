@@ -123,7 +123,7 @@ def _plugin_loss(
     by_class = tf.convert_to_tensor(function(logits, targets, tf.broadcast_to(weights, tf.shape(logits)), settings))
     if not by_class.shape.is_compatible_with(logits.shape[:2]):
         raise UserError(
-            f'extensions.classification_loss: "{name}" gives values of shape {by_class.shape}; it must give one for each '
-            f"anchor, {logits.shape[:2]}: sum over the classes, and over nothing else"
+            f'extensions.classification_loss: "{name}" gives values of shape {by_class.shape}; it must give one for '
+            f"each anchor, {logits.shape[:2]}: sum over the classes, and over nothing else"
         )
     return tf.cast(by_class, tf.float32)

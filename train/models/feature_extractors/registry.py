@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from configs.settings import extractors
-from configs.settings.model import ModelExtensions
+from configs.settings.model import NO_EXTENSIONS, ModelExtensions
 from train.models.detector import InputShape
 
 _BUILDERS: dict[str, Callable[..., Any]] = {}
@@ -44,7 +44,7 @@ def build_ssd_extractor(
     *,
     input_shape: InputShape = (None, None),
     freeze_batch_norm: bool = False,
-    extensions: ModelExtensions = ModelExtensions(),
+    extensions: ModelExtensions = NO_EXTENSIONS,
 ) -> Any:
     """Builds an SSD's feature extractor and its variables.
 
