@@ -190,7 +190,8 @@ class TestInTheTree:
                 from train.models.build import build_detector
 
                 text = "random_invert_image { probability: 1.0 }"
-                augment = build_augmentation([read_choice(AUGMENTATION_OPTIONS, parse_text(text, "", "PreprocessingStep"))])
+                step = read_choice(AUGMENTATION_OPTIONS, parse_text(text, "", "PreprocessingStep"))
+                augment = build_augmentation([step])
                 inverted, _ = augment(tf.zeros([2, 2, 3], tf.uint8), {}, tf.constant([1, 2]))
                 loaded = load_config(
                     sys.argv[1],
