@@ -17,6 +17,7 @@ from typing import Any
 
 from configs.schema import pipeline_file
 from configs.settings.loading import ConfigArgumentParser, LoadedConfig, examine, load_config
+from configs.settings.plugins import FLAG as PLUGIN
 from configs.views.annotated import annotated_text
 from configs.views.leaves import Leaf, differences
 from configs.views.summary import summarize
@@ -92,6 +93,8 @@ def _model_summary(path: str, arguments: Any) -> str:
         command += ["--config_override", arguments.config_override]
     if arguments.ignore_unsupported:
         command += ["--ignore_unsupported", *arguments.ignore_unsupported]
+    for module in arguments.plugin:
+        command += [PLUGIN, module]
     root = str(Path(__file__).resolve().parent.parent)
     found = os.environ.get("PYTHONPATH")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, found] if found else [root])}

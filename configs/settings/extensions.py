@@ -7,8 +7,17 @@ from collections.abc import Iterator
 
 from configs.schema.problem import Problem
 from configs.settings.backbones import ModelGardenBackbone
-from configs.settings.declaration import Settings, nested, number, scalar
+from configs.settings.declaration import Settings, between, nested, nested_list, number, scalar
 from configs.settings.inputs import ClassAwareSampling
+from configs.settings.plugins import (
+    AUGMENTATION,
+    CLASSIFICATION_LOSS,
+    FEATURE_EXTRACTOR,
+    METRIC,
+    PluginPart,
+    list_problems,
+    problems_of,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +36,14 @@ class EarlyStopping(Settings, message="EarlyStopping"):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extensions(Settings, message="Extensions"):
-    """Everything of ours that a config can say."""
+    """Everything of ours that a config can say.
+
+    Attributes:
+        augmentation: Applied after `train_config.data_augmentation_options`.
+        feature_extractor: What `ssd_plugin_fpn` stands on.
+        classification_loss: In place of the model's; None: the model's.
+        metric: Beside the metrics sets.
+    """
 
     mixed_precision: str = scalar()
     evaluate_every_n_steps: int = number()
@@ -35,8 +51,32 @@ class Extensions(Settings, message="Extensions"):
     class_aware_sampling: ClassAwareSampling | None = nested(ClassAwareSampling, optional=True)
     early_stopping: EarlyStopping = nested(EarlyStopping)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
+    augmentation: tuple[PluginPart, ...] = nested_list(PluginPart)
+    feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
+    classification_loss: PluginPart | None = nested(PluginPart, optional=True)
+    metric: tuple[PluginPart, ...] = nested_list(PluginPart)
 
     @property
     def stops_early(self) -> bool:
         """Whether a training ends when it no longer improves: `early_stopping` is written, even if empty."""
         return "early_stopping" in self.written
+
+    @between(AUGMENTATION)
+    def _are_augmentations_registered(self) -> Iterator[Problem]:
+        yield from list_problems(AUGMENTATION, self.augmentation)
+
+    @between(FEATURE_EXTRACTOR)
+    def _is_the_extractor_registered(self) -> Iterator[Problem]:
+        yield from problems_of(FEATURE_EXTRACTOR, self.feature_extractor)
+
+    @between(CLASSIFICATION_LOSS)
+    def _is_the_loss_registered(self) -> Iterator[Problem]:
+        yield from problems_of(CLASSIFICATION_LOSS, self.classification_loss)
+
+    @between(METRIC)
+    def _are_metrics_registered(self) -> Iterator[Problem]:
+        yield from list_problems(METRIC, self.metric)
+        names = [part.name for part in self.metric]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield Problem(f"{METRIC}[{index}].name", f'"{name}" is there already', "delete one of the two")

@@ -14,6 +14,7 @@ from configs.schema.diagnosis import nearest
 from configs.schema.problem import Note, Problem
 from configs.settings.declaration import Settings, choice, nested, number, scalar
 from configs.settings.layers import Hyperparams, channels
+from configs.settings.plugins import PluginPart
 from configs.settings.reading import read_settings_text
 
 # Trunks have no coarser maps than those of this level, whose stride is 2**5 pixels; pyramids add what is beyond.
@@ -54,6 +55,8 @@ class Network:
     tensorflow_1_name: str = ""
 
 
+# The network that a plugin builds, which `extensions.feature_extractor` names.
+PLUGIN_NETWORK = "ssd_plugin_fpn"
 _WIDTHS = frozenset({"depth_multiplier", "min_depth"})
 _MOBILENET = _WIDTHS | {"use_depthwise", "use_explicit_padding"}
 _LAYERS = frozenset({"conv_hyperparams", "override_base_feature_extractor_hyperparams"})
@@ -97,6 +100,7 @@ _ROWS = (
         finest_level=1,
         honours=frozenset({"use_depthwise"}),
     ),
+    Network(name=PLUGIN_NETWORK, model="ssd", pyramid="fpn", finest_level=1),
     *(
         Network(
             name=f"faster_rcnn_resnet{depth}_keras",
@@ -168,6 +172,22 @@ def type_problem(given: str, model: str) -> Problem | None:
         return Problem("type", f"'{given}' is a network of model.{NETWORKS[given].model}", one_of)
     near = nearest(given, supported)
     return Problem("type", f"{given!r} is not a network here", f"use {near!r}" if near else one_of)
+
+
+def check_plugin_extractor(plugin: PluginPart | None, extractor_type: str) -> Iterator[Problem]:
+    """Yields what `extensions.feature_extractor` and the model's feature extractor contradict each other in.
+
+    Args:
+        plugin: The extension's; None where it is not written.
+        extractor_type: `feature_extractor.type`.
+    """
+    if extractor_type == PLUGIN_NETWORK and plugin is None:
+        instead = "write extensions { feature_extractor { name: ... } }"
+        yield Problem("extensions.feature_extractor", "is not set", instead)
+    elif extractor_type != PLUGIN_NETWORK and plugin is not None:
+        reason = f"the model's feature_extractor.type is {extractor_type!r}, which does not read it"
+        instead = f"write model {{ ssd {{ feature_extractor {{ type: {PLUGIN_NETWORK!r} }} }} }}, or delete it"
+        yield Problem("extensions.feature_extractor", reason, instead)
 
 
 # ----------------------------------------------------------------------------------------------------------- pyramids

@@ -56,7 +56,7 @@ def without_fields(config: Message, paths: Sequence[str]) -> Any:
         config: A `TrainEvalPipelineConfig`; left as it is.
         paths: Of fields, as problems have them: `model.ssd.mask_head_config`, `eval_config.metrics_set[1]`,
             `eval_config.super_categories["animal"]`. One that is not set is let be. Of an augmentation the whole
-            `data_augmentation_options` element goes.
+            `data_augmentation_options` element goes, and of a plugin's part that is not registered the whole part.
 
     Returns:
         A new message.
@@ -71,7 +71,8 @@ def without_fields(config: Message, paths: Sequence[str]) -> Any:
         parent = _resolve(remaining, parts[:-1])
         if parent is None:
             continue
-        if len(parts) > 1 and short_name(parent.DESCRIPTOR) == "PreprocessingStep":
+        message = short_name(parent.DESCRIPTOR)
+        if len(parts) > 1 and (message == "PreprocessingStep" or (message == "PluginPart" and parts[-1][0] == "name")):
             parts = parts[:-1]
             parent = _resolve(remaining, parts[:-1])
             assert parent is not None

@@ -1,7 +1,7 @@
 """From a config's file to what a command works with: read, overridden, migrated, checked.
 
 Every command that takes a config has its flags from `add_config_arguments` and its config from `load_config`, so that
-`--config_override` and `--ignore_unsupported` mean the same everywhere.
+`--config_override`, `--ignore_unsupported` and `--plugin` mean the same everywhere.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from configs.settings import support
 from configs.settings.ignoring import FLAG, require_refused, without_fields
 from configs.settings.migration import migrate
 from configs.settings.pipeline import PipelineSettings
+from configs.settings.plugins import add_plugin_argument
 from data_prep.runtime.command_line import ArgumentParser
 
 
@@ -101,6 +102,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, is_path_required: b
         metavar="FIELD",
         help="paths of fields that cannot be honoured, as the error names them: run as if they were not written",
     )
+    add_plugin_argument(parser)
 
 
 class ConfigArgumentParser(ArgumentParser):

@@ -12,8 +12,10 @@ from configs.settings.backbones import check_backbone
 from configs.settings.declaration import Settings, between, declared, nested, nested_list
 from configs.settings.evaluation import METRIC_PREFIXES, EvalConfig
 from configs.settings.extensions import Extensions
+from configs.settings.extractors import check_plugin_extractor
 from configs.settings.inputs import InputReader
 from configs.settings.model import MODELS, Model
+from configs.settings.ssd import Ssd
 from configs.settings.training import TrainConfig
 
 _LOSS_PREFIX = "Loss/"
@@ -107,6 +109,18 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
     def _is_the_backbone_read(self) -> Iterator[Problem | Note]:
         yield from check_backbone(self.extensions.model_garden_backbone, self.model.feature_extractor.type)
 
+    @between("model", "extensions")
+    def _are_plugins_of_the_model_used(self) -> Iterator[Problem | Note]:
+        extensions, loss = self.extensions, self.model.loss if isinstance(self.model, Ssd) else None
+        yield from check_plugin_extractor(extensions.feature_extractor, self.model.feature_extractor.type)
+        if extensions.classification_loss is None:
+            return
+        if loss is None:
+            yield Problem("extensions.classification_loss", "only model.ssd has a place for it", "delete it")
+        else:
+            at = f"model.ssd.loss.{loss.path_of('classification_loss')}"
+            yield Note(at, "has no effect: extensions.classification_loss is in its place")
+
     @between("eval_input_reader")
     def _do_readers_name_folders(self) -> Iterator[Problem]:
         for index, reader in enumerate(self.eval_input_reader):
@@ -137,8 +151,13 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
     @between("eval_config", "extensions")
     def _is_the_stopping_metric_measured(self) -> Iterator[Problem]:
         metric = self.extensions.early_stopping.metric
-        prefixes = (*(METRIC_PREFIXES[name] for name in self.eval_config.metrics_sets), _LOSS_PREFIX)
+        plugins = [part.name for part in self.extensions.metric]
+        prefixes = (
+            *(METRIC_PREFIXES[name] for name in self.eval_config.metrics_sets),
+            *(f"{name}/" for name in plugins),
+            _LOSS_PREFIX,
+        )
         if self.extensions.stops_early and not metric.startswith(prefixes):
-            reason = f'"{metric}" is not measured by {", ".join(self.eval_config.metrics_sets)}'
+            reason = f'"{metric}" is not measured by {", ".join([*self.eval_config.metrics_sets, *plugins])}'
             instead = f"use one that begins with {' or '.join(prefixes)}"
             yield Problem("extensions.early_stopping.metric", reason, instead)

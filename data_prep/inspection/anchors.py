@@ -31,6 +31,7 @@ def anchor_coverage(
     *,
     config_override: str,
     ignore_unsupported: Sequence[str],
+    plugins: Sequence[str],
     boxes_per_class: int,
     seed: int,
 ) -> dict[str, Any] | None:
@@ -41,6 +42,7 @@ def anchor_coverage(
         pipeline_config_path: The pipeline config.
         config_override: Protobuf text to merge over it.
         ignore_unsupported: Fields of it that are taken as not written.
+        plugins: Modules that register parts which it names; imported by the process that reads it, not here.
         boxes_per_class: How many of each class are looked at, drawn at random.
         seed: Of the draw.
 
@@ -71,6 +73,7 @@ def anchor_coverage(
         command += ["--boxes", str(boxes), "--output", str(output)]
         command += ["--config_override", config_override] if config_override else []
         command += ["--ignore_unsupported", *ignore_unsupported] if ignore_unsupported else []
+        command += [f"--plugin={module}" for module in plugins]
         _run(command)
         coverage: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     matched = np.frombuffer(coverage.pop("matched").encode("ascii"), np.uint8) == ord("1")

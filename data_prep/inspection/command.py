@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 flags.pipeline_config_path,
                 config_override=flags.config_override,
                 ignore_unsupported=flags.ignore_unsupported,
+                plugins=flags.plugin,
                 boxes_per_class=flags.anchor_boxes_per_class,
                 seed=flags.seed,
             )
@@ -139,6 +140,13 @@ def make_parser() -> ArgumentParser:
         default=[],
         metavar="FIELD",
         help="fields of the config that cannot be honoured here, taken as not written",
+    )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module of your own that registers parts which the config names, as train.train takes it: its code runs",
     )
     parser.add_argument("--output_path", type=Path, default=Path("inspection.html"), help="the page to write")
     parser.add_argument("--title", default="", help="of the page; by default what was read")

@@ -88,7 +88,10 @@ def trials(*, below: str = "") -> Iterator[Trial]:
 
 def _values(field: FieldDescriptor) -> Iterator[Any]:
     if is_map(field):
-        if field.message_type.fields_by_name["value"].message_type is None:
+        value = field.message_type.fields_by_name["value"]
+        if value.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
+            yield from ({}, *({"a": number} for number in _FLOATS))
+        elif value.message_type is None:
             yield from ({}, {"": ""}, {"a": ","})
     elif field.message_type is not None:
         yield from ([None] * length for length in _LENGTHS if is_repeated(field))

@@ -251,7 +251,8 @@ def _valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 
 def _measuring(pipeline: Pipeline) -> tuple[MetricSets, EvaluationImages]:
     eval_config, names = pipeline.settings.eval_config, pipeline.names_by_id
-    return MetricSets(eval_config, names), EvaluationImages(eval_config, names)
+    metric_sets = MetricSets(eval_config, names, pipeline.settings.extensions.metric)
+    return metric_sets, EvaluationImages(eval_config, names)
 
 
 def _measure(pipeline: Pipeline, images: Iterator[DetectedImage]) -> EvaluationResult:

@@ -102,7 +102,9 @@ def build_training_dataset(
         where,
         resizer=resizer,
         num_classes=settings.model.num_classes,
-        augment=build_augmentation(train.data_augmentation_options if train is not None else ()),
+        augment=build_augmentation(
+            train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
+        ),
         max_number_of_boxes=settings.max_number_of_training_boxes,
         merge_equal=train is not None and train.merge_multiple_label_boxes,
         seed=secrets.randbelow(_LARGEST_SEED) if mixed_seed is None else mixed_seed,

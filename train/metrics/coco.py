@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
+from configs.settings.evaluation import EvalConfig
 from data_prep.runtime.command_line import UsageError
 from train.metrics.coco_boxes import Boxes, BoxList
-from train.metrics.measured_image import MeasuredImage, check_named, unique_names
+from train.metrics.measured_image import MeasuredImage, MetricsSet, check_named, unique_names
 
 MAX_DETECTIONS = (1, 10, 100)  # a class and image, the best first, as COCO counts them
 
@@ -203,3 +204,18 @@ def _mean_of_measured(values: Sequence[float]) -> float:
     """Returns the mean of what is not NaN, or NaN if nothing is."""
     measured = [value for value in values if not np.isnan(value)]
     return float(np.mean(measured)) if measured else float("nan")
+
+
+def _coco(eval_config: EvalConfig, names_by_id: Mapping[int, str]) -> CocoEvaluator:
+    return CocoEvaluator(
+        names_by_id,
+        all_metrics_per_category=eval_config.include_metrics_per_category and eval_config.all_metrics_per_category,
+        super_categories={
+            group: [member.strip() for member in members.split(",")]
+            for group, members in sorted(eval_config.super_categories.items())
+        },
+        skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
+    )
+
+
+METRICS_SETS: dict[str, MetricsSet] = {"coco_detection_metrics": _coco}

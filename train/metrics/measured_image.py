@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from configs.settings.evaluation import EvalConfig
 from data_prep.runtime.command_line import UserError
 
 
@@ -77,6 +78,11 @@ class Metric(Protocol):
 
     def evaluate(self) -> dict[str, float]:
         """Returns what was measured, by the Object Detection API's names; what could not be is NaN or -1."""
+
+
+# What builds the metric that `eval_config.metrics_set` names: of the settings, and the classes' names by label map id.
+# A module of this folder lists its own as `METRICS_SETS`, by the names that `configs.settings.evaluation` has.
+MetricsSet: TypeAlias = Callable[[EvalConfig, Mapping[int, str]], Metric]
 
 
 def measured_image(

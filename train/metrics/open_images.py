@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping
 
 from train.metrics.matched_metric import MatchedMetric
-from train.metrics.measured_image import MeasuredImage
+from train.metrics.measured_image import MeasuredImage, MetricsSet
 
 
 def open_images_v2(names_by_id: Mapping[int, str]) -> MatchedMetric:
@@ -40,3 +40,11 @@ def open_images_challenge(
         knows_group_of=True,
         group_of_weight=1.0,
     )
+
+
+METRICS_SETS: dict[str, MetricsSet] = {
+    "oid_V2_detection_metrics": lambda _, names_by_id: open_images_v2(names_by_id),
+    "oid_challenge_detection_metrics": lambda eval_config, names_by_id: open_images_challenge(
+        names_by_id, image_classes_field_map_empty_to_ones=eval_config.image_classes_field_map_empty_to_ones
+    ),
+}

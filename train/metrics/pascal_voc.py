@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping
 
 from train.metrics.matched_metric import MatchedMetric
-from train.metrics.measured_image import MeasuredImage
+from train.metrics.measured_image import MeasuredImage, MetricsSet
 
 
 def pascal_voc(names_by_id: Mapping[int, str]) -> MatchedMetric:
@@ -51,3 +51,15 @@ def precision_at_recall(
         knows_difficult=True,
         recall_bounds=(recall_lower_bound, recall_upper_bound),
     )
+
+
+METRICS_SETS: dict[str, MetricsSet] = {
+    "pascal_voc_detection_metrics": lambda _, names_by_id: pascal_voc(names_by_id),
+    "weighted_pascal_voc_detection_metrics": lambda _, names_by_id: weighted_pascal_voc(names_by_id),
+    "precision_at_recall_detection_metrics": lambda eval_config, names_by_id: precision_at_recall(
+        names_by_id,
+        recall_lower_bound=eval_config.recall_lower_bound,
+        recall_upper_bound=eval_config.recall_upper_bound,
+        skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
+    ),
+}

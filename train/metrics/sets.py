@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from configs.settings.evaluation import EvalConfig
-from train.metrics.coco import CocoEvaluator
-from train.metrics.measured_image import MeasuredImage, Metric, check_named, unique_names
-from train.metrics.open_images import open_images_challenge, open_images_v2
-from train.metrics.pascal_voc import pascal_voc, precision_at_recall, weighted_pascal_voc
+from configs.settings.plugins import METRIC, PluginPart
+from train.metrics.measured_image import MeasuredImage, Metric, MetricsSet, check_named, unique_names
 
 
 class MetricSets:
@@ -20,22 +21,27 @@ class MetricSets:
         num_repeated_ids: How many of them had the source id of an earlier one. They count as images of their own.
     """
 
-    def __init__(self, eval_config: EvalConfig, names_by_id: Mapping[int, str]) -> None:
+    def __init__(
+        self, eval_config: EvalConfig, names_by_id: Mapping[int, str], plugins: Iterable[PluginPart] = ()
+    ) -> None:
         """Starts empty.
 
         Args:
             eval_config: Names the sets, and says what they have to be told. With `ignore_groundtruth` nothing is
                 measured, only counted.
             names_by_id: The classes to measure, by label map id.
+            plugins: Metrics to measure beside the sets (`extensions.metric`); their names go before what they measure.
 
         Raises:
-            UsageError: A super category names a class that is not there.
+            UsageError: A super category names a class that is not there, or a plugin's function is not where the plugin
+                says.
         """
         self._names = unique_names(names_by_id)
         self._metrics: list[Metric] = []
         self._is_measuring = not eval_config.ignore_groundtruth
         if self._is_measuring:
-            self._metrics = [_build(name, eval_config, names_by_id) for name in eval_config.metrics_sets]
+            self._metrics = [metrics_sets()[name](eval_config, names_by_id) for name in eval_config.metrics_sets]
+            self._metrics += [_PluginMetric(part, names_by_id) for part in plugins]
         self._source_ids: set[str] = set()
         self._counts: Counter[int] = Counter()
         self.num_images = 0
@@ -68,35 +74,27 @@ class MetricSets:
         return metrics
 
 
-def _build(name: str, eval_config: EvalConfig, names_by_id: Mapping[int, str]) -> Metric:
-    if name == "coco_detection_metrics":
-        return CocoEvaluator(
-            names_by_id,
-            all_metrics_per_category=(
-                eval_config.include_metrics_per_category and eval_config.all_metrics_per_category
-            ),
-            super_categories={
-                group: [member.strip() for member in members.split(",")]
-                for group, members in sorted(eval_config.super_categories.items())
-            },
-            skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
-        )
-    if name == "pascal_voc_detection_metrics":
-        return pascal_voc(names_by_id)
-    if name == "weighted_pascal_voc_detection_metrics":
-        return weighted_pascal_voc(names_by_id)
-    if name == "precision_at_recall_detection_metrics":
-        return precision_at_recall(
-            names_by_id,
-            recall_lower_bound=eval_config.recall_lower_bound,
-            recall_upper_bound=eval_config.recall_upper_bound,
-            skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
-        )
-    if name == "oid_V2_detection_metrics":
-        return open_images_v2(names_by_id)
-    if name == "oid_challenge_detection_metrics":
-        return open_images_challenge(
-            names_by_id,
-            image_classes_field_map_empty_to_ones=eval_config.image_classes_field_map_empty_to_ones,
-        )
-    raise AssertionError(f"the settings take a metrics set that is not here: {name}")
+class _PluginMetric:
+    """A plugin's metric, whose name goes before the names of what it measures."""
+
+    def __init__(self, part: PluginPart, names_by_id: Mapping[int, str]) -> None:
+        self._name = part.name
+        self._metric: Metric = part.function(METRIC)(names_by_id, part.own_settings(METRIC))
+
+    def add(self, image: MeasuredImage) -> None:
+        """See `Metric.add`."""
+        self._metric.add(image)
+
+    def evaluate(self) -> dict[str, float]:
+        """See `Metric.evaluate`."""
+        return {f"{self._name}/{name}": float(value) for name, value in self._metric.evaluate().items()}
+
+
+@functools.cache
+def metrics_sets() -> dict[str, MetricsSet]:
+    """What builds each set of `configs.settings.evaluation.METRIC_PREFIXES`: what this folder's modules list."""
+    package = __name__.rpartition(".")[0]
+    found: dict[str, MetricsSet] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        found.update(getattr(importlib.import_module(f"{package}.{module.name}"), "METRICS_SETS", {}))
+    return found

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from configs.settings.anchors import AnchorSettings
 from configs.settings.matching import SIMILARITIES
-from configs.settings.model import read_model, read_model_garden_backbone
+from configs.settings.model import read_model, read_model_extensions
 from configs.settings.resizers import FixedShapeResizer
 from configs.settings.ssd import Ssd
 from train.inputs.resize import resize_image
@@ -71,7 +71,7 @@ class AnchorMatching:
             self._extractor = build_ssd_extractor(
                 model.feature_extractor,
                 input_shape=self.input_shape,
-                model_garden_backbone=read_model_garden_backbone(config),
+                extensions=read_model_extensions(config),
             )
             anchors = model.anchor_generator
             self._similarity = build_similarity(model.similarity_calculator)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from configs.schema.problem import Problem
-from configs.settings.backbones import ModelGardenBackbone, check_backbone
-from configs.settings.declaration import SettingsError
-from configs.settings.model import Model, read_model, read_model_garden_backbone
+from configs.settings.model import NO_EXTENSIONS, Model, ModelExtensions, read_model, read_model_extensions
 from configs.settings.ssd import Ssd
 from train.models.detector import Detector
 
@@ -20,31 +17,30 @@ def build_detector(config: Any) -> Detector:
 
     Raises:
         SettingsError: The model says what cannot be honoured; the message names the fields.
-        ValueError: Model Garden's backbone does not suit the pyramid.
+        UsageError: A plugin's function is not where the plugin says.
+        ValueError: Model Garden's backbone, or a plugin's network, does not suit the pyramid.
     """
-    return compose_detector(read_model(config), read_model_garden_backbone(config))
+    return compose_detector(read_model(config), read_model_extensions(config))
 
 
-def compose_detector(model: Model, model_garden_backbone: ModelGardenBackbone | None = None) -> Detector:
+def compose_detector(model: Model, extensions: ModelExtensions = NO_EXTENSIONS) -> Detector:
     """Composes the detector that settings describe.
 
     Args:
         model: Of the detector.
-        model_garden_backbone: What `feature_extractor.type: "ssd_model_garden_fpn"` stands on.
+        extensions: What the config adds to it.
 
     Raises:
-        SettingsError: That is missing.
-        ValueError: It does not suit the pyramid.
+        SettingsError: What the feature extractor stands on is missing.
+        UsageError: A plugin's function is not where the plugin says.
+        ValueError: What it stands on does not suit the pyramid.
     """
-    found = check_backbone(model_garden_backbone, model.feature_extractor.type)
-    problems = [problem for problem in found if isinstance(problem, Problem)]
-    if problems:
-        raise SettingsError(problems)
+    extensions.require_used(model.feature_extractor.type)
     # Each family imports its own part of Model Garden, which takes a second.
     if isinstance(model, Ssd):
         from train.models.ssd import SsdDetector
 
-        return SsdDetector(model, model_garden_backbone)
+        return SsdDetector(model, extensions)
     from train.models.faster_rcnn import FasterRcnnDetector
 
     return FasterRcnnDetector(model)

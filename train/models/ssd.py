@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs.settings.backbones import ModelGardenBackbone
+from configs.settings.model import NO_EXTENSIONS, ModelExtensions
 from configs.settings.ssd import Ssd
 from train.models.anchors import build_anchor_generator
 from train.models.batch_norm import freeze_batch_norm
@@ -40,15 +40,16 @@ class SsdDetector(Detector):
     settings: Ssd
     network: ApiSsdNetwork | ModelGardenSsdNetwork
 
-    def __init__(self, settings: Ssd, model_garden_backbone: ModelGardenBackbone | None = None) -> None:
+    def __init__(self, settings: Ssd, extensions: ModelExtensions = NO_EXTENSIONS) -> None:
         """Builds the network.
 
         Args:
             settings: Of the model.
-            model_garden_backbone: What `ssd_model_garden_fpn` stands on.
+            extensions: What the config adds to it.
 
         Raises:
-            ValueError: Model Garden's backbone does not suit the pyramid.
+            UsageError: A plugin's function is not where the plugin says.
+            ValueError: Model Garden's backbone, or a plugin's network, does not suit the pyramid.
         """
         self.settings = settings
         self.num_classes = settings.num_classes
@@ -71,13 +72,14 @@ class SsdDetector(Detector):
             box_coder=self.box_coder,
             normalize_loss_by_num_matches=settings.normalize_loss_by_num_matches,
             normalize_loc_loss_by_codesize=settings.normalize_loc_loss_by_codesize,
+            plugin=extensions.classification_loss,
         )
         self._anchor_generator = build_anchor_generator(settings.anchor_generator)
         extractor = build_ssd_extractor(
             settings.feature_extractor,
             input_shape=self.input_shape,
             freeze_batch_norm=settings.freeze_batchnorm,
-            model_garden_backbone=model_garden_backbone,
+            extensions=extensions,
         )
         self._normalize, self._levels = extractor.normalize, list(extractor.levels)
         self.anchors: np.ndarray | None = None

@@ -5,9 +5,15 @@ As `loss` in the API's meta_architectures/ssd_meta_arch.py and builders/losses_b
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from configs.settings.losses import Loss
+from configs.settings.plugins import CLASSIFICATION_LOSS, PluginPart
+from data_prep.runtime.command_line import UserError
 from train.models.box_coders import BoxCoder
 from train.models.hard_example_mining import HardExampleMiner
 from train.models.losses import classification_loss, localization_loss
@@ -26,6 +32,7 @@ class SsdLosses:
         box_coder: BoxCoder,
         normalize_loss_by_num_matches: bool,
         normalize_loc_loss_by_codesize: bool,
+        plugin: PluginPart | None = None,
     ) -> None:
         """Builds the parts.
 
@@ -35,12 +42,24 @@ class SsdLosses:
             box_coder: The SSD's.
             normalize_loss_by_num_matches: Whether both are divided by the weights of all that is matched.
             normalize_loc_loss_by_codesize: Whether the localisation loss is divided by the numbers of a code too.
+            plugin: A classification loss in place of the settings'.
+
+        Raises:
+            UsageError: The plugin's function is not where the plugin says.
         """
         self._settings = settings
         self._normalizes_by_matches = normalize_loss_by_num_matches
         self._normalizes_by_code_size = normalize_loc_loss_by_codesize
         self._slots = slots
         self._box_coder = box_coder
+        self._classification_loss = functools.partial(classification_loss, settings.classification_loss)
+        if plugin is not None:
+            self._classification_loss = functools.partial(
+                _plugin_loss,
+                plugin.name,
+                plugin.function(CLASSIFICATION_LOSS),
+                plugin.own_settings(CLASSIFICATION_LOSS),
+            )
         self._miner: HardExampleMiner | None = None
         if settings.hard_example_miner is not None:
             self._miner = HardExampleMiner.from_settings(
@@ -68,7 +87,7 @@ class SsdLosses:
             sampled = self._sample(targets, self._settings.random_example_sampler.positive_sample_fraction)
             class_weights *= sampled[..., tf.newaxis]
             box_weights *= sampled
-        by_class = classification_loss(self._settings.classification_loss, logits, targets.class_targets, class_weights)
+        by_class = self._classification_loss(logits, targets.class_targets, class_weights)
         by_box = localization_loss(self._settings.localization_loss, codes, targets.codes, box_weights)
         if self._miner is not None:
             boxes = self._box_coder.decode(codes, anchors[tf.newaxis])
@@ -90,3 +109,21 @@ class SsdLosses:
         positive = tf.reduce_sum(foreground, axis=-1) != 0
         eligible = tf.reduce_mean(targets.class_weights, axis=-1) != 0
         return tf.cast(sample_negatives(positive, eligible, positive_fraction=positive_fraction), tf.float32)
+
+
+def _plugin_loss(
+    name: str,
+    function: Callable[..., tf.Tensor],
+    settings: Any,
+    logits: tf.Tensor,
+    targets: tf.Tensor,
+    weights: tf.Tensor,
+) -> tf.Tensor:
+    """A plugin's loss of each anchor, float32 [B, A]; of any other shape it would be summed without a word."""
+    by_class = tf.convert_to_tensor(function(logits, targets, tf.broadcast_to(weights, tf.shape(logits)), settings))
+    if not by_class.shape.is_compatible_with(logits.shape[:2]):
+        raise UserError(
+            f'extensions.classification_loss: "{name}" gives values of shape {by_class.shape}; it must give one for '
+            f"each anchor, {logits.shape[:2]}: sum over the classes, and over nothing else"
+        )
+    return tf.cast(by_class, tf.float32)

@@ -18,7 +18,7 @@ Predictions: TypeAlias = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 
 
 class ApiSsdNetwork(tf_keras.Model):
-    """A feature extractor of the API's and a box predictor.
+    """A feature extractor of the API's, or a plugin's, and a box predictor.
 
     Attributes:
         feature_extractor: Maps normalised images to feature maps by level.
@@ -39,7 +39,9 @@ class ApiSsdNetwork(tf_keras.Model):
 
     @property
     def api_objects(self) -> tf.Module | None:
-        """Its layers in the tree in which the API's checkpoints hold them, below `model`."""
+        """Its layers in the tree in which the API's checkpoints hold them, below `model`; None with a plugin's."""
+        if self.feature_extractor.api_objects is None:
+            return None
         return tree(_feature_extractor=self.feature_extractor.api_objects, _box_predictor=self.head.api_objects)
 
     def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:

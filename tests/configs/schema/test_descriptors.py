@@ -24,7 +24,7 @@ from google.protobuf import descriptor_pb2
 
 from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PACKAGE, PROTO_PATH, message_class, message_descriptor
 
-OURS = {"Extensions", "ClassAwareSampling", "EarlyStopping", "ModelGardenBackbone"}
+OURS = {"Extensions", "ClassAwareSampling", "EarlyStopping", "ModelGardenBackbone", "PluginPart"}
 OUR_FIELDS = {("TrainEvalPipelineConfig", "extensions")}
 
 

@@ -13,6 +13,7 @@ from official.vision.configs import backbones
 from configs.settings.backbones import MODEL_GARDEN_BACKBONES, ModelGardenBackbone
 from configs.settings.declaration import SettingsError
 from configs.settings.extractors import NETWORKS, FasterRcnnFeatureExtractor, SsdFeatureExtractor
+from configs.settings.model import ModelExtensions
 from configs.settings.reading import read_settings_text
 from tests.small_models import ssd_settings
 from train.models.feature_extractors.registry import build_faster_rcnn_extractor, build_ssd_extractor, registered_names
@@ -177,7 +178,7 @@ def test_faster_rcnn_feature_maps_are_as_large_as_said_beforehand(text):
 def model_garden(text: str, backbone: str = ""):
     settings = read_settings_text(SsdFeatureExtractor, text)
     named = read_settings_text(ModelGardenBackbone, backbone, "extensions.model_garden_backbone") if backbone else None
-    return build_ssd_extractor(settings, input_shape=(64, 96), model_garden_backbone=named)
+    return build_ssd_extractor(settings, input_shape=(64, 96), extensions=ModelExtensions(model_garden_backbone=named))
 
 
 ANY = 'type: "ssd_model_garden_fpn" fpn { min_level: 3 max_level: 6 additional_layer_depth: 8 } '

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from configs.settings.augmentations.augmentation import AugmentationSettings
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
+from configs.settings.plugins import AUGMENTATION, PluginPart
 from train.inputs.augmentations import (
     colour,
     composition,
@@ -47,17 +48,23 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 
 
-def build_augmentation(options: Iterable[AugmentationSettings]) -> Augment:
-    """Returns a function that applies the options in their order.
+def build_augmentation(options: Iterable[AugmentationSettings], plugins: Iterable[PluginPart] = ()) -> Augment:
+    """Returns a function that applies the options in their order, and after them those of plugins.
 
     Args:
         options: Their settings.
+        plugins: `extensions.augmentation`.
 
     Returns:
         A function of an image (uint8 [H, W, 3]), its ground truth and a seed ([2] integers: the same seed gives the
         same result) that returns the image, uint8 or float32 [H', W', 3] with values 0..255, and its ground truth.
+
+    Raises:
+        UsageError: A plugin's function is not where the plugin says.
     """
     steps = [(AUGMENTATIONS[AUGMENTATION_OPTIONS.name_of(option)], option.arguments()) for option in options]
+    for part in plugins:
+        steps.append((Augmentation(part.function(AUGMENTATION)), {"settings": part.own_settings(AUGMENTATION)}))
 
     def augment(image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor) -> tuple[tf.Tensor, GroundTruth]:
         for index, (augmentation, arguments) in enumerate(steps):

@@ -11,8 +11,8 @@ import tensorflow as tf
 import tf_keras
 
 from configs.settings.backbones import READER as ANY_BACKBONE
-from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.extractors import SsdFeatureExtractor
+from configs.settings.model import ModelExtensions
 from train.models.detector import InputShape
 from train.models.feature_extractors import pixels
 from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
@@ -69,7 +69,7 @@ def _build(
     *,
     input_shape: InputShape,
     freeze_batch_norm: bool,
-    model_garden_backbone: ModelGardenBackbone | None,
+    extensions: ModelExtensions,
     normalize: Callable[[tf.Tensor], tf.Tensor],
 ) -> ModelGardenExtractor:
     # Model Garden's part that has these takes a second to import, and other models do without.
@@ -83,7 +83,7 @@ def _build(
         height = width = None
     else:
         height, width = height + -height % multiple, width + -width % multiple
-    network = build_backbone(settings, model_garden_backbone, height=height, width=width)
+    network = build_backbone(settings, extensions.model_garden_backbone, height=height, width=width)
     return ModelGardenExtractor(
         backbone=pyramid_features(network),
         decoder=build_pyramid(network, settings),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from configs.settings import extractors
-from configs.settings.backbones import ModelGardenBackbone
+from configs.settings.model import NO_EXTENSIONS, ModelExtensions
 from train.models.detector import InputShape
 
 _BUILDERS: dict[str, Callable[..., Any]] = {}
@@ -44,7 +44,7 @@ def build_ssd_extractor(
     *,
     input_shape: InputShape = (None, None),
     freeze_batch_norm: bool = False,
-    model_garden_backbone: ModelGardenBackbone | None = None,
+    extensions: ModelExtensions = NO_EXTENSIONS,
 ) -> Any:
     """Builds an SSD's feature extractor and its variables.
 
@@ -55,20 +55,20 @@ def build_ssd_extractor(
         settings: Of the extractor.
         input_shape: Height and width of the padded input in pixels; None where images have sizes of their own.
         freeze_batch_norm: Whether batch norm keeps its moving statistics.
-        model_garden_backbone: What `ssd_model_garden_fpn` stands on.
+        extensions: What the config adds to the model.
 
     Returns:
         An `ssd_extractors.SsdFeatureExtractor`, or a `model_garden.ModelGardenExtractor`.
 
     Raises:
-        ValueError: Model Garden's backbone cannot be built, or has other feature maps than the pyramid needs.
+        ValueError: What it stands on cannot be built, or has other feature maps than the pyramid needs.
     """
     _import_modules()
     return _BUILDERS[settings.type](
         settings,
         input_shape=input_shape,
         freeze_batch_norm=freeze_batch_norm,
-        model_garden_backbone=model_garden_backbone,
+        extensions=extensions,
     )
 
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 import tf_keras
 
 from configs.settings import extractors
-from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.extractors import COARSEST_TRUNK_LEVEL
+from configs.settings.model import ModelExtensions
 from train.models.api_objects import tree
 from train.models.detector import InputShape, feature_map_shape
 from train.models.feature_extractors import pixels, trunks
@@ -282,10 +282,10 @@ def _build(
     *,
     input_shape: InputShape,
     freeze_batch_norm: bool,
-    model_garden_backbone: ModelGardenBackbone | None,
+    extensions: ModelExtensions,
     extractor: Callable[..., SsdFeatureExtractor],
 ) -> SsdFeatureExtractor:
-    del model_garden_backbone
+    del extensions
     built = extractor(settings, freeze_batch_norm=freeze_batch_norm)
     built.pad_to_multiple = padding_multiple(input_shape, settings)
     return built
