@@ -13,8 +13,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from data_prep.beam import files
-from data_prep.beam.plan import ImageTask, read_plan_line
-from data_prep.beam.work_settings import WorkSettings
+from data_prep.beam.plan import ImageTask, WorkSettings, read_plan_line
 from data_prep.cleaning.image_validation import MISSING, validate_content
 from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.fetched_image import accept_image, check_start

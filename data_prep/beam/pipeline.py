@@ -13,7 +13,7 @@ from apache_beam.runners.runner import PipelineState
 
 from data_prep.beam import files
 from data_prep.beam.image_work import NAMESPACE, MakeRecords
-from data_prep.beam.plan import FoundImage, Plan, write_plan
+from data_prep.beam.plan import FoundImage, Plan, WorkSettings, write_plan
 from data_prep.beam.shard_work import (
     DONE_NAME,
     MANIFEST_NAME,
@@ -23,7 +23,6 @@ from data_prep.beam.shard_work import (
     shards_of_other_counts,
 )
 from data_prep.beam.work_folder import work_folder
-from data_prep.beam.work_settings import WorkSettings
 from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
 from data_prep.records.point_index import PointIndex

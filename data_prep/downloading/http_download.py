@@ -1,10 +1,9 @@
-"""Fetching one URL: over http or https, with bounds on time, bytes, redirects and retries."""
+"""Downloader of one URL over http or https, with bounds on time, bytes and redirects."""
 
 from __future__ import annotations
 
 import contextlib
 import email.utils
-import random
 import ssl
 import threading
 import time
@@ -19,9 +18,6 @@ from data_prep.downloading.http_connections import Attempt, ConnectionPools, Wat
 
 USER_AGENT = "object-detection-road/0.1 (data set preparation; python-urllib3)"
 MAX_REDIRECTS = 5
-MAX_RETRY_AFTER_SECONDS = 60.0
-FIRST_BACK_OFF_SECONDS = 0.5
-MAX_BACK_OFF_SECONDS = 20.0
 _CHUNK_BYTES = 256 * 1024
 _DRAINED_BYTES = 64 * 1024  # of an answer that nobody reads: more, and a new connection is the cheaper way
 _START_BYTES = 32
@@ -78,7 +74,7 @@ class Downloader:
 
         Args:
             limits: Bounds on each URL and on all.
-            stop: Once set, no try is begun, no wait between tries goes on, and bodies are broken off.
+            stop: Once set, no try is begun, and bodies are broken off.
         """
         self.limits = limits
         self._stop = stop or threading.Event()
@@ -93,35 +89,15 @@ class Downloader:
         return self._received_bytes
 
     def fetch(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
-        """Returns the body at `url`.
-
-        Connection failures, time-outs, broken-off bodies and the statuses 408, 425, 429 and 5xx are tried again, after
-        a wait that doubles each time (with jitter, so that many threads do not come back at once) or that the server
-        asks for, up to a minute. Everything else is final, and so is a server that asks to wait for longer.
+        """Returns the body at `url`, in one try.
 
         Args:
             url: Where the body lies.
             check_start: Gets the body's first bytes and its URL before the rest is read; may raise `DownloadError`.
 
         Raises:
-            DownloadError: It could not be had.
-        """
-        tries = 0
-        while True:
-            try:
-                return self.fetch_once(url, check_start=check_start)
-            except PassingError as error:
-                tries += 1
-                wait = wait_seconds(tries, error.retry_after_seconds)
-                if tries > self.limits.max_retries or wait > MAX_RETRY_AFTER_SECONDS:
-                    raise given_up(error, tries) from error
-                self._stop.wait(wait)
-
-    def fetch_once(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
-        """Does what `fetch` does, in one try.
-
-        Raises:
-            PassingError: It could not be had now, but perhaps in a while.
+            PassingError: It could not be had now, but perhaps in a while: connection failures, time-outs, broken-off
+                bodies and the statuses 408, 425, 429 and 5xx.
             DownloadError: It could not be had.
         """
         if self._stop.is_set():
@@ -225,22 +201,6 @@ class Downloader:
         if self._stop.is_set():
             return DownloadError("stopped", url, permanent=False)
         return PassingError("timed out", f"{url}: no end after {self.limits.timeout_seconds:g} s")
-
-
-def wait_seconds(tries: int, retry_after_seconds: float | None) -> float:
-    """Returns how long to wait after the given number of failed tries, unless the server says."""
-    if retry_after_seconds is not None:
-        return retry_after_seconds
-    longest = min(FIRST_BACK_OFF_SECONDS * 2 ** (tries - 1), MAX_BACK_OFF_SECONDS)
-    return random.uniform(longest / 2, longest)
-
-
-def given_up(error: PassingError, tries: int) -> DownloadError:
-    """Returns `error` as the last word of this run."""
-    asked = error.retry_after_seconds
-    if asked is not None and asked > MAX_RETRY_AFTER_SECONDS:
-        return DownloadError(error.reason, f"{error.detail} (it asks to wait {asked:.0f} s)", permanent=False)
-    return DownloadError(error.reason, f"{error.detail} ({tries} {'try' if tries == 1 else 'tries'})", permanent=False)
 
 
 def _check_status(response: urllib3.BaseHTTPResponse, url: str) -> None:

@@ -18,7 +18,7 @@ from data_prep.downloading.http_download import Downloader, DownloadLimits, Fetc
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.downloading.parallel_download import ParallelDownload
 from data_prep.images.image_file import ImageError, read_image_file
-from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 from data_prep.runtime.progress import progress
 from data_prep.runtime.worker_pool import default_num_processes, map_as_completed
 
@@ -71,29 +71,6 @@ class DownloadReport:
     counts: Counter[str]
     received_bytes: int
     failed_ids: set[str]
-
-
-def fetch_image(
-    source: ImageSource, directory: Path, downloader: Downloader, max_dimension: int | None = None
-) -> Outcome:
-    """Fetches one image to `directory`/ID.jpg, unless a file that is not empty is there.
-
-    Returns:
-        What became of it; an image that cannot be had is no exception.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    target = directory / f"{source.image_id}.jpg"
-    if target.is_file() and (num_bytes := target.stat().st_size) > 0:
-        return Outcome(source.image_id, PRESENT, num_bytes=num_bytes)
-    try:
-        fetched = downloader.fetch(source.url, check_start=check_start)
-        image = accept_image(source, fetched, max_dimension)
-    except DownloadError as error:
-        return _failure(source, error)
-    write_bytes(target, image.content)
-    return _success(source, DOWNLOADED, image, max_dimension)
 
 
 def download_images(

@@ -21,8 +21,7 @@ from PIL import Image
 
 from data_prep.formats.points import check_image_id
 from data_prep.images.area_filter import shrink
-from data_prep.images.jpeg_decoding import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, num_scans
-from data_prep.images.jpeg_encoding import encode_jpeg
+from data_prep.images.jpeg import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
 from data_prep.images.png_data import holds_all_pixels
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -152,7 +151,7 @@ def read_header(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageHeader:
         return ImageHeader(str(image.format), image.mode, image.width, image.height)
 
 
-def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_rgb(content: bytes) -> Image.Image:
     """Returns the image decoded whole, as 8-bit RGB; of an animation the first frame.
 
     Transparency is laid over white, 16-bit grey is cut to 8 bits. EXIF orientation is not applied.
@@ -160,7 +159,7 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         ImageError: It does not decode, or only in part.
     """
-    with _open(content, max_pixels) as image:
+    with _open(content, MAX_PIXELS) as image:
         _refuse_many_scans(image, content)
         _load(image, content)
         return _to_rgb(image)

@@ -12,19 +12,21 @@ import streamlit as st
 from data_prep.images.image_file import ImageError
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detections import ImageDetections
-from serving.demonstration.asking import Answer, Answers, Version, find_versions
+from serving.demonstration.answers import Answer, Answers, Version, find_versions
 from serving.demonstration.images import UploadedImage, digest_of, read_upload
 from serving.demonstration.results import (
     Amenity,
     as_json_text,
     chosen,
     compare,
+    differences,
     drawn,
     list_amenities,
     names_to_choose,
+    plain,
+    sentence,
 )
 from serving.demonstration.settings import Settings
-from serving.demonstration.wording import differences, plain, sentence
 
 VERSIONS_SECONDS = 5.0  # as long as it is not asked again which versions there are
 SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "gif"]

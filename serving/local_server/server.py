@@ -30,9 +30,8 @@ from serving.saved_models.status_errors import StatusError
 
 if TYPE_CHECKING:
     from serving.local_server.batching import BatchScheduler
-    from serving.local_server.config_file import ConfigFilePolling
-    from serving.local_server.health import Health
-    from serving.local_server.models import Models
+    from serving.local_server.models import ConfigFilePolling, Models
+    from serving.local_server.prediction_service import Health
     from serving.local_server.rest import RestServer
 
 MAX_WAITING_CALLS = 1000  # beyond them a call ends with RESOURCE_EXHAUSTED at once
@@ -198,12 +197,10 @@ class LocalServer:
         # What TensorFlow has to say of its own loader reaches us as exceptions.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         from serving.local_server.batching import BatchScheduler
-        from serving.local_server.config_file import ConfigFilePolling
-        from serving.local_server.health import Health
         from serving.local_server.loading import load_version
         from serving.local_server.metrics import Metrics
-        from serving.local_server.models import Models
-        from serving.local_server.prediction_service import service_handlers
+        from serving.local_server.models import ConfigFilePolling, Models
+        from serving.local_server.prediction_service import Health, service_handlers
         from serving.local_server.predictor import Predictor
         from serving.local_server.rest import RestServer
 

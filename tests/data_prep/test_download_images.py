@@ -18,9 +18,6 @@ import pytest
 from PIL import Image
 
 from data_prep import download_images
-from data_prep.downloading.http_download import Downloader, DownloadLimits
-from data_prep.downloading.image_download import fetch_image
-from data_prep.downloading.image_sources import ImageSource
 
 
 def jpeg(color: str, image_format: str = "JPEG", size: tuple[int, int] = (32, 24)) -> bytes:
@@ -367,19 +364,6 @@ def test_what_a_killed_run_left_half_written_is_removed(site: Site, download: Do
     assert download(entries).code == 0
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in others)
-
-
-def test_one_image_by_itself(site: Site, tmp_path: Path) -> None:
-    site.pages = {"/a.jpg": jpeg("red", size=(64, 32))}
-    site.failures["/a.jpg"] = 1
-    downloader = Downloader(DownloadLimits(allow_private_addresses=True))
-    source = ImageSource("a", site.url("/a.jpg"))
-    outcome = fetch_image(source, tmp_path, downloader, 32)
-    assert (outcome.outcome, outcome.width, outcome.height, outcome.shrunk_to) == ("downloaded", 32, 16, 32)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
-    assert fetch_image(source, tmp_path, downloader).outcome == "present"
-    gone = fetch_image(ImageSource("b", site.url("/b.jpg")), tmp_path, downloader)
-    assert (gone.outcome, gone.reason, gone.permanent) == ("failed", "HTTP 404", True)
 
 
 def test_a_log_that_is_none_of_ours(site: Site, download: Download) -> None:
