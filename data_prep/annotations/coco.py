@@ -52,7 +52,7 @@ def read_coco(path: Path, *, keep_category_ids: bool, reject: Reject) -> SourceS
         reject: Takes what cannot be used.
 
     Raises:
-        UsageError: It is no such file, or its categories cannot be told apart.
+        UsageError: It is no such file, or its categories are ambiguous.
     """
     content = _read_json(path)
     names = _read_categories(path, content["categories"])

@@ -1,8 +1,8 @@
 """The flat CSV of many tutorials: a box a row, `filename,width,height,class,xmin,ymin,xmax,ymax` or fewer columns.
 
-Pixels or shares of the image: nobody writes which, so a rule tells. A box whose every edge is at most 2 is one in
-shares (a box within the first two pixels of a photograph is no box). Where at least nine in ten are such, the file is
-in shares; where at most one in ten are, in pixels; in between, a person has to say it.
+The file does not say whether coordinates are pixels or shares of the image, so they are guessed. A box whose every
+edge is at most 2 is one in shares (a box within the first two pixels of a photograph is no box). Where at least nine in
+ten are such, the file is in shares; where at most one in ten are, in pixels; in between, a flag has to say it.
 """
 
 from __future__ import annotations

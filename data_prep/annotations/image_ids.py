@@ -1,4 +1,4 @@
-"""From the names that annotations give to images to image ids, which become file names.
+"""Image ids, which become file names, made from the names that annotations give to images.
 
 The rule: a file name without its suffix is the id, if it can be one. Where there are folders in the name, or characters
 that an id may not hold, every run of those becomes `_`, and ten digits of the name's SHA-256 follow, so that `a/1.jpg`

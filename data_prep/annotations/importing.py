@@ -1,4 +1,4 @@
-"""An import from its reader to its files: points, the label map, images.json, and what to say of them."""
+"""Outputs of an import: points, the label map, images.json, and the printed summary."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def import_annotations(
             raise UserError(_why_nothing(summary, ledger))
         label_map, remark = _label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
     remarks.append(f"label map: {remark}")
-    # One that says the same already keeps its time: the other splits' imports, which share it, stay up to date.
+    # An equal file keeps its time of change: the other splits' imports, which share it, stay up to date.
     if not label_map_path.exists() or read_label_map(label_map_path) != label_map:
         write_label_map(label_map_path, label_map)
     if images_path is not None:

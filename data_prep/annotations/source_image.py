@@ -66,7 +66,7 @@ class SourceImage:
         boxes: Its boxes.
         width: In pixels, where the annotations say it.
         height: In pixels.
-        url: Where it can be had, or an empty string.
+        url: Where it can be downloaded, or an empty string.
     """
 
     where: str
@@ -80,14 +80,14 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class SourceSet:
-    """What a reader makes of a file or folder.
+    """Images and classes that a reader found in a file or folder.
 
     Attributes:
         images: The images, read as they are asked for.
         class_ids: The format's own list of classes with the ids, from 1, that they get; None where only boxes name
             classes.
-        class_remark: What became of the format's own class numbers.
-        remarks: What else a person should be told, a line each.
+        class_remark: How the format's own class numbers were mapped.
+        remarks: Further lines to print.
     """
 
     images: Iterator[SourceImage]

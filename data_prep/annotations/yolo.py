@@ -43,7 +43,7 @@ def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Pat
         reject: Takes what cannot be used.
 
     Raises:
-        UsageError: The folder has no label files, or the classes are not to be had.
+        UsageError: The folder has no label files, or the classes cannot be found.
     """
     if not path.is_dir():
         raise UsageError(f"{path} is no folder; YOLO has one text file a picture in a folder")

@@ -90,7 +90,7 @@ def run(
 
     Args:
         points: The images, with their keys.
-        find: Tells where each is to be had.
+        find: Returns the URL or the file of each.
         settings: What is done to them.
         manifest: The new one, without shards.
         output_path: What the shards' names begin with.

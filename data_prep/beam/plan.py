@@ -32,7 +32,7 @@ class ImageTask:
         point: The image, as in points.json.
         source: Where it is to be fetched; None where it is not.
         path: The file that it is in; empty where it is to be fetched.
-        problem: Why it cannot be had at all; else empty.
+        problem: Why it is not available; else empty.
     """
 
     key: int
@@ -50,7 +50,7 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class FoundImage:
-    """Where an image is to be had.
+    """Location of an image: a URL or a file.
 
     Attributes:
         source: A URL.
@@ -97,7 +97,7 @@ def write_plan(
     Args:
         file: Where to.
         points: The images, with their keys.
-        find: Tells where an image is to be had.
+        find: Returns the URL or the file of an image.
         settings: What is done to each.
         known: Fingerprints of shards that are in place, by their number.
     """

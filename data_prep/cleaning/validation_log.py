@@ -1,7 +1,7 @@
 """The log of validated images of a folder, so that a later run need not decode them again.
 
 An SQLite file beside the folder, `FOLDER.validated.sqlite`, holds for each id what the image's file was (name, size
-and time of change), how large it was in pixels, what became of it, and size and time of the result.
+and time of change), how large it was in pixels, the result, and size and time of the result.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FileVersion:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """What became of one image.
+    """Result of validating one image.
 
     Attributes:
         image_id: Its id.

@@ -1,4 +1,4 @@
-"""The errors of fetching a URL, and whether asking again may help."""
+"""Errors of fetching a URL: permanent ones, and those after which a retry may succeed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DownloadError(Exception):
 
 
 class PassingError(DownloadError):
-    """A failure that another try, a little later, may mend.
+    """A failure after which a retry may succeed.
 
     Attributes:
         retry_after_seconds: What the server asked to wait, if it did.

@@ -19,7 +19,7 @@ from data_prep.downloading.http_connections import Attempt, ConnectionPools, Wat
 USER_AGENT = "object-detection-road/0.1 (data set preparation; python-urllib3)"
 MAX_REDIRECTS = 5
 _CHUNK_BYTES = 256 * 1024
-_DRAINED_BYTES = 64 * 1024  # of an answer that nobody reads: more, and a new connection is the cheaper way
+_DRAINED_BYTES = 64 * 1024  # of an unused answer: for more, a new connection costs less
 _START_BYTES = 32
 _RETRIED_STATUSES = frozenset({408, 425, 429})  # and all from 500
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
@@ -96,9 +96,9 @@ class Downloader:
             check_start: Gets the body's first bytes and its URL before the rest is read; may raise `DownloadError`.
 
         Raises:
-            PassingError: It could not be had now, but perhaps in a while: connection failures, time-outs, broken-off
+            PassingError: It failed, but a retry may succeed: connection failures, time-outs, broken-off
                 bodies and the statuses 408, 425, 429 and 5xx.
-            DownloadError: It could not be had.
+            DownloadError: It failed for good.
         """
         if self._stop.is_set():
             raise DownloadError("stopped", url, permanent=False)
@@ -225,7 +225,7 @@ def _retry_after_seconds(text: str) -> float | None:
 
 
 def _drain(response: urllib3.BaseHTTPResponse) -> None:
-    """Reads a short body that nobody wants, so that the connection can be used again."""
+    """Reads a short unused body, so that the connection can be used again."""
     text = response.headers.get("Content-Length", "")
     if text.isdecimal() and len(text) < 10 and int(text) <= _DRAINED_BYTES:
         response.read(decode_content=False)

@@ -1,4 +1,4 @@
-"""Fetching a list of images into a folder, as ID.jpg: what is there already, what is tried, and what is kept."""
+"""Download of a list of images into a folder, as ID.jpg: present files are kept, the rest is fetched and checked."""
 
 from __future__ import annotations
 

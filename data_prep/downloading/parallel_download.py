@@ -96,7 +96,7 @@ class ParallelDownload(Generic[Item, Result]):
                     else:
                         yield result
             finally:
-                stop.set()  # whatever ended the loop, nobody need wait out a back-off or a body
+                stop.set()  # however the loop ended, no thread waits out a back-off or a body
                 queues.wake_all()
 
     def _host_of(self, item: Item) -> str:

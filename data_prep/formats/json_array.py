@@ -1,4 +1,4 @@
-"""JSON arrays of ours, an item a line: read item by item and written as they come, so that none is in memory whole."""
+"""JSON arrays with an item a line, read and written item by item, so that none is in memory whole."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ArrayItem:
 def read_array_items(path: str | os.PathLike[str]) -> Iterator[ArrayItem]:
     """Yields the items of a JSON file that holds one array.
 
-    A file as ours are, an object a line, is read line by line. One of another layout is read whole.
+    A file with an object a line, as this module writes it, is read line by line. One of another layout is read whole.
 
     Raises:
         UsageError: The file is missing, not UTF-8, not JSON (as NaN and Infinity are not) or no array, or has another
@@ -69,7 +69,7 @@ def read_array_items(path: str | os.PathLike[str]) -> Iterator[ArrayItem]:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file of ours, refusing NaN and Infinity, which are no JSON.
+    """Reads a JSON file, refusing NaN and Infinity, which are no JSON.
 
     Raises:
         UsageError: The file is missing, not UTF-8, or not JSON; with line and column.

@@ -30,7 +30,7 @@ JPEG_QUALITY: Final = 92
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the order in which a file is looked for
 
-# Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once, in our words.
+# Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -49,7 +49,7 @@ _DECODING_ERRORS = (
     Image.DecompressionBombError,
 )
 _EXIF_ORIENTATION = 0x0112
-_JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's word for a JPEG that others follow, such as a stereo camera's: no animation
+_JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's name for a JPEG that others follow, such as a stereo camera's: no animation
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
 

@@ -14,7 +14,7 @@ from data_prep.images.opencv import opencv
 
 MAX_SCANS: Final = 200  # the encoders in use write 10 at most
 _SCAN_MARK: Final = b"\xff\xda"
-_DAMAGE: Final = "Corrupt JPEG data"  # how libjpeg begins what it says of coefficients that make no sense
+_DAMAGE: Final = "Corrupt JPEG data"  # the beginning of libjpeg's warnings about invalid coefficients
 _DCT_SCALES: Final = (8, 4, 2)  # other eighths decode at a fraction of the speed
 _SPARE: Final = 2  # how many times larger than wanted an image is decoded: the filter's part, for its sharper edges
 _SHORTEST_SIDE: Final = 16  # in pixels, as decoded: of fewer, the last one counts, which may stand for a part of one

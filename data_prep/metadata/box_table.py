@@ -21,7 +21,7 @@ from data_prep.runtime.command_line import UserError
 NUMBER_COLUMNS = ("Confidence", "XMin", "XMax", "YMin", "YMax")
 IMAGE_ID, LABEL = "ImageID", "LabelName"
 _TRUE = ("1", "1.0", "true", "True", "TRUE")
-_FALSE = ("0", "0.0", "false", "False", "FALSE", "-1", "-1.0", "")  # -1 and nothing at all: nobody looked
+_FALSE = ("0", "0.0", "false", "False", "FALSE", "-1", "-1.0", "")  # -1 and nothing at all: not annotated
 _FLAG_VALUES = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
 _PLAIN_IMAGE_ID = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"  # of points.check_image_id, and no longer than it allows
 

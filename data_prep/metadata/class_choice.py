@@ -32,7 +32,7 @@ class BoxFilters:
 
     Attributes:
         policies: For each of `points.FLAGS` INCLUDE (boxes with and without the flag), EXCLUDE (those without) or ONLY
-            (those with). A flag that nobody looked at (-1) is not set.
+            (those with). A flag that was not annotated (-1) is not set.
         min_confidence: 0..1.
         min_side: The least width and height, relative to the image's, 0..1.
         min_area: The least area, relative to the image's, 0..1.

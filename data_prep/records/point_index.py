@@ -1,4 +1,4 @@
-"""points.json with a key for each image, by which images are shared out to shards.
+"""Index of points.json: a key for each image, by which images are shared out to shards.
 
 Processes that share out the work read the images that are theirs from the file itself; what goes between processes is
 a few numbers an image.
@@ -25,7 +25,7 @@ class PointIndex:
 
     Attributes:
         places: Where they are.
-        keys: uint64 [N], what `index_points` was told to compute of each image.
+        keys: uint64 [N], what `key_of` of `index_points` returned of each image.
         boxes_by_label: How many boxes there are, by label; of the whole file.
     """
 

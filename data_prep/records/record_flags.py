@@ -75,7 +75,7 @@ def policies_of(flags: argparse.Namespace) -> RecordPolicies:
 
 
 def settings_of(flags: argparse.Namespace) -> dict[str, Any]:
-    """Returns what the manifest says of the flags."""
+    """Returns the flags as the manifest holds them."""
     shuffle_seed = None if flags.no_shuffle else flags.shuffle_seed
     return {"num_shards": flags.num_shards, "shuffle_seed": shuffle_seed, **policies_of(flags).as_json()}
 

@@ -16,7 +16,7 @@ from data_prep.records.shard_assignment import chance
 GROUP_OF_CHOICES = ("keep", "drop", "crowd")
 IMAGE_CHECKS = ("whole", "header")
 
-# Counts of what the rules left out, by these words; the manifest has them too.
+# Keys of the counts of what the rules left out, here and in the manifest.
 WITHOUT_BOXES = "images without boxes"
 GROUP_OF = "group-of boxes"
 BEYOND_MOST = "boxes beyond the most an image"

@@ -1,4 +1,4 @@
-"""One shard of TFRecords from its points and images, or the finding that it need not be written again."""
+"""Writer of one shard of TFRecords from its points and images, or the finding that it need not be written again."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a task.
+    """Result of a task.
 
     Attributes:
         entry: The shard, as the manifest names it.
@@ -184,7 +184,7 @@ def example_of_image(
     image. A box around a group keeps its `group_of` and is no crowd, as in the Object Detection API's own Open Images
     records, unless the rules say otherwise, or its `is_crowd` does, which COCO's annotations come with. Pascal VOC's
     `is_difficult` becomes `difficult`, and `segment_area` the object's area in place of its box's. Verified labels go
-    to `image/class/*`, those that say a class is not there as well: evaluation wants to know what was looked for.
+    to `image/class/*`, those that say a class is not there as well: evaluation needs both.
 
     Args:
         point: The image, as in points.json.

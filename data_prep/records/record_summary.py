@@ -1,4 +1,4 @@
-"""The summary of records in the words of the commands that write them."""
+"""The printed summary of the commands that write records."""
 
 from __future__ import annotations
 

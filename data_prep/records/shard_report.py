@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class ShardReport:
-    """What became of one shard's points.
+    """Counts of one shard's points.
 
     Attributes:
         num_points: Images that belong to the shard.
@@ -75,7 +75,7 @@ def report_of_json(values: Mapping[str, Any]) -> ShardReport:
 
 
 def sum_of(reports: Iterable[ShardReport]) -> ShardReport:
-    """Returns what became of the images of all `reports`, but for the list of rejects."""
+    """Returns the sum of all `reports`, but for the list of rejects."""
     total = ShardReport()
     for report in reports:
         for name in _COUNTS:

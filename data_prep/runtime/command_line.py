@@ -160,7 +160,7 @@ def run_command(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_DONE
     except OSError as error:
-        # A disk that is full, a folder that is a file, rights that are missing: the system's words and the place.
+        # A disk that is full, a folder that is a file, rights that are missing: the system's message and the path.
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         code = EXIT_FAILED

@@ -7,7 +7,6 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from data_prep.runtime.atomic_files import new_temporary_path
@@ -72,9 +71,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.close()
 

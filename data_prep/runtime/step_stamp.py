@@ -66,7 +66,7 @@ class Step:
     def earlier_notes(self) -> dict[str, Any] | None:
         """Returns the notes of an earlier run that left what this one would; None where the step has to be run.
 
-        An input with another time but the same size is read through: files fetched or copied anew are no news.
+        An input with another time but the same size is read through: a file fetched or copied again has not changed.
         """
         stamp = _read(self.stamp_path)
         if stamp is None or stamp.get("step") != self._identity():

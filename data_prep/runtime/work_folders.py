@@ -1,4 +1,4 @@
-"""Folders that runs write to, alone or several at a time, and what killed ones have left there half written."""
+"""Locks on folders that runs write to, and removal of what killed runs have left there half written."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def at_work_in(directory: Path) -> Iterator[int]:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         num_removed = 0
-        # Some network file systems lock no folders; then we cannot know who else is there.
+        # Some network file systems lock no folders; then other runs cannot be seen.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             num_removed = _remove_leftovers(directory)

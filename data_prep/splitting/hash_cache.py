@@ -1,4 +1,4 @@
-"""Perceptual hashes of folders of images: worked out by many processes, and kept, so that each image is read once.
+"""Perceptual hashes of folders of images: computed by many processes, and cached, so that each image is read once.
 
 A folder's hashes are kept in an SQLite file beside it, `FOLDER.hashes.sqlite`, by file name, size and time of change: a
 image that is replaced is hashed anew, a run that was killed goes on where it was, and all steps share what is there.
@@ -31,7 +31,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class HashOutcome:
-    """What became of an image.
+    """Hash of an image, or why it has none.
 
     Attributes:
         path: Its file, or None where there is none.
@@ -56,7 +56,7 @@ def hash_images(
     cache_directory: Path | None = None,
     description: str = "hashing pictures",
 ) -> Iterator[HashOutcome]:
-    """Yields what became of each image, in the order of `image_ids`.
+    """Yields the hash of each image, in the order of `image_ids`.
 
     Args:
         image_ids: Plain file names.
@@ -66,7 +66,7 @@ def hash_images(
         description: For the progress bar.
 
     Raises:
-        UserError: The cache is no SQLite file of ours, or cannot be written.
+        UserError: The cache is no SQLite file of this command, or cannot be written.
     """
     num_processes = num_processes or default_num_processes()
     caches = {directory: cache_path(directory, cache_directory) for directory in directories}

@@ -12,7 +12,7 @@ import grpc
 
 FIRST_BACK_OFF_SECONDS = 0.25
 MAX_BACK_OFF_SECONDS = 5.0
-RETRIES_TO_CONNECT = 4  # some four seconds: a server that was never there should be told of soon
+RETRIES_TO_CONNECT = 4  # some four seconds: a server that was never there should be reported soon
 MAX_HEDGED_FRACTION = 0.1  # a server that is slow under load must not get twice the load for it
 
 # Predict changes nothing at the server, so that asking twice is safe whatever became of the first time. Yet only these

@@ -15,10 +15,10 @@ from data_prep.formats.label_map import LabelMap
 from data_prep.images.boxes import iou
 from data_prep.images.drawing import draw_boxes
 from serving.client_library.detections import Detection, ImageDetections
-from serving.demonstration.answers import Version
+from serving.demonstration.detection_cache import Version
 
 SAME_IOU = 0.5  # as the Pascal VOC metric has it
-UNSURE_FRACTION = 0.5  # of the threshold: from there on a host is asked, below it not bothered
+UNSURE_FRACTION = 0.5  # of the threshold: from there on the user is asked to confirm
 MAX_LENGTH = 600
 # Streamlit makes links of bare addresses and images of :words:, whatever is escaped; an invisible joiner stops it.
 _ADDRESS = re.compile(r"(:(?=//)|:(?!\d{4,5}:)(?=[\w+-]+:)|@|\bwww(?=\.))", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""The images of an archive through a detector, as an Apache Beam pipeline: any runner, any number of machines.
+"""Apache Beam pipeline that predicts the images of an archive: any runner, any number of machines.
 
 Needs `apache_beam` (requirements-beam.txt). The model handler loads the model once a process, and its threads share it.
 """

@@ -1,4 +1,4 @@
-"""Lists of what to label next: a CSV, and an HTML page in one file that needs no network."""
+"""Lists of the images to label next: a CSV, and an HTML page in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def write_uncertain_page(
         images: As `least_sure` returns them; at most 500 are shown.
         classes: As `least_sure` returns them; at most 100 are shown.
         num_images: How many were looked at.
-        formula: How the uncertainty was computed, in words.
+        formula: A sentence about how the uncertainty was computed.
 
     Returns:
         How many images are in the page.

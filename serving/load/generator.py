@@ -1,4 +1,4 @@
-"""Asks a server at a set pace and times the answers, in one thread, within bounds of time and requests."""
+"""Load generator: sends requests at a set pace and times the answers, in one thread, within bounds."""
 
 from __future__ import annotations
 

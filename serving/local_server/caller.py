@@ -1,4 +1,4 @@
-"""Caller of a request and its deadline: no work is done for a caller who has gone, or when it is too late."""
+"""Caller of a request: whether it is still connected, and its deadline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Caller:
         """Returns the seconds until the deadline, None where there is none.
 
         Raises:
-            StatusError: The deadline has passed or the caller has gone, so that any work would be for nobody.
+            StatusError: The deadline has passed or the caller has disconnected.
         """
         if not self.is_there():
             raise StatusError(grpc.StatusCode.CANCELLED, "the caller has gone")

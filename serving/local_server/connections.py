@@ -96,6 +96,6 @@ class Connections:
 
 
 def _close(connection: socket.socket) -> None:
-    """Wakes whoever reads or writes; the thread that serves the connection then closes it."""
+    """Wakes the thread that reads or writes; the thread that serves the connection then closes it."""
     with contextlib.suppress(OSError):  # closed already
         connection.shutdown(socket.SHUT_RDWR)

@@ -27,7 +27,7 @@ def take_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None)
         The port.
 
     Raises:
-        UserError: The port cannot be had, or the keys are none.
+        UserError: The port is not available, or the keys are no PEM.
     """
     try:
         if ssl_config is None:

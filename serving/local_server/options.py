@@ -80,7 +80,7 @@ class ServerOptions:
     """The options of a whole server.
 
     Attributes:
-        host: The address to listen at; nobody is asked who they are, so by default only this machine's.
+        host: The address to listen at; clients are not authenticated, so by default only this machine's.
         port: The TCP port for gRPC; 0 for any free one, which `LocalServer.port` then tells.
         ssl_config: An SSLConfig message: gRPC is TLS then; None for plain text.
         max_workers: gRPC requests that run at the same time; more wait. None for 8, and with batching more.

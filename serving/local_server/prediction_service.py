@@ -1,4 +1,4 @@
-"""PredictionService and ModelService over the models served, with TensorFlow Serving's statuses and messages."""
+"""PredictionService and ModelService, with TensorFlow Serving's statuses and messages, and gRPC's health service."""
 
 from __future__ import annotations
 
@@ -186,11 +186,11 @@ class Health:
         self._servicer = health.HealthServicer()
 
     def add_to(self, server: grpc.Server) -> None:
-        """Lets a server that has not been started answer for it."""
+        """Adds the health service to a server that has not been started."""
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     def update(self, models: Models) -> None:
-        """Says what is available now."""
+        """Sets the states to those of `models` now."""
         available = {versions.model_name for versions in models.all() if versions.available_version() is not None}
         known = {versions.model_name for versions in models.all()} or self._names
         self._servicer.set("", _SERVING if available == known else _NOT_SERVING)
@@ -198,5 +198,5 @@ class Health:
             self._servicer.set(name, _SERVING if name in available else _NOT_SERVING)
 
     def shut_down(self) -> None:
-        """Answers NOT_SERVING for all, from now on for good."""
+        """Answers NOT_SERVING for all models from now on."""
         self._servicer.enter_graceful_shutdown()

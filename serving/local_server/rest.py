@@ -65,7 +65,7 @@ class RestServer:
             max_body_bytes: The largest request taken.
 
         Raises:
-            UserError: The port cannot be had.
+            UserError: The port is not available.
         """
         self.models, self.predictor, self.metrics = models, predictor, counted
         self.options, self.max_body_bytes = options, max_body_bytes
@@ -131,7 +131,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of clients that hang up; all else is a fault of ours, and is logged."""
+        """Ignores clients that hang up; logs all other errors, which are bugs."""
         import sys
 
         if not isinstance(sys.exc_info()[1], OSError):

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -133,7 +132,7 @@ class LocalServer:
         if not options.loading.wait_for_model:
             for model in self._wanted_models:
                 check_base_path(Path(model.base_path))
-        # gRPC itself is content with one of localhost's two addresses, and leaves the other to whoever has it.
+        # gRPC itself is content with one of localhost's two addresses, and leaves the other to another process.
         check_port_free(options.host, options.port)
         check_port_free(options.host, options.rest.port if options.rest is not None else 0, "--rest_api_port")
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="request")
@@ -185,16 +184,14 @@ class LocalServer:
         """Starts the server."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stops the server."""
         self.stop()
 
     def _start_services(self) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        # What TensorFlow has to say of its own loader reaches us as exceptions.
+        # Failures of TensorFlow's loader are raised as exceptions as well.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         from serving.local_server.batching import BatchScheduler
         from serving.local_server.loading import load_version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -14,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.runtime.command_line import run_command
 from serving.client import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -22,17 +22,9 @@ HOSTILE_NAME = "new\nline \x1b[31m ünï.png"
 
 
 @pytest.fixture
-def run(capsys):
+def run(run_words):
     """Returns a function that runs the command and returns its exit code, output and error output."""
-
-    def call(*words):
-        with pytest.raises(SystemExit) as exit_:
-            run_command(main, [str(word) for word in words])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return exit_.value.code, captured.out, captured.err
-
-    return call
+    return functools.partial(run_words, main)
 
 
 @pytest.fixture

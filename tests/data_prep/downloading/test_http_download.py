@@ -6,9 +6,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from data_prep.downloading.http_connections import is_public_address
 from data_prep.downloading.http_download import USER_AGENT, Downloader, DownloadError, DownloadLimits, Fetched
 from data_prep.downloading.parallel_download import ParallelDownload
+from tests.data_prep import loopback_site
 
 BODY = b"picture" * 1000
 LIMITS = DownloadLimits(
@@ -27,32 +26,19 @@ LIMITS = DownloadLimits(
 )
 
 
-class Site(ThreadingHTTPServer):
+class Site(loopback_site.Site):
     """A server on loopback that misbehaves by path, and remembers what it was asked."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: Counter[str] = Counter()
+        self.handler = Handler
+        super().__init__()
         self.headers: list[dict[str, str]] = []
         self.times: list[float] = []
         self.clients: set[object] = set()
-        self.done = threading.Event()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are what is tested here."""
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(loopback_site.SilentHandler):
     server: Site
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -61,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         name, _, argument = self.path.strip("/").partition("/")
         self.server.requests[name] += 1
         self.server.headers.append(dict(self.headers))
@@ -164,14 +150,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    server = Site()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.done.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Site().running() as server:
+        yield server
 
 
 def download(downloader: Downloader, url: str, stop: threading.Event | None = None) -> list[Fetched | DownloadError]:
@@ -430,9 +410,7 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with server.running():
         url = f"https://localhost:{server.server_address[1]}/ok"
         assert reason_of(url) == "certificate refused"
         assert server.requests.total() == 0
@@ -440,7 +418,3 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert fetch(url).content == BODY
         other_name = url.replace("localhost", "127.0.0.1")
         assert reason_of(other_name) == "certificate refused"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -17,6 +17,7 @@ from data_prep.splitting.image_hash import (
     numbered_by_first,
     perceptual_hash,
 )
+from tests.data_prep.image_bytes import encoded
 
 STREET = Path(__file__).parents[4] / "shared" / "samples" / "street" / "images" / "validation"
 
@@ -29,12 +30,6 @@ def scene(seed: int) -> Image.Image:
         for n in (3, 6, 14)
     ]
     return Image.fromarray(np.clip(0.5 * layers[0] + 0.3 * layers[1] + 0.2 * layers[2], 0, 255).astype(np.uint8))
-
-
-def encoded(image: Image.Image, image_format: str = "JPEG", **options: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 def with_near_copies(random: np.random.Generator, num_hashes: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def test_the_command_checks_its_flags_before_streamlit_starts():
 
 def test_the_pages_side_of_the_server_needs_no_tensorflow():
     code = (
-        "import sys; import serving.demonstration.answers, serving.demonstration.results;"
+        "import sys; import serving.demonstration.detection_cache, serving.demonstration.results;"
         "assert not {'tensorflow', 'tensorflow_serving', 'train', 'export', 'configs'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
