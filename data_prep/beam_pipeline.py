@@ -30,7 +30,7 @@ from data_prep.records.record_flags import (
     policies_of,
     settings_of,
 )
-from data_prep.records.record_summary import print_contents
+from data_prep.records.shard_report import print_contents
 from data_prep.runtime.command_line import (
     EXIT_DONE,
     EXIT_TOO_MANY_REJECTED,

@@ -48,7 +48,7 @@ _DECODING_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-_EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 _JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's name for a JPEG that others follow, such as a stereo camera's: no animation
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
@@ -221,6 +221,16 @@ def prepare_image(
     return PreparedImage(encoded, "JPEG", *size, changes)
 
 
+def read_orientation(source: Path | io.BytesIO) -> int:
+    """Returns the EXIF orientation of an image file, 1 (as stored) to 8; 1 where it has none, or a broken one."""
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except _DECODING_ERRORS:
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
 def fitted_size(width: int, height: int, max_dimension: int | None) -> tuple[int, int]:
     """Returns (width, height) with the longest side brought down to `max_dimension`, the aspect ratio kept.
 
@@ -289,7 +299,7 @@ def _reasons_to_change(
         # All pixels may be there and Pillow content; TensorFlow is not.
         reasons.append("no end of file mark")
     try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except _DECODING_ERRORS:  # broken metadata around a sound image: it goes
         reasons.append("broken EXIF")
     else:

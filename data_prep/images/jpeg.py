@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Final
 
@@ -112,3 +113,9 @@ def encode_jpeg(pixels: npt.NDArray[np.uint8], quality: int, *, with_opencv: boo
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "JPEG", quality=quality)
     return encoded.getvalue()
+
+
+def jpeg_data_url(image: Image.Image, quality: int) -> str:
+    """Returns an RGB image as a JPEG in a `data:` URL, for a page in one file."""
+    content = encode_jpeg(np.asarray(image), quality)
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
