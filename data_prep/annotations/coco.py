@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from data_prep.annotations.source_image import (
     Reject,
-    RejectedError,
     SourceBox,
     SourceImage,
     SourceSet,
@@ -24,6 +23,7 @@ from data_prep.annotations.source_image import (
 from data_prep.formats.label_map import MAX_ID
 from data_prep.metadata.csv_rows import open_bytes
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 MAX_BYTES = 4 * 1024**3  # unpacked; instances_train2017.json has 0.45e9, LVIS' training set 1.1e9
 MAX_URL_LENGTH = 2000

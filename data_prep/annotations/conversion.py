@@ -17,9 +17,10 @@ from data_prep.annotations.image_folder import (
 )
 from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
 from data_prep.annotations.image_list import ImageList
-from data_prep.annotations.source_image import Reject, RejectedError, SourceBox, SourceImage, check_label, shown
+from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label, shown
 from data_prep.formats.points import FLAGS
 from data_prep.images.image_file import read_orientation
+from data_prep.runtime.ledger import RejectedError
 
 SAME_ASPECT = 0.01  # by how much the shares of two sizes may differ and still be one image, scaled
 DEFAULT_MAX_OVERHANG = 0.02

@@ -15,7 +15,6 @@ from typing import Literal
 
 from data_prep.annotations.source_image import (
     Reject,
-    RejectedError,
     SourceBox,
     SourceImage,
     SourceSet,
@@ -25,6 +24,7 @@ from data_prep.annotations.source_image import (
 )
 from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, open_text, read_rows
 from data_prep.runtime.command_line import UsageError, printable
+from data_prep.runtime.ledger import RejectedError
 
 Coordinates = Literal["auto", "pixel", "relative"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from data_prep.annotations.image_ids import safe_parts, stem_of
-from data_prep.annotations.source_image import RejectedError
 from data_prep.images.image_file import SUFFIXES, ImageError, read_header, read_image_file
 from data_prep.runtime.atomic_files import atomic_path
+from data_prep.runtime.ledger import RejectedError
 
 HEADER_BYTES = 64 * 1024  # enough for most; a JPEG with large metadata is read whole
 

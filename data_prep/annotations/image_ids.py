@@ -12,10 +12,11 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-from data_prep.annotations.source_image import RejectedError, shown
+from data_prep.annotations.source_image import shown
 from data_prep.formats.points import MAX_IMAGE_ID_LENGTH, check_image_id
 from data_prep.images.image_file import SUFFIXES
 from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import RejectedError
 
 MAX_NAME_LENGTH = 1000  # characters
 MAX_PART_BYTES = 255  # what file systems take

@@ -14,7 +14,6 @@ from xml.etree import ElementTree
 
 from data_prep.annotations.source_image import (
     Reject,
-    RejectedError,
     SourceBox,
     SourceImage,
     SourceSet,
@@ -23,6 +22,7 @@ from data_prep.annotations.source_image import (
     shown,
 )
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 MAX_BYTES = 4 * 1024 * 1024  # of one file; a box takes some 300
 MAX_DEPTH = 32

@@ -23,6 +23,7 @@ from data_prep.formats.points import check_image_id
 from data_prep.images.area_filter import shrink
 from data_prep.images.jpeg import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
 from data_prep.images.png_data import holds_all_pixels
+from data_prep.runtime.ledger import RejectedError
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 100_000_000
@@ -53,22 +54,8 @@ _JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's name for a JPEG that others follow, 
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
 
-class ImageError(ValueError):
-    """An image that cannot be used.
-
-    Attributes:
-        reason: A few words from a small fixed set, for counting.
-        detail: What was seen.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        """Lets the error travel back from a worker process whole."""
-        return ImageError, (self.reason, self.detail)
+class ImageError(RejectedError):
+    """An image that cannot be used."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,24 @@ from data_prep.runtime.command_line import EXIT_DONE, EXIT_TOO_MANY_REJECTED
 MAX_VALUE_LENGTH = 500  # of one value in the ledger: a hostile CSV must not grow it without bound
 
 
+class RejectedError(ValueError):
+    """An image, a box or another item that cannot be used.
+
+    Attributes:
+        reason: A few words from a small fixed set, for counting.
+        detail: What was seen.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[RejectedError], tuple[str, str]]:
+        """Lets the error travel back from a worker process whole."""
+        return type(self), (self.reason, self.detail)
+
+
 class Ledger:
     """Collects rejected items; `with Ledger(path) as ledger:` writes the file even when the work in it fails.
 

@@ -1,4 +1,4 @@
-"""Other objects on walls: clocks, posters, mirrors, shelves and doors.
+"""Other objects on walls: clocks, framed pictures and what they show, mirrors, shelves and doors.
 
 Each is built with its back at y = 0 and its middle at x = 0, so that `placed` puts it on a wall.
 """

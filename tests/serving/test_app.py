@@ -206,16 +206,16 @@ def test_the_threshold_and_the_classes_choose_what_is_shown(open_page, address, 
     assert (saved["classes"], saved["min_score"], saved["amenities"]) == (["Lamp"], 0.0, [])
 
 
-def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_page, address, photo):
+def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_page, address, image):
     page = open_page(address)
-    bring(page, ("room.png", photo((16, 12, 48, 36))))
+    bring(page, ("room.png", image((16, 12, 48, 36))))
     ready(page)
     choose(page, "Compare with", "canary (version 2)")
     page.wait_for_selector("text=in both")
     text = text_of(page)
     assert "0 in both; only in stable (version 1): Red *sofa* [x](http://y) 90%" in text
     assert "only in canary (version 2): Lamp 90%" in text
-    left, right = (image.bounding_box() for image in shown_images(page, 2))
+    left, right = (each.bounding_box() for each in shown_images(page, 2))
     assert left["x"] + left["width"] <= right["x"]
     saved = downloaded(page)
     assert [entry["version"] for entry in saved["versions"]] == [1, 2]
@@ -223,13 +223,13 @@ def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_pag
     assert names == ["Red *sofa* [x](http://y)", "Lamp"]
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_camera_takes_a_image(open_page, address, photo):
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_camera_takes_an_image(open_page, address, image):
     page = open_page(address, PHONE)
-    bring(page, ("room.png", photo((16, 12, 48, 36))))
+    bring(page, ("room.png", image((16, 12, 48, 36))))
     ready(page)
     choose(page, "Compare with", "canary (version 2)")
     page.wait_for_selector("text=in both")
-    above, below = (image.bounding_box() for image in shown_images(page, 2))
+    above, below = (each.bounding_box() for each in shown_images(page, 2))
     assert above["y"] + above["height"] <= below["y"]  # too narrow for two beside each other
     assert min(above["width"], below["width"]) > 0.8 * PHONE["width"]
     main = page.locator("[data-testid=stMain]")

@@ -161,14 +161,14 @@ def test_a_model_that_takes_pixels_gets_pixels(run, pixel_server, photos):
     assert len(by_name) == 7
 
 
-def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp_path, photo):
+def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp_path, image):
     from io import BytesIO
 
-    image = Image.open(BytesIO(photo((10, 20, 30, 40)))).convert("RGB")
-    image.save(tmp_path / "a.webp", lossless=True)
-    image.save(tmp_path / "png_named.jpg", "PNG")
-    image.convert("L").save(tmp_path / "grey.png")
-    image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    source = Image.open(BytesIO(image((10, 20, 30, 40)))).convert("RGB")
+    source.save(tmp_path / "a.webp", lossless=True)
+    source.save(tmp_path / "png_named.jpg", "PNG")
+    source.convert("L").save(tmp_path / "grey.png")
+    source.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     code, out, _ = ask(tmp_path, tmp_path / "a.webp", "--json")
     assert code == 0
     found = {

@@ -13,9 +13,10 @@ from PIL import Image, ImageOps
 from data_prep.annotations.conversion import Options, Summary, convert
 from data_prep.annotations.image_folder import find_image_file, place_image
 from data_prep.annotations.image_list import ImageList, read_image_list
-from data_prep.annotations.source_image import RejectedError, SourceBox, SourceImage
+from data_prep.annotations.source_image import SourceBox, SourceImage
 from data_prep.images.image_file import find_image
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 
 def source(
