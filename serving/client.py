@@ -26,7 +26,7 @@ from data_prep.runtime.progress import progress
 from serving.client_library.client_flags import (
     add_connection_flags,
     add_model_flags,
-    add_patience_flags,
+    add_retry_flags,
     client_settings_of,
     connection_of,
 )
@@ -53,7 +53,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of .jpg, .jpeg and .png")
     add_connection_flags(parser)
     add_model_flags(parser)
-    add_patience_flags(parser)
+    add_retry_flags(parser)
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
     parser.add_argument("--min_score", type=fraction, default=0.5, help="detections below it are left out")
     parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     images = find_images(arguments.images)
     label_map = read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None
     connection = connection_of(arguments)
-    if connection.tells_secrets_in_clear:
+    if connection.sends_metadata_unencrypted:
         print(f"warning: metadata goes to {connection.server} unencrypted; see --tls, --ca_file", file=sys.stderr)
     client = DetectionClient(
         connection,

@@ -29,7 +29,7 @@ MAX_BYTES = 4 * 1024**3  # unpacked; instances_train2017.json has 0.45e9, LVIS' 
 MAX_URL_LENGTH = 2000
 CHANGES_SHOWN = 3
 
-_PIECE_BYTES = 16 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 _BLANK = re.compile(r"\s")
 _PARTS = ("images", "annotations", "categories")
 # Polygons are nine tenths of the file and none of our business: dropped while parsing, they never pile up in memory.

@@ -116,7 +116,7 @@ def convert(
         summary.images_read += 1
         try:
             names = _names(image)
-            if options.wanted is not None and not options.wanted.takes(names):
+            if options.wanted is not None and not options.wanted.includes(names):
                 summary.images_not_wanted += 1
                 continue
             name, file = _find(names, options.image_directory)

@@ -78,7 +78,7 @@ def read_flat_csv(path: Path, *, coordinates: Coordinates, first_pixel: int, rej
     """
     required, optional = _find_columns(path)
     if coordinates == "auto":
-        is_relative, remark = _tell_coordinates(path, required)
+        is_relative, remark = _guess_coordinates(path, required)
     else:
         is_relative, remark = coordinates == "relative", f"coordinates: {coordinates}, as --coordinates says"
     images = _images(path, (required, optional), is_relative, 0 if is_relative else first_pixel, reject)
@@ -130,7 +130,7 @@ def _box(where: str, label: str, edges: Sequence[str], flags: Sequence[str], fir
     return SourceBox(where, label, xmin - first_pixel, ymin - first_pixel, xmax, ymax, extra)
 
 
-def _tell_coordinates(path: Path, required: Sequence[str]) -> tuple[bool, str]:
+def _guess_coordinates(path: Path, required: Sequence[str]) -> tuple[bool, str]:
     """Returns whether boxes are in shares of the image, and what to say of it."""
     count = small = 0
     for _, (_, _, *edges) in read_rows(path, required=required, on_bad_row=lambda *_: None):

@@ -111,10 +111,10 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         f"boxes a class: {_commonest(summary.kept_by_label)}",
         *remarks,
     ]
-    if options.wanted is not None and (not_met := options.wanted.not_met):
-        examples = ", ".join(printable(name, NAME_LENGTH) for name in not_met[:SHOWN])
-        more = ", ..." * (len(not_met) > SHOWN)
-        count = f"{len(not_met)} of the {len(options.wanted)}"
+    if options.wanted is not None and (unmatched := options.wanted.unmatched):
+        examples = ", ".join(printable(name, NAME_LENGTH) for name in unmatched[:SHOWN])
+        more = ", ..." * (len(unmatched) > SHOWN)
+        count = f"{len(unmatched)} of the {len(options.wanted)}"
         lines.append(f"{count} pictures in the list have no annotations: {examples}{more}")
     if summary.boxes_cut:
         lines.append(

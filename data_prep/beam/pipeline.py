@@ -114,7 +114,7 @@ def run(
         kept = tuple(entry for number, entry in in_place.items() if number not in plan.fingerprints)
         manifest = replace(manifest, shards=kept)
         stale = shards_of_other_counts(output_path, settings.num_shards)
-        if before is not None and not plan.fingerprints and not stale and _says_the_same(before, manifest):
+        if before is not None and not plan.fingerprints and not stale and _is_same_content(before, manifest):
             return BeamRun(before, 0, Counter(), is_unchanged=True)
         files.put(files.join(work, MANIFEST_NAME), format_manifest(manifest).encode())
         write_shard = WriteShard(name, settings.num_shards, work)
@@ -192,6 +192,6 @@ def _shards_in_place(before: Manifest, output_path: str, num_shards: int) -> dic
     }
 
 
-def _says_the_same(before: Manifest, manifest: Manifest) -> bool:
+def _is_same_content(before: Manifest, manifest: Manifest) -> bool:
     kept = (before.shards, before.label_map, dict(before.settings))
     return kept == (manifest.shards, manifest.label_map, dict(manifest.settings))

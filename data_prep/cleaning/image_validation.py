@@ -26,7 +26,7 @@ from data_prep.images.image_file import (
     read_image_file,
 )
 from data_prep.runtime.atomic_files import write_bytes
-from data_prep.runtime.work_folders import at_work_in
+from data_prep.runtime.work_folders import shared_folder
 from data_prep.runtime.worker_pool import map_in_order, process_pool
 
 AS_THEY_WERE: Final = "as they were"
@@ -170,7 +170,7 @@ def validate_images(image_ids: Iterable[str], validation: Validation, *, num_pro
         UserError: An id is not a plain file name, or the log cannot be used.
         OSError: A result cannot be written.
     """
-    with at_work_in(validation.target_directory), ValidationLog(validation.target_directory) as log:
+    with shared_folder(validation.target_directory), ValidationLog(validation.target_directory) as log:
         ids = iter(image_ids)
         batches = iter(lambda: list(itertools.islice(ids, BATCH)), [])
         looked_up = (_look_up(batch, validation, log) for batch in batches)

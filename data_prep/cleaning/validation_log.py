@@ -125,7 +125,7 @@ class ValidationLog:
         self._rows.put(tuple(vars(entry).values()))
 
 
-class SoundImages:
+class ValidatedImages:
     """Which images of a folder `validate_images` has left there, having read or written every pixel of them.
 
     The log is only read. A folder without one, or with one that cannot be read now, has no such images: they are then
@@ -140,7 +140,7 @@ class SoundImages:
             with contextlib.suppress(sqlite3.Error):
                 self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
 
-    def __enter__(self) -> SoundImages:
+    def __enter__(self) -> ValidatedImages:
         return self
 
     def __exit__(self, *_: object) -> None:

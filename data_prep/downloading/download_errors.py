@@ -20,7 +20,7 @@ class DownloadError(Exception):
         self.permanent = permanent
 
 
-class PassingError(DownloadError):
+class TransientError(DownloadError):
     """A failure after which a retry may succeed.
 
     Attributes:

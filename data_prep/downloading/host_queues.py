@@ -124,7 +124,7 @@ class HostQueues(Generic[Item]):
                     host.given_up = f"no answer to {MAX_FAILURES_IN_A_ROW} pictures in a row"
             self._give_back(task)
 
-    def again(self, task: Task[Item], wait_seconds: float, *, slow_down: bool) -> None:
+    def retry(self, task: Task[Item], wait_seconds: float, *, slow_down: bool) -> None:
         """Takes back a task that is handed out again after a while.
 
         Args:

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
-from data_prep.downloading.download_errors import DownloadError, PassingError
+from data_prep.downloading.download_errors import DownloadError, TransientError
 from data_prep.downloading.http_connections import Attempt, ConnectionPools, Watchdog
 
 USER_AGENT = "object-detection-road/0.1 (data set preparation; python-urllib3)"
@@ -96,7 +96,7 @@ class Downloader:
             check_start: Gets the body's first bytes and its URL before the rest is read; may raise `DownloadError`.
 
         Raises:
-            PassingError: It failed, but a retry may succeed: connection failures, time-outs, broken-off
+            TransientError: It failed, but a retry may succeed: connection failures, time-outs, broken-off
                 bodies and the statuses 408, 425, 429 and 5xx.
             DownloadError: It failed for good.
         """
@@ -107,7 +107,7 @@ class Downloader:
         try:
             with self._watchdog.watching(attempt):
                 fetched = self._follow(url, attempt, check_start)
-        except PassingError as error:
+        except TransientError as error:
             if attempt.expired:
                 raise self._out_of_time(url) from error
             raise
@@ -131,19 +131,19 @@ class Downloader:
                 url = urljoin(url, target)
             raise DownloadError("too many redirects", f"{first_url}: more than {MAX_REDIRECTS}")
         except urllib3.exceptions.NewConnectionError as error:  # to urllib3, one of the time-outs
-            raise PassingError("connection failed", f"{url}: {error}") from error
+            raise TransientError("connection failed", f"{url}: {error}") from error
         except urllib3.exceptions.TimeoutError as error:
-            raise PassingError("timed out", f"{url}: nothing came for {between_bytes:g} s") from error
+            raise TransientError("timed out", f"{url}: nothing came for {between_bytes:g} s") from error
         except urllib3.exceptions.SSLError as error:
             if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (*error.args, error.__cause__)):
                 # Not a matter of seconds, but of a clock or a list of authorities that may be put right.
                 raise DownloadError("certificate refused", f"{url}: {error}", permanent=False) from error
-            raise PassingError("connection failed", f"{url}: {error}") from error
+            raise TransientError("connection failed", f"{url}: {error}") from error
         except (urllib3.exceptions.LocationValueError, ValueError) as error:  # a URL or a redirect that is none
             raise DownloadError("bad URL", f"{url!r}: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = "connection broken off" if reading else "connection failed"
-            raise PassingError(reason, f"{url}: {error}") from error
+            raise TransientError(reason, f"{url}: {error}") from error
 
     def _may_be_private(self, url: str) -> bool:
         """Checks where `url` leads; raises ValueError where it is none."""
@@ -183,7 +183,7 @@ class Downloader:
             if time.monotonic() > attempt.deadline:
                 raise self._out_of_time(url)
         if announced is not None and len(body) < announced:
-            raise PassingError("connection broken off", f"{url}: {len(body)} of {announced} bytes came")
+            raise TransientError("connection broken off", f"{url}: {len(body)} of {announced} bytes came")
         chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         return Fetched(bytes(body), url, complete=announced is not None or chunked)
 
@@ -200,7 +200,7 @@ class Downloader:
     def _out_of_time(self, url: str) -> DownloadError:
         if self._stop.is_set():
             return DownloadError("stopped", url, permanent=False)
-        return PassingError("timed out", f"{url}: no end after {self.limits.timeout_seconds:g} s")
+        return TransientError("timed out", f"{url}: no end after {self.limits.timeout_seconds:g} s")
 
 
 def _check_status(response: urllib3.BaseHTTPResponse, url: str) -> None:
@@ -210,7 +210,7 @@ def _check_status(response: urllib3.BaseHTTPResponse, url: str) -> None:
     _drain(response)
     if status in _RETRIED_STATUSES or status >= 500:
         asked = _retry_after_seconds(response.headers.get("Retry-After", ""))
-        raise PassingError(f"HTTP {status}", url, retry_after_seconds=asked, status=status)
+        raise TransientError(f"HTTP {status}", url, retry_after_seconds=asked, status=status)
     raise DownloadError(f"HTTP {status}", url, permanent=status != 407)
 
 

@@ -88,7 +88,7 @@ def download_images(
 
     Args:
         sources: The images.
-        directory: Held by `work_folders.alone_in`.
+        directory: Held by `work_folders.exclusive_folder`.
         limits: Bounds on each image.
         options: How they are fetched.
         log: What happened in earlier runs; gets what happens in this one.

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from data_prep.downloading.download_errors import DownloadError, PassingError
+from data_prep.downloading.download_errors import DownloadError, TransientError
 from data_prep.downloading.host_queues import HostQueues, Task
 from data_prep.downloading.http_download import Downloader, Fetched
 from data_prep.runtime.worker_pool import default_num_processes
@@ -29,7 +29,7 @@ _STATUSES_OF_A_BUSY_HOST = frozenset({429, 503})
 class ParallelDownload(Generic[Item, Result]):
     """Threads that fetch, and take in what they fetched.
 
-    What fails with a `PassingError` is tried again, after a wait that doubles each time (with jitter, so that many
+    What fails with a `TransientError` is tried again, after a wait that doubles each time (with jitter, so that many
     threads do not come back at once) or that the server asks for, up to a minute. Everything else is final, and so is a
     server that asks to wait for longer.
 
@@ -121,14 +121,14 @@ class ParallelDownload(Generic[Item, Result]):
         answered = True
         try:
             return self._end(task, queues, self._downloader.fetch(url, check_start=self._check_start))
-        except PassingError as error:
+        except TransientError as error:
             task.tries += 1
             wait = _wait_seconds(task.tries, error.retry_after_seconds)
             if wait > MAX_RETRY_AFTER_SECONDS:
                 queues.give_up(task, f"it asks to wait {wait:.0f} s")
             elif task.tries <= self._downloader.limits.max_retries:
                 busy = error.status in _STATUSES_OF_A_BUSY_HOST
-                queues.again(task, wait, slow_down=busy)
+                queues.retry(task, wait, slow_down=busy)
                 return None
             answered = error.status is not None
             return self._end(task, queues, _given_up(error, task.tries), answered=answered)
@@ -160,7 +160,7 @@ def _wait_seconds(tries: int, retry_after_seconds: float | None) -> float:
     return random.uniform(longest / 2, longest)
 
 
-def _given_up(error: PassingError, tries: int) -> DownloadError:
+def _given_up(error: TransientError, tries: int) -> DownloadError:
     """Returns the final error of a URL whose retries are used up."""
     asked = error.retry_after_seconds
     if asked is not None and asked > MAX_RETRY_AFTER_SECONDS:

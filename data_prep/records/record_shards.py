@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.cleaning.validation_log import FileVersion, SoundImages, version_of
+from data_prep.cleaning.validation_log import FileVersion, ValidatedImages, version_of
 from data_prep.formats.tf_example import box_areas, make_example
 from data_prep.images.image_file import ImageError, find_image, read_image_file
 from data_prep.records.manifest import ShardEntry
@@ -99,7 +99,7 @@ def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
     report = ShardReport()
     fingerprint = _Fingerprint(task)
     unfinished = task.path.with_name(task.path.name + UNFINISHED_SUFFIX)
-    with RecordWriter(unfinished) as writer, SoundImages(task.image_directory) as sound:
+    with RecordWriter(unfinished) as writer, ValidatedImages(task.image_directory) as sound:
         for text in task.points.texts():
             point = json.loads(text)
             image = find_image(task.image_directory, point["id"])

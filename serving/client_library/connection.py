@@ -73,7 +73,7 @@ class Connection:
         return self.max_message_mebibytes * MEBIBYTE
 
     @property
-    def tells_secrets_in_clear(self) -> bool:
+    def sends_metadata_unencrypted(self) -> bool:
         """Whether metadata, which may hold a key, goes unencrypted to another machine."""
         return bool(self.metadata) and not self.encrypted and not is_loopback(self.server)
 

@@ -14,7 +14,7 @@ def address_of(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def take_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None) -> int:
+def bind_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None) -> int:
     """Lets `server` listen, once it is started.
 
     Args:

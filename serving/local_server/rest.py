@@ -258,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
                 grpc.StatusCode.UNIMPLEMENTED, f"{match['method']} is not served by the local server; ask predict"
             )
         model_spec = model_spec_of(match)
-        caller = Caller(time.monotonic() + self._rest.options.request_seconds, lambda: _is_there(self.connection))
+        caller = Caller(time.monotonic() + self._rest.options.request_seconds, lambda: _is_connected(self.connection))
         started = time.monotonic()
         code = grpc.StatusCode.UNKNOWN
         try:
@@ -293,7 +293,7 @@ class _NotFoundError(Exception):
     """A path that is no part of the API."""
 
 
-def _is_there(connection: socket.socket) -> bool:
+def _is_connected(connection: socket.socket) -> bool:
     """Says whether the other side still has the connection open."""
     try:
         readable, _, _ = select.select([connection], [], [], 0)

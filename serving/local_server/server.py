@@ -20,7 +20,7 @@ import grpc
 
 from data_prep.runtime.command_line import UserError
 from serving.client_library.channels import server_options
-from serving.local_server.listening import address_of, take_port
+from serving.local_server.listening import address_of, bind_port
 from serving.local_server.options import ServerOptions
 from serving.operating.model_server_config import ServedModel
 from serving.operating.ports import check_port_free
@@ -140,7 +140,7 @@ class LocalServer:
             self._pool, options=server_options(options.max_message_bytes), maximum_concurrent_rpcs=MAX_WAITING_CALLS
         )
         # Before TensorFlow is imported: that takes five seconds, and a port that is in use is known at once.
-        self._port = take_port(self._server, options.host, options.port, options.ssl_config)
+        self._port = bind_port(self._server, options.host, options.port, options.ssl_config)
         try:
             self._start_services()
         except BaseException:
