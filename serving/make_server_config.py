@@ -35,7 +35,7 @@ EXAMPLE = """  python -m serving.make_server_config --output_directory serving_c
 
 @dataclass(frozen=True)
 class BatchingPreset:
-    """Where to start tuning from; serving/deploy/README.md says why.
+    """Batching parameters to start tuning from; serving/deploy/README.md says why.
 
     Attributes:
         sizes: Allowed batch sizes.

@@ -36,7 +36,7 @@ _STORED_FROM_SHOWN = {
 
 @dataclass(frozen=True)
 class Options:
-    """How to convert.
+    """Options of a conversion.
 
     Attributes:
         image_directory: Holds the images; None trusts the annotations' sizes.
@@ -148,7 +148,7 @@ def convert(
 
 @dataclass(frozen=True)
 class _Frame:
-    """What boxes relate to: a size in their unit, and the EXIF orientation in which they were drawn."""
+    """Frame that boxes relate to: a size in their unit, and the EXIF orientation in which they were drawn."""
 
     width: float
     height: float

@@ -35,7 +35,7 @@ _IN_PROCESS_RUNNERS = (_IN_THIS_PROCESS, "DirectRunner", "BundleBasedDirectRunne
 
 @dataclass(frozen=True)
 class BeamRun:
-    """What a run left.
+    """Result of a run.
 
     Attributes:
         manifest: All shards of the set.

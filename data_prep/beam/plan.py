@@ -74,7 +74,7 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do.
+    """Shards and images that a run has to write.
 
     Attributes:
         fingerprints: Of the shards that are to be written, by their number.
@@ -161,7 +161,7 @@ def _fingerprint(
 
 @dataclass(frozen=True)
 class WorkSettings:
-    """What is done to each image.
+    """Settings of the work on each image.
 
     Attributes:
         label_ids: The label map: ids by label. Annotations of other labels are left out.

@@ -65,7 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Validation:
-    """Where images are, where they go, and what is asked of them.
+    """Folders and size limits of a validation.
 
     Attributes:
         source_directory: Holds ID.jpg, ID.png or the like.

@@ -22,7 +22,7 @@ _TABLE: Final = "validated_1"  # to be counted up when the same image is to beco
 
 @dataclass(frozen=True)
 class FileVersion:
-    """What tells one version of a file from another.
+    """Version of a file: its name, size and time of change.
 
     Attributes:
         name: Without its folder.

@@ -25,7 +25,7 @@ from data_prep.runtime.worker_pool import default_num_processes, map_as_complete
 
 @dataclass(frozen=True)
 class DownloadOptions:
-    """How a list of images is fetched.
+    """Options of a download.
 
     Attributes:
         num_threads: How many at a time.
@@ -42,7 +42,7 @@ class DownloadOptions:
 
 @dataclass
 class _Plan:
-    """What is to be done.
+    """Work of a run.
 
     Attributes:
         fetch: Images to ask for.
@@ -59,7 +59,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What a run did.
+    """Report of a run.
 
     Attributes:
         counts: Of images: `fetched`, `present`, `shrunk` (of those present), `failed` and, of the failed, `known`,

@@ -47,7 +47,7 @@ IMAGE_CLASS_LABEL = "image/class/label"
 
 @dataclass(frozen=True)
 class Feature:
-    """What one key of a record holds.
+    """Type of one key of a record.
 
     Attributes:
         kind: The list of `tf.train.Feature` that it is stored in, by its value type.

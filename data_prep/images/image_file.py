@@ -60,7 +60,7 @@ class ImageError(RejectedError):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image's first bytes say.
+    """Format and size of an image, from its first bytes.
 
     Attributes:
         format: One of `FORMATS`.

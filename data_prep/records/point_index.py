@@ -6,6 +6,7 @@ a few numbers an image.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ import numpy.typing as npt
 
 from data_prep.formats.point_texts import PointTexts, file_version
 from data_prep.formats.points import read_point_items
+
+_RANGE = 2**64
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,21 @@ def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:
         boxes_by_label.update(annotation["label"] for annotation in item.value["annotations"])
     texts = PointTexts(path, version, np.array(places, np.int64).reshape(-1, 2))
     return PointIndex(texts, np.array(keys, np.uint64), boxes_by_label)
+
+
+def shuffle_key(image_id: str, seed: int) -> int:
+    """Returns the place of an image among all: a whole number of 64 bits, by chance, the same for the same seed.
+
+    An image belongs to shard `key % num_shards`; within a shard, images are in the order of their keys.
+    """
+    return _draw(image_id, seed, b"place")
+
+
+def chance(image_id: str, seed: int) -> float:
+    """Returns a number from 0 to below 1 for an image, by chance, the same for the same seed."""
+    return _draw(image_id, seed, b"chance") / _RANGE
+
+
+def _draw(image_id: str, seed: int, purpose: bytes) -> int:
+    digest = hashlib.blake2b(f"{seed}:{image_id}".encode(), digest_size=8, person=purpose).digest()
+    return int.from_bytes(digest, "little")

@@ -10,9 +10,8 @@ from typing import Any
 from data_prep.formats.label_map import LabelMap
 from data_prep.formats.tf_example import MAX_SHARDS
 from data_prep.records import record_policies
-from data_prep.records.point_index import PointIndex
+from data_prep.records.point_index import PointIndex, shuffle_key
 from data_prep.records.record_policies import RecordPolicies
-from data_prep.records.shard_assignment import shuffle_key
 from data_prep.runtime.command_line import UsageError, UserError, fraction, positive_int
 
 

@@ -37,7 +37,7 @@ _RECORDS_VERSION = 2
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What one shard is made of.
+    """Inputs of one shard.
 
     Attributes:
         path: The file to write.

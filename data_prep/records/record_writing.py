@@ -21,7 +21,7 @@ from data_prep.runtime.progress import progress
 
 @dataclass(frozen=True)
 class WrittenSet:
-    """What a run left.
+    """Result of a run.
 
     Attributes:
         manifest: All shards of the set.

@@ -36,7 +36,7 @@ class ShardCheck:
 
 @dataclass
 class ShardSummary:
-    """What records hold, and what is wrong with them.
+    """Contents and problems of records, counted.
 
     Attributes:
         shard: The file; empty for the sum of several.

@@ -30,7 +30,7 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class InputState:
-    """What an input was before it was read.
+    """State of an input before it was read.
 
     Attributes:
         size_and_time: As the stamp holds them; empty for a file that is not there.

@@ -27,7 +27,7 @@ from data_prep.sample_rooms.style import Style, between, chance, pick
 
 @dataclass(frozen=True)
 class Setting:
-    """What all the furnishing of one room shares: where chance comes from, its colours, and whether it is dark."""
+    """Shared properties of a room's furnishing: its random generator, its colours, and whether it is dark."""
 
     rng: np.random.Generator
     style: Style

@@ -23,7 +23,7 @@ _TOO_LARGE = "message larger than max"  # gRPC's own RESOURCE_EXHAUSTED, which i
 
 @dataclass(frozen=True)
 class CallPolicy:
-    """How patient a client is.
+    """Deadline, retries and hedging of a client's requests.
 
     Attributes:
         timeout_seconds: The deadline of one request, with every retry and every wait between them.
@@ -76,7 +76,7 @@ def is_retryable(error: Any) -> bool:
 
 
 class CallCounts:
-    """What a client has sent; safe to be counted from many threads.
+    """Counts of what a client has sent; safe to be counted from many threads.
 
     Attributes:
         calls: Requests that were asked, each counted once.

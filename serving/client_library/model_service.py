@@ -30,7 +30,7 @@ _NO_SUCH = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT, grpc.St
 
 @dataclass(frozen=True)
 class VersionState:
-    """Where a version is on a server.
+    """State of a version on a server.
 
     Attributes:
         state: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.

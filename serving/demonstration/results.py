@@ -60,7 +60,7 @@ def drawn(shown: Image.Image, found: ImageDetections) -> Image.Image:
 
 
 class Comparison(NamedTuple):
-    """How two versions' answers differ; each list has the best score first.
+    """Differences between two versions' detections; each list has the best score first.
 
     Attributes:
         both: Pairs of one class whose boxes overlap by `SAME_IOU`: the first version's and the second's.

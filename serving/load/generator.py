@@ -20,7 +20,7 @@ CONSTANT, POISSON = "constant", "poisson"
 
 @dataclass(frozen=True)
 class LoadBounds:
-    """How long a step may go on, and how much it may ask.
+    """Bounds on the time and the requests of a step.
 
     Attributes:
         warm_up_seconds: Asked at the same pace first, and not counted.

@@ -18,7 +18,7 @@ class _Connection:
 
 
 class Connections:
-    """Which connections are open, and until when each is waited for.
+    """Open connections, each with the time when it is closed.
 
     A socket's own time-out begins anew with every byte, so that a client which sends one a second is never through;
     here a whole request, or a whole answer, has a time.

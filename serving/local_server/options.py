@@ -52,7 +52,7 @@ class RestOptions:
 
 @dataclass(frozen=True)
 class LoadingOptions:
-    """How versions are found, loaded and warmed.
+    """Options of finding, loading and warming versions.
 
     Attributes:
         poll_wait_seconds: How often to look for other versions; 0 looks only at the start.

@@ -24,7 +24,7 @@ REST_PORT_IN_CONTAINER = 8501
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What a person asked for, whichever server it is for.
+    """Settings of a server, for any backend.
 
     Attributes:
         models: What is served: one model by its name and base path, or those of `model_config_file`.
