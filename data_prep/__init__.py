@@ -1,1 +1,1 @@
-"""Data preparation: from Open Images CSVs to TFRecords, one script a step, and the vocabulary that all rooms share."""
+"""Data preparation: from Open Images CSVs to TFRecords, a command a step, and the rooms that all share."""

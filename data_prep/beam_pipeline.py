@@ -30,7 +30,7 @@ from data_prep.records.record_flags import (
     policies_of,
     settings_of,
 )
-from data_prep.records.record_summary import print_contents
+from data_prep.records.shard_report import print_contents
 from data_prep.runtime.command_line import (
     EXIT_DONE,
     EXIT_TOO_MANY_REJECTED,
@@ -43,8 +43,7 @@ from data_prep.runtime.command_line import (
 
 if TYPE_CHECKING:
     from data_prep.beam.pipeline import BeamRun
-    from data_prep.beam.plan import FoundImage
-    from data_prep.beam.work_settings import WorkSettings
+    from data_prep.beam.plan import FoundImage, WorkSettings
 
 
 def make_parser() -> ArgumentParser:
@@ -203,7 +202,7 @@ def _finder(flags: argparse.Namespace, template: str | None) -> Callable[[str], 
 
 def _work_settings(flags: argparse.Namespace, label_map: LabelMap, template: str | None) -> WorkSettings:
     from data_prep.beam import files
-    from data_prep.beam.work_settings import WorkSettings
+    from data_prep.beam.plan import WorkSettings
 
     saved = flags.image_saving_directory
     return WorkSettings(

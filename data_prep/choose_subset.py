@@ -10,8 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.metadata.open_images import read_class_descriptions
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
-from data_prep.runtime.output_paths import refuse_same_paths
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    positive_int,
+    refuse_same_paths,
+    run_command,
+)
 from data_prep.splitting.class_distribution import Part, distribution_lines
 from data_prep.splitting.image_lists import share_out_images
 from data_prep.splitting.points_table import PointsTable, read_points_table

@@ -22,7 +22,7 @@ from data_prep.downloading.image_sources import (
 )
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.runtime.ledger import Ledger
-from data_prep.runtime.work_folders import alone_in
+from data_prep.runtime.work_folders import exclusive_folder
 
 _OPEN_FILES_WANTED = 8192  # two a connection, and those of hosts that were asked before are kept for a while
 
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcomes_path = flags.outcomes_path or directory.with_name(directory.name + ".downloads.jsonl")
     ledger_path = flags.ledger_path or directory.with_name(directory.name + ".rejected.jsonl")
     try:
-        with alone_in(directory, outcomes_path, ledger_path), OutcomeLog(outcomes_path) as log:
+        with exclusive_folder(directory, outcomes_path, ledger_path), OutcomeLog(outcomes_path) as log:
             report = download_images(sources, directory, limits=limits, options=options, log=log)
             with Ledger(ledger_path) as ledger:
                 _list_failures(sources, report, log, ledger)

@@ -12,13 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    positive_int,
+    refuse_same_paths,
+    run_command,
+)
 from data_prep.runtime.ledger import Ledger
-from data_prep.runtime.output_paths import refuse_same_paths
 from data_prep.splitting.duplicates import SAME_ID, Duplicate, SplitHashes, copies_across_splits, copies_within
 from data_prep.splitting.duplicates_page import write_duplicates_page
-from data_prep.splitting.hash_cache import hash_images
-from data_prep.splitting.hash_flags import add_hash_flags
+from data_prep.splitting.hash_cache import add_hash_flags, hash_images
 from data_prep.splitting.points_table import PointsTable, read_points_table
 
 EXAMPLE = """\

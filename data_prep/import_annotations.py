@@ -50,7 +50,7 @@ LEDGER_SUFFIX = ".rejected.jsonl"
 
 _SUFFIX_OF_FOLDERS = {"pascal_voc": ".xml", "yolo": ".txt"}
 
-# Flags that only some formats have, and what they are when nobody gives them.
+# Flags that only some formats have, with their defaults.
 _FORMATS_OF_FLAG = {
     "class_names_path": ("yolo",),
     "keep_category_ids": ("coco",),
@@ -60,7 +60,7 @@ _FORMATS_OF_FLAG = {
 
 
 def read_source(flags: Any, reject: Reject) -> SourceSet:
-    """Returns what the reader of `flags.format` makes of `flags.annotations_path`.
+    """Reads `flags.annotations_path` with the reader of `flags.format`.
 
     Raises:
         UsageError: It is not of this format.

@@ -28,8 +28,8 @@ from data_prep.records.record_flags import (
     settings_of,
 )
 from data_prep.records.record_set import remove_shards_of_other_counts
-from data_prep.records.record_summary import print_contents
 from data_prep.records.record_writing import WrittenSet, write_records
+from data_prep.records.shard_report import print_contents
 from data_prep.runtime import worker_pool
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.runtime.ledger import Ledger

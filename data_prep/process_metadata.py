@@ -11,8 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.metadata.box_filters import add_filter_flags, filters_of_flags
-from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources
+from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources, add_filter_flags, filters_of_flags
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
 from data_prep.runtime.command_line import (
     EXIT_DONE,
@@ -21,10 +20,10 @@ from data_prep.runtime.command_line import (
     UsageError,
     int_between,
     positive_int,
+    refuse_same_paths,
     run_command,
 )
 from data_prep.runtime.ledger import Ledger
-from data_prep.runtime.output_paths import refuse_same_paths
 from data_prep.runtime.step_stamp import Step
 
 EXAMPLE = """\

@@ -13,11 +13,17 @@ from typing import Any
 import numpy as np
 
 from data_prep.metadata.open_images import read_class_descriptions
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, fraction, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    fraction,
+    refuse_same_paths,
+    run_command,
+)
 from data_prep.runtime.ledger import Ledger
-from data_prep.runtime.output_paths import refuse_same_paths
 from data_prep.splitting.class_distribution import Part, distribution_lines
-from data_prep.splitting.hash_flags import add_hash_flags
+from data_prep.splitting.hash_cache import add_hash_flags
 from data_prep.splitting.image_groups import group_sizes_line, groups_by_column, groups_by_likeness, united_groups
 from data_prep.splitting.image_lists import share_out_images
 from data_prep.splitting.points_table import LISTED_TWICE, PointsTable, read_points_table

@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Counts:
-    """What became of the images."""
+    """Counts of the images, by result."""
 
     def __init__(self) -> None:
         self.kept: Counter[str] = Counter()

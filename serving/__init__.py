@@ -1,1 +1,1 @@
-"""Serving: the launcher, the local server, and the client that asks it."""
+"""Serving: the launcher, the local server, and the client."""

@@ -26,13 +26,12 @@ from data_prep.runtime.progress import progress
 from serving.client_library.client_flags import (
     add_connection_flags,
     add_model_flags,
-    add_patience_flags,
+    add_retry_flags,
     client_settings_of,
     connection_of,
 )
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import ImageDetections
-from serving.client_library.detections_table import DetectionsTable
 from serving.client_library.drawn_images import DrawnImages
 from serving.client_library.image_requests import find_images
 from serving.client_library.result_files import ResultFiles
@@ -43,6 +42,9 @@ Boxes are those of the pixels as they are stored; an EXIF orientation is not app
 EXAMPLE = """  python -m serving.client --server localhost:8500 --model_name detector \\
       --label_map_path label_map.pbtxt photos/ --output_directory drawn
   python -m serving.client --model_name detector --label_map_path label_map.pbtxt photo.jpg --json | jq .detections"""
+MAX_IMAGE_WIDTH = 60
+MAX_NAME_WIDTH = 32
+NOTHING = "(nothing found)"
 
 
 def build_parser() -> ArgumentParser:
@@ -51,7 +53,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of .jpg, .jpeg and .png")
     add_connection_flags(parser)
     add_model_flags(parser)
-    add_patience_flags(parser)
+    add_retry_flags(parser)
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
     parser.add_argument("--min_score", type=fraction, default=0.5, help="detections below it are left out")
     parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
@@ -87,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     images = find_images(arguments.images)
     label_map = read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None
     connection = connection_of(arguments)
-    if connection.tells_secrets_in_clear:
+    if connection.sends_metadata_unencrypted:
         print(f"warning: metadata goes to {connection.server} unencrypted; see --tls, --ca_file", file=sys.stderr)
     client = DetectionClient(
         connection,
@@ -192,6 +194,52 @@ class _Report:
     def _fail(self, image: str, reason: str, detail: str) -> None:
         self._ledger.reject(image, reason, detail)
         print(": ".join(printable(part) for part in (image, reason, detail) if part), file=sys.stderr)
+
+
+class DetectionsTable:
+    """Lays out lines of: image, name, score, and the box in pixels as xmin, ymin, xmax, ymax."""
+
+    def __init__(self, images: Iterable[str], names: Iterable[str]) -> None:
+        """Fixes the columns' widths.
+
+        Args:
+            images: What will stand in the first column.
+            names: What may stand in the second.
+        """
+        self._image_width = _width((*images, "picture"), MAX_IMAGE_WIDTH)
+        self._name_width = _width((*names, "name", NOTHING), MAX_NAME_WIDTH)
+
+    def header(self) -> list[str]:
+        """Returns the two lines at the top."""
+        indent = " " * (self._image_width + 2 + self._name_width + 2 + 6)
+        return [f"{indent}box in pixels", self._line("picture", "name", "score", ("xmin", "ymin", "xmax", "ymax"))]
+
+    def lines(self, result: ImageDetections) -> list[str]:
+        """Returns the lines of one image that was answered, best score first."""
+        image = _shortened(result.image, self._image_width)
+        if not result.detections:
+            return [f"{image:<{self._image_width}}  {NOTHING}"]
+        lines = []
+        for detection in result.detections:
+            box = detection.box_pixels
+            sides = tuple(f"{value:.0f}" for value in (box.xmin, box.ymin, box.xmax, box.ymax))
+            name = printable(detection.name)
+            lines.append(self._line(image, name[: self._name_width], f"{detection.score:.2f}", sides))
+        return lines
+
+    def _line(self, image: str, name: str, score: str, sides: tuple[str, ...]) -> str:
+        columns = "".join(f"{side:>7}" for side in sides)
+        return f"{image:<{self._image_width}}  {name:<{self._name_width}}  {score:>5}{columns}"
+
+
+def _width(texts: Iterable[str], largest: int) -> int:
+    return min(largest, max(len(printable(text)) for text in texts))
+
+
+def _shortened(text: str, width: int) -> str:
+    """Returns `text`, with its beginning left out where it is too long: the end of a path tells more."""
+    text = printable(text)
+    return text if len(text) <= width else "…" + text[-(width - 1) :]
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     connection = connection_of(arguments)
     requests = _requests(arguments, connection, images)
     if arguments.monitoring_url:
-        read_batch_counts(arguments.monitoring_url)  # a mistake in it is told before the load, not after
+        read_batch_counts(arguments.monitoring_url)  # a mistake in it is reported before the load, not after
     print(text_header(bool(arguments.monitoring_url)), flush=True)
     steps: list[Step] = []
     start = time.monotonic()
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _requests(arguments: argparse.Namespace, connection: Connection, images: list[Path]) -> list[bytes]:
-    """Returns the requests, after the server has answered one: a wrong name is told once, not a thousand times."""
+    """Returns the requests, after the server has answered one: a wrong name is reported once, not a thousand times."""
     with DetectionClient(
         connection,
         arguments.model_name,

@@ -35,7 +35,7 @@ EXAMPLE = """  python -m serving.make_server_config --output_directory serving_c
 
 @dataclass(frozen=True)
 class BatchingPreset:
-    """Where to start tuning from; serving/deploy/README.md says why.
+    """Batching parameters to start tuning from; serving/deploy/README.md says why.
 
     Attributes:
         sizes: Allowed batch sizes.
@@ -50,7 +50,7 @@ class BatchingPreset:
     enqueued: int
 
 
-# On a CPU every size is allowed, since filling a batch up decodes and detects images that nobody asked for. On a GPU
+# On a CPU every size is allowed, since filling a batch up decodes and detects images beyond a request. On a GPU
 # a few sizes are, since each new one is a shape that cuDNN chooses algorithms for while a request waits.
 PRESETS = {
     "cpu": BatchingPreset(sizes=(1, 2, 3, 4), timeout_micros=1000, threads=4, enqueued=64),

@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             check_detector_flags(arguments)
             predict(arguments, ledger)
-        nothing = look_at_predictions(arguments, ledger) == 0
+        nothing = write_results(arguments, ledger) == 0
         print(ledger.summary())
         if nothing:
             print("error: no picture was answered", file=sys.stderr)
@@ -159,7 +159,7 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
     print(f"{len(images)} pictures: {there} predicted before, {answered} now")
 
 
-def look_at_predictions(arguments: argparse.Namespace, ledger: Ledger) -> int:
+def write_results(arguments: argparse.Namespace, ledger: Ledger) -> int:
     """Writes the tables, sorts, and lists what to label next, from predictions.jsonl; returns how many it holds."""
     out = arguments.output_directory
     predictions = out / PREDICTIONS_NAME

@@ -1,6 +1,6 @@
 """Moves a label (stable, canary) to another version on running servers, or takes the last move back.
 
-The labels are those of a models.config; servers are told by HandleReloadConfigRequest, which takes the whole file, so
+The labels are those of a models.config; servers get them by HandleReloadConfigRequest, which takes the whole file, so
 give the one that they were started with. It is rewritten when all of them have taken the change, and what was before is
 kept beside it. Nothing is moved unless every server has the version AVAILABLE.
 """

@@ -182,7 +182,7 @@ def _rest_port(settings: ServerSettings, arguments: argparse.Namespace) -> int |
     try:
         check_port_free(settings.host, settings.rest_api_port, "--rest_api_port")
     except UserError as error:
-        # Nobody asked for it: a second server on this machine shall start without words about REST.
+        # Not asked for: a second server on this machine starts without a warning about REST.
         print(f"REST is not served: {error}", flush=True)
         return None
     return settings.rest_api_port

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import zlib
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 
 from data_prep.annotations.source_image import (
     Reject,
-    RejectedError,
     SourceBox,
     SourceImage,
     SourceSet,
@@ -23,14 +21,15 @@ from data_prep.annotations.source_image import (
     shown,
 )
 from data_prep.formats.label_map import MAX_ID
+from data_prep.metadata.csv_rows import open_bytes
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 MAX_BYTES = 4 * 1024**3  # unpacked; instances_train2017.json has 0.45e9, LVIS' training set 1.1e9
 MAX_URL_LENGTH = 2000
 CHANGES_SHOWN = 3
 
-_PIECE_BYTES = 16 * 1024 * 1024
-_GZIP_MAGIC = b"\x1f\x8b"
+_PIECE_BYTES = 64 * 1024
 _BLANK = re.compile(r"\s")
 _PARTS = ("images", "annotations", "categories")
 # Polygons are nine tenths of the file and none of our business: dropped while parsing, they never pile up in memory.
@@ -52,7 +51,7 @@ def read_coco(path: Path, *, keep_category_ids: bool, reject: Reject) -> SourceS
         reject: Takes what cannot be used.
 
     Raises:
-        UsageError: It is no such file, or its categories cannot be told apart.
+        UsageError: It is no such file, or its categories are ambiguous.
     """
     content = _read_json(path)
     names = _read_categories(path, content["categories"])
@@ -126,14 +125,15 @@ def _box(
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as raw:
-            is_gzip = raw.read(2) == _GZIP_MAGIC
-        content = _unpack(path) if is_gzip else path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+        with open_bytes(path) as file:
+            content = bytearray()
+            while len(content) <= MAX_BYTES and (piece := file.read(_PIECE_BYTES)):
+                content += piece
     except (EOFError, zlib.error) as error:
         raise UsageError(f"{path}: damaged: {error}; fetch it again") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-    if content is None:
+    if len(content) > MAX_BYTES:
         raise UsageError(f"{path}: larger than {MAX_BYTES // 2**30} GiB; split it by image")
     try:
         text = content.decode("utf-8-sig")
@@ -153,17 +153,6 @@ def _read_json(path: Path) -> dict[str, Any]:
         if not isinstance(root.get(part), list):
             raise UsageError(f"{path}: no array {part!r}; COCO's annotations hold {', '.join(_PARTS)}")
     return root
-
-
-def _unpack(path: Path) -> bytes | None:
-    """Returns what a gzipped file holds, or None if that is more than `MAX_BYTES`."""
-    content = bytearray()
-    with gzip.open(path, "rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            content += piece
-            if len(content) > MAX_BYTES:
-                return None
-    return bytes(content)
 
 
 def _without_polygons(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

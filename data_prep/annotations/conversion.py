@@ -1,10 +1,10 @@
-"""From images and boxes as a format states them to points: checked, relative, in the frame of the stored pixels."""
+"""Conversion of images and boxes, as a format states them, to points: checked, relative to the stored pixels."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from data_prep.annotations.image_folder import (
     examine_image_file,
     find_image_file,
     place_image,
-    read_orientation,
 )
 from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
 from data_prep.annotations.image_list import ImageList
-from data_prep.annotations.source_image import Reject, RejectedError, SourceBox, SourceImage, check_label, shown
+from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label, shown
 from data_prep.formats.points import FLAGS
+from data_prep.images.image_file import read_orientation
+from data_prep.runtime.ledger import RejectedError
 
 SAME_ASPECT = 0.01  # by how much the shares of two sizes may differ and still be one image, scaled
 DEFAULT_MAX_OVERHANG = 0.02
@@ -32,13 +33,10 @@ _STORED_FROM_SHOWN = {
     8: lambda u, v: (1 - v, u),
 }
 
-Box = tuple[float, float, float, float]
-"""xmin, ymin, xmax, ymax."""
-
 
 @dataclass(frozen=True)
 class Options:
-    """How to convert.
+    """Options of a conversion.
 
     Attributes:
         image_directory: Holds the images; None trusts the annotations' sizes.
@@ -60,7 +58,7 @@ class Options:
 
 @dataclass
 class Summary:
-    """What became of the images and boxes that a reader could read.
+    """Counts of the images and boxes that were read, by result.
 
     Attributes:
         images_read: Images.
@@ -118,7 +116,7 @@ def convert(
         summary.images_read += 1
         try:
             names = _names(image)
-            if options.wanted is not None and not options.wanted.takes(names):
+            if options.wanted is not None and not options.wanted.includes(names):
                 summary.images_not_wanted += 1
                 continue
             name, file = _find(names, options.image_directory)
@@ -150,7 +148,7 @@ def convert(
 
 @dataclass(frozen=True)
 class _Frame:
-    """What boxes relate to: a size in their unit, and the EXIF orientation in which they were drawn."""
+    """Frame that boxes relate to: a size in their unit, and the EXIF orientation in which they were drawn."""
 
     width: float
     height: float
@@ -229,7 +227,7 @@ def _annotations(
         summary.boxes_read += 1
         try:
             label = check_label(box.label)
-            xmin, ymin, xmax, ymax = _relative_box(box, frame, max_overhang, summary)
+            relative = _relative_box(box, frame, max_overhang, summary)
         except RejectedError as error:
             reject(box.where, error.reason, error.detail)
             continue
@@ -237,16 +235,16 @@ def _annotations(
         yield {
             "label": label,
             "confidence": box.extra.get("confidence", 1.0),
-            "x0": xmin,
-            "x1": xmax,
-            "y0": ymin,
-            "y1": ymax,
+            "x0": relative.xmin,
+            "x1": relative.xmax,
+            "y0": relative.ymin,
+            "y1": relative.ymax,
             **{flag: box.extra.get(flag, False) for flag in FLAGS},
             **{key: value for key, value in box.extra.items() if key not in FLAGS and key != "confidence"},
         }
 
 
-def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: Summary) -> Box:
+def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: Summary) -> SourceBox:
     """Returns a box in shares of the stored image, cut to it.
 
     Raises:
@@ -268,8 +266,8 @@ def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: S
         summary.boxes_cut += 1
         summary.largest_cut = max(summary.largest_cut, overhang)
     if frame.orientation == 1:
-        return xmin, ymin, xmax, ymax
+        return replace(box, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
     turn = _STORED_FROM_SHOWN[frame.orientation]
     corners = [turn(xmin, ymin), turn(xmax, ymax)]
     (left, right), (top, bottom) = (sorted(values) for values in zip(*corners, strict=True))
-    return left, top, right, bottom
+    return replace(box, xmin=left, ymin=top, xmax=right, ymax=bottom)

@@ -1,8 +1,8 @@
 """The flat CSV of many tutorials: a box a row, `filename,width,height,class,xmin,ymin,xmax,ymax` or fewer columns.
 
-Pixels or shares of the image: nobody writes which, so a rule tells. A box whose every edge is at most 2 is one in
-shares (a box within the first two pixels of a photograph is no box). Where at least nine in ten are such, the file is
-in shares; where at most one in ten are, in pixels; in between, a person has to say it.
+The file does not say whether coordinates are pixels or shares of the image, so they are guessed. A box whose every
+edge is at most 2 is one in shares (a box within the first two pixels of a photograph is no box). Where at least nine in
+ten are such, the file is in shares; where at most one in ten are, in pixels; in between, a flag has to say it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Literal
 
 from data_prep.annotations.source_image import (
     Reject,
-    RejectedError,
     SourceBox,
     SourceImage,
     SourceSet,
@@ -25,6 +24,7 @@ from data_prep.annotations.source_image import (
 )
 from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, open_text, read_rows
 from data_prep.runtime.command_line import UsageError, printable
+from data_prep.runtime.ledger import RejectedError
 
 Coordinates = Literal["auto", "pixel", "relative"]
 
@@ -78,7 +78,7 @@ def read_flat_csv(path: Path, *, coordinates: Coordinates, first_pixel: int, rej
     """
     required, optional = _find_columns(path)
     if coordinates == "auto":
-        is_relative, remark = _tell_coordinates(path, required)
+        is_relative, remark = _guess_coordinates(path, required)
     else:
         is_relative, remark = coordinates == "relative", f"coordinates: {coordinates}, as --coordinates says"
     images = _images(path, (required, optional), is_relative, 0 if is_relative else first_pixel, reject)
@@ -130,7 +130,7 @@ def _box(where: str, label: str, edges: Sequence[str], flags: Sequence[str], fir
     return SourceBox(where, label, xmin - first_pixel, ymin - first_pixel, xmax, ymax, extra)
 
 
-def _tell_coordinates(path: Path, required: Sequence[str]) -> tuple[bool, str]:
+def _guess_coordinates(path: Path, required: Sequence[str]) -> tuple[bool, str]:
     """Returns whether boxes are in shares of the image, and what to say of it."""
     count = small = 0
     for _, (_, _, *edges) in read_rows(path, required=required, on_bad_row=lambda *_: None):

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from data_prep.annotations.image_ids import safe_parts, stem_of
-from data_prep.annotations.source_image import RejectedError
-from data_prep.images.image_file import FORMATS, SUFFIXES, ImageError, read_header, read_image_file
+from data_prep.images.image_file import SUFFIXES, ImageError, read_header, read_image_file
 from data_prep.runtime.atomic_files import atomic_path
+from data_prep.runtime.ledger import RejectedError
 
 HEADER_BYTES = 64 * 1024  # enough for most; a JPEG with large metadata is read whole
 
 Placing = Literal["link", "copy"]
 
-_EXIF_ORIENTATION = 0x0112
 _ALL_SUFFIXES = tuple(suffix for lower in SUFFIXES for suffix in (lower, lower.upper()))
 
 
@@ -85,16 +82,6 @@ def examine_image_file(path: Path) -> ImageFile:
     except OSError as error:
         raise RejectedError("unreadable", f"{path}: {error.strerror or error}") from error
     return ImageFile(path, header.width, header.height)
-
-
-def read_orientation(path: Path) -> int:
-    """Returns the EXIF orientation of an image, 1 (as stored) to 8; 1 where it has none, or none that can be read."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except (OSError, ValueError, SyntaxError, KeyError, TypeError, Image.DecompressionBombError):
-        return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def place_image(source: Path, directory: Path, image_id: str, placing: Placing) -> bool:

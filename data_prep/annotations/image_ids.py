@@ -1,4 +1,4 @@
-"""From the names that annotations give to images to image ids, which become file names.
+"""Image ids, which become file names, made from the names that annotations give to images.
 
 The rule: a file name without its suffix is the id, if it can be one. Where there are folders in the name, or characters
 that an id may not hold, every run of those becomes `_`, and ten digits of the name's SHA-256 follow, so that `a/1.jpg`
@@ -12,10 +12,11 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-from data_prep.annotations.source_image import RejectedError, shown
+from data_prep.annotations.source_image import shown
 from data_prep.formats.points import MAX_IMAGE_ID_LENGTH, check_image_id
 from data_prep.images.image_file import SUFFIXES
 from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import RejectedError
 
 MAX_NAME_LENGTH = 1000  # characters
 MAX_PART_BYTES = 255  # what file systems take

@@ -23,24 +23,24 @@ class ImageList:
     def __init__(self, lines: Sequence[str]) -> None:
         """Takes the lines of a list."""
         self._entry_of_key: dict[str, str] = {}
-        self._not_met: dict[str, None] = {}
+        self._unmatched: dict[str, None] = {}
         for line in lines:
             words = line.split()
             if len(words) == 2 and words[1] in ("-1", "0", "1"):
                 words.pop()
             if words:
                 entry = line.strip() if len(words) > 1 else words[0]
-                self._not_met[entry] = None
+                self._unmatched[entry] = None
                 for key in _keys(entry):
                     self._entry_of_key.setdefault(key, entry)
 
-    def takes(self, names: Sequence[str]) -> bool:
+    def includes(self, names: Sequence[str]) -> bool:
         """Tells whether an image of these names is in the list."""
         for name in names:
             for key in _keys(name):
                 entry = self._entry_of_key.get(key)
                 if entry is not None:
-                    self._not_met.pop(entry, None)
+                    self._unmatched.pop(entry, None)
                     return True
         return False
 
@@ -49,9 +49,9 @@ class ImageList:
         return len(set(self._entry_of_key.values()))
 
     @property
-    def not_met(self) -> list[str]:
+    def unmatched(self) -> list[str]:
         """The entries of which no image was seen, in their order."""
-        return list(self._not_met)
+        return list(self._unmatched)
 
 
 def read_image_list(path: Path) -> ImageList:

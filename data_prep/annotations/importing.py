@@ -1,4 +1,4 @@
-"""An import from its reader to its files: points, the label map, images.json, and what to say of them."""
+"""Outputs of an import: points, the label map, images.json, and the printed summary."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def import_annotations(
             raise UserError(_why_nothing(summary, ledger))
         label_map, remark = _label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
     remarks.append(f"label map: {remark}")
-    # One that says the same already keeps its time: the other splits' imports, which share it, stay up to date.
+    # An equal file keeps its time of change: the other splits' imports, which share it, stay up to date.
     if not label_map_path.exists() or read_label_map(label_map_path) != label_map:
         write_label_map(label_map_path, label_map)
     if images_path is not None:
@@ -111,10 +111,10 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         f"boxes a class: {_commonest(summary.kept_by_label)}",
         *remarks,
     ]
-    if options.wanted is not None and (not_met := options.wanted.not_met):
-        examples = ", ".join(printable(name, NAME_LENGTH) for name in not_met[:SHOWN])
-        more = ", ..." * (len(not_met) > SHOWN)
-        count = f"{len(not_met)} of the {len(options.wanted)}"
+    if options.wanted is not None and (unmatched := options.wanted.unmatched):
+        examples = ", ".join(printable(name, NAME_LENGTH) for name in unmatched[:SHOWN])
+        more = ", ..." * (len(unmatched) > SHOWN)
+        count = f"{len(unmatched)} of the {len(options.wanted)}"
         lines.append(f"{count} pictures in the list have no annotations: {examples}{more}")
     if summary.boxes_cut:
         lines.append(

@@ -1,6 +1,6 @@
 """Pascal VOC's XML, one file an image, as the challenge, LabelImg and their followers write it.
 
-The XML is a stranger's. The standard parser (expat) reads no external file by itself; what is left to fear is entities
+The XML is not trusted. The standard parser (expat) reads no external file by itself; the remaining risk is entities
 that expand without bound, and those need a DOCTYPE, which no writer of this format has: the first is refused as soon as
 it is seen. With the bounds on bytes and elements nothing else grows, so no further library is needed.
 """
@@ -14,7 +14,6 @@ from xml.etree import ElementTree
 
 from data_prep.annotations.source_image import (
     Reject,
-    RejectedError,
     SourceBox,
     SourceImage,
     SourceSet,
@@ -23,6 +22,7 @@ from data_prep.annotations.source_image import (
     shown,
 )
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 MAX_BYTES = 4 * 1024 * 1024  # of one file; a box takes some 300
 MAX_DEPTH = 32
@@ -125,7 +125,7 @@ def parse_untrusted_xml(path: Path) -> ElementTree.Element:
     builder = _Builder()
     parser = ElementTree.XMLParser(target=builder)
     try:
-        # Tag by tag: an exception of ours stops expat only between two pieces, and it is to stop before any entity.
+        # Tag by tag: an exception stops expat only between two pieces, and it has to stop before any entity.
         for piece in _AFTER_TAG.split(content):
             parser.feed(piece)
         root: ElementTree.Element = parser.close()
@@ -134,7 +134,7 @@ def parse_untrusted_xml(path: Path) -> ElementTree.Element:
     except (LookupError, ValueError) as error:
         if isinstance(error, RejectedError):
             raise
-        raise RejectedError("not XML", f"{error}") from error  # an encoding that nobody knows
+        raise RejectedError("not XML", f"{error}") from error  # an unknown encoding
     return root
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep.formats.points import MAX_LABEL_LENGTH
+from data_prep.runtime.ledger import RejectedError
 
 MAX_NUMBER_LENGTH = 40  # characters; a double needs 24
 
@@ -16,20 +17,6 @@ _NO_LETTER = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\ud
 
 Reject = Callable[[str, str, str], None]
 """Takes where something stands, a reason from a small fixed set, and what was seen; `Ledger.reject` is one."""
-
-
-class RejectedError(ValueError):
-    """A box or an image that cannot be used.
-
-    Attributes:
-        reason: A few words from a small fixed set, for counting.
-        detail: What was seen.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,7 @@ class SourceImage:
         boxes: Its boxes.
         width: In pixels, where the annotations say it.
         height: In pixels.
-        url: Where it can be had, or an empty string.
+        url: Where it can be downloaded, or an empty string.
     """
 
     where: str
@@ -80,14 +67,14 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class SourceSet:
-    """What a reader makes of a file or folder.
+    """Images and classes that a reader found in a file or folder.
 
     Attributes:
         images: The images, read as they are asked for.
         class_ids: The format's own list of classes with the ids, from 1, that they get; None where only boxes name
             classes.
-        class_remark: What became of the format's own class numbers.
-        remarks: What else a person should be told, a line each.
+        class_remark: How the format's own class numbers were mapped.
+        remarks: Further lines to print.
     """
 
     images: Iterator[SourceImage]

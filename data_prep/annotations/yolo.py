@@ -12,7 +12,6 @@ from data_prep.annotations.image_folder import all_images
 from data_prep.annotations.image_ids import stem_of
 from data_prep.annotations.source_image import (
     Reject,
-    RejectedError,
     SourceBox,
     SourceImage,
     SourceSet,
@@ -21,6 +20,7 @@ from data_prep.annotations.source_image import (
     shown,
 )
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 MAX_LABEL_BYTES = 16 * 1024 * 1024  # of one image's file
 MAX_NAMES_BYTES = 4 * 1024 * 1024
@@ -43,7 +43,7 @@ def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Pat
         reject: Takes what cannot be used.
 
     Raises:
-        UsageError: The folder has no label files, or the classes are not to be had.
+        UsageError: The folder has no label files, or the classes cannot be found.
     """
     if not path.is_dir():
         raise UsageError(f"{path} is no folder; YOLO has one text file a picture in a folder")

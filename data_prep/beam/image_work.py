@@ -13,8 +13,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from data_prep.beam import files
-from data_prep.beam.plan import ImageTask, read_plan_line
-from data_prep.beam.work_settings import WorkSettings
+from data_prep.beam.plan import ImageTask, WorkSettings, read_plan_line
 from data_prep.cleaning.image_validation import MISSING, validate_content
 from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.fetched_image import accept_image, check_start
@@ -31,14 +30,14 @@ FETCHED, FETCHED_BYTES, READ, RECORDS, REJECTED = "fetched", "fetched bytes", "r
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What became of one image.
+    """Result of the work on one image.
 
     Attributes:
         key: Its place among all.
         order: Its place among those of the same key.
         record: A serialised `tf.train.Example`; None where there is none.
         report: The same in numbers, and why it was rejected if it was.
-        origin: `FETCHED` or `READ`; empty where it could not be had.
+        origin: `FETCHED` or `READ`; empty where it could not be read.
         is_passing: Whether another run may have it.
     """
 
@@ -67,7 +66,7 @@ class MakeRecords(beam.DoFn):
         """Yields the images of a line as they are done."""
         received_bytes = self._downloader.received_bytes
         for result in image_results(list(read_plan_line(line)), self._settings, self._downloader):
-            # Here and not where it is done: Beam knows the thread that it called, and no other.
+            # Here and not where it is done: Beam counts only in the thread that it called.
             _count(RECORDS, result.record is not None)
             if result.origin:
                 _count(result.origin, 1)
@@ -79,7 +78,7 @@ class MakeRecords(beam.DoFn):
 
 
 def image_results(tasks: Sequence[ImageTask], settings: WorkSettings, downloader: Downloader) -> Iterator[ImageResult]:
-    """Yields what became of each of `tasks`, as they come.
+    """Yields the result of each of `tasks`, as they come.
 
     Raises:
         OSError: A file cannot be read or written.

@@ -13,7 +13,7 @@ from apache_beam.runners.runner import PipelineState
 
 from data_prep.beam import files
 from data_prep.beam.image_work import NAMESPACE, MakeRecords
-from data_prep.beam.plan import FoundImage, Plan, write_plan
+from data_prep.beam.plan import FoundImage, Plan, WorkSettings, write_plan
 from data_prep.beam.shard_work import (
     DONE_NAME,
     MANIFEST_NAME,
@@ -23,7 +23,6 @@ from data_prep.beam.shard_work import (
     shards_of_other_counts,
 )
 from data_prep.beam.work_folder import work_folder
-from data_prep.beam.work_settings import WorkSettings
 from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
 from data_prep.records.point_index import PointIndex
@@ -36,7 +35,7 @@ _IN_PROCESS_RUNNERS = (_IN_THIS_PROCESS, "DirectRunner", "BundleBasedDirectRunne
 
 @dataclass(frozen=True)
 class BeamRun:
-    """What a run left.
+    """Result of a run.
 
     Attributes:
         manifest: All shards of the set.
@@ -91,7 +90,7 @@ def run(
 
     Args:
         points: The images, with their keys.
-        find: Tells where each is to be had.
+        find: Returns the URL or the file of each.
         settings: What is done to them.
         manifest: The new one, without shards.
         output_path: What the shards' names begin with.
@@ -115,7 +114,7 @@ def run(
         kept = tuple(entry for number, entry in in_place.items() if number not in plan.fingerprints)
         manifest = replace(manifest, shards=kept)
         stale = shards_of_other_counts(output_path, settings.num_shards)
-        if before is not None and not plan.fingerprints and not stale and _says_the_same(before, manifest):
+        if before is not None and not plan.fingerprints and not stale and _is_same_content(before, manifest):
             return BeamRun(before, 0, Counter(), is_unchanged=True)
         files.put(files.join(work, MANIFEST_NAME), format_manifest(manifest).encode())
         write_shard = WriteShard(name, settings.num_shards, work)
@@ -193,6 +192,6 @@ def _shards_in_place(before: Manifest, output_path: str, num_shards: int) -> dic
     }
 
 
-def _says_the_same(before: Manifest, manifest: Manifest) -> bool:
+def _is_same_content(before: Manifest, manifest: Manifest) -> bool:
     kept = (before.shards, before.label_map, dict(before.settings))
     return kept == (manifest.shards, manifest.label_map, dict(manifest.settings))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-from data_prep.beam.work_settings import WorkSettings
+from data_prep.downloading.http_download import DownloadLimits
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.records.point_index import PointIndex
+from data_prep.records.record_policies import RecordPolicies
 
 IMAGES_A_LINE = 64
 
@@ -31,7 +32,7 @@ class ImageTask:
         point: The image, as in points.json.
         source: Where it is to be fetched; None where it is not.
         path: The file that it is in; empty where it is to be fetched.
-        problem: Why it cannot be had at all; else empty.
+        problem: Why it is not available; else empty.
     """
 
     key: int
@@ -49,7 +50,7 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class FoundImage:
-    """Where an image is to be had.
+    """Location of an image: a URL or a file.
 
     Attributes:
         source: A URL.
@@ -73,7 +74,7 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do.
+    """Shards and images that a run has to write.
 
     Attributes:
         fingerprints: Of the shards that are to be written, by their number.
@@ -96,7 +97,7 @@ def write_plan(
     Args:
         file: Where to.
         points: The images, with their keys.
-        find: Tells where an image is to be had.
+        find: Returns the URL or the file of an image.
         settings: What is done to each.
         known: Fingerprints of shards that are in place, by their number.
     """
@@ -156,3 +157,31 @@ def _fingerprint(
             lines.add({"key": key, "order": offset, "point": point, **found.as_json()})
     digest.update(json.dumps({label: settings.label_ids.get(label) for label in sorted(labels)}).encode("ascii"))
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class WorkSettings:
+    """Settings of the work on each image.
+
+    Attributes:
+        label_ids: The label map: ids by label. Annotations of other labels are left out.
+        policies: What of an image's annotations goes into its record.
+        num_shards: An image belongs to shard `key % num_shards`.
+        max_dimension: The longest side, in pixels, that is kept.
+        min_dimension: The shortest side, in pixels, below which an image is rejected.
+        limits: Bounds on what is fetched.
+        num_threads: Images that each of a worker's threads has on the way at a time.
+        max_connections_per_host: How many of these from one host.
+        saved_images: The folder where sound images of this `max_dimension` are kept as ID.jpg, and looked for
+            before they are fetched; empty for none.
+    """
+
+    label_ids: Mapping[str, int]
+    policies: RecordPolicies
+    num_shards: int
+    max_dimension: int
+    min_dimension: int
+    limits: DownloadLimits
+    num_threads: int
+    max_connections_per_host: int
+    saved_images: str = ""

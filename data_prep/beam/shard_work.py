@@ -35,7 +35,7 @@ class WrittenShard:
     Attributes:
         number: Of the shard.
         path: The file.
-        entry: What the manifest says of it.
+        entry: Its entry in the manifest.
     """
 
     number: int
@@ -79,7 +79,7 @@ def _spool(
     """Puts records aside as they come.
 
     Returns:
-        The shard's fingerprint; what became of its images, without their records, in the order of the shard; and
+        The shard's fingerprint; the results of its images, without their records, in the order of the shard; and
         where in `spool` its records are, in that order: offset and length.
     """
     fingerprint = ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from data_prep.beam import files
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 
-_IN_PROCESS_NAME = "in-process"  # a file that says that nobody works there once the process is gone
+_IN_PROCESS_NAME = "in-process"  # a file by which others see whether its process still runs
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Images decoded whole, repaired where that can be, and left as RGB JPEGs of bounded size; what is no image, named.
+"""Validation of images: decoded whole, repaired where possible, left as RGB JPEGs of bounded size, or rejected.
 
 Work is shared out to processes, and an image that an earlier run has dealt with is only looked at in its folder: see
 `validation_log`.
@@ -26,7 +26,7 @@ from data_prep.images.image_file import (
     read_image_file,
 )
 from data_prep.runtime.atomic_files import write_bytes
-from data_prep.runtime.work_folders import at_work_in
+from data_prep.runtime.work_folders import shared_folder
 from data_prep.runtime.worker_pool import map_in_order, process_pool
 
 AS_THEY_WERE: Final = "as they were"
@@ -44,7 +44,7 @@ _PASSING_REASONS: Final = frozenset({MISSING, "unreadable", "out of memory"})
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image.
+    """Result of validating one image.
 
     Attributes:
         kept: Whether its points stay.
@@ -65,7 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Validation:
-    """Where images are, where they go, and what is asked of them.
+    """Folders and size limits of a validation.
 
     Attributes:
         source_directory: Holds ID.jpg, ID.png or the like.
@@ -100,7 +100,7 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
         may_be_done: Whether a sound result that is newer than its source is taken for that of an earlier run.
 
     Returns:
-        What became of it; an image that is missing or broken is no exception.
+        The result; an image that is missing or broken is no exception.
 
     Raises:
         UserError: The id is not a plain file name.
@@ -141,7 +141,7 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
 
 
 def validate_content(content: bytes, *, max_dimension: int, min_dimension: int) -> PreparedImage:
-    """Returns what `validate_image` makes of a file's content.
+    """Validates a file's content as `validate_image` does, and returns the image.
 
     Args:
         content: The file.
@@ -156,7 +156,7 @@ def validate_content(content: bytes, *, max_dimension: int, min_dimension: int) 
 
 
 def validate_images(image_ids: Iterable[str], validation: Validation, *, num_processes: int) -> Iterator[Outcome]:
-    """Yields what became of each image, in the order of `image_ids`; see `validate_image`.
+    """Yields the result of each image, in the order of `image_ids`; see `validate_image`.
 
     What was found is kept in the folder's log. Where that has all images, no process is started. Files that killed
     runs have left half written are removed first.
@@ -170,7 +170,7 @@ def validate_images(image_ids: Iterable[str], validation: Validation, *, num_pro
         UserError: An id is not a plain file name, or the log cannot be used.
         OSError: A result cannot be written.
     """
-    with at_work_in(validation.target_directory), ValidationLog(validation.target_directory) as log:
+    with shared_folder(validation.target_directory), ValidationLog(validation.target_directory) as log:
         ids = iter(image_ids)
         batches = iter(lambda: list(itertools.islice(ids, BATCH)), [])
         looked_up = (_look_up(batch, validation, log) for batch in batches)

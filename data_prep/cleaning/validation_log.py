@@ -1,7 +1,7 @@
 """The log of validated images of a folder, so that a later run need not decode them again.
 
 An SQLite file beside the folder, `FOLDER.validated.sqlite`, holds for each id what the image's file was (name, size
-and time of change), how large it was in pixels, what became of it, and size and time of the result.
+and time of change), how large it was in pixels, the result, and size and time of the result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TABLE: Final = "validated_1"  # to be counted up when the same image is to beco
 
 @dataclass(frozen=True)
 class FileVersion:
-    """What tells one version of a file from another.
+    """Version of a file: its name, size and time of change.
 
     Attributes:
         name: Without its folder.
@@ -37,7 +37,7 @@ class FileVersion:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """What became of one image.
+    """Result of validating one image.
 
     Attributes:
         image_id: Its id.
@@ -125,7 +125,7 @@ class ValidationLog:
         self._rows.put(tuple(vars(entry).values()))
 
 
-class SoundImages:
+class ValidatedImages:
     """Which images of a folder `validate_images` has left there, having read or written every pixel of them.
 
     The log is only read. A folder without one, or with one that cannot be read now, has no such images: they are then
@@ -140,7 +140,7 @@ class SoundImages:
             with contextlib.suppress(sqlite3.Error):
                 self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
 
-    def __enter__(self) -> SoundImages:
+    def __enter__(self) -> ValidatedImages:
         return self
 
     def __exit__(self, *_: object) -> None:

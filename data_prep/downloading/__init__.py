@@ -1,1 +1,1 @@
-"""Fetching images: from whom, how many at a time, and what became of each."""
+"""Download of images: URLs, connections, limits a host, and the log of outcomes."""

@@ -1,4 +1,4 @@
-"""The errors of fetching a URL, and whether asking again may help."""
+"""Errors of fetching a URL: permanent ones, and those after which a retry may succeed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class DownloadError(Exception):
         self.permanent = permanent
 
 
-class PassingError(DownloadError):
-    """A failure that another try, a little later, may mend.
+class TransientError(DownloadError):
+    """A failure after which a retry may succeed.
 
     Attributes:
         retry_after_seconds: What the server asked to wait, if it did.

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final
 
 from data_prep.runtime.atomic_files import atomic_path
@@ -33,7 +32,7 @@ _READ_BYTES: Final = 512
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image.
+    """Outcome of downloading one image.
 
     Attributes:
         image_id: Its id.
@@ -74,7 +73,7 @@ class Outcome:
 
     @classmethod
     def from_line(cls, line: bytes) -> Outcome:
-        """Reads a line; raises ValueError where it is none of ours."""
+        """Reads a line; raises ValueError where it has another format."""
         entry = json.loads(line)
         if not isinstance(entry, dict) or entry.get("outcome") not in (DOWNLOADED, PRESENT, FAILED):
             raise ValueError("not an outcome")
@@ -100,7 +99,7 @@ class OutcomeLog:
             path: The JSON lines file.
 
         Raises:
-            UsageError: The file is not one of ours.
+            UsageError: The file has another format.
             OSError: It cannot be written.
         """
         self.path = Path(path)
@@ -163,9 +162,7 @@ class OutcomeLog:
     def __enter__(self) -> OutcomeLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _read_places(self) -> int:
@@ -188,7 +185,7 @@ class OutcomeLog:
             while (line := file.readline(MAX_LINE_BYTES)) and line.endswith(b"\n"):
                 yield line
             if len(line) == MAX_LINE_BYTES:
-                yield line  # nothing that a run of ours could have left
+                yield line  # no run of this command writes such a line
 
     def _line_at(self, place: int) -> bytes:
         line = b""

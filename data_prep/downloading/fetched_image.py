@@ -107,7 +107,7 @@ def decoded_image(content: bytes, max_dimension: int | None) -> FetchedImage:
 
 
 def _size_of_sound_jpeg(content: bytes) -> tuple[int, int] | None:
-    """Returns (width, height) of a JPEG without a flaw, in a fifth of Pillow's time; None where Pillow is to judge.
+    """Returns (width, height) of a JPEG without a flaw, in a fifth of Pillow's time; None if Pillow is needed.
 
     At an eighth of its size, every bit of the file is read and a 64th of its pixels is computed.
     """

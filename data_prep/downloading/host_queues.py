@@ -100,7 +100,7 @@ class HostQueues(Generic[Item]):
                     return task
                 if not self._num_waiting and not self._num_active:
                     break
-                # Not for ever: `stop` may be set by somebody who does not know of us.
+                # With a time-out: `stop` may be set without a notification.
                 soonest = self._timers[0][0] - time.monotonic() if self._timers else 1.0
                 self._changed.wait(min(max(soonest, 0.0), 1.0))
             self._changed.notify_all()
@@ -124,7 +124,7 @@ class HostQueues(Generic[Item]):
                     host.given_up = f"no answer to {MAX_FAILURES_IN_A_ROW} pictures in a row"
             self._give_back(task)
 
-    def again(self, task: Task[Item], wait_seconds: float, *, slow_down: bool) -> None:
+    def retry(self, task: Task[Item], wait_seconds: float, *, slow_down: bool) -> None:
         """Takes back a task that is handed out again after a while.
 
         Args:
@@ -145,7 +145,7 @@ class HostQueues(Generic[Item]):
             self._give_back(task)
 
     def give_up(self, task: Task[Item], why: str) -> None:
-        """Marks the task's host as not to be asked any more; its tasks are still handed out, to be told `why`."""
+        """Gives up the task's host: its other tasks are still handed out, and then fail with `why`."""
         with self._changed:
             task.host.given_up = why
             task.host.paused_until = 0.0

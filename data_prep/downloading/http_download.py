@@ -1,10 +1,9 @@
-"""Fetching one URL: over http or https, with bounds on time, bytes, redirects and retries."""
+"""Downloader of one URL over http or https, with bounds on time, bytes and redirects."""
 
 from __future__ import annotations
 
 import contextlib
 import email.utils
-import random
 import ssl
 import threading
 import time
@@ -14,16 +13,13 @@ from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
-from data_prep.downloading.download_errors import DownloadError, PassingError
+from data_prep.downloading.download_errors import DownloadError, TransientError
 from data_prep.downloading.http_connections import Attempt, ConnectionPools, Watchdog
 
 USER_AGENT = "object-detection-road/0.1 (data set preparation; python-urllib3)"
 MAX_REDIRECTS = 5
-MAX_RETRY_AFTER_SECONDS = 60.0
-FIRST_BACK_OFF_SECONDS = 0.5
-MAX_BACK_OFF_SECONDS = 20.0
 _CHUNK_BYTES = 256 * 1024
-_DRAINED_BYTES = 64 * 1024  # of an answer that nobody reads: more, and a new connection is the cheaper way
+_DRAINED_BYTES = 64 * 1024  # of an unused answer: for more, a new connection costs less
 _START_BYTES = 32
 _RETRIED_STATUSES = frozenset({408, 425, 429})  # and all from 500
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
@@ -78,7 +74,7 @@ class Downloader:
 
         Args:
             limits: Bounds on each URL and on all.
-            stop: Once set, no try is begun, no wait between tries goes on, and bodies are broken off.
+            stop: Once set, no try is begun, and bodies are broken off.
         """
         self.limits = limits
         self._stop = stop or threading.Event()
@@ -93,36 +89,16 @@ class Downloader:
         return self._received_bytes
 
     def fetch(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
-        """Returns the body at `url`.
-
-        Connection failures, time-outs, broken-off bodies and the statuses 408, 425, 429 and 5xx are tried again, after
-        a wait that doubles each time (with jitter, so that many threads do not come back at once) or that the server
-        asks for, up to a minute. Everything else is final, and so is a server that asks to wait for longer.
+        """Returns the body at `url`, in one try.
 
         Args:
             url: Where the body lies.
             check_start: Gets the body's first bytes and its URL before the rest is read; may raise `DownloadError`.
 
         Raises:
-            DownloadError: It could not be had.
-        """
-        tries = 0
-        while True:
-            try:
-                return self.fetch_once(url, check_start=check_start)
-            except PassingError as error:
-                tries += 1
-                wait = wait_seconds(tries, error.retry_after_seconds)
-                if tries > self.limits.max_retries or wait > MAX_RETRY_AFTER_SECONDS:
-                    raise given_up(error, tries) from error
-                self._stop.wait(wait)
-
-    def fetch_once(self, url: str, *, check_start: Callable[[bytes, str], None] | None = None) -> Fetched:
-        """Does what `fetch` does, in one try.
-
-        Raises:
-            PassingError: It could not be had now, but perhaps in a while.
-            DownloadError: It could not be had.
+            TransientError: It failed, but a retry may succeed: connection failures, time-outs, broken-off
+                bodies and the statuses 408, 425, 429 and 5xx.
+            DownloadError: It failed for good.
         """
         if self._stop.is_set():
             raise DownloadError("stopped", url, permanent=False)
@@ -131,7 +107,7 @@ class Downloader:
         try:
             with self._watchdog.watching(attempt):
                 fetched = self._follow(url, attempt, check_start)
-        except PassingError as error:
+        except TransientError as error:
             if attempt.expired:
                 raise self._out_of_time(url) from error
             raise
@@ -155,19 +131,19 @@ class Downloader:
                 url = urljoin(url, target)
             raise DownloadError("too many redirects", f"{first_url}: more than {MAX_REDIRECTS}")
         except urllib3.exceptions.NewConnectionError as error:  # to urllib3, one of the time-outs
-            raise PassingError("connection failed", f"{url}: {error}") from error
+            raise TransientError("connection failed", f"{url}: {error}") from error
         except urllib3.exceptions.TimeoutError as error:
-            raise PassingError("timed out", f"{url}: nothing came for {between_bytes:g} s") from error
+            raise TransientError("timed out", f"{url}: nothing came for {between_bytes:g} s") from error
         except urllib3.exceptions.SSLError as error:
             if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (*error.args, error.__cause__)):
                 # Not a matter of seconds, but of a clock or a list of authorities that may be put right.
                 raise DownloadError("certificate refused", f"{url}: {error}", permanent=False) from error
-            raise PassingError("connection failed", f"{url}: {error}") from error
+            raise TransientError("connection failed", f"{url}: {error}") from error
         except (urllib3.exceptions.LocationValueError, ValueError) as error:  # a URL or a redirect that is none
             raise DownloadError("bad URL", f"{url!r}: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = "connection broken off" if reading else "connection failed"
-            raise PassingError(reason, f"{url}: {error}") from error
+            raise TransientError(reason, f"{url}: {error}") from error
 
     def _may_be_private(self, url: str) -> bool:
         """Checks where `url` leads; raises ValueError where it is none."""
@@ -207,7 +183,7 @@ class Downloader:
             if time.monotonic() > attempt.deadline:
                 raise self._out_of_time(url)
         if announced is not None and len(body) < announced:
-            raise PassingError("connection broken off", f"{url}: {len(body)} of {announced} bytes came")
+            raise TransientError("connection broken off", f"{url}: {len(body)} of {announced} bytes came")
         chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         return Fetched(bytes(body), url, complete=announced is not None or chunked)
 
@@ -224,23 +200,7 @@ class Downloader:
     def _out_of_time(self, url: str) -> DownloadError:
         if self._stop.is_set():
             return DownloadError("stopped", url, permanent=False)
-        return PassingError("timed out", f"{url}: no end after {self.limits.timeout_seconds:g} s")
-
-
-def wait_seconds(tries: int, retry_after_seconds: float | None) -> float:
-    """Returns how long to wait after the given number of failed tries, unless the server says."""
-    if retry_after_seconds is not None:
-        return retry_after_seconds
-    longest = min(FIRST_BACK_OFF_SECONDS * 2 ** (tries - 1), MAX_BACK_OFF_SECONDS)
-    return random.uniform(longest / 2, longest)
-
-
-def given_up(error: PassingError, tries: int) -> DownloadError:
-    """Returns `error` as the last word of this run."""
-    asked = error.retry_after_seconds
-    if asked is not None and asked > MAX_RETRY_AFTER_SECONDS:
-        return DownloadError(error.reason, f"{error.detail} (it asks to wait {asked:.0f} s)", permanent=False)
-    return DownloadError(error.reason, f"{error.detail} ({tries} {'try' if tries == 1 else 'tries'})", permanent=False)
+        return TransientError("timed out", f"{url}: no end after {self.limits.timeout_seconds:g} s")
 
 
 def _check_status(response: urllib3.BaseHTTPResponse, url: str) -> None:
@@ -250,7 +210,7 @@ def _check_status(response: urllib3.BaseHTTPResponse, url: str) -> None:
     _drain(response)
     if status in _RETRIED_STATUSES or status >= 500:
         asked = _retry_after_seconds(response.headers.get("Retry-After", ""))
-        raise PassingError(f"HTTP {status}", url, retry_after_seconds=asked, status=status)
+        raise TransientError(f"HTTP {status}", url, retry_after_seconds=asked, status=status)
     raise DownloadError(f"HTTP {status}", url, permanent=status != 407)
 
 
@@ -265,7 +225,7 @@ def _retry_after_seconds(text: str) -> float | None:
 
 
 def _drain(response: urllib3.BaseHTTPResponse) -> None:
-    """Reads a short body that nobody wants, so that the connection can be used again."""
+    """Reads a short unused body, so that the connection can be used again."""
     text = response.headers.get("Content-Length", "")
     if text.isdecimal() and len(text) < 10 and int(text) <= _DRAINED_BYTES:
         response.read(decode_content=False)

@@ -1,4 +1,4 @@
-"""Fetching a list of images into a folder, as ID.jpg: what is there already, what is tried, and what is kept."""
+"""Download of a list of images into a folder, as ID.jpg: present files are kept, the rest is fetched and checked."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from data_prep.downloading.http_download import Downloader, DownloadLimits, Fetc
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.downloading.parallel_download import ParallelDownload
 from data_prep.images.image_file import ImageError, read_image_file
-from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_bytes
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 from data_prep.runtime.progress import progress
 from data_prep.runtime.worker_pool import default_num_processes, map_as_completed
 
 
 @dataclass(frozen=True)
 class DownloadOptions:
-    """How a list of images is fetched.
+    """Options of a download.
 
     Attributes:
         num_threads: How many at a time.
@@ -42,7 +42,7 @@ class DownloadOptions:
 
 @dataclass
 class _Plan:
-    """What is to be done.
+    """Work of a run.
 
     Attributes:
         fetch: Images to ask for.
@@ -59,7 +59,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What a run did.
+    """Report of a run.
 
     Attributes:
         counts: Of images: `fetched`, `present`, `shrunk` (of those present), `failed` and, of the failed, `known`,
@@ -71,29 +71,6 @@ class DownloadReport:
     counts: Counter[str]
     received_bytes: int
     failed_ids: set[str]
-
-
-def fetch_image(
-    source: ImageSource, directory: Path, downloader: Downloader, max_dimension: int | None = None
-) -> Outcome:
-    """Fetches one image to `directory`/ID.jpg, unless a file that is not empty is there.
-
-    Returns:
-        What became of it; an image that cannot be had is no exception.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    target = directory / f"{source.image_id}.jpg"
-    if target.is_file() and (num_bytes := target.stat().st_size) > 0:
-        return Outcome(source.image_id, PRESENT, num_bytes=num_bytes)
-    try:
-        fetched = downloader.fetch(source.url, check_start=check_start)
-        image = accept_image(source, fetched, max_dimension)
-    except DownloadError as error:
-        return _failure(source, error)
-    write_bytes(target, image.content)
-    return _success(source, DOWNLOADED, image, max_dimension)
 
 
 def download_images(
@@ -111,7 +88,7 @@ def download_images(
 
     Args:
         sources: The images.
-        directory: Held by `work_folders.alone_in`.
+        directory: Held by `work_folders.exclusive_folder`.
         limits: Bounds on each image.
         options: How they are fetched.
         log: What happened in earlier runs; gets what happens in this one.

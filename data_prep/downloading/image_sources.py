@@ -93,7 +93,7 @@ def bucket_template(base_url: str) -> str:
 
 
 def hosts_named_by(url_template: str | None) -> frozenset[str]:
-    """Returns the host that a template names outright: a person meant it, wherever its address is."""
+    """Returns the host that a template names itself: it was chosen by the user, so a private address is allowed."""
     if url_template is None:
         return frozenset()
     try:

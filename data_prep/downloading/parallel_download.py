@@ -1,8 +1,9 @@
-"""Fetches many URLs at a time, with threads."""
+"""Parallel download of many URLs, with threads, retries and back-off."""
 
 from __future__ import annotations
 
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -10,20 +11,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from data_prep.downloading.download_errors import DownloadError, PassingError
+from data_prep.downloading.download_errors import DownloadError, TransientError
 from data_prep.downloading.host_queues import HostQueues, Task
-from data_prep.downloading.http_download import MAX_RETRY_AFTER_SECONDS, Downloader, Fetched, given_up, wait_seconds
+from data_prep.downloading.http_download import Downloader, Fetched
 from data_prep.runtime.worker_pool import default_num_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MAX_RETRY_AFTER_SECONDS = 60.0
+FIRST_BACK_OFF_SECONDS = 0.5
+MAX_BACK_OFF_SECONDS = 20.0
 _SECONDS_BETWEEN_LOOKS = 0.02
 _STATUSES_OF_A_BUSY_HOST = frozenset({429, 503})
 
 
 class ParallelDownload(Generic[Item, Result]):
     """Threads that fetch, and take in what they fetched.
+
+    What fails with a `TransientError` is tried again, after a wait that doubles each time (with jitter, so that many
+    threads do not come back at once) or that the server asks for, up to a minute. Everything else is final, and so is a
+    server that asks to wait for longer.
 
     An image that has to be tried again later does not hold its thread meanwhile, a slow host does not hold up the
     others, and only as many threads as there are cores decode at a time, for the memory that takes.
@@ -88,7 +96,7 @@ class ParallelDownload(Generic[Item, Result]):
                     else:
                         yield result
             finally:
-                stop.set()  # whatever ended the loop, nobody need wait out a back-off or a body
+                stop.set()  # however the loop ended, no thread waits out a back-off or a body
                 queues.wake_all()
 
     def _host_of(self, item: Item) -> str:
@@ -112,18 +120,18 @@ class ParallelDownload(Generic[Item, Result]):
             return DownloadError("host given up", f"{url}: {why_not}", permanent=False)
         answered = True
         try:
-            return self._end(task, queues, self._downloader.fetch_once(url, check_start=self._check_start))
-        except PassingError as error:
+            return self._end(task, queues, self._downloader.fetch(url, check_start=self._check_start))
+        except TransientError as error:
             task.tries += 1
-            wait = wait_seconds(task.tries, error.retry_after_seconds)
+            wait = _wait_seconds(task.tries, error.retry_after_seconds)
             if wait > MAX_RETRY_AFTER_SECONDS:
                 queues.give_up(task, f"it asks to wait {wait:.0f} s")
             elif task.tries <= self._downloader.limits.max_retries:
                 busy = error.status in _STATUSES_OF_A_BUSY_HOST
-                queues.again(task, wait, slow_down=busy)
+                queues.retry(task, wait, slow_down=busy)
                 return None
             answered = error.status is not None
-            return self._end(task, queues, given_up(error, task.tries), answered=answered)
+            return self._end(task, queues, _given_up(error, task.tries), answered=answered)
         except DownloadError as error:
             return self._end(task, queues, error)
 
@@ -142,3 +150,19 @@ class ParallelDownload(Generic[Item, Result]):
                 return self._accept(item, fetched)
         except DownloadError as error:
             return self._reject(item, error)
+
+
+def _wait_seconds(tries: int, retry_after_seconds: float | None) -> float:
+    """Returns how long to wait after the given number of failed tries, unless the server says."""
+    if retry_after_seconds is not None:
+        return retry_after_seconds
+    longest = min(FIRST_BACK_OFF_SECONDS * 2 ** (tries - 1), MAX_BACK_OFF_SECONDS)
+    return random.uniform(longest / 2, longest)
+
+
+def _given_up(error: TransientError, tries: int) -> DownloadError:
+    """Returns the final error of a URL whose retries are used up."""
+    asked = error.retry_after_seconds
+    if asked is not None and asked > MAX_RETRY_AFTER_SECONDS:
+        return DownloadError(error.reason, f"{error.detail} (it asks to wait {asked:.0f} s)", permanent=False)
+    return DownloadError(error.reason, f"{error.detail} ({tries} {'try' if tries == 1 else 'tries'})", permanent=False)

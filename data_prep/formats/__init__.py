@@ -1,1 +1,1 @@
-"""The files of the house: points.json, label maps, tf.Example records."""
+"""File formats: points.json, label maps, tf.Example records."""

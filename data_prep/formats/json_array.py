@@ -1,4 +1,4 @@
-"""JSON arrays of ours, an item a line: read item by item and written as they come, so that none is in memory whole."""
+"""JSON arrays with an item a line, read and written item by item, so that none is in memory whole."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ArrayItem:
 def read_array_items(path: str | os.PathLike[str]) -> Iterator[ArrayItem]:
     """Yields the items of a JSON file that holds one array.
 
-    A file as ours are, an object a line, is read line by line. One of another layout is read whole.
+    A file with an object a line, as this module writes it, is read line by line. One of another layout is read whole.
 
     Raises:
         UsageError: The file is missing, not UTF-8, not JSON (as NaN and Infinity are not) or no array, or has another
@@ -63,19 +63,19 @@ def read_array_items(path: str | os.PathLike[str]) -> Iterator[ArrayItem]:
                 f"{source}:{count + 2 if count else 1}: not an object alone in its line, as a file of over "
                 f"{MAX_WHOLE_BYTES // 2**20} MiB must have them"
             )
-        with _mistakes_named(source):  # which are found again, and their places
+        with _json_errors(source):  # which are found again, and their places
             file.seek(0)
             yield from itertools.islice(_items_of_text(source, _read_text(source, file)), count, None)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file of ours, refusing NaN and Infinity, which are no JSON.
+    """Reads a JSON file, refusing NaN and Infinity, which are no JSON.
 
     Raises:
         UsageError: The file is missing, not UTF-8, or not JSON; with line and column.
     """
     source = Path(path)
-    with _opened(source) as file, _mistakes_named(source):
+    with _opened(source) as file, _json_errors(source):
         text = _read_text(source, file).removeprefix(_BYTE_ORDER_MARK)
         return json.loads(text, parse_constant=_refuse_constant)
 
@@ -206,7 +206,7 @@ def _read_text(source: Path, file: IO[bytes]) -> str:
 
 
 @contextlib.contextmanager
-def _mistakes_named(source: Path) -> Iterator[None]:
+def _json_errors(source: Path) -> Iterator[None]:
     """Turns what is wrong with a file within the block into UsageErrors."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""A points.json by where each image's text lies in it, so that millions of images need not be held in memory."""
+"""Byte offsets of the images in a points.json, so that millions of them need not be held in memory."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ IMAGE_CLASS_LABEL = "image/class/label"
 
 @dataclass(frozen=True)
 class Feature:
-    """What one key of a record holds.
+    """Type of one key of a record.
 
     Attributes:
         kind: The list of `tf.train.Feature` that it is stored in, by its value type.
@@ -94,26 +94,6 @@ MAX_SHARDS = 99_999  # five digits in a shard's name
 _SHARD = re.compile(r"(?P<prefix>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
 _SHARDED_NAME = re.compile(r"(?P<prefix>.+)@(?P<count>\d{1,9})", re.DOTALL)
 _WILDCARDS = frozenset("*?[")
-
-
-def parsing_spec() -> dict[str, Any]:
-    """Returns `FEATURES` for `tf.io.parse_single_example`.
-
-    Lists become `VarLenFeature`s (sparse; absent reads as empty), single values `FixedLenFeature`s, which read as an
-    empty string or 0 where an optional one is absent.
-    """
-    import tensorflow as tf
-
-    types = {"bytes": tf.string, "float": tf.float32, "int64": tf.int64}
-    defaults: dict[str, Any] = {"bytes": "", "float": 0.0, "int64": 0}
-    spec: dict[str, Any] = {}
-    for key, feature in FEATURES.items():
-        if feature.is_list:
-            spec[key] = tf.io.VarLenFeature(types[feature.kind])
-        else:
-            default = None if feature.is_required else defaults[feature.kind]
-            spec[key] = tf.io.FixedLenFeature((), types[feature.kind], default_value=default)
-    return spec
 
 
 def make_example(

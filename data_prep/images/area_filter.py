@@ -1,4 +1,4 @@
-"""Shrinking pixels: the average of the area that each new pixel covers, sharpened beforehand to what Lanczos gives.
+"""Area filter that shrinks images: averages of the area of each new pixel, sharpened beforehand to match Lanczos.
 
 An area filter takes half a millisecond where Lanczos takes twenty, and blurs. A short filter in front of it, computed
 for the ratio so that the two together have the frequencies of Lanczos, makes up for the blur in three milliseconds:

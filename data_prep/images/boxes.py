@@ -69,21 +69,3 @@ def is_valid(boxes: ArrayLike) -> NDArray[np.bool_]:
     """Returns [N], true for `boxes` [N, 4] (ymin xmin ymax xmax) that are finite with ymin < ymax and xmin < xmax."""
     array = as_boxes(boxes)
     return np.isfinite(array).all(axis=1) & (array[:, 0] < array[:, 2]) & (array[:, 1] < array[:, 3])
-
-
-def to_absolute(boxes: ArrayLike, height: float, width: float) -> FloatArray:
-    """Turns relative `boxes` [N, 4] (ymin xmin ymax xmax, 0..1) into pixels of an image of `height` by `width`."""
-    array = as_boxes(boxes)
-    return array * _scale(array, height, width)
-
-
-def to_normalized(boxes: ArrayLike, height: float, width: float) -> FloatArray:
-    """Turns `boxes` [N, 4] (ymin xmin ymax xmax) in pixels of a `height` by `width` image into relative ones (0..1)."""
-    array = as_boxes(boxes)
-    return array / _scale(array, height, width)
-
-
-def _scale(array: FloatArray, height: float, width: float) -> FloatArray:
-    if not (height > 0 and width > 0):
-        raise ValueError(f"an image's height and width must be above 0, not {height} and {width}")
-    return np.asarray([height, width, height, width], array.dtype)

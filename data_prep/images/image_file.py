@@ -21,9 +21,9 @@ from PIL import Image
 
 from data_prep.formats.points import check_image_id
 from data_prep.images.area_filter import shrink
-from data_prep.images.jpeg_decoding import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, num_scans
-from data_prep.images.jpeg_encoding import encode_jpeg
+from data_prep.images.jpeg import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
 from data_prep.images.png_data import holds_all_pixels
+from data_prep.runtime.ledger import RejectedError
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 100_000_000
@@ -31,7 +31,7 @@ JPEG_QUALITY: Final = 92
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the order in which a file is looked for
 
-# Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once, in our words.
+# Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -49,32 +49,18 @@ _DECODING_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-_EXIF_ORIENTATION = 0x0112
-_JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's word for a JPEG that others follow, such as a stereo camera's: no animation
+EXIF_ORIENTATION = 0x0112
+_JPEG_CONTENT = ("JPEG", "MPO")  # Pillow's name for a JPEG that others follow, such as a stereo camera's: no animation
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
 
-class ImageError(ValueError):
-    """An image that cannot be used.
-
-    Attributes:
-        reason: A few words from a small fixed set, for counting.
-        detail: What was seen.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        """Lets the error travel back from a worker process whole."""
-        return ImageError, (self.reason, self.detail)
+class ImageError(RejectedError):
+    """An image that cannot be used."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image's first bytes say.
+    """Format and size of an image, from its first bytes.
 
     Attributes:
         format: One of `FORMATS`.
@@ -152,7 +138,7 @@ def read_header(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageHeader:
         return ImageHeader(str(image.format), image.mode, image.width, image.height)
 
 
-def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_rgb(content: bytes) -> Image.Image:
     """Returns the image decoded whole, as 8-bit RGB; of an animation the first frame.
 
     Transparency is laid over white, 16-bit grey is cut to 8 bits. EXIF orientation is not applied.
@@ -160,7 +146,7 @@ def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         ImageError: It does not decode, or only in part.
     """
-    with _open(content, max_pixels) as image:
+    with _open(content, MAX_PIXELS) as image:
         _refuse_many_scans(image, content)
         _load(image, content)
         return _to_rgb(image)
@@ -220,6 +206,16 @@ def prepare_image(
         shrunk = shrink(pixels, *size)
         encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=shrunk is not pixels)
     return PreparedImage(encoded, "JPEG", *size, changes)
+
+
+def read_orientation(source: Path | io.BytesIO) -> int:
+    """Returns the EXIF orientation of an image file, 1 (as stored) to 8; 1 where it has none, or a broken one."""
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except _DECODING_ERRORS:
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def fitted_size(width: int, height: int, max_dimension: int | None) -> tuple[int, int]:
@@ -290,7 +286,7 @@ def _reasons_to_change(
         # All pixels may be there and Pillow content; TensorFlow is not.
         reasons.append("no end of file mark")
     try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except _DECODING_ERRORS:  # broken metadata around a sound image: it goes
         reasons.append("broken EXIF")
     else:

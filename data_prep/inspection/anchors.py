@@ -1,4 +1,4 @@
-"""Asks `train.anchor_coverage`, in a process of its own, which boxes the anchors of a pipeline config match.
+"""Anchor coverage: the boxes that a config's anchors match, found by `train.anchor_coverage` in its own process.
 
 This room neither imports the rooms above it nor waits for TensorFlow.
 """

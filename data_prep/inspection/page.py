@@ -1,4 +1,4 @@
-"""Writes the page: the template, the style, the scripts and the data in one file that needs nothing else.
+"""HTML of the page: the template, the style, the scripts and the data in one file that needs nothing else.
 
 Class names and file names come from anywhere. They are data in the page and never markup: JSON in a script element of
 a type that no browser runs, with what could end the element escaped, and put into the page by its scripts as text. The
@@ -24,7 +24,7 @@ _FOLDER = Path(__file__).resolve().parent / "page"
 # In this order: a later one uses what the earlier ones define.
 _SCRIPTS = ("data.js", "elements.js", "charts.js", "classes.js", "anchors.js", "filters.js", "gallery.js", "main.js")
 _COORDINATE_STEPS = 65535
-_MAX_TEXT = 300  # characters of an id or a name: one of a megabyte helps nobody
+_MAX_TEXT = 300  # characters of an id or a name, which may be a megabyte long
 _MAX_LISTED_BOXES = 1_500_000  # 12 bytes each, a third more as text
 
 
@@ -140,5 +140,5 @@ def _shortened(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hash(text: str) -> str:
-    """Returns a content security policy's word for exactly this style or script."""
+    """Returns a content security policy's source expression for exactly this style or script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -1,4 +1,4 @@
-"""A data set from points.json, with the sizes of its images read from their first bytes."""
+"""Reader of a data set from points.json, with the sizes of its images read from their first bytes."""
 
 from __future__ import annotations
 

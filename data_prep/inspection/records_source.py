@@ -1,4 +1,4 @@
-"""A data set from records: what training will really see."""
+"""Reader of a data set from records, which are what training reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images that the page shows: which of them, and small."""
+"""Thumbnails of the page: which images are shown, and their small JPEGs."""
 
 from __future__ import annotations
 

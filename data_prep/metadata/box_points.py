@@ -1,4 +1,4 @@
-"""The lines of points.json made from columns of boxes: as JSON, thousands of images at a time."""
+"""JSON lines of points.json made from columns of boxes, thousands of images at a time."""
 
 from __future__ import annotations
 

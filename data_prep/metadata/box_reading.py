@@ -1,4 +1,4 @@
-"""A boxes CSV of Open Images read into columns, and what to say where none is left."""
+"""Reader of a boxes CSV of Open Images into columns, and the error where no box is left."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
     others = list(set(known or ()).difference(wanted))
 
     def keep(labels: pl.Series) -> pl.Series:
-        return labels.is_in(list(wanted)) if known is None else ~labels.is_in(others)  # an unknown label is to be told
+        return labels.is_in(list(wanted)) if known is None else ~labels.is_in(others)  # unknown labels are reported
 
     frames = read_frames(
         path,
@@ -94,7 +94,7 @@ def refuse_unknown_labels(path: str, labels: Sequence[str], table: BoxTable) -> 
 
 
 def why_no_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> str:
-    """Returns in a line what became of the boxes of a CSV none of which is kept."""
+    """Returns one line of why no box of a CSV is kept."""
     if not summary.boxes_read:
         return f"{path}: no boxes in it, only the line that names the columns"
     reasons = []

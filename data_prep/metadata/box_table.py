@@ -17,29 +17,16 @@ from data_prep.metadata.csv_frames import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 from data_prep.runtime.command_line import UserError
+from data_prep.runtime.ledger import RejectedError
 
 NUMBER_COLUMNS = ("Confidence", "XMin", "XMax", "YMin", "YMax")
 IMAGE_ID, LABEL = "ImageID", "LabelName"
 _TRUE = ("1", "1.0", "true", "True", "TRUE")
-_FALSE = ("0", "0.0", "false", "False", "FALSE", "-1", "-1.0", "")  # -1 and nothing at all: nobody looked
+_FALSE = ("0", "0.0", "false", "False", "FALSE", "-1", "-1.0", "")  # -1 and nothing at all: not annotated
 _FLAG_VALUES = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
 _PLAIN_IMAGE_ID = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"  # of points.check_image_id, and no longer than it allows
 
 RejectBox = Callable[[int, str, str], None]
-
-
-class BadBoxError(ValueError):
-    """A box that cannot be trained on.
-
-    Attributes:
-        reason: A few words from a small fixed set.
-        detail: What was seen.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 def check_boxes(rows: pl.DataFrame, known_labels: Sequence[str] | None, reject: RejectBox) -> pl.DataFrame:
@@ -99,7 +86,7 @@ def _mended(
         try:
             check_image_id(image_id)
             values = check_box(label, numbers, flags, known_labels)
-        except BadBoxError as error:
+        except RejectedError as error:
             reject(line, error.reason, f"image {image_id}: {error.detail}")
         except UserError as error:
             reject(line, "unsafe image id" if image_id else "empty image id", str(error))
@@ -119,16 +106,16 @@ def check_box(
         known_labels: What `label` may be; None takes any.
 
     Raises:
-        BadBoxError: The box cannot be trained on.
+        RejectedError: The box cannot be trained on.
     """
     if not label or len(label) > MAX_LABEL_LENGTH or REPLACEMENT in label:
-        raise BadBoxError("bad label", f"LabelName {label[:80]!r}")
+        raise RejectedError("bad label", f"LabelName {label[:80]!r}")
     if known_labels is not None and label not in known_labels:
-        raise BadBoxError("unknown label", f"LabelName {label[:80]!r} is not in the class descriptions")
+        raise RejectedError("unknown label", f"LabelName {label[:80]!r} is not in the class descriptions")
     values = _read_numbers(numbers)
     for flag, cell in zip(FLAGS, flags, strict=True):
         if cell not in _FLAG_VALUES:
-            raise BadBoxError("bad flag", f"{flag} is {cell[:80]!r}, not 0, 1 or -1")
+            raise RejectedError("bad flag", f"{flag} is {cell[:80]!r}, not 0, 1 or -1")
     return *values, *(_FLAG_VALUES[cell] for cell in flags)
 
 
@@ -251,17 +238,17 @@ def _read_numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
     try:
         values = tuple(map(float, (cells[0] or "1", *cells[1:])))
     except ValueError:
-        raise BadBoxError("not a number", _shown(cells)) from None
+        raise RejectedError("not a number", _shown(cells)) from None
     if not all(map(math.isfinite, values)):
-        raise BadBoxError("not a number", _shown(cells))
+        raise RejectedError("not a number", _shown(cells))
     if min(values) < -TOLERANCE or max(values) > 1.0 + TOLERANCE:
-        raise BadBoxError("outside 0..1", _shown(cells))
+        raise RejectedError("outside 0..1", _shown(cells))
     values = tuple(min(max(value, 0.0), 1.0) for value in values)
     _, x0, x1, y0, y1 = values
     if x1 < x0 or y1 < y0:
-        raise BadBoxError("reversed box", _shown(cells))
+        raise RejectedError("reversed box", _shown(cells))
     if x1 == x0 or y1 == y0:
-        raise BadBoxError("box without area", _shown(cells))
+        raise RejectedError("box without area", _shown(cells))
     return values
 
 

@@ -1,7 +1,7 @@
 """Large CSVs, plain or gzipped, as Polars frames of the rows that matter: block by block, so in bounded memory.
 
 Polars reads the plain lines of a block, those without a quote and with as many cells as the header. Python's csv module
-reads the others one by one, so that each bad row is found and told.
+reads the others one by one, so that each bad row is found and reported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from data_prep.metadata.csv_rows import (
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 
-LINE = "line"  # the column that tells in which line of the file, from 1, a row ends
+LINE = "line"  # the column with the line of the file, from 1, where a row ends
 BLOCK_BYTES = 2 * 1024 * 1024
 
 _TEXT = "text"

@@ -29,7 +29,7 @@ def read_rows(
     """Yields the line number and the cells of each row of a CSV with a header.
 
     The file may be gzipped, whatever it is called. Bytes that are not UTF-8, and NUL, become U+FFFD: harmless in a
-    column that nobody reads, and for the caller to refuse in one that matters.
+    column that is not read, and for the caller to refuse in one that matters.
 
     Args:
         path: The CSV.

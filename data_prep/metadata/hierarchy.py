@@ -15,7 +15,7 @@ _NAME, _KINDS, _PARTS = "LabelName", "Subcategory", "Part"
 
 
 class Hierarchy:
-    """What is a kind of what: a Bed is a kind of Furniture. Parts (a Human nose of a Person) are no kinds."""
+    """Kinds of classes: a Bed is a kind of Furniture. Parts (a Human nose of a Person) are no kinds."""
 
     def __init__(self, children: Mapping[str, list[str]]) -> None:
         """Takes the kinds of each label, in order; a label may be a kind of several."""

@@ -1,4 +1,4 @@
-"""At most so many images a class: which ones, by a seed, whatever order they come in."""
+"""Choice of at most so many images a class, by a seed and whatever their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open Images' image index: where each image is to be had, and what it then should be."""
+"""Open Images' image index: URL, size and MD5 of each image."""
 
 from __future__ import annotations
 

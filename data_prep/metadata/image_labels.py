@@ -30,7 +30,7 @@ class ImageLabels:
         image: The number of the label's image, uint32.
         label: The label's number, uint32.
         present: Whether it is on the image (else a person saw that it is not), Boolean.
-        dropped: Rows that were left out because nobody asked for them, by reason.
+        dropped: Rows that were not asked for, by reason.
         read: Rows of the file.
     """
 

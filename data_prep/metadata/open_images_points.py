@@ -1,4 +1,4 @@
-"""From Open Images' CSVs to points.json and images.json: the work of `process_metadata`."""
+"""Conversion of Open Images' CSVs to points.json and images.json: the work of `process_metadata`."""
 
 from __future__ import annotations
 

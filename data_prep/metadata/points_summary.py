@@ -1,4 +1,4 @@
-"""The summary of reading Open Images' CSVs: rows counted by what became of them, and in words."""
+"""The summary of reading Open Images' CSVs: rows counted by result, and as text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CLASSES_SHOWN = 10
 
 @dataclass
 class Summary:
-    """What became of the rows.
+    """Counts of the rows, by result.
 
     Attributes:
         boxes_read: Rows of the boxes CSV.
         boxes_rejected: Of these, rows that cannot be trained on, images missing from the index aside.
-        boxes_of_other_classes: Rows of classes that nobody asked for.
+        boxes_of_other_classes: Rows of classes that were not asked for.
         boxes_filtered: Boxes that the filters drop, by reason.
         boxes_without_image: Good boxes whose image the index lacks, or lists in a row that cannot be used.
         boxes_not_drawn: Boxes of images beyond `max_images_per_class`.

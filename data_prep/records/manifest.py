@@ -49,7 +49,7 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one run of `make_tfrecords` wrote.
+    """Record of what one run of `make_tfrecords` wrote.
 
     Attributes:
         name: What the shards' names begin with, such as `train.record`.

@@ -1,4 +1,4 @@
-"""points.json with a key for each image, by which images are shared out to shards.
+"""Index of points.json: a key for each image, by which images are shared out to shards.
 
 Processes that share out the work read the images that are theirs from the file itself; what goes between processes is
 a few numbers an image.
@@ -6,6 +6,7 @@ a few numbers an image.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ import numpy.typing as npt
 from data_prep.formats.point_texts import PointTexts, file_version
 from data_prep.formats.points import read_point_items
 
+_RANGE = 2**64
+
 
 @dataclass(frozen=True)
 class PointIndex:
@@ -25,7 +28,7 @@ class PointIndex:
 
     Attributes:
         places: Where they are.
-        keys: uint64 [N], what `index_points` was told to compute of each image.
+        keys: uint64 [N], what `key_of` of `index_points` returned of each image.
         boxes_by_label: How many boxes there are, by label; of the whole file.
     """
 
@@ -69,3 +72,21 @@ def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:
         boxes_by_label.update(annotation["label"] for annotation in item.value["annotations"])
     texts = PointTexts(path, version, np.array(places, np.int64).reshape(-1, 2))
     return PointIndex(texts, np.array(keys, np.uint64), boxes_by_label)
+
+
+def shuffle_key(image_id: str, seed: int) -> int:
+    """Returns the place of an image among all: a whole number of 64 bits, by chance, the same for the same seed.
+
+    An image belongs to shard `key % num_shards`; within a shard, images are in the order of their keys.
+    """
+    return _draw(image_id, seed, b"place")
+
+
+def chance(image_id: str, seed: int) -> float:
+    """Returns a number from 0 to below 1 for an image, by chance, the same for the same seed."""
+    return _draw(image_id, seed, b"chance") / _RANGE
+
+
+def _draw(image_id: str, seed: int, purpose: bytes) -> int:
+    digest = hashlib.blake2b(f"{seed}:{image_id}".encode(), digest_size=8, person=purpose).digest()
+    return int.from_bytes(digest, "little")

@@ -15,8 +15,8 @@ from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import ImageError, read_header
+from data_prep.records.point_index import chance
 from data_prep.records.record_images import is_sound_jpeg, plain_jpeg_size
-from data_prep.records.shard_assignment import chance
 from data_prep.runtime.command_line import printable
 
 TOLERANCE = 1e-6  # of a box beyond the image, relative to it: six printed digits, then float32
@@ -27,7 +27,7 @@ _BOX_KEYS = (tf_example.BOX_YMIN, tf_example.BOX_XMIN, tf_example.BOX_YMAX, tf_e
 
 @dataclass
 class RecordReport:
-    """What is in one record, and what is wrong with it.
+    """Contents and problems of one record.
 
     Attributes:
         source_id: The image's id, made safe to print; empty where the record has none.

@@ -10,9 +10,8 @@ from typing import Any
 from data_prep.formats.label_map import LabelMap
 from data_prep.formats.tf_example import MAX_SHARDS
 from data_prep.records import record_policies
-from data_prep.records.point_index import PointIndex
+from data_prep.records.point_index import PointIndex, shuffle_key
 from data_prep.records.record_policies import RecordPolicies
-from data_prep.records.shard_assignment import shuffle_key
 from data_prep.runtime.command_line import UsageError, UserError, fraction, positive_int
 
 
@@ -75,7 +74,7 @@ def policies_of(flags: argparse.Namespace) -> RecordPolicies:
 
 
 def settings_of(flags: argparse.Namespace) -> dict[str, Any]:
-    """Returns what the manifest says of the flags."""
+    """Returns the flags as the manifest holds them."""
     shuffle_seed = None if flags.no_shuffle else flags.shuffle_seed
     return {"num_shards": flags.num_shards, "shuffle_seed": shuffle_seed, **policies_of(flags).as_json()}
 

@@ -13,13 +13,12 @@ import struct
 import simplejpeg
 from PIL import Image
 
-from data_prep.images.image_file import MAX_PIXELS, PreparedImage, prepare_image
+from data_prep.images.image_file import EXIF_ORIENTATION, MAX_PIXELS, PreparedImage, prepare_image
 
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _END_BYTES = 64  # some cameras leave a few zeros behind the end mark
 _START_OF_SCAN = 0xDA
-_EXIF_ORIENTATION = 0x0112
 
 
 def record_image(content: bytes, *, decode: bool = True) -> PreparedImage:
@@ -71,7 +70,7 @@ def _may_be_turned(content: bytes) -> bool:
         return False
     with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
         try:
-            return bool(image.getexif().get(_EXIF_ORIENTATION, 1) != 1)
+            return bool(image.getexif().get(EXIF_ORIENTATION, 1) != 1)
         except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, OverflowError, struct.error):
             return True
 

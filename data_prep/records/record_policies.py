@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.images import boxes as box_geometry
-from data_prep.records.shard_assignment import chance
+from data_prep.records.point_index import chance
 
 GROUP_OF_CHOICES = ("keep", "drop", "crowd")
 IMAGE_CHECKS = ("whole", "header")
 
-# Counts of what the rules left out, by these words; the manifest has them too.
+# Keys of the counts of what the rules left out, here and in the manifest.
 WITHOUT_BOXES = "images without boxes"
 GROUP_OF = "group-of boxes"
 BEYOND_MOST = "boxes beyond the most an image"
@@ -53,7 +53,7 @@ class RecordPolicies:
 
 @dataclass(frozen=True)
 class ChosenBoxes:
-    """What the rules leave of an image.
+    """Boxes of an image that the rules keep.
 
     Attributes:
         annotations: Those kept, in their order.

@@ -1,4 +1,4 @@
-"""One shard of TFRecords from its points and images, or the finding that it need not be written again."""
+"""Writer of one shard of TFRecords from its points and images, or the finding that it need not be written again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.cleaning.validation_log import FileVersion, SoundImages, version_of
+from data_prep.cleaning.validation_log import FileVersion, ValidatedImages, version_of
 from data_prep.formats.tf_example import box_areas, make_example
 from data_prep.images.image_file import ImageError, find_image, read_image_file
 from data_prep.records.manifest import ShardEntry
@@ -37,7 +37,7 @@ _RECORDS_VERSION = 2
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What one shard is made of.
+    """Inputs of one shard.
 
     Attributes:
         path: The file to write.
@@ -58,7 +58,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a task.
+    """Result of a task.
 
     Attributes:
         entry: The shard, as the manifest names it.
@@ -99,7 +99,7 @@ def write_shard(task: ShardTask) -> Generator[int, None, ShardEntry]:
     report = ShardReport()
     fingerprint = _Fingerprint(task)
     unfinished = task.path.with_name(task.path.name + UNFINISHED_SUFFIX)
-    with RecordWriter(unfinished) as writer, SoundImages(task.image_directory) as sound:
+    with RecordWriter(unfinished) as writer, ValidatedImages(task.image_directory) as sound:
         for text in task.points.texts():
             point = json.loads(text)
             image = find_image(task.image_directory, point["id"])
@@ -184,7 +184,7 @@ def example_of_image(
     image. A box around a group keeps its `group_of` and is no crowd, as in the Object Detection API's own Open Images
     records, unless the rules say otherwise, or its `is_crowd` does, which COCO's annotations come with. Pascal VOC's
     `is_difficult` becomes `difficult`, and `segment_area` the object's area in place of its box's. Verified labels go
-    to `image/class/*`, those that say a class is not there as well: evaluation wants to know what was looked for.
+    to `image/class/*`, those that say a class is not there as well: evaluation needs both.
 
     Args:
         point: The image, as in points.json.

@@ -1,4 +1,4 @@
-"""A set of records from points and images: shards shared out to processes; those that are there already stay."""
+"""Writing of a set of records from points and images, shard by shard in processes; finished shards stay."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from data_prep.runtime.progress import progress
 
 @dataclass(frozen=True)
 class WrittenSet:
-    """What a run left.
+    """Result of a run.
 
     Attributes:
         manifest: All shards of the set.

@@ -1,4 +1,4 @@
-"""One record file read and checked, and what that amounts to over all files: the work behind `verify_tfrecords`."""
+"""Checks of whole record files, and their summary: the work behind `verify_tfrecords`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ShardCheck:
 
 @dataclass
 class ShardSummary:
-    """What records hold, and what is wrong with them.
+    """Contents and problems of records, counted.
 
     Attributes:
         shard: The file; empty for the sum of several.

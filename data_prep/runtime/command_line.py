@@ -10,7 +10,8 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 EXIT_DONE = 0
@@ -159,7 +160,7 @@ def run_command(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_DONE
     except OSError as error:
-        # A disk that is full, a folder that is a file, rights that are missing: the system's words and the place.
+        # A disk that is full, a folder that is a file, rights that are missing: the system's message and the path.
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         code = EXIT_FAILED
@@ -171,3 +172,23 @@ def _with_underscores(word: str) -> str:
         return word
     flag, equals, value = word.partition("=")
     return "--" + flag[2:].replace("-", "_") + equals + value
+
+
+def refuse_same_paths(paths: Iterable[tuple[str, Path | None]]) -> None:
+    """Refuses two flags that name one file.
+
+    Args:
+        paths: Flags and their files; those that are None do not count.
+
+    Raises:
+        UsageError: With both flags and the file.
+    """
+    seen: dict[Path, str] = {}
+    for flag, path in paths:
+        if path is None:
+            continue
+        if path.resolve() in seen:
+            other = seen[path.resolve()]
+            both = f"{flag} names {path} twice" if other == flag else f"{other} and {flag} are the same file, {path}"
+            raise UsageError(f"{both}; give each its own")
+        seen[path.resolve()] = flag

@@ -7,13 +7,30 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import EXIT_DONE, EXIT_TOO_MANY_REJECTED
 
 MAX_VALUE_LENGTH = 500  # of one value in the ledger: a hostile CSV must not grow it without bound
+
+
+class RejectedError(ValueError):
+    """An image, a box or another item that cannot be used.
+
+    Attributes:
+        reason: A few words from a small fixed set, for counting.
+        detail: What was seen.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[RejectedError], tuple[str, str]]:
+        """Lets the error travel back from a worker process whole."""
+        return type(self), (self.reason, self.detail)
 
 
 class Ledger:
@@ -72,9 +89,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.close()
 

@@ -38,7 +38,7 @@ def _quiet_native_parts() -> None:
     """Tells the part of TensorFlow that is in C++, whose notes no environment variable stops.
 
     They read "All log messages before absl::InitializeLog() is called are written to STDERR", and then that there is no
-    GPU, which nobody who exports on a CPU needs to be told.
+    GPU, which are of no use to an export on a CPU.
     """
     package = importlib.util.find_spec("tensorflow")
     if package is None or package.origin is None:

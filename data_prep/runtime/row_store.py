@@ -1,4 +1,4 @@
-"""Rows kept in an SQLite file from one run to the next; several runs may read and add at the same time."""
+"""SQLite store of rows kept from one run to the next; several runs may read and add at the same time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RowStore:
 
         Args:
             path: The SQLite file; made where it is missing.
-            table: The table's name: another one where rows of old would be wrong.
+            table: The table's name: another one where rows of earlier versions would be wrong.
             columns: The type of each column, `TEXT` or `INTEGER`, by name; the first is the key, a text.
             problem: What to say where the file cannot be used, such as `cannot keep hashes there`.
             remedy: What to do then.
@@ -41,7 +41,7 @@ class RowStore:
     def __enter__(self) -> RowStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         columns = ", ".join(f"{name} {kind} NOT NULL" for name, kind in self._columns.items())
-        with self._our_words():
+        with self._errors_explained():
             self._connection = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT_FOR_ANOTHER_RUN)
             self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._table} ({columns}, PRIMARY KEY ({next(iter(self._columns))})) "
@@ -59,7 +59,7 @@ class RowStore:
     def get(self, keys: Sequence[str]) -> dict[str, Row]:
         """Returns the rows of those of `keys` (some hundreds at most) that have one, by key."""
         marks = ", ".join("?" * len(keys))
-        with self._our_words():
+        with self._errors_explained():
             rows = self._connection.execute(
                 f"SELECT {', '.join(self._columns)} FROM {self._table} WHERE {next(iter(self._columns))} IN ({marks})",
                 tuple(keys),
@@ -78,7 +78,7 @@ class RowStore:
         # Rows wait outside of the database, so that its lock is held for a moment only.
         if self._waiting:
             marks = ", ".join("?" * len(self._columns))
-            with self._our_words(), self._connection:
+            with self._errors_explained(), self._connection:
                 self._connection.executemany(
                     f"INSERT OR REPLACE INTO {self._table} VALUES ({marks})", list(self._waiting.values())
                 )
@@ -86,7 +86,7 @@ class RowStore:
         self._last_commit = time.monotonic()
 
     @contextlib.contextmanager
-    def _our_words(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

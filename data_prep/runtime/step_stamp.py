@@ -30,7 +30,7 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class InputState:
-    """What an input was before it was read.
+    """State of an input before it was read.
 
     Attributes:
         size_and_time: As the stamp holds them; empty for a file that is not there.
@@ -66,7 +66,7 @@ class Step:
     def earlier_notes(self) -> dict[str, Any] | None:
         """Returns the notes of an earlier run that left what this one would; None where the step has to be run.
 
-        An input with another time but the same size is read through: files fetched or copied anew are no news.
+        An input with another time but the same size is read through: a file fetched or copied again has not changed.
         """
         stamp = _read(self.stamp_path)
         if stamp is None or stamp.get("step") != self._identity():

@@ -1,4 +1,4 @@
-"""Folders that runs write to, alone or several at a time, and what killed ones have left there half written."""
+"""Locks on folders that runs write to, and removal of what killed runs have left there half written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME_LENGTH: Final = 80  # that atomic_files keeps of a name
 
 
 @contextlib.contextmanager
-def alone_in(directory: str | Path, *files: Path) -> Iterator[None]:
+def exclusive_folder(directory: str | Path, *files: Path) -> Iterator[None]:
     """Holds a folder against other runs, and removes what a killed one has left half written.
 
     Args:
@@ -50,7 +50,7 @@ def alone_in(directory: str | Path, *files: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def at_work_in(directory: Path) -> Iterator[int]:
+def shared_folder(directory: Path) -> Iterator[int]:
     """Makes a folder, and removes what killed runs have left half written in it; yields how many files that were.
 
     Where another process is within such a block for the same folder, nothing is removed: the files may be its own.
@@ -62,7 +62,7 @@ def at_work_in(directory: Path) -> Iterator[int]:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         num_removed = 0
-        # Some network file systems lock no folders; then we cannot know who else is there.
+        # Some network file systems lock no folders; then other runs cannot be seen.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             num_removed = _remove_leftovers(directory)

@@ -1,4 +1,4 @@
-"""Work shared out to threads or processes: few items in flight, and no worker process outlives its parent."""
+"""Pools of threads or processes: few items in flight, and no worker process outlives its parent."""
 
 from __future__ import annotations
 
@@ -139,13 +139,13 @@ def _start_worker(environment: dict[str, str], counter_value: Any) -> None:
     global _counter_of_worker  # noqa: PLW0603 - a pool's functions have no other way to what the pool was made with
     _counter_of_worker = counter_value
     os.environ.update(environment)
-    # Ctrl-C reaches the whole group: the parent says what happened, a worker just goes.
+    # Ctrl-C reaches the whole group: the parent prints what happened, workers just end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is gone: killed, it could not say so, and we would wait for work for ever."""
+    """Ends this process when its parent is gone, which a killed parent cannot ask for."""
     parent: Any = multiprocessing.parent_process()
     parent.join()
     os._exit(1)

@@ -14,7 +14,7 @@ import numpy as np
 from data_prep.sample_rooms.rasterizer import Faces, Visible, silhouette
 from data_prep.sample_rooms.scene import CLASS_MIDS, Scene
 
-SMALLEST_SHARE_SEEN = 0.25  # of which less is seen is not annotated: nobody could tell what it is
+SMALLEST_SHARE_SEEN = 0.25  # of which less is seen is not annotated: it could not be recognised
 SMALLEST_SIDE = 0.012  # of the image's side
 OCCLUDED_BELOW = 0.87  # share of what is inside the image that is not hidden by something else
 
@@ -135,7 +135,7 @@ def annotate(scene: Scene, faces: Faces, visible: Visible) -> list[Annotation]:
 
 
 def boxes_csv(images: Iterable[AnnotatedImage]) -> str:
-    """Returns the boxes table, all columns of Open Images; `xclick` is its word for boxes drawn tight by hand."""
+    """Returns the boxes table, all columns of Open Images; its Source `xclick` means boxes drawn tight by hand."""
     rows: list[Sequence[str]] = [BOX_COLUMNS]
     for image in images:
         for box in image.annotations:

@@ -14,7 +14,6 @@ from data_prep.sample_rooms import (
     seats,
     small_things,
     soft_things,
-    storage,
     tables,
     televisions,
     wall_objects,
@@ -28,7 +27,7 @@ from data_prep.sample_rooms.style import Style, between, chance, pick
 
 @dataclass(frozen=True)
 class Setting:
-    """What all the furnishing of one room shares: where chance comes from, its colours, and whether it is dark."""
+    """Shared properties of a room's furnishing: its random generator, its colours, and whether it is dark."""
 
     rng: np.random.Generator
     style: Style
@@ -105,7 +104,7 @@ def _bedside(layout: Layout, setting: Setting, bed: Item) -> None:
         if chance(rng, 0.4):
             stand, height, _ = tables.table(rng, style, "side")
         else:
-            stand, height = storage.nightstand(rng, style)
+            stand, height = tables.nightstand(rng, style)
         size = stand.bounds()[1]
         if along_back:
             x = low[0] - size[0] - 0.06 if direction < 0 else high[0] + size[0] + 0.06
@@ -206,7 +205,7 @@ def _television(layout: Layout, setting: Setting, *, largest: float) -> None:
         layout.on_wall(rng, screen, heights=(0.95, 1.4), sides=("back", "back", "left", "right"))
         return
     height = between(rng, 0.42, 0.8)
-    cabinet = storage.cabinet(rng, style, width + between(rng, 0.1, 0.7), height)
+    cabinet = tables.cabinet(rng, style, width + between(rng, 0.1, 0.7), height)
     screen = televisions.television(rng, width, on=on, stand=True)
     tall = screen.bounds()[1][2] + height
     low, high = cabinet.bounds()
@@ -264,10 +263,10 @@ def _furnish_any(layout: Layout, setting: Setting, *, bedroom: bool) -> None:
         plant = houseplants.houseplant(rng, between(rng, 0.55, 1.35))
         layout.standing_free(rng, plant, area=_edge(rng, room), turns=(0, 360))
     if chance(rng, 0.3):
-        layout.against_wall(rng, storage.bookcase(rng, style))
+        layout.against_wall(rng, tables.bookcase(rng, style))
     if chance(rng, 0.35):
         height = between(rng, 0.6, 1.0)
-        placed = layout.against_wall(rng, storage.cabinet(rng, style, between(rng, 0.7, 1.3), height))
+        placed = layout.against_wall(rng, tables.cabinet(rng, style, between(rng, 0.7, 1.3), height))
         if placed is not None:
             _things_on(layout, setting, placed, height, (0.25, 0.0), most=3)
     if chance(rng, 0.3):

@@ -13,6 +13,8 @@ from data_prep.sample_rooms.style import between, chance, pick
 
 TRIES = 30
 NEAREST_FURNITURE = 0.75  # metres from the camera: what is nearer fills the image
+FREE_CLEARANCE = 0.08  # metres around what stands free
+SMALLEST_SHARE_IN_VIEW = 0.6  # of what hangs on a wall
 SMALLEST_SHARE = 0.0007  # of the image's area
 
 
@@ -22,7 +24,7 @@ class Layout:
 
     Attributes:
         room: The room.
-        camera: Who looks at it.
+        camera: The camera that photographs it.
         items: What has been placed.
         floor_taken: (x low, y low, x high, y high) in metres.
         wall_taken: By wall: (along low, z low, along high, z high) in metres from the wall's middle.
@@ -64,14 +66,13 @@ class Layout:
         *,
         area: tuple[float, float, float, float] | None = None,
         turns: tuple[float, float] = (-20, 20),
-        clearance: float = 0.08,
     ) -> Item | None:
         """Places an item on the floor, in `area` (x low, y low, x high, y high), turned by some degrees."""
         half = self.room.width / 2
         x_low, y_low, x_high, y_high = area or (-half + 0.3, 0.8, half - 0.3, self.room.depth - 0.3)
         for _ in range(TRIES):
             position = (between(rng, x_low, x_high), between(rng, y_low, y_high), 0.0)
-            placed = self.settle(rng, item, position, between(rng, *turns), clearance=clearance)
+            placed = self.settle(rng, item, position, between(rng, *turns), clearance=FREE_CLEARANCE)
             if placed is not None:
                 return placed
         return None
@@ -84,7 +85,6 @@ class Layout:
         heights: tuple[float, float],
         sides: tuple[str, ...] = SIDES,
         margin: float = 0.08,
-        smallest_share_in_view: float = 0.6,
     ) -> tuple[Item, str] | None:
         """Hangs an item, its origin `heights` metres above the floor; returns it as placed and its wall."""
         low, high = item.bounds()
@@ -99,7 +99,7 @@ class Layout:
             if self._is_taken(self.wall_taken[side], taken) or z + high[2] > self.room.height - 0.05:
                 continue
             position, turn = self.room.wall_position(side, along, 0.002, z), self.room.wall_turn(side)
-            if self.share_in_view(*item.bounds_if_placed(position, turn)) < smallest_share_in_view:
+            if self.share_in_view(*item.bounds_if_placed(position, turn)) < SMALLEST_SHARE_IN_VIEW:
                 continue
             placed = item.placed(position, turn)
             self.wall_taken[side].append(taken)

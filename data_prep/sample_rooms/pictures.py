@@ -25,7 +25,7 @@ NIGHT_SKIES: tuple[tuple[Color, Color], ...] = (((10, 14, 34), (30, 40, 74)), ((
 
 @dataclass(frozen=True)
 class Outlook:
-    """What lies outside: the sky's colours at the top and at the horizon, and whether a city stands before it."""
+    """View out of a window: the sky's colours at the top and at the horizon, and whether a city stands before it."""
 
     top: Color
     horizon: Color

@@ -45,7 +45,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Visible:
-    """What the camera sees.
+    """Nearest polygon of each pixel.
 
     Attributes:
         face: [height, width] int32 index into `Faces`, 0 where nothing is seen.

@@ -23,7 +23,7 @@ _FROM_LINEAR = np.round(255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.ui
 
 @dataclass(frozen=True)
 class Finish:
-    """What lens, sensor and file do to an image.
+    """Effects of lens, sensor and file format on an image.
 
     Attributes:
         exposure: How bright the image's middle grey comes out; 0.18 is usual.

@@ -46,7 +46,7 @@ IMAGES_ON_CONTACT_SHEET = 12
 
 @dataclass(frozen=True)
 class SampleSetOptions:
-    """What a sample set depends on.
+    """Options that determine a sample set.
 
     Attributes:
         num_train: How many images the train subset has.
@@ -69,7 +69,7 @@ class SampleSetOptions:
 
 @dataclass(frozen=True)
 class SampleSetSummary:
-    """What is in a finished set.
+    """Contents of a finished set.
 
     Attributes:
         directory: Where it is.

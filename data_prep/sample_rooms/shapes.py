@@ -225,7 +225,6 @@ def prism(
     color: Color,
     *,
     front: Image.Image | None = None,
-    emission: float = 0.0,
 ) -> Part:
     """Returns a convex outline of (x, z), counter-clockwise as seen from the front, drawn out from front to back."""
     count = len(outline)
@@ -239,7 +238,7 @@ def prism(
         (left, bottom), (right, top) = np.min(outline, axis=0), np.max(outline, axis=0)
         corners = np.array([(left, y_front, top), (right, y_front, top), (left, y_front, bottom)])
         textures = {0: Texture(front, corners)}
-    return Part(vertices, tuple(polygons), color, emission, textures)
+    return Part(vertices, tuple(polygons), color, textures=textures)
 
 
 def disc_outline(radius: float, center: tuple[float, float], segments: int = 32) -> list[tuple[float, float]]:

@@ -1,1 +1,1 @@
-"""Parts and splits of a data set that keep its classes in proportion and its likenesses together."""
+"""Parts and splits of a data set that keep its classes in proportion and its near-duplicates together."""

@@ -1,4 +1,4 @@
-"""The distribution of classes over images, in all of them and in a part, in words for a person to compare."""
+"""The distribution of classes over images, in all of them and in a part, printed for comparison."""
 
 from __future__ import annotations
 

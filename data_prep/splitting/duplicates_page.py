@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from data_prep.images.image_file import ImageError, decode_rgb, read_image_file
+from data_prep.images.jpeg import jpeg_data_url
 from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.progress import progress
 from data_prep.splitting.duplicates import SAME_ID, Duplicate, SplitHashes
@@ -71,15 +68,9 @@ def _figure(split: SplitHashes, image: int, what: str) -> str:
             raise ImageError("missing")
         decoded = decode_rgb(read_image_file(path))
         size = f"{decoded.width}x{decoded.height}"
-        shown = f'<img alt="{name}" src="{_data_url(decoded)}">'
+        decoded.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+        shown = f'<img alt="{name}" src="{jpeg_data_url(decoded, THUMBNAIL_QUALITY)}">'
     except ImageError as error:
         size, shown = error.reason, ""
     caption = f"{what} {html.escape(split.name)}: {name} ({html.escape(size)})"
     return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
-
-
-def _data_url(image: Image.Image) -> str:
-    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

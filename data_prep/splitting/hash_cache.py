@@ -1,4 +1,4 @@
-"""Perceptual hashes of folders of images: worked out by many processes, and kept, so that each image is read once.
+"""Perceptual hashes of folders of images: computed by many processes, and cached, so that each image is read once.
 
 A folder's hashes are kept in an SQLite file beside it, `FOLDER.hashes.sqlite`, by file name, size and time of change: a
 image that is replaced is hashed anew, a run that was killed goes on where it was, and all steps share what is there.
@@ -6,6 +6,7 @@ image that is replaced is hashed anew, a run that was killed goes on where it wa
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import hashlib
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.images.image_file import ImageError, find_image, read_image_file
+from data_prep.runtime.command_line import int_between, positive_int
 from data_prep.runtime.progress import progress
 from data_prep.runtime.row_store import RowStore
 from data_prep.runtime.worker_pool import default_num_processes, map_in_order, process_pool
-from data_prep.splitting.image_hash import hash_content
+from data_prep.splitting.image_hash import DEFAULT_MAX_DISTANCE, LARGEST_MAX_DISTANCE, hash_content
 
 CACHE_SUFFIX = ".hashes.sqlite"
 BATCH = 32  # images that a process takes at a time
@@ -29,7 +31,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class HashOutcome:
-    """What became of an image.
+    """Hash of an image, or why it has none.
 
     Attributes:
         path: Its file, or None where there is none.
@@ -54,7 +56,7 @@ def hash_images(
     cache_directory: Path | None = None,
     description: str = "hashing pictures",
 ) -> Iterator[HashOutcome]:
-    """Yields what became of each image, in the order of `image_ids`.
+    """Yields the hash of each image, in the order of `image_ids`.
 
     Args:
         image_ids: Plain file names.
@@ -64,7 +66,7 @@ def hash_images(
         description: For the progress bar.
 
     Raises:
-        UserError: The cache is no SQLite file of ours, or cannot be written.
+        UserError: The cache is no SQLite file of this command, or cannot be written.
     """
     num_processes = num_processes or default_num_processes()
     caches = {directory: cache_path(directory, cache_directory) for directory in directories}
@@ -193,3 +195,22 @@ def _hash_task(task: _Task) -> _Task:
     except ImageError as error:
         outcome = HashOutcome(path, None, error.reason, error.detail)
     return _Task(outcome, task.directory, task.size, task.mtime_ns)
+
+
+def add_hash_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds --max_distance, --num_processes and --hash_cache_directory."""
+    parser.add_argument(
+        "--max_distance",
+        type=int_between(0, LARGEST_MAX_DISTANCE, "number of bits"),
+        default=DEFAULT_MAX_DISTANCE,
+        help="bits, of 64, in which the hashes of near-duplicates may differ: 0 finds copies of another size or "
+        f"quality, 4 light retouching too, 8 small crops and now and then a wrong pair; at most {LARGEST_MAX_DISTANCE}",
+    )
+    parser.add_argument(
+        "--num_processes", type=positive_int, default=default_num_processes(), help="pictures hashed at a time"
+    )
+    parser.add_argument(
+        "--hash_cache_directory",
+        type=Path,
+        help="where hashes are kept between runs (default: beside each picture folder, FOLDER.hashes.sqlite)",
+    )

@@ -54,11 +54,6 @@ def hash_content(content: bytes) -> int:
     return perceptual_hash(decode_rgb(content))
 
 
-def hamming_distance(left: int, right: int) -> int:
-    """Returns in how many bits two hashes differ, 0..64."""
-    return (left ^ right).bit_count()
-
-
 def near_pairs(hashes: np.ndarray, max_distance: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yields all pairs of hashes that differ in at most `max_distance` bits, in chunks; a pair may come more than once.
 

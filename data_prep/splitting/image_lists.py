@@ -1,4 +1,4 @@
-"""images.json of a part of the images: entries go where their image went, as they were read."""
+"""images.json of each part of a split: entries follow their image, as they were read."""
 
 from __future__ import annotations
 

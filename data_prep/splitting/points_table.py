@@ -25,7 +25,7 @@ LISTED_TWICE = "image listed in two inputs"
 
 @dataclass(frozen=True)
 class PointsTable:
-    """What is on N images, of C classes.
+    """Classes and boxes of N images, of C classes.
 
     Attributes:
         texts: For each file that was read, where its images stand in it; together those of `image_ids`, in order.

@@ -1,4 +1,4 @@
-"""The client of `serving.client_library.detection_client` for asyncio: the same settings, answers and errors, awaited.
+"""Asyncio client of a served detector, with the settings, answers and errors of `detection_client`.
 
 async with AsyncDetectionClient("localhost:8500", "detector", min_score=0.5) as client:
     found = await client.detect(jpeg_bytes)
@@ -12,7 +12,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -94,9 +93,7 @@ class AsyncDetectionClient(ClientSettings):
         """Returns the client."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Closes the channel."""
         await self.close()
 

@@ -12,7 +12,7 @@ import grpc
 
 FIRST_BACK_OFF_SECONDS = 0.25
 MAX_BACK_OFF_SECONDS = 5.0
-RETRIES_TO_CONNECT = 4  # some four seconds: a server that was never there should be told of soon
+RETRIES_TO_CONNECT = 4  # some four seconds: a server that was never there should be reported soon
 MAX_HEDGED_FRACTION = 0.1  # a server that is slow under load must not get twice the load for it
 
 # Predict changes nothing at the server, so that asking twice is safe whatever became of the first time. Yet only these
@@ -23,7 +23,7 @@ _TOO_LARGE = "message larger than max"  # gRPC's own RESOURCE_EXHAUSTED, which i
 
 @dataclass(frozen=True)
 class CallPolicy:
-    """How patient a client is.
+    """Deadline, retries and hedging of a client's requests.
 
     Attributes:
         timeout_seconds: The deadline of one request, with every retry and every wait between them.
@@ -76,7 +76,7 @@ def is_retryable(error: Any) -> bool:
 
 
 class CallCounts:
-    """What a client has sent; safe to be counted from many threads.
+    """Counts of what a client has sent; safe to be counted from many threads.
 
     Attributes:
         calls: Requests that were asked, each counted once.

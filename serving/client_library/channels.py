@@ -1,4 +1,4 @@
-"""gRPC as both sides use it here: method names, message sizes, and how soon a lost server is looked for again."""
+"""gRPC options of both sides: method names, message sizes, and how soon a lost server is looked for again."""
 
 from __future__ import annotations
 

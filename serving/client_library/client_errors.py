@@ -42,19 +42,19 @@ class ImageRequestError(Exception):
 
 
 def image_failure(error: Any) -> Failure:
-    """Returns what a call's `grpc.RpcError` says of the image that was asked about."""
+    """Returns a call's `grpc.RpcError` as the failure of the image that was sent."""
     reason = _REASONS.get(error.code(), "failed at the server")
     return Failure(reason, f"{error.code().name}: {details_in_one_line(error)}")
 
 
 def server_error(error: Any, server: str, model_name: str, which: str = "") -> ServerError:
-    """Returns what a call's `grpc.RpcError` says of the server.
+    """Returns a call's `grpc.RpcError` as an error of the server.
 
     Args:
         error: The error.
         server: Where was asked.
         model_name: Which model was asked.
-        which: Which of its versions, in words such as `version 3`; empty for the newest.
+        which: Which of its versions, such as `version 3`; empty for the newest.
     """
     code, detail = error.code(), details_in_one_line(error)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
@@ -71,5 +71,5 @@ def server_error(error: Any, server: str, model_name: str, which: str = "") -> S
 
 
 def details_in_one_line(error: Any) -> str:
-    """Returns what the server, or gRPC, says of a call that failed."""
+    """Returns the message of the server, or of gRPC, about a call that failed."""
     return " ".join(str(error.details() or "no details").split())

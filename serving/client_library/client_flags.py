@@ -88,7 +88,7 @@ def add_model_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures to ask")
 
 
-def add_patience_flags(parser: ArgumentParser) -> None:
+def add_retry_flags(parser: ArgumentParser) -> None:
     """Adds the flags of deadlines, retries and hedging."""
     parser.add_argument(
         "--timeout_seconds",
@@ -111,6 +111,6 @@ def add_patience_flags(parser: ArgumentParser) -> None:
 
 
 def client_settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Returns what `add_model_flags` and `add_patience_flags` say, as a client's keyword arguments."""
+    """Returns what `add_model_flags` and `add_retry_flags` say, as a client's keyword arguments."""
     names = ("model_version", "version_label", "signature_name", "timeout_seconds", "max_retries")
     return {name: getattr(arguments, name) for name in (*names, "hedge_after_seconds")}

@@ -24,7 +24,7 @@ _ROUND_ROBIN = ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin":
 
 @dataclass(frozen=True)
 class Connection:
-    """Where a server is and how it is spoken to; checked when it is made.
+    """Address, TLS and metadata of a server's connection; checked when it is made.
 
     Attributes:
         server: `host:port`; or `ipv4:HOST:PORT,HOST:PORT` for several servers of the same model, asked in turn.
@@ -73,7 +73,7 @@ class Connection:
         return self.max_message_mebibytes * MEBIBYTE
 
     @property
-    def tells_secrets_in_clear(self) -> bool:
+    def sends_metadata_unencrypted(self) -> bool:
         """Whether metadata, which may hold a key, goes unencrypted to another machine."""
         return bool(self.metadata) and not self.encrypted and not is_loopback(self.server)
 

@@ -1,4 +1,4 @@
-"""Asks a served detector what is in images: the library under `serving.client`, without TensorFlow or model code.
+"""Client of a served detector: the library under `serving.client`, without TensorFlow or model code.
 
     from serving.client_library.detection_client import DetectionClient
 
@@ -29,7 +29,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -118,7 +117,7 @@ class DetectionClient(ClientSettings):
             calls.stop()
 
     def request_for(self, images: Sequence[ImageSource]) -> Any:
-        """Returns the PredictRequest that would ask about `images`, for who sends it in ways of their own.
+        """Returns the PredictRequest that would ask about `images`, for callers that send it themselves.
 
         Args:
             images: One, where the model takes pixels.
@@ -140,9 +139,7 @@ class DetectionClient(ClientSettings):
         """Returns the client."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Closes the channel."""
         self.close()
 

@@ -11,7 +11,7 @@ import numpy as np
 from data_prep.formats.label_map import LabelMap
 
 OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
-CLASS_NAMES = "detection_class_names"  # which a model answers where its export was asked to
+CLASS_NAMES = "detection_class_names"  # an output of models that were exported with it
 
 
 class Box(NamedTuple):

@@ -1,4 +1,4 @@
-"""Exchanges between a client and a served detector, without the sending: any kind of channel can carry them.
+"""Exchanges of requests and responses between a client and a detector, as generators that any channel can drive.
 
 An exchange is a generator. It yields a `Request`, is sent the response (or is thrown the `grpc.RpcError`), and returns
 what came of it. So the client in threads and the client in asyncio share all but the sending.

@@ -1,4 +1,4 @@
-"""Images with what was found drawn on them, each under a name of its own."""
+"""JPEGs of images with their detections drawn, each under a unique name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that a detector is asked about together, and each alone where it refuses them together."""
+"""Batches of images for one request, with a retry of each image alone where a batch is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images on their way to a server: found in folders, read within bounds, put into requests."""
+"""Predict requests of images: found in folders, read within bounds, encoded as tensors."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""TensorFlow Serving's ModelService as operators use it: which versions are loaded, what labels say, new configs."""
+"""Client of TensorFlow Serving's ModelService: versions and their states, labels, and new configs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -31,7 +30,7 @@ _NO_SUCH = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT, grpc.St
 
 @dataclass(frozen=True)
 class VersionState:
-    """Where a version is on a server.
+    """State of a version on a server.
 
     Attributes:
         state: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
@@ -53,8 +52,8 @@ class ModelServiceClient:
 
         Args:
             connection: Where the server is.
-            timeout_seconds: The deadline of each call. A server that is told of a folder that is not there answers
-                never, and no other reload after it.
+            timeout_seconds: The deadline of each call. A server that gets a config with a missing folder never
+                answers, and no other reload after it.
         """
         self.server = connection.server
         self._timeout_seconds = timeout_seconds
@@ -140,9 +139,7 @@ class ModelServiceClient:
         """Returns the client."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Closes the channel."""
         self.close()
 

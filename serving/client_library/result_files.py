@@ -1,4 +1,4 @@
-"""Answers as files that other programs read: JSON lines, CSV, COCO JSON. Each grows with the answers, not in memory."""
+"""Result files for other programs: JSON lines, CSV, COCO JSON, each written as the answers come."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import json
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Protocol
 
 from data_prep.formats.label_map import LabelMap
@@ -162,8 +161,6 @@ class ResultFiles:
     def __enter__(self) -> ResultFiles:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for file in self._files:
             file.close()

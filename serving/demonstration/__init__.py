@@ -1,1 +1,1 @@
-"""The page of `serving/app.py`: images asked about over gRPC, amenities listed, versions compared."""
+"""The page of `serving/app.py`: images sent over gRPC, amenities listed, versions compared."""

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from data_prep.images.image_file import FORMATS, decode_rgb, fitted_size, read_header
+from data_prep.images.image_file import EXIF_ORIENTATION, decode_rgb, fitted_size, read_header, read_orientation
 
 SHOWN_MAX_DIMENSION = 1280  # pixels; what a page needs of a photograph, a tenth of its bytes
 JPEG_QUALITY = 92
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,12 @@ def read_upload(name: str, content: bytes) -> UploadedImage:
         ImageError: It is no image, does not decode, or has too many pixels.
     """
     read_header(content)  # refuses what is too large before a pixel is decoded
-    orientation = _orientation(content)
+    orientation = read_orientation(io.BytesIO(content))
     image = decode_rgb(content)
     sent = content
     if orientation != 1:
         exif = Image.Exif()
-        exif[_EXIF_ORIENTATION] = orientation
+        exif[EXIF_ORIENTATION] = orientation
         image.info = {"exif": exif.tobytes()}  # what decode_rgb hands on depends on the mode; this does not
         image = ImageOps.exif_transpose(image)
         encoded = io.BytesIO()
@@ -72,13 +71,3 @@ def read_upload(name: str, content: bytes) -> UploadedImage:
     size = fitted_size(image.width, image.height, SHOWN_MAX_DIMENSION)
     shown = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     return UploadedImage(name, digest_of(content), sent, image.width, image.height, orientation != 1, shown)
-
-
-def _orientation(content: bytes) -> int:
-    """Returns the EXIF orientation, 1 (upright) to 8; 1 where the metadata says none, or is broken."""
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        try:
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-        except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError):
-            return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1

@@ -1,4 +1,4 @@
-"""The page itself: Streamlit's widgets over the other files of this package; run from the top at every click."""
+"""Streamlit page over the other files of this package; Streamlit runs it from the top at every click."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import streamlit as st
 from data_prep.images.image_file import ImageError
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detections import ImageDetections
-from serving.demonstration.asking import Answer, Answers, Version, find_versions
+from serving.demonstration.detection_cache import DetectionCache, TimedDetections, Version, find_versions
 from serving.demonstration.images import UploadedImage, digest_of, read_upload
 from serving.demonstration.results import (
     Amenity,
     as_json_text,
     chosen,
     compare,
+    differences,
     drawn,
     list_amenities,
     names_to_choose,
+    plain,
+    sentence,
 )
 from serving.demonstration.settings import Settings
-from serving.demonstration.wording import differences, plain, sentence
 
 VERSIONS_SECONDS = 5.0  # as long as it is not asked again which versions there are
 SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "gif"]
@@ -102,7 +104,7 @@ def _results(settings: Settings, versions: Sequence[Version], images: Sequence[U
         min_score = st.slider("Threshold", 0.0, 1.0, settings.min_score, 0.01, help="Weaker detections are left out.")
         classes_place = st.empty()
         asked = _choose_versions(versions)
-    answers = {version: _ask(settings, version, images) for version in asked}
+    answers = {version: _detect(settings, version, images) for version in asked}
     names = classes_place.multiselect(
         "Classes",
         names_to_choose(settings.label_map, (answer.found for given in answers.values() for answer in given)),
@@ -153,12 +155,12 @@ def _choose_versions(versions: Sequence[Version]) -> list[Version]:
     return [by_words[first], *([by_words[second]] if second in by_words else [])]
 
 
-def _ask(settings: Settings, version: Version, images: Sequence[UploadedImage]) -> list[Answer]:
-    answers: Answers = _state().setdefault("answers", Answers())
-    answers.forget_all_but(images)
+def _detect(settings: Settings, version: Version, images: Sequence[UploadedImage]) -> list[TimedDetections]:
+    cache: DetectionCache = _state().setdefault("answers", DetectionCache())
+    cache.drop_all_but(images)
     try:
         with st.spinner("Asking the server ..."):
-            return answers.ask(settings, version.number, images)
+            return cache.detect(settings, version.number, images)
     except UserError:
         _state().pop("versions", None)  # perhaps there are others by now
         raise

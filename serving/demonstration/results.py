@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,10 +15,15 @@ from data_prep.formats.label_map import LabelMap
 from data_prep.images.boxes import iou
 from data_prep.images.drawing import draw_boxes
 from serving.client_library.detections import Detection, ImageDetections
-from serving.demonstration.asking import Version
+from serving.demonstration.detection_cache import Version
 
 SAME_IOU = 0.5  # as the Pascal VOC metric has it
-UNSURE_FRACTION = 0.5  # of the threshold: from there on a host is asked, below it not bothered
+UNSURE_FRACTION = 0.5  # of the threshold: from there on the user is asked to confirm
+MAX_LENGTH = 600
+# Streamlit makes links of bare addresses and images of :words:, whatever is escaped; an invisible joiner stops it.
+_ADDRESS = re.compile(r"(:(?=//)|:(?!\d{4,5}:)(?=[\w+-]+:)|@|\bwww(?=\.))", re.IGNORECASE)
+_WORD_JOINER = "\u2060"
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def chosen(found: ImageDetections, min_score: float, names: Collection[str]) -> ImageDetections:
@@ -54,7 +60,7 @@ def drawn(shown: Image.Image, found: ImageDetections) -> Image.Image:
 
 
 class Comparison(NamedTuple):
-    """How two versions' answers differ; each list has the best score first.
+    """Differences between two versions' detections; each list has the best score first.
 
     Attributes:
         both: Pairs of one class whose boxes overlap by `SAME_IOU`: the first version's and the second's.
@@ -173,3 +179,35 @@ def as_json_text(
         "amenities": listing,
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def plain(text: object) -> str:
+    """Returns one line of Markdown that shows `text` as it is: no link, image, colour or formula in it is one."""
+    words = " ".join(str(text).split())
+    if len(words) > MAX_LENGTH:
+        words = words[:MAX_LENGTH] + "..."
+    return _PUNCTUATION.sub(r"\\\1", _ADDRESS.sub(rf"\1{_WORD_JOINER}", words))
+
+
+def sentence(error: object) -> str:
+    """Returns an error's message as a sentence of Markdown, begun with a capital and ended with a full stop."""
+    words = plain(error)
+    return words[:1].upper() + words[1:].removesuffix(r"\.") + "."
+
+
+def differences(comparison: Comparison, first: object, second: object) -> str:
+    """Returns what two versions see differently, as Markdown.
+
+    Args:
+        comparison: What they see.
+        first: What a person calls the first version.
+        second: What a person calls the second.
+    """
+    parts = [f"**{len(comparison.both)}** in both"]
+    for which, only in ((first, comparison.only_first), (second, comparison.only_second)):
+        parts.append(f"only in {plain(which)}: {', '.join(map(_with_score, only)) or 'none'}")
+    return "; ".join(parts)
+
+
+def _with_score(detection: Detection) -> str:
+    return f"**{plain(detection.name)}** {100 * detection.score:.0f}%"

@@ -26,7 +26,7 @@ DEFAULT_MAX_IMAGES = 20  # a listing's photographs; each is held in memory for a
 
 @dataclass(frozen=True)
 class Settings:
-    """What one page asks, and how.
+    """Settings of one page: server, model and limits.
 
     Attributes:
         connection: How the server is reached.

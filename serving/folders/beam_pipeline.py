@@ -1,4 +1,4 @@
-"""The images of an archive through a detector, as an Apache Beam pipeline: any runner, any number of machines.
+"""Apache Beam pipeline that predicts the images of an archive: any runner, any number of machines.
 
 Needs `apache_beam` (requirements-beam.txt). The model handler loads the model once a process, and its threads share it.
 """
@@ -30,7 +30,7 @@ ANSWERED, FAILED, DETECTIONS = "pictures_answered", "pictures_failed", "detectio
 
 
 class DetectorHandler(ModelHandler[NamedImage, ImageDetections, Any]):
-    """What RunInference needs of a detector: how it is loaded, and how a batch goes through it."""
+    """RunInference's handler of a detector: loads it, and runs a batch through it."""
 
     def __init__(self, arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float) -> None:
         """Keeps what is needed to open the detector on a worker.

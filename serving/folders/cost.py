@@ -17,7 +17,7 @@ ROUNDS = 3
 
 
 class TimedDetector(Protocol):
-    """What can be timed: a `DetectionClient` or a `SavedModelDetector`."""
+    """Detector that can be timed: a `DetectionClient` or a `SavedModelDetector`."""
 
     batch_size: int
 
@@ -28,7 +28,7 @@ class TimedDetector(Protocol):
 
 @dataclass(frozen=True)
 class Timing:
-    """How long an image takes, one after another at full load.
+    """Time of an image, one after another at full load.
 
     Attributes:
         device: What the model runs on, or where the server is.
@@ -45,7 +45,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Cost:
-    """What many images take.
+    """Time and money that many images take.
 
     Attributes:
         machine_hours: Hours of one machine.

@@ -1,4 +1,4 @@
-"""A detector in this process, from a SavedModel: the same calls and answers as `DetectionClient`, without a server.
+"""Detector in this process, from a SavedModel: the same calls and answers as `DetectionClient`, without a server.
 
 TensorFlow is imported when a model is loaded, and not before.
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import MAX_BYTES, ImageError
@@ -128,9 +127,7 @@ class SavedModelDetector:
         """Returns the detector."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Frees the model."""
         self.close()
 

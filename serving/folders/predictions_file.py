@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from data_prep.runtime.atomic_files import write_json
@@ -65,9 +64,7 @@ class PredictionsFile:
         self._file = file
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Closes the file, which lets another process have it."""
         if self._file is not None:
             self._file.close()
@@ -198,7 +195,7 @@ def _cut_torn_line(file: IO[bytes]) -> None:
 
 def _lock(file: IO[bytes], path: Path) -> None:
     """Takes the file for this process; the system gives it free when the process ends, however it does."""
-    with contextlib.suppress(ImportError):  # Windows has no fcntl; there two runs at once are not told of each other
+    with contextlib.suppress(ImportError):  # Windows has no fcntl; there two runs at once are not refused
         import fcntl
 
         try:

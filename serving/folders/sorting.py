@@ -1,4 +1,4 @@
-"""Copies images into folders by their best class, under safe names, and in a way that can be stopped at any time.
+"""Sorting of images into folders by their best class: copies under safe names, which can be stopped at any time.
 
 What was decided stands in `.sorted.jsonl` of the target folder, a line an image, written before the copy is made. So
 a run that was killed goes on with the very copy it was at, nothing is copied twice, and an image that a person has
@@ -33,7 +33,7 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", 
 
 @dataclass
 class SortCounts:
-    """What became of the images.
+    """Counts of the images, by result.
 
     Attributes:
         copied: Copied by this run, by folder.

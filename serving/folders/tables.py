@@ -20,7 +20,7 @@ IMAGE_COLUMNS = ("picture", "width", "height", "num_detections", "best_name", "b
 
 @dataclass
 class TableCounts:
-    """What went into the tables.
+    """Counts of what was written to the tables.
 
     Attributes:
         images: How many there are.

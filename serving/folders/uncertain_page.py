@@ -1,17 +1,16 @@
-"""Lists of what to label next: a CSV, and an HTML page in one file that needs no network."""
+"""Lists of the images to label next: a CSV, and an HTML page in one file that needs no network."""
 
 from __future__ import annotations
 
-import base64
 import csv
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from data_prep.images.drawing import draw_boxes
 from data_prep.images.image_file import ImageError, decode_rgb, read_image_file
+from data_prep.images.jpeg import jpeg_data_url
 from data_prep.runtime.atomic_files import atomic_path, write_text
 from data_prep.runtime.progress import progress
 from serving.folders.uncertainty import UncertainClass, UncertainImage, uncertainty_of_score
@@ -72,7 +71,7 @@ def write_uncertain_page(
         images: As `least_sure` returns them; at most 500 are shown.
         classes: As `least_sure` returns them; at most 100 are shown.
         num_images: How many were looked at.
-        formula: How the uncertainty was computed, in words.
+        formula: A sentence about how the uncertainty was computed.
 
     Returns:
         How many images are in the page.
@@ -111,10 +110,7 @@ def _figure(rank: int, folder: Path, uncertain: UncertainImage) -> str:
             [detection.name for detection in drawn],
             [detection.score for detection in drawn],
         )
-        buffer = io.BytesIO()
-        with_boxes.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
-        url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        shown = f'<img alt="{name}" src="{url}">'
+        shown = f'<img alt="{name}" src="{jpeg_data_url(with_boxes, THUMBNAIL_QUALITY)}">'
     except ImageError as error:
         shown = f"<p>({html.escape(error.reason)})</p>"
     caption = f"<b>{rank}. {name}</b><br>uncertainty {uncertain.uncertainty:.3f}: {found}{more}"

@@ -23,7 +23,7 @@ def start() -> None:
     """Runs the command of the archive that this file is in."""
     archive_path = Path(sys.argv[0]).resolve()
     version = "{}.{}".format(*sys.version_info)
-    if sys.version_info < (3, 10):  # noqa: UP036 - whoever runs the file has the Python that he has
+    if sys.version_info < (3, 10):  # noqa: UP036 - the file may be run by an older Python
         sys.exit(f"error: Python 3.10 or newer is needed, this is {version}")
     with zipfile.ZipFile(archive_path) as archive:
         manifest = json.loads(archive.read(MANIFEST_NAME))

@@ -1,1 +1,1 @@
-"""Parts of the load test: asking at a set pace, counting, the server's own counts, and the report."""
+"""Parts of the load test: load generator, measurements, the server's own counts, and the report."""

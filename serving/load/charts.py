@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 30, 44
-# Told apart by people who see colours differently (after Okabe and Ito).
+# Distinguishable with colour blindness (after Okabe and Ito).
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5b5b", "#8a6d3b")
 _TEXT = 'font-family="system-ui,sans-serif" font-size="12" fill="#444"'
 

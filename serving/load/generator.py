@@ -1,4 +1,4 @@
-"""Asks a server at a set pace and times the answers, in one thread, within bounds of time and requests."""
+"""Load generator: sends requests at a set pace and times the answers, in one thread, within bounds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONSTANT, POISSON = "constant", "poisson"
 
 @dataclass(frozen=True)
 class LoadBounds:
-    """How long a step may go on, and how much it may ask.
+    """Bounds on the time and the requests of a step.
 
     Attributes:
         warm_up_seconds: Asked at the same pace first, and not counted.

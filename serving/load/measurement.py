@@ -17,7 +17,7 @@ KNEE_FRACTION = 0.9
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a step asks; one of the two is given.
+    """Pace of requests: a concurrency or a rate.
 
     Attributes:
         concurrency: Closed loop: so many requests are on their way at any time, each followed by the next.
@@ -41,7 +41,7 @@ class Pace:
 
 @dataclass
 class Step:
-    """What was measured at one pace, after the warm-up.
+    """Measurements at one pace, after the warm-up.
 
     Attributes:
         pace: How fast was asked.

@@ -1,4 +1,4 @@
-"""A load test as one HTML file with its charts drawn in it (SVG), and as a table of text."""
+"""Report of a load test: one HTML file with SVG charts, and a table of text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid #e4e4e4}th{f
 td{white-space:nowrap}
 .scroll{overflow-x:auto}svg{width:100%;height:auto;display:block}.knee td{background:#fff6da}"""
 _PERCENTILE_POINTS = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.9, 100)
-_MOST_CURVES = 8  # of single steps in one chart; more cannot be told apart
+_MOST_CURVES = 8  # of single steps in one chart; more cannot be distinguished
 
 
 def text_header(steps_have_batches: bool) -> str:

@@ -53,7 +53,7 @@ class _Batch:
 
 @dataclass(eq=False)
 class _Queue:
-    """What waits for the same outputs of the same signature, and can be one array; the last batch is still open."""
+    """Requests that may share a batch: same signature, outputs and input shape; the last batch is still open."""
 
     model: LoadedModel
     signature: Any

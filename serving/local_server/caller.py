@@ -1,4 +1,4 @@
-"""Caller of a request and its deadline: no work is done for a caller who has gone, or when it is too late."""
+"""Caller of a request: whether it is still connected, and its deadline."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Caller:
 
     Attributes:
         deadline: When the answer is no longer wanted, by `time.monotonic()`; None for never.
-        is_there: Whether it is still connected and has not cancelled.
+        is_connected: Whether it is still connected and has not cancelled.
     """
 
     deadline: float | None = None
-    is_there: Callable[[], bool] = lambda: True
+    is_connected: Callable[[], bool] = lambda: True
 
     def seconds_left(self) -> float | None:
         """Returns the seconds until the deadline, None where there is none.
 
         Raises:
-            StatusError: The deadline has passed or the caller has gone, so that any work would be for nobody.
+            StatusError: The deadline has passed or the caller has disconnected.
         """
-        if not self.is_there():
+        if not self.is_connected():
             raise StatusError(grpc.StatusCode.CANCELLED, "the caller has gone")
         if self.deadline is None:
             return None

@@ -18,7 +18,7 @@ class _Connection:
 
 
 class Connections:
-    """Which connections are open, and until when each is waited for.
+    """Open connections, each with the time when it is closed.
 
     A socket's own time-out begins anew with every byte, so that a client which sends one a second is never through;
     here a whole request, or a whole answer, has a time.
@@ -96,6 +96,6 @@ class Connections:
 
 
 def _close(connection: socket.socket) -> None:
-    """Wakes whoever reads or writes; the thread that serves the connection then closes it."""
+    """Wakes the thread that reads or writes; the thread that serves the connection then closes it."""
     with contextlib.suppress(OSError):  # closed already
         connection.shutdown(socket.SHUT_RDWR)

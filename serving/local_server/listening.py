@@ -14,7 +14,7 @@ def address_of(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def take_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None) -> int:
+def bind_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None) -> int:
     """Lets `server` listen, once it is started.
 
     Args:
@@ -27,7 +27,7 @@ def take_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None)
         The port.
 
     Raises:
-        UserError: The port cannot be had, or the keys are none.
+        UserError: The port is not available, or the keys are no PEM.
     """
     try:
         if ssl_config is None:

@@ -1,4 +1,4 @@
-"""Loading of a version: made ready for requests, warmed, and counted."""
+"""Loading of a model version: read, warmed up, and counted in the metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The versions of one model: those that its policy wants are found, loaded, warmed and swapped in; others are let go.
+"""The versions of one model: those of its policy are found, loaded, warmed and swapped in; others are unloaded.
 
 As in TensorFlow Serving, a version becomes available only when it is ready, and one that is no longer wanted stays
 until what replaces it is available and its last request has been answered. A version that cannot be loaded is reported,
@@ -53,7 +53,7 @@ class VersionStatus:
 
 
 class ModelVersions:
-    """Keeps the versions of a model that its policy wants ready for requests.
+    """Keeps the versions of a model that its policy names ready for requests.
 
     Any thread may call any method, but `poll` and `stop` only one at a time.
     """

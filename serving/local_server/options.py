@@ -52,7 +52,7 @@ class RestOptions:
 
 @dataclass(frozen=True)
 class LoadingOptions:
-    """How versions are found, loaded and warmed.
+    """Options of finding, loading and warming versions.
 
     Attributes:
         poll_wait_seconds: How often to look for other versions; 0 looks only at the start.
@@ -80,7 +80,7 @@ class ServerOptions:
     """The options of a whole server.
 
     Attributes:
-        host: The address to listen at; nobody is asked who they are, so by default only this machine's.
+        host: The address to listen at; clients are not authenticated, so by default only this machine's.
         port: The TCP port for gRPC; 0 for any free one, which `LocalServer.port` then tells.
         ssl_config: An SSLConfig message: gRPC is TLS then; None for plain text.
         max_workers: gRPC requests that run at the same time; more wait. None for 8, and with batching more.

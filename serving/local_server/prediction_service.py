@@ -1,14 +1,15 @@
-"""PredictionService and ModelService over the models served, with TensorFlow Serving's statuses and messages."""
+"""PredictionService and ModelService, with TensorFlow Serving's statuses and messages, and gRPC's health service."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from data_prep.runtime.command_line import UserError
@@ -24,6 +25,8 @@ from serving.wire.messages import ReloadConfigRequest, ReloadConfigResponse
 
 LOG = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def service_handlers(models: Models, predictor: Predictor, counted: Metrics) -> list[grpc.GenericRpcHandler]:
@@ -168,3 +171,32 @@ def _handler(
         request_deserializer=lambda content: [content],
         response_serializer=lambda response: response.SerializeToString(),
     )
+
+
+class Health:
+    """SERVING for a model with a version available, and for the server when all its models have one."""
+
+    def __init__(self, model_names: Iterable[str]) -> None:
+        """Nothing is served yet.
+
+        Args:
+            model_names: The models that are known of before any is loaded.
+        """
+        self._names = set(model_names)
+        self._servicer = health.HealthServicer()
+
+    def add_to(self, server: grpc.Server) -> None:
+        """Adds the health service to a server that has not been started."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    def update(self, models: Models) -> None:
+        """Sets the states to those of `models` now."""
+        available = {versions.model_name for versions in models.all() if versions.available_version() is not None}
+        known = {versions.model_name for versions in models.all()} or self._names
+        self._servicer.set("", _SERVING if available == known else _NOT_SERVING)
+        for name in self._names | known:
+            self._servicer.set(name, _SERVING if name in available else _NOT_SERVING)
+
+    def shut_down(self) -> None:
+        """Answers NOT_SERVING for all models from now on."""
+        self._servicer.enter_graceful_shutdown()

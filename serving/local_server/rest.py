@@ -65,7 +65,7 @@ class RestServer:
             max_body_bytes: The largest request taken.
 
         Raises:
-            UserError: The port cannot be had.
+            UserError: The port is not available.
         """
         self.models, self.predictor, self.metrics = models, predictor, counted
         self.options, self.max_body_bytes = options, max_body_bytes
@@ -131,7 +131,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of clients that hang up; all else is a fault of ours, and is logged."""
+        """Ignores clients that hang up; logs all other errors, which are bugs."""
         import sys
 
         if not isinstance(sys.exc_info()[1], OSError):
@@ -258,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
                 grpc.StatusCode.UNIMPLEMENTED, f"{match['method']} is not served by the local server; ask predict"
             )
         model_spec = model_spec_of(match)
-        caller = Caller(time.monotonic() + self._rest.options.request_seconds, lambda: _is_there(self.connection))
+        caller = Caller(time.monotonic() + self._rest.options.request_seconds, lambda: _is_connected(self.connection))
         started = time.monotonic()
         code = grpc.StatusCode.UNKNOWN
         try:
@@ -293,7 +293,7 @@ class _NotFoundError(Exception):
     """A path that is no part of the API."""
 
 
-def _is_there(connection: socket.socket) -> bool:
+def _is_connected(connection: socket.socket) -> bool:
     """Says whether the other side still has the connection open."""
     try:
         readable, _, _ = select.select([connection], [], [], 0)

@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from data_prep.runtime.command_line import UserError
 from serving.client_library.channels import server_options
-from serving.local_server.listening import address_of, take_port
+from serving.local_server.listening import address_of, bind_port
 from serving.local_server.options import ServerOptions
 from serving.operating.model_server_config import ServedModel
 from serving.operating.ports import check_port_free
@@ -30,9 +29,8 @@ from serving.saved_models.status_errors import StatusError
 
 if TYPE_CHECKING:
     from serving.local_server.batching import BatchScheduler
-    from serving.local_server.config_file import ConfigFilePolling
-    from serving.local_server.health import Health
-    from serving.local_server.models import Models
+    from serving.local_server.models import ConfigFilePolling, Models
+    from serving.local_server.prediction_service import Health
     from serving.local_server.rest import RestServer
 
 MAX_WAITING_CALLS = 1000  # beyond them a call ends with RESOURCE_EXHAUSTED at once
@@ -134,7 +132,7 @@ class LocalServer:
         if not options.loading.wait_for_model:
             for model in self._wanted_models:
                 check_base_path(Path(model.base_path))
-        # gRPC itself is content with one of localhost's two addresses, and leaves the other to whoever has it.
+        # gRPC itself is content with one of localhost's two addresses, and leaves the other to another process.
         check_port_free(options.host, options.port)
         check_port_free(options.host, options.rest.port if options.rest is not None else 0, "--rest_api_port")
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="request")
@@ -142,7 +140,7 @@ class LocalServer:
             self._pool, options=server_options(options.max_message_bytes), maximum_concurrent_rpcs=MAX_WAITING_CALLS
         )
         # Before TensorFlow is imported: that takes five seconds, and a port that is in use is known at once.
-        self._port = take_port(self._server, options.host, options.port, options.ssl_config)
+        self._port = bind_port(self._server, options.host, options.port, options.ssl_config)
         try:
             self._start_services()
         except BaseException:
@@ -186,24 +184,20 @@ class LocalServer:
         """Starts the server."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stops the server."""
         self.stop()
 
     def _start_services(self) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        # What TensorFlow has to say of its own loader reaches us as exceptions.
+        # Failures of TensorFlow's loader are raised as exceptions as well.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         from serving.local_server.batching import BatchScheduler
-        from serving.local_server.config_file import ConfigFilePolling
-        from serving.local_server.health import Health
         from serving.local_server.loading import load_version
         from serving.local_server.metrics import Metrics
-        from serving.local_server.models import Models
-        from serving.local_server.prediction_service import service_handlers
+        from serving.local_server.models import ConfigFilePolling, Models
+        from serving.local_server.prediction_service import Health, service_handlers
         from serving.local_server.predictor import Predictor
         from serving.local_server.rest import RestServer
 

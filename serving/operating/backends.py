@@ -24,14 +24,14 @@ REST_PORT_IN_CONTAINER = 8501
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What a person asked for, whichever server it is for.
+    """Settings of a server, for any backend.
 
     Attributes:
         models: What is served: one model by its name and base path, or those of `model_config_file`.
         model_config_file: Where they come from; None for flags.
         port: For gRPC.
         rest_api_port: For REST; 0 for none.
-        host: The address to listen at, where the server can be told one.
+        host: The address to listen at, where the server has a flag for it.
         docker_image: The image of the container.
         config_files: Other files that flags name, absolute.
         server_flags: Flags of `tensorflow_model_server` that were given, name -> value; its own defaults for others.
@@ -55,7 +55,7 @@ class Choice:
 
     Attributes:
         backend: One of `BACKENDS` but `auto`.
-        reason: In words, for a line on the terminal.
+        reason: Why, for a line on the terminal.
     """
 
     backend: str
@@ -69,7 +69,7 @@ def choose_backend(wanted: str) -> Choice:
         wanted: One of `BACKENDS`; `auto` takes the first of the real server, its container, the local server.
 
     Raises:
-        UserError: What is wanted is not to be had on this machine.
+        UserError: The chosen backend is not available on this machine.
     """
     if wanted == LOCAL:
         return Choice(LOCAL, "asked for")

@@ -21,7 +21,7 @@ _POLICY = re.compile(r"latest(?::(?P<count>[0-9]{1,4}))?|all|specific:(?P<versio
 
 @dataclass(frozen=True)
 class VersionPolicy:
-    """Which of the version folders are loaded.
+    """Policy of which version folders are loaded.
 
     Attributes:
         kind: `latest` (the highest numbers), `all`, or `specific` (those named).

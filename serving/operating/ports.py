@@ -1,4 +1,4 @@
-"""Check that a TCP port is free, before a server is started on it, so that the answer is a sentence."""
+"""Check that a TCP port is free, before a server is started on it, so that the error is one clear line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_port_free(host: str, port: int, flag: str = "--port") -> None:
         flag: The flag that chooses it, for the message.
 
     Raises:
-        UserError: It is in use, or not to be had.
+        UserError: It is in use, or not available.
         UsageError: `host` is no address of this machine.
     """
     if port == 0:

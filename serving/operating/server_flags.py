@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, int_from_zero, positive_int
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    int_from_zero,
+    number_above_zero,
+    positive_int,
+)
 from serving.client_library.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES
 from serving.operating.backends import AUTO, BACKENDS, ServerSettings
 from serving.operating.model_server_config import ServedModel, served_models
@@ -123,7 +130,7 @@ def add_own_flags(parser: ArgumentParser) -> None:
     )
     local.add_argument(
         "--max_image_megapixels",
-        type=positive_float,
+        type=number_above_zero,
         default=DEFAULT_MAX_IMAGE_MEGAPIXELS,
         help="the largest encoded picture",
     )
@@ -171,14 +178,6 @@ def port_number(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Reads a number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 

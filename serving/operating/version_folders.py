@@ -1,4 +1,4 @@
-"""BASE/1, BASE/2, ...: the folders in which TensorFlow Serving finds a model's versions."""
+"""Version folders BASE/1, BASE/2, ..., in which TensorFlow Serving finds a model's versions."""
 
 from __future__ import annotations
 

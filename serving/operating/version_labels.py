@@ -1,4 +1,4 @@
-"""Moving the labels of a model's versions, on one server or on all replicas, with the way back kept."""
+"""Moves of version labels, on one server or on all replicas, with a history to take them back."""
 
 from __future__ import annotations
 

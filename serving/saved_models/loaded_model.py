@@ -173,7 +173,7 @@ class LoadedModel:
         return found
 
     def close(self) -> None:
-        """Frees what the version holds, once what it is working on (perhaps for a caller who has gone) has ended."""
+        """Frees what the version holds, once its running requests, also those of disconnected callers, have ended."""
         with self._lock:
             self._closing = True
             unused = not self._running

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's messages without TensorFlow: what a client needs to ask a server, in a tenth of a second."""
+"""TensorFlow Serving's messages without TensorFlow: the messages of a client, imported in a tenth of a second."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def parse_server_file(text: str, message: type[Any], source: str) -> Any:
         source: What to call it in an error, such as the file's path.
 
     Raises:
-        UserError: It is not such a message; line and column are told.
+        UserError: It is not such a message; with line and column.
     """
     try:
         return text_format.Parse(text, message())

@@ -1,4 +1,4 @@
-"""TensorProto to NumPy and back, strictly and within bounds.
+"""Conversion between TensorProto and NumPy, strictly and within bounds.
 
 The functions take any message with TensorProto's fields: TensorFlow's own or that of `messages.py`.
 """

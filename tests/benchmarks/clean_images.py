@@ -18,7 +18,6 @@ import argparse
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from scipy.ndimage import gaussian_filter
 
 from data_prep.images.image_file import prepare_image
 from data_prep.runtime.worker_pool import default_num_processes
+from tests.benchmarks.measured_process import cpu_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT, SIDE = 2560, 1920, 640
@@ -141,14 +141,6 @@ def run_command(folder: Path, num_processes: int, target: str) -> tuple[float, f
     command = [sys.executable, "-m", "data_prep.validate_images", *map(str, words)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return time.perf_counter() - wall, cpu_seconds() - cpu
-
-
-def cpu_seconds() -> float:
-    """Returns what this process and those that it has waited for have used."""
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
 
 
 def print_scaling(images: Sequence[bytes], num_copies: int) -> None:

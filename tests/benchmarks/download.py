@@ -13,7 +13,6 @@ import io
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_prep.download_images import main as download_images
+from tests.benchmarks.measured_process import cpu_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 DELAY_SECONDS = 0.1
@@ -42,7 +42,7 @@ AGENTS = [
 ]
 
 
-def photograph_jpeg(width: int, height: int) -> bytes:
+def photograph_jpeg(width: int, height: int, quality: int = 85) -> bytes:
     """A JPEG with the detail of a photograph: smooth areas, edges, and some noise."""
     numbers = np.random.default_rng(0)
     areas = Image.fromarray(numbers.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(
@@ -50,7 +50,7 @@ def photograph_jpeg(width: int, height: int) -> bytes:
     )
     noisy = np.asarray(areas, np.int16) + numbers.normal(0, 6, (height, width, 3))
     buffer = io.BytesIO()
-    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
+    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
@@ -86,12 +86,6 @@ def ours(images_path: Path, folder: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         if download_images(flags):
             raise SystemExit("our command failed")
-
-
-def cpu_seconds() -> float:
-    """User and system time of this process and of its children that have ended."""
-    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A command in a process of its own, and what it took."""
+"""Time that a command takes in a process of its own, and processor time of this one."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def run_process(words: Sequence[str]) -> tuple[float, float, str]:
     if done.returncode:
         raise SystemExit(f"{' '.join(words)}\nended with {done.returncode}:\n{done.stderr[-3000:]}")
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+def cpu_seconds() -> float:
+    """Returns the processor time of this process and of its children that have ended."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import io
 import os
 import statistics
 import tempfile
@@ -22,10 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
+from tests.benchmarks.download import photograph_jpeg
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "configs" / "ssd_mobilenet_v2_fpnlite_320.config"
@@ -50,18 +47,6 @@ class Cost:
     def over(self, other: Cost) -> Cost:
         """The ratios."""
         return Cost(self.wall / other.wall, self.cpu / other.cpu)
-
-
-def photograph_jpeg() -> bytes:
-    """A JPEG of 640x480 with the detail of a photograph: smooth areas, edges, and some noise."""
-    random = np.random.default_rng(0)
-    areas = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(
-        (640, 480), Image.Resampling.BICUBIC
-    )
-    noisy = np.asarray(areas, np.int16) + random.normal(0, 6, (480, 640, 3))
-    buffer = io.BytesIO()
-    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
 
 
 def measure(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, Cost]:
@@ -157,7 +142,7 @@ def main() -> int:
     signature, other_signature = loaded.signatures["serving_default"], other.signatures["serving_default"]
     (other_input,) = other_signature.structured_input_signature[1]
 
-    encoded = photograph_jpeg()
+    encoded = photograph_jpeg(640, 480, quality=90)
     one, eight = tf.constant([encoded]), tf.constant([encoded] * 8)
     images = tf.random.uniform([1, *detector.input_shape, 3])
     frozen = convert_variables_to_constants_v2(forward.get_concrete_function())

@@ -57,6 +57,15 @@ class OpenImagesFiles:
     descriptions: Path
     folder: Path
 
+    def words(self, *more: object) -> tuple[object, ...]:
+        """Returns a good command line of process_metadata, with `more` at its end."""
+        return (
+            *("--annotations_input_path", self.boxes, "--image_index_input_path", self.index),
+            *("--point_output_path", self.folder / "points.json"),
+            *("--image_index_output_path", self.folder / "images.json"),
+            *("--class_description_path", self.descriptions, *more),
+        )
+
 
 @pytest.fixture
 def open_images_files(tmp_path: Path) -> OpenImagesFiles:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import json
 import struct
-import threading
 import time
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import pytest
 from PIL import Image
 
 from data_prep import download_images
+from tests.data_prep import loopback_site
 
 GARBAGE_BYTES = 50_000_000
 
@@ -40,12 +38,8 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(loopback_site.SilentHandler):
     server: Site
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def answer(self, body: bytes, *lengths: int, **headers: str) -> None:
         self.send_response(200)
@@ -60,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         while not self.server.done.wait(seconds):
             self.wfile.write(chunk)
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         name = self.path.strip("/").partition(".")[0]
         self.server.requests[name] += 1
         getattr(self, f"get_{name.rstrip('0123456789')}")()
@@ -151,30 +145,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-class Site(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
+class Site(loopback_site.Site):
+    handler = Handler
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: Counter[str] = Counter()
-        self.done = threading.Event()
+        super().__init__()
         self.image = image()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are what is tested here."""
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    server = Site()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.done.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Site().running() as server:
+        yield server
 
 
 EXPECTED = {

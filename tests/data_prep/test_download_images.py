@@ -7,10 +7,8 @@ import json
 import random
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,7 @@ import pytest
 from PIL import Image
 
 from data_prep import download_images
-from data_prep.downloading.http_download import Downloader, DownloadLimits
-from data_prep.downloading.image_download import fetch_image
-from data_prep.downloading.image_sources import ImageSource
+from tests.data_prep import loopback_site
 
 
 def jpeg(color: str, image_format: str = "JPEG", size: tuple[int, int] = (32, 24)) -> bytes:
@@ -32,29 +28,22 @@ def jpeg(color: str, image_format: str = "JPEG", size: tuple[int, int] = (32, 24
 RED, BLUE, PNG = jpeg("red"), jpeg("blue"), jpeg("green", "PNG")
 
 
-class Site(ThreadingHTTPServer):
+class Site(loopback_site.Site):
     """Serves `pages` by path on loopback; whatever else is asked for is not found."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        self.handler = Handler
+        super().__init__()
         self.pages: dict[str, bytes] = {}
-        self.requests: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()  # how many times to answer 500 first
         self.redirects: dict[str, str] = {}
 
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback_site.SilentHandler):
+    protocol_version = "HTTP/1.0"
     server: Site
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def get(self) -> None:
         self.server.requests[self.path] += 1
         if self.server.requests[self.path] <= self.server.failures[self.path]:
             self.send_error(500)
@@ -72,13 +61,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    server = Site()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Site().running() as server:
+        yield server
 
 
 class Download:
@@ -367,19 +351,6 @@ def test_what_a_killed_run_left_half_written_is_removed(site: Site, download: Do
     assert download(entries).code == 0
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in others)
-
-
-def test_one_image_by_itself(site: Site, tmp_path: Path) -> None:
-    site.pages = {"/a.jpg": jpeg("red", size=(64, 32))}
-    site.failures["/a.jpg"] = 1
-    downloader = Downloader(DownloadLimits(allow_private_addresses=True))
-    source = ImageSource("a", site.url("/a.jpg"))
-    outcome = fetch_image(source, tmp_path, downloader, 32)
-    assert (outcome.outcome, outcome.width, outcome.height, outcome.shrunk_to) == ("downloaded", 32, 16, 32)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
-    assert fetch_image(source, tmp_path, downloader).outcome == "present"
-    gone = fetch_image(ImageSource("b", site.url("/b.jpg")), tmp_path, downloader)
-    assert (gone.outcome, gone.reason, gone.permanent) == ("failed", "HTTP 404", True)
 
 
 def test_a_log_that_is_none_of_ours(site: Site, download: Download) -> None:

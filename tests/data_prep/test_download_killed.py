@@ -7,16 +7,15 @@ import json
 import random
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.data_prep import loopback_site
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_IMAGES = 240
@@ -31,16 +30,12 @@ def noise(number: int) -> bytes:
     return buffer.getvalue()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback_site.SilentHandler):
     """Sends an image in parts with pauses in between, so that a client has half of it most of the time."""
 
-    protocol_version = "HTTP/1.1"
     server: Site
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def get(self) -> None:
         number = int(self.path.strip("/").removesuffix(".jpg"))
         self.server.requests[number] += 1
         if number % 20 == 7:
@@ -55,28 +50,18 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.012)
 
 
-class Site(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
+class Site(loopback_site.Site):
+    handler = Handler
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__()
         self.images = [noise(number) for number in range(NUM_IMAGES // 10)]
-        self.requests: Counter[int] = Counter()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients are killed here."""
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    server = Site()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Site().running() as server:
+        yield server
 
 
 def start_download(folder: Path, *words: str) -> subprocess.Popen[str]:

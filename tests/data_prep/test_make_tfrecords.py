@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from data_prep import make_tfrecords, validate_images, verify_tfrecords
 from data_prep.formats.tf_example import find_shards
+from tests.data_prep.image_bytes import encoded, new_image
 
 REPOSITORY = Path(__file__).parents[2]
 LABEL_MAP = """
@@ -26,17 +26,6 @@ item { name: '/m/03ssj5' id: 1 display_name: 'Bed' }
 item { name: '/m/07c52' id: 7 display_name: 'Television' }
 item { name: '/m/0dtln' id: 3 display_name: 'Lamp' }
 """
-
-
-def encoded(image: Image.Image, image_format: str = "JPEG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format)
-    return buffer.getvalue()
-
-
-def new_image(width: int = 80, height: int = 60, seed: int = 0) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
 
 
 def annotation(label: str = "/m/03ssj5", **changes: Any) -> dict[str, Any]:

@@ -19,16 +19,6 @@ STREET = ROOT.parent / "shared" / "samples" / "street"
 GOOD_BOX = "img1,xclick,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0\n"
 
 
-def words(files, *more):
-    """Returns a good command line, with `more` at its end."""
-    return (
-        *("--annotations_input_path", files.boxes, "--image_index_input_path", files.index),
-        *("--point_output_path", files.folder / "points.json"),
-        *("--image_index_output_path", files.folder / "images.json"),
-        *("--class_description_path", files.descriptions, *more),
-    )
-
-
 def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -44,7 +34,7 @@ def add_rows(path, *rows):
 
 def test_points_are_typed_and_ordered_as_the_image_index(open_images_files, run):
     files = open_images_files
-    outcome = run(main, *words(files))
+    outcome = run(main, *files.words())
     assert outcome.code == 0, outcome.error
     flags = {f"is_{name}": False for name in ("occluded", "truncated", "group_of", "depiction", "inside")}
     box = {"confidence": 1.0, "x0": 0.1, "x1": 0.6, "y0": 0.2, "y1": 0.9, **flags}
@@ -92,7 +82,7 @@ def test_only_the_classes_asked_for_and_their_images_stay(open_images_files, run
         "mids": ("--classes", "/m/04bcr3", "/m/0dtln"),
         "file": ("--trainable_classes_path", trainable),
     }[how]
-    outcome = run(main, *words(files, *classes))
+    outcome = run(main, *files.words(*classes))
     assert outcome.code == 0
     (point,) = read_points(files.folder / "points.json")
     assert (point["id"], [box["label"] for box in point["annotations"]]) == ("img1", ["/m/0dtln"])
@@ -104,7 +94,7 @@ def test_only_the_classes_asked_for_and_their_images_stay(open_images_files, run
 def test_columns_are_found_by_name_and_files_without_flags_or_confidence_are_read(open_images_files, run):
     files = open_images_files
     files.boxes.write_text("YMax,YMin,XMax,XMin,LabelName,Note,ImageID\n0.9,0.2,0.6,0.1,/m/03ssj5,hello,img1\n")
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
     (point,) = read_points(files.folder / "points.json")
     (box,) = point["annotations"]
     assert (box["x0"], box["x1"], box["y0"], box["y1"], box["confidence"]) == (0.1, 0.6, 0.2, 0.9, 1.0)
@@ -113,7 +103,7 @@ def test_columns_are_found_by_name_and_files_without_flags_or_confidence_are_rea
 
 def test_gzipped_csvs_give_the_same(open_images_files, run):
     files = open_images_files
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
     expected = [(files.folder / name).read_bytes() for name in ("points.json", "images.json")]
     for path in (files.boxes, files.index):
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -121,7 +111,7 @@ def test_gzipped_csvs_give_the_same(open_images_files, run):
         *("--annotations_input_path", f"{files.boxes}.gz", "--image_index_input_path", f"{files.index}.gz"),
         *("--point_output_path", files.folder / "p.json", "--image_index_output_path", files.folder / "i.json"),
     )
-    assert run(main, *words(files), *zipped).code == 0
+    assert run(main, *files.words(), *zipped).code == 0
     assert [(files.folder / name).read_bytes() for name in ("p.json", "i.json")] == expected
 
 
@@ -154,7 +144,7 @@ def test_gzipped_csvs_give_the_same(open_images_files, run):
 def test_a_row_that_cannot_be_trained_on_is_left_out_and_named(open_images_files, run, row, reason):
     files = open_images_files
     add_rows(files.boxes, row, GOOD_BOX.strip())
-    outcome = run(main, *words(files))
+    outcome = run(main, *files.words())
     assert outcome.code == 0
     assert "boxes: 6 read, 5 kept, 0 of other classes, 1 rejected" in outcome.output
     (entry,) = read_ledger(files.folder / "points.rejected.jsonl")
@@ -168,7 +158,7 @@ def test_a_row_that_cannot_be_trained_on_is_left_out_and_named(open_images_files
 def test_a_hair_outside_the_image_is_cut_off(open_images_files, run):
     files = open_images_files
     add_rows(files.boxes, "img1,x,/m/03ssj5,1,-0.0000005,1.0000005,0,1,0,0,0,0,0")
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
     box = read_points(files.folder / "points.json")[-1]["annotations"][-1]
     assert (box["x0"], box["x1"]) == (0.0, 1.0)
 
@@ -177,7 +167,7 @@ def test_images_that_the_index_lacks_or_spoils_are_left_out_and_named(open_image
     files = open_images_files
     add_rows(files.boxes, *(GOOD_BOX.replace("img1", name).strip() for name in ("lost", "lost", "nourl", "size")))
     add_rows(files.index, "nourl,train,,,,,,,,,,", "size,train,http://x,,,,,,big,,,", "img1,train,http://y,,,,,,,,,")
-    outcome = run(main, *words(files, "--ledger_path", files.folder / "ledger.jsonl"))
+    outcome = run(main, *files.words("--ledger_path", files.folder / "ledger.jsonl"))
     assert outcome.code == 0
     assert "boxes: 8 read, 4 kept, 0 of other classes, 0 rejected, 4 whose image is not in the index" in outcome.output
     entries = {
@@ -197,9 +187,9 @@ def test_images_that_the_index_lacks_or_spoils_are_left_out_and_named(open_image
 def test_too_many_rejects_exit_with_3_and_the_rest_is_written(open_images_files, run):
     files = open_images_files
     add_rows(files.boxes, GOOD_BOX.replace("0.1", "x").strip(), GOOD_BOX.replace("0.1", "y").strip())
-    assert run(main, *words(files, "--max_failures", 2)).code == 0
+    assert run(main, *files.words("--max_failures", 2)).code == 0
     (files.folder / "points.json").unlink()
-    assert run(main, *words(files, "--max_failures", 1)).code == 3
+    assert run(main, *files.words("--max_failures", 1)).code == 3
     assert len(read_points(files.folder / "points.json")) == 2
 
 
@@ -209,7 +199,7 @@ def test_names_in_the_index_that_are_not_utf8_do_no_harm(open_images_files, run)
         b"train,http://localhost/img1.jpg,,,,", b"train,http://localhost/i,,,,Andr\xe9"
     )
     files.index.write_bytes(lines)
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
     assert [image["id"] for image in read_json(files.folder / "images.json")] == ["img3", "img1"]
 
 
@@ -244,11 +234,11 @@ def test_names_in_the_index_that_are_not_utf8_do_no_harm(open_images_files, run)
 )
 def test_files_that_cannot_be_used_leave_the_earlier_outputs(open_images_files, run, which, content, code, message):
     files = open_images_files
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
     before = [(files.folder / name).read_bytes() for name in ("points.json", "images.json")]
     path = getattr(files, which)
     path.write_bytes(content)
-    outcome = run(main, *words(files))
+    outcome = run(main, *files.words())
     assert outcome.code == code
     assert message in outcome.error
     assert str(path) in outcome.error
@@ -259,7 +249,7 @@ def test_files_that_cannot_be_used_leave_the_earlier_outputs(open_images_files, 
 
 def test_nothing_left_after_filtering_says_what_there_is(open_images_files, run):
     files = open_images_files
-    outcome = run(main, *words(files, "--classes", "Wall clock", "Table"))
+    outcome = run(main, *files.words("--classes", "Wall clock", "Table"))
     assert outcome.code == 1
     assert "none of its 4 boxes is left: 4 are of other classes than Wall clock, Table: Bed 2" in outcome.error
     assert not (files.folder / "points.json").exists()
@@ -267,7 +257,7 @@ def test_nothing_left_after_filtering_says_what_there_is(open_images_files, run)
 
 def test_a_misspelt_class_suggests_the_nearest(open_images_files, run):
     files = open_images_files
-    outcome = run(main, *words(files, "--classes", "Bed", "Televison"))
+    outcome = run(main, *files.words("--classes", "Bed", "Televison"))
     assert outcome.code == 2
     assert "class 'Televison' is not in the class descriptions; did you mean 'Television' (/m/07c52)" in outcome.error
 
@@ -275,7 +265,7 @@ def test_a_misspelt_class_suggests_the_nearest(open_images_files, run):
 def test_without_descriptions_classes_are_the_labels_of_the_csv(open_images_files, run):
     files = open_images_files
     files.boxes.write_text(files.boxes.read_text().replace("/m/03ssj5", "sofa"))
-    bare = words(files)[:8]
+    bare = files.words()[:8]
     assert run(main, *bare, "--classes", "sofa", "/m/0wanted").code == 0
     outcome = run(main, *bare, "--classes", "sofas")
     assert outcome.code == 2
@@ -286,10 +276,10 @@ def test_without_descriptions_classes_are_the_labels_of_the_csv(open_images_file
 def test_one_file_under_two_flags_is_refused_before_anything_is_read(open_images_files, run):
     files = open_images_files
     before = files.boxes.read_bytes()
-    outcome = run(main, *words(files, "--point_output_path", files.folder / "." / files.boxes.name))
+    outcome = run(main, *files.words("--point_output_path", files.folder / "." / files.boxes.name))
     assert outcome.code == 2
     assert "--annotations_input_path and --point_output_path are the same file" in outcome.error
-    outcome = run(main, *words(files, "--image_index_output_path", files.folder / "points.json"))
+    outcome = run(main, *files.words("--image_index_output_path", files.folder / "points.json"))
     assert outcome.code == 2
     assert files.boxes.read_bytes() == before
     assert not (files.folder / "points.json").exists()
@@ -298,7 +288,7 @@ def test_one_file_under_two_flags_is_refused_before_anything_is_read(open_images
 def test_as_a_process_from_the_repositorys_root(open_images_files):
     files = open_images_files
     add_rows(files.boxes, "x/y,x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0")
-    command = [sys.executable, "-m", "data_prep.process_metadata", *map(str, words(files, "--max-failures", "0"))]
+    command = [sys.executable, "-m", "data_prep.process_metadata", *map(str, files.words("--max-failures", "0"))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, env=os.environ)
     assert done.returncode == 3, done.stderr
     assert "5 read, 4 kept" in done.stdout

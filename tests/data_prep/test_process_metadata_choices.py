@@ -15,16 +15,6 @@ SHARED = Path(__file__).parents[3] / "shared"
 STREET, OPEN_IMAGES = SHARED / "samples" / "street", SHARED / "openimages"
 
 
-def words(files, *more):
-    """Returns a good command line, with `more` at its end."""
-    return (
-        *("--annotations_input_path", files.boxes, "--image_index_input_path", files.index),
-        *("--point_output_path", files.folder / "points.json"),
-        *("--image_index_output_path", files.folder / "images.json"),
-        *("--class_description_path", files.descriptions, *more),
-    )
-
-
 def points_of(files):
     """Returns the labels of each image's boxes."""
     points = read_points(files.folder / "points.json")
@@ -60,7 +50,7 @@ def test_every_release_of_open_images_is_read(open_images_files, run, header, ro
         ",180.0" * rotation
     )
     files.index.write_text(f"{index}\n{line}\n", "utf-8")
-    outcome = run(main, *words(files))
+    outcome = run(main, *files.words())
     assert outcome.code == 0, outcome.error
     (point,) = read_points(files.folder / "points.json")
     (box,) = point["annotations"]
@@ -80,26 +70,26 @@ def test_kinds_of_a_class_come_with_it(open_images_files, run):
     hierarchy = files.folder / "hierarchy.json"
     hierarchy.write_text(json.dumps(tree))
     more = ("--classes", "TABLE", "--with_descendants", "--hierarchy_path", hierarchy)
-    assert run(main, *words(files, *more)).code == 0
+    assert run(main, *files.words(*more)).code == 0
     assert points_of(files) == {"img3": ["/m/03ssj5"], "img1": ["/m/03ssj5", "/m/0dtln"]}
     for wrong in (more[:3], (*more[:2], *more[3:])):
-        outcome = run(main, *words(files, *wrong))
+        outcome = run(main, *files.words(*wrong))
         assert outcome.code == 2
         assert "--with_descendants and --hierarchy_path belong together" in outcome.error
 
 
 def test_boxes_are_chosen_by_flag_and_size(open_images_files, run):
     files = open_images_files
-    outcome = run(main, *words(files, "--is_group_of", "exclude", "--min-box-side", 0.5))
+    outcome = run(main, *files.words("--is_group_of", "exclude", "--min-box-side", 0.5))
     assert outcome.code == 0
     assert points_of(files) == {"img3": ["/m/07c52"], "img1": ["/m/03ssj5", "/m/0dtln"]}
     assert "4 read, 3 kept, 0 of other classes, 0 rejected, 0 whose image is not in the index, 1 is_group_of" in (
         outcome.output
     )
-    outcome = run(main, *words(files, "--is_depiction", "only", "--min_box_area", 0.9))
+    outcome = run(main, *files.words("--is_depiction", "only", "--min_box_area", 0.9))
     assert outcome.code == 1
     assert "none of its 4 boxes is left: 3 dropped: not is_depiction; 1 dropped: area below 0.9" in outcome.error
-    outcome = run(main, *words(files, "--min_box_side", 1))
+    outcome = run(main, *files.words("--min_box_side", 1))
     assert outcome.code == 2
     assert "--min_box_side 1 leaves no box" in outcome.error
 
@@ -110,7 +100,7 @@ def test_images_are_drawn_by_a_seed(open_images_files, run):
         for number in range(40):
             boxes.write(f"more{number},x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0\n")
             index.write(f"more{number},train,http://x/{number},,,,,,,,,\n")
-    outcome = run(main, *words(files, "--max_images_per_class", 5))
+    outcome = run(main, *files.words("--max_images_per_class", 5))
     assert outcome.code == 0
     first = points_of(files)
     # The television's and the lamp's image hold a bed each, so that beds draw three more.
@@ -120,11 +110,11 @@ def test_images_are_drawn_by_a_seed(open_images_files, run):
     assert "37 of images not drawn" in outcome.output
     images = json.loads((files.folder / "images.json").read_text())
     assert [image["id"] for image in images] == list(first)
-    assert run(main, *words(files, "--max_images_per_class", 5, "--seed", 1)).code == 0
+    assert run(main, *files.words("--max_images_per_class", 5, "--seed", 1)).code == 0
     assert points_of(files).keys() != first.keys()
-    assert run(main, *words(files, "--max_images_per_class", 5, "--force")).code == 0
+    assert run(main, *files.words("--max_images_per_class", 5, "--force")).code == 0
     assert points_of(files) == first
-    assert run(main, *words(files, "--seed", -1)).code == 2
+    assert run(main, *files.words("--seed", -1)).code == 2
 
 
 IMAGE_LABELS = """\
@@ -147,7 +137,7 @@ def test_verified_labels_travel_into_the_points(open_images_files, run):
     path = files.folder / "train-annotations-human-imagelabels-boxable.csv"
     path.write_text(IMAGE_LABELS)
     classes = ("--classes", "Bed", "Television", "Lamp", "Table")
-    outcome = run(main, *words(files, *classes, "--image_labels_input_path", path))
+    outcome = run(main, *files.words(*classes, "--image_labels_input_path", path))
     assert outcome.code == 0, outcome.error
     labels = {point["id"]: point["image_labels"] for point in read_points(files.folder / "points.json")}
     assert labels == {
@@ -165,7 +155,7 @@ def test_verified_labels_travel_into_the_points(open_images_files, run):
         ("5", "contradicts an earlier row"),
     ]
     assert ledger[-1]["detail"] == "image img1: /m/03ssj5, see line 2"
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
     assert all("image_labels" not in point for point in read_points(files.folder / "points.json"))
 
 
@@ -174,7 +164,7 @@ def test_images_without_a_box_may_stay_for_their_verified_labels(open_images_fil
     path = files.folder / "labels.csv"
     path.write_text(IMAGE_LABELS.replace(",Source", ",source"))
     more = ("--classes", "Bed", "--keep_images_without_boxes", "--is_group_of", "exclude")
-    outcome = run(main, *words(files, *more, "--image_labels_input_path", path))
+    outcome = run(main, *files.words(*more, "--image_labels_input_path", path))
     assert outcome.code == 0, outcome.error
     points = read_points(files.folder / "points.json")
     assert [(point["id"], len(point["annotations"]), len(point["image_labels"])) for point in points] == [
@@ -182,7 +172,7 @@ def test_images_without_a_box_may_stay_for_their_verified_labels(open_images_fil
         ("img1", 1, 1),
     ]
     assert "images: 3 in the index, 2 kept, 1 of them without a box" in outcome.output
-    outcome = run(main, *words(files, *more))
+    outcome = run(main, *files.words(*more))
     assert outcome.code == 2
     assert "give --image_labels_input_path" in outcome.error
 
@@ -191,38 +181,38 @@ def test_a_second_run_does_no_work_and_says_so(open_images_files, run):
     files = open_images_files
     with files.boxes.open("a") as file:
         file.write("img1,x,/m/03ssj5,1,0.6,0.1,0.2,0.9,0,0,0,0,0\n")
-    first = run(main, *words(files))
+    first = run(main, *files.words())
     points = files.folder / "points.json"
     time, content = points.stat().st_mtime_ns, points.read_bytes()
-    second = run(main, *words(files))
+    second = run(main, *files.words())
     assert second.code == 0
     assert second.output.startswith(f"nothing to do: {points} is of these files and flags already")
     assert second.output.endswith(first.output)
     assert points.stat().st_mtime_ns == time
-    assert run(main, *words(files, "--max_failures", 0)).code == 3
+    assert run(main, *files.words("--max_failures", 0)).code == 3
     assert (files.folder / "points.rejected.jsonl").exists()
     # Any change is seen: of a flag, of an input, of an output.
-    assert "nothing to do" not in run(main, *words(files, "--classes", "Bed")).output
-    assert "nothing to do" not in run(main, *words(files)).output
+    assert "nothing to do" not in run(main, *files.words("--classes", "Bed")).output
+    assert "nothing to do" not in run(main, *files.words()).output
     os.utime(files.boxes, (1, 1))
-    assert "nothing to do" in run(main, *words(files)).output
+    assert "nothing to do" in run(main, *files.words()).output
     files.descriptions.write_text(files.descriptions.read_text() + "/m/0new,New\n")
-    assert "nothing to do" not in run(main, *words(files)).output
+    assert "nothing to do" not in run(main, *files.words()).output
     points.write_text("[]")
-    assert "nothing to do" not in run(main, *words(files)).output
+    assert "nothing to do" not in run(main, *files.words()).output
     assert points.read_bytes() == content
-    assert "nothing to do" not in run(main, *words(files, "--force")).output
+    assert "nothing to do" not in run(main, *files.words("--force")).output
 
 
 def test_a_run_that_fails_is_done_again(open_images_files, run):
     files = open_images_files
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
     good = files.index.read_bytes()
     files.index.write_bytes(b"ImageID,OriginalURL\nother,http://x\n")
     for _ in range(2):
-        assert run(main, *words(files)).code == 1
+        assert run(main, *files.words()).code == 1
     files.index.write_bytes(good)
-    assert run(main, *words(files)).code == 0
+    assert run(main, *files.words()).code == 0
 
 
 def test_hostile_ids_end_in_the_ledger_and_nowhere_else(open_images_files, run):
@@ -232,7 +222,7 @@ def test_hostile_ids_end_in_the_ledger_and_nowhere_else(open_images_files, run):
         for image_id in ids:
             boxes.write(f"{image_id},x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0\n")
             index.write(f"{image_id},train,http://x/y,,,,,,,,,\n")
-    outcome = run(main, *words(files))
+    outcome = run(main, *files.words())
     assert outcome.code == 0
     assert points_of(files).keys() == {"img3", "img1", "-"}
     assert "11 rejected (11 unsafe image id" in outcome.output

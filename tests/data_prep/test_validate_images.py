@@ -11,25 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from data_prep import validate_images
+from tests.data_prep.image_bytes import encoded, new_image
 
 REPOSITORY = Path(__file__).parents[2]
 ANNOTATION = {"label": "/m/03ssj5", "x0": 0.1, "x1": 0.6, "y0": 0.2, "y1": 0.9}
-
-
-def new_image(width: int = 80, height: int = 60, seed: int = 0) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
-
-
-def encoded(image: Image.Image, image_format: str = "JPEG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 class Validate:

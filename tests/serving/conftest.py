@@ -13,14 +13,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from data_prep.runtime.command_line import run_command
 from serving.local_server import LocalServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -207,6 +209,20 @@ def pixel_server(pixel_model: Path) -> Iterator[LocalServer]:
     """A server of `pixel_model`, called `pixels`, in this process."""
     with LocalServer.of_model("pixels", pixel_model) as local_server:
         yield local_server
+
+
+@pytest.fixture
+def run_words(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Any, str, str]]:
+    """Returns a function that runs a command's `main` and returns its exit code, output and error output."""
+
+    def call(main: Callable[[Sequence[str] | None], int], *words: object) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            run_command(main, [str(word) for word in words])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return exit_.value.code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

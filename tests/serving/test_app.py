@@ -165,7 +165,7 @@ def downloaded(page: Any) -> dict[str, Any]:
     return json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
 
 
-def test_an_image_is_dropped_its_boxes_seen_and_downloaded_and_the_listing_confirmed(open_page, address, image):
+def test_a_image_is_dropped_its_boxes_seen_and_downloaded_and_the_listing_confirmed(open_page, address, image):
     page = open_page(address)
     bring(page, ("living [room].png", image((16, 12, 48, 36))))
     ready(page)
@@ -215,7 +215,7 @@ def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_pag
     text = text_of(page)
     assert "0 in both; only in stable (version 1): Red *sofa* [x](http://y) 90%" in text
     assert "only in canary (version 2): Lamp 90%" in text
-    left, right = (shown.bounding_box() for shown in shown_images(page, 2))
+    left, right = (each.bounding_box() for each in shown_images(page, 2))
     assert left["x"] + left["width"] <= right["x"]
     saved = downloaded(page)
     assert [entry["version"] for entry in saved["versions"]] == [1, 2]
@@ -229,7 +229,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_camera_takes_an_ima
     ready(page)
     choose(page, "Compare with", "canary (version 2)")
     page.wait_for_selector("text=in both")
-    above, below = (shown.bounding_box() for shown in shown_images(page, 2))
+    above, below = (each.bounding_box() for each in shown_images(page, 2))
     assert above["y"] + above["height"] <= below["y"]  # too narrow for two beside each other
     assert min(above["width"], below["width"]) > 0.8 * PHONE["width"]
     main = page.locator("[data-testid=stMain]")

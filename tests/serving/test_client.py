@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -14,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.runtime.command_line import run_command
 from serving.client import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -22,17 +22,9 @@ HOSTILE_NAME = "new\nline \x1b[31m ünï.png"
 
 
 @pytest.fixture
-def run(capsys):
+def run(run_words):
     """Returns a function that runs the command and returns its exit code, output and error output."""
-
-    def call(*words):
-        with pytest.raises(SystemExit) as exit_:
-            run_command(main, [str(word) for word in words])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return exit_.value.code, captured.out, captured.err
-
-    return call
+    return functools.partial(run_words, main)
 
 
 @pytest.fixture
@@ -172,11 +164,11 @@ def test_a_model_that_takes_pixels_gets_pixels(run, pixel_server, photos):
 def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp_path, image):
     from io import BytesIO
 
-    pixels = Image.open(BytesIO(image((10, 20, 30, 40)))).convert("RGB")
-    pixels.save(tmp_path / "a.webp", lossless=True)
-    pixels.save(tmp_path / "png_named.jpg", "PNG")
-    pixels.convert("L").save(tmp_path / "grey.png")
-    pixels.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    source = Image.open(BytesIO(image((10, 20, 30, 40)))).convert("RGB")
+    source.save(tmp_path / "a.webp", lossless=True)
+    source.save(tmp_path / "png_named.jpg", "PNG")
+    source.convert("L").save(tmp_path / "grey.png")
+    source.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     code, out, _ = ask(tmp_path, tmp_path / "a.webp", "--json")
     assert code == 0
     found = {
@@ -237,7 +229,7 @@ def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(run, photos
     assert code == 1 and err.startswith(f"error: no server answers at localhost:{port}: ")
 
 
-def test_an_image_larger_than_a_message_fails_alone(ask, tmp_path, image):
+def test_a_image_larger_than_a_message_fails_alone(ask, tmp_path, image):
     noise = np.random.default_rng(0).bytes(1_500_000)
     (tmp_path / "large.png").write_bytes(image((10, 20, 30, 40)) + noise)
     (tmp_path / "small.png").write_bytes(image((10, 20, 30, 40)))

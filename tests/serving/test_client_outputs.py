@@ -14,7 +14,7 @@ import grpc
 import pytest
 from pycocotools.coco import COCO
 
-from data_prep.runtime.command_line import UsageError, run_command
+from data_prep.runtime.command_line import UsageError
 from serving.client import main
 from serving.client_library.result_files import CSV_COLUMNS, CocoFile, ResultFiles
 from tests.serving.stand_in_detector import StandInDetector
@@ -25,16 +25,8 @@ LABEL_MAP = 'item { id: 1 name: "/m/red" display_name: "Red, \\"thing\\"" } item
 
 
 @pytest.fixture
-def run(capsys):
-    def call(server, *words):
-        with pytest.raises(SystemExit) as exit_:
-            flags = ["--server", server.address, "--model_name", "detector"]
-            run_command(main, [*flags, *(str(word) for word in words)])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return exit_.value.code, captured.out, captured.err
-
-    return call
+def run(run_words):
+    return lambda server, *words: run_words(main, "--server", server.address, "--model_name", "detector", *words)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from collections import Counter
 import grpc
 import pytest
 
-from data_prep.runtime.command_line import run_command
 from serving.client_library.connection import Connection
 from serving.client_library.detection_client import DetectionClient
 from serving.load.charts import Series, line_chart
@@ -27,20 +26,13 @@ SECONDS_A_REQUEST = 0.15
 
 
 @pytest.fixture
-def run(capsys, tmp_path, image):
+def run(run_words, tmp_path, image):
     """Returns a function that runs the command on one image and returns exit code, output and error output."""
     path = tmp_path / "one.png"
     path.write_bytes(image((10, 20, 30, 40)))
-
-    def call(server, *words):
-        with pytest.raises(SystemExit) as exit_:
-            flags = ["--server", server.address, "--model_name", "detector", str(path), "--warm_up_seconds", "0.2"]
-            run_command(main, [*flags, *(str(word) for word in words)])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return exit_.value.code, captured.out, captured.err
-
-    return call
+    return lambda server, *words: run_words(
+        main, "--server", server.address, "--model_name", "detector", path, "--warm_up_seconds", 0.2, *words
+    )
 
 
 def four_at_a_time():

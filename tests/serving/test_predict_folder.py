@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import signal
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.runtime.command_line import run_command
 from serving.predict_folder import main
 from tests.serving.stand_in_detector import StandInDetector
 
@@ -21,17 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def run(capsys):
+def run(run_words):
     """Returns a function that runs the command and returns its exit code, output and error output."""
-
-    def call(*words):
-        with pytest.raises(SystemExit) as exit_:
-            run_command(main, [str(word) for word in words])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return exit_.value.code, captured.out, captured.err
-
-    return call
+    return functools.partial(run_words, main)
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from PIL import Image, ImageOps
 from data_prep.annotations.conversion import Options, Summary, convert
 from data_prep.annotations.image_folder import find_image_file, place_image
 from data_prep.annotations.image_list import ImageList, read_image_list
-from data_prep.annotations.source_image import RejectedError, SourceBox, SourceImage
+from data_prep.annotations.source_image import SourceBox, SourceImage
 from data_prep.images.image_file import find_image
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 
 def source(
@@ -170,9 +171,9 @@ def test_a_list_chooses_images_and_knows_which_it_did_not_meet(tmp_path: Path) -
     path.write_text("2008_000002 -1\n2008_000003  1\n./images/train/b.jpg\nmy cat.jpg\n2008_000002 -1\ngone\n")
     images = read_image_list(path)
     assert len(images) == 5
-    taken = [images.takes([name]) for name in ("2008_000002.jpg", "b.png", "my cat.jpg", "c.jpg", "2008_000003")]
+    taken = [images.includes([name]) for name in ("2008_000002.jpg", "b.png", "my cat.jpg", "c.jpg", "2008_000003")]
     assert taken == [True, True, True, False, True]
-    assert images.not_met == ["gone"]
+    assert images.unmatched == ["gone"]
     options = Options(wanted=ImageList(["b"]))
     points, summary, _ = run([source("a.jpg"), source("x/b.jpg")], options)
     assert len(points) == 1 and summary.images_not_wanted == 1

@@ -8,8 +8,8 @@ import unicodedata
 import pytest
 
 from data_prep.annotations.image_ids import image_id_of, safe_parts
-from data_prep.annotations.source_image import RejectedError
 from data_prep.formats.points import check_image_id
+from data_prep.runtime.ledger import RejectedError
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 
 from data_prep.annotations.conversion import Options
 from data_prep.annotations.pascal_voc import MAX_BYTES, parse_untrusted_xml, read_pascal_voc
-from data_prep.annotations.source_image import RejectedError
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import RejectedError
 
 ZERO: dict[str, Any] = {"first_pixel": 0}
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from data_prep import beam_pipeline, download_images, make_tfrecords, validate_images
+from tests.data_prep import image_bytes, loopback_site
 
 LABEL_MAP = """
 item { name: '/m/03ssj5' id: 1 display_name: 'Bed' }
@@ -26,36 +22,23 @@ NUM_SHARDS = 4
 
 
 def encoded(seed: int, width: int = 200, height: int = 120, mode: str = "RGB", image_format: str = "JPEG") -> bytes:
-    coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR).convert(mode)
-    image.save(buffer, image_format)
-    return buffer.getvalue()
+    return image_bytes.encoded(image_bytes.new_image(width, height, seed).convert(mode), image_format)
 
 
-class Site(ThreadingHTTPServer):
+class Site(loopback_site.Site):
     """Serves `pages` by path on loopback, counts who asks, and fails as often as it is told to."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        self.handler = Handler
+        super().__init__()
         self.pages: dict[str, bytes] = {}
-        self.requests: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
 
-    def url(self, path: str = "") -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback_site.SilentHandler):
     server: Site
-    protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def get(self) -> None:
         self.server.requests[self.path] += 1
         page = self.server.pages.get(self.path)
         if self.server.requests[self.path] <= self.server.failures[self.path]:
@@ -139,9 +122,5 @@ class Road:
 
 @pytest.fixture
 def road(tmp_path: Path, run: Callable[..., Any]) -> Iterator[Road]:
-    site = Site()
-    thread = threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield Road(tmp_path, site, run)
-    site.shutdown()
-    site.server_close()
+    with Site().running() as site:
+        yield Road(tmp_path, site, run)

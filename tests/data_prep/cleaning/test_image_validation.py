@@ -25,6 +25,7 @@ from data_prep.cleaning import image_validation
 from data_prep.cleaning.image_validation import Outcome, Validation, validate_images
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import UserError
+from tests.data_prep.image_bytes import encoded, turned
 
 REPOSITORY = Path(__file__).parents[3]
 BOXES = {"red": (0.1, 0.2, 0.3, 0.9), "blue": (0.5, 0.1, 0.95, 0.4)}  # xmin ymin xmax ymax
@@ -43,18 +44,6 @@ def blocks(width: int = 400, height: int = 240) -> Image.Image:
 def photo(seed: int, width: int = 300, height: int = 200) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 255, (15, 20, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, image_format: str = "JPEG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
-
-
-def turned(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif
 
 
 def png_of(width: int, height: int, *, rows: int | None = None) -> bytes:

@@ -58,7 +58,7 @@ def test_a_task_comes_again_after_its_wait_and_others_come_before() -> None:
     queues = queues_of(["a/1", "a/2"])
     first = take(queues)
     start = time.monotonic()
-    queues.again(first, 0.3, slow_down=False)
+    queues.retry(first, 0.3, slow_down=False)
     second = take(queues)
     assert second.item == "a/2"
     queues.done(second, answered=True)
@@ -70,7 +70,7 @@ def test_a_host_that_asks_for_it_rests_and_gets_less() -> None:
     queues = queues_of([*(f"a/{number}" for number in range(50)), "b/1", "b/2"], 8)
     first = take(queues)
     start = time.monotonic()
-    queues.again(first, 0.3, slow_down=True)
+    queues.retry(first, 0.3, slow_down=True)
     others = [take(queues), take(queues)]
     assert [task.item for task in others] == ["b/1", "b/2"]
     assert time.monotonic() - start < 0.2
@@ -136,7 +136,7 @@ def test_many_threads_and_hosts() -> None:
                 active[host] -= 1
             if task.tries == 0 and int(task.item.partition("/")[2]) % 10 == 0:
                 task.tries += 1
-                queues.again(task, 0.01, slow_down=False)
+                queues.retry(task, 0.01, slow_down=False)
                 continue
             with lock:
                 seen[task.item] += 1

@@ -6,15 +6,15 @@ import ssl
 import subprocess
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from data_prep.downloading.http_connections import is_public_address
-from data_prep.downloading.http_download import USER_AGENT, Downloader, DownloadError, DownloadLimits
+from data_prep.downloading.http_download import USER_AGENT, Downloader, DownloadError, DownloadLimits, Fetched
+from data_prep.downloading.parallel_download import ParallelDownload
+from tests.data_prep import loopback_site
 
 BODY = b"picture" * 1000
 LIMITS = DownloadLimits(
@@ -26,32 +26,19 @@ LIMITS = DownloadLimits(
 )
 
 
-class Site(ThreadingHTTPServer):
+class Site(loopback_site.Site):
     """A server on loopback that misbehaves by path, and remembers what it was asked."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests: Counter[str] = Counter()
+        self.handler = Handler
+        super().__init__()
         self.headers: list[dict[str, str]] = []
         self.times: list[float] = []
         self.clients: set[object] = set()
-        self.done = threading.Event()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are what is tested here."""
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(loopback_site.SilentHandler):
     server: Site
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -60,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         name, _, argument = self.path.strip("/").partition("/")
         self.server.requests[name] += 1
         self.server.headers.append(dict(self.headers))
@@ -163,26 +150,35 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    server = Site()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.done.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Site().running() as server:
+        yield server
+
+
+def download(downloader: Downloader, url: str, stop: threading.Event | None = None) -> list[Fetched | DownloadError]:
+    parallel = ParallelDownload(
+        downloader, url_of=str, accept=lambda _, fetched: fetched, reject=lambda _, error: error
+    )
+    return list(parallel.run([url], num_threads=1, max_per_host=1, stop=stop or threading.Event()))
+
+
+def fetch(url: str, limits: DownloadLimits = LIMITS) -> Fetched:
+    """Fetches one URL with all its retries."""
+    [result] = download(Downloader(limits), url)
+    if isinstance(result, DownloadError):
+        raise result
+    return result
 
 
 def reason_of(url: str, limits: DownloadLimits = LIMITS) -> str:
     with pytest.raises(DownloadError) as caught:
-        Downloader(limits).fetch(url)
+        fetch(url, limits)
     assert url.split(":", maxsplit=1)[0] in caught.value.detail  # every message says which URL
     return caught.value.reason
 
 
 @pytest.mark.parametrize("path", ["ok", "chunked", "redirect/ok", "redirect/redirect/redirect/ok"])
 def test_fetches_the_body(site: Site, path: str) -> None:
-    assert Downloader(LIMITS).fetch(site.url(path)).content == BODY
+    assert fetch(site.url(path)).content == BODY
 
 
 def test_says_who_asks_and_keeps_no_cookies(
@@ -202,7 +198,7 @@ def test_says_who_asks_and_keeps_no_cookies(
 
 
 def test_a_failure_that_passes_is_tried_again(site: Site) -> None:
-    assert Downloader(LIMITS).fetch(site.url("fails/2")).content == BODY
+    assert fetch(site.url("fails/2")).content == BODY
     assert site.requests["fails"] == 3
 
 
@@ -214,7 +210,7 @@ def test_tries_come_to_an_end_and_wait_longer_each_time(site: Site) -> None:
 
 
 def test_a_server_that_asks_to_wait_is_obeyed(site: Site) -> None:
-    assert Downloader(LIMITS).fetch(site.url("busy")).content == BODY
+    assert fetch(site.url("busy")).content == BODY
     assert site.times[1] - site.times[0] >= 0.99
 
 
@@ -240,7 +236,7 @@ def test_what_has_no_end_or_leads_elsewhere_is_refused_at_once(site: Site, path:
 
 def test_the_body_of_a_redirect_is_not_read(site: Site) -> None:
     start = time.monotonic()
-    assert Downloader(LIMITS).fetch(site.url("endless_redirect")).content == BODY
+    assert fetch(site.url("endless_redirect")).content == BODY
     assert time.monotonic() - start < 1
 
 
@@ -283,8 +279,7 @@ def test_stopping_ends_the_wait_between_tries(site: Site) -> None:
     downloader = Downloader(DownloadLimits(max_retries=100, allow_private_addresses=True), stop=stop)
     threading.Timer(0.5, stop.set).start()
     start = time.monotonic()
-    with pytest.raises(DownloadError, match="stopped"):
-        downloader.fetch(site.url("status/500"))
+    assert download(downloader, site.url("status/500"), stop) == []
     assert time.monotonic() - start < 2
 
 
@@ -308,14 +303,14 @@ def test_stopping_breaks_off_an_answer_under_way(site: Site) -> None:
 
 
 def test_a_date_to_come_back_at_is_obeyed(site: Site) -> None:
-    assert Downloader(LIMITS).fetch(site.url("busy_until_a_date")).content == BODY
+    assert fetch(site.url("busy_until_a_date")).content == BODY
     assert site.times[1] - site.times[0] >= 0.9
 
 
 def test_nobody_waits_for_an_hour(site: Site) -> None:
     start = time.monotonic()
     with pytest.raises(DownloadError) as caught:
-        Downloader(LIMITS).fetch(site.url("busy_for_an_hour"))
+        fetch(site.url("busy_for_an_hour"))
     assert caught.value.reason == "HTTP 503"
     assert "asks to wait 3600 s" in caught.value.detail
     assert not caught.value.permanent
@@ -341,7 +336,7 @@ def test_nobody_waits_for_an_hour(site: Site) -> None:
 def test_what_may_pass_and_what_may_not(site: Site, path: str, permanent: bool) -> None:
     limits = DownloadLimits(max_bytes=100_000, max_retries=0, allow_private_addresses=True)
     with pytest.raises(DownloadError) as caught:
-        Downloader(limits).fetch(site.url(path))
+        fetch(site.url(path), limits)
     assert caught.value.permanent is permanent
 
 
@@ -376,7 +371,7 @@ def test_private_addresses_are_refused_before_they_are_connected_to(site: Site) 
         assert reason_of(f"http://{host}:{port}/ok", limits) == "private address"
         assert time.monotonic() - start < 1.5
     assert not site.clients
-    assert Downloader(limits).fetch(site.url("ok")).content == BODY  # it was named
+    assert fetch(site.url("ok"), limits).content == BODY  # it was named
     assert reason_of(site.url("to_private"), limits) == "private address"
 
 
@@ -415,17 +410,11 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with server.running():
         url = f"https://localhost:{server.server_address[1]}/ok"
         assert reason_of(url) == "certificate refused"
         assert server.requests.total() == 0
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        assert Downloader(LIMITS).fetch(url).content == BODY
+        assert fetch(url).content == BODY
         other_name = url.replace("localhost", "127.0.0.1")
         assert reason_of(other_name) == "certificate refused"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -30,11 +30,12 @@ def example(**changes: object) -> bytes:
 def parse(serialized: bytes) -> dict[str, object]:
     import tensorflow as tf
 
-    parsed = tf.io.parse_single_example(serialized, tf_example.parsing_spec())
-    return {
-        key: (value.values if isinstance(value, tf.sparse.SparseTensor) else value).numpy()
-        for key, value in parsed.items()
-    }
+    features = tf.train.Example.FromString(serialized).features.feature
+    record: dict[str, object] = {}
+    for key, feature in tf_example.FEATURES.items():
+        values = list(getattr(features[key], f"{feature.kind}_list").value)
+        record[key] = values if feature.is_list else values[0]
+    return record
 
 
 def test_what_is_written_is_what_is_read() -> None:

@@ -44,22 +44,9 @@ def test_is_valid_refuses_what_breaks_training(bad):
     np.testing.assert_array_equal(boxes.is_valid([UNIT, bad]), [True, False])
 
 
-def test_absolute_and_normalized_are_inverse_and_keep_the_type():
-    relative = np.array([[0.25, 0.5, 0.75, 1.0]], np.float32)
-    absolute = boxes.to_absolute(relative, 480, 640)
-    np.testing.assert_array_equal(absolute, [[120, 320, 360, 640]])
-    back = boxes.to_normalized(absolute, 480, 640)
-    np.testing.assert_allclose(back, relative)
-    assert absolute.dtype == back.dtype == np.float32
-    assert boxes.to_normalized([[120, 320, 360, 640]], 480, 640).tolist() == relative.tolist()
-    with pytest.raises(ValueError, match="height and width"):
-        boxes.to_normalized(absolute, 0, 640)
-
-
 def test_no_boxes_are_fine_everywhere_and_other_shapes_are_not():
     assert boxes.iou([], [UNIT]).shape == (0, 1)
     assert boxes.area(np.zeros((0, 4), np.float32)).shape == (0,)
-    assert boxes.to_absolute([], 5, 5).shape == (0, 4)
     with pytest.raises(ValueError, match=r"\[N, 4\].*not \[4\]"):
         boxes.area(UNIT)
     with pytest.raises(ValueError, match=r"\[2, 3\]"):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from data_prep.images import image_file
 from data_prep.runtime.command_line import UserError
+from tests.data_prep.image_bytes import encoded
 
 
 def photo(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
@@ -18,12 +19,6 @@ def photo(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 160, (6, 8, 3), dtype=np.uint8)
     coarse[0, 0] = 255
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
-
-
-def encoded(image: Image.Image, image_format: str = "JPEG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])

@@ -6,9 +6,10 @@ import polars as pl
 import pytest
 
 from data_prep.metadata.box_points import encoded_points
-from data_prep.metadata.box_table import BadBoxError, BoxTable, Numbering, check_box, check_boxes, count_by_label
+from data_prep.metadata.box_table import BoxTable, Numbering, check_box, check_boxes, count_by_label
 from data_prep.metadata.csv_frames import LINE
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
+from data_prep.runtime.ledger import RejectedError
 
 NO_FLAGS = ("0", "0", "0", "0", "0")
 COLUMNS = ("ImageID", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax", *BOX_FLAG_COLUMNS)
@@ -60,7 +61,7 @@ def test_whole_columns_are_judged_as_box_after_box_is():
             continue
         try:
             values = check_box(row[1], row[2:7], row[7:], frozenset({"/m/1", "/m/2"}))
-        except BadBoxError as error:
+        except RejectedError as error:
             assert reasons[line] == error.reason
         else:
             assert tuple(kept[line].values()) == (*row[:2], *values, line)
@@ -70,7 +71,7 @@ def test_whole_columns_are_judged_as_box_after_box_is():
 def test_a_bad_box_says_what_was_seen():
     _, rejected = checked(("img", "/m/1", "1", "0.5", "0.4", "0", "1", *NO_FLAGS))
     assert rejected == [(2, "reversed box", "image img: Confidence 1, XMin 0.5, XMax 0.4, YMin 0, YMax 1")]
-    with pytest.raises(BadBoxError, match="bad flag: is_inside is '2'"):
+    with pytest.raises(match="bad flag: is_inside is '2'"):
         check_box("/m/1", ("1", "0", "0.4", "0", "1"), ("0", "0", "0", "0", "2"))
 
 

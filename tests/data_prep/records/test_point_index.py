@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep.formats.points import write_points
-from data_prep.records.point_index import index_points
-from data_prep.records.shard_assignment import chance, shuffle_key
+from data_prep.records.point_index import chance, index_points, shuffle_key
 from data_prep.runtime.command_line import UsageError, UserError
 
 

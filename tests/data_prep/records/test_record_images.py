@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from data_prep.images.image_file import ImageError, prepare_image
 from data_prep.records.record_images import record_image
+from tests.data_prep.image_bytes import encoded
 
 
 def image(mode: str = "RGB", size: tuple[int, int] = (120, 90)) -> Image.Image:
     coarse = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
-
-
-def encoded(image: Image.Image, image_format: str = "JPEG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 def turned(orientation: int) -> bytes:

@@ -189,9 +189,9 @@ def test_metadata_and_keys_go_with_every_request(detect_many, image, tmp_path):
     with StandInDetector() as server:
         detect_many(Connection(server.address, metadata=metadata), [image(None)])
     assert server.metadata_seen["x-api-key"] == "s3cret" and server.metadata_seen["x-team"] == "rooms"
-    assert not Connection("localhost:1", metadata=metadata).tells_secrets_in_clear
-    assert Connection("serving.example:1", metadata=metadata).tells_secrets_in_clear
-    assert not Connection("serving.example:1", metadata=metadata, tls=True).tells_secrets_in_clear
+    assert not Connection("localhost:1", metadata=metadata).sends_metadata_unencrypted
+    assert Connection("serving.example:1", metadata=metadata).sends_metadata_unencrypted
+    assert not Connection("serving.example:1", metadata=metadata, tls=True).sends_metadata_unencrypted
 
 
 @pytest.mark.parametrize(

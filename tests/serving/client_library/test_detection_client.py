@@ -9,9 +9,9 @@ import pytest
 
 from data_prep.formats.label_map import read_label_map
 from data_prep.runtime.command_line import UserError, printable
+from serving.client import DetectionsTable
 from serving.client_library.detection_client import DetectionClient, ImageRequestError
 from serving.client_library.detections import Box, read_detections
-from serving.client_library.detections_table import DetectionsTable
 
 
 @pytest.fixture

@@ -10,12 +10,7 @@ from PIL import Image
 
 from data_prep.images.image_file import ImageError
 from serving.demonstration.images import SHOWN_MAX_DIMENSION, read_upload
-
-
-def encoded(image: Image.Image, format: str = "JPEG", **words: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format, **words)
-    return file.getvalue()
+from tests.data_prep.image_bytes import encoded
 
 
 def left_is_red(size: tuple[int, int], mode: str = "RGB") -> Image.Image:

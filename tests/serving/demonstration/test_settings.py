@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from data_prep.runtime.command_line import UsageError, UserError
+from serving.demonstration.results import MAX_LENGTH, plain, sentence
 from serving.demonstration.settings import read_settings
-from serving.demonstration.wording import MAX_LENGTH, plain, sentence
 
 JOINER = "\u2060"  # without it Streamlit makes a link of an address
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,7 +56,7 @@ def test_the_command_checks_its_flags_before_streamlit_starts():
 
 def test_the_pages_side_of_the_server_needs_no_tensorflow():
     code = (
-        "import sys; import serving.demonstration.asking, serving.demonstration.results;"
+        "import sys; import serving.demonstration.detection_cache, serving.demonstration.results;"
         "assert not {'tensorflow', 'tensorflow_serving', 'train', 'export', 'configs'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})

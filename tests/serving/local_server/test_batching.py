@@ -70,7 +70,7 @@ def refuse(scheduler, model, array, caller=None):
 def test_a_refused_request_is_let_go_at_once_and_not_by_the_garbage_collector(scheduler, model, image):
     """Sixty megabytes each: by the time the collector comes, hundreds of them may be waiting for it."""
     one, _ = scheduler(max_batch_size=4, num_batch_threads=1)
-    gone = Caller(is_there=lambda: len(asked) == 0)
+    gone = Caller(is_connected=lambda: len(asked) == 0)
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The server, asked on behalf of a page: which versions there are, and what each finds in an image, asked once."""
+"""Versions that a page can choose, and a cache of what each of them detected in an image."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from serving.demonstration.images import UploadedImage
 from serving.demonstration.settings import Settings
 
 STATUS_TIMEOUT_SECONDS = 10.0
-RETRIES = 1  # a person who waits would rather be told
+RETRIES = 1  # a user is waiting for the page
 
 
 class Version(NamedTuple):
-    """A version that can be asked.
+    """A version that can be chosen.
 
     Attributes:
         number: Which.
@@ -31,13 +31,13 @@ class Version(NamedTuple):
     label: str = ""
 
     def __str__(self) -> str:
-        """Returns what a person chooses."""
+        """Returns the text of the choice."""
         return f"{self.label} (version {self.number})" if self.label else f"version {self.number}"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one version says of one image.
+class TimedDetections:
+    """Detections of one version in one image.
 
     Attributes:
         found: All detections, however weak, or why there are none.
@@ -62,13 +62,13 @@ def open_client(settings: Settings, number: int | None = None) -> DetectionClien
 
 
 def find_versions(settings: Settings) -> list[Version]:
-    """Returns what can be asked: labels first, as the settings have them, then versions, the newest first.
+    """Returns the available versions: labels first, as the settings have them, then versions, the newest first.
 
     Raises:
         UserError: No server answers, or it has no such model, or no detector of that name, or none that is loaded.
     """
     with open_client(settings) as client:
-        client.connect()  # says of a server that is down, or a wrong name, what is to be done
+        client.connect()  # its error for a server that is down, or a wrong name, says what to do
     with ModelServiceClient(settings.connection, timeout_seconds=STATUS_TIMEOUT_SECONDS) as service:
         states = service.versions(settings.model_name)
         available = [number for number, state in states.items() if state.state == AVAILABLE]
@@ -89,14 +89,14 @@ def find_versions(settings: Settings) -> list[Version]:
     return [*labelled, *(Version(number) for number in sorted(available, reverse=True))]
 
 
-class Answers:
-    """What was answered, so that moving the threshold asks nothing again. One for each open page."""
+class DetectionCache:
+    """Detections by version and image, so that moving the threshold sends no request. One for each open page."""
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[int, str], Answer] = {}
+        self._cache: dict[tuple[int, str], TimedDetections] = {}
 
-    def ask(self, settings: Settings, number: int, images: Collection[UploadedImage]) -> list[Answer]:
-        """Returns what a version finds in images; those that it was asked about before are not sent again.
+    def detect(self, settings: Settings, number: int, images: Collection[UploadedImage]) -> list[TimedDetections]:
+        """Returns what a version detects in images; those that it has answered before are not sent again.
 
         Args:
             settings: Where to ask.
@@ -110,8 +110,8 @@ class Answers:
         Raises:
             UserError: The server cannot be asked.
         """
-        unknown = [image for image in images if (number, image.digest) not in self._answers]
-        failed: dict[str, Answer] = {}
+        unknown = [image for image in images if (number, image.digest) not in self._cache]
+        failed: dict[str, TimedDetections] = {}
         if unknown:
             with open_client(settings, number) as client:
                 client.connect()
@@ -121,19 +121,18 @@ class Answers:
                         found = client.detect(image.content)
                     except ImageRequestError as error:
                         found = ImageDetections(image.name, image.width, image.height, failure=error.failure)
-                    answer = Answer(found, time.perf_counter() - begin)
-                    kept = failed if found.failure is not None else None
-                    if kept is not None:
-                        kept[image.digest] = answer
+                    answer = TimedDetections(found, time.perf_counter() - begin)
+                    if found.failure is not None:
+                        failed[image.digest] = answer
                     else:
-                        self._answers[number, image.digest] = answer
+                        self._cache[number, image.digest] = answer
         answers = []
         for image in images:
-            answer = failed.get(image.digest) or self._answers[number, image.digest]
+            answer = failed.get(image.digest) or self._cache[number, image.digest]
             answers.append(replace(answer, found=replace(answer.found, image=image.name)))
         return answers
 
-    def forget_all_but(self, images: Collection[UploadedImage]) -> None:
-        """Forgets what was answered of images that the page does not show any more."""
+    def drop_all_but(self, images: Collection[UploadedImage]) -> None:
+        """Drops the detections of images that the page does not show any more."""
         kept = {image.digest for image in images}
-        self._answers = {key: answer for key, answer in self._answers.items() if key[1] in kept}
+        self._cache = {key: answer for key, answer in self._cache.items() if key[1] in kept}

@@ -5,7 +5,7 @@ from collections import Counter
 import polars as pl
 import pytest
 
-from data_prep.metadata.box_filters import EXCLUDE, ONLY, BoxFilters
+from data_prep.metadata.class_choice import EXCLUDE, ONLY, BoxFilters
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 
 
