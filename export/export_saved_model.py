@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, with_nms_flags
-from train.commands import (
-    EXIT_DONE,
-    ArgumentParser,
-    UsageError,
-    add_pipeline_arguments,
-    pipeline_from,
-    positive_int,
-    quiet_tensorflow,
-    run_command,
-)
+from train.pipeline import add_pipeline_arguments, pipeline_from
 
 INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor", "float_image_tensor", "tf_example")
 MORE_OUTPUTS = (

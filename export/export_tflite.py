@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.settings.model import read_model
-from data_prep.runtime.command_line import fraction
-from export.nms_flags import add_nms_arguments, with_nms_flags
-from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
-from export.tflite.requirements import require_convertible
-from train.commands import (
+from data_prep.runtime.command_line import (
     EXIT_DONE,
     ArgumentParser,
     UsageError,
     UserError,
-    add_pipeline_arguments,
-    pipeline_from,
+    fraction,
     positive_int,
-    quiet_tensorflow,
     run_command,
 )
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
+from export.nms_flags import add_nms_arguments, with_nms_flags
+from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
+from export.tflite.requirements import require_convertible
+from train.pipeline import add_pipeline_arguments, pipeline_from
 
 
 def main(argv: Sequence[str] | None = None) -> int:

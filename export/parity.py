@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data_prep.runtime.command_line import UserError
 from export.comparison import Differences, Outputs, compare_detections, compare_raw
 from export.image_inputs import INPUT_NAME, batch_reader
 from export.parity_images import SampleImage, generated_images
 from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS, signature_names
-from train.commands import UserError
 from train.models.detector import Detector
 
 BEFORE, AFTER = "before NMS", "after NMS"

@@ -17,7 +17,8 @@ import numpy as np
 
 from configs.settings.loading import add_config_arguments, load_config
 from data_prep.runtime.atomic_files import write_json
-from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 if TYPE_CHECKING:
     from train.models.anchor_matching import AnchorMatching, BoxMatches

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from configs.settings.loading import add_config_arguments, load_config
 from configs.settings.pipeline import PipelineSettings
-from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 if TYPE_CHECKING:
     from train.models.model_size import AnchorLevel, Part, StepMemory

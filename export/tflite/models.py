@@ -9,6 +9,7 @@ from pathlib import Path
 from configs.settings.resizers import KeepAspectRatioResizer
 from data_prep.formats.tf_example import find_shards
 from data_prep.runtime.atomic_files import write_bytes, write_json
+from data_prep.runtime.command_line import UsageError
 from export.parity_images import (
     MAX_IMAGES,
     SampleImage,
@@ -23,9 +24,9 @@ from export.tflite.graph import NmsOptions, Normalization, frozen_predictions, w
 from export.tflite.metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
 from export.tflite.quantization import FULL_INTEGER
 from export.tflite.report import TfliteReport
-from train.commands import Pipeline, UsageError
 from train.models.detector import Detector
 from train.models.ssd import SsdDetector
+from train.pipeline import Pipeline
 
 REPORT_NAME = "tflite_report.json"
 
