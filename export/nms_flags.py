@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from configs.schema.pipeline_file import format_pipeline_config, merge, message_class, read_pipeline_config
+from configs.schema.descriptors import message_class
+from configs.schema.pipeline_file import format_pipeline_config, merge, read_pipeline_config
 from configs.schema.problem import ConfigError
 from data_prep.runtime.command_line import UsageError, positive_int
 

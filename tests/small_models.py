@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf import text_format
 
-from configs.schema.pipeline_file import message_class
+from configs.schema.descriptors import message_class
 from configs.settings.faster_rcnn import FasterRcnn
 from configs.settings.reading import read_settings
 from configs.settings.ssd import Ssd

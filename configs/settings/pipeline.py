@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from google.protobuf.message import Message
+
 from configs.schema.descriptors import message_descriptor
 from configs.schema.problem import Note, Problem
 from configs.settings.augmentations.options import check_classes
@@ -14,6 +16,7 @@ from configs.settings.evaluation import METRIC_PREFIXES, EvalConfig
 from configs.settings.extensions import Extensions
 from configs.settings.inputs import InputReader
 from configs.settings.model import MODELS, Model
+from configs.settings.reading import Findings, collect_settings
 from configs.settings.training import TrainConfig
 
 _LOSS_PREFIX = "Loss/"
@@ -142,3 +145,33 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
             reason = f'"{metric}" is not measured by {", ".join(self.eval_config.metrics_sets)}'
             instead = f"use one that begins with {' or '.join(prefixes)}"
             yield Problem("extensions.early_stopping.metric", reason, instead)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A config as settings, or why it makes none.
+
+    Attributes:
+        settings: None if there are problems.
+        problems: What training here cannot honour, and what is missing; each path once.
+        notes: What has no effect, and what else is worth knowing.
+    """
+
+    settings: PipelineSettings | None
+    problems: tuple[Problem, ...]
+    notes: tuple[Note, ...]
+
+
+def read_pipeline(config: Message) -> Reading:
+    """Reads a config as settings: all that it says is honoured, refused, or noted.
+
+    Args:
+        config: A `TrainEvalPipelineConfig` message.
+    """
+    found = Findings()
+    settings = collect_settings(PipelineSettings, config, "", found)
+    # What a field was refused for is not told again as a consequence.
+    problems: dict[str, Problem] = {}
+    for problem in found.problems:
+        problems.setdefault(problem.path, problem)
+    return Reading(settings, tuple(problems.values()), tuple(found.notes))

@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 
 from configs.schema.descriptors import is_map, is_repeated
 from configs.schema.fields import children
+from configs.schema.pipeline_file import parse_text
 from configs.schema.problem import Note, Problem
-from configs.schema.text import parse_text
 from configs.settings.declaration import (
     Choice,
     Mapped,

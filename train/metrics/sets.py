@@ -7,9 +7,14 @@ from collections.abc import Mapping
 
 from configs.settings.evaluation import EvalConfig
 from train.metrics.coco import CocoEvaluator
+from train.metrics.matched_metric import (
+    open_images_challenge,
+    open_images_v2,
+    pascal_voc,
+    precision_at_recall,
+    weighted_pascal_voc,
+)
 from train.metrics.measured_image import MeasuredImage, Metric, check_named, unique_names
-from train.metrics.open_images import open_images_challenge, open_images_v2
-from train.metrics.pascal_voc import pascal_voc, precision_at_recall, weighted_pascal_voc
 
 
 class MetricSets:

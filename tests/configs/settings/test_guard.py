@@ -20,7 +20,7 @@ from configs.settings.declaration import (
     Spec,
     fields_of,
 )
-from configs.settings.listing import places_of
+from configs.settings.documentation import places_of
 from configs.settings.loading import examine
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import plain_value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from configs.schema.text import parse_text
+from configs.schema.pipeline_file import parse_text
 from configs.settings.declaration import SettingsError
 from configs.settings.inputs import ClassAwareSampling, InputReader
 from configs.settings.reading import read_settings_text

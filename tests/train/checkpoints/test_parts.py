@@ -10,7 +10,7 @@ from official.vision.configs import backbones, decoders, retinanet
 from official.vision.modeling import factory
 from official.vision.modeling.backbones import resnet
 
-from configs.schema.pipeline_file import message_class
+from configs.schema.descriptors import message_class
 from train.checkpoints.restore import restore
 from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 

@@ -7,7 +7,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from configs.schema.text import parse_text  # noqa: E402
+from configs.schema.pipeline_file import parse_text  # noqa: E402
 from configs.settings.resizers import ImageResizer, read_image_resizer  # noqa: E402
 from train.inputs.resize import resize_image  # noqa: E402
 

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from train.metrics.matched_metric import open_images_challenge, open_images_v2, pascal_voc, weighted_pascal_voc
 from train.metrics.measured_image import measured_image
-from train.metrics.open_images import open_images_challenge, open_images_v2
-from train.metrics.pascal_voc import pascal_voc, weighted_pascal_voc
 
 NAMES = {1: "Bed", 2: "Lamp"}
 V2 = "OpenImagesV2_PerformanceByCategory/AP@0.5IOU/Bed"

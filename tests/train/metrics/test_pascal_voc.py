@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from data_prep.runtime.command_line import UserError
-from train.metrics.average_precision import average_precision, precision_and_recall
+from train.metrics.matched_metric import (
+    average_precision,
+    pascal_voc,
+    precision_and_recall,
+    precision_at_recall,
+    weighted_pascal_voc,
+)
 from train.metrics.measured_image import measured_image
-from train.metrics.pascal_voc import pascal_voc, precision_at_recall, weighted_pascal_voc
 
 NAMES = {1: "Bed", 2: "Lamp"}
 MAP = "PascalBoxes_Precision/mAP@0.5IOU"

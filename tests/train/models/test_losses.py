@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from configs.schema.pipeline_file import message_class
+from configs.schema.descriptors import message_class
 from configs.settings.declaration import SettingsError
 from configs.settings.losses import CLASSIFICATION_LOSSES, LOCALIZATION_LOSSES
 from configs.settings.reading import read_choice

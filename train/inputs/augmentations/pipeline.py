@@ -10,11 +10,9 @@ from configs.settings.augmentations.augmentation import AugmentationSettings
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
 from train.inputs.augmentations import (
     colour,
-    composition,
     crops,
     crops_with_padding,
     geometry,
-    labels,
     padding,
     patches,
     policy,
@@ -29,11 +27,9 @@ Augment = Callable[[tf.Tensor, GroundTruth, tf.Tensor], tuple[tf.Tensor, GroundT
 # Of each kind: by the option's name in the schema, how it is carried out.
 _KINDS = (
     colour,
-    composition,
     crops,
     crops_with_padding,
     geometry,
-    labels,
     padding,
     patches,
     policy,

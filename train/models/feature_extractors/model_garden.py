@@ -73,8 +73,7 @@ def _build(
     normalize: Callable[[tf.Tensor], tf.Tensor],
 ) -> ModelGardenExtractor:
     # Model Garden's part that has these takes a second to import, and other models do without.
-    from train.models.backbones import build_backbone, pyramid_features
-    from train.models.pyramid import build_pyramid
+    from train.models.backbones import build_backbone, build_pyramid, pyramid_features
 
     del freeze_batch_norm  # The detector freezes all of the network.
     multiple = padding_multiple(input_shape, settings)
