@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", required=True, type=Path, help="the JSON file to write")
     arguments = parser.parse_args(argv)
     loaded = load_config(arguments.pipeline_config_path, arguments.config_override, arguments.ignore_unsupported)
-    if loaded.problems:
+    if loaded.settings is None:
         raise UsageError("\n".join(f"{loaded.where}: {problem}" for problem in loaded.problems))
     columns = read_boxes(arguments.boxes)
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from train.models.anchor_matching import AnchorMatching
 
     try:
-        matching = AnchorMatching(loaded.config)
+        matching = AnchorMatching(loaded.settings)
     except ValueError as error:
         raise UserError(f"the anchors cannot be made: {error}") from error
     matches = matching.match(columns["boxes_ymin_xmin_ymax_xmax"], columns["heights"], columns["widths"])

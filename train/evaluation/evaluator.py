@@ -199,13 +199,13 @@ def _ask_saved_model(
     pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int
 ) -> Iterator[DetectedImage]:
     reader = pipeline.settings.eval_input_reader[reader_index]
-    decode = RecordDecoder(pipeline.label_map, pipeline.model.num_classes)
+    decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes)
 
     def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
         encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})
         return encoded["image/encoded"], decode(record, index), read_verified_labels(record)
 
-    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.model.num_classes)
+    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.settings.model.num_classes)
     where = f"eval_input_reader[{reader_index}]"
     records = read_records(reader, where, num_epochs=1, seed=0)
     examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from configs.settings.anchors import AnchorSettings
 from configs.settings.matching import SIMILARITIES
-from configs.settings.model import read_model, read_model_garden_backbone
+from configs.settings.pipeline import PipelineSettings
 from configs.settings.resizers import FixedShapeResizer
 from configs.settings.ssd import Ssd
 from train.inputs.resize import resize_image
@@ -53,13 +53,13 @@ class AnchorMatching:
         input_shape: Height and width of the network's input; None where images have sizes of their own.
     """
 
-    def __init__(self, config: Any) -> None:
-        """Reads a `TrainEvalPipelineConfig`.
+    def __init__(self, settings: PipelineSettings) -> None:
+        """Builds what the settings describe.
 
         Raises:
-            ValueError: The model says what cannot be honoured; the message names the fields.
+            ValueError: It cannot be built.
         """
-        model = read_model(config)
+        model = settings.model
         self._is_ssd = isinstance(model, Ssd)
         self._resizer = model.image_resizer
         self.input_shape = model.image_resizer.static_size
@@ -71,7 +71,7 @@ class AnchorMatching:
             self._extractor = build_ssd_extractor(
                 model.feature_extractor,
                 input_shape=self.input_shape,
-                model_garden_backbone=read_model_garden_backbone(config),
+                model_garden_backbone=settings.extensions.model_garden_backbone,
             )
             anchors = model.anchor_generator
             self._similarity = build_similarity(model.similarity_calculator)

@@ -1,31 +1,30 @@
-"""From settings of a model to its detector."""
+"""Building of the detector that a model's settings describe."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from configs.schema.problem import Problem
 from configs.settings.backbones import ModelGardenBackbone, check_backbone
 from configs.settings.declaration import SettingsError
-from configs.settings.model import Model, read_model, read_model_garden_backbone
+from configs.settings.model import Model
+from configs.settings.pipeline import PipelineSettings
 from configs.settings.ssd import Ssd
+from data_prep.runtime.command_line import UserError
 from train.models.detector import Detector
 
 
-def build_detector(config: Any) -> Detector:
-    """Composes the detector that a pipeline config describes.
-
-    Args:
-        config: A `TrainEvalPipelineConfig` message.
+def build_or_explain(settings: PipelineSettings) -> Detector:
+    """Builds the detector of a pipeline config; one that cannot be built is the user's to mend.
 
     Raises:
-        SettingsError: The model says what cannot be honoured; the message names the fields.
-        ValueError: Model Garden's backbone does not suit the pyramid.
+        UserError: In the words of the part that could not be built.
     """
-    return compose_detector(read_model(config), read_model_garden_backbone(config))
+    try:
+        return build_detector(settings.model, settings.extensions.model_garden_backbone)
+    except ValueError as error:
+        raise UserError(f"the model cannot be built: {error}") from error
 
 
-def compose_detector(model: Model, model_garden_backbone: ModelGardenBackbone | None = None) -> Detector:
+def build_detector(model: Model, model_garden_backbone: ModelGardenBackbone | None = None) -> Detector:
     """Composes the detector that settings describe.
 
     Args:

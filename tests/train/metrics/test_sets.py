@@ -19,6 +19,7 @@ from configs.settings.reading import read_settings_text
 from data_prep.formats.label_map import read_label_map
 from data_prep.formats.tf_example import make_example
 from data_prep.runtime.command_line import UsageError, UserError
+from tests.small_models import build_detector
 from train.evaluate import main as evaluate
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult, evaluation_folder
@@ -28,7 +29,6 @@ from train.inputs.verified_labels import VerifiedLabelReader
 from train.metrics.measured_image import measured_image
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets
-from train.models.build import build_detector
 from train.pipeline import load_pipeline
 
 NAMES = {1: "Red block", 2: "Blue block"}
