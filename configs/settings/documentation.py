@@ -12,10 +12,11 @@ from pathlib import Path
 from google.protobuf.descriptor import FieldDescriptor
 
 from configs.schema.descriptors import PROTO_PATH, is_map, is_repeated, message_descriptor, short_name
-from configs.settings.declaration import Choice, Mapped, Nested, Scalar, Settings, declared_names, fields_of
+from configs.settings.declaration import Choice, Mapped, Nested, Settings, declared_names, fields_of
 from configs.settings.evaluation import OLDER_METRICS_SETS
 from configs.settings.extractors import TF1_EQUALS, TF1_WITHOUT_EQUAL
 from configs.settings.pipeline import PipelineSettings
+from configs.settings.values import Scalar
 from configs.views.leaves import written
 
 TEMPLATE_PATH = Path(__file__).with_name("migration_template.md")
@@ -92,8 +93,8 @@ def messages_below(settings: type[Settings]) -> Iterator[tuple[tuple[str, ...], 
         elif isinstance(spec, Choice):
             for alternative, chosen in spec.alternatives.items():
                 yield ((alternative,) if spec.inline else (name, alternative)), chosen
-        elif isinstance(spec, Mapped) and isinstance(spec.values, type):
-            yield (name,), spec.values
+        elif isinstance(spec, Mapped) and spec.settings is not None:
+            yield (name,), spec.settings
 
 
 def places_of(root: type[Settings]) -> dict[type[Settings], tuple[tuple[str, ...], ...]]:

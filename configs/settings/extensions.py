@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from configs.schema.problem import Problem
 from configs.settings.backbones import ModelGardenBackbone
-from configs.settings.declaration import Settings, nested, number, scalar
+from configs.settings.declaration import Settings, nested
 from configs.settings.inputs import ClassAwareSampling
+from configs.settings.values import number, scalar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 from configs.schema.diagnosis import nearest
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import Settings, choice, nested, number, scalar
+from configs.settings.declaration import Settings, choice, nested
 from configs.settings.layers import Hyperparams, channels
 from configs.settings.reading import read_settings_text
+from configs.settings.values import number, scalar
 
 # Trunks have no coarser maps than those of this level, whose stride is 2**5 pixels; pyramids add what is beyond.
 COARSEST_TRUNK_LEVEL = 5
@@ -255,7 +256,7 @@ class SsdFeatureExtractor(Settings, message="SsdFeatureExtractor"):
     use_explicit_padding: bool = scalar()
     use_depthwise: bool = scalar()
     feature_pyramid_oneof: FeaturePyramidNetworks | BidirectionalFeaturePyramidNetworks | None = choice(
-        inline=True, fpn=FeaturePyramidNetworks, bifpn=BidirectionalFeaturePyramidNetworks
+        inline=True, alternatives={"fpn": FeaturePyramidNetworks, "bifpn": BidirectionalFeaturePyramidNetworks}
     )
     num_layers: int = number()
     spaghettinet_arch_name: str = scalar()

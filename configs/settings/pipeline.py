@@ -11,13 +11,14 @@ from configs.schema.descriptors import message_descriptor
 from configs.schema.problem import Note, Problem
 from configs.settings.augmentations.options import check_classes
 from configs.settings.backbones import check_backbone
-from configs.settings.declaration import Settings, between, declared, nested, nested_list
+from configs.settings.declaration import Settings, between, nested
 from configs.settings.evaluation import METRIC_PREFIXES, EvalConfig
 from configs.settings.extensions import Extensions
 from configs.settings.inputs import InputReader
 from configs.settings.model import MODELS, Model
 from configs.settings.reading import Findings, collect_settings
 from configs.settings.training import TrainConfig
+from configs.settings.values import declared
 
 _LOSS_PREFIX = "Loss/"
 # Keras' names of them, by those of `extensions.mixed_precision`.
@@ -37,7 +38,7 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
     train_config: TrainConfig | None = nested(TrainConfig, optional=True)
     train_input_reader: InputReader | None = nested(InputReader, optional=True)
     eval_config: EvalConfig = nested(EvalConfig)
-    eval_input_reader: tuple[InputReader, ...] = nested_list(InputReader)
+    eval_input_reader: tuple[InputReader, ...] = nested(InputReader, repeated=True)
     extensions: Extensions = nested(Extensions)
 
     refused = {

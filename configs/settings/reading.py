@@ -15,17 +15,8 @@ from configs.schema.descriptors import is_map, is_repeated
 from configs.schema.fields import children
 from configs.schema.pipeline_file import parse_text
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import (
-    Choice,
-    Mapped,
-    Nested,
-    Scalar,
-    Settings,
-    SettingsError,
-    Spec,
-    declared_names,
-    fields_of,
-)
+from configs.settings.declaration import Choice, Mapped, Nested, Settings, SettingsError, declared_names, fields_of
+from configs.settings.values import Scalar, Spec
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
@@ -166,8 +157,8 @@ class _Reader:
     def _nested(self, spec: Nested, message: Message, name: str, path: str) -> Any:
         value: Any = getattr(message, name)
         if spec.repeated:
-            if spec.at_least_one and not value:
-                self._refuse(path, "is empty", spec.at_least_one)
+            if spec.required and not value:
+                self._refuse(path, "is empty", spec.required)
             return self._each(value, path, partial(self.read, spec.settings))
         if not message.HasField(name):
             if spec.required:
@@ -205,13 +196,13 @@ class _Reader:
         return self.read(spec.alternatives[chosen], getattr(message, chosen), here)
 
     def _map(self, spec: Mapped, values: Any, path: str) -> dict[Any, Any]:
-        if not isinstance(spec.values, type):
+        if spec.settings is None:
             return dict(values)
         read: dict[Any, Any] = {}
         is_sound = True
         for key in sorted(values):
             try:
-                read[key] = self.read(spec.values, values[key], f"{path}[{json.dumps(key)}]")
+                read[key] = self.read(spec.settings, values[key], f"{path}[{json.dumps(key)}]")
             except _NotReadableError:
                 is_sound = False
         if not is_sound:

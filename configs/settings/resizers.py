@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Choice, Items, Number, Settings, declared, number, scalar
+from configs.settings.declaration import Choice, Settings
+from configs.settings.values import Items, Number, declared, number, scalar
 
 LARGEST_SIDE = 65_535  # of an image in pixels: what a JPEG can have
 

@@ -10,8 +10,9 @@ from configs.schema.diagnosis import nearest
 from configs.schema.problem import Note, Problem
 from configs.settings.augmentations.augmentation import AugmentationSettings
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
-from configs.settings.declaration import Settings, between, declared, items, nested, number, scalar
+from configs.settings.declaration import Settings, between, nested
 from configs.settings.optimizers import Optimizer
+from configs.settings.values import declared, items, number, scalar
 
 FINE_TUNE_CHECKPOINT_TYPES = ("classification", "detection", "full")
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Items, Number, Settings, declared, fields_of, number
+from configs.settings.declaration import Settings, fields_of
+from configs.settings.values import Items, Number, declared, number
 
 # By which an image may be made larger; of more, no machine holds the result.
 LARGEST_SCALE = 100.0

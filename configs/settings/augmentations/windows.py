@@ -14,8 +14,9 @@ from configs.settings.augmentations.augmentation import (
     share,
     three_channels,
 )
-from configs.settings.declaration import Items, Number, Settings, declared, nested_list, number, scalar
+from configs.settings.declaration import Settings, nested
 from configs.settings.resizers import LARGEST_SIDE
+from configs.settings.values import Items, Number, declared, number, scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,7 +236,7 @@ class SSDRandomCropOperation(_CropOfAspectRatios, message="SSDRandomCropOperatio
 class SSDRandomCrop(AugmentationSettings, message="SSDRandomCrop"):
     """Cuts out a random window by one of the operations; without any, by those of the SSD paper."""
 
-    operations: tuple[SSDRandomCropOperation, ...] = nested_list(SSDRandomCropOperation)
+    operations: tuple[SSDRandomCropOperation, ...] = nested(SSDRandomCropOperation, repeated=True)
 
     def arguments(self) -> Mapping[str, Any]:
         """See the base class."""
@@ -259,7 +260,7 @@ class SSDRandomCropPadOperation(_CropOfAspectRatios, _Canvas, message="SSDRandom
 class SSDRandomCropPad(AugmentationSettings, message="SSDRandomCropPad"):
     """Crops and pads by one of the operations; without any, by those of the SSD paper."""
 
-    operations: tuple[SSDRandomCropPadOperation, ...] = nested_list(SSDRandomCropPadOperation)
+    operations: tuple[SSDRandomCropPadOperation, ...] = nested(SSDRandomCropPadOperation, repeated=True)
 
     def arguments(self) -> Mapping[str, Any]:
         """See the base class."""
@@ -276,7 +277,9 @@ class SSDRandomCropFixedAspectRatioOperation(_Crop, message="SSDRandomCropFixedA
 class SSDRandomCropFixedAspectRatio(AugmentationSettings, message="SSDRandomCropFixedAspectRatio"):
     """As SSDRandomCrop, with windows of one aspect ratio."""
 
-    operations: tuple[SSDRandomCropFixedAspectRatioOperation, ...] = nested_list(SSDRandomCropFixedAspectRatioOperation)
+    operations: tuple[SSDRandomCropFixedAspectRatioOperation, ...] = nested(
+        SSDRandomCropFixedAspectRatioOperation, repeated=True
+    )
     aspect_ratio: float = _aspect_ratio()
 
     def arguments(self) -> Mapping[str, Any]:
@@ -295,8 +298,8 @@ class SSDRandomCropPadFixedAspectRatioOperation(
 class SSDRandomCropPadFixedAspectRatio(_Canvas, AugmentationSettings, message="SSDRandomCropPadFixedAspectRatio"):
     """As SSDRandomCrop, then padded up to an aspect ratio."""
 
-    operations: tuple[SSDRandomCropPadFixedAspectRatioOperation, ...] = nested_list(
-        SSDRandomCropPadFixedAspectRatioOperation
+    operations: tuple[SSDRandomCropPadFixedAspectRatioOperation, ...] = nested(
+        SSDRandomCropPadFixedAspectRatioOperation, repeated=True
     )
     aspect_ratio: float = _aspect_ratio()
 
