@@ -9,7 +9,8 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from configs.schema.descriptors import paths_by_field_name, short_name
-from configs.schema.mentions import EXTENSION, Mention, Scan, Token, find_mentions, tokens_of
+from configs.schema.mentions import EXTENSION, Mention, Scan, find_mentions
+from data_prep.formats.text_tokens import Token, tokens_of
 
 _MOST_PROBLEMS_TOLD = 20
 _MOST_NAMES_LISTED = 12
@@ -153,7 +154,7 @@ def _quoted(token: Token | None) -> str:
     if token is None:
         return "the end of the file"
     shown = token.text if len(token.text) <= _LONGEST_QUOTE else token.text[: _LONGEST_QUOTE - 3] + "..."
-    return shown if token.kind == "string" else f"'{shown}'"
+    return shown if token.is_string else f"'{shown}'"
 
 
 def _bare_message(error: text_format.ParseError, text: str) -> str:
