@@ -20,7 +20,7 @@ _LEAST_RAW_SCORE = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Differences:
-    """How far one list is from another, over some images.
+    """Differences of two lists of detections, over some images.
 
     Attributes:
         num_images: How many images were compared.

@@ -58,7 +58,7 @@ class ReplayedRequest:
 
 @dataclasses.dataclass(frozen=True)
 class WarmupReport:
-    """What a warm-up file holds and does.
+    """Contents and effects of a warm-up file.
 
     Attributes:
         path: Of the file.

@@ -134,7 +134,7 @@ def coverage(matching: AnchorMatching, matches: BoxMatches, classes: np.ndarray)
 
 
 def describe(found: dict[str, Any]) -> list[str]:
-    """What `coverage` found, a line each."""
+    """The findings of `coverage` as text, a line each."""
     edges = [0, *found["size_edges_pixels"]]
     names = [f"{low}-{high} pixels" for low, high in itertools.pairwise(edges)]
     names.append(f"{edges[-1]} pixels and more")

@@ -20,7 +20,7 @@ from data_prep.runtime.command_line import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """What a run is made of.
+    """A pipeline config and its label map, checked.
 
     Attributes:
         config: The `TrainEvalPipelineConfig` message, of which nothing is refused.
@@ -48,7 +48,7 @@ class Pipeline:
 
     @property
     def train_config(self) -> TrainConfig:
-        """How to train.
+        """The training settings.
 
         Raises:
             UsageError: The config has no `train_config`.

@@ -51,7 +51,7 @@ class Mention:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What a scan found.
+    """Findings of a scan.
 
     Attributes:
         mentions: Every field name, in the order of the text.

@@ -35,12 +35,12 @@ class AnchorSettings(Settings):
 
     @property
     def anchors_per_location(self) -> list[int]:
-        """How many anchors there are in each place, for each feature map, finest first."""
+        """Number of anchors in each place, for each feature map, finest first."""
         return [len(anchors) for anchors in self.sizes]
 
     @property
     def number_of_maps(self) -> int:
-        """How many feature maps anchors are described for."""
+        """Number of feature maps that anchors are described for."""
         return len(self.sizes)
 
 

@@ -120,7 +120,7 @@ def places_of(root: type[Settings]) -> dict[type[Settings], tuple[tuple[str, ...
 
 @functools.cache
 def comments() -> dict[tuple[str, str], str]:
-    """What pipeline.proto says of each field, by message type and field; of those of which it says something."""
+    """Comments in pipeline.proto about fields, by message type and field."""
     found: dict[tuple[str, str], str] = {}
     messages: list[str] = []
     above: list[str] = []

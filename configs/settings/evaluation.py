@@ -119,7 +119,7 @@ class EvalConfig(Settings, message="EvalConfig"):
 
     @property
     def max_images(self) -> int:
-        """How many images to measure at most; 0 for all, as where `num_examples` is not written."""
+        """Number of images to measure at most; 0 for all, as where `num_examples` is not written."""
         return self.num_examples if "num_examples" in self.written else 0
 
     @property

@@ -34,7 +34,7 @@ Levels: TypeAlias = tuple[int, int] | int
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-    """What `feature_extractor.type` can name.
+    """A network that `feature_extractor.type` can name.
 
     Attributes:
         name: The API's, of TensorFlow 2.
@@ -316,7 +316,7 @@ class SsdFeatureExtractor(Settings, message="SsdFeatureExtractor"):
 
     @property
     def network(self) -> Network:
-        """What the type names."""
+        """The network that the type names."""
         return NETWORKS[self.type]
 
     @property
@@ -331,7 +331,7 @@ class SsdFeatureExtractor(Settings, message="SsdFeatureExtractor"):
 
     @property
     def stride(self) -> int:
-        """What both sides of a padded input must be multiples of, or feature maps cannot be added to one another."""
+        """The number that both sides of a padded input must be multiples of, or feature maps cannot be added."""
         if not self.network.pyramid:
             return 1
         if self.network.pyramid == "bifpn":
@@ -387,7 +387,7 @@ class FasterRcnnFeatureExtractor(Settings, message="FasterRcnnFeatureExtractor")
 
     @property
     def network(self) -> Network:
-        """What the type names."""
+        """The network that the type names."""
         return NETWORKS[self.type]
 
     @property

@@ -1,4 +1,4 @@
-"""From a config's file to what a command works with: read, overridden, migrated, checked.
+"""Loading of a config's file for a command: read, overridden, migrated, checked.
 
 Every command that takes a config has its flags from `add_config_arguments` and its config from `load_config`, so that
 `--config_override` and `--ignore_unsupported` mean the same everywhere.
@@ -48,7 +48,7 @@ class LoadedConfig:
         """Checks that a run can begin.
 
         Returns:
-            What it is told.
+            The settings.
 
         Raises:
             ConfigError: A line for each problem, and one for all that is still to be filled in.

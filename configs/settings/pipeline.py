@@ -27,7 +27,7 @@ _PRECISIONS = {"FLOAT32": "float32", "MIXED_BFLOAT16": "mixed_bfloat16", "MIXED_
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
-    """Everything that a training, evaluation or export run is told.
+    """All settings of a training, evaluation or export run.
 
     Attributes:
         train_config: None where the config has none: one for evaluation needs none.
@@ -57,8 +57,8 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
     def max_number_of_training_boxes(self) -> int:
         """Ground truth a training image, once padded; more is cut.
 
-        `train_input_reader` has the word, as in the API's TensorFlow 2 loop; its older namesake in `train_config`
-        counts where only that is set.
+        `train_input_reader` decides, as in the API's TensorFlow 2 loop; the older field of `train_config` counts where
+        only that is set.
         """
         if self._is_number_of_boxes_in_train_config and self.train_config is not None:
             return self.train_config.max_number_of_boxes

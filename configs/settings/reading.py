@@ -1,4 +1,4 @@
-"""Reads messages of the schema as settings, and collects what cannot be honoured and what is worth knowing."""
+"""Reader of messages as settings, which collects what cannot be honoured and what is worth knowing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 @dataclasses.dataclass
 class Findings:
-    """What reading found, in the order of reading.
+    """Findings, in the order of reading.
 
     Attributes:
         problems: What cannot be honoured, with paths from the root.
@@ -35,7 +35,7 @@ class Findings:
 
 
 class _NotReadableError(Exception):
-    """A message has problems, which are told, and so makes no settings."""
+    """A message has problems, which were collected, and so makes no settings."""
 
 
 def read_settings(settings: type[_AnySettings], message: Message, path: str = "") -> _AnySettings:

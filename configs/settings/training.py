@@ -99,7 +99,7 @@ class TrainConfig(Settings, message="TrainConfig"):
 
     @between("fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version")
     def _explain_checkpoint(self) -> Iterator[Note]:
-        """What the API's older ways of saying where to start from mean here."""
+        """Notes about the API's older ways of saying where to start from."""
         if self.from_detection_checkpoint:
             if self.fine_tune_checkpoint_type:
                 text = f'has no effect: fine_tune_checkpoint_type: "{self.fine_tune_checkpoint_type}" says more'

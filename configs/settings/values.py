@@ -19,7 +19,7 @@ _Arguments = ParamSpec("_Arguments")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What a field may be."""
+    """A spec of a field: the values that it may have."""
 
     def check(self, value: Any) -> Iterator[Problem]:
         """Yields what is wrong with a value; paths go on behind the field's name (`[2]`, or nothing)."""

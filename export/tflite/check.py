@@ -26,7 +26,7 @@ from train.models.ssd_targets import ClassSlots
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What the checkpoint makes of an image.
+    """The checkpoint's outputs for an image.
 
     Attributes:
         name: Of the image, for words.

@@ -15,7 +15,7 @@ _SAME_OBJECT_IOU = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class RawDifferences:
-    """How far what the NMS is given is from the checkpoint's, over some images.
+    """Differences of the inputs of the NMS from the checkpoint's, over some images.
 
     Attributes:
         num_rows: How many anchors were compared.
@@ -84,7 +84,7 @@ def compare_before_nms(
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How many detections two lists have in common, over some images.
+    """Number of detections that two lists have in common, over some images.
 
     Attributes:
         num_expected: The checkpoint's detections of the least score or more.

@@ -117,7 +117,7 @@ def describe_nms(nms: NmsOptions) -> str:
 
 
 def _input_meaning(detector: SsdDetector, normalization: Normalization | None) -> InputMeaning:
-    """What an app must give a model: normalised images, or pixels as they are."""
+    """The pixels that an app must give a model: normalised, or as they are."""
     height, width = detector.input_shape
     if height is None or width is None:
         raise ValueError("a TensorFlow Lite model has an input of one size")

@@ -38,7 +38,7 @@ _GROUNDTRUTH = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationResult:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
         metrics: By the Object Detection API's names.

@@ -1,4 +1,4 @@
-"""The classes of a record's objects: from names and ids, as records hold them, to label map ids."""
+"""Class labels of a record's objects: label map ids for the names and ids that records hold."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Lab
 def _class_aware_sampling(
     settings: PipelineSettings, reader: InputReader, where: str, seed: int | None
 ) -> Transform | None:
-    """What `extensions.class_aware_sampling` does to each pass over the records; None where it is not set."""
+    """The sampling of each pass over the records by `extensions.class_aware_sampling`; None where it is not set."""
     if settings.extensions.class_aware_sampling is None:
         return None
     max_repeats = settings.extensions.class_aware_sampling.max_repeats

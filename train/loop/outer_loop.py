@@ -28,7 +28,7 @@ ORBIT_LOG_NAME = "orbit.log"
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """How often things are done, in steps.
+    """Intervals of the outer loop, in steps.
 
     Attributes:
         checkpoint_every_n: Between checkpoints.

@@ -42,7 +42,7 @@ RESTORE_REPORT_NAME = "restore_report.json"
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """What a run is told beside its config.
+    """Options of a run beside its config.
 
     Attributes:
         model_dir: Where checkpoints, summaries and reports go.
@@ -223,7 +223,7 @@ def _start(
 
 
 def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping | None:
-    """Which rows of the class head the fine-tune checkpoint's label map says are of which class here."""
+    """Rows of the fine-tune checkpoint's class head by class here, as its label map says."""
     if options.fine_tune_label_map is None:
         return None
     model = pipeline.settings.model

@@ -70,7 +70,7 @@ class MeasuredImage:
 
 
 class Metric(Protocol):
-    """What measures images: it takes them one by one, then sums up."""
+    """A metric: it takes images one by one, then sums up."""
 
     def add(self, image: MeasuredImage) -> None:
         """Takes one image into account."""

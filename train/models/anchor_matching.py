@@ -1,4 +1,4 @@
-"""Which ground truth boxes the anchors of a pipeline config match, without its network: sizes are all that counts."""
+"""Matching of ground truth boxes with the anchors of a pipeline config, without its network: only sizes count."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DIVISIBLE_SHAPE = (2**20, 2**20)
 
 @dataclasses.dataclass(frozen=True)
 class BoxMatches:
-    """What the anchors make of boxes, each looked at as if it were alone in its image.
+    """Matches of boxes with anchors, each box looked at as if it were alone in its image.
 
     Attributes:
         matched: bool [N], whether any anchor matches by the thresholds.
@@ -95,7 +95,7 @@ class AnchorMatching:
         self._look = _compiled(self._similarity, matcher)
 
     def num_anchors(self) -> int | None:
-        """How many anchors an input has; None where images have sizes of their own."""
+        """Number of anchors of an input; None where images have sizes of their own."""
         height, width = self.input_shape
         if height is None or width is None:
             return None

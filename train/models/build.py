@@ -16,7 +16,7 @@ def build_or_explain(settings: PipelineSettings) -> Detector:
     """Builds the detector of a pipeline config; one that cannot be built is the user's to mend.
 
     Raises:
-        UserError: In the words of the part that could not be built.
+        UserError: The model cannot be built; the message says which part and why.
     """
     try:
         return build_detector(settings.model, settings.extensions.model_garden_backbone)

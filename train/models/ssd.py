@@ -188,7 +188,7 @@ class SsdDetector(Detector):
         *,
         with_anchors: bool = False,
     ) -> dict[str, tf.Tensor]:
-        """What `detect_with_raw` makes of what `predict` returned."""
+        """The detections of `detect_with_raw`, from the outputs of `predict`."""
         logits, codes, anchors = predictions
         shape = actual_shape(images, self.input_shape)
         raw_boxes = self.box_coder.decode(codes, anchors[tf.newaxis])

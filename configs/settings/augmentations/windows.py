@@ -55,7 +55,7 @@ class PadRule:
     pad_color: tuple[float, ...] | None
 
 
-# What unset size ratios mean; there, the API stops in some cases.
+# What unset size ratios mean; the API raises an error in some cases.
 _SIZE_RATIOS: dict[str, Any] = {"min_padded_size_ratio": (1.0, 1.0), "max_padded_size_ratio": (2.0, 2.0)}
 
 # What unset operations mean: the SSD paper's (https://arxiv.org/abs/1512.02325), as the Object Detection API reads it.
@@ -90,7 +90,7 @@ def _size_ratio() -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Crop(Settings):
-    """What all random crops have in common."""
+    """The fields of all random crops."""
 
     min_object_covered: float = number(at_least=0.0)
     min_area: float = number(above=0.0, at_most=1.0)

@@ -1,4 +1,4 @@
-"""From `train_config.data_augmentation_options` to one function on an image and its ground truth."""
+"""The augmentation pipeline: `train_config.data_augmentation_options` as one function of an image and its objects."""
 
 from __future__ import annotations
 

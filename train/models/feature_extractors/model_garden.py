@@ -21,7 +21,7 @@ from train.models.feature_extractors.registry import register
 
 @dataclasses.dataclass(frozen=True)
 class ModelGardenExtractor:
-    """What turns images into feature maps.
+    """A feature extractor: a backbone of Model Garden's, and its pyramid.
 
     Attributes:
         backbone: Maps images to features by level.

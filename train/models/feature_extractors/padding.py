@@ -1,4 +1,4 @@
-"""What images are padded to before a network sees them, as `pad_to_multiple` of the API's utils/ops.py.
+"""Padding of images to a multiple of a stride, as `pad_to_multiple` of the API's utils/ops.py.
 
 Only the network sees this padding: anchors and boxes are relative to the image without it, as in the API.
 """
@@ -30,7 +30,7 @@ def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
 
 
 def padding_multiple(input_shape: InputShape, settings: SsdFeatureExtractor) -> int:
-    """What both sides of an input are padded to a multiple of.
+    """The number that both sides of an input are padded to a multiple of.
 
     Args:
         input_shape: Height and width of the input in pixels, None where images have sizes of their own.

@@ -1,4 +1,4 @@
-"""How networks want their pixels: maps of float32 RGB 0..255."""
+"""Pixel normalisations of pretrained networks: functions of float32 RGB 0..255."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
     @property
     @abc.abstractmethod
     def _api_parts(self) -> dict[str, Any]:
-        """What is not the trunk, by the API's names."""
+        """The layers beside the trunk, by the API's names."""
 
     @abc.abstractmethod
     def _maps(self, features: Sequence[tf.Tensor], training: bool | None) -> Sequence[tf.Tensor]:
