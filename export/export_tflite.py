@@ -18,8 +18,7 @@ from data_prep.runtime.command_line import (
 )
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, with_nms_flags
-from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
-from export.tflite.requirements import require_convertible
+from export.tflite.requirements import FULL_INTEGER, QUANTIZATIONS, require_convertible
 from train.pipeline import pipeline_from
 
 

@@ -22,8 +22,8 @@ from export.tflite.conversion import convert, representative_inputs
 from export.tflite.file import finish
 from export.tflite.graph import NmsOptions, Normalization, frozen_predictions, write_graph
 from export.tflite.metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
-from export.tflite.quantization import FULL_INTEGER
 from export.tflite.report import TfliteReport
+from export.tflite.requirements import FULL_INTEGER
 from train.models.detector import Detector
 from train.models.ssd import SsdDetector
 from train.pipeline import Pipeline

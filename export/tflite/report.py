@@ -7,7 +7,7 @@ from typing import Any
 
 from export.comparison import Differences
 from export.tflite.comparison import Agreement, RawDifferences
-from export.tflite.quantization import FLOAT, FULL_INTEGER
+from export.tflite.requirements import FLOAT, FULL_INTEGER
 
 # Below this share of detections in common a model is worth a look.
 _WARN_BELOW = 0.9

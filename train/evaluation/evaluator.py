@@ -16,11 +16,11 @@ from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.summary_images import EvaluationImages
+from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
 from train.inputs.left_out import LeftOut, count_batch
 from train.inputs.reader import build_evaluation_dataset
 from train.inputs.records import read_records
-from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
 from train.loop.summaries import write_images

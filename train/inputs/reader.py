@@ -40,13 +40,12 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.worker_pool import default_num_processes
 from train.inputs.augmentations.pipeline import Augment, build_augmentation
 from train.inputs.class_aware_sampling import count_classes, repeat_by_class
-from train.inputs.class_labels import ClassLookup
+from train.inputs.class_labels import VERIFIED_CLASS_IDS, ClassLookup, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
 from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, merge_equal_boxes, with_boxes
 from train.inputs.manifest_check import check_manifests
 from train.inputs.records import Transform, check_filled_in, read_every_record, read_records
 from train.inputs.resize import resize_image
-from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 
 Labels = dict[str, tf.Tensor]
 

@@ -24,8 +24,8 @@ from train.evaluate import main as evaluate
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult, evaluation_folder
 from train.evaluation.summary_images import EvaluationImages
+from train.inputs.class_labels import VerifiedLabelReader
 from train.inputs.reader import build_evaluation_dataset
-from train.inputs.verified_labels import VerifiedLabelReader
 from train.metrics.measured_image import measured_image
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets

@@ -7,7 +7,7 @@ core/preprocessor.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -29,8 +29,7 @@ def random_horizontal_flip(
         ymin, xmin, ymax, xmax = tf.unstack(ground_truth[BOXES], axis=1)
         return tf.reverse(image, [1]), tf.stack([ymin, 1.0 - xmax, ymax, 1.0 - xmin], axis=1)
 
-    image, boxes = tf.cond(happens(seed, probability), flipped, lambda: (image, ground_truth[BOXES]))
-    return image, with_boxes(ground_truth, boxes)
+    return _perhaps(flipped, image, ground_truth, seed, probability)
 
 
 def random_vertical_flip(
@@ -42,8 +41,7 @@ def random_vertical_flip(
         ymin, xmin, ymax, xmax = tf.unstack(ground_truth[BOXES], axis=1)
         return tf.reverse(image, [0]), tf.stack([1.0 - ymax, xmin, 1.0 - ymin, xmax], axis=1)
 
-    image, boxes = tf.cond(happens(seed, probability), flipped, lambda: (image, ground_truth[BOXES]))
-    return image, with_boxes(ground_truth, boxes)
+    return _perhaps(flipped, image, ground_truth, seed, probability)
 
 
 def random_rotation90(
@@ -55,8 +53,20 @@ def random_rotation90(
         ymin, xmin, ymax, xmax = tf.unstack(ground_truth[BOXES], axis=1)
         return tf.image.rot90(image), tf.stack([1.0 - xmax, ymin, 1.0 - xmin, ymax], axis=1)
 
-    image, boxes = tf.cond(happens(seed, probability), turned, lambda: (image, ground_truth[BOXES]))
+    image, ground_truth = _perhaps(turned, image, ground_truth, seed, probability)
     image.set_shape([None, None, 3])
+    return image, ground_truth
+
+
+def _perhaps(
+    change: Callable[[], tuple[tf.Tensor, tf.Tensor]],
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    probability: float,
+) -> tuple[tf.Tensor, GroundTruth]:
+    """The image and boxes that `change` returns, with `probability`."""
+    image, boxes = tf.cond(happens(seed, probability), change, lambda: (image, ground_truth[BOXES]))
     return image, with_boxes(ground_truth, boxes)
 
 

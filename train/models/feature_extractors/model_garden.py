@@ -15,7 +15,7 @@ from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.extractors import SsdFeatureExtractor
 from train.models.detector import InputShape
 from train.models.feature_extractors import pixels
-from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
+from train.models.feature_extractors.pixels import pad_to_multiple, padding_multiple
 from train.models.feature_extractors.registry import register
 
 

@@ -22,7 +22,7 @@ from train.models.feature_extractors import pixels, trunks
 from train.models.feature_extractors.bifpn import BiFpn
 from train.models.feature_extractors.conv_blocks import run
 from train.models.feature_extractors.multi_resolution import MultiResolutionMaps
-from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
+from train.models.feature_extractors.pixels import pad_to_multiple, padding_multiple
 from train.models.feature_extractors.registry import register
 from train.models.feature_extractors.top_down_pyramid import TopDownPyramid, coarse_layers
 from train.models.hyperparams import LayerHyperparams
