@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 
@@ -18,9 +20,19 @@ _NEAR_TIE_IOU = 0.5
 _LEAST_RAW_SCORE = 0.01
 
 
+class Totals:
+    """Base of dataclasses that count over images; fields named `max_...` are maxima, and all others sums."""
+
+    def __add__(self, other: Self) -> Self:
+        """Both together."""
+        fields = vars(self).keys()
+        together = {name: max if name.startswith("max_") else operator.add for name in fields}
+        return type(self)(**{name: together[name](vars(self)[name], vars(other)[name]) for name in fields})
+
+
 @dataclasses.dataclass(frozen=True)
-class Differences:
-    """How far one list is from another, over some images.
+class Differences(Totals):
+    """Differences of two lists of detections, over some images.
 
     Attributes:
         num_images: How many images were compared.
@@ -40,18 +52,6 @@ class Differences:
     num_other_classes: int = 0
     num_near_ties: int = 0
     unmatched: tuple[str, ...] = ()
-
-    def __add__(self, other: Differences) -> Differences:
-        """Both together."""
-        return Differences(
-            self.num_images + other.num_images,
-            self.num_compared + other.num_compared,
-            max(self.max_box_pixels, other.max_box_pixels),
-            max(self.max_score, other.max_score),
-            self.num_other_classes + other.num_other_classes,
-            self.num_near_ties + other.num_near_ties,
-            self.unmatched + other.unmatched,
-        )
 
 
 Outputs = Mapping[str, np.ndarray]

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.loading import add_config_arguments
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, with_nms_flags
-from train.commands import (
-    EXIT_DONE,
-    ArgumentParser,
-    UsageError,
-    add_pipeline_arguments,
-    pipeline_from,
-    positive_int,
-    quiet_tensorflow,
-    run_command,
-)
+from train.pipeline import pipeline_from
 
 INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor", "float_image_tensor", "tf_example")
 MORE_OUTPUTS = (
@@ -35,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models "
         "\\\n      --input_type encoded_image_string_tensor image_tensor --output detection_class_names",
     )
-    add_pipeline_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument("--trained_checkpoint_dir", required=True, help="a model folder, or one checkpoint's prefix")
     parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
     parser.add_argument(
@@ -87,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from export.signatures import signature_names
     from train.checkpoints.files import find_checkpoint
     from train.loop.checkpoint_files import restore_trained
-    from train.loop.run import build_or_explain
+    from train.models.build import build_or_explain
 
     version_directory = None
     if arguments.model_base_path:
@@ -95,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         version_directory = arguments.model_base_path / str(version)
     require_new(arguments.output_directory, version_directory)
     prefix = find_checkpoint(arguments.trained_checkpoint_dir)
-    detector = build_or_explain(pipeline)
+    detector = build_or_explain(pipeline.settings)
     averages = pipeline.settings.eval_config.use_moving_averages
     step = restore_trained(detector, prefix, moving_averages=averages)
     print(f"restored {prefix}, step {step}", flush=True)

@@ -6,22 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.settings.model import read_model
-from data_prep.runtime.command_line import fraction
-from export.nms_flags import add_nms_arguments, with_nms_flags
-from export.tflite.quantization import FULL_INTEGER, QUANTIZATIONS
-from export.tflite.requirements import require_convertible
-from train.commands import (
+from configs.settings.loading import add_config_arguments
+from data_prep.runtime.command_line import (
     EXIT_DONE,
     ArgumentParser,
     UsageError,
     UserError,
-    add_pipeline_arguments,
-    pipeline_from,
+    fraction,
     positive_int,
-    quiet_tensorflow,
     run_command,
 )
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
+from export.nms_flags import add_nms_arguments, with_nms_flags
+from export.tflite.requirements import FULL_INTEGER, QUANTIZATIONS, require_convertible
+from train.pipeline import pipeline_from
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--max_detections_per_class counts classes, which --ssd_use_regular_nms alone does; add that")
     arguments.config_override = with_nms_flags(arguments)
     pipeline = pipeline_from(arguments)
-    model = require_convertible(read_model(pipeline.config), use_regular_nms=use_regular_nms)
+    model = require_convertible(pipeline.settings.model, use_regular_nms=use_regular_nms)
 
     quiet_tensorflow()
     from data_prep.runtime.staged_folder import staged
@@ -45,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from export.tflite.models import check_images_for, write_models
     from train.checkpoints.files import find_checkpoint
     from train.loop.checkpoint_files import restore_trained
-    from train.loop.run import build_or_explain
+    from train.models.build import build_or_explain
 
     require_new(arguments.output_directory, None)
     check_images = check_images_for(arguments.parity_pictures, arguments.check_records, pipeline)
@@ -57,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             flag="--representative_records",
         )
     prefix = find_checkpoint(arguments.trained_checkpoint_dir)
-    detector = build_or_explain(pipeline)
+    detector = build_or_explain(pipeline.settings)
     step = restore_trained(detector, prefix, moving_averages=pipeline.settings.eval_config.use_moving_averages)
     print(f"restored {prefix}, step {step}", flush=True)
     nms = NmsOptions.from_settings(
@@ -93,7 +91,7 @@ def _parser() -> ArgumentParser:
         "--trained_checkpoint_dir model \\\n      --output_directory tflite --quantization float full_integer "
         "\\\n      --representative_records 'train.record-*' --score_threshold 0.3",
     )
-    add_pipeline_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument("--trained_checkpoint_dir", required=True, help="a model folder, or one checkpoint's prefix")
     parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The first part of every signature: from images as clients send them to the batch that a detector takes."""
+"""Image inputs of the signatures: decoding and resizing of what clients send into the batch that a detector takes."""
 
 from __future__ import annotations
 

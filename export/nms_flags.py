@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from configs.schema.pipeline_file import format_pipeline_config, merge, message_class, read_pipeline_config
+from configs.schema.descriptors import message_class
+from configs.schema.pipeline_file import format_pipeline_config, merge, read_pipeline_config
 from configs.schema.problem import ConfigError
-from train.commands import UsageError, positive_int
+from data_prep.runtime.command_line import UsageError, positive_int
 
 _NUMBERS = {
     "score_threshold": "what a detection's score must exceed, such as 0.3: what clients would drop is not sent",

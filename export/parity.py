@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data_prep.runtime.command_line import UserError
 from export.comparison import Differences, Outputs, compare_detections, compare_raw
 from export.image_inputs import INPUT_NAME, batch_reader
 from export.parity_images import SampleImage, generated_images
 from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS, signature_names
-from train.commands import UserError
 from train.models.detector import Detector
 
 BEFORE, AFTER = "before NMS", "after NMS"
@@ -44,7 +44,7 @@ class Check:
 
     @property
     def problem(self) -> str:
-        """What says that this is another model; empty when nothing does."""
+        """A difference that makes this another model; empty when there is none."""
         found = self.differences
         allowed = 0 if self.stage == AFTER else _MAX_RAW_SHARE_UNMATCHED * found.num_compared
         if len(found.unmatched) <= allowed:
@@ -57,7 +57,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class ParityReport:
-    """How far a SavedModel is from its checkpoint, by every way in.
+    """Differences of a SavedModel from its checkpoint, for every signature.
 
     Attributes:
         checks: All comparisons.
@@ -69,7 +69,7 @@ class ParityReport:
 
     @property
     def num_detections(self) -> int:
-        """How many of the checkpoint's detections were looked for, in one check."""
+        """Number of the checkpoint's detections that were looked for, in one check."""
         return next(check.differences.num_compared for check in self.checks if check.stage == AFTER)
 
     def summary(self) -> str:

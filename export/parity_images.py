@@ -13,9 +13,10 @@ from PIL import Image
 
 from configs.settings.inputs import InputReader
 from data_prep.formats.tf_example import IMAGE_ENCODED, find_shards
+from data_prep.runtime.command_line import UserError
 from export.image_inputs import decode_image
-from train.commands import Pipeline, UserError
 from train.inputs.records import read_records
+from train.pipeline import Pipeline
 
 MAX_IMAGES = 16
 _RECORDS_TAKEN = 4

@@ -10,16 +10,17 @@ from pathlib import Path
 import tensorflow as tf
 
 from data_prep.runtime.atomic_files import write_json
+from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.staged_folder import staged
 from export.parity import ParityReport, check_parity
 from export.parity_images import images_for
 from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
 from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
-from train.commands import Pipeline, UsageError
 from train.loop.outer_loop import CHECKPOINT_NAME
 from train.loop.run import LABEL_MAP_NAME, write_config_and_label_map
 from train.models.detector import Detector
+from train.pipeline import Pipeline
 
 PARITY_NAME = "parity.json"
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from data_prep.formats.label_map import LabelMap
+from data_prep.runtime.command_line import UsageError
 from export.image_inputs import INPUT_NAME, INPUT_SPECS, batch_reader, decode_image
-from train.commands import UsageError
 from train.models.detector import Detector
 
 __all__ = [

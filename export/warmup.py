@@ -23,9 +23,9 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from data_prep.images.image_file import fitted_size
 from data_prep.records.record_files import CorruptRecordError, RecordWriter, read_record_file
 from data_prep.runtime.atomic_files import atomic_path
+from data_prep.runtime.command_line import UsageError, UserError
 from export.parity_images import SampleImage
 from export.signatures import OUTPUT_NAMES
-from train.commands import UsageError, UserError
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 DEFAULT_BATCH_SIZES = (1, 2, 3, 4)  # what batching allows on a CPU by default
@@ -58,7 +58,7 @@ class ReplayedRequest:
 
 @dataclasses.dataclass(frozen=True)
 class WarmupReport:
-    """What a warm-up file holds and does.
+    """Contents and effects of a warm-up file.
 
     Attributes:
         path: Of the file.

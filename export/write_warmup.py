@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.commands import EXIT_DONE, ArgumentParser, UsageError, positive_int, quiet_tensorflow, run_command
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 
 def main(argv: Sequence[str] | None = None) -> int:

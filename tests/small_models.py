@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import text_format
 
-from configs.schema.pipeline_file import message_class
+from configs.schema.descriptors import message_class
 from configs.settings.faster_rcnn import FasterRcnn
+from configs.settings.model import read_model, read_model_extensions
 from configs.settings.reading import read_settings
 from configs.settings.ssd import Ssd
 
@@ -39,3 +42,10 @@ def faster_rcnn_settings(text: str = "") -> FasterRcnn:
     """The settings of `FASTER_RCNN` with a text merged over it."""
     message = text_format.Merge(text, text_format.Parse(FASTER_RCNN, message_class("FasterRcnn")()))
     return read_settings(FasterRcnn, message, "model.faster_rcnn")
+
+
+def build_detector(config: Any) -> Any:
+    """The detector of a `TrainEvalPipelineConfig` message, of which only the model need be there."""
+    from train.models import build
+
+    return build.build_detector(read_model(config), read_model_extensions(config))

@@ -17,7 +17,8 @@ import numpy as np
 
 from configs.settings.loading import add_config_arguments, load_config
 from data_prep.runtime.atomic_files import write_json
-from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 if TYPE_CHECKING:
     from train.models.anchor_matching import AnchorMatching, BoxMatches
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", required=True, type=Path, help="the JSON file to write")
     arguments = parser.parse_args(argv)
     loaded = load_config(arguments.pipeline_config_path, arguments.config_override, arguments.ignore_unsupported)
-    if loaded.problems:
+    if loaded.settings is None:
         raise UsageError("\n".join(f"{loaded.where}: {problem}" for problem in loaded.problems))
     columns = read_boxes(arguments.boxes)
 
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from train.models.anchor_matching import AnchorMatching
 
     try:
-        matching = AnchorMatching(loaded.config)
+        matching = AnchorMatching(loaded.settings)
     except ValueError as error:
         raise UserError(f"the anchors cannot be made: {error}") from error
     matches = matching.match(columns["boxes_ymin_xmin_ymax_xmax"], columns["heights"], columns["widths"])
@@ -133,7 +134,7 @@ def coverage(matching: AnchorMatching, matches: BoxMatches, classes: np.ndarray)
 
 
 def describe(found: dict[str, Any]) -> list[str]:
-    """What `coverage` found, a line each."""
+    """The findings of `coverage` as text, a line each."""
     edges = [0, *found["size_edges_pixels"]]
     names = [f"{low}-{high} pixels" for low, high in itertools.pairwise(edges)]
     names.append(f"{edges[-1]} pixels and more")

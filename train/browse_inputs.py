@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
 from configs.settings.ignoring import without_fields
+from configs.settings.loading import add_config_arguments
 from data_prep.runtime.atomic_files import atomic_path, write_text
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.runtime.progress import progress
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
-from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
+from train.pipeline import Pipeline, pipeline_from
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         example="  python -m train.browse_inputs pipeline.config\n"
         "  python -m train.browse_inputs --pipeline_config_path pipeline.config --num_images 40 --seed 3",
     )
-    add_pipeline_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument(
         "--output_directory", type=Path, help="where to write; by default a folder browse_inputs beside the config"
     )
@@ -133,8 +134,8 @@ def _summary(
     """Returns what there is to say of all images together, a line each."""
     from train.inputs.example_page import lost_by_augmentation
 
-    train_config = pipeline.settings.train_config
-    options = train_config.data_augmentation_options if arguments.split == "train" and train_config is not None else ()
+    train_config = pipeline.settings.train_config if arguments.split == "train" else None
+    options = train_config.data_augmentation_options if train_config is not None else ()
     applied = ", ".join(map(AUGMENTATION_OPTIONS.name_of, options))
     lines = [
         f"{len(examples)} pictures of {_reader(arguments)}, " + (f"with {applied}" if applied else "not augmented")

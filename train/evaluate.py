@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.loading import add_config_arguments
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
 from train.loop.processor import prepare_tensorflow
-from train.pipeline import Pipeline, add_pipeline_arguments, pipeline_from
+from train.pipeline import Pipeline, pipeline_from
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__ or "",
         example="  python -m train.evaluate --pipeline_config_path pipeline.config --checkpoint_dir model --once",
     )
-    add_pipeline_arguments(parser)
+    add_config_arguments(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint_dir", help="a folder with checkpoints, or one checkpoint's prefix (M/ckpt-300)")
     source.add_argument("--saved_model_dir", help="a folder that the exporter wrote")
@@ -71,7 +72,7 @@ def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> 
     from train.evaluation.evaluator import CheckpointEvaluator
     from train.loop.checkpoint_files import read_training_end, restore_trained, wait_for_new_checkpoint
     from train.loop.devices import set_precision
-    from train.loop.run import build_or_explain
+    from train.models.build import build_or_explain
 
     path = arguments.checkpoint_dir
     # One checkpoint's prefix stays what it is: there is nothing to wait for.
@@ -81,7 +82,7 @@ def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> 
         print(f"no checkpoint appeared in {path} within {arguments.eval_timeout:.0f} s")
         return
     set_precision(pipeline.settings.precision_policy)
-    detector = build_or_explain(pipeline)
+    detector = build_or_explain(pipeline.settings)
     evaluator = CheckpointEvaluator(pipeline, detector, reader_index=arguments.eval_index)
     eval_dir = arguments.eval_dir or (Path(path) if Path(path).is_dir() else Path(path).parent) / evaluator.folder
     train_config = pipeline.settings.train_config

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from configs.settings.loading import add_config_arguments, load_config
 from configs.settings.pipeline import PipelineSettings
-from train.commands import EXIT_DONE, ArgumentParser, UsageError, UserError, quiet_tensorflow, run_command
+from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 
 if TYPE_CHECKING:
     from train.models.model_size import AnchorLevel, Part, StepMemory
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("\n".join(f"{loaded.where}: {problem}" for problem in loaded.problems))
 
     quiet_tensorflow()
-    parts, levels, memory = _look_into(loaded.config, loaded.settings)
+    parts, levels, memory = _look_into(loaded.settings)
     lines = describe(parts, levels, memory)
     if not arguments.json:
         print("\n".join(lines))
@@ -74,18 +75,15 @@ def describe(parts: Sequence[Part], levels: Sequence[AnchorLevel], memory: StepM
     return lines
 
 
-def _look_into(config: Any, settings: PipelineSettings) -> tuple[list[Part], list[AnchorLevel], StepMemory | None]:
+def _look_into(settings: PipelineSettings) -> tuple[list[Part], list[AnchorLevel], StepMemory | None]:
     """Builds the network and measures it."""
     from train.loop.devices import set_precision
     from train.loop.optimization import trainable_variables_of
-    from train.models.build import build_detector
+    from train.models.build import build_or_explain
     from train.models.model_size import anchors_by_level, parts_of, step_memory
 
     set_precision(settings.precision_policy)
-    try:
-        detector = build_detector(config)
-    except ValueError as error:
-        raise UserError(f"the model cannot be built: {error}") from error
+    detector = build_or_explain(settings)
     train = settings.train_config
     patterns = (train.update_trainable_variables, train.freeze_variables) if train is not None else ()
     trained = trainable_variables_of(detector.network, *patterns)

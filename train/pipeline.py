@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.settings.loading import add_config_arguments, load_config
-from configs.settings.model import Model
+from configs.settings.loading import load_config
+from configs.settings.model import MODELS
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import read_settings
 from configs.settings.training import TrainConfig
@@ -20,7 +20,7 @@ from data_prep.runtime.command_line import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """What a run is made of.
+    """A pipeline config and its label map, checked.
 
     Attributes:
         config: The `TrainEvalPipelineConfig` message, of which nothing is refused.
@@ -47,13 +47,8 @@ class Pipeline:
         object.__setattr__(self, "settings", read_settings(PipelineSettings, self.config))
 
     @property
-    def model(self) -> Model:
-        """The detector's settings."""
-        return self.settings.model
-
-    @property
     def train_config(self) -> TrainConfig:
-        """How to train.
+        """The training settings.
 
         Raises:
             UsageError: The config has no `train_config`.
@@ -66,11 +61,6 @@ class Pipeline:
     def names_by_id(self) -> dict[int, str]:
         """Display names by label map id."""
         return self.label_map.names_by_id()
-
-
-def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that every command on a pipeline config has."""
-    add_config_arguments(parser)
 
 
 def pipeline_from(arguments: argparse.Namespace) -> Pipeline:
@@ -99,17 +89,17 @@ def load_pipeline(path: str, override: str = "", ignore_unsupported: Sequence[st
     """
     loaded = load_config(path, override, ignore_unsupported)
     settings = loaded.require_usable()
-    config = loaded.config
     reader = settings.train_input_reader
     if reader is None and settings.eval_input_reader:
         reader = settings.eval_input_reader[0]
     if reader is None or not reader.label_map_path:
         raise UsageError(f"{path}: train_input_reader.label_map_path is not set; the classes' names come from there")
     label_map = read_label_map(reader.label_map_path)
-    pipeline = Pipeline(config, label_map, Path(reader.label_map_path), tuple(map(str, loaded.notes)), loaded.warnings)
-    if pipeline.model.num_classes < label_map.max_id:
+    if settings.model.num_classes < label_map.max_id:
+        kind = MODELS.name_of(settings.model)
         raise UsageError(
-            f"{path}: {settings.path_of('model')}.num_classes is {pipeline.model.num_classes}, but "
-            f"{reader.label_map_path} has ids up to {label_map.max_id}; set num_classes: {label_map.max_id}"
+            f"{path}: model.{kind}.num_classes is {settings.model.num_classes}, but {reader.label_map_path} has ids up "
+            f"to {label_map.max_id}; set num_classes: {label_map.max_id}"
         )
-    return pipeline
+    notes = tuple(map(str, loaded.notes))
+    return Pipeline(loaded.config, label_map, Path(reader.label_map_path), notes, loaded.warnings)

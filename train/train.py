@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.loading import add_config_arguments
 from data_prep.formats.label_map import read_label_map
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
 from train.loop.learning_rate_scaling import scale_to_batch_size
 from train.loop.processor import prepare_tensorflow
-from train.pipeline import add_pipeline_arguments, pipeline_from
+from train.pipeline import pipeline_from
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__ or "",
         example="  python -m train.train --pipeline_config_path pipeline.config --model_dir model",
     )
-    add_pipeline_arguments(parser)
+    add_config_arguments(parser)
     parser.add_argument(
         "--model_dir", type=Path, required=True, help="checkpoints, TensorBoard logs and reports go here"
     )

@@ -1,4 +1,4 @@
-"""Turns a text format parser's error into lines that a person can act on: place, whole path, what to write instead."""
+"""Diagnosis of a text format parser's error, in lines to act on: place, whole path, what to write instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from configs.schema.descriptors import paths_by_field_name, short_name
-from configs.schema.mentions import EXTENSION, Mention, Scan, Token, find_mentions, tokens_of
+from configs.schema.mentions import EXTENSION, Mention, Scan, find_mentions
+from data_prep.formats.text_tokens import Token, tokens_of
 
 _MOST_PROBLEMS_TOLD = 20
 _MOST_NAMES_LISTED = 12
@@ -41,7 +42,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 def diagnose(error: text_format.ParseError, text: str, where: str, root: Descriptor) -> list[str]:
     """Explains why a text config does not parse.
 
-    The parser stops at its first error; a scan of our own finds all fields that do not exist, so all are told at once.
+    The parser stops at its first error; a scan of our own finds all fields that do not exist, to report all at once.
 
     Args:
         error: The parser's.
@@ -101,7 +102,7 @@ def _is_field_of_enclosing(mention: Mention) -> bool:
 
 
 def _parser_error(said: str, text: str, place: tuple[int, int], scan: Scan) -> str:
-    """What the parser found, with the path of the field that it was at."""
+    """The parser's error, with the path of the field that it was at."""
     found = next((token for token in tokens_of(text) if (token.line, token.column) == place), None)
     before = [mention for mention in scan.mentions if (mention.line, mention.column) <= place]
     if scan.unclosed is not None and said.startswith(('Expected "}"', 'Expected ">"')):
@@ -122,7 +123,7 @@ def _parser_error(said: str, text: str, place: tuple[int, int], scan: Scan) -> s
 
 
 def _conflict(mention: Mention, before: list[Mention]) -> str | None:
-    """How a field clashes with an earlier one: the same once more, or another member of its oneof."""
+    """The clash of a field with an earlier one: the same once more, or another member of its oneof."""
     rivals = [mention.name]
     if mention.field is not None and mention.field.containing_oneof is not None:
         rivals += [field.name for field in mention.field.containing_oneof.fields]
@@ -153,7 +154,7 @@ def _quoted(token: Token | None) -> str:
     if token is None:
         return "the end of the file"
     shown = token.text if len(token.text) <= _LONGEST_QUOTE else token.text[: _LONGEST_QUOTE - 3] + "..."
-    return shown if token.kind == "string" else f"'{shown}'"
+    return shown if token.is_string else f"'{shown}'"
 
 
 def _bare_message(error: text_format.ParseError, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Walks over what is set in a config."""
+"""Iteration over the fields that are set in a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds where each field of a text config is written, and at which path: what the protobuf parser's errors lack.
+"""Places and paths of the fields of a text config, which the protobuf parser's errors lack.
 
 The parser says `12:7 : Message type "...Ssd" has no field named "x"`; a person wants `model.ssd.x`. This scan is
 tolerant: it stops where it no longer understands, which is never before the place where the parser does.
@@ -8,34 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import re
-from collections.abc import Iterator
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from configs.schema.descriptors import is_repeated
-
-_TOKEN = re.compile(
-    r"(?P<skipped>\s+|\#[^\n]*)"
-    r"|(?P<word>[A-Za-z_][0-9A-Za-z_+-]*)"
-    r"|(?P<number>[0-9+-][0-9A-Za-z_.+-]*|\.[0-9][0-9A-Za-z_.+-]*)"
-    r"|(?P<string>\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?)"
-    r"|(?P<mark>.)",
-    re.DOTALL,
-)
+from data_prep.formats.text_tokens import Token, tokens_of
 
 # The name that the mention of a `[package.extension]` gets.
 EXTENSION = "[extension]"
-
-
-@dataclasses.dataclass(frozen=True)
-class Token:
-    """A piece of the text; `line` and `column` count from 1."""
-
-    kind: str
-    text: str
-    line: int
-    column: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +51,7 @@ class Mention:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What a scan found.
+    """Findings of a scan.
 
     Attributes:
         mentions: Every field name, in the order of the text.
@@ -101,19 +81,6 @@ class _Frame:
     state_after: _State
     current: Mention | None = None
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
-
-
-def tokens_of(text: str) -> Iterator[Token]:
-    """Splits a text config as the protobuf parser does; spaces and comments are left out."""
-    line, line_start = 1, 0
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "mark"
-        if kind != "skipped":
-            yield Token(kind, match.group(), line, match.start() - line_start + 1)
-        newlines = match.group().count("\n")
-        if newlines:
-            line += newlines
-            line_start = match.start() + match.group().rindex("\n") + 1
 
 
 def find_mentions(text: str, root: Descriptor) -> Scan:
@@ -174,7 +141,7 @@ class _Scanner:
                 return False
             self.state = self.frames.pop().state_after
         else:  # Separators, and the second of two adjacent strings, which make one value.
-            return token.text in ",;" or token.kind == "string"
+            return token.text in ",;" or token.is_string
         return True
 
     def _note(self, token: Token) -> None:

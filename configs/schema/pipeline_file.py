@@ -10,27 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from configs.schema.descriptors import ROOT_MESSAGE, is_map, is_repeated, message_class
-from configs.schema.fields import is_unfilled, set_fields, unfilled_paths
+from configs.schema.descriptors import ROOT_MESSAGE, is_map, is_repeated, message_class, schema_pool
+from configs.schema.diagnosis import diagnose
+from configs.schema.fields import is_unfilled
 from configs.schema.problem import ConfigError
-from configs.schema.text import format_text, parse_text
 from data_prep.runtime.atomic_files import write_bytes
-
-__all__ = [
-    "MAX_CONFIG_BYTES",
-    "ConfigError",
-    "format_pipeline_config",
-    "merge",
-    "message_class",
-    "parse_pipeline_config",
-    "read_pipeline_config",
-    "require_filled",
-    "set_fields",
-    "unfilled_paths",
-    "write_pipeline_config",
-]
 
 # The largest config that the API published has 14 kB. What is larger is some other file.
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -83,6 +70,25 @@ def parse_pipeline_config(text: str, where: str = "") -> Any:
     return parse_text(text, where or "pipeline config")
 
 
+def parse_text(text: str, where: str, message_name: str = ROOT_MESSAGE) -> Message:
+    """Parses text format strictly: unknown fields, wrong types and fields given twice are errors.
+
+    Args:
+        text: The config.
+        where: What to call it in errors, such as its file name.
+        message_name: The type to read.
+
+    Raises:
+        ConfigError: A line for each problem found: `where:line:column: full.path: what is wrong`.
+    """
+    message = message_class(message_name)()
+    try:
+        text_format.Parse(text, message, descriptor_pool=schema_pool())
+    except text_format.ParseError as error:
+        raise ConfigError(diagnose(error, text, where, message.DESCRIPTOR)) from None
+    return message
+
+
 def merge(config: Message, text: str, where: str = "config override") -> Any:
     """Merges a text config over a message, as `--config_override` does.
 
@@ -126,28 +132,10 @@ def _make_way(message: Message, override: Message) -> None:
 
 
 def format_pipeline_config(config: Message) -> str:
-    """Writes a config as text that `parse_pipeline_config` reads back to an equal message."""
-    return format_text(config)
+    """Writes any message of the schema in text format: what is set, in the order of field numbers, unicode readable."""
+    return text_format.MessageToString(config, as_utf8=True, descriptor_pool=schema_pool())
 
 
 def write_pipeline_config(path: str | os.PathLike[str], config: Message) -> None:
     """Writes a config to a file, whole or not at all; the folder is made if missing."""
-    write_bytes(path, format_text(config).encode("utf-8"))
-
-
-def require_filled(config: Message, where: str = "pipeline config") -> None:
-    """Checks that nobody's paths are left to fill in.
-
-    Args:
-        config: Any message of the schema.
-        where: What to call it in the error.
-
-    Raises:
-        ConfigError: One line that names every field that still contains `PATH_TO_BE_CONFIGURED`.
-    """
-    unfilled = unfilled_paths(config)
-    if unfilled:
-        raise ConfigError(
-            f"{where}: PATH_TO_BE_CONFIGURED is still to be replaced in {', '.join(unfilled)} "
-            f"(sed -i 's|PATH_TO_BE_CONFIGURED|/your/data|' does all at once)"
-        )
+    write_bytes(path, format_pipeline_config(config).encode("utf-8"))

@@ -1,4 +1,4 @@
-"""What is wrong with a config, and what is worth knowing about it, a line each."""
+"""Problems of a config, and notes about it, a line each."""
 
 from __future__ import annotations
 

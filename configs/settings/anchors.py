@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import Choice, Number, Settings, declared, items, nested_list, number, scalar
+from configs.settings.declaration import Choice, Settings, nested
+from configs.settings.values import Number, declared, items, number, scalar
 
 # Anchors of one place: of each its scale and its aspect ratio (width over height).
 Sizes: TypeAlias = tuple[tuple[float, float], ...]
@@ -34,12 +35,12 @@ class AnchorSettings(Settings):
 
     @property
     def anchors_per_location(self) -> list[int]:
-        """How many anchors there are in each place, for each feature map, finest first."""
+        """Number of anchors in each place, for each feature map, finest first."""
         return [len(anchors) for anchors in self.sizes]
 
     @property
     def number_of_maps(self) -> int:
-        """How many feature maps anchors are described for."""
+        """Number of feature maps that anchors are described for."""
         return len(self.sizes)
 
 
@@ -207,7 +208,7 @@ class AnchorGrid(Settings, message="AnchorGrid"):
 class FlexibleGridAnchorGenerator(AnchorSettings, message="FlexibleGridAnchorGenerator"):
     """Every feature map's anchors spelled out."""
 
-    anchor_grid: tuple[AnchorGrid, ...] = nested_list(AnchorGrid, at_least_one="write one for each feature map")
+    anchor_grid: tuple[AnchorGrid, ...] = nested(AnchorGrid, repeated=True, required="write one for each feature map")
     no_effect = {"normalize_coordinates": _NO_UNITS}
 
     @property

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import Settings, items, scalar
+from configs.settings.declaration import Settings
+from configs.settings.values import items, scalar
 
 # The extractor that reads these settings.
 READER = "ssd_model_garden_fpn"

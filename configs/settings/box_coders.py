@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeAlias
 
-from configs.settings.declaration import Choice, Settings, number
+from configs.settings.declaration import Choice, Settings
+from configs.settings.values import number
 
 # Codes beyond say nothing that 32 bits can hold.
 _LARGEST = 1e6

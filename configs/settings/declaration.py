@@ -1,25 +1,25 @@
-"""How a message's settings are declared: the base class, and a function for each kind of field.
+"""Settings of messages: their base class, and specs of the fields that are messages.
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class RandomHorizontalFlip(Settings, message="RandomHorizontalFlip"):
         probability: float = number(at_least=0.0, at_most=1.0)
 
 An attribute has its field's name in the schema, where its default stands too; what the function says is what values it
-may have. `Settings.refused` and `Settings.no_effect` name the other fields of the message, so that every field of it
-is in one of three places. `configs.settings.reading` makes settings of messages.
+may have: `number`, `scalar` and `items` of `configs.settings.values`, `nested`, `choice` and `mapped` here.
+`Settings.refused` and `Settings.no_effect` name the other fields of the message, so that every field of it is in one
+of three places. `configs.settings.reading` makes settings of messages.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from configs.schema.problem import Note, Problem
+from configs.settings.values import SPEC, Scalar, Spec, as_text, attribute
 from data_prep.runtime.command_line import UsageError
 
-_SPEC = "spec"
 _BETWEEN = "fields_between"
 _Own = TypeVar("_Own", bound="Settings")
 _Check = TypeVar("_Check", bound=Callable[[Any], Iterator[Problem | Note]])
@@ -87,8 +87,12 @@ class Settings:
         found: list[Problem | Note] = []
         sound = []
         for name in names:
-            problems = list(check_field(name, specs[name], getattr(self, name), is_written=name in self.written))
-            found += problems
+            spec, value = specs[name], getattr(self, name)
+            problems = list(spec.check(value)) if value is not None else []
+            # A default that cannot be honoured is said to be one.
+            unset = self.unset(name) if isinstance(spec, Scalar) else ""
+            for problem in problems:
+                found.append(Problem(f"{name}{problem.path}", f"{unset}{problem.reason}", problem.use_instead))
             if not problems:
                 sound.append(name)
         # What fields must be together is only asked of fields that are sound.
@@ -117,10 +121,10 @@ class Settings:
         if low <= high:
             return
         if larger in self.written and smaller not in self.written:
-            reason = f"{_written(high)} is below {smaller}, which is {self.unset(smaller)}{_written(low)}"
+            reason = f"{as_text(high)} is below {smaller}, which is {self.unset(smaller)}{as_text(low)}"
             yield Problem(larger, reason, "use a larger one, or write both")
         else:
-            yield Problem(smaller, f"{_written(low)} is above {larger}, {_written(high)}", "use a smaller one")
+            yield Problem(smaller, f"{as_text(low)} is above {larger}, {as_text(high)}", "use a smaller one")
 
     def path_of(self, name: str) -> str:
         """The path of a field from this message: its name, and where it is a choice, the name of what was chosen."""
@@ -141,152 +145,20 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Spec:
-    """What a field may be."""
-
-    def check(self, value: Any) -> Iterator[Problem]:
-        """Yields what is wrong with a value; paths go on behind the field's name (`[2]`, or nothing)."""
-        yield from ()
-
-    def path(self, name: str, value: Any) -> str:
-        """The field's path from its message."""
-        del value
-        return name
-
-    def describe(self) -> str:
-        """The values that are honoured, in a few words; empty where all of the schema's type are."""
-        return ""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Scalar(Spec):
-    """A number, a flag, a text or an enum's value (its name, a str).
-
-    Attributes:
-        only: The values that are honoured, where they can be listed; they hold for a default too.
-        reason: Why no others are.
-        instead: What to write instead; made from the bounds or from `only` where it is empty.
-        optional: Whether a field that is not set is None, where that means something else than any value.
-    """
-
-    only: tuple[Any, ...] = ()
-    reason: str = ""
-    instead: str = ""
-    optional: bool = False
-
-    def check(self, value: Any) -> Iterator[Problem]:
-        """See `Spec.check`."""
-        if self.only and value not in self.only:
-            reason = f"{_written(value)} cannot be honoured" + (f": {self.reason}" if self.reason else "")
-            yield Problem("", reason, self.instead or f"use {' or '.join(map(_written, self.only))}")
-
-    def describe(self) -> str:
-        """See `Spec.describe`."""
-        return " or ".join(map(_written, self.only))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Number(Scalar):
-    """A number within bounds; a float must be finite.
-
-    Attributes:
-        at_least: The smallest, itself allowed.
-        above: What it must be greater than.
-        at_most: The largest, itself allowed.
-        below: What it must be less than.
-    """
-
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    below: float | None = None
-
-    def check(self, value: Any) -> Iterator[Problem]:
-        """See `Spec.check`."""
-        if not math.isfinite(value):
-            yield Problem("", f"{value} is no finite number", "write one that is")
-        elif not self._holds(value):
-            reason = self.reason or f"must be {self.describe()}"
-            yield Problem("", f"{_written(value)} {reason}", self.instead or "use one that is")
-        else:
-            yield from super().check(value)
-
-    def _holds(self, value: float) -> bool:
-        return (
-            (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
-        )
-
-    def describe(self) -> str:
-        """See `Spec.describe`."""
-        bounds = [
-            f"{word} {_written(bound)}"
-            for word, bound in (
-                ("at least", self.at_least),
-                ("above", self.above),
-                ("at most", self.at_most),
-                ("below", self.below),
-            )
-            if bound is not None
-        ]
-        return " and ".join(bounds) or super().describe()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Items(Spec):
-    """A list of scalars, read as a tuple.
-
-    Attributes:
-        each: What each may be.
-        lengths: The lengths that are allowed; empty: any.
-        at_least_one: Whether the list may not be empty.
-        reason: Why another length is wrong.
-        instead: What to write instead.
-    """
-
-    each: Scalar = dataclasses.field(default_factory=Scalar)
-    lengths: tuple[int, ...] = ()
-    at_least_one: bool = False
-    reason: str = ""
-    instead: str = ""
-
-    def check(self, value: Any) -> Iterator[Problem]:
-        """See `Spec.check`."""
-        if self.at_least_one and not value:
-            yield Problem("", self.reason or "is empty", self.instead or "give one or more")
-        elif self.lengths and len(value) not in self.lengths:
-            allowed = " or ".join(map(str, self.lengths))
-            yield Problem("", self.reason or f"{len(value)} values", self.instead or f"give {allowed}")
-        for index, element in enumerate(value):
-            for problem in self.each.check(element):
-                yield Problem(f"[{index}]{problem.path}", problem.reason, problem.use_instead)
-
-    def describe(self) -> str:
-        """See `Spec.describe`."""
-        each = self.each.describe()
-        count = " or ".join(map(str, self.lengths)) or ("one or more" if self.at_least_one else "any number")
-        return f"{count}, each {each}" if each else count
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Nested(Spec):
     """A message with settings of its own, or a list of such, read as a tuple.
 
     Attributes:
         settings: Their class.
         repeated: Whether the field is a list.
-        required: What to write where the message is not set, for a message that must be; empty: it need not be.
+        required: What to write where the message is not set, or the list is empty, if that is an error.
         optional: Whether a message that is not set is None; else its defaults are read.
-        at_least_one: For a list, what to write where it is empty; empty: it may be.
     """
 
-    settings: type[Settings]
+    settings: type[Settings] = dataclasses.field(kw_only=False)
     repeated: bool = False
     required: str = ""
     optional: bool = False
-    at_least_one: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -339,100 +211,18 @@ class Choice(Spec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mapped(Spec):
-    """A map: a dictionary of scalars or of settings.
+    """A map, read as a dictionary.
 
     Attributes:
-        values: What each value may be: a spec of scalars, or a class of settings.
+        settings: Of each value; None for a map of scalars.
     """
 
-    values: Scalar | type[Settings]
-
-    def check(self, value: Any) -> Iterator[Problem]:
-        """See `Spec.check`."""
-        if isinstance(self.values, Scalar):
-            for key, element in value.items():
-                for problem in self.values.check(element):
-                    yield Problem(f"[{_key(key)}]{problem.path}", problem.reason, problem.use_instead)
+    settings: type[Settings] | None = dataclasses.field(default=None, kw_only=False)
 
 
-# The functions below stand on the right of an attribute: `probability: float = number(at_least=0.0, at_most=1.0)`.
-
-
-def number(
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    reason: str = "",
-    instead: str = "",
-    optional: bool = False,
-) -> Any:
-    """A finite number within bounds. `reason` stands behind the value: "0" + " images make no batch"."""
-    spec = Number(
-        at_least=at_least,
-        above=above,
-        at_most=at_most,
-        below=below,
-        reason=reason,
-        instead=instead,
-        optional=optional,
-    )
-    return declared(spec)
-
-
-def scalar(*, only: tuple[Any, ...] = (), reason: str = "", instead: str = "") -> Any:
-    """A flag, a text or an enum's value (by name): any, or `only` those that are honoured, and the reason for it."""
-    return declared(Scalar(only=only, reason=reason, instead=instead))
-
-
-def items(
-    each: Scalar | None = None,
-    *,
-    lengths: tuple[int, ...] = (),
-    at_least_one: bool = False,
-    reason: str = "",
-    instead: str = "",
-) -> Any:
-    """A list of scalars, read as a tuple. `each` is such as `Number(above=0.0)`."""
-    spec = Items(each=each or Scalar(), lengths=lengths, at_least_one=at_least_one, reason=reason, instead=instead)
-    return declared(spec)
-
-
-def nested(settings: type[Settings], *, required: str = "", optional: bool = False) -> Any:
-    """A message: its settings, with its defaults where it is not set (or None with `optional`)."""
-    return declared(Nested(settings=settings, required=required, optional=optional))
-
-
-def nested_list(settings: type[Settings], *, at_least_one: str = "") -> Any:
-    """A list of messages: a tuple of their settings."""
-    return declared(Nested(settings=settings, repeated=True, at_least_one=at_least_one))
-
-
-def choice(
-    *,
-    refused: Mapping[str, tuple[str, str]] | None = None,
-    repeated: bool = False,
-    required: str = "",
-    missing: str = "is not set",
-    inline: bool = False,
-    **alternatives: type[Settings],
-) -> Any:
-    """A message that is one oneof: the settings of what is set in it; without, None or a problem if `required`."""
-    spec = Choice(
-        alternatives=alternatives,
-        refused=refused or {},
-        repeated=repeated,
-        required=required,
-        missing=missing,
-        inline=inline,
-    )
-    return declared(spec)
-
-
-def mapped(values: Scalar | type[Settings]) -> Any:
-    """A map, read as a dictionary."""
-    return declared(Mapped(values=values))
+nested = attribute(Nested)
+choice = attribute(Choice)
+mapped = attribute(Mapped)
 
 
 def between(*fields: str) -> Callable[[_Check], _Check]:
@@ -449,14 +239,9 @@ def between(*fields: str) -> Callable[[_Check], _Check]:
     return mark
 
 
-def declared(spec: Spec) -> Any:
-    """An attribute of a settings class that may be what `spec` says."""
-    return dataclasses.field(metadata={_SPEC: spec})
-
-
 def fields_of(settings: type[Settings]) -> dict[str, Spec]:
     """The declared fields of a settings class, by name, in their order."""
-    return {field.name: field.metadata[_SPEC] for field in dataclasses.fields(settings) if _SPEC in field.metadata}
+    return {field.name: field.metadata[SPEC] for field in dataclasses.fields(settings) if SPEC in field.metadata}
 
 
 def declared_names(settings: type[Settings]) -> set[str]:
@@ -465,32 +250,3 @@ def declared_names(settings: type[Settings]) -> set[str]:
     for name, spec in fields_of(settings).items():
         names |= {*spec.alternatives, *spec.refused} if isinstance(spec, Choice) and spec.inline else {name}
     return names
-
-
-def check_field(name: str, spec: Spec, value: Any, *, is_written: bool) -> Iterator[Problem]:
-    """Yields what is wrong with a field's value, with paths from its message.
-
-    Args:
-        name: The field's.
-        spec: What it may be.
-        value: What it is.
-        is_written: Whether the config sets it; a default that cannot be honoured is told to be one.
-    """
-    if value is None:
-        return
-    unset = "" if is_written or not isinstance(spec, Scalar) else "unset, which means "
-    for problem in spec.check(value):
-        yield Problem(f"{name}{problem.path}", f"{unset}{problem.reason}", problem.use_instead)
-
-
-def _written(value: Any) -> str:
-    """A value as text format writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value)
-
-
-def _key(key: Any) -> str:
-    return f'"{key}"' if isinstance(key, str) else str(key)

@@ -12,11 +12,11 @@ from pathlib import Path
 from google.protobuf.descriptor import FieldDescriptor
 
 from configs.schema.descriptors import PROTO_PATH, is_map, is_repeated, message_descriptor, short_name
-from configs.settings.declaration import Choice, Scalar, Settings, declared_names, fields_of
+from configs.settings.declaration import Choice, Mapped, Nested, Settings, declared_names, fields_of
 from configs.settings.evaluation import OLDER_METRICS_SETS
 from configs.settings.extractors import TF1_EQUALS, TF1_WITHOUT_EQUAL
-from configs.settings.listing import places_of
 from configs.settings.pipeline import PipelineSettings
+from configs.settings.values import Scalar
 from configs.views.leaves import written
 
 TEMPLATE_PATH = Path(__file__).with_name("migration_template.md")
@@ -85,9 +85,42 @@ def migration_page() -> str:
     return f"{_GENERATED}\n{page}"
 
 
+def messages_below(settings: type[Settings]) -> Iterator[tuple[tuple[str, ...], type[Settings]]]:
+    """Yields the messages that a message holds: the fields that lead there (two through a oneof), and the settings."""
+    for name, spec in fields_of(settings).items():
+        if isinstance(spec, Nested):
+            yield (name,), spec.settings
+        elif isinstance(spec, Choice):
+            for alternative, chosen in spec.alternatives.items():
+                yield ((alternative,) if spec.inline else (name, alternative)), chosen
+        elif isinstance(spec, Mapped) and spec.settings is not None:
+            yield (name,), spec.settings
+
+
+def places_of(root: type[Settings]) -> dict[type[Settings], tuple[tuple[str, ...], ...]]:
+    """Lists the messages that can be reached from one.
+
+    Args:
+        root: Settings of that one.
+
+    Returns:
+        For each settings class, the root's first and each before those that it holds, the fields that lead there from
+        the root: one tuple a way.
+    """
+    places: dict[type[Settings], list[tuple[str, ...]]] = {}
+
+    def visit(settings: type[Settings], path: tuple[str, ...]) -> None:
+        places.setdefault(settings, []).append(path)
+        for names, found in messages_below(settings):
+            visit(found, (*path, *names))
+
+    visit(root, ())
+    return {settings: tuple(paths) for settings, paths in places.items()}
+
+
 @functools.cache
 def comments() -> dict[tuple[str, str], str]:
-    """What pipeline.proto says of each field, by message type and field; of those of which it says something."""
+    """Comments in pipeline.proto about fields, by message type and field."""
     found: dict[tuple[str, str], str] = {}
     messages: list[str] = []
     above: list[str] = []

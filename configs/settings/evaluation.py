@@ -10,7 +10,9 @@ from PIL import ImageColor
 
 from configs.schema.diagnosis import nearest
 from configs.schema.problem import Problem
-from configs.settings.declaration import Scalar, Settings, between, items, mapped, number, scalar
+from configs.settings.declaration import Settings, between, mapped
+from configs.settings.reasons import BOXES_ONLY, KEYPOINTS
+from configs.settings.values import Scalar, items, number, scalar
 
 DEFAULT_METRICS_SET = "coco_detection_metrics"
 
@@ -43,9 +45,6 @@ _OTHER_METRICS_SETS = {
     "pascal_voc_instance_segmentation_metrics": "masks",
     "weighted_pascal_voc_instance_segmentation_metrics": "masks",
 }
-
-_BOXES_ONLY = ("only boxes are detected here", "delete it")
-_KEYPOINTS = ("keypoints are not detected here", "delete it")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ class EvalConfig(Settings, message="EvalConfig"):
     max_num_boxes_to_visualize: int = number(at_least=0)
     include_metrics_per_category: bool = scalar()
     all_metrics_per_category: bool = scalar()
-    super_categories: dict[str, str] = mapped(Scalar())
+    super_categories: dict[str, str] = mapped()
     recall_lower_bound: float = number(at_least=0.0, at_most=1.0)
     recall_upper_bound: float = number(at_least=0.0, at_most=1.0)
     ignore_groundtruth: bool = scalar()
@@ -105,9 +104,9 @@ class EvalConfig(Settings, message="EvalConfig"):
         "retain_original_images": "pictures for TensorBoard are always there",
     }
     refused = {
-        "parameterized_metric": _KEYPOINTS,
-        "keypoint_edge": _KEYPOINTS,
-        "eval_instance_masks": _BOXES_ONLY,
+        "parameterized_metric": KEYPOINTS,
+        "keypoint_edge": KEYPOINTS,
+        "eval_instance_masks": BOXES_ONLY,
         "retain_original_image_additional_channels": ("pictures have 3 channels", "delete it"),
         "force_no_resize": ("the input needs one size", "delete it"),
     }
@@ -120,7 +119,7 @@ class EvalConfig(Settings, message="EvalConfig"):
 
     @property
     def max_images(self) -> int:
-        """How many images to measure at most; 0 for all, as where `num_examples` is not written."""
+        """Number of images to measure at most; 0 for all, as where `num_examples` is not written."""
         return self.num_examples if "num_examples" in self.written else 0
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from configs.schema.problem import Problem
 from configs.settings.backbones import ModelGardenBackbone
-from configs.settings.declaration import Settings, between, nested, nested_list, number, scalar
+from configs.settings.declaration import Settings, between, nested
 from configs.settings.inputs import ClassAwareSampling
 from configs.settings.plugins import (
     AUGMENTATION,
@@ -18,6 +18,7 @@ from configs.settings.plugins import (
     list_problems,
     problems_of,
 )
+from configs.settings.values import number, scalar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,10 +52,10 @@ class Extensions(Settings, message="Extensions"):
     class_aware_sampling: ClassAwareSampling | None = nested(ClassAwareSampling, optional=True)
     early_stopping: EarlyStopping = nested(EarlyStopping)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
-    augmentation: tuple[PluginPart, ...] = nested_list(PluginPart)
+    augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
     classification_loss: PluginPart | None = nested(PluginPart, optional=True)
-    metric: tuple[PluginPart, ...] = nested_list(PluginPart)
+    metric: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
 
     @property
     def stops_early(self) -> bool:

@@ -12,10 +12,11 @@ from typing import TypeAlias
 
 from configs.schema.diagnosis import nearest
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import Settings, choice, nested, number, scalar
+from configs.settings.declaration import Settings, choice, nested
 from configs.settings.layers import Hyperparams, channels
 from configs.settings.plugins import PluginPart
 from configs.settings.reading import read_settings_text
+from configs.settings.values import number, scalar
 
 # Trunks have no coarser maps than those of this level, whose stride is 2**5 pixels; pyramids add what is beyond.
 COARSEST_TRUNK_LEVEL = 5
@@ -34,7 +35,7 @@ Levels: TypeAlias = tuple[int, int] | int
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-    """What `feature_extractor.type` can name.
+    """A network that `feature_extractor.type` can name.
 
     Attributes:
         name: The API's, of TensorFlow 2.
@@ -275,7 +276,7 @@ class SsdFeatureExtractor(Settings, message="SsdFeatureExtractor"):
     use_explicit_padding: bool = scalar()
     use_depthwise: bool = scalar()
     feature_pyramid_oneof: FeaturePyramidNetworks | BidirectionalFeaturePyramidNetworks | None = choice(
-        inline=True, fpn=FeaturePyramidNetworks, bifpn=BidirectionalFeaturePyramidNetworks
+        inline=True, alternatives={"fpn": FeaturePyramidNetworks, "bifpn": BidirectionalFeaturePyramidNetworks}
     )
     num_layers: int = number()
     spaghettinet_arch_name: str = scalar()
@@ -335,7 +336,7 @@ class SsdFeatureExtractor(Settings, message="SsdFeatureExtractor"):
 
     @property
     def network(self) -> Network:
-        """What the type names."""
+        """The network that the type names."""
         return NETWORKS[self.type]
 
     @property
@@ -350,7 +351,7 @@ class SsdFeatureExtractor(Settings, message="SsdFeatureExtractor"):
 
     @property
     def stride(self) -> int:
-        """What both sides of a padded input must be multiples of, or feature maps cannot be added to one another."""
+        """The number that both sides of a padded input must be multiples of, or feature maps cannot be added."""
         if not self.network.pyramid:
             return 1
         if self.network.pyramid == "bifpn":
@@ -406,7 +407,7 @@ class FasterRcnnFeatureExtractor(Settings, message="FasterRcnnFeatureExtractor")
 
     @property
     def network(self) -> Network:
-        """What the type names."""
+        """The network that the type names."""
         return NETWORKS[self.type]
 
     @property

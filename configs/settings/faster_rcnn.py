@@ -13,7 +13,7 @@ from configs.settings.anchors import (
     levels_note,
     maps_problem,
 )
-from configs.settings.declaration import Settings, between, declared, nested, number, scalar
+from configs.settings.declaration import Settings, between, nested
 from configs.settings.extractors import FasterRcnnFeatureExtractor
 from configs.settings.heads import FASTER_RCNN_BOX_PREDICTORS, MaskRcnnBoxPredictor
 from configs.settings.layers import Hyperparams, channels, kernel_side
@@ -22,6 +22,7 @@ from configs.settings.post_processing import PostProcessing, score_converter_not
 from configs.settings.reasons import CONTEXT, INPLACE, RAW_OUTPUTS, TPU_MATMUL, TPU_SHAPES
 from configs.settings.resizers import IMAGE_RESIZERS, ImageResizer
 from configs.settings.ssd import class_count
+from configs.settings.values import declared, number, scalar
 
 _NO_MASKS = "no masks are predicted"
 _NMS_KIND = "the same NMS is always computed the fast way"

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Choice, Number, Settings, declared, nested, scalar
+from configs.settings.declaration import Choice, Settings, nested
 from configs.settings.layers import Hyperparams, channels, kernel_side, layer_count
 from configs.settings.reasons import BOXES_ONLY, KEYPOINTS
+from configs.settings.values import Number, declared, scalar
 
 _KEEP_PROBABILITY = Number(above=0.0, at_most=1.0)
 _CODE_SIZE = Number(at_least=1, at_most=100)

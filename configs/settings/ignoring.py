@@ -1,4 +1,4 @@
-"""Drops fields of a config by path, as if they had never been written: what `--ignore_unsupported` does."""
+"""Removal of fields of a config by path, as if they had never been written: `--ignore_unsupported`."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Number, Settings, choice, items, number, scalar
+from configs.settings.declaration import Settings, choice
 from configs.settings.reasons import BOXES_ONLY, CONTEXT
+from configs.settings.values import Number, items, number, scalar
 
 # Of more, no machine holds them.
 _MOST_BOXES = 1_000_000  # an image
@@ -88,7 +89,7 @@ class InputReader(Settings, message="InputReader"):
         refused={
             "external_input_reader": ("readers of somebody's own are not supported", "use tf_record_input_reader")
         },
-        tf_record_input_reader=TFRecordInputReader,
+        alternatives={"tf_record_input_reader": TFRecordInputReader},
     )
     sample_from_datasets_weights: tuple[float, ...] = items(Number(at_least=0.0))
 

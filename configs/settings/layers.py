@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 from configs.schema.diagnosis import nearest
 from configs.schema.problem import Problem
-from configs.settings.declaration import Choice, Settings, choice, declared, nested, number, scalar
+from configs.settings.declaration import Choice, Settings, choice, nested
 from configs.settings.reading import read_settings_text
+from configs.settings.values import declared, number, scalar
 
 # More channels, or larger kernels, than any network has; what is beyond is a slip, and would fill the memory.
 _MOST_CHANNELS = 2**16
@@ -186,7 +187,8 @@ class Hyperparams(Settings, message="Hyperparams"):
     initializer: Initializer = nested(Initializer)
     activation: str = scalar()
     normalizer_oneof: BatchNorm | GroupNorm | None = choice(
-        inline=True, batch_norm=BatchNorm, sync_batch_norm=SyncBatchNorm, group_norm=GroupNorm
+        inline=True,
+        alternatives={"batch_norm": BatchNorm, "sync_batch_norm": SyncBatchNorm, "group_norm": GroupNorm},
     )
     force_use_bias: bool = scalar()
     no_effect = {"regularize_depthwise": "in TensorFlow 2 the API reads it nowhere: each layer's kind decides"}

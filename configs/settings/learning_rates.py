@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Number, Settings, choice, declared, fields_of, nested_list, number, scalar
+from configs.settings.declaration import Settings, choice, fields_of, nested
+from configs.settings.values import Number, declared, number, scalar
 
 _DRAW = "python -m configs.plot_schedule draws what is written"
 
@@ -131,8 +132,8 @@ class ManualSteps(Schedule, message="ManualStepLearningRate"):
     """
 
     initial_learning_rate: float = declared(_RATE)
-    schedule: tuple[ManualStep, ...] = nested_list(
-        ManualStep, at_least_one="write schedule { step: ... learning_rate: ... }, or a constant rate"
+    schedule: tuple[ManualStep, ...] = nested(
+        ManualStep, repeated=True, required="write schedule { step: ... learning_rate: ... }, or a constant rate"
     )
     warmup: bool = scalar()
 
@@ -219,8 +220,10 @@ def learning_rate() -> Any:
     """An optimizer's `learning_rate`: a `LearningRate` message, read as the `Schedule` that it chooses."""
     return choice(
         required="use cosine_decay_learning_rate { ... }",
-        constant_learning_rate=ConstantRate,
-        exponential_decay_learning_rate=ExponentialDecay,
-        manual_step_learning_rate=ManualSteps,
-        cosine_decay_learning_rate=CosineDecay,
+        alternatives={
+            "constant_learning_rate": ConstantRate,
+            "exponential_decay_learning_rate": ExponentialDecay,
+            "manual_step_learning_rate": ManualSteps,
+            "cosine_decay_learning_rate": CosineDecay,
+        },
     )

@@ -1,4 +1,4 @@
-"""From a config's file to what a command works with: read, overridden, migrated, checked.
+"""Loading of a config's file for a command: read, overridden, migrated, checked.
 
 Every command that takes a config has its flags from `add_config_arguments` and its config from `load_config`, so that
 `--config_override`, `--ignore_unsupported` and `--plugin` mean the same everywhere.
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from configs.schema import pipeline_file
+from configs.schema.fields import unfilled_paths
 from configs.schema.problem import ConfigError, Note, Problem
-from configs.settings import support
 from configs.settings.ignoring import FLAG, require_refused, without_fields
 from configs.settings.migration import migrate
-from configs.settings.pipeline import PipelineSettings
+from configs.settings.pipeline import PipelineSettings, read_pipeline
 from configs.settings.plugins import add_plugin_argument
 from data_prep.runtime.command_line import ArgumentParser
 
@@ -49,7 +49,7 @@ class LoadedConfig:
         """Checks that a run can begin.
 
         Returns:
-            What it is told.
+            The settings.
 
         Raises:
             ConfigError: A line for each problem, and one for all that is still to be filled in.
@@ -70,7 +70,7 @@ class LoadedConfig:
 
     def _can_be_ignored(self, problem: Problem) -> bool:
         """Whether dropping the field would leave nothing to refuse at it."""
-        rest = support.read(without_fields(self.config, [problem.path])).problems
+        rest = read_pipeline(without_fields(self.config, [problem.path])).problems
         return all(other.path != problem.path for other in rest) and len(rest) < len(self.problems)
 
 
@@ -158,7 +158,7 @@ def examine(config: Any, where: str, ignore: Sequence[str] = ()) -> LoadedConfig
         ConfigError: `ignore` names what is not refused.
     """
     config, notes = migrate(config)
-    reading = support.read(config)
+    reading = read_pipeline(config)
     warnings = []
     if ignore:
         require_refused(ignore, reading.problems)
@@ -168,7 +168,7 @@ def examine(config: Any, where: str, ignore: Sequence[str] = ()) -> LoadedConfig
             for name in dict.fromkeys(ignore)
         ]
         config = without_fields(config, ignore)
-        reading = support.read(config)
+        reading = read_pipeline(config)
     return LoadedConfig(
         where=where,
         config=config,
@@ -176,5 +176,5 @@ def examine(config: Any, where: str, ignore: Sequence[str] = ()) -> LoadedConfig
         problems=reading.problems,
         warnings=tuple(warnings),
         notes=(*notes, *reading.notes),
-        unfilled=tuple(pipeline_file.unfilled_paths(config)),
+        unfilled=tuple(unfilled_paths(config)),
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import Choice, Settings, declared, nested, number, scalar
+from configs.settings.declaration import Choice, Settings, nested
+from configs.settings.values import declared, number, scalar
 
 _ANCHORWISE = {"anchorwise_output": "losses always have one value an anchor"}
 # A loss of more than its square root times that is no finite number in 32 bits.

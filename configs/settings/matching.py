@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Choice, Settings, number, scalar
+from configs.settings.declaration import Choice, Settings
 from configs.settings.reasons import TPU_MATMUL
+from configs.settings.values import number, scalar
 
 # ------------------------------------------------------------------------------------------------------- similarities
 

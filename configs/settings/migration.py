@@ -1,4 +1,4 @@
-"""Reads a config of the API's TensorFlow 1 as the equal one of its TensorFlow 2, and says so in a line each."""
+"""Migration of a config of the API's TensorFlow 1 to the equal one of its TensorFlow 2, with a note for each change."""
 
 from __future__ import annotations
 

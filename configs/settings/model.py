@@ -42,6 +42,11 @@ class ModelExtensions:
     feature_extractor: PluginPart | None = None
     classification_loss: PluginPart | None = None
 
+    @classmethod
+    def of(cls, extensions: Extensions) -> ModelExtensions:
+        """Picks of a config's extensions those that its model needs."""
+        return cls(**{field.name: getattr(extensions, field.name) for field in dataclasses.fields(cls)})
+
     def require_used(self, extractor_type: str) -> None:
         """Checks that the model's feature extractor has what it stands on.
 
@@ -74,8 +79,7 @@ def read_model_extensions(config: Any) -> ModelExtensions:
     for field, value in config.extensions.ListFields():
         if field.name in of_model:
             getattr(message, field.name).CopyFrom(value)
-    extensions = read_settings(Extensions, message, "extensions")
-    return ModelExtensions(**{name: getattr(extensions, name) for name in of_model})
+    return ModelExtensions.of(read_settings(Extensions, message, "extensions"))
 
 
 def read_model(config: Any) -> Model:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from configs.settings.declaration import Settings, choice, number, scalar
+from configs.settings.declaration import Settings, choice
 from configs.settings.learning_rates import Schedule, learning_rate
+from configs.settings.values import number, scalar
 
 _BELOW_ONE = "must be from 0 up to, but not, 1"
 _ABOVE_ZERO = "must be greater than 0"
@@ -44,9 +45,11 @@ class Optimizer(Settings, message="Optimizer"):
     optimizer: MomentumOptimizer | AdamOptimizer | RmsPropOptimizer = choice(
         inline=True,
         required="use momentum_optimizer { learning_rate { ... } }",
-        momentum_optimizer=MomentumOptimizer,
-        adam_optimizer=AdamOptimizer,
-        rms_prop_optimizer=RmsPropOptimizer,
+        alternatives={
+            "momentum_optimizer": MomentumOptimizer,
+            "adam_optimizer": AdamOptimizer,
+            "rms_prop_optimizer": RmsPropOptimizer,
+        },
     )
     use_moving_average: bool = scalar()
     moving_average_decay: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)

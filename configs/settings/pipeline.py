@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from google.protobuf.message import Message
+
 from configs.schema.descriptors import message_descriptor
 from configs.schema.problem import Note, Problem
 from configs.settings.augmentations.options import check_classes
 from configs.settings.backbones import check_backbone
-from configs.settings.declaration import Settings, between, declared, nested, nested_list
+from configs.settings.declaration import Settings, between, nested
 from configs.settings.evaluation import METRIC_PREFIXES, EvalConfig
 from configs.settings.extensions import Extensions
 from configs.settings.extractors import check_plugin_extractor
 from configs.settings.inputs import InputReader
 from configs.settings.model import MODELS, Model
+from configs.settings.reading import Findings, collect_settings
 from configs.settings.ssd import Ssd
 from configs.settings.training import TrainConfig
+from configs.settings.values import declared
 
 _LOSS_PREFIX = "Loss/"
 # Keras' names of them, by those of `extensions.mixed_precision`.
@@ -25,7 +29,7 @@ _PRECISIONS = {"FLOAT32": "float32", "MIXED_BFLOAT16": "mixed_bfloat16", "MIXED_
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
-    """Everything that a training, evaluation or export run is told.
+    """All settings of a training, evaluation or export run.
 
     Attributes:
         train_config: None where the config has none: one for evaluation needs none.
@@ -36,7 +40,7 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
     train_config: TrainConfig | None = nested(TrainConfig, optional=True)
     train_input_reader: InputReader | None = nested(InputReader, optional=True)
     eval_config: EvalConfig = nested(EvalConfig)
-    eval_input_reader: tuple[InputReader, ...] = nested_list(InputReader)
+    eval_input_reader: tuple[InputReader, ...] = nested(InputReader, repeated=True)
     extensions: Extensions = nested(Extensions)
 
     refused = {
@@ -55,8 +59,8 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
     def max_number_of_training_boxes(self) -> int:
         """Ground truth a training image, once padded; more is cut.
 
-        `train_input_reader` has the word, as in the API's TensorFlow 2 loop; its older namesake in `train_config`
-        counts where only that is set.
+        `train_input_reader` decides, as in the API's TensorFlow 2 loop; the older field of `train_config` counts where
+        only that is set.
         """
         if self._is_number_of_boxes_in_train_config and self.train_config is not None:
             return self.train_config.max_number_of_boxes
@@ -161,3 +165,33 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
             reason = f'"{metric}" is not measured by {", ".join([*self.eval_config.metrics_sets, *plugins])}'
             instead = f"use one that begins with {' or '.join(prefixes)}"
             yield Problem("extensions.early_stopping.metric", reason, instead)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A config as settings, or why it makes none.
+
+    Attributes:
+        settings: None if there are problems.
+        problems: What training here cannot honour, and what is missing; each path once.
+        notes: What has no effect, and what else is worth knowing.
+    """
+
+    settings: PipelineSettings | None
+    problems: tuple[Problem, ...]
+    notes: tuple[Note, ...]
+
+
+def read_pipeline(config: Message) -> Reading:
+    """Reads a config as settings: all that it says is honoured, refused, or noted.
+
+    Args:
+        config: A `TrainEvalPipelineConfig` message.
+    """
+    found = Findings()
+    settings = collect_settings(PipelineSettings, config, "", found)
+    # What a field was refused for is not told again as a consequence.
+    problems: dict[str, Problem] = {}
+    for problem in found.problems:
+        problems.setdefault(problem.path, problem)
+    return Reading(settings, tuple(problems.values()), tuple(found.notes))

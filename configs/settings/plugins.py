@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import math
 import sys
 import traceback
 import typing
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Number, Scalar, Settings, mapped, scalar
+from configs.settings.declaration import Settings, mapped
+from configs.settings.values import scalar
 from data_prep.runtime.command_line import UsageError
 
 FLAG = "--plugin"
@@ -208,8 +210,14 @@ class PluginPart(Settings, message="PluginPart"):
     """
 
     name: str = scalar()
-    numbers: dict[str, float] = mapped(Number())
-    texts: dict[str, str] = mapped(Scalar())
+    numbers: dict[str, float] = mapped()
+    texts: dict[str, str] = mapped()
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Settings.problems`."""
+        for key, value in self.numbers.items():
+            if not math.isfinite(value):
+                yield Problem(f'numbers["{key}"]', f"{value} is no finite number", "write one that is")
 
     def problems_as(self, kind: str) -> Iterator[Problem]:
         """Yields why there is no part of a kind with this name and these settings, with paths from this message."""

@@ -8,17 +8,9 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import (
-    Choice,
-    Settings,
-    declared,
-    mapped,
-    nested,
-    nested_list,
-    number,
-    scalar,
-)
+from configs.settings.declaration import Choice, Settings, mapped, nested
 from configs.settings.reasons import TPU_SHAPES
+from configs.settings.values import declared, number, scalar
 
 _NMS_KIND = "the same NMS is always computed the fast way"
 # Losses whose logits are each other's rivals; those of the others stand alone.
@@ -98,7 +90,7 @@ class XYPairs(Settings, message="XYPairs"):
         x_y_pair: Points of rising x.
     """
 
-    x_y_pair: tuple[XYPair, ...] = nested_list(XYPair)
+    x_y_pair: tuple[XYPair, ...] = nested(XYPair, repeated=True)
     no_effect = {"training_data_type": "it only says where the pairs came from"}
 
     def problems(self) -> Iterator[Problem]:

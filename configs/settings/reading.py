@@ -1,10 +1,11 @@
-"""Reads messages of the schema as settings, and collects what cannot be honoured and what is worth knowing."""
+"""Reader of messages as settings, which collects what cannot be honoured and what is worth knowing."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,26 +14,17 @@ from google.protobuf.message import Message
 
 from configs.schema.descriptors import is_map, is_repeated
 from configs.schema.fields import children
+from configs.schema.pipeline_file import parse_text
 from configs.schema.problem import Note, Problem
-from configs.schema.text import parse_text
-from configs.settings.declaration import (
-    Choice,
-    Mapped,
-    Nested,
-    Scalar,
-    Settings,
-    SettingsError,
-    Spec,
-    declared_names,
-    fields_of,
-)
+from configs.settings.declaration import Choice, Mapped, Nested, Settings, SettingsError, declared_names, fields_of
+from configs.settings.values import Scalar, Spec
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 
 @dataclasses.dataclass
 class Findings:
-    """What reading found, in the order of reading.
+    """Findings, in the order of reading.
 
     Attributes:
         problems: What cannot be honoured, with paths from the root.
@@ -44,7 +36,7 @@ class Findings:
 
 
 class _NotReadableError(Exception):
-    """A message has problems, which are told, and so makes no settings."""
+    """A message has problems, which were collected, and so makes no settings."""
 
 
 def read_settings(settings: type[_AnySettings], message: Message, path: str = "") -> _AnySettings:
@@ -158,7 +150,7 @@ class _Reader:
             return self._nested(spec, message, name, here)
         if isinstance(spec, Choice):
             read = partial(self.choose, spec)
-            return self._each(value, here, read) if spec.repeated else read(value, here)
+            return tuple(self._all(read, _elements(value, here))) if spec.repeated else read(value, here)
         if isinstance(spec, Mapped):
             return self._map(spec, value, here)
         return tuple(plain_value(field, one) for one in value) if is_repeated(field) else plain_value(field, value)
@@ -166,9 +158,9 @@ class _Reader:
     def _nested(self, spec: Nested, message: Message, name: str, path: str) -> Any:
         value: Any = getattr(message, name)
         if spec.repeated:
-            if spec.at_least_one and not value:
-                self._refuse(path, "is empty", spec.at_least_one)
-            return self._each(value, path, partial(self.read, spec.settings))
+            if spec.required and not value:
+                self._refuse(path, "is empty", spec.required)
+            return tuple(self._all(partial(self.read, spec.settings), _elements(value, path)))
         if not message.HasField(name):
             if spec.required:
                 self._refuse(path, "is not set", spec.required)
@@ -176,17 +168,17 @@ class _Reader:
                 return None
         return self.read(spec.settings, value, path)
 
-    def _each(self, values: Any, path: str, read: Any) -> tuple[Any, ...]:
-        """Reads all elements of a list before the first that is wrong is raised."""
-        elements, is_sound = [], True
-        for index, value in enumerate(values):
+    def _all(self, read: Callable[[Any, str], Any], values: Iterable[tuple[Any, str]]) -> list[Any]:
+        """Reads values, each with its path, to the last before the first that is wrong is raised."""
+        found, is_sound = [], True
+        for value, path in values:
             try:
-                elements.append(read(value, f"{path}[{index}]"))
+                found.append(read(value, path))
             except _NotReadableError:
                 is_sound = False
         if not is_sound:
             raise _NotReadableError
-        return tuple(elements)
+        return found
 
     def choose(self, spec: Choice, message: Message, path: str) -> Settings | None:
         """Reads what is set in a message that is nothing but a oneof."""
@@ -205,18 +197,13 @@ class _Reader:
         return self.read(spec.alternatives[chosen], getattr(message, chosen), here)
 
     def _map(self, spec: Mapped, values: Any, path: str) -> dict[Any, Any]:
-        if not isinstance(spec.values, type):
+        if spec.settings is None:
             return dict(values)
-        read: dict[Any, Any] = {}
-        is_sound = True
-        for key in sorted(values):
-            try:
-                read[key] = self.read(spec.values, values[key], f"{path}[{json.dumps(key)}]")
-            except _NotReadableError:
-                is_sound = False
-        if not is_sound:
-            raise _NotReadableError
-        return read
+        keys = sorted(values)
+        read = partial(self.read, spec.settings)
+        return dict(
+            zip(keys, self._all(read, ((values[key], f"{path}[{json.dumps(key)}]") for key in keys)), strict=True)
+        )
 
     def _tell_undeclared(self, settings: type[Settings], message: Message, path: str) -> bool:
         """Notes or refuses what is set and not declared; whether anything was refused."""
@@ -253,6 +240,11 @@ def plain_value(field: FieldDescriptor, value: Any) -> Any:
 
 def _is_default(field: FieldDescriptor, value: Any) -> bool:
     return field.message_type is None and not is_repeated(field) and not is_map(field) and value == field.default_value
+
+
+def _elements(values: Iterable[Any], path: str) -> Iterator[tuple[Any, str]]:
+    """The elements of a list with their paths."""
+    return ((value, f"{path}[{index}]") for index, value in enumerate(values))
 
 
 def _join(path: str, name: str) -> str:

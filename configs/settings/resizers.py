@@ -6,11 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf.message import Message
-
 from configs.schema.problem import Problem
-from configs.settings.declaration import Choice, Items, Number, Settings, declared, number, scalar
-from configs.settings.reading import read_choice
+from configs.settings.declaration import Choice, Settings
+from configs.settings.values import Items, Number, declared, number, scalar
 
 LARGEST_SIDE = 65_535  # of an image in pixels: what a JPEG can have
 
@@ -115,17 +113,3 @@ IMAGE_RESIZERS = Choice(
     },
     required="use fixed_shape_resizer { height: 320 width: 320 }",
 )
-
-
-def read_image_resizer(message: Message, path: str = "image_resizer") -> ImageResizer:
-    """Reads an `ImageResizer` message.
-
-    Args:
-        message: The model's.
-        path: Its path in the config.
-
-    Raises:
-        SettingsError: No resizer, or one that cannot be honoured.
-    """
-    resizer: ImageResizer = read_choice(IMAGE_RESIZERS, message, path)
-    return resizer

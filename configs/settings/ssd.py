@@ -9,7 +9,7 @@ from typing import Any
 from configs.schema.problem import Note, Problem
 from configs.settings.anchors import ANCHOR_GENERATORS, AnchorGenerator, levels_note, maps_problem
 from configs.settings.box_coders import BOX_CODERS, BoxCoder
-from configs.settings.declaration import Settings, between, declared, nested, number, scalar
+from configs.settings.declaration import Settings, between, nested
 from configs.settings.extractors import SsdFeatureExtractor
 from configs.settings.heads import SSD_BOX_PREDICTORS, SsdBoxPredictor, WeightSharedConvolutionalBoxPredictor
 from configs.settings.losses import CLASSIFICATION_LOSSES, Loss
@@ -17,6 +17,7 @@ from configs.settings.matching import MATCHERS, SIMILARITIES, Matcher, Similarit
 from configs.settings.post_processing import PostProcessing, score_converter_note
 from configs.settings.reasons import BOXES_ONLY, INPLACE, RAW_OUTPUTS
 from configs.settings.resizers import IMAGE_RESIZERS, ImageResizer
+from configs.settings.values import declared, number, scalar
 
 _MOST_CLASSES = 100_000
 _LARGEST_WEIGHT = 1e6

@@ -10,8 +10,9 @@ from configs.schema.diagnosis import nearest
 from configs.schema.problem import Note, Problem
 from configs.settings.augmentations.augmentation import AugmentationSettings
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
-from configs.settings.declaration import Settings, between, declared, items, nested, number, scalar
+from configs.settings.declaration import Settings, between, nested
 from configs.settings.optimizers import Optimizer
+from configs.settings.values import declared, items, number, scalar
 
 FINE_TUNE_CHECKPOINT_TYPES = ("classification", "detection", "full")
 
@@ -98,7 +99,7 @@ class TrainConfig(Settings, message="TrainConfig"):
 
     @between("fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version")
     def _explain_checkpoint(self) -> Iterator[Note]:
-        """What the API's older ways of saying where to start from mean here."""
+        """Notes about the API's older ways of saying where to start from."""
         if self.from_detection_checkpoint:
             if self.fine_tune_checkpoint_type:
                 text = f'has no effect: fine_tune_checkpoint_type: "{self.fine_tune_checkpoint_type}" says more'

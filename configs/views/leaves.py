@@ -74,7 +74,7 @@ def differences(left: Message, right: Message) -> list[Difference]:
             continue  # Of a message that the other has not, what is written says it all.
         if len(present) == 1 or present[0].value != present[1].value:
             found.append(Difference(path, *pair))
-    # That a message is there is told by the fields that are set in it, if any are.
+    # A message that is there is implied by the fields that are set in it, if any are.
     told = [difference.path for difference in found]
     return [one for one in found if not any(path.startswith(f"{one.path}.") for path in told)]
 

@@ -1,4 +1,4 @@
-"""Draws a learning rate over the steps of a training run."""
+"""A plot of a learning rate over the steps of a training run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a config does, in plain words: a line for each thing that a person asks about."""
+"""A config in plain words: a line for each thing that a person asks about."""
 
 from __future__ import annotations
 
@@ -7,17 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from configs.settings.anchors import ANCHOR_GENERATORS
-from configs.settings.declaration import SettingsError, fields_of
+from configs.settings.anchors import (
+    AnchorGenerator,
+    FlexibleGridAnchorGenerator,
+    GridAnchorGenerator,
+    MultiscaleAnchorGenerator,
+    SsdAnchorGenerator,
+)
+from configs.settings.declaration import fields_of
 from configs.settings.extensions import Extensions
+from configs.settings.faster_rcnn import FasterRcnn
+from configs.settings.inputs import InputReader
 from configs.settings.learning_rates import Schedule
+from configs.settings.losses import CLASSIFICATION_LOSSES, LOCALIZATION_LOSSES
+from configs.settings.model import Model
 from configs.settings.pipeline import PipelineSettings
-from configs.settings.reading import read_choice
+from configs.settings.resizers import (
+    ConditionalShapeResizer,
+    FixedShapeResizer,
+    ImageResizer,
+    KeepAspectRatioResizer,
+    PadToMultipleResizer,
+)
 from configs.settings.training import TrainConfig
-from configs.views.anchor_summary import describe_anchors
 from configs.views.leaves import leaves, shortest_float
-
-_FAMILIES = {"ssd": "SSD", "faster_rcnn": "Faster R-CNN"}
 
 
 def summarize(config: Any, settings: PipelineSettings) -> list[tuple[str, str]]:
@@ -30,15 +43,12 @@ def summarize(config: Any, settings: PipelineSettings) -> list[tuple[str, str]]:
     Returns:
         What is described, such as `batch`, and the description.
     """
-    lines: list[tuple[str, str]] = []
-    kind = config.model.WhichOneof("model")
-    if kind in _FAMILIES:
-        lines += _describe_model(kind, getattr(config.model, kind))
+    lines = _describe_model(settings.model)
     if settings.train_config is not None:
         lines += _describe_training(config, settings, settings.train_config)
-    if config.HasField("train_input_reader"):
-        lines.append(("training input", _describe_reader(config.train_input_reader)))
-    for reader in config.eval_input_reader:
+    if settings.train_input_reader is not None:
+        lines.append(("training input", _describe_reader(settings.train_input_reader)))
+    for reader in settings.eval_input_reader:
         lines.append(("evaluation input", _describe_reader(reader)))
     if "eval_config" in settings.written:
         evaluation = settings.eval_config
@@ -54,55 +64,96 @@ def describe_schedule(schedule: Schedule) -> list[str]:
     return [f"step {turn.step}: {float(rate):.6g}, {turn.what}" for turn, rate in zip(turns, rates, strict=True)]
 
 
-def _describe_model(kind: str, model: Any) -> list[tuple[str, str]]:
+def _describe_model(model: Model) -> list[tuple[str, str]]:
     classes = f"{model.num_classes} class{'' if model.num_classes == 1 else 'es'}"
-    stages = ", proposals alone" if kind == "faster_rcnn" and model.number_of_stages == 1 else ""
-    generator = model.anchor_generator if kind == "ssd" else model.first_stage_anchor_generator
-    lines = [
-        ("model", f"{_FAMILIES[kind]} with the network {model.feature_extractor.type or '(none)'}, {classes}{stages}"),
-        ("input", _describe_resizer(model.image_resizer)),
-        ("anchors", _describe_anchors(generator)),
+    network = f"the network {model.feature_extractor.type or '(none)'}, {classes}"
+    resizer = _describe_resizer(model.image_resizer)
+    if isinstance(model, FasterRcnn):
+        stages = ", proposals alone" if model.number_of_stages == 1 else ""
+        return [
+            ("model", f"Faster R-CNN with {network}{stages}"),
+            ("input", resizer),
+            ("anchors", describe_anchors(model.first_stage_anchor_generator)),
+        ]
+    loss = model.loss
+    mined = " of hard examples" if loss.hard_example_miner is not None else ""
+    weights = (
+        f"{shortest_float(loss.classification_weight)} x {CLASSIFICATION_LOSSES.name_of(loss.classification_loss)} + "
+        f"{shortest_float(loss.localization_weight)} x {LOCALIZATION_LOSSES.name_of(loss.localization_loss)}"
+    )
+    return [
+        ("model", f"SSD with {network}"),
+        ("input", resizer),
+        ("anchors", describe_anchors(model.anchor_generator)),
+        ("loss", f"{weights}{mined}"),
     ]
-    if kind == "ssd":
-        classification = model.loss.classification_loss.WhichOneof("classification_loss")
-        localization = model.loss.localization_loss.WhichOneof("localization_loss")
-        weights = (
-            f"{shortest_float(model.loss.classification_weight)} x {classification} + "
-            f"{shortest_float(model.loss.localization_weight)} x {localization}"
-        )
-        mined = " of hard examples" if model.loss.HasField("hard_example_miner") else ""
-        lines.append(("loss", f"{weights}{mined}"))
-    return lines
 
 
-def _describe_anchors(generator: Any) -> str:
-    if generator.WhichOneof("anchor_generator_oneof") is None:
-        return "none"
-    try:
-        return describe_anchors(read_choice(ANCHOR_GENERATORS, generator))
-    except SettingsError as error:
-        return "; ".join(map(str, error.problems))
+def describe_anchors(generator: AnchorGenerator) -> str:
+    """Says what anchors a generator makes: how many a place, of what sizes, at what strides."""
+    if isinstance(generator, GridAnchorGenerator):
+        return _grid(generator)
+    if isinstance(generator, MultiscaleAnchorGenerator):
+        return _multiscale(generator)
+    return _ssd(generator) if isinstance(generator, SsdAnchorGenerator) else _flexible(generator)
 
 
-def _describe_resizer(resizer: Any) -> str:
-    kind = resizer.WhichOneof("image_resizer_oneof")
-    if kind is None:
-        return "no image resizer"
-    chosen = getattr(resizer, kind)
-    if kind == "fixed_shape_resizer":
-        text = f"{chosen.width} wide x {chosen.height} high, whatever the picture's shape"
-    elif kind == "keep_aspect_ratio_resizer":
-        text = f"shorter side {chosen.min_dimension}, longer at most {chosen.max_dimension}"
-        size = f"{chosen.max_dimension} x {chosen.max_dimension}"
-        text += f", padded to {size}" if chosen.pad_to_max_dimension else "; sizes vary"
-    elif kind == "conditional_shape_resizer":
-        name = chosen.DESCRIPTOR.fields_by_name["condition"].enum_type.values_by_number[chosen.condition].name
-        text = f"pictures {name.lower()} than {chosen.size_threshold} are resized to it; sizes vary"
-    elif kind == "pad_to_multiple_resizer":
-        text = f"padded to multiples of {chosen.multiple}; sizes vary"
-    else:
-        text = "pictures as they are; sizes vary"
-    return text + (", in grey" if getattr(chosen, "convert_to_grayscale", False) else "")
+def _grid(grid: GridAnchorGenerator) -> str:
+    sizes = [grid.height * scale for scale in grid.scales]
+    return (
+        f"{grid.anchors_per_location[0]} a place, every {grid.height_stride} pixels: "
+        f"sizes {_numbers(sizes)} pixels, width to height {_numbers(grid.aspect_ratios)}"
+    )
+
+
+def _multiscale(multiscale: MultiscaleAnchorGenerator) -> str:
+    last = multiscale.max_level + (multiscale.scales_per_octave - 1) / multiscale.scales_per_octave
+    smallest, largest = (multiscale.anchor_scale * 2**level for level in (multiscale.min_level, last))
+    strides = f"every {2**multiscale.min_level} to {2**multiscale.max_level} pixels"
+    return (
+        f"{multiscale.anchors_per_location[0]} a place, on levels {multiscale.min_level} to {multiscale.max_level} "
+        f"({strides}): sizes {smallest:.4g} to {largest:.4g} pixels, width to height "
+        f"{_numbers(multiscale.aspect_ratios)}"
+    )
+
+
+def _ssd(ssd: SsdAnchorGenerator) -> str:
+    a_place = ssd.anchors_per_location
+    span = f"{shortest_float(ssd.min_scale)} to {shortest_float(ssd.max_scale)}"
+    return (
+        f"{a_place[0]} a place on the first of {ssd.num_layers} layers and {a_place[-1]} on the others: sizes "
+        f"{_numbers(ssd.scales[: ssd.num_layers]) or span} of the shorter side, width to height "
+        f"{_numbers(ssd.aspect_ratios)}"
+    )
+
+
+def _flexible(flexible: FlexibleGridAnchorGenerator) -> str:
+    return "; ".join(
+        f"{len(grid.base_sizes)} a place, every {grid.height_stride} pixels: sizes {_numbers(grid.base_sizes)}"
+        for grid in flexible.anchor_grid
+    )
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(shortest_float(value) for value in values)
+
+
+def _describe_resizer(resizer: ImageResizer) -> str:
+    match resizer:
+        case FixedShapeResizer():
+            text = f"{resizer.width} wide x {resizer.height} high, whatever the picture's shape"
+        case KeepAspectRatioResizer():
+            text = f"shorter side {resizer.min_dimension}, longer at most {resizer.max_dimension}"
+            size = f"{resizer.max_dimension} x {resizer.max_dimension}"
+            text += f", padded to {size}" if resizer.pad_to_max_dimension else "; sizes vary"
+        case ConditionalShapeResizer():
+            name = resizer.condition.lower()
+            text = f"pictures {name} than {resizer.size_threshold} are resized to it; sizes vary"
+        case PadToMultipleResizer():
+            text = f"padded to multiples of {resizer.multiple}; sizes vary"
+        case _:
+            text = "pictures as they are; sizes vary"
+    return text + (", in grey" if resizer.is_grey else "")
 
 
 def _describe_training(config: Any, settings: PipelineSettings, train: TrainConfig) -> list[tuple[str, str]]:
@@ -161,9 +212,8 @@ def _describe_extensions(config: Any, extensions: Extensions) -> list[str]:
     return found
 
 
-def _describe_reader(reader: Any) -> str:
-    paths: Sequence[str] = reader.tf_record_input_reader.input_path
-    parts = [", ".join(paths) or "no records", "shuffled" if reader.shuffle else "in order"]
+def _describe_reader(reader: InputReader) -> str:
+    parts = [", ".join(reader.input_paths), "shuffled" if reader.shuffle else "in order"]
     if reader.sample_1_of_n_examples > 1:
         parts.append(f"1 of {reader.sample_1_of_n_examples} examples")
     if reader.sample_from_datasets_weights:

@@ -5,18 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from data_prep.formats.text_tokens import Token, tokens_of
 from data_prep.runtime.command_line import UsageError
 
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\r\n\f\v]+|\#[^\n]*)
-      |(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')
-      |(?P<word>[A-Za-z_][A-Za-z0-9_.]*)
-      |(?P<number>[-+]?[0-9][A-Za-z0-9_.]*)
-      |(?P<symbol>[{}<>\[\]:,;])""",
-    re.VERBOSE,
-)
 _ESCAPE = re.compile(
     rb"\\(?:(?P<octal>[0-7]{1,3})|x(?P<hexadecimal>[0-9A-Fa-f]{1,2})"
     rb"|u(?P<short>[0-9A-Fa-f]{4})|U(?P<long>[0-9A-Fa-f]{8})|(?P<letter>.))",
@@ -26,6 +18,7 @@ _LETTER_ESCAPES = {
     b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v",
     b"\\": b"\\", b"'": b"'", b'"': b'"', b"?": b"?",
 }  # fmt: skip
+_SYMBOLS = frozenset("{}<>[]:,;")
 _CLOSERS = {"{": "}", "<": ">"}
 
 # StringIntLabelMapItem of the Object Detection API. What only other tasks use is checked for its kind and passed over.
@@ -55,13 +48,6 @@ def parse_items(text: str, where: str) -> Iterator[tuple[int, dict[str, str | in
     return _Parser(text, where).read_items()
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    line: int
-
-
 class _Parser:
     """A recursive descent over the three levels that a label map has: file, item, keypoint."""
 
@@ -82,13 +68,13 @@ class _Parser:
                     raise self._error(field, f"an item without {required!r}")
             yield field.line, values
 
-    def _read_message(self, field: _Token, fields: dict[str, str]) -> dict[str, str | int]:
+    def _read_message(self, field: Token, fields: dict[str, str]) -> dict[str, str | int]:
         self._skip(":")
         opener = self._take()
-        if opener.text not in _CLOSERS or opener.kind != "symbol":
+        if opener.text not in _CLOSERS or opener.kind != "mark":
             raise self._error(opener, f"expected '{{' after {field.text!r}, found {_shown(opener)}")
         values: dict[str, str | int] = {}
-        while self._next.text != _CLOSERS[opener.text] or self._next.kind != "symbol":
+        while self._next.text != _CLOSERS[opener.text] or self._next.kind != "mark":
             name = self._take()
             if name.kind == "end":
                 raise self._error(opener, f"the {field.text!r} that begins here is never closed")
@@ -111,9 +97,9 @@ class _Parser:
         self._skip(",", ";")
         return values
 
-    def _read_value(self, name: _Token, kind: str) -> str | int:
+    def _read_value(self, name: Token, kind: str) -> str | int:
         colon = self._take()
-        if colon.text != ":" or colon.kind != "symbol":
+        if colon.text != ":" or colon.kind != "mark":
             raise self._error(colon, f"expected ':' after {name.text!r}, found {_shown(colon)}")
         value: str | int
         if kind == "string":
@@ -125,7 +111,7 @@ class _Parser:
         self._skip(",", ";")
         return value
 
-    def _read_string(self, name: _Token) -> str:
+    def _read_string(self, name: Token) -> str:
         first = self._next
         if first.kind != "string":
             raise self._error(first, f"{name.text!r} must be a text in quotes, not {_shown(first)}")
@@ -137,7 +123,7 @@ class _Parser:
         except UnicodeDecodeError as error:
             raise self._error(first, f"the escapes in {name.text!r} do not make UTF-8 text") from error
 
-    def _unescape(self, token: _Token) -> bytes:
+    def _unescape(self, token: Token) -> bytes:
         def replace(match: re.Match[bytes]) -> bytes:
             if match["octal"]:
                 code = int(match["octal"], 8)
@@ -158,7 +144,7 @@ class _Parser:
 
         return _ESCAPE.sub(replace, token.text[1:-1].encode("utf-8"))
 
-    def _integer(self, name: _Token, token: _Token) -> int:
+    def _integer(self, name: Token, token: Token) -> int:
         problem = f"{name.text!r} must be a whole number, not {_shown(token)}"
         if token.kind != "number" or len(token.text) > 20 or "_" in token.text:
             raise self._error(token, problem)
@@ -169,9 +155,9 @@ class _Parser:
         except ValueError as error:
             raise self._error(token, problem) from error
 
-    def _read_integers(self, name: _Token) -> None:
+    def _read_integers(self, name: Token) -> None:
         colon = self._take()
-        if colon.text != ":" or colon.kind != "symbol":
+        if colon.text != ":" or colon.kind != "mark":
             raise self._error(colon, f"expected ':' after {name.text!r}, found {_shown(colon)}")
         if self._skip("["):
             while not self._skip("]"):
@@ -181,38 +167,32 @@ class _Parser:
             self._integer(name, self._take())
         self._skip(",", ";")
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         token = self._next
         if token.kind != "end":
             self._next = next(self._tokens)
         return token
 
     def _skip(self, *symbols: str) -> bool:
-        if self._next.kind == "symbol" and self._next.text in symbols:
+        if self._next.kind == "mark" and self._next.text in symbols:
             self._take()
             return True
         return False
 
-    def _tokenize(self, text: str) -> Iterator[_Token]:
-        line = 1
-        position = 0
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if match is None:
-                rest = text[position : position + 20].split("\n", maxsplit=1)[0]
-                quote = "a quote that is never closed: " if rest[:1] in "\"'" else "cannot read "
-                raise UsageError(f"{self._where}:{line}: {quote}{rest!r}")
-            if match.lastgroup != "space":
-                yield _Token(str(match.lastgroup), match.group(), line)
-            line += match.group().count("\n")
-            position = match.end()
-        yield _Token("end", "", line)
+    def _tokenize(self, text: str) -> Iterator[Token]:
+        for token in tokens_of(text):
+            if token.kind == "unclosed" or (token.kind == "mark" and token.text not in _SYMBOLS):
+                problem = "a quote that is never closed:" if token.is_string else "cannot read"
+                rest = text.split("\n")[token.line - 1][token.column - 1 :][:20]
+                raise self._error(token, f"{problem} {rest!r}")
+            yield token
+        yield Token("end", "", text.count("\n") + 1, 1)
 
-    def _error(self, token: _Token, message: str) -> UsageError:
+    def _error(self, token: Token, message: str) -> UsageError:
         return UsageError(f"{self._where}:{token.line}: {message}")
 
 
-def _shown(token: _Token) -> str:
+def _shown(token: Token) -> str:
     """Returns a token for a message: short, whatever it holds."""
     if token.kind == "end":
         return "the end of the file"

@@ -16,8 +16,8 @@ from export.image_inputs import batch_reader
 from export.parity_images import SampleImage
 from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_nms
 from export.tflite.graph import NmsOptions
-from export.tflite.quantization import FLOAT
 from export.tflite.report import ModelCheck
+from export.tflite.requirements import FLOAT
 from export.tflite.runtime import TfliteDetector
 from train.models.post_processing import batch_non_max_suppression
 from train.models.ssd import SsdDetector
@@ -26,7 +26,7 @@ from train.models.ssd_targets import ClassSlots
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What the checkpoint makes of an image.
+    """The checkpoint's outputs for an image.
 
     Attributes:
         name: Of the image, for words.

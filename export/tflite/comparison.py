@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from data_prep.images.boxes import iou
-from export.comparison import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, Outputs
+from export.comparison import MAX_BOX_DIFFERENCE, MAX_SCORE_DIFFERENCE, Outputs, Totals
 
 # Two boxes of one class that overlap so much are one detection.
 _SAME_OBJECT_IOU = 0.5
@@ -15,7 +15,7 @@ _SAME_OBJECT_IOU = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class RawDifferences:
-    """How far what the NMS is given is from the checkpoint's, over some images.
+    """Differences of the inputs of the NMS from the checkpoint's, over some images.
 
     Attributes:
         num_rows: How many anchors were compared.
@@ -83,8 +83,8 @@ def compare_before_nms(
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
-    """How many detections two lists have in common, over some images.
+class Agreement(Totals):
+    """Number of detections that two lists have in common, over some images.
 
     Attributes:
         num_expected: The checkpoint's detections of the least score or more.
@@ -107,17 +107,6 @@ class Agreement:
         """The matched of both lists as a share of both, 0..1; 1 where both are empty."""
         total = self.num_expected + self.num_found
         return 2.0 * self.num_matched / total if total else 1.0
-
-    def __add__(self, other: Agreement) -> Agreement:
-        """Both together."""
-        return Agreement(
-            self.num_expected + other.num_expected,
-            self.num_found + other.num_found,
-            self.num_matched + other.num_matched,
-            self.num_other_classes + other.num_other_classes,
-            max(self.max_box_pixels, other.max_box_pixels),
-            max(self.max_score, other.max_score),
-        )
 
 
 def agree(size: tuple[int, int], expected: Outputs, found: Outputs, min_score: float) -> Agreement:

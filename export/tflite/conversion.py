@@ -13,7 +13,7 @@ from configs.settings.resizers import ImageResizer
 from data_prep.runtime.command_line import UserError
 from export.parity_images import SampleImage
 from export.standard_error import standard_error_aside
-from export.tflite.quantization import FLOAT, FULL_INTEGER
+from export.tflite.requirements import FLOAT, FULL_INTEGER
 from train.inputs.resize import resize_image
 
 

@@ -53,7 +53,7 @@ class NmsOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """How a network wants its pixels: (pixel - mean) / deviation.
+    """Pixel normalisation of a network: (pixel - mean) / deviation.
 
     Attributes:
         mean: Of red, green and blue, in 0..255.

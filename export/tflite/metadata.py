@@ -32,7 +32,7 @@ _Write = Callable[[flatbuffers.Builder], int]
 
 @dataclasses.dataclass(frozen=True)
 class InputMeaning:
-    """What a model's input holds.
+    """The metadata of a model's input.
 
     Attributes:
         height, width: In pixels.

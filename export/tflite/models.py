@@ -9,6 +9,7 @@ from pathlib import Path
 from configs.settings.resizers import KeepAspectRatioResizer
 from data_prep.formats.tf_example import find_shards
 from data_prep.runtime.atomic_files import write_bytes, write_json
+from data_prep.runtime.command_line import UsageError
 from export.parity_images import (
     MAX_IMAGES,
     SampleImage,
@@ -21,11 +22,11 @@ from export.tflite.conversion import convert, representative_inputs
 from export.tflite.file import finish
 from export.tflite.graph import NmsOptions, Normalization, frozen_predictions, write_graph
 from export.tflite.metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
-from export.tflite.quantization import FULL_INTEGER
 from export.tflite.report import TfliteReport
-from train.commands import Pipeline, UsageError
+from export.tflite.requirements import FULL_INTEGER
 from train.models.detector import Detector
 from train.models.ssd import SsdDetector
+from train.pipeline import Pipeline
 
 REPORT_NAME = "tflite_report.json"
 
@@ -116,7 +117,7 @@ def describe_nms(nms: NmsOptions) -> str:
 
 
 def _input_meaning(detector: SsdDetector, normalization: Normalization | None) -> InputMeaning:
-    """What an app must give a model: normalised images, or pixels as they are."""
+    """The pixels that an app must give a model: normalised, or as they are."""
     height, width = detector.input_shape
     if height is None or width is None:
         raise ValueError("a TensorFlow Lite model has an input of one size")

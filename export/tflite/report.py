@@ -7,7 +7,7 @@ from typing import Any
 
 from export.comparison import Differences
 from export.tflite.comparison import Agreement, RawDifferences
-from export.tflite.quantization import FLOAT, FULL_INTEGER
+from export.tflite.requirements import FLOAT, FULL_INTEGER
 
 # Below this share of detections in common a model is worth a look.
 _WARN_BELOW = 0.9
@@ -36,7 +36,7 @@ class ModelCheck:
     agreement: Agreement
 
     def problem(self, min_agreement: float) -> str:
-        """What says that this is another model; empty when nothing does.
+        """A difference that makes this another model; empty when there is none.
 
         Nothing is quantised in a float model, so that it must equal the checkpoint but for rounding. Of others, the
         detections that both have must be at least so large a share.
@@ -59,7 +59,7 @@ class ModelCheck:
 
     @property
     def warning(self) -> str:
-        """What a person should look at; empty when nothing."""
+        """A warning for people; empty when there is none."""
         if self.agreement.share >= _WARN_BELOW:
             return ""
         words = f"{self.file_name} shares {self.agreement.share:.2f} of the detections with the checkpoint"
@@ -72,7 +72,7 @@ class ModelCheck:
 
 @dataclasses.dataclass(frozen=True)
 class TfliteReport:
-    """How far TensorFlow Lite models are from their checkpoint.
+    """Differences of TensorFlow Lite models from their checkpoint.
 
     Attributes:
         models: A check each.

@@ -1,4 +1,4 @@
-"""Requirements of TensorFlow Lite, where NMS is one fixed operator, on a pipeline config."""
+"""Quantizations of TensorFlow Lite models, and requirements on their pipeline config: NMS is one fixed operator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from configs.settings.model import MODELS, Model
 from configs.settings.resizers import IMAGE_RESIZERS, ImageResizer, KeepAspectRatioResizer
 from configs.settings.ssd import Ssd
 from data_prep.runtime.command_line import UsageError
+
+# The ways in which a model is made smaller.
+FLOAT, DYNAMIC_RANGE, FULL_INTEGER = "float", "dynamic_range", "full_integer"
+QUANTIZATIONS = (FLOAT, DYNAMIC_RANGE, FULL_INTEGER)
 
 
 def require_convertible(model: Model, *, use_regular_nms: bool) -> Ssd:

@@ -62,7 +62,7 @@ class TfliteDetector:
         return {**found, "num_detections": count}, seconds
 
     def before_nms(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the NMS is given: box codes float32 [A, 4], scores [A, slots], anchors [A, 4] (y, x, height, width)."""
+        """Inputs of the NMS: box codes float32 [A, 4], scores [A, slots], anchors [A, 4] (y, x, height, width)."""
         self._slow.set_tensor(self._input["index"], image)
         self._slow.invoke()
         codes, scores, anchors = (self._slow.get_tensor(index) for index in (self._codes, self._scores, self._anchors))

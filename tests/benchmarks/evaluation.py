@@ -38,10 +38,10 @@ OURS, THEIRS = "train.evaluate", "the API"
 def make_inputs(folder: Path, num_images: int, checkpoint_dir: Path | None) -> None:
     """Writes records, a label map, and a checkpoint with its config."""
     from configs.schema.pipeline_file import merge, read_pipeline_config
+    from tests.small_models import build_detector
     from train.checkpoints.api_export import export_for_api
     from train.checkpoints.restore import restore
     from train.loop.processor import prepare_tensorflow
-    from train.models.build import build_detector
 
     prepare_tensorflow()
     write_records(folder, num_images)

@@ -57,7 +57,7 @@ def write_model(folder: Path) -> None:
 
     from configs.schema.pipeline_file import merge, read_pipeline_config
     from export.signatures import ServingModule
-    from train.models.build import build_detector
+    from tests.small_models import build_detector
 
     config = merge(read_pipeline_config(RECIPE), f"model {{ ssd {{ num_classes: {NUM_CLASSES} }} }}")
     inputs = ["encoded_image_string_tensor", "image_tensor"]

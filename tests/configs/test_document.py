@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from configs.document import main
-from configs.settings.documentation import comments, config_page, migration_page
-from configs.settings.listing import places_of
+from configs.settings.documentation import comments, config_page, migration_page, places_of
 from configs.settings.pipeline import PipelineSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from configs.plot_schedule import main
 from configs.schema import pipeline_file
+from configs.schema.problem import ConfigError
 from configs.settings.optimizers import MomentumOptimizer
 from configs.settings.reading import read_settings_text
 from configs.views.schedule_plot import draw_schedule, round_up
@@ -109,7 +110,7 @@ def test_a_contradiction_is_told_by_path(tmp_path: Path) -> None:
         "train_config { optimizer { momentum_optimizer { learning_rate { cosine_decay_learning_rate { "
         "total_steps: 5 } } } } }"
     )
-    with pytest.raises(pipeline_file.ConfigError, match=r"cosine_decay_learning_rate\.total_steps: 5 must not be less"):
+    with pytest.raises(ConfigError, match=r"cosine_decay_learning_rate\.total_steps: 5 must not be less"):
         main([RECIPE, "--output", str(tmp_path / "x.png"), "--config_override", override])
     assert list(tmp_path.iterdir()) == []
 

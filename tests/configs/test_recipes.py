@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from configs.schema import pipeline_file
-from configs.settings import support
+from configs.schema.fields import set_fields, unfilled_paths
+from tests.configs import verdicts
 
 CONFIGS = Path(pipeline_file.__file__).parents[1]
 RECIPES = sorted(CONFIGS.glob("*.config"))
@@ -29,7 +30,7 @@ def test_all_are_there() -> None:
 class TestRecipe:
     def test_is_honoured_whole_and_round_trips(self, path: Path) -> None:
         config = pipeline_file.read_pipeline_config(path)
-        support.require_supported(config)
+        verdicts.require_supported(config)
         assert pipeline_file.parse_pipeline_config(pipeline_file.format_pipeline_config(config)) == config
 
     def test_says_how_to_run_it_and_what_it_takes_and_reaches(self, path: Path) -> None:
@@ -47,14 +48,14 @@ class TestRecipe:
         for pattern, replacement in commands:
             text = re.sub(pattern, replacement, text)
         config = pipeline_file.parse_pipeline_config(text)
-        assert pipeline_file.unfilled_paths(config) == []
+        assert unfilled_paths(config) == []
         assert getattr(config.model, config.model.WhichOneof("model")).num_classes == 8
         assert config.train_input_reader.label_map_path == "/data/rooms/label_map.pbtxt"
         assert list(config.train_input_reader.tf_record_input_reader.input_path) == ["/data/rooms/train.record-*"]
         (reader,) = config.eval_input_reader
         assert reader.label_map_path == "/data/rooms/label_map.pbtxt"
         assert list(reader.tf_record_input_reader.input_path) == ["/data/rooms/validation.record-*"]
-        support.require_supported(config)
+        verdicts.require_supported(config)
 
 
 def test_the_default_recipe_downloads_nothing_and_is_short() -> None:
@@ -106,8 +107,8 @@ def test_the_tutorials_config_is_as_printed() -> None:
           label_map_path: "PATH_TO_LABEL_MAP/label_map_545.pbtxt" shuffle: false }
         """
     )
-    ours = {path: value for path, _, value in pipeline_file.set_fields(config)}
-    theirs = {path: value for path, _, value in pipeline_file.set_fields(printed)}
+    ours = {path: value for path, _, value in set_fields(config)}
+    theirs = {path: value for path, _, value in set_fields(printed)}
     changed = {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)}
     assert changed == {
         "model.faster_rcnn.feature_extractor.type",
@@ -143,4 +144,4 @@ class TestPublishedConfigs:
         ],
     )
     def test_those_of_the_supported_families_are_honoured_whole(self, name: str) -> None:
-        support.require_supported(pipeline_file.read_pipeline_config(PUBLISHED / f"{name}.config"))
+        verdicts.require_supported(pipeline_file.read_pipeline_config(PUBLISHED / f"{name}.config"))

@@ -21,8 +21,8 @@ from export.warmup import replay_warmup
 from serving.client_library.detection_client import DetectionClient
 from serving.local_server import LocalServer
 from tests.conftest import block_image
+from tests.small_models import build_detector
 from train.evaluate import main as evaluate
-from train.models.build import build_detector
 
 
 @pytest.fixture(scope="module", params=["ssd", "faster_rcnn"])

@@ -20,7 +20,7 @@ from export.parity_images import read_record_images
 from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.graph import NmsOptions
 from tests.conftest import block_image
-from train.models.build import build_detector
+from tests.small_models import build_detector
 from train.pipeline import load_pipeline
 
 QUANTIZATIONS = ("float", "dynamic_range", "full_integer")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from configs.schema.pipeline_file import merge, read_pipeline_config
+from configs.settings.loading import add_config_arguments
 from data_prep.runtime.command_line import ArgumentParser, UsageError
 from export.nms_flags import add_nms_arguments, with_nms_flags
-from train.pipeline import add_pipeline_arguments
 
 
 def nms_after(path, *words):
     parser = ArgumentParser(description="", example="")
-    add_pipeline_arguments(parser)
+    add_config_arguments(parser)
     add_nms_arguments(parser)
     arguments = parser.parse_args(["--pipeline_config_path", str(path), *words])
     config = merge(read_pipeline_config(path), with_nms_flags(arguments))

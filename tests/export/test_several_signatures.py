@@ -20,7 +20,7 @@ from export.parity import LOADERS
 from export.signatures import INPUT_SPECS, OUTPUT_NAMES, ServingModule
 from export.signatures import MORE_OUTPUTS as MORE_OUTPUTS_OF_GRAPH
 from tests.conftest import block_image
-from train.models.build import build_detector
+from tests.small_models import build_detector
 
 NAMES = ("serving_default", "image_tensor", "float_image_tensor", "tf_example")
 

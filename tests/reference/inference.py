@@ -12,9 +12,9 @@ import tf_keras
 from configs.settings.resizers import ImageResizer
 from tests.reference.folder import ReferenceFolder
 from tests.reference.verdict import FEATURES, ROUNDING, Comparison, of_range, worst
+from tests.small_models import build_detector
 from train.checkpoints.object_paths import variables_by_path
 from train.inputs.resize import resize_image
-from train.models.build import build_detector
 from train.models.detector import Detector
 
 Arrays = Mapping[str, np.ndarray]

@@ -87,8 +87,8 @@ def made_folder(tmp_path_factory) -> Path:
 
     from configs.schema.pipeline_file import parse_pipeline_config
     from tests.reference.labels import labels_of
+    from tests.small_models import build_detector
     from train.checkpoints.object_paths import variables_by_path
-    from train.models.build import build_detector
 
     root = tmp_path_factory.mktemp("references")
     folder = root / "tiny"

@@ -84,7 +84,7 @@ class BlockImage:
         """Returns the options as one function, traced once for images of all sizes and any number of objects."""
         import tensorflow as tf
 
-        from configs.schema.text import parse_text
+        from configs.schema.pipeline_file import parse_text
         from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
         from configs.settings.reading import read_choice
         from train.inputs.augmentations.pipeline import build_augmentation

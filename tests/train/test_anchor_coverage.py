@@ -23,7 +23,7 @@ FASTER_RCNN = "configs/faster_rcnn_resnet50_v1_640.config"
 
 
 def matching_of(path: str, override: str = "") -> AnchorMatching:
-    return AnchorMatching(load_config(ROOT / path, override).config)
+    return AnchorMatching(load_config(ROOT / path, override).settings)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from configs.settings.loading import add_config_arguments
 from data_prep.runtime.command_line import ArgumentParser, UsageError
-from train.pipeline import add_pipeline_arguments, load_pipeline, pipeline_from
+from train.pipeline import load_pipeline, pipeline_from
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +60,7 @@ def test_refused_fields_are_dropped_on_request_and_each_command_takes_the_flag(b
     with pytest.raises(UsageError, match="--ignore_unsupported graph_rewriter"):
         load_pipeline(config, refused)
     parser = ArgumentParser(description="", example="")
-    add_pipeline_arguments(parser)
+    add_config_arguments(parser)
     words = ["--pipeline-config-path", config, "--config_override", refused, "--ignore-unsupported", "graph_rewriter"]
     pipeline = pipeline_from(parser.parse_args(words))
     assert not pipeline.config.HasField("graph_rewriter")

@@ -1,4 +1,4 @@
-"""Writes a model as the Object Detection API's exporter writes its checkpoints, for the API to read."""
+"""Writer of checkpoints as the Object Detection API's exporter lays them out, for the API to read."""
 
 from __future__ import annotations
 

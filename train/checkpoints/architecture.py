@@ -43,7 +43,7 @@ _SECOND_STAGE_SCORES = re.compile(
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a checkpoint looks like.
+    """The architecture that a checkpoint looks like.
 
     Attributes:
         trunk: In words, such as `MobileNetV2`.

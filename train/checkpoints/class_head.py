@@ -54,7 +54,7 @@ def class_rows(names: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ClassMapping:
-    """Which classes of a checkpoint are which of a model's.
+    """Mapping of a checkpoint's classes to a model's.
 
     Attributes:
         pairs: The model's and the checkpoint's ids of the classes that both have, from 1.
@@ -150,7 +150,7 @@ class ClassMapping:
         return result.reshape(fresh.shape)
 
     def sentence(self) -> str:
-        """What was kept, for people."""
+        """The classes that were kept, for people."""
         text = f"class head: {len(self.kept)} classes keep their rows ({_some(self.kept)})"
         return text + (f", {len(self.fresh)} start afresh ({_some(self.fresh)})" if self.fresh else "")
 

@@ -25,7 +25,7 @@ _BOOKKEEPING = ("save_counter", "global_step", "step")
 
 @dataclass
 class Contents:
-    """What is inside a checkpoint.
+    """Contents of a checkpoint.
 
     Attributes:
         path: The checkpoint.

@@ -120,7 +120,7 @@ def _numbered(kind: str, names: Iterable[str]) -> list[str]:
 
 
 def _keras_name(name: str) -> str:
-    """What Keras' EfficientNet calls a layer of Model Garden's; other names are Keras' already."""
+    """The name in Keras' EfficientNet of a layer of Model Garden's; other names are Keras' already."""
     if match := re.fullmatch(r"stack_(\d+)/block_(\d+)/(\w+)", name):
         part = {
             "expand_conv2d": "expand_conv",
@@ -201,7 +201,7 @@ def _no_download(name: str, error: Exception) -> UserError:
 
 
 def _application(layers: dict[str, tf_keras.layers.Layer]) -> tuple[str, dict[str, Any]]:
-    """Which of Keras Applications a trunk is, and of what width.
+    """The network of Keras Applications that a trunk is, and its width.
 
     Raises:
         UserError: None, or one that Keras has no weights for.

@@ -1,4 +1,4 @@
-"""Reads the weights files that Keras Applications publish: HDF5, a group for each layer.
+"""Reader of the weights files that Keras Applications publish: HDF5, a group for each layer.
 
 Nothing but numbers is read: no layer is built, nothing is unpickled, and no link is followed to another file.
 """
@@ -91,7 +91,7 @@ def _layer(path: Path, root: h5py.Group, name: str) -> dict[str, np.ndarray]:
 
 
 def _inside(path: Path, group: h5py.Group, name: str) -> Any:
-    """What a group holds at a path, which may lead nowhere else."""
+    """The member of a group at a path, which may lead nowhere else."""
     for piece in name.split("/"):
         if piece in ("", ".", "..") or not isinstance(group.get(piece, getlink=True), h5py.HardLink):
             raise UserError(f"{path}: {name} is not in the file itself")

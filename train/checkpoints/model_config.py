@@ -7,6 +7,7 @@ from typing import Any
 
 from configs.schema.problem import ConfigError
 from configs.settings.loading import load_config
+from configs.settings.model import read_model, read_model_extensions
 from data_prep.runtime.command_line import UserError
 from train.models.build import build_detector
 from train.models.detector import Detector
@@ -41,6 +42,6 @@ def build_model(config: Any) -> Detector:
         UserError: The model cannot be built; the message says which part and why.
     """
     try:
-        return build_detector(config)
+        return build_detector(read_model(config), read_model_extensions(config))
     except ValueError as error:
         raise UserError(f"the model cannot be built: {error}") from error

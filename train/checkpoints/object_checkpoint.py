@@ -1,4 +1,4 @@
-"""Reads TensorFlow 2's object-based checkpoints by the objects' paths, without building what was saved.
+"""Reader of TensorFlow 2's object-based checkpoints by the objects' paths, without building what was saved.
 
 A checkpoint stores variables in the tree of Python objects that held them
 (`model/_backbone/layer_with_weights-3/kernel`). Following such a path says for certain which saved value belongs to
@@ -115,7 +115,7 @@ class ObjectCheckpoint:
         return int(self.read([key])[0])
 
     def state_of(self, node: int | None) -> bytes | None:
-        """What an object that is no variable wrote of itself (`tf.train.experimental.PythonState`), or None."""
+        """The state that an object without a value wrote of itself (`tf.train.experimental.PythonState`), or None."""
         key = self._attributes[node].get("py_state") if node is not None else None
         if key is None or key not in self._shapes:
             return None

@@ -39,7 +39,7 @@ def variables_by_path(root: Any) -> dict[str, tf.Variable]:
 
 
 def children_of(parent: Any) -> dict[str, Any]:
-    """What a trackable object's attributes lead to, by their names; of a plain list, by number."""
+    """The children of a trackable object by attribute name; of a plain list, by number."""
     if type(parent) in (list, tuple):  # Keras' own lists are trackable objects, and skip what is not.
         return {str(index): child for index, child in enumerate(parent)}
     return dict(tf.train.TrackableView.children(parent))

@@ -57,7 +57,7 @@ class _Match:
 
 @dataclass
 class RestorePlan:
-    """What restoring would do; nothing is assigned yet.
+    """Plan of a restore; nothing is assigned yet.
 
     Attributes:
         report: What would be restored and what not.
@@ -326,7 +326,7 @@ def _nearest(source: ObjectCheckpoint, wanted: str) -> str:
 
 
 def expectations_of(source: ObjectCheckpoint) -> dict[str, Any] | None:
-    """What a checkpoint says of its trunk, in itself or in a file beside it."""
+    """The trunk statistics of a checkpoint, in itself or in a file beside it."""
     inside = source.state_of(source.follow([CHILD_NAME]))
     if inside is not None:
         return parse_statistics(inside)

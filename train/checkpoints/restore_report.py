@@ -13,7 +13,7 @@ OTHER_CLASSES = "another number of classes"
 
 @dataclass
 class RestoreReport:
-    """Which of a model's variables took their values from a checkpoint.
+    """Report of which of a model's variables took their values from a checkpoint.
 
     Variables are named by their path in the model, such as `backbone/layer_with_weights-3/kernel`; those of the Object
     Detection API's networks as its checkpoints name them.
@@ -45,7 +45,7 @@ class RestoreReport:
 
     @property
     def num_promised(self) -> int:
-        """How many variables the checkpoint should have: what was taken, what is missing, and what does not fit."""
+        """Number of variables that the checkpoint should have: those taken, missing and misfitting."""
         misfits = sum(reason == OTHER_SHAPE for _, reason in self.skipped)
         return len(self.restored) + len(self.missing) + misfits
 

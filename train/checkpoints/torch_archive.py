@@ -51,7 +51,7 @@ def read_torch_archive(path: str | Path) -> dict[str, np.ndarray]:
 
 
 class _ArchiveError(Exception):
-    """What is wrong with the file, to be said after its name."""
+    """A fault of the file, to be said after its name."""
 
 
 class _Storage(NamedTuple):

@@ -1,4 +1,4 @@
-"""One image of an evaluation input with what is there and what a detector found."""
+"""One image of an evaluation input with its ground truth and its detections."""
 
 from __future__ import annotations
 

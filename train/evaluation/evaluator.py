@@ -16,11 +16,11 @@ from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.summary_images import EvaluationImages
+from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
 from train.inputs.left_out import LeftOut, count_batch
 from train.inputs.reader import build_evaluation_dataset
 from train.inputs.records import read_records
-from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
 from train.loop.summaries import write_images
@@ -38,7 +38,7 @@ _GROUNDTRUTH = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationResult:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
         metrics: By the Object Detection API's names.
@@ -199,13 +199,13 @@ def _ask_saved_model(
     pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int
 ) -> Iterator[DetectedImage]:
     reader = pipeline.settings.eval_input_reader[reader_index]
-    decode = RecordDecoder(pipeline.label_map, pipeline.model.num_classes)
+    decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes)
 
     def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
         encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})
         return encoded["image/encoded"], decode(record, index), read_verified_labels(record)
 
-    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.model.num_classes)
+    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.settings.model.num_classes)
     where = f"eval_input_reader[{reader_index}]"
     records = read_records(reader, where, num_epochs=1, seed=0)
     examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)

@@ -31,7 +31,7 @@ _RECORDS_AT_A_TIME = 64
 
 @dataclasses.dataclass(frozen=True)
 class ClassCounts:
-    """What a scan found.
+    """Findings of a scan.
 
     Attributes:
         num_records: N.
@@ -45,7 +45,7 @@ class ClassCounts:
 
     @property
     def weights(self) -> np.ndarray:
-        """What each class adds to how often a record comes: float32 [num_classes + 1], N / C / N_c, or 0."""
+        """The repeats of a record that each class adds: float32 [num_classes + 1], N / C / N_c, or 0."""
         occurs = self.records_by_class > 0
         share = self.num_records / max(int(occurs.sum()), 1)
         return np.where(occurs, share / np.maximum(self.records_by_class, 1), 0.0).astype(np.float32)

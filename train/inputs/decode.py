@@ -1,4 +1,4 @@
-"""From one serialised record to an image and its ground truth, checked so that nothing broken reaches a loss.
+"""Decoder of a serialised record into an image and its ground truth, checked so that nothing broken reaches a loss.
 
 What would make a loss NaN, or the training silently learn the wrong thing, stops the pipeline with a sentence that
 names the image (see `input_errors`): an image that does not decode, lists of unequal lengths, a box that is not

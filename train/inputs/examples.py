@@ -47,7 +47,7 @@ class Objects:
     area: np.ndarray
 
     def __len__(self) -> int:
-        """How many objects there are."""
+        """Number of objects."""
         return len(self.boxes)
 
     def where(self, mask: np.ndarray) -> Objects:

@@ -56,7 +56,7 @@ def add_counts(counts: tf.Tensor) -> tf.Tensor:
 
 
 class LeftOut:
-    """What a run's batches left out, and how to say it.
+    """Counts of objects that a run's batches left out, and a line about them.
 
     Attributes:
         counts: By the names in `COUNTS`.

@@ -40,14 +40,12 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.worker_pool import default_num_processes
 from train.inputs.augmentations.pipeline import Augment, build_augmentation
 from train.inputs.class_aware_sampling import count_classes, repeat_by_class
-from train.inputs.class_labels import ClassLookup
+from train.inputs.class_labels import VERIFIED_CLASS_IDS, ClassLookup, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
-from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, with_boxes
+from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, merge_equal_boxes, with_boxes
 from train.inputs.manifest_check import check_manifests
-from train.inputs.merged_boxes import merge_equal_boxes
 from train.inputs.records import Transform, check_filled_in, read_every_record, read_records
 from train.inputs.resize import resize_image
-from train.inputs.verified_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 
 Labels = dict[str, tf.Tensor]
 
@@ -193,7 +191,7 @@ def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Lab
 def _class_aware_sampling(
     settings: PipelineSettings, reader: InputReader, where: str, seed: int | None
 ) -> Transform | None:
-    """What `extensions.class_aware_sampling` does to each pass over the records; None where it is not set."""
+    """The sampling of each pass over the records by `extensions.class_aware_sampling`; None where it is not set."""
     if settings.extensions.class_aware_sampling is None:
         return None
     max_repeats = settings.extensions.class_aware_sampling.max_repeats

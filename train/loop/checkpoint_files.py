@@ -1,4 +1,4 @@
-"""Checkpoint files that a training run writes and an evaluation follows, and the mark that training has ended."""
+"""Checkpoint files that a training run writes and an evaluation follows, the best one, and the mark of its end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import tensorflow as tf
+
 from data_prep.runtime.atomic_files import write_json
 from train.checkpoints.files import newest_checkpoint
 from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.checkpoints.restore import restore
+from train.metrics.report import write_metrics_json
 from train.models.detector import Detector
 
 POLL_SECONDS = 2.0
 END_NAME = "training_ended.json"
+BEST_FOLDER = "best"
+METRICS_NAME = "metrics.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,3 +113,35 @@ def restore_trained(detector: Detector, prefix: str, *, moving_averages: bool = 
         return step
     number = re.search(r"-(\d+)$", prefix)
     return int(number.group(1)) if number else 0
+
+
+class BestCheckpoint:
+    """The checkpoint of the step whose evaluation was the best: `MODEL_DIR/best/ckpt-STEP` and `best/metrics.json`."""
+
+    def __init__(self, model_dir: Path, checkpoint: tf.train.Checkpoint, checkpoint_name: str) -> None:
+        """Writes nothing yet.
+
+        Args:
+            model_dir: The run's folder.
+            checkpoint: What is saved, all of it: training can go on from the best, too.
+            checkpoint_name: What files begin with.
+        """
+        self._folder = model_dir / BEST_FOLDER
+        self._manager = tf.train.CheckpointManager(
+            checkpoint, str(self._folder), max_to_keep=1, checkpoint_name=checkpoint_name
+        )
+
+    def save(self, step: int, metrics: dict[str, float], metric: str) -> str:
+        """Saves the network as it stands in place of the best so far.
+
+        Args:
+            step: Where training is.
+            metrics: What the evaluation found.
+            metric: The one by which it is the best.
+
+        Returns:
+            The checkpoint's prefix.
+        """
+        path = self._manager.save(checkpoint_number=step, check_interval=False)
+        write_metrics_json(self._folder / METRICS_NAME, metrics, {"step": step, "source": path, "best_by": metric})
+        return str(path)

@@ -1,4 +1,4 @@
-"""The optimizer that a `pipeline.config` asks for, and what the training step does to gradients before applying them.
+"""The optimizer and learning rate of a `pipeline.config`, and changes of gradients before they are applied.
 
 The optimizers are tf_keras' legacy ones: on a CPU, one step over EfficientNet-Lite0's 147 variables took 5 ms with
 momentum where the newer optimizers took 15 (RMSProp 11 and 30, Adam 12 and 15) and they compile three to five times
@@ -8,6 +8,7 @@ faster; they checkpoint slots by variable and not by number; and Model Garden's 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,10 +17,10 @@ import tensorflow as tf
 import tf_keras
 from official.modeling.optimization import ema_optimizer
 
+from configs.settings.learning_rates import Schedule
 from configs.settings.optimizers import AdamOptimizer, MomentumOptimizer, Optimizer
 from data_prep.runtime.command_line import UsageError
 from train.checkpoints.object_paths import variables_by_path
-from train.loop.learning_rates import LearningRate
 
 # What the Object Detection API called the parts of its models, which is what patterns in configs are written for.
 _SSD_PARTS = {
@@ -35,6 +36,27 @@ _FASTER_RCNN_PARTS = {
     "rpn_head": "FirstStageBoxPredictor",
     "detection_head": "SecondStageBoxPredictor",
 }
+
+
+class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of `configs.settings.learning_rates`, computed by TensorFlow.
+
+    It is called with the number of optimizer steps made so far: a scalar, or a tensor of any shape, so that a whole
+    curve can be had at once.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """The rate at `step`, float32 of its shape."""
+        return self._schedule.rate(tf.cast(step, tf.float32), tf)
+
+    def get_config(self) -> dict[str, Any]:
+        """The schedule's kind and numbers."""
+        numbers = dataclasses.asdict(self._schedule)
+        del numbers["written"]
+        return {"kind": type(self._schedule).__name__, **numbers}
 
 
 def build_optimizer(

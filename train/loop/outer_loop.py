@@ -13,8 +13,7 @@ import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
-from train.loop.best_checkpoint import BestCheckpoint
-from train.loop.checkpoint_files import TrainingEnd, write_training_end
+from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
 from train.loop.failures import explained_failures
 from train.loop.optimization import moving_averages
@@ -29,7 +28,7 @@ ORBIT_LOG_NAME = "orbit.log"
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """How often things are done, in steps.
+    """Intervals of the outer loop, in steps.
 
     Attributes:
         checkpoint_every_n: Between checkpoints.

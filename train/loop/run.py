@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from configs.schema import pipeline_file
-from configs.settings.ssd import Ssd
+from configs.settings.faster_rcnn import FasterRcnn
 from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
@@ -30,7 +30,7 @@ from train.loop.optimization import build_optimizer, create_slots, start_moving_
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
 from train.loop.step import DetectionTrainer
 from train.loop.summaries import input_images, write_images
-from train.models.build import build_detector
+from train.models.build import build_or_explain
 from train.models.detector import Detector
 from train.pipeline import Pipeline
 
@@ -42,7 +42,7 @@ RESTORE_REPORT_NAME = "restore_report.json"
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """What a run is told beside its config.
+    """Options of a run beside its config.
 
     Attributes:
         model_dir: Where checkpoints, summaries and reports go.
@@ -92,7 +92,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     strategy = pick_strategy()
     set_precision(pipeline.settings.precision_policy)
     with strategy.scope():
-        detector = build_or_explain(pipeline)
+        detector = build_or_explain(pipeline.settings)
         optimizer, learning_rate = build_optimizer(train_config.optimizer)
         if pipeline.settings.precision_policy == "mixed_float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
@@ -177,18 +177,6 @@ def _check_records(pipeline: Pipeline, options: TrainingOptions) -> None:
         check_manifests(reader, f"eval_input_reader[{index}]")
 
 
-def build_or_explain(pipeline: Pipeline) -> Detector:
-    """Builds the detector; a config that cannot be built is the user's to mend.
-
-    Raises:
-        UserError: In the words of the part that could not be built.
-    """
-    try:
-        return build_detector(pipeline.config)
-    except ValueError as error:
-        raise UserError(f"the model cannot be built: {error}") from error
-
-
 def write_config_and_label_map(folder: Path, pipeline: Pipeline) -> None:
     """Writes what a folder's weights were trained with: `pipeline.config` and `label_map.pbtxt`."""
     pipeline_file.write_pipeline_config(folder / CONFIG_NAME, pipeline.config)
@@ -235,15 +223,15 @@ def _start(
 
 
 def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping | None:
-    """Which rows of the class head the fine-tune checkpoint's label map says are of which class here."""
+    """Rows of the fine-tune checkpoint's class head by class here, as its label map says."""
     if options.fine_tune_label_map is None:
         return None
-    model = pipeline.model
+    model = pipeline.settings.model
     return ClassMapping.between(
         pipeline.label_map,
         options.fine_tune_label_map,
         model.num_classes,
-        has_background=not isinstance(model, Ssd) or model.add_background_class,
+        has_background=isinstance(model, FasterRcnn) or model.add_background_class,
     )
 
 

@@ -1,4 +1,4 @@
-"""What every anchor generator shares: anchors repeated over the cells of feature maps.
+"""Anchor grids: the base class of anchor generators, and anchors repeated over the cells of feature maps.
 
 Boxes are ymin, xmin, ymax, xmax in pixels of the input, not clipped, ordered by feature map, row, column, then anchor:
 the Object Detection API's order, which its checkpoints' last layers depend on.

@@ -1,4 +1,4 @@
-"""Which ground truth boxes the anchors of a pipeline config match, without its network: sizes are all that counts."""
+"""Matching of ground truth boxes with the anchors of a pipeline config, without its network: only sizes count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from configs.settings.anchors import AnchorSettings
 from configs.settings.matching import SIMILARITIES
-from configs.settings.model import read_model, read_model_extensions
+from configs.settings.model import ModelExtensions
+from configs.settings.pipeline import PipelineSettings
 from configs.settings.resizers import FixedShapeResizer
 from configs.settings.ssd import Ssd
 from train.inputs.resize import resize_image
@@ -30,7 +31,7 @@ _DIVISIBLE_SHAPE = (2**20, 2**20)
 
 @dataclasses.dataclass(frozen=True)
 class BoxMatches:
-    """What the anchors make of boxes, each looked at as if it were alone in its image.
+    """Matches of boxes with anchors, each box looked at as if it were alone in its image.
 
     Attributes:
         matched: bool [N], whether any anchor matches by the thresholds.
@@ -53,13 +54,13 @@ class AnchorMatching:
         input_shape: Height and width of the network's input; None where images have sizes of their own.
     """
 
-    def __init__(self, config: Any) -> None:
-        """Reads a `TrainEvalPipelineConfig`.
+    def __init__(self, settings: PipelineSettings) -> None:
+        """Builds what the settings describe.
 
         Raises:
-            ValueError: The model says what cannot be honoured; the message names the fields.
+            ValueError: It cannot be built.
         """
-        model = read_model(config)
+        model = settings.model
         self._is_ssd = isinstance(model, Ssd)
         self._resizer = model.image_resizer
         self.input_shape = model.image_resizer.static_size
@@ -71,7 +72,7 @@ class AnchorMatching:
             self._extractor = build_ssd_extractor(
                 model.feature_extractor,
                 input_shape=self.input_shape,
-                extensions=read_model_extensions(config),
+                extensions=ModelExtensions.of(settings.extensions),
             )
             anchors = model.anchor_generator
             self._similarity = build_similarity(model.similarity_calculator)
@@ -95,7 +96,7 @@ class AnchorMatching:
         self._look = _compiled(self._similarity, matcher)
 
     def num_anchors(self) -> int | None:
-        """How many anchors an input has; None where images have sizes of their own."""
+        """Number of anchors of an input; None where images have sizes of their own."""
         height, width = self.input_shape
         if height is None or width is None:
             return None

@@ -1,4 +1,4 @@
-"""What each anchor is trained towards, once a matcher has said which ground truth is its own.
+"""Training targets of anchors, once a matcher has matched each with a ground truth box.
 
 As the API's core/target_assigner.py.
 """
@@ -14,7 +14,7 @@ from train.models.matchers import UNMATCHED
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """What a batch of anchors is trained towards.
+    """Training targets of a batch of anchors.
 
     Attributes:
         classes: int32 [B, A], the matched ground truth's class as it was given, or 0.

@@ -1,4 +1,4 @@
-"""Model Garden's backbones: EfficientNet-Lite0, and any other by Model Garden's own name."""
+"""Model Garden's backbones (EfficientNet-Lite0, and any other by Model Garden's name) and its feature pyramid."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import tf_keras
 from official.vision.configs import backbones, common
 from official.vision.modeling.backbones import efficientnet, factory
+from official.vision.modeling.decoders import fpn
 
 from configs.settings.backbones import READER as ANY_BACKBONE
 from configs.settings.backbones import ModelGardenBackbone
-from configs.settings.extractors import SsdFeatureExtractor
+from configs.settings.extractors import FeaturePyramidNetworks, SsdFeatureExtractor
 from train.models.hyperparams import LayerHyperparams
 
 # Without `override_base_feature_extractor_hyperparams`, as EfficientNet-Lite0 was trained.
@@ -123,3 +124,38 @@ def pyramid_features(backbone: tf_keras.Model) -> tf_keras.Model:
         return backbone
     outputs = {level: backbone.output[level] for level in backbone.output_specs}
     return tf_keras.Model(backbone.inputs, outputs, name="backbone")
+
+
+def build_pyramid(backbone: tf_keras.Model, settings: SsdFeatureExtractor) -> tf_keras.Model:
+    """Builds the feature pyramid between a backbone and the heads, as a feature extractor's settings have it.
+
+    Each level is added to the next finer one upsampled by 2, so the input's sides must be multiples of the coarsest
+    backbone level's stride (`settings.stride`); padding makes them so. Sides may be None.
+
+    Args:
+        backbone: With `output_specs` by level.
+        settings: Of the feature extractor.
+
+    Returns:
+        Maps features by level to features by level, from `fpn.min_level` to `fpn.max_level`.
+    """
+    hyperparams = LayerHyperparams(settings.conv_hyperparams)
+    described, use_depthwise = settings.pyramid, settings.use_depthwise
+    assert isinstance(described, FeaturePyramidNetworks)
+    pyramid = fpn.FPN(
+        input_specs=backbone.output_specs,
+        min_level=described.min_level,
+        max_level=described.max_level,
+        num_filters=described.additional_layer_depth,
+        use_separable_conv=use_depthwise,
+        activation=hyperparams.activation,
+        use_sync_bn=hyperparams.is_synchronized,
+        norm_momentum=hyperparams.norm_momentum,
+        norm_epsilon=hyperparams.norm_epsilon,
+        kernel_initializer=hyperparams.initializer_config(),
+        kernel_regularizer=None if use_depthwise else hyperparams.regularizer(),
+    )
+    if use_depthwise:
+        hyperparams.apply_to_separable(pyramid)
+    hyperparams.apply_to_batch_norms(pyramid)
+    return pyramid

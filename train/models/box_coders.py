@@ -19,7 +19,7 @@ _EPSILON = 1e-8
 
 
 class BoxCoder(Protocol):
-    """What every box coder can do."""
+    """The interface of box coders."""
 
     @property
     def code_size(self) -> int:

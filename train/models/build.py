@@ -1,29 +1,27 @@
-"""From settings of a model to its detector."""
+"""Building of the detector that a model's settings describe."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from configs.settings.model import NO_EXTENSIONS, Model, ModelExtensions, read_model, read_model_extensions
+from configs.settings.model import NO_EXTENSIONS, Model, ModelExtensions
+from configs.settings.pipeline import PipelineSettings
 from configs.settings.ssd import Ssd
+from data_prep.runtime.command_line import UserError
 from train.models.detector import Detector
 
 
-def build_detector(config: Any) -> Detector:
-    """Composes the detector that a pipeline config describes.
-
-    Args:
-        config: A `TrainEvalPipelineConfig` message.
+def build_or_explain(settings: PipelineSettings) -> Detector:
+    """Builds the detector of a pipeline config; one that cannot be built is the user's to mend.
 
     Raises:
-        SettingsError: The model says what cannot be honoured; the message names the fields.
-        UsageError: A plugin's function is not where the plugin says.
-        ValueError: Model Garden's backbone, or a plugin's network, does not suit the pyramid.
+        UserError: The model cannot be built; the message says which part and why.
     """
-    return compose_detector(read_model(config), read_model_extensions(config))
+    try:
+        return build_detector(settings.model, ModelExtensions.of(settings.extensions))
+    except ValueError as error:
+        raise UserError(f"the model cannot be built: {error}") from error
 
 
-def compose_detector(model: Model, extensions: ModelExtensions = NO_EXTENSIONS) -> Detector:
+def build_detector(model: Model, extensions: ModelExtensions = NO_EXTENSIONS) -> Detector:
     """Composes the detector that settings describe.
 
     Args:

@@ -15,7 +15,7 @@ from train.models.weight_shared_box_predictor import Predictions, clip_codes
 
 
 class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
-    """What a `convolutional_box_predictor` describes.
+    """The heads that a `convolutional_box_predictor` describes.
 
     As the API's ConvolutionalBoxPredictor in predictors/convolutional_keras_box_predictor.py, with its heads in
     predictors/heads/keras_box_head.py and keras_class_head.py: at each map 1x1 convolutions that classes and boxes

@@ -1,4 +1,4 @@
-"""What every detector is to the task, the evaluator and the exporter, whatever network is inside."""
+"""The detector interface, which the training step, the evaluator and the exporter use, whatever network is inside."""
 
 from __future__ import annotations
 

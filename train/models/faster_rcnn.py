@@ -104,7 +104,7 @@ class FasterRcnnDetector(Detector):
         else:
             shapes = [tuple(tf.unstack(tf.shape(feature_map)[1:3])) for feature_map in maps]
             boxes = tf.concat(self._generator.generate(shapes, _DIVISIBLE_SHAPE), axis=0)
-        # Training drops the anchors that leave the input, unless it is told to clip them; inference always clips.
+        # Training drops anchors that leave the input, unless clip_anchors_to_image is set; inference always clips.
         prune = training and not self.settings.clip_anchors_to_image
         anchors = InputAnchors.within(boxes, input_shape, prune=prune)
         return (

@@ -87,7 +87,7 @@ class RegionProposalPredictor(tf_keras.layers.Layer):
         }
 
     def shared_features(self, features: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """What the convolution that levels share makes of one feature map, [B, height, width, depth]."""
+        """Output of the convolution that levels share for one feature map, [B, height, width, depth]."""
         return tf.nn.relu6(self._norm(self._convolution(features), training=training))
 
     def call(

@@ -118,22 +118,8 @@ def localization_loss(
 # -------------------------------------------------------------------------------------------------- classification
 
 
-def sigmoid_focal(logits: tf.Tensor, targets: tf.Tensor, *, alpha: float | None, gamma: float) -> tf.Tensor:
-    """Focal loss (Lin et al., "Focal Loss for Dense Object Detection", equation 5), summed over classes.
-
-    Args:
-        logits: float32 [..., classes].
-        targets: float32 of the same shape, 0 or 1.
-        alpha: Weight of positives, 1 - alpha being that of negatives; None weighs both with 1.
-        gamma: How strongly easy examples are played down.
-
-    Returns:
-        float32 [...].
-    """
-    return tf.reduce_sum(_focal_by_class(logits, targets, alpha, gamma), axis=-1)
-
-
 def _focal_by_class(logits: tf.Tensor, targets: tf.Tensor, alpha: float | None, gamma: float) -> tf.Tensor:
+    """Focal loss of each class (Lin et al., "Focal Loss for Dense Object Detection", equation 5)."""
     loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     probabilities = tf.sigmoid(logits)
     probability_of_truth = targets * probabilities + (1.0 - targets) * (1.0 - probabilities)

@@ -1,4 +1,4 @@
-"""What a detector consists of, and how much memory a step of its training takes."""
+"""The size of a detector: parameters by part, anchors by level, and the memory of a training step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From raw predictions to detections: score converters and batch non-maximum suppression.
+"""Post-processing of raw predictions into detections: score converters and batch non-maximum suppression (NMS).
 
 As the API's builders/post_processing_builder.py and core/post_processing.py.
 """

@@ -29,7 +29,7 @@ _MATCHER = ArgmaxMatcher(0.5, 0.5)
 
 @dataclasses.dataclass(frozen=True)
 class ProposalTargets:
-    """What a batch of proposals is trained towards.
+    """Training targets of a batch of proposals.
 
     Attributes:
         classes: float32 [B, N, classes + 1], background first: one-hot, or multi-hot where ground truth has several.

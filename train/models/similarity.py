@@ -1,4 +1,4 @@
-"""How alike ground truth and anchors are: what matchers compare, as the API's core/region_similarity_calculator.py.
+"""Similarities of ground truth boxes and anchors, for matchers, as the API's core/region_similarity_calculator.py.
 
 All boxes are ymin, xmin, ymax, xmax. Ground truth is float32 [..., M, 4], anchors are float32 [..., A, 4] in the same
 units, and leading axes broadcast.

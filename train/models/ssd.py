@@ -12,12 +12,11 @@ from configs.settings.ssd import Ssd
 from train.models.anchors import build_anchor_generator
 from train.models.batch_norm import freeze_batch_norm
 from train.models.box_coders import build_box_coder
-from train.models.box_predictors import build_ssd_box_predictor
 from train.models.detector import Detector, GroundTruth, Labels, actual_shape, flatten_levels
 from train.models.feature_extractors.registry import build_ssd_extractor
 from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw, without_raw
 from train.models.ssd_losses import SsdLosses
-from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_network
+from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_box_predictor, build_ssd_network
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
 
 
@@ -191,7 +190,7 @@ class SsdDetector(Detector):
         *,
         with_anchors: bool = False,
     ) -> dict[str, tf.Tensor]:
-        """What `detect_with_raw` makes of what `predict` returned."""
+        """The detections of `detect_with_raw`, from the outputs of `predict`."""
         logits, codes, anchors = predictions
         shape = actual_shape(images, self.input_shape)
         raw_boxes = self.box_coder.decode(codes, anchors[tf.newaxis])

@@ -1,17 +1,20 @@
-"""An SSD's network: what is trained, checkpointed and restored."""
+"""An SSD's network, which is trained, checkpointed and restored: a feature extractor and a box predictor."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tf_keras
 from official.vision.modeling import retinanet_model
 
+from configs.settings import heads
 from train.models.api_objects import tree
+from train.models.convolutional_box_predictor import ConvolutionalBoxPredictor
 from train.models.feature_extractors.model_garden import ModelGardenExtractor
 from train.models.feature_extractors.ssd_extractors import SsdFeatureExtractor
+from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 
 # By level: class logits, box codes.
 Predictions: TypeAlias = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -66,6 +69,39 @@ class ModelGardenSsdNetwork(retinanet_model.RetinaNetModel):
     def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
         """By level, finest first, [B, h, w, channels] of normalised images [B, height, width, 3]."""
         return self._extractor(images, training=training)
+
+
+def build_ssd_box_predictor(
+    settings: heads.SsdBoxPredictor, *, num_class_slots: int, anchors_per_location: Sequence[int], levels: Sequence[str]
+) -> tf_keras.layers.Layer:
+    """Builds an SSD's heads.
+
+    Args:
+        settings: Of the heads.
+        num_class_slots: Class logits an anchor, background counted where it has one.
+        anchors_per_location: Anchors in each cell, one number a level.
+        levels: Names of the feature maps, finest first.
+
+    Returns:
+        A layer that maps features by level to class logits by level [B, height, width, anchors * slots], box codes by
+        level [B, height, width, anchors * code size], and an empty dictionary. It makes its variables when first
+        called.
+    """
+    if isinstance(settings, heads.ConvolutionalBoxPredictor):
+        return ConvolutionalBoxPredictor(
+            settings=settings,
+            num_class_slots=num_class_slots,
+            anchors_per_location=anchors_per_location,
+            levels=levels,
+            name="box_predictor",
+        )
+    return WeightSharedConvolutionalBoxPredictor(
+        settings=settings,
+        num_class_slots=num_class_slots,
+        anchors_per_location=anchors_per_location[0],
+        levels=levels,
+        name="box_predictor",
+    )
 
 
 def build_ssd_network(

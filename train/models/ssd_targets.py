@@ -1,4 +1,4 @@
-"""What the anchors of an SSD are trained towards, background included.
+"""Training targets of an SSD's anchors, background included.
 
 As the API's meta_architectures/ssd_meta_arch.py and core/target_assigner.py.
 """
@@ -21,7 +21,7 @@ from train.models.similarity import build_similarity
 
 @dataclasses.dataclass(frozen=True)
 class ClassSlots:
-    """Which class logits an anchor has.
+    """The class logits of an anchor.
 
     With `add_background_class`, the default, slot 0 is background and slot n the label map's id n. Without it, slot n
     is id n + 1; with `explicit_background_class`, id 1 is background itself.
@@ -72,7 +72,7 @@ class ClassSlots:
 
 @dataclasses.dataclass(frozen=True)
 class SsdTargets:
-    """What a batch of anchors is trained towards.
+    """Training targets of a batch of anchors.
 
     Attributes:
         class_targets: float32 [B, A, slots].

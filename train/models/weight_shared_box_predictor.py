@@ -16,7 +16,7 @@ Predictions = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Ten
 
 
 class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
-    """What a `weight_shared_convolutional_box_predictor` describes.
+    """The heads that a `weight_shared_convolutional_box_predictor` describes.
 
     As the API's WeightSharedConvolutionalBoxPredictor in predictors/convolutional_keras_box_predictor.py, with the
     heads of predictors/heads/keras_box_head.py and keras_class_head.py: towers of convolution, normalisation and

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Items, Number, Settings, declared, fields_of, number
+from configs.settings.declaration import Settings, fields_of
+from configs.settings.values import Items, Number, declared, number
 
 # By which an image may be made larger; of more, no machine holds the result.
 LARGEST_SCALE = 100.0
@@ -26,7 +27,7 @@ class AugmentationSettings(Settings):
     class_field: ClassVar[str] = ""
 
     def arguments(self) -> Mapping[str, Any]:
-        """What the function that carries the augmentation out takes by name: all fields, unless a class says else."""
+        """Keyword arguments of the function that carries the augmentation out: all fields, unless a class says else."""
         return {name: getattr(self, name) for name in fields_of(type(self))}
 
     def check_class(self, num_classes: int) -> Iterator[Problem]:
@@ -61,5 +62,5 @@ def colour() -> Any:
 
 
 def three_channels(values: tuple[float, ...]) -> tuple[float, ...] | None:
-    """What a field made by `colour` says: red, green and blue, or None for the image's mean."""
+    """The value of a field made by `colour`: red, green and blue, or None for the image's mean."""
     return values * (3 // len(values)) if values else None

@@ -14,8 +14,8 @@ from configs.settings.augmentations.augmentation import (
     scale,
     share,
 )
-from configs.settings.declaration import Number, items, number, scalar
 from configs.settings.resizers import LARGEST_SIDE, side
+from configs.settings.values import Number, items, number, scalar
 
 AUTOAUGMENT_POLICIES = ("v0", "v1", "v2", "v3", "test")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from configs.schema.problem import Note, Problem
 from configs.settings.augmentations.augmentation import AugmentationSettings, share
-from configs.settings.declaration import Number, items, number, scalar
 from configs.settings.resizers import side
+from configs.settings.values import Number, items, number, scalar
 
 # Of the API's function; its builder hands on only what is set, so that the schema's default never counts.
 MAX_TARGET_PIXELS = 800_000

@@ -14,8 +14,9 @@ from configs.settings.augmentations.augmentation import (
     share,
     three_channels,
 )
-from configs.settings.declaration import Items, Number, Settings, declared, nested_list, number, scalar
+from configs.settings.declaration import Settings, nested
 from configs.settings.resizers import LARGEST_SIDE
+from configs.settings.values import Items, Number, declared, number, scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,7 @@ class PadRule:
     pad_color: tuple[float, ...] | None
 
 
-# What unset size ratios mean; there, the API stops in some cases.
+# What unset size ratios mean; the API raises an error in some cases.
 _SIZE_RATIOS: dict[str, Any] = {"min_padded_size_ratio": (1.0, 1.0), "max_padded_size_ratio": (2.0, 2.0)}
 
 # What unset operations mean: the SSD paper's (https://arxiv.org/abs/1512.02325), as the Object Detection API reads it.
@@ -89,7 +90,7 @@ def _size_ratio() -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Crop(Settings):
-    """What all random crops have in common."""
+    """The fields of all random crops."""
 
     min_object_covered: float = number(at_least=0.0)
     min_area: float = number(above=0.0, at_most=1.0)
@@ -235,7 +236,7 @@ class SSDRandomCropOperation(_CropOfAspectRatios, message="SSDRandomCropOperatio
 class SSDRandomCrop(AugmentationSettings, message="SSDRandomCrop"):
     """Cuts out a random window by one of the operations; without any, by those of the SSD paper."""
 
-    operations: tuple[SSDRandomCropOperation, ...] = nested_list(SSDRandomCropOperation)
+    operations: tuple[SSDRandomCropOperation, ...] = nested(SSDRandomCropOperation, repeated=True)
 
     def arguments(self) -> Mapping[str, Any]:
         """See the base class."""
@@ -259,7 +260,7 @@ class SSDRandomCropPadOperation(_CropOfAspectRatios, _Canvas, message="SSDRandom
 class SSDRandomCropPad(AugmentationSettings, message="SSDRandomCropPad"):
     """Crops and pads by one of the operations; without any, by those of the SSD paper."""
 
-    operations: tuple[SSDRandomCropPadOperation, ...] = nested_list(SSDRandomCropPadOperation)
+    operations: tuple[SSDRandomCropPadOperation, ...] = nested(SSDRandomCropPadOperation, repeated=True)
 
     def arguments(self) -> Mapping[str, Any]:
         """See the base class."""
@@ -276,7 +277,9 @@ class SSDRandomCropFixedAspectRatioOperation(_Crop, message="SSDRandomCropFixedA
 class SSDRandomCropFixedAspectRatio(AugmentationSettings, message="SSDRandomCropFixedAspectRatio"):
     """As SSDRandomCrop, with windows of one aspect ratio."""
 
-    operations: tuple[SSDRandomCropFixedAspectRatioOperation, ...] = nested_list(SSDRandomCropFixedAspectRatioOperation)
+    operations: tuple[SSDRandomCropFixedAspectRatioOperation, ...] = nested(
+        SSDRandomCropFixedAspectRatioOperation, repeated=True
+    )
     aspect_ratio: float = _aspect_ratio()
 
     def arguments(self) -> Mapping[str, Any]:
@@ -295,8 +298,8 @@ class SSDRandomCropPadFixedAspectRatioOperation(
 class SSDRandomCropPadFixedAspectRatio(_Canvas, AugmentationSettings, message="SSDRandomCropPadFixedAspectRatio"):
     """As SSDRandomCrop, then padded up to an aspect ratio."""
 
-    operations: tuple[SSDRandomCropPadFixedAspectRatioOperation, ...] = nested_list(
-        SSDRandomCropPadFixedAspectRatioOperation
+    operations: tuple[SSDRandomCropPadFixedAspectRatioOperation, ...] = nested(
+        SSDRandomCropPadFixedAspectRatioOperation, repeated=True
     )
     aspect_ratio: float = _aspect_ratio()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from configs.schema.text import parse_text
+from configs.schema.pipeline_file import parse_text
 from configs.settings.augmentations.augmentation import AugmentationSettings
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS, AUGMENTATIONS, check_classes
 from configs.settings.augmentations.windows import (

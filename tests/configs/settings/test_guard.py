@@ -9,21 +9,12 @@ import pytest
 
 from configs.check import describe_verdict
 from configs.schema.descriptors import is_repeated, message_descriptor
-from configs.settings.declaration import (
-    SETTINGS_BY_MESSAGE,
-    Choice,
-    Items,
-    Mapped,
-    Nested,
-    Scalar,
-    Settings,
-    Spec,
-    fields_of,
-)
-from configs.settings.listing import places_of
+from configs.settings.declaration import SETTINGS_BY_MESSAGE, Choice, Mapped, Nested, Settings, fields_of
+from configs.settings.documentation import places_of
 from configs.settings.loading import examine
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import plain_value
+from configs.settings.values import Items, Scalar, Spec
 from tests.configs.bad_values import Trial, trials
 
 
@@ -52,9 +43,9 @@ def check_spec(settings: type[Settings], name: str, spec: Spec) -> None:
         assert is_message == isinstance(spec, Nested | Choice | Mapped), where
         if isinstance(spec, Nested):
             assert spec.settings.message_name == type_of(field.message_type), where
-        elif isinstance(spec, Mapped) and isinstance(spec.values, type):
+        elif isinstance(spec, Mapped) and spec.settings is not None:
             value = field.message_type.fields_by_name["value"].message_type
-            assert spec.values.message_name == type_of(value), where
+            assert spec.settings.message_name == type_of(value), where
         elif isinstance(spec, Scalar):
             default = plain_value(field, field.default_value)
             assert all(type(value) is type(default) for value in spec.only), where

@@ -20,14 +20,13 @@ from google.protobuf.descriptor import FieldDescriptor
 tf = pytest.importorskip("tensorflow")
 
 from configs.schema.descriptors import is_repeated, message_class  # noqa: E402
-from configs.schema.pipeline_file import merge  # noqa: E402
-from configs.schema.text import parse_text  # noqa: E402
+from configs.schema.pipeline_file import merge, parse_text  # noqa: E402
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS, AUGMENTATIONS  # noqa: E402
 from configs.settings.declaration import Choice, SettingsError, fields_of  # noqa: E402
 from configs.settings.inputs import InputReader  # noqa: E402
 from configs.settings.reading import read_choice, read_settings  # noqa: E402
 from configs.settings.resizers import IMAGE_RESIZERS  # noqa: E402
-from configs.settings.support import check_supported  # noqa: E402
+from tests.configs.verdicts import check_supported  # noqa: E402
 from train.inputs.augmentations.pipeline import build_augmentation  # noqa: E402
 from train.inputs.reader import pad_ground_truth  # noqa: E402
 from train.inputs.records import read_records  # noqa: E402

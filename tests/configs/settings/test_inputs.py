@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from configs.schema.text import parse_text
+from configs.schema.pipeline_file import parse_text
 from configs.settings.declaration import SettingsError
 from configs.settings.inputs import ClassAwareSampling, InputReader
-from configs.settings.reading import read_settings_text
-from configs.settings.resizers import ImageResizer, read_image_resizer
+from configs.settings.reading import read_choice, read_settings_text
+from configs.settings.resizers import IMAGE_RESIZERS, ImageResizer
 
 RECORDS = 'tf_record_input_reader { input_path: ["a", "b"] }'
 
 
 def resizer(text: str) -> ImageResizer:
-    return read_image_resizer(parse_text(text, "text", "ImageResizer"))
+    return read_choice(IMAGE_RESIZERS, parse_text(text, "text", "ImageResizer"), "image_resizer")
 
 
 def keep_aspect(text: str) -> str:

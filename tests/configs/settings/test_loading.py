@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from configs.schema import pipeline_file
+from configs.schema.problem import ConfigError
 from configs.settings.loading import examine, load_config
 
 SSD = "configs/ssd_resnet50_v1_fpn_640.config"
@@ -121,7 +122,7 @@ class TestIgnoring:
         ],
     )
     def test_naming_what_is_not_refused_is_an_error(self, name: str, hint: str) -> None:
-        with pytest.raises(pipeline_file.ConfigError, match=f"{name}: no such field is refused") as caught:
+        with pytest.raises(ConfigError, match=f"{name}: no such field is refused") as caught:
             load_config(ROOT / SSD, self.REFUSED, [name])
         assert hint in str(caught.value)
 
@@ -132,7 +133,7 @@ class TestIgnoring:
         assert str(loaded.problems[0]).startswith(f"{path}: is not set")
 
     def test_the_error_says_how_to_ignore(self) -> None:
-        with pytest.raises(pipeline_file.ConfigError) as caught:
+        with pytest.raises(ConfigError) as caught:
             load_config(ROOT / SSD, self.REFUSED).require_usable()
         assert "--ignore_unsupported model.ssd.mask_head_config graph_rewriter" in str(caught.value)
 
@@ -141,7 +142,7 @@ class TestUnfilled:
     def test_is_told_and_refused_only_where_something_runs(self) -> None:
         loaded = load_config(ROOT / SSD)
         assert loaded.problems == () and "train_input_reader.label_map_path" in loaded.unfilled
-        with pytest.raises(pipeline_file.ConfigError, match=r"train_input_reader\.label_map_path.*sed -i"):
+        with pytest.raises(ConfigError, match=r"train_input_reader\.label_map_path.*sed -i"):
             loaded.require_usable()
 
     def test_an_override_fills_a_recipe_in(self) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from configs.schema import pipeline_file
-from configs.settings import support
+from configs.schema.problem import ConfigError
 from configs.settings.augmentations.options import AUGMENTATIONS
+from tests.configs import verdicts
 
 
-def problems_after(config: Any, override: str) -> dict[str, support.Problem]:
-    problems = support.check_supported(pipeline_file.merge(config, override))
+def problems_after(config: Any, override: str) -> dict[str, verdicts.Problem]:
+    problems = verdicts.check_supported(pipeline_file.merge(config, override))
     assert len({problem.path for problem in problems}) == len(problems), "a path is told twice"
     return {problem.path: problem for problem in problems}
 
@@ -27,8 +28,8 @@ class TestAugmentations:
 
 class TestSsd:
     def test_a_good_config_has_no_problems(self, ssd_config: Any) -> None:
-        assert support.check_supported(ssd_config) == []
-        support.require_supported(ssd_config)
+        assert verdicts.check_supported(ssd_config) == []
+        verdicts.require_supported(ssd_config)
 
     @pytest.mark.parametrize(
         ("override", "path", "hint"),
@@ -197,25 +198,25 @@ class TestSsd:
 
     def test_scores_that_do_not_go_with_the_loss_are_noted(self, ssd_config: Any) -> None:
         ssd_config.model.ssd.post_processing.ClearField("score_converter")
-        assert support.check_supported(ssd_config) == []
-        notes = [str(note) for note in support.fields_without_effect(ssd_config)]
+        assert verdicts.check_supported(ssd_config) == []
+        notes = [str(note) for note in verdicts.fields_without_effect(ssd_config)]
         assert any("unset, which means IDENTITY" in note and "come with SIGMOID" in note for note in notes)
 
     def test_batches_of_different_sizes_are_noted(self, ssd_config: Any) -> None:
         config = pipeline_file.merge(ssd_config, "model { ssd { image_resizer { keep_aspect_ratio_resizer { } } } }")
-        notes = {note.path: str(note) for note in support.fields_without_effect(config)}
+        notes = {note.path: str(note) for note in verdicts.fields_without_effect(config)}
         assert "padded with zeros to the largest" in notes["train_config.batch_size"]
 
     def test_a_pyramid_of_levels_of_its_own_needs_anchors_for_as_many(self, ssd_config: Any) -> None:
         pyramid = "feature_extractor { fpn { min_level: 2 max_level: 6 } }"
         config = pipeline_file.merge(ssd_config, f"model {{ ssd {{ {pyramid} }} }}")
-        assert support.check_supported(config) == []
-        notes = {note.path: str(note) for note in support.fields_without_effect(config)}
+        assert verdicts.check_supported(config) == []
+        notes = {note.path: str(note) for note in verdicts.fields_without_effect(config)}
         assert "another level's" in notes["model.ssd.anchor_generator.multiscale_anchor_generator.min_level"]
 
     def test_what_is_missing_is_named(self) -> None:
         config = pipeline_file.parse_pipeline_config("model { ssd { encode_background_as_zeros: true } }")
-        paths = {problem.path for problem in support.check_supported(config)}
+        paths = {problem.path for problem in verdicts.check_supported(config)}
         assert {
             "model.ssd.num_classes",
             "model.ssd.image_resizer",
@@ -278,7 +279,7 @@ class TestSsd:
 
 class TestFasterRcnn:
     def test_a_good_config_has_no_problems(self, faster_rcnn_config: Any) -> None:
-        assert support.check_supported(faster_rcnn_config) == []
+        assert verdicts.check_supported(faster_rcnn_config) == []
 
     @pytest.mark.parametrize(
         ("override", "path", "hint"),
@@ -338,8 +339,8 @@ class TestFasterRcnn:
     def test_strides_of_anchors_that_are_not_the_feature_maps_are_noted(self, faster_rcnn_config: Any) -> None:
         generator = "first_stage_anchor_generator { grid_anchor_generator { height_stride: 8 } }"
         config = pipeline_file.merge(faster_rcnn_config, f"model {{ faster_rcnn {{ {generator} }} }}")
-        assert support.check_supported(config) == []
-        notes = {note.path: str(note) for note in support.fields_without_effect(config)}
+        assert verdicts.check_supported(config) == []
+        notes = {note.path: str(note) for note in verdicts.fields_without_effect(config)}
         path = "model.faster_rcnn.first_stage_anchor_generator.grid_anchor_generator.height_stride"
         assert "8 is not the feature map's stride, 16" in notes[path]
 
@@ -458,13 +459,13 @@ class TestOtherParts:
             ssd_config,
             "train_config { batch_size: 0 } graph_rewriter { } model { ssd { mask_head_config { } } }",
         )
-        with pytest.raises(pipeline_file.ConfigError) as caught:
-            support.require_supported(config, "p.config")
+        with pytest.raises(ConfigError) as caught:
+            verdicts.require_supported(config, "p.config")
         assert len(caught.value.problems) == 3
         assert all(problem.startswith("p.config: ") for problem in str(caught.value).splitlines())
 
     def test_an_empty_config_asks_for_a_model_only(self) -> None:
-        assert [p.path for p in support.check_supported(pipeline_file.parse_pipeline_config(""))] == ["model"]
+        assert [p.path for p in verdicts.check_supported(pipeline_file.parse_pipeline_config(""))] == ["model"]
 
     def test_old_machinery_is_noted_and_not_refused(self, ssd_config: Any) -> None:
         config = pipeline_file.merge(
@@ -475,8 +476,8 @@ class TestOtherParts:
             "  box_predictor { weight_shared_convolutional_box_predictor {"
             "    conv_hyperparams { regularize_depthwise: true } } } } }",
         )
-        assert support.check_supported(config) == []
-        notes = {note.path: str(note) for note in support.fields_without_effect(config)}
+        assert verdicts.check_supported(config) == []
+        notes = {note.path: str(note) for note in verdicts.fields_without_effect(config)}
         assert set(notes) == {
             "model.ssd.matcher.argmax_matcher.use_matmul_gather",
             "model.ssd.box_predictor.weight_shared_convolutional_box_predictor.conv_hyperparams.regularize_depthwise",
@@ -506,6 +507,6 @@ class TestOtherParts:
         self, ssd_config: Any, override: str, path: str, text: str
     ) -> None:
         config = pipeline_file.merge(ssd_config, override)
-        assert support.check_supported(config) == []
-        notes = {note.path: note.text for note in support.fields_without_effect(config)}
+        assert verdicts.check_supported(config) == []
+        notes = {note.path: note.text for note in verdicts.fields_without_effect(config)}
         assert text in notes[path]

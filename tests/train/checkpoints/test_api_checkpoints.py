@@ -18,6 +18,7 @@ from official.modeling.optimization import ema_optimizer
 from configs.schema.pipeline_file import merge, read_pipeline_config
 from data_prep.formats.label_map import LabelMap, LabelMapItem
 from data_prep.runtime.command_line import UsageError, UserError
+from tests.small_models import build_detector
 from train.checkpoints.api_export import export_for_api
 from train.checkpoints.class_head import ClassMapping
 from train.checkpoints.object_paths import children_of, variables_by_path
@@ -25,7 +26,6 @@ from train.checkpoints.restore import plan_restore, restore
 from train.checkpoints.trunk_check import TrunkExpectations
 from train.export_checkpoint import main as export_checkpoint
 from train.inspect_checkpoint import main as inspect_checkpoint
-from train.models.build import build_detector
 from train.models.feature_extractors import trunks
 
 FIXTURES = Path(__file__).resolve().parents[3].parent / "shared" / "odapi_fixtures"

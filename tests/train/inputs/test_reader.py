@@ -18,9 +18,9 @@ from configs.schema.descriptors import message_class  # noqa: E402
 from configs.settings.declaration import SettingsError  # noqa: E402
 from configs.settings.pipeline import PipelineSettings  # noqa: E402
 from configs.settings.reading import read_settings  # noqa: E402
-from configs.settings.support import check_supported  # noqa: E402
 from data_prep.formats.tf_example import make_example  # noqa: E402
 from data_prep.runtime.command_line import UsageError  # noqa: E402
+from tests.configs.verdicts import check_supported  # noqa: E402
 from train.inputs import reader  # noqa: E402
 from train.inputs.input_errors import readable_error  # noqa: E402
 from train.inputs.left_out import LeftOut, add_counts, count_batch  # noqa: E402

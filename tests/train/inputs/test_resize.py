@@ -7,13 +7,14 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from configs.schema.text import parse_text  # noqa: E402
-from configs.settings.resizers import ImageResizer, read_image_resizer  # noqa: E402
+from configs.schema.pipeline_file import parse_text  # noqa: E402
+from configs.settings.reading import read_choice  # noqa: E402
+from configs.settings.resizers import IMAGE_RESIZERS, ImageResizer  # noqa: E402
 from train.inputs.resize import resize_image  # noqa: E402
 
 
 def resizer(text: str) -> ImageResizer:
-    return read_image_resizer(parse_text(text, "text", "ImageResizer"))
+    return read_choice(IMAGE_RESIZERS, parse_text(text, "text", "ImageResizer"), "image_resizer")
 
 
 def keep_aspect(more: str = "", smallest: int = 30, largest: int = 50):

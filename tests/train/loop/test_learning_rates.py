@@ -9,7 +9,7 @@ import tensorflow as tf
 from configs.settings.declaration import SettingsError
 from configs.settings.optimizers import MomentumOptimizer
 from configs.settings.reading import read_settings_text
-from train.loop.learning_rates import LearningRate
+from train.loop.optimization import LearningRate
 
 
 def schedule_of(text: str):

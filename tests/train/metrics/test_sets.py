@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow.python.eager import context
+from train.inputs.verified_labels import VerifiedLabelReader
 
 from configs.settings.declaration import SettingsError
 from configs.settings.evaluation import EvalConfig
@@ -24,7 +25,6 @@ from train.evaluation.detected_image import DetectedImage
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult, evaluation_folder
 from train.evaluation.summary_images import EvaluationImages
 from train.inputs.reader import build_evaluation_dataset
-from train.inputs.verified_labels import VerifiedLabelReader
 from train.metrics.measured_image import measured_image
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets

@@ -10,7 +10,7 @@ from configs.settings.declaration import SettingsError
 from configs.settings.heads import SSD_BOX_PREDICTORS
 from configs.settings.reading import read_settings_text
 from tests.small_models import ssd_settings
-from train.models.box_predictors import build_ssd_box_predictor
+from train.models.ssd_network import build_ssd_box_predictor
 
 WEIGHT_SHARED = "weight_shared_convolutional_box_predictor"
 CONVOLUTIONAL = "convolutional_box_predictor"

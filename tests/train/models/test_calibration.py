@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.schema.pipeline_file import message_class
+from configs.schema.descriptors import message_class
 from configs.settings.declaration import SettingsError
 from configs.settings.post_processing import CALIBRATIONS
 from configs.settings.reading import read_choice

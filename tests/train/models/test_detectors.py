@@ -9,9 +9,9 @@ from configs.schema.pipeline_file import parse_pipeline_config, read_pipeline_co
 from configs.settings.declaration import SettingsError
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import read_settings
+from tests.small_models import build_detector
 from train.inputs.reader import build_training_dataset
 from train.loop.devices import set_precision
-from train.models.build import build_detector
 
 
 @pytest.fixture(scope="module", params=["ssd", "faster_rcnn"])

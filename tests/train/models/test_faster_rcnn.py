@@ -8,7 +8,7 @@ from configs.schema.pipeline_file import parse_pipeline_config, read_pipeline_co
 from configs.settings.declaration import SettingsError
 from configs.settings.layers import Hyperparams
 from configs.settings.reading import read_settings_text
-from train.models.build import build_detector
+from tests.small_models import build_detector
 from train.models.faster_rcnn_heads import RegionProposalPredictor
 
 PYRAMID = """

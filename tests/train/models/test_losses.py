@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from configs.schema.pipeline_file import message_class
+from configs.schema.descriptors import message_class
 from configs.settings.declaration import SettingsError
 from configs.settings.losses import CLASSIFICATION_LOSSES, LOCALIZATION_LOSSES
 from configs.settings.reading import read_choice
-from train.models.losses import classification_loss, giou_loss, iou_loss, localization_loss, sigmoid_focal, smooth_l1
+from train.models.losses import classification_loss, giou_loss, iou_loss, localization_loss, smooth_l1
 
 
 def localization_of(text):
@@ -213,7 +213,7 @@ def test_classification_losses_equal_the_slow_ones(text, slow, weights_by_class)
 def test_focal_loss_equals_the_papers_equation():
     # One true and two false classes.
     expected = slow_focal([2.0, -1.0, 0.3], [1, 0, 0], [1, 1, 1], gamma=2.0)
-    found = sigmoid_focal(tf.constant([[2.0, -1.0, 0.3]]), tf.constant([[1.0, 0, 0]]), alpha=0.25, gamma=2.0)
+    found = classification("weighted_sigmoid_focal { alpha: 0.25 gamma: 2.0 }", [[2.0, -1.0, 0.3]], [[1.0, 0, 0]])
     np.testing.assert_allclose(found, [expected], rtol=1e-5)
 
 

@@ -185,8 +185,8 @@ def values_of(name: str) -> dict[str, list[float]]:
     import tensorflow as tf
 
     from configs.schema.pipeline_file import parse_pipeline_config
+    from tests.small_models import build_detector
     from train.checkpoints.object_paths import variables_by_path
-    from train.models.build import build_detector
 
     detector = build_detector(parse_pipeline_config(CONFIGS[name]))
     random = np.random.RandomState(0)

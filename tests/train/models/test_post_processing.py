@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.schema.pipeline_file import message_class
+from configs.schema.descriptors import message_class
 from configs.settings.post_processing import BatchNonMaxSuppression, PostProcessing
 from configs.settings.reading import read_settings, read_settings_text
 from train.models.post_processing import batch_non_max_suppression, convert_scores, scores_from_logits

@@ -11,8 +11,8 @@ import tf_keras
 
 from configs.settings.extractors import SsdFeatureExtractor
 from configs.settings.reading import read_settings_text
-from train.models.feature_extractors.padding import pad_to_multiple
-from train.models.pyramid import build_pyramid
+from train.models.backbones import build_pyramid
+from train.models.feature_extractors.pixels import pad_to_multiple
 
 
 def extractor(text: str):

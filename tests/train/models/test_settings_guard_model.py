@@ -17,7 +17,6 @@ from configs.settings.declaration import Settings, SettingsError
 from tests.settings_guard import Case, Part, cases, check_case
 from tests.small_models import FASTER_RCNN, SSD
 from train.models.box_coders import build_box_coder
-from train.models.box_predictors import build_ssd_box_predictor
 from train.models.cropping import ProposalCropper
 from train.models.detector import GroundTruth
 from train.models.faster_rcnn_heads import MaskRcnnBoxPredictor, RegionProposalPredictor
@@ -28,6 +27,7 @@ from train.models.first_stage import InputAnchors, first_stage_losses, propose_r
 from train.models.hyperparams import LayerHyperparams
 from train.models.second_stage import detections_of, sample_proposals, second_stage_losses
 from train.models.ssd_losses import SsdLosses
+from train.models.ssd_network import build_ssd_box_predictor
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner
 
 HYPERPARAMS = "regularizer { l2_regularizer { } } batch_norm { } initializer { %s }"

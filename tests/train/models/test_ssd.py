@@ -8,7 +8,7 @@ from google.protobuf import text_format
 
 from configs.schema.pipeline_file import read_pipeline_config
 from configs.settings.declaration import SettingsError
-from train.models.build import build_detector
+from tests.small_models import build_detector
 
 HYPERPARAMS = """conv_hyperparams {
   activation: RELU_6

@@ -10,7 +10,7 @@ from configs.schema.pipeline_file import parse_pipeline_config
 from configs.settings.anchors import SsdAnchorGenerator
 from configs.settings.model import read_model
 from configs.settings.reading import read_settings_text
-from configs.settings.support import check_supported
+from tests.configs.verdicts import check_supported
 from tests.small_models import ssd_settings
 from train.models.anchors import build_anchor_generator
 from train.models.box_coders import build_box_coder

@@ -1,4 +1,4 @@
-"""How one option of `train_config.data_augmentation_options` is carried out."""
+"""An augmentation: the function that carries one of `train_config.data_augmentation_options` out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.inputs.ground_truth import GroundTruth
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How one option of the config is carried out.
+    """An augmentation of the config: its function.
 
     Attributes:
         function: Takes an image, its ground truth, a seed, and by name the `arguments()` of the option's settings

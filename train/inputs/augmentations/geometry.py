@@ -1,4 +1,4 @@
-"""Augmentations that move, scale or turn the whole image, its boxes with it, or the boxes alone.
+"""Augmentations that move, scale, turn or repeat the whole image, or change its boxes or their labels alone.
 
 Each takes an image (uint8 or float32 [H, W, 3], 0..255), its `GroundTruth`, and a seed ([2], see `randomness`), and
 returns the first two changed. Parameters, defaults and meaning are those of the Object Detection API's
@@ -7,12 +7,15 @@ core/preprocessor.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from train.inputs.augmentations.augmentation import Augmentation
-from train.inputs.ground_truth import BOXES, GroundTruth, box_area, clip_to_window, keep, with_boxes
-from train.inputs.randomness import happens, uniform
+from train.inputs.ground_truth import BOXES, CLASSES, GroundTruth, box_area, clip_to_window, keep, with_boxes
+from train.inputs.randomness import happens, split, uniform
 
+_VERTICAL, _HORIZONTAL = 0, 1  # axes of the image
 _SMALLEST_SIDE = 1e-6  # of a box to jitter, relative to the image
 
 
@@ -26,8 +29,7 @@ def random_horizontal_flip(
         ymin, xmin, ymax, xmax = tf.unstack(ground_truth[BOXES], axis=1)
         return tf.reverse(image, [1]), tf.stack([ymin, 1.0 - xmax, ymax, 1.0 - xmin], axis=1)
 
-    image, boxes = tf.cond(happens(seed, probability), flipped, lambda: (image, ground_truth[BOXES]))
-    return image, with_boxes(ground_truth, boxes)
+    return _perhaps(flipped, image, ground_truth, seed, probability)
 
 
 def random_vertical_flip(
@@ -39,8 +41,7 @@ def random_vertical_flip(
         ymin, xmin, ymax, xmax = tf.unstack(ground_truth[BOXES], axis=1)
         return tf.reverse(image, [0]), tf.stack([1.0 - ymax, xmin, 1.0 - ymin, xmax], axis=1)
 
-    image, boxes = tf.cond(happens(seed, probability), flipped, lambda: (image, ground_truth[BOXES]))
-    return image, with_boxes(ground_truth, boxes)
+    return _perhaps(flipped, image, ground_truth, seed, probability)
 
 
 def random_rotation90(
@@ -52,8 +53,20 @@ def random_rotation90(
         ymin, xmin, ymax, xmax = tf.unstack(ground_truth[BOXES], axis=1)
         return tf.image.rot90(image), tf.stack([1.0 - xmax, ymin, 1.0 - xmin, ymax], axis=1)
 
-    image, boxes = tf.cond(happens(seed, probability), turned, lambda: (image, ground_truth[BOXES]))
+    image, ground_truth = _perhaps(turned, image, ground_truth, seed, probability)
     image.set_shape([None, None, 3])
+    return image, ground_truth
+
+
+def _perhaps(
+    change: Callable[[], tuple[tf.Tensor, tf.Tensor]],
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    probability: float,
+) -> tuple[tf.Tensor, GroundTruth]:
+    """The image and boxes that `change` returns, with `probability`."""
+    image, boxes = tf.cond(happens(seed, probability), change, lambda: (image, ground_truth[BOXES]))
     return image, with_boxes(ground_truth, boxes)
 
 
@@ -139,6 +152,58 @@ def random_jitter_boxes(
     return image, keep(ground_truth, box_area(jittered) > 0.0)
 
 
+def random_self_concat_image(
+    image: tf.Tensor,
+    ground_truth: GroundTruth,
+    seed: tf.Tensor,
+    *,
+    concat_vertical_probability: float,
+    concat_horizontal_probability: float,
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Puts the image below itself, or beside itself, or both, each with its own chance; objects double each time."""
+    vertical_seed, horizontal_seed = split(seed, 2)
+    image, ground_truth = _perhaps_twice(image, ground_truth, vertical_seed, concat_vertical_probability, _VERTICAL)
+    return _perhaps_twice(image, ground_truth, horizontal_seed, concat_horizontal_probability, _HORIZONTAL)
+
+
+def _perhaps_twice(
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, probability: float, axis: int
+) -> tuple[tf.Tensor, GroundTruth]:
+    def twice() -> tuple[tf.Tensor, GroundTruth]:
+        scale = [1.0, 1.0, 1.0, 1.0]
+        scale[axis] = scale[axis + 2] = 0.5
+        shift = [0.0, 0.0, 0.0, 0.0]
+        shift[axis] = shift[axis + 2] = 0.5
+        boxes = ground_truth[BOXES] * scale
+        doubled = {name: tf.concat([values, values], axis=0) for name, values in ground_truth.items()}
+        return tf.concat([image, image], axis=axis), with_boxes(doubled, tf.concat([boxes, boxes + shift], axis=0))
+
+    image_out, ground_truth_out = tf.cond(happens(seed, probability), twice, lambda: (image, dict(ground_truth)))
+    image_out.set_shape([None, None, 3])
+    return image_out, ground_truth_out
+
+
+def drop_label_probabilistically(
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, label: int, drop_probability: float
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Leaves out each object of the class with the label map id `label` with `drop_probability`."""
+    classes = ground_truth[CLASSES]
+    stays = tf.random.stateless_uniform(tf.shape(classes), seed) >= drop_probability
+    return image, keep(ground_truth, stays | (classes != label))
+
+
+def remap_labels(
+    image: tf.Tensor, ground_truth: GroundTruth, seed: tf.Tensor, *, original_labels: Sequence[int], new_label: int
+) -> tuple[tf.Tensor, GroundTruth]:
+    """Gives all objects whose class is one of `original_labels` the class `new_label`; all are label map ids."""
+    del seed  # nothing is random here
+    if not original_labels:
+        return image, ground_truth
+    classes = ground_truth[CLASSES]
+    is_one_of_them = tf.reduce_any(classes[:, tf.newaxis] == tf.constant(original_labels, classes.dtype), axis=1)
+    return image, {**ground_truth, CLASSES: tf.where(is_one_of_them, new_label, classes)}
+
+
 # By the option's name in the schema.
 AUGMENTATIONS: dict[str, Augmentation] = {
     "random_horizontal_flip": Augmentation(random_horizontal_flip, needs_float=False),
@@ -147,4 +212,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "random_rotation90": Augmentation(random_rotation90, needs_float=False),
     "random_vertical_flip": Augmentation(random_vertical_flip, needs_float=False),
     "resize_image": Augmentation(resize_image, needs_float=False),
+    "random_self_concat_image": Augmentation(random_self_concat_image, needs_float=False),
+    "drop_label_probabilistically": Augmentation(drop_label_probabilistically, needs_float=False),
+    "remap_labels": Augmentation(remap_labels, needs_float=False),
 }

@@ -39,7 +39,7 @@ def random_black_patches(
     drawn = tf.random.stateless_uniform(count, chance_seed) < probability
 
     def covered(corner_seed: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        """Which of `length` rows or columns each square covers: float32 [squares, length], 0 or 1."""
+        """The rows or columns, of `length`, that each square covers: float32 [squares, length], 0 or 1."""
         start = tf.random.stateless_uniform(count, corner_seed, 0.0, 1.0 - size_to_image_ratio)
         start = tf.cast(start * tf.cast(length, tf.float32), tf.int32)[:, tf.newaxis]
         position = tf.range(length)[tf.newaxis]

@@ -1,4 +1,4 @@
-"""From `train_config.data_augmentation_options` to one function on an image and its ground truth."""
+"""The augmentation pipeline: `train_config.data_augmentation_options` as one function of an image and its objects."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
 from configs.settings.plugins import AUGMENTATION, PluginPart
 from train.inputs.augmentations import (
     colour,
-    composition,
     crops,
     crops_with_padding,
     geometry,
-    labels,
     padding,
     patches,
     policy,
@@ -30,11 +28,9 @@ Augment = Callable[[tf.Tensor, GroundTruth, tf.Tensor], tuple[tf.Tensor, GroundT
 # Of each kind: by the option's name in the schema, how it is carried out.
 _KINDS = (
     colour,
-    composition,
     crops,
     crops_with_padding,
     geometry,
-    labels,
     padding,
     patches,
     policy,

@@ -23,7 +23,9 @@ from train.inputs.randomness import happens, split, uniform_integer
 
 
 class Objects(NamedTuple):
-    """What operations need to know of objects. Every branch of a graph has a price for each tensor that goes through.
+    """The objects of an image, as far as operations need them.
+
+    Every branch of a graph has a price for each tensor that goes through.
 
     Attributes:
         boxes: float32 [N, 4], ymin xmin ymax xmax in 0..1.

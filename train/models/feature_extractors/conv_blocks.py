@@ -69,7 +69,7 @@ def explicit_padding(kernel_size: int) -> tf_keras.layers.Layer:
 
 
 def run(layers: list[tf_keras.layers.Layer], features: tf.Tensor, training: bool | None) -> tf.Tensor:
-    """Applies layers one after the other; those that behave differently in training are told."""
+    """Applies layers one after the other; `training` goes to those that behave differently in it."""
     for layer in layers:
         features = layer(features, training=training) if layer._expects_training_arg else layer(features)
     return features

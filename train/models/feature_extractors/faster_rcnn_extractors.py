@@ -19,7 +19,7 @@ from train.models.api_objects import tree
 from train.models.detector import feature_map_shape
 from train.models.feature_extractors import pixels, trunks
 from train.models.feature_extractors.conv_blocks import normalization, run
-from train.models.feature_extractors.padding import pad_to_multiple
+from train.models.feature_extractors.pixels import pad_to_multiple
 from train.models.feature_extractors.registry import register
 from train.models.feature_extractors.top_down_pyramid import TopDownPyramid, coarse_layers
 from train.models.hyperparams import LayerHyperparams

@@ -15,13 +15,13 @@ from configs.settings.extractors import SsdFeatureExtractor
 from configs.settings.model import ModelExtensions
 from train.models.detector import InputShape
 from train.models.feature_extractors import pixels
-from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
+from train.models.feature_extractors.pixels import pad_to_multiple, padding_multiple
 from train.models.feature_extractors.registry import register
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelGardenExtractor:
-    """What turns images into feature maps.
+    """A feature extractor: a backbone of Model Garden's, and its pyramid.
 
     Attributes:
         backbone: Maps images to features by level.
@@ -73,8 +73,7 @@ def _build(
     normalize: Callable[[tf.Tensor], tf.Tensor],
 ) -> ModelGardenExtractor:
     # Model Garden's part that has these takes a second to import, and other models do without.
-    from train.models.backbones import build_backbone, pyramid_features
-    from train.models.pyramid import build_pyramid
+    from train.models.backbones import build_backbone, build_pyramid, pyramid_features
 
     del freeze_batch_norm  # The detector freezes all of the network.
     multiple = padding_multiple(input_shape, settings)

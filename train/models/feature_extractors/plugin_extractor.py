@@ -13,7 +13,6 @@ from configs.settings.model import ModelExtensions
 from configs.settings.plugins import FEATURE_EXTRACTOR, PluginPart
 from train.models.detector import InputShape
 from train.models.feature_extractors import pixels
-from train.models.feature_extractors.padding import padding_multiple
 from train.models.feature_extractors.registry import register
 from train.models.feature_extractors.ssd_extractors import SsdFeatureExtractor
 
@@ -86,7 +85,7 @@ def _build(
 ) -> PluginExtractor:
     assert extensions.feature_extractor is not None, "extensions.feature_extractor is not set"
     built = PluginExtractor(settings, plugin=extensions.feature_extractor, freeze_batch_norm=freeze_batch_norm)
-    built.pad_to_multiple = padding_multiple(input_shape, settings)
+    built.pad_to_multiple = pixels.padding_multiple(input_shape, settings)
     return built
 
 

@@ -22,7 +22,7 @@ from train.models.feature_extractors import pixels, trunks
 from train.models.feature_extractors.bifpn import BiFpn
 from train.models.feature_extractors.conv_blocks import run
 from train.models.feature_extractors.multi_resolution import MultiResolutionMaps
-from train.models.feature_extractors.padding import pad_to_multiple, padding_multiple
+from train.models.feature_extractors.pixels import pad_to_multiple, padding_multiple
 from train.models.feature_extractors.registry import register
 from train.models.feature_extractors.top_down_pyramid import TopDownPyramid, coarse_layers
 from train.models.hyperparams import LayerHyperparams
@@ -111,7 +111,7 @@ class SsdFeatureExtractor(tf_keras.layers.Layer):
     @property
     @abc.abstractmethod
     def _api_parts(self) -> dict[str, Any]:
-        """What is not the trunk, by the API's names."""
+        """The layers beside the trunk, by the API's names."""
 
     @abc.abstractmethod
     def _maps(self, features: Sequence[tf.Tensor], training: bool | None) -> Sequence[tf.Tensor]:

@@ -19,7 +19,7 @@ from train.models.hyperparams import LayerHyperparams
 
 @dataclasses.dataclass(frozen=True)
 class TrunkDefaults:
-    """What a trunk's layers are where the config does not override them.
+    """Hyperparameters of a trunk's layers where the config does not override them.
 
     Attributes:
         regularizer: Makes a kernel's regularizer.

@@ -1,4 +1,4 @@
-"""The networks that detectors stand on: Keras Applications' definitions with the Object Detection API's layers.
+"""Trunks (backbones): Keras Applications' network definitions with the Object Detection API's layers.
 
 Each function returns a Keras model of images [B, H, W, 3] with any H and W, and has the layers' names and order of the
 API's `models/keras_models`, on which its checkpoints depend.
