@@ -198,7 +198,7 @@ class TestInTheTree:
                     'model { ssd { feature_extractor { type: "ssd_tiny_fpn_keras" depth_multiplier: 1.0 } } } '
                     'eval_config { metrics_set: "counting_metrics" }',
                 )
-                detector = build_detector(loaded.config)
+                detector = build_detector(loaded.require_usable().model)
                 found = detector.detect(tf.zeros([1, 96, 96, 3]), tf.constant([[96, 96, 3]]))
                 sets = MetricSets(loaded.require_usable().eval_config, {1: "Red block", 2: "Blue block"})
                 nothing = {"detection_boxes": [], "detection_scores": [], "detection_classes": []}

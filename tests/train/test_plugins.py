@@ -22,12 +22,11 @@ from configs.settings.plugins import (
 )
 from configs.settings.reading import read_settings_text
 from data_prep.runtime.command_line import UserError
-from tests.small_models import ssd_settings
+from tests.small_models import build_detector, ssd_settings
 from train.inputs.augmentations.pipeline import build_augmentation
 from train.metrics.measured_image import measured_image
 from train.metrics.sets import MetricSets
 from train.models.box_coders import build_box_coder
-from train.models.build import build_detector
 from train.models.ssd_losses import SsdLosses
 from train.models.ssd_targets import ClassSlots, SsdTargets
 
