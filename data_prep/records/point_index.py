@@ -77,7 +77,8 @@ def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:
 def shuffle_key(image_id: str, seed: int) -> int:
     """Returns the place of an image among all: a whole number of 64 bits, by chance, the same for the same seed.
 
-    An image belongs to shard `key % num_shards`; within a shard, images are in the order of their keys.
+    An image belongs to shard `key % num_shards`; within a shard, images are in the order of their keys. One that joins
+    or leaves changes no other's place, so that only the shard that it belongs to need be written anew.
     """
     return _draw(image_id, seed, b"place")
 

@@ -40,7 +40,7 @@ class Site(ThreadingHTTPServer):
         """Clients that hang up, or are killed, are what is tested."""
 
     def url(self, path: str = "") -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{path.removeprefix('/')}"
+        return f"http://127.0.0.1:{self.server_address[1]}/{path.removeprefix('/')}".removesuffix("/")
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Site]:
