@@ -11,6 +11,8 @@ from official.vision.modeling import factory
 from official.vision.modeling.backbones import resnet
 
 from configs.schema.descriptors import message_class
+from configs.settings import heads
+from configs.settings.reading import read_settings
 from train.checkpoints.restore import restore
 from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 
@@ -61,7 +63,10 @@ def test_our_box_predictor_takes_model_gardens_head(tmp_path, use_depthwise):
     )
     config.conv_hyperparams.batch_norm.scale = True
     head = WeightSharedConvolutionalBoxPredictor(
-        message=config, num_class_slots=6, anchors_per_location=2, levels=["3", "4"]
+        settings=read_settings(heads.WeightSharedConvolutionalBoxPredictor, config),
+        num_class_slots=6,
+        anchors_per_location=2,
+        levels=["3", "4"],
     )
     head({"3": tf.zeros([1, 8, 8, 8]), "4": tf.zeros([1, 4, 4, 8])})
     ours = Parts(backbone=theirs.backbone, head=head)
