@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Mapping
-from typing import Self
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,11 +19,13 @@ _NEAR_TIE_IOU = 0.5
 # Raw boxes of what scores less are as far off as the network has not learnt to put them; no detection comes of them.
 _LEAST_RAW_SCORE = 0.01
 
+_Own = TypeVar("_Own", bound="Totals")
+
 
 class Totals:
     """Base of dataclasses that count over images; fields named `max_...` are maxima, and all others sums."""
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self: _Own, other: _Own) -> _Own:
         """Both together."""
         fields = vars(self).keys()
         together = {name: max if name.startswith("max_") else operator.add for name in fields}

@@ -1,4 +1,4 @@
-"""Warm-up requests: what TensorFlow Serving runs through a version before it shows it to anybody.
+"""Warm-up requests, which TensorFlow Serving runs through a version before it serves it.
 
 A session optimises its graph when a signature is first asked, and cuDNN chooses algorithms for each new batch size; the
 caller that comes first waits for that. `assets.extra/tf_serving_warmup_requests` has it done while the version loads:

@@ -1,4 +1,4 @@
-"""A TensorFlow Lite model at work: an image in, detections and what they were chosen from out.
+"""Runtime of a TensorFlow Lite model: an image in, detections and the inputs of the NMS out.
 
 By LiteRT's interpreter (ai_edge_litert, which tf-models-official brings): TensorFlow's own is deprecated in its favour,
 and what answers on a phone is LiteRT. It is also not the converter's own code that checks the converter.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from train.checkpoints.object_checkpoint import ObjectCheckpoint
+from train.checkpoints.object_checkpoint import VALUE_SUFFIX, ObjectCheckpoint
 from train.checkpoints.parts import trunk_places
 
 Shape = tuple[int, ...]
@@ -166,7 +166,7 @@ def _classes(source: ObjectCheckpoint, is_two_stage: bool, kind: str | None) -> 
     def last_axis(pattern: re.Pattern[str]) -> int | None:
         # The last layer of a head comes last.
         names = sorted(name for name in source.names if pattern.fullmatch(name))
-        shape = source.shape_of(f"{names[-1]}/.ATTRIBUTES/VARIABLE_VALUE") if names else None
+        shape = source.shape_of(f"{names[-1]}{VALUE_SUFFIX}") if names else None
         return shape[-1] if shape else None
 
     if is_two_stage:

@@ -14,13 +14,12 @@ from train.checkpoints.architecture import architecture_of
 from train.checkpoints.efficientnet_lite0_weights import PACKAGE, find_efficientnet_lite0_weights
 from train.checkpoints.files import READ_ERRORS, find_checkpoint
 from train.checkpoints.keras_weights import read_keras_weights
-from train.checkpoints.object_checkpoint import ObjectCheckpoint, TensorFlow1Error
+from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, ObjectCheckpoint, TensorFlow1Error
 from train.checkpoints.restore import expectations_of
 from train.checkpoints.torch_archive import read_torch_archive
 
 # Names of variables in a group, by its own name, with their shapes.
 _GROUP_DEPTH = 2
-_BOOKKEEPING = ("save_counter", "global_step", "step")
 
 
 @dataclass
@@ -82,8 +81,8 @@ def contents_of(path: str | Path) -> Contents:
 
 
 def _of_object_checkpoint(source: ObjectCheckpoint) -> Contents:
-    shapes = {name: source.shape_of(f"{name}/.ATTRIBUTES/VARIABLE_VALUE") or () for name in source.names}
-    groups = _groups({name: shape for name, shape in shapes.items() if name not in _BOOKKEEPING}, _GROUP_DEPTH)
+    shapes = {name: source.shape_of(f"{name}{VALUE_SUFFIX}") or () for name in source.names}
+    groups = _groups({name: shape for name, shape in shapes.items() if name not in BOOKKEEPING}, _GROUP_DEPTH)
     facts = []
     found = architecture_of(source)
     facts.append(f"looks like {found.describe()}" if found else "of no architecture that is known here")

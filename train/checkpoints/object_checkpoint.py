@@ -21,8 +21,10 @@ from data_prep.runtime.command_line import UserError
 from train.checkpoints.files import READ_ERRORS, find_checkpoint
 
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-_STEP_KEYS = ("global_step" + _VALUE_SUFFIX, "step" + _VALUE_SUFFIX)
+VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+# Variables that are no part of a model.
+BOOKKEEPING = ("save_counter", "global_step", "step")
+_STEP_KEYS = ("global_step" + VALUE_SUFFIX, "step" + VALUE_SUFFIX)
 
 
 class TensorFlow1Error(UserError):
@@ -74,9 +76,9 @@ class ObjectCheckpoint:
         self.names: list[str] = []
         self.optimizer_names: list[str] = []
         for key in self._shapes:
-            if key.endswith(_VALUE_SUFFIX):
+            if key.endswith(VALUE_SUFFIX):
                 is_optimizers = "/.OPTIMIZER_SLOT/" in key or key.startswith("optimizer/")
-                (self.optimizer_names if is_optimizers else self.names).append(key.removesuffix(_VALUE_SUFFIX))
+                (self.optimizer_names if is_optimizers else self.names).append(key.removesuffix(VALUE_SUFFIX))
 
     def children(self, node: int) -> dict[str, int]:
         """The nodes that a node's attributes lead to."""
@@ -140,7 +142,7 @@ class ObjectCheckpoint:
             except READ_ERRORS as error:
                 raise self._unreadable(error) from error
             if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-                name = key.removesuffix(_VALUE_SUFFIX)
+                name = key.removesuffix(VALUE_SUFFIX)
                 raise UserError(
                     f"{self.prefix}: {name} holds numbers that are not finite: its training diverged; take another"
                 )

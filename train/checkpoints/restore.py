@@ -24,7 +24,7 @@ from train.checkpoints.architecture import architecture_of
 from train.checkpoints.class_head import ClassMapping, class_rows
 from train.checkpoints.efficientnet_lite0_weights import PACKAGE, efficientnet_lite0_values
 from train.checkpoints.keras_applications import is_keras_source, keras_values
-from train.checkpoints.object_checkpoint import ObjectCheckpoint
+from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, ObjectCheckpoint
 from train.checkpoints.parts import CHECKPOINT_TYPES, GROUPS_BY_TYPE, HEAD, TRUNK, Part, Restorable, parts_of
 from train.checkpoints.restore_report import OTHER_CLASSES, OTHER_SHAPE, RestoreReport
 from train.checkpoints.trunk_check import (
@@ -153,8 +153,8 @@ def plan_restore(
     kinds = class_rows(match.name for match in matches)
     taken = _sort(matches, kinds, checkpoint_type, report, class_mapping)
     used = {str(match.key) for match in taken}
-    report.unused = dict(Counter(_part_of(name) for name in source.names if f"{name}{_SUFFIX}" not in used))
-    for bookkeeping in ("save_counter", "global_step", "step"):
+    report.unused = dict(Counter(_part_of(name) for name in source.names if f"{name}{VALUE_SUFFIX}" not in used))
+    for bookkeeping in BOOKKEEPING:
         report.unused.pop(bookkeeping, None)
     problem = _problem(source, matches, taken, report, checkpoint_type, exact)
 
@@ -174,9 +174,6 @@ def plan_restore(
     # They are of the variables themselves, not of their averages.
     expected = None if moving_averages else expectations_of(source)
     return RestorePlan(report, problem, expected, assign, model)
-
-
-_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def _part_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""An image's ground truth as tensors, and what every augmentation does with it.
+"""An image's ground truth as tensors, and operations on it.
 
 Boxes are [ymin, xmin, ymax, xmax] relative to the image (0..1) throughout.
 """

@@ -1,4 +1,4 @@
-"""Holds a reader's label map against the manifests beside its records: what moved since would train wrong classes."""
+"""Check of a reader's label map against the manifests beside its records: ids that moved would train wrong classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images for TensorBoard: what the model is fed, and what it detects beside what is there."""
+"""Images for TensorBoard: inputs of the model, and detections beside the ground truth."""
 
 from __future__ import annotations
 

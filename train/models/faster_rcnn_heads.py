@@ -1,4 +1,4 @@
-"""Faster R-CNN's heads: what proposes regions, and what classifies and refines them."""
+"""Faster R-CNN's heads: the region proposal network's, and the second stage's box predictor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faster R-CNN's proposals: what the first stage hands on to the second."""
+"""Faster R-CNN's proposals, from the first stage's predictions to the second stage's input."""
 
 from __future__ import annotations
 

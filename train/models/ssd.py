@@ -1,4 +1,4 @@
-"""SSD in all its forms: a feature extractor, shared or separate heads, and what an `ssd`'s settings say of the rest."""
+"""SSD in all its forms: a feature extractor, shared or separate heads, and the rest of an `ssd`'s settings."""
 
 from __future__ import annotations
 

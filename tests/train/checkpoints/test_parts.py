@@ -10,8 +10,9 @@ from official.vision.configs import backbones, decoders, retinanet
 from official.vision.modeling import factory
 from official.vision.modeling.backbones import resnet
 
+from configs.schema.descriptors import message_class
 from configs.settings import heads
-from configs.settings.reading import read_settings_text
+from configs.settings.reading import read_settings
 from train.checkpoints.restore import restore
 from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
 
@@ -57,13 +58,15 @@ def test_our_box_predictor_takes_model_gardens_head(tmp_path, use_depthwise):
     scramble(theirs, seed=1)
     prefix = tf.train.Checkpoint(model=theirs, **theirs.checkpoint_items).write(str(tmp_path / "ckpt-1"))
 
-    settings = read_settings_text(
-        heads.WeightSharedConvolutionalBoxPredictor,
-        f"depth: 8 num_layers_before_predictor: 2 kernel_size: 3 use_depthwise: {str(use_depthwise).lower()} "
-        "conv_hyperparams { batch_norm { scale: true } }",
+    config = message_class("WeightSharedConvolutionalBoxPredictor")(
+        depth=8, num_layers_before_predictor=2, kernel_size=3, use_depthwise=use_depthwise
     )
+    config.conv_hyperparams.batch_norm.scale = True
     head = WeightSharedConvolutionalBoxPredictor(
-        settings=settings, num_class_slots=6, anchors_per_location=2, levels=["3", "4"]
+        settings=read_settings(heads.WeightSharedConvolutionalBoxPredictor, config),
+        num_class_slots=6,
+        anchors_per_location=2,
+        levels=["3", "4"],
     )
     head({"3": tf.zeros([1, 8, 8, 8]), "4": tf.zeros([1, 4, 4, 8])})
     ours = Parts(backbone=theirs.backbone, head=head)

@@ -1,4 +1,4 @@
-"""Convolution, normalisation and activation as one: what pyramids and extra feature maps are made of."""
+"""Blocks of convolution, normalisation and activation, for pyramids and extra feature maps."""
 
 from __future__ import annotations
 
