@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import itertools
 import math
@@ -25,13 +26,13 @@ _NO_UNITS = "the units of anchors inside the model change nothing outside it"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AnchorSettings(Settings):
+class AnchorSettings(Settings, abc.ABC):
     """The settings of an anchor generator of any kind."""
 
     @property
+    @abc.abstractmethod
     def sizes(self) -> tuple[Sizes, ...]:
         """For each feature map that anchors are described for, finest first, those of one place."""
-        raise NotImplementedError
 
     @property
     def anchors_per_location(self) -> list[int]:

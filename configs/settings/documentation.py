@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from configs.schema.descriptors import PROTO_PATH, is_map, is_repeated, message_descriptor, short_name
 from configs.settings.declaration import Choice, Mapped, Nested, Settings, declared_names, fields_of
 from configs.settings.evaluation import OLDER_METRICS_SETS
-from configs.settings.extractors import TF1_EQUALS, TF1_WITHOUT_EQUAL
+from configs.settings.networks import TF1_EQUALS, TF1_WITHOUT_EQUAL
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.values import Scalar
 from configs.views.leaves import written

@@ -7,7 +7,7 @@ from typing import Any
 from configs.schema.descriptors import ROOT_MESSAGE, message_class
 from configs.schema.problem import Note
 from configs.settings.evaluation import OLDER_METRICS_SETS
-from configs.settings.extractors import NETWORKS, TF1_EQUALS
+from configs.settings.networks import NETWORKS, TF1_EQUALS
 
 # The API's class has these where no `fpn` is written; the message's own defaults are SSD's.
 _FASTER_RCNN_PYRAMID = (2, 6)

@@ -12,8 +12,9 @@ from official.vision.configs import backbones
 
 from configs.settings.backbones import MODEL_GARDEN_BACKBONES, ModelGardenBackbone
 from configs.settings.declaration import SettingsError
-from configs.settings.extractors import NETWORKS, FasterRcnnFeatureExtractor, SsdFeatureExtractor
+from configs.settings.extractors import FasterRcnnFeatureExtractor, SsdFeatureExtractor
 from configs.settings.model import ModelExtensions
+from configs.settings.networks import NETWORKS
 from configs.settings.reading import read_settings_text
 from tests.small_models import ssd_settings
 from train.models.feature_extractors.registry import build_faster_rcnn_extractor, build_ssd_extractor, registered_names

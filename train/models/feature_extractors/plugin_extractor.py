@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from configs.settings import extractors
+from configs.settings import extractors, networks
 from configs.settings.model import ModelExtensions
 from configs.settings.plugins import FEATURE_EXTRACTOR, PluginPart
 from train.models.detector import InputShape
@@ -89,4 +89,4 @@ def _build(
     return built
 
 
-register(extractors.PLUGIN_NETWORK, _build)
+register(networks.PLUGIN_NETWORK, _build)

@@ -1,4 +1,4 @@
-"""The registry of feature extractors: a builder for each network of `configs.settings.extractors.NETWORKS`.
+"""The registry of feature extractors: a builder for each network of `configs.settings.networks.NETWORKS`.
 
 Each module of this folder registers what it builds. A new network is a row of that table and a module here.
 """
