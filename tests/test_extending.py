@@ -180,7 +180,7 @@ class TestInTheTree:
 
                 quiet_tensorflow()
                 import tensorflow as tf
-                from configs.schema.text import parse_text
+                from configs.schema.pipeline_file import parse_text
                 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
                 from configs.settings.loading import load_config
                 from configs.settings.reading import read_choice
