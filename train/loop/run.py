@@ -22,14 +22,18 @@ from train.evaluation.evaluator import EvaluationResult
 from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
 from train.inputs.reader import build_training_dataset
+from train.loop.accumulation import require_parts
 from train.loop.checkpoint_files import forget_training_end
 from train.loop.devices import describe_strategy, pick_strategy, set_precision
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
-from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
+from train.loop.learning_rate_multipliers import describe_multipliers, rate_multipliers
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import build_optimizer, create_slots
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
 from train.loop.step import DetectionTrainer
 from train.loop.summaries import input_images, write_images
+from train.loop.variable_patterns import trainable_variables_of
 from train.models.build import build_or_explain
 from train.models.detector import Detector
 from train.pipeline import Pipeline
@@ -93,7 +97,12 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     set_precision(pipeline.settings.precision_policy)
     with strategy.scope():
         detector = build_or_explain(pipeline.settings)
-        optimizer, learning_rate = build_optimizer(train_config.optimizer)
+        extensions = pipeline.settings.extensions
+        require_parts(
+            train_config.batch_size, extensions.micro_batches, strategy.num_replicas_in_sync, detector.network
+        )
+        multipliers = rate_multipliers(extensions, detector.network)
+        optimizer, learning_rate = build_optimizer(train_config.optimizer, extensions, multipliers)
         if pipeline.settings.precision_policy == "mixed_float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
         global_step = orbit.utils.create_global_step()
@@ -123,6 +132,8 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
+    if multipliers:
+        print(describe_multipliers(multipliers))
     forget_training_end(options.model_dir)
     dataset = _distribute(pipeline, options, strategy, start)
     with explained_failures():
@@ -140,6 +151,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         left_out=LeftOut.of_training(pipeline.settings),
         add_regularization_loss=train_config.add_regularization_loss,
         summarize_gradients=train_config.summarize_gradients,
+        micro_batches=extensions.micro_batches,
     )
     run = TrainingRun(
         pipeline=pipeline,

@@ -109,10 +109,18 @@ class SsdDetector(Detector):
 
     def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
         """See `Detector.compute_losses`; names are `Loss/classification_loss` and `Loss/localization_loss`."""
+        losses, _ = self.compute_losses_and_divisor(images, labels, training=training)
+        return losses
+
+    def compute_losses_and_divisor(
+        self, images: tf.Tensor, labels: Labels, *, training: bool
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """See `Detector.compute_losses_and_divisor`; it is what is matched, or 0 where that divides nothing."""
         logits, codes, anchors = self.predict(
             images, self.preprocess(images, labels["true_image_shape"]), training=training
         )
-        return self._losses(self._assign(labels, anchors, training=training), logits, codes, anchors)
+        targets = self._assign(labels, anchors, training=training)
+        return self._losses(targets, logits, codes, anchors), self._losses.divisor(targets)
 
     def detect_and_compute_losses(
         self, images: tf.Tensor, labels: Labels

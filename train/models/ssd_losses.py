@@ -103,6 +103,13 @@ class SsdLosses:
             "Loss/localization_loss": self._settings.localization_weight * tf.reduce_sum(by_box) / box_normalizer,
         }
 
+    def divisor(self, targets: SsdTargets) -> tf.Tensor:
+        """What the losses of a batch are divided by unless it is less than 1, float32: 0 where nothing divides them.
+
+        Sampling and mining leave what is matched in.
+        """
+        return tf.reduce_sum(targets.box_weights) if self._normalizes_by_matches else tf.constant(0.0)
+
     def _sample(self, targets: SsdTargets, positive_fraction: float) -> tf.Tensor:
         """float32 [B, A], 1 for the anchors that are drawn."""
         foreground = targets.class_targets[..., 1:] if self._slots.adds_background else targets.class_targets

@@ -16,7 +16,8 @@ from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.loop.checkpoint_files import read_training_end
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
-from train.loop.optimization import build_optimizer, start_moving_average
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import build_optimizer
 from train.loop.outer_loop import Intervals, TrainingRun
 from train.loop.step import REGULARIZATION_LOSS, DetectionTrainer
 from train.models.detector import Detector

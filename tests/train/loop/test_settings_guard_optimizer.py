@@ -8,7 +8,8 @@ import tf_keras
 
 from configs.settings.loading import examine
 from tests.configs.bad_values import Trial, trials
-from train.loop.optimization import build_optimizer, moving_averages, start_moving_average
+from train.loop.moving_average import moving_averages, start_moving_average
+from train.loop.optimization import build_optimizer
 
 
 def test_every_optimizer_that_settings_allow_can_be_built_and_makes_steps() -> None:
