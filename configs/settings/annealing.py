@@ -61,7 +61,7 @@ class PolynomialDecay(Schedule, message="PolynomialDecayLearningRate"):
     warmup_steps: int = number()
 
     def problems(self) -> Iterator[Problem]:
-        """See `Settings.problems`: the rate must not end above the base, nor the warm-up begin above it or outlast all."""
+        """See `Settings.problems`: the rate must not end or begin above the base, nor only warm up."""
         yield from self.in_order("end_learning_rate", "learning_rate_base")
         if self.warmup_steps:
             yield from self.in_order("warmup_learning_rate", "learning_rate_base")

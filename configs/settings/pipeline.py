@@ -165,8 +165,8 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
         yield Note(where, f"{rest}: {name} is in its place")
         if kind.weight_decay and self.train_config.add_regularization_loss:
             text = (
-                f"is true, so that the model's own regularizers act beside the weight decay of {name}; where that is to "
-                "act alone, write false"
+                f"is true, so that the model's own regularizers act beside the weight decay of {name}; write false "
+                "where that is to act alone"
             )
             yield Note("train_config.add_regularization_loss", text)
 

@@ -84,7 +84,7 @@ class AdamW(VariableRates, legacy_adamw.AdamWeightDecay):
 class Lamb(VariableRates, lamb.LAMB):
     """LAMB (You et al., 2020), https://arxiv.org/abs/1904.00962.
 
-    Variables of one dimension, as for `AdamW`, get neither weight decay nor steps as long as they are themselves: a bias
+    Variables of one dimension, as for `AdamW`, get no weight decay, nor steps as long as they are themselves: a bias
     that is nearly 0 would never leave it.
     """
 

@@ -24,7 +24,11 @@ from google.protobuf import descriptor_pb2
 
 from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PACKAGE, PROTO_PATH, message_class, message_descriptor
 
-OURS = {"Extensions", "ClassAwareSampling", "EarlyStopping", "ModelGardenBackbone", "PluginPart"}
+OURS = {
+    *("Extensions", "ClassAwareSampling", "EarlyStopping", "ModelGardenBackbone", "PluginPart"),
+    *("GradientAccumulation", "LearningRateMultiplier", "DecoupledOptimizer", "AdamW", "Lamb"),
+    *("AnnealedLearningRate", "OneCycleLearningRate", "PolynomialDecayLearningRate"),
+}
 OUR_FIELDS = {("TrainEvalPipelineConfig", "extensions")}
 
 

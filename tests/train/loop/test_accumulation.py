@@ -1,0 +1,310 @@
+"""Gradient accumulation: a batch in parts moves the weights as the whole does, with the memory of a part."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orbit
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from configs.check import main as check
+from data_prep.runtime.command_line import UsageError
+from tests.small_models import build_detector
+from tests.train.loop.test_optimizers import run_on_two_cpus
+from train.inputs.left_out import LeftOut
+from train.inputs.reader import build_training_dataset
+from train.loop.accumulation import accumulate, require_parts
+from train.loop.failures import explained_failures
+from train.loop.learning_rate_multipliers import rate_multipliers
+from train.loop.optimization import build_optimizer, create_slots
+from train.loop.step import TOTAL_LOSS, DetectionTrainer
+from train.models.detector import Detector
+from train.pipeline import Pipeline, load_pipeline
+
+BATCHES = "train_config { batch_size: 4 } train_input_reader { shuffle: false }"
+# Nothing is drawn: anchors and proposals all count, and no unit is dropped.
+FROZEN = {
+    "ssd": "model { ssd { freeze_batchnorm: true } }",
+    "ssd, losses not divided": "model { ssd { freeze_batchnorm: true normalize_loss_by_num_matches: false } }",
+    "faster_rcnn": """model { faster_rcnn {
+        feature_extractor { batch_norm_trainable: false }
+        first_stage_minibatch_size: 200 first_stage_positive_balance_fraction: 1.0
+        second_stage_batch_size: 12 second_stage_balance_fraction: 1.0
+        second_stage_box_predictor { mask_rcnn_box_predictor { use_dropout: false } }
+    } }""",
+}
+
+
+def trainer_of(
+    pipeline: Pipeline,
+    detector: Detector,
+    dataset: Any,
+    parts: int,
+    strategy: tf.distribute.Strategy | None = None,
+) -> DetectionTrainer:
+    """A trainer as train.loop.run makes it, which looks at `parts` parts of a batch."""
+    train_config = pipeline.train_config
+    variables = detector.network.trainable_variables
+    optimizer, rate = build_optimizer(
+        train_config.optimizer,
+        pipeline.settings.extensions,
+        rate_multipliers(pipeline.settings.extensions, detector.network),
+    )
+    if tf_keras.mixed_precision.global_policy().name == "mixed_float16":
+        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
+    create_slots(optimizer, variables)
+    return DetectionTrainer(
+        detector=detector,
+        dataset=dataset,
+        optimizer=optimizer,
+        learning_rate=rate,
+        clip_norm=train_config.gradient_clipping_by_norm,
+        bias_multiplier=train_config.bias_grad_multiplier,
+        variables=variables,
+        strategy=strategy or tf.distribute.get_strategy(),
+        global_step=orbit.utils.create_global_step(),
+        left_out=LeftOut.of_training(pipeline.settings),
+        add_regularization_loss=train_config.add_regularization_loss,
+        micro_batches=parts,
+    )
+
+
+def batches_of(pipeline: Pipeline, count: int) -> tf.data.Dataset:
+    """The first batches of the training input, the same whenever they are read."""
+    first, *others = build_training_dataset(pipeline.settings, seed=0).take(count)
+    dataset = tf.data.Dataset.from_tensors(first)
+    for batch in others:
+        dataset = dataset.concatenate(tf.data.Dataset.from_tensors(batch))
+    return dataset
+
+
+@pytest.fixture
+def float16() -> Iterator[None]:
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    yield
+    tf_keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.parametrize("case", FROZEN)
+def test_three_steps_in_parts_give_the_weights_of_three_whole_ones(block_config, case):
+    override = f"""{FROZEN[case]} {BATCHES} train_config {{ gradient_clipping_by_norm: 0.5 bias_grad_multiplier: 2.0
+        optimizer {{ use_moving_average: false }} }}"""
+    pipeline = load_pipeline(str(block_config(case.split(",")[0])), override)
+    detector = build_detector(pipeline.config)
+    start = detector.network.get_weights()
+    # The first image of each pair has no ground truth: the parts of a batch have matches in different numbers.
+    dataset = batches_of(pipeline, 3).map(without_the_first_images_boxes)
+    weights, losses = {}, {}
+    for parts in (1, 2, 4):
+        detector.network.set_weights(start)
+        trainer = trainer_of(pipeline, detector, dataset, parts)
+        found = trainer.train(tf.constant(3))
+        losses[parts] = {name: float(value) for name, value in found.items() if name.startswith("Loss/")}
+        weights[parts] = detector.network.get_weights()
+        assert int(trainer.global_step) == 3
+    assert max(np.abs(a - b).max() for a, b in zip(start, weights[1], strict=True)) > 1e-3
+    for parts in (2, 4):
+        assert losses[parts] == pytest.approx(losses[1], rel=1e-4)
+        for whole, accumulated in zip(weights[1], weights[parts], strict=True):
+            np.testing.assert_allclose(accumulated, whole, atol=1e-5)
+
+
+def without_the_first_images_boxes(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> Any:
+    keep = tf.constant([[0], [1], [1], [1]], tf.int32)
+    return images, {**labels, "groundtruth_classes": labels["groundtruth_classes"] * keep}
+
+
+def linear_part(weight: tf.Variable, unused: tf.Variable) -> Any:
+    """Losses whose divisor is the sum of the labels, as an SSD's is that of its matches."""
+
+    def compute(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> Any:
+        with tf.GradientTape() as tape:
+            divisor = tf.reduce_sum(labels["matches"])
+            loss = tf.reduce_sum(images * weight) / tf.maximum(divisor, 1.0)
+        return {"loss": loss}, divisor, tape.gradient(loss, [weight, unused])
+
+    return compute
+
+
+@pytest.mark.parametrize("matches", [[3.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 7.0]])
+@pytest.mark.parametrize("size", [4, None])
+def test_each_part_counts_as_much_as_what_divides_it(matches, size):
+    weight, unused = tf.Variable(2.0), tf.Variable(1.0)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([size], tf.float32), {"matches": tf.TensorSpec([size], tf.float32)}],
+        autograph=False,
+    )
+    def parts(images, labels):
+        losses, (gradient, none) = accumulate(
+            linear_part(weight, unused), images, labels, parts=4, loss_names=["loss"], variables=[weight, unused]
+        )
+        assert none is None
+        return losses["loss"], gradient
+
+    images = np.float32([1, 2, 3, 4])
+    loss, gradient = parts(images, {"matches": np.float32(matches)})
+    divisor = max(sum(matches), 1.0)
+    assert float(gradient) == pytest.approx(10 / divisor)
+    assert float(loss) == pytest.approx(20 / divisor)
+
+
+def test_images_of_any_size_are_trained_in_parts(block_config):
+    resizer = "keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96 }"
+    override = f"model {{ ssd {{ image_resizer {{ {resizer} }} }} }} {BATCHES}"
+    pipeline = load_pipeline(str(block_config("ssd")), override)
+    detector = build_detector(pipeline.config)
+    dataset = build_training_dataset(pipeline.settings, seed=0)
+    assert dataset.element_spec[0].shape[1] is None
+    result = trainer_of(pipeline, detector, dataset, 2).train(tf.constant(1))
+    assert np.isfinite(float(result[TOTAL_LOSS]))
+
+
+def test_batch_norm_moves_with_every_part(block_config):
+    pipeline = load_pipeline(str(block_config("ssd")), BATCHES)
+    detector = build_detector(pipeline.config)
+    dataset = batches_of(pipeline, 1)
+    ((images, labels),) = dataset
+    norm = next(layer for layer in detector.network.submodules if "Conv1" in layer.name and hasattr(layer, "gamma"))
+    start = detector.network.get_weights()
+    for half in (slice(0, 2), slice(2, 4)):
+        detector.compute_losses(images[half], {name: value[half] for name, value in labels.items()}, training=True)
+    expected = norm.moving_mean.numpy()
+    detector.network.set_weights(start)
+    before = norm.moving_mean.numpy()
+    trainer_of(pipeline, detector, dataset, 2).train(tf.constant(1))
+    np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(before - expected).max() > 1e-3
+
+
+def test_losses_are_scaled_for_float16_and_an_overflow_moves_nothing(block_config, float16):
+    override = f"{FROZEN['ssd']} {BATCHES} train_config {{ optimizer {{ use_moving_average: false }} }}"
+    pipeline = load_pipeline(str(block_config("ssd")), override)
+    detector = build_detector(pipeline.config)
+    start = detector.network.get_weights()
+    dataset = batches_of(pipeline, 1).repeat()
+    moved = {}
+    for parts in (1, 2):
+        detector.network.set_weights(start)
+        trainer = trainer_of(pipeline, detector, dataset, parts)
+        trainer._optimizer.loss_scale.assign(2.0**10) if hasattr(trainer._optimizer.loss_scale, "assign") else None
+        trainer.train(tf.constant(1))
+        moved[parts] = [new - old for new, old in zip(detector.network.get_weights(), start, strict=True)]
+    largest = max(np.abs(change).max() for change in moved[1])
+    assert largest > 1e-4
+    for whole, accumulated in zip(moved[1], moved[2], strict=True):
+        np.testing.assert_allclose(accumulated, whole, atol=0.02 * largest)
+
+
+def test_a_loss_that_is_not_finite_names_the_images_of_its_part(block_config):
+    pipeline = load_pipeline(str(block_config("ssd")), BATCHES)
+    detector = build_detector(pipeline.config)
+
+    def spoiled(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> Any:
+        factor = tf.reshape(tf.constant([1.0, 1.0, np.nan, 1.0]), [4, 1, 1, 1])
+        return images * factor, labels
+
+    dataset = batches_of(pipeline, 1).map(spoiled)
+    ((_, labels),) = dataset
+    names = [name.decode() for name in labels["source_id"].numpy()]
+    with pytest.raises(Exception, match="not finite at step 0") as caught, explained_failures():
+        trainer_of(pipeline, detector, dataset, 2).train(tf.constant(1))
+    assert all(name in str(caught.value) for name in names[2:])
+    assert not any(name in str(caught.value) for name in names[:2])
+
+
+def test_replicas_look_at_their_shares_in_parts(block_config):
+    path = block_config("ssd", FROZEN["ssd"] + BATCHES)
+    run_on_two_cpus("tests.train.loop.test_accumulation", "check_replicas", str(path))
+
+
+def check_replicas(strategy: tf.distribute.Strategy, path: str) -> None:
+    pipeline = load_pipeline(path, "train_config { optimizer { use_moving_average: false } }")
+    with strategy.scope():
+        detector = build_detector(pipeline.config)
+    start, weights = detector.network.get_weights(), {}
+    for parts in (1, 2):
+        with strategy.scope():
+            detector.network.set_weights(start)
+            dataset = strategy.experimental_distribute_dataset(batches_of(pipeline, 2))
+            trainer = trainer_of(pipeline, detector, dataset, parts, strategy)
+        trainer.train(tf.constant(2))
+        weights[parts] = detector.network.get_weights()
+    assert max(np.abs(a - b).max() for a, b in zip(start, weights[1], strict=True)) > 1e-3
+    for whole, accumulated in zip(weights[1], weights[2], strict=True):
+        np.testing.assert_allclose(accumulated, whole, atol=1e-5)
+
+
+MEMORY = """
+import resource, sys
+import tensorflow as tf
+from train.loop.accumulation import accumulate
+
+parts, side = int(sys.argv[1]), 160
+kernels = [tf.Variable(tf.random.normal([3, 3, 3 if i == 0 else 16, 16]) / 10) for i in range(16)]
+
+def compute(images, labels):
+    with tf.GradientTape() as tape:
+        for kernel in kernels:
+            images = tf.nn.sigmoid(tf.nn.conv2d(images, kernel, 1, "SAME"))
+        loss = tf.reduce_mean(images)
+    return {"loss": loss}, tf.cast(tf.shape(images)[0], tf.float32), tape.gradient(loss, kernels)
+
+@tf.function(autograph=False)
+def step(images):
+    return accumulate(compute, images, {}, parts=parts, loss_names=["loss"], variables=kernels)
+
+images = tf.ones([16, side, side, 3])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+losses, gradients = step(images)
+float(losses["loss"])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def peak_mebibytes(parts: int) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(parts)],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return float(done.stdout.splitlines()[-1])
+
+
+def test_activations_take_the_memory_of_a_part():
+    # 16 images of 160 x 160 x 16 in float32, the outputs of 16 layers, are 400 MiB.
+    whole, in_parts = peak_mebibytes(1), peak_mebibytes(8)
+    print(f"{whole:.0f} MiB as a whole, {in_parts:.0f} in 8 parts")
+    assert whole > 400
+    assert in_parts < whole / 3
+
+
+def test_parts_that_do_not_divide_are_refused(block_config, capsys):
+    path = str(block_config("ssd", "extensions { gradient_accumulation { steps: 3 } }"))
+    assert check([path]) == 2
+    captured = capsys.readouterr()
+    assert (
+        "extensions.gradient_accumulation.steps: 3 parts do not divide train_config.batch_size, 2"
+        in captured.out + captured.err
+    )
+    network = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(2,))])
+    require_parts(16, 4, 2, network)
+    with pytest.raises(UsageError, match="4 parts on each of 3 replicas do not divide train_config.batch_size, 16"):
+        require_parts(16, 4, 3, network)
+
+
+def test_batch_norm_over_replicas_is_refused_in_parts():
+    norm = tf_keras.layers.BatchNormalization(synchronized=True)
+    network = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(2,)), norm])
+    require_parts(8, 2, 1, network)
+    require_parts(8, 1, 2, network)
+    with pytest.raises(UsageError, match="sync_batch_norm on 2 replicas"):
+        require_parts(8, 2, 2, network)
