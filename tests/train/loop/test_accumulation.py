@@ -269,13 +269,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def peak_mebibytes(parts: int) -> float:
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(parts)],
-        check=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", MEMORY, str(parts)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1])
 
 
@@ -297,7 +292,7 @@ def test_parts_that_do_not_divide_are_refused(block_config, capsys):
     )
     network = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(2,))])
     require_parts(16, 4, 2, network)
-    with pytest.raises(UsageError, match="4 parts on each of 3 replicas do not divide train_config.batch_size, 16"):
+    with pytest.raises(UsageError, match=r"4 parts on each of 3 replicas do not divide train_config\.batch_size, 16"):
         require_parts(16, 4, 3, network)
 
 
