@@ -13,6 +13,9 @@ import tensorflow as tf
 import tf_keras
 from official.modeling.optimization import lamb, legacy_adamw
 
+# By which an optimizer finds a variable's slots, from any of its copies on several devices; there is no public name.
+from tf_keras.src.optimizers.legacy.optimizer_v2 import _var_key
+
 # What an optimizer keeps under these names for a step is the learning rate, or a number times it.
 _RATES = ("lr_t", "lr", "neg_lr_t")
 
@@ -32,7 +35,7 @@ class VariableRates:
         Args:
             multipliers: By a variable's `ref()`; the others keep the schedule's rate.
         """
-        self._multipliers = {_key(reference.deref()): value for reference, value in multipliers.items()}
+        self._multipliers = {_var_key(reference.deref()): value for reference, value in multipliers.items()}
 
     def _resource_apply_dense(self, grad: Any, var: Any, apply_state: Any = None) -> Any:
         return super()._resource_apply_dense(grad, var, apply_state=self._state_of(var, apply_state))  # type: ignore[misc]
@@ -46,7 +49,7 @@ class VariableRates:
 
     def _state_of(self, variable: Any, apply_state: Any) -> Any:
         """A step's numbers as a variable is to see them."""
-        multiplier = self._multipliers.get(_key(variable), 1.0)
+        multiplier = self._multipliers.get(_var_key(variable), 1.0)
         if multiplier == 1.0:
             return apply_state
         place = (variable.device, variable.dtype.base_dtype)
@@ -110,9 +113,3 @@ def _is_spared(variable: Any) -> bool:
 def _name(variable_name: str) -> str:
     """A variable's name, which is the same on every replica."""
     return re.sub(r"(/replica_\d+)?(:\d+)?$", "", variable_name)
-
-
-def _key(variable: Any) -> str:
-    """What an optimizer knows a variable by, the same for the copies of it on several devices."""
-    container = getattr(variable, "_distributed_container", None)
-    return str((variable if container is None else container())._unique_id)

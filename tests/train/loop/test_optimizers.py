@@ -171,7 +171,8 @@ def check_with_averages_and_scaled_losses(strategy: tf.distribute.Strategy) -> N
         @tf.function(autograph=False)
         def run(gradients, optimizer=optimizer, variables=variables):
             def step():
-                share = [gradient / replicas for gradient in gradients]
+                optimizer.get_scaled_loss(tf.constant(0.0))
+                share = optimizer.get_unscaled_gradients([gradient / replicas for gradient in gradients])
                 optimizer.apply_gradients(list(zip(share, variables, strict=True)))
 
             strategy.run(step)
