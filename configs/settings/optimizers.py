@@ -63,7 +63,7 @@ class AdamW(Settings, message="AdamW"):
     From Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
     """
 
-    weight_decay: float = number(at_least=0.0)
+    weight_decay: float = number(at_least=0.0, at_most=10.0)
     beta_1: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
     beta_2: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
     epsilon: float = number(above=0.0, reason=_ABOVE_ZERO)
@@ -77,7 +77,7 @@ class Lamb(Settings, message="Lamb"):
     https://arxiv.org/abs/1904.00962.
     """
 
-    weight_decay: float = number(at_least=0.0)
+    weight_decay: float = number(at_least=0.0, at_most=10.0)
     beta_1: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
     beta_2: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
     epsilon: float = number(above=0.0, reason=_ABOVE_ZERO)
