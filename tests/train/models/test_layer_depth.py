@@ -47,6 +47,7 @@ def test_a_mobilenet_with_a_pyramid(block_config):
 
 def test_an_efficientnet_whose_excitations_have_no_extent(block_config):
     override = """model { ssd { feature_extractor { type: "ssd_efficientnet-b0_bifpn_keras"
+        depth_multiplier: 1.0 use_depthwise: false
         bifpn { min_level: 3 max_level: 5 num_iterations: 1 num_filters: 32 } } } }"""
     found = depths(merge(read_pipeline_config(block_config("ssd")), override))
     first = {name: depth for name, depth in found.items() if "stack_1/block_1" in name}
@@ -55,7 +56,7 @@ def test_an_efficientnet_whose_excitations_have_no_extent(block_config):
 
 
 def test_a_model_garden_backbone(block_config):
-    override = """model { ssd { feature_extractor { type: "ssd_efficientnet-lite0_fpn_keras" } } }"""
+    override = """model { ssd { feature_extractor { type: "ssd_efficientnet-lite0_fpn_keras" depth_multiplier: 1.0 } } }"""
     network = build_detector(merge(read_pipeline_config(block_config("ssd")), override)).network
     found = depth_by_variable(network)
     ordered = [found[variable.ref()] for variable in network.checkpoint_items["backbone"].trainable_variables]
@@ -67,12 +68,16 @@ def test_a_model_garden_backbone(block_config):
 
 @pytest.mark.parametrize("kind", ["faster_rcnn_resnet50_keras", "faster_rcnn_resnet50_fpn_keras"])
 def test_a_resnet_on_one_map_and_with_a_pyramid(block_config, kind):
-    override = f'model {{ faster_rcnn {{ feature_extractor {{ type: "{kind}" }} }} }}'
+    config = read_pipeline_config(block_config("faster_rcnn"))
+    config.model.faster_rcnn.feature_extractor.type = kind
     if "fpn" in kind:
-        override += """model { faster_rcnn { feature_extractor { fpn { min_level: 2 max_level: 6 }
-            conv_hyperparams { } }
-            first_stage_anchor_generator { multiscale_anchor_generator { min_level: 2 max_level: 6 } } } }"""
-    found = depths(merge(read_pipeline_config(block_config("faster_rcnn")), override))
+        override = """model { faster_rcnn {
+            feature_extractor { fpn { min_level: 2 max_level: 6 } conv_hyperparams { } }
+            first_stage_anchor_generator { multiscale_anchor_generator {
+                min_level: 2 max_level: 6 aspect_ratios: 1.0
+            } } } }"""
+        config = merge(config, override)
+    found = depths(config)
     nearest = 2 if "fpn" in kind else 1
     for depth, stage in enumerate(("conv5_", "conv4_", "conv3_", "conv2_", "conv1_"), start=nearest):
         assert of(found, stage) == {depth}
