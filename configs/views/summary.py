@@ -207,7 +207,8 @@ def _describe_extensions(config: Any, extensions: Extensions) -> list[str]:
     found = [
         f"{leaf.path}: {leaf.value}" + (" (default)" if leaf.is_default else "")
         for leaf in leaves(config.extensions)
-        if "." in leaf.path
+        # Those two are told as the optimizer and the learning rate.
+        if "." in leaf.path and not leaf.path.startswith(("optimizer.", "learning_rate."))
     ]
     for name in ("evaluate_every_n_steps", "checkpoint_every_n_steps"):
         if getattr(extensions, name):

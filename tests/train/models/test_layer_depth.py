@@ -56,7 +56,9 @@ def test_an_efficientnet_whose_excitations_have_no_extent(block_config):
 
 
 def test_a_model_garden_backbone(block_config):
-    override = """model { ssd { feature_extractor { type: "ssd_efficientnet-lite0_fpn_keras" depth_multiplier: 1.0 } } }"""
+    override = (
+        """model { ssd { feature_extractor { type: "ssd_efficientnet-lite0_fpn_keras" depth_multiplier: 1.0 } } }"""
+    )
     network = build_detector(merge(read_pipeline_config(block_config("ssd")), override)).network
     found = depth_by_variable(network)
     ordered = [found[variable.ref()] for variable in network.checkpoint_items["backbone"].trainable_variables]
