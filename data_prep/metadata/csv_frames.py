@@ -34,7 +34,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 
 LINE = "line"  # the column with the line of the file, from 1, where a row ends
-BLOCK_BYTES = 2 * 1024 * 1024
+BLOCK_BYTES = 8 * 1024 * 1024
 
 Keep = Callable[[pl.Series], pl.Series]
 
