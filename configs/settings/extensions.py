@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from configs.schema.problem import Problem
 from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.declaration import Settings, between, nested
-from configs.settings.inputs import ClassAwareSampling
+from configs.settings.inputs import ClassAwareSampling, RecordCache
+from configs.settings.mixing import Mixing
 from configs.settings.plugins import (
     AUGMENTATION,
     CLASSIFICATION_LOSS,
@@ -52,6 +53,8 @@ class Extensions(Settings, message="Extensions"):
     class_aware_sampling: ClassAwareSampling | None = nested(ClassAwareSampling, optional=True)
     early_stopping: EarlyStopping = nested(EarlyStopping)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
+    mixing: Mixing | None = nested(Mixing, optional=True)
+    cache: RecordCache | None = nested(RecordCache, optional=True)
     augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
     classification_loss: PluginPart | None = nested(PluginPart, optional=True)
