@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from configs.schema.problem import Problem
 from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.declaration import Settings, between, nested
-from configs.settings.inputs import ClassAwareSampling
+from configs.settings.inputs import ClassAwareSampling, RecordCache
+from configs.settings.mixing import Mixing
 from configs.settings.plugins import (
     AUGMENTATION,
     CLASSIFICATION_LOSS,
@@ -60,6 +61,8 @@ class Extensions(Settings, message="Extensions"):
     early_stopping: EarlyStopping = nested(EarlyStopping)
     recovery: Recovery | None = nested(Recovery, optional=True)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
+    mixing: Mixing | None = nested(Mixing, optional=True)
+    cache: RecordCache | None = nested(RecordCache, optional=True)
     augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
     classification_loss: PluginPart | None = nested(PluginPart, optional=True)

@@ -23,6 +23,7 @@ from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
 from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
+from train.inputs.order_seed import keep_order_seed
 from train.inputs.reader import build_training_dataset
 from train.loop.checkpoint_files import forget_training_end
 from train.loop.cluster import read_cluster
@@ -184,8 +185,8 @@ def _train(
     with strategy.scope():
         start = _start(pipeline, options, parts, checkpoint, workers)
         create_slots(parts.optimizer, parts.variables)
-    if options.seed is not None:
-        repeat_dropout(network, options.seed, parts.global_step)
+    seed = keep_order_seed(options.model_dir) if options.seed is None else options.seed
+    repeat_dropout(network, seed, parts.global_step)
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
@@ -337,10 +338,16 @@ def _distribute(
     pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, first_batch: int
 ) -> Any:
     """Spreads the batches from a number on, from 0, over the devices."""
+    drawn_seed = keep_order_seed(options.model_dir) if options.seed is None else None
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return build_training_dataset(
-            pipeline.settings, input_context=context, seed=options.seed, resume_step=first_batch
+            pipeline.settings,
+            input_context=context,
+            seed=options.seed,
+            drawn_seed=drawn_seed,
+            resume_step=first_batch,
+            num_steps=options.num_train_steps,
         )
 
     # Batches stay in host memory until a step takes them: `source_id` is text, which no GPU holds.
