@@ -9,8 +9,9 @@ from configs.schema.problem import Problem
 from configs.settings.annealing import ANNEALED
 from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.declaration import Settings, between, nested
-from configs.settings.inputs import ClassAwareSampling
+from configs.settings.inputs import ClassAwareSampling, RecordCache
 from configs.settings.learning_rates import Schedule
+from configs.settings.mixing import Mixing
 from configs.settings.optimizers import DECOUPLED, AdamW, AnyOptimizer, Lamb, Optimizer
 from configs.settings.patterns import check_pattern
 from configs.settings.plugins import (
@@ -64,6 +65,13 @@ class LearningRateMultiplier(Settings, message="LearningRateMultiplier"):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Recovery(Settings, message="Recovery"):
+    """What to do when a loss is not finite."""
+
+    max_trials: int = number(at_least=1, reason="is none", instead="use 1 or more, or delete extensions.recovery")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Extensions(Settings, message="Extensions"):
     """Everything of ours that a config can say.
 
@@ -82,12 +90,15 @@ class Extensions(Settings, message="Extensions"):
     checkpoint_every_n_steps: int = number()
     class_aware_sampling: ClassAwareSampling | None = nested(ClassAwareSampling, optional=True)
     early_stopping: EarlyStopping = nested(EarlyStopping)
+    recovery: Recovery | None = nested(Recovery, optional=True)
     gradient_accumulation: GradientAccumulation | None = nested(GradientAccumulation, optional=True)
     learning_rate_multiplier: tuple[LearningRateMultiplier, ...] = nested(LearningRateMultiplier, repeated=True)
     learning_rate_decay_by_depth: float = number(above=0.0, at_most=1.0)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
     optimizer: AdamW | Lamb | None = declared(DECOUPLED)
     learning_rate: Schedule | None = declared(ANNEALED)
+    mixing: Mixing | None = nested(Mixing, optional=True)
+    cache: RecordCache | None = nested(RecordCache, optional=True)
     augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
     classification_loss: PluginPart | None = nested(PluginPart, optional=True)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from data_prep.runtime.command_line import UsageError
+from train.models.replicas import divisor_of_batch
 
 # Losses by name, the number that they are divided by, and gradients, one a variable or None.
 Part = tuple[dict[str, tf.Tensor], tf.Tensor, list[tf.Tensor | None]]
@@ -60,7 +61,8 @@ def accumulate(
 
     A part's losses are divided by a number of its own, and at least by 1. So that what comes out is what the whole
     batch would have given, each part's losses and gradients are multiplied by its number, summed in float32, and
-    divided by the sum of these numbers, or 1. Equal to a rounding; batch norm that trains sees each part by itself.
+    divided by the sum of these numbers, or 1; of all replicas, where there are several. Equal to a rounding; batch norm
+    that trains sees each part by itself.
 
     Args:
         compute: Gives a part's losses, float32 scalars; what they were divided by, a float32 scalar; and gradients.
@@ -104,7 +106,7 @@ def accumulate(
         ),
         parallel_iterations=1,  # More would keep the activations of several parts at once.
     )
-    share = 1.0 / tf.maximum(divisor, 1.0)
+    share = 1.0 / divisor_of_batch(divisor)
     return (
         {name: loss * share for name, loss in zip(loss_names, losses, strict=True)},
         [gradient * share if is_there else None for gradient, is_there in zip(gradients, depends, strict=True)],

@@ -109,18 +109,21 @@ class SsdDetector(Detector):
 
     def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
         """See `Detector.compute_losses`; names are `Loss/classification_loss` and `Loss/localization_loss`."""
-        losses, _ = self.compute_losses_and_divisor(images, labels, training=training)
-        return losses
+        return self._losses(*self._compared(images, labels, training=training))
 
-    def compute_losses_and_divisor(
+    def compute_losses_of_part(
         self, images: tf.Tensor, labels: Labels, *, training: bool
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """See `Detector.compute_losses_and_divisor`; it is what is matched, or 0 where that divides nothing."""
+        """See `Detector.compute_losses_of_part`; the number is what is matched, or 0 where that divides nothing."""
+        return self._losses.of_part(*self._compared(images, labels, training=training))
+
+    def _compared(self, images: tf.Tensor, labels: Labels, *, training: bool) -> tuple[Any, ...]:
+        """What the losses take: targets and predictions."""
         logits, codes, anchors = self.predict(
             images, self.preprocess(images, labels["true_image_shape"]), training=training
         )
         targets = self._assign(labels, anchors, training=training)
-        return self._losses(targets, logits, codes, anchors), self._losses.divisor(targets)
+        return targets, logits, codes, anchors, labels.get("sampling_seed")
 
     def detect_and_compute_losses(
         self, images: tf.Tensor, labels: Labels
@@ -129,7 +132,7 @@ class SsdDetector(Detector):
         true_image_shape = labels["true_image_shape"]
         predictions = self.predict(images, self.preprocess(images, true_image_shape), training=False)
         _, _, anchors = predictions
-        losses = self._losses(self._assign(labels, anchors, training=False), *predictions)
+        losses = self._losses(self._assign(labels, anchors, training=False), *predictions, labels.get("sampling_seed"))
         return without_raw(self._detections(predictions, images, true_image_shape)), losses
 
     def predict(

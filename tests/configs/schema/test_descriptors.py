@@ -25,7 +25,17 @@ from google.protobuf import descriptor_pb2
 from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PACKAGE, PROTO_PATH, message_class, message_descriptor
 
 OURS = {
-    *("Extensions", "ClassAwareSampling", "EarlyStopping", "ModelGardenBackbone", "PluginPart"),
+    "Extensions",
+    "ClassAwareSampling",
+    "Recovery",
+    "Mixing",
+    "Mosaic",
+    "Mixup",
+    "CopyPaste",
+    "RecordCache",
+    "EarlyStopping",
+    "ModelGardenBackbone",
+    "PluginPart",
     *("GradientAccumulation", "LearningRateMultiplier", "DecoupledOptimizer", "AdamW", "Lamb"),
     *("AnnealedLearningRate", "OneCycleLearningRate", "PolynomialDecayLearningRate"),
 }

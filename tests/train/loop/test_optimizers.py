@@ -199,10 +199,9 @@ def test_multipliers_hold_on_two_devices():
 def run_on_two_cpus(module: str, function: str, *arguments: str) -> None:
     """Calls a function of a test module with a strategy over two CPUs, in a process that has them."""
     program = (
-        "import importlib, sys, tensorflow as tf\n"
-        "(cpu,) = tf.config.list_physical_devices('CPU')\n"
-        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
+        "import importlib, sys\n"
+        "from train.loop.devices import pick_strategy\n"
+        "strategy = pick_strategy(virtual_devices=2)\n"
         "assert strategy.num_replicas_in_sync == 2\n"
         "getattr(importlib.import_module(sys.argv[1]), sys.argv[2])(strategy, *sys.argv[3:])\n"
     )
