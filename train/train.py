@@ -114,5 +114,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Of several workers, one that is done would otherwise wait up to half a minute for a thread that watches the others.
+    # One of several workers would otherwise wait up to half a minute for a thread that watches the others.
     run_command(main, leaves_at_once=True)

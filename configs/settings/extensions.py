@@ -37,6 +37,13 @@ class EarlyStopping(Settings, message="EarlyStopping"):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Recovery(Settings, message="Recovery"):
+    """What to do when a loss is not finite."""
+
+    max_trials: int = number(at_least=1, reason="is none", instead="use 1 or more, or delete extensions.recovery")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Extensions(Settings, message="Extensions"):
     """Everything of ours that a config can say.
 
@@ -52,6 +59,7 @@ class Extensions(Settings, message="Extensions"):
     checkpoint_every_n_steps: int = number()
     class_aware_sampling: ClassAwareSampling | None = nested(ClassAwareSampling, optional=True)
     early_stopping: EarlyStopping = nested(EarlyStopping)
+    recovery: Recovery | None = nested(Recovery, optional=True)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
     mixing: Mixing | None = nested(Mixing, optional=True)
     cache: RecordCache | None = nested(RecordCache, optional=True)

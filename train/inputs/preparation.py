@@ -79,6 +79,7 @@ class Preparation:
             "num_groundtruth_boxes_unknown": decoded.num_unknown,
             "original_image_shape": tf.shape(decoded.image),
             "source_id": decoded.source_id,
+            "sampling_seed": self.seed_of(number),
         }
         return AugmentedRecord(Example(image, ground_truth), of_record)
 

@@ -22,6 +22,7 @@ labels, with M the reader's or the training's `max_number_of_boxes`:
     verified_class_ids: int32 [B, num_classes], classes that a person looked for in the whole image, then zeros; only
         in evaluation
     source_id: string [B]
+    sampling_seed: int64 [B, 2], for minibatches of an image's anchors and proposals
 """
 
 from __future__ import annotations
