@@ -144,9 +144,9 @@ def build_training_dataset(
         return (numbers >= start) & shard.owns(numbers, batch_size)
 
     if mixing is not None:
-        if num_steps is None:
-            num_steps = train.num_steps if train is not None else 0
-        last_step = num_steps - mixing.off_for_last_n_steps if mixing.off_for_last_n_steps else _ENDLESS_STEPS
+        num_steps = num_steps or (train.num_steps if train is not None else 0)
+        off = mixing.off_for_last_n_steps if num_steps else 0
+        last_step = num_steps - off if off else _ENDLESS_STEPS
         examples = mixed_examples(numbered, preparation, mixing, end=last_step * records_a_step, is_wanted=is_wanted)
     else:
         if shard.count > 1:
