@@ -122,23 +122,13 @@ def build_training_dataset(
         num_epochs=reader.num_epochs or None,
         seed=seed,
         start=first,
-        sampler=_class_sampler(settings, sets, reader, where),
+        sampler=_class_sampler(settings, sets, reader, where, says_so=shard.index == 0),
     )
     num_replicas = input_context.num_replicas_in_sync if input_context is not None else 1
     if reader.num_epochs and num_replicas > 1:  # the last batch must have rows for all of them
         records = records.batch(batch_size, drop_remainder=True).unbatch()
     numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter(first)))
-    preparation = Preparation(
-        RecordDecoder(_label_map(reader, where), settings.model.num_classes),
-        build_augmentation(
-            train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
-        ),
-        settings.model.image_resizer,
-        num_classes=settings.model.num_classes,
-        max_number_of_boxes=settings.max_number_of_training_boxes,
-        merge_equal=train is not None and train.merge_multiple_label_boxes,
-        seed=seed,
-    )
+    preparation = _training_preparation(settings, reader, where, seed)
 
     def is_wanted(numbers: tf.Tensor) -> tf.Tensor:
         return (numbers >= start) & shard.owns(numbers, batch_size)
@@ -158,6 +148,21 @@ def build_training_dataset(
         settings.model.image_resizer,
         reader,
         drop_remainder=reader.drop_remainder,
+    )
+
+
+def _training_preparation(settings: PipelineSettings, reader: InputReader, where: str, seed: int) -> Preparation:
+    train = settings.train_config
+    return Preparation(
+        RecordDecoder(_label_map(reader, where), settings.model.num_classes),
+        build_augmentation(
+            train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
+        ),
+        settings.model.image_resizer,
+        num_classes=settings.model.num_classes,
+        max_number_of_boxes=settings.max_number_of_training_boxes,
+        merge_equal=train is not None and train.merge_multiple_label_boxes,
+        seed=seed,
     )
 
 
@@ -208,9 +213,9 @@ def build_evaluation_dataset(
 
 
 def _class_sampler(
-    settings: PipelineSettings, sets: Sequence[RecordSet], reader: InputReader, where: str
+    settings: PipelineSettings, sets: Sequence[RecordSet], reader: InputReader, where: str, *, says_so: bool
 ) -> ClassSampler | None:
-    """What `extensions.class_aware_sampling` asks for; None where it is not set."""
+    """What `extensions.class_aware_sampling` asks for; None where it is not set. Of several workers one says so."""
     if settings.extensions.class_aware_sampling is None:
         return None
     max_repeats = settings.extensions.class_aware_sampling.max_repeats
@@ -218,7 +223,8 @@ def _class_sampler(
     label_map = _label_map(reader, where)
     look_up = ClassLookup(label_map, num_classes)
     counts = count_classes(read_every_record(sets, reader), look_up, num_classes, where)
-    print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
+    if says_so:
+        print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
     return ClassSampler(counts, look_up, max_repeats)
 
 
