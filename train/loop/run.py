@@ -199,8 +199,8 @@ def _train(
     dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))
     if workers.is_chief:
         forget_training_end(options.model_dir)
-        with explained_failures():
-            _write_input_images(pipeline, options, dataset, start)
+    with explained_failures():
+        _write_input_images(pipeline, options, dataset, start, workers)
     trainer = DetectionTrainer(
         detector=parts.detector,
         dataset=dataset,
@@ -356,8 +356,10 @@ def _distribute(
     )
 
 
-def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
-    """Writes the first batch's images as the model is given them."""
+def _write_input_images(
+    pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int, workers: Workers
+) -> None:
+    """Writes the first batch's images as the model is given them. All workers call it: they take batches together."""
     batch = next(iter(dataset), None)
     reader = pipeline.settings.train_input_reader
     if batch is None and step > 0 and reader is not None and reader.num_epochs:
@@ -370,6 +372,8 @@ def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: A
             "the training input has no batch to give: it has fewer records than train_config.batch_size "
             f"({pipeline.train_config.batch_size})"
         )
+    if not workers.is_chief:
+        return
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
     writer = tf.summary.create_file_writer(str(options.model_dir / "train"))
