@@ -38,7 +38,7 @@ from configs.settings.inputs import InputReader
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.resizers import ImageResizer
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.worker_pool import default_num_processes
 from train.inputs.augmentations.pipeline import build_augmentation
 from train.inputs.class_aware_sampling import ClassSampler, count_classes
@@ -88,7 +88,7 @@ def build_training_dataset(
     Raises:
         UsageError: A part that is needed is not in the config, a path is not filled in or matches nothing, or the
             records do not go with the label map.
-        UserError: With a `resume_step`: the records cannot be counted.
+        UserError: There are no records; or, with a `resume_step`, they cannot be counted.
     """
     where, reader, train = "train_input_reader", settings.train_input_reader, settings.train_config
     if reader is None:
@@ -107,6 +107,8 @@ def build_training_dataset(
         is_sampled=settings.extensions.class_aware_sampling is not None,
     )
     sets = cached_sets(shard.sets(sets), settings.extensions.cache, where)
+    if all(files.is_empty() for files, _ in sets):
+        raise UserError(f"{where}: no record in {sets[0].files.paths[0]} nor in any other of its files; name others")
     if seed is None:
         seed = secrets.randbelow(LARGEST_SEED) if drawn_seed is None else drawn_seed
     # Where files are divided, each pipeline has an order of its own, and counts its own part of the records.

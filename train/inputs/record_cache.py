@@ -85,6 +85,10 @@ class RecordsInMemory(RecordFiles):
         ends = tf.constant(np.cumsum([0, *self._counts]), tf.int64)
         return tf.data.Dataset.range(ends[index], ends[index + 1]).map(lambda number: self._records[number])
 
+    def is_empty(self) -> bool:
+        """See `RecordFiles.is_empty`."""
+        return not any(self._counts)
+
     def counts(self) -> list[int]:
         """See `RecordFiles.counts`."""
         return self._counts

@@ -75,7 +75,7 @@ def order_records(
         UserError: With a `start`: records cannot be counted.
     """
     # One without records would be asked for them without end.
-    sets = [one for one in sets if any(tf.io.gfile.stat(path).length > 0 for path in one.files.paths)]
+    sets = [one for one in sets if not one.files.is_empty()]
     if not sets:
         return tf.data.Dataset.from_tensor_slices(tf.zeros([0], tf.string)).with_options(without_autotuning())
     can_jump = len(sets) == 1 or num_epochs is None
