@@ -104,6 +104,9 @@ def _read_epochs(
     """Reads one set of files again and again, each time in another order, from its record number `start` on."""
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Of this function's graph alone: shuffling mixes it into its seed, and would take the process' own (with which,
+        # if that is 0, TensorFlow 2.20 cannot take a tensor for a seed).
+        tf.random.set_seed(1)
         files_seed, sampling_seed, records_seed = _seeds_of_epoch(seed, epoch)
         records = read_pass(files, reader, files_seed)
         if sampler is not None:

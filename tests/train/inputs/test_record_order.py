@@ -46,6 +46,17 @@ def test_every_epoch_has_every_record_in_an_order_of_its_own(records: Records) -
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
+@pytest.mark.parametrize("process_seed", [0, 3])
+def test_the_seed_of_the_process_makes_no_difference(records: Records, process_seed: int) -> None:
+    records.write(4, 5, 1)
+    expected = batches(records.settings(), 4)
+    tf.random.set_seed(process_seed)
+    before = tf.random.uniform([]).numpy()
+    tf.random.set_seed(process_seed)
+    assert_equal(batches(records.settings(), 4), expected)
+    assert tf.random.uniform([]).numpy() == before  # and the input leaves it as it is
+
+
 def test_a_record_is_augmented_in_another_way_each_time(records: Records) -> None:
     records.write(1)
     settings = records.settings("train_config { batch_size: 1 }")
