@@ -36,6 +36,13 @@ class EarlyStopping(Settings, message="EarlyStopping"):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Summaries(Settings, message="Summaries"):
+    """What a training is watched by, beside what always is."""
+
+    histograms: bool = scalar()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Extensions(Settings, message="Extensions"):
     """Everything of ours that a config can say.
 
@@ -51,6 +58,7 @@ class Extensions(Settings, message="Extensions"):
     checkpoint_every_n_steps: int = number()
     class_aware_sampling: ClassAwareSampling | None = nested(ClassAwareSampling, optional=True)
     early_stopping: EarlyStopping = nested(EarlyStopping)
+    summaries: Summaries = nested(Summaries)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
     augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)

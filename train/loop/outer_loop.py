@@ -16,11 +16,18 @@ from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
 from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
 from train.loop.failures import explained_failures
+from train.loop.input_wait import SECONDS_PER_STEP, WAIT_PER_STEP, InputBottleneck
 from train.loop.optimization import moving_averages
+from train.loop.orbit_summaries import OrbitSummaries
+from train.loop.profiling import ProfiledTrainer, require_profiled
 from train.loop.progress import TrainingProgress
 from train.loop.step import DetectionTrainer
+from train.loop.weight_histograms import weights_by_name
 from train.models.detector import Detector
 from train.pipeline import Pipeline
+from train.tracking.recorder import Recorder
+from train.tracking.tensorboard_tracker import TRAIN
+from train.tracking.tracker import RunDescription
 
 CHECKPOINT_NAME = "ckpt"
 ORBIT_LOG_NAME = "orbit.log"
@@ -57,6 +64,9 @@ class TrainingRun:
         num_steps: int,
         history: EvaluationHistory,
         evaluates: bool,
+        recorder: Recorder,
+        description: RunDescription | None = None,
+        profile_steps: tuple[int, int] | None = None,
     ) -> None:
         """Prepares the loop.
 
@@ -71,6 +81,12 @@ class TrainingRun:
             num_steps: The step to train up to.
             history: Of the run's evaluations up to now.
             evaluates: Whether to evaluate, where the config has an evaluation input.
+            recorder: Gets what is there to watch; a context while the run is on.
+            description: What it is told before the first step.
+            profile_steps: The first and the last step to profile.
+
+        Raises:
+            UserError: There is no such step to profile.
         """
         self._pipeline = pipeline
         self._model_dir = model_dir
@@ -91,22 +107,44 @@ class TrainingRun:
         self._result: EvaluationResult | None = None
         self._saved: dict[int, str] = {}
         self._told: list[str] = []
+        self._recorder = recorder
+        self._description = description
+        self._bottleneck = InputBottleneck(pipeline.settings)
+        self._step_reported = self._start_step
+        self._profiled: ProfiledTrainer | None = None
+        if profile_steps is not None:
+            first, last = profile_steps
+            require_profiled(first, last, self._start_step, num_steps)
+            self._profiled = ProfiledTrainer(
+                trainer,
+                global_step=self._global_step,
+                first=first,
+                last=last,
+                folder=model_dir,
+                say=self._progress.say,
+            )
         self._controller = orbit.Controller(
             global_step=self._global_step,
-            trainer=trainer,
+            trainer=self._profiled or trainer,
             train_actions=[self._report],
             steps_per_loop=self._steps_in_loop,
             summary_interval=intervals.log_every_n if pipeline.train_config.summarize_gradients else None,
-            summary_dir=str(model_dir / "train"),
+            summary_manager=OrbitSummaries(recorder, self._global_step),
         )
 
     def _steps_in_loop(self, step: int) -> int:
         """Loops end where scalars are due; the first is a single step, to show early that all is well."""
         every = self._intervals.log_every_n
-        return 1 if step == self._start_step else every - step % every
+        num_steps = 1 if step == self._start_step else every - step % every
+        return self._profiled.steps_in_loop(step, num_steps) if self._profiled else num_steps
 
     def _report(self, results: dict[str, Any]) -> None:
-        self._progress.report(int(self._global_step), results)
+        step = int(self._global_step)
+        self._progress.report(step, results)
+        seconds, waited = float(results[SECONDS_PER_STEP]), float(results[WAIT_PER_STEP])
+        if sentence := self._bottleneck.sentence(step - self._step_reported, seconds, waited):
+            self._progress.say(f"note: {sentence}")
+        self._step_reported = step
         if (sentences := self._trainer.left_out.sentences()) != self._told:
             self._told = sentences
             for sentence in sentences:
@@ -121,6 +159,16 @@ class TrainingRun:
         Raises:
             UserError: A record is broken, a loss became infinite, or there are no records.
         """
+        with self._recorder:
+            try:
+                return self._go_on()
+            finally:
+                if self._profiled is not None:
+                    self._profiled.close()
+
+    def _go_on(self) -> EvaluationResult | None:
+        if self._description is not None:
+            self._recorder.start(self._description, self._start_step)
         self._evaluate_what_was_missed()
         reason = self._history.reason_to_stop() if self._evaluator is not None else ""
         while not reason:
@@ -164,6 +212,8 @@ class TrainingRun:
             path = str(self._manager.save(checkpoint_number=step, check_interval=False))
             self._saved = {step: path}
             self._progress.say(f"step {step}: saved {path}")
+            if self._pipeline.settings.extensions.summaries.histograms:
+                self._recorder.histograms(TRAIN, weights_by_name(self._network), step)
 
     def _evaluate_what_was_missed(self) -> None:
         """Makes up for the evaluation that an earlier run was ended before, so that early stopping counts right."""
@@ -177,6 +227,7 @@ class TrainingRun:
             result = evaluator.evaluate()
         source = self._saved.get(step, "a network that is not saved")
         result.write(self._model_dir / evaluator.folder, step=step, source=source)
+        result.record(self._recorder, str(evaluator.folder), step=step)
         self._progress.say(f"step {step}: evaluated on {result.num_images} images\n{result.table(max_classes=12)}")
         # In this order, so that a run ended in between measures and keeps this one again.
         if self._history.would_be_best(result.metrics):

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orbit
 import tensorflow as tf
 import tf_keras
@@ -28,11 +29,13 @@ from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
 from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
+from train.loop.run_description import describe_run
 from train.loop.step import DetectionTrainer
-from train.loop.summaries import input_images, write_images
+from train.loop.summaries import input_images
 from train.models.build import build_or_explain
 from train.models.detector import Detector
 from train.pipeline import Pipeline
+from train.tracking.recorder import Recorder
 
 IMAGES_SHOWN = 4
 CONFIG_NAME = "pipeline.config"
@@ -55,6 +58,8 @@ class TrainingOptions:
         seed: Makes batches and initial weights repeatable; None draws new ones.
         fine_tune_label_map: That the fine-tune checkpoint was trained with: classes that it and the pipeline's label
             map both name keep their rows of the class head.
+        track: Trackers beside TensorBoard, by name.
+        profile_steps: The first and the last step to profile, from 1; None profiles none.
     """
 
     model_dir: Path
@@ -66,6 +71,8 @@ class TrainingOptions:
     evaluate: bool = True
     seed: int | None = None
     fine_tune_label_map: LabelMap | None = None
+    track: tuple[str, ...] = ()
+    profile_steps: tuple[int, int] | None = None
 
 
 def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | None:
@@ -126,7 +133,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     forget_training_end(options.model_dir)
     dataset = _distribute(pipeline, options, strategy, start)
     with explained_failures():
-        _write_input_images(pipeline, options, dataset, start)
+        images = _input_images(pipeline, dataset)
     trainer = DetectionTrainer(
         detector=detector,
         dataset=dataset,
@@ -156,6 +163,11 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         num_steps=num_steps,
         history=history,
         evaluates=options.evaluate,
+        recorder=Recorder.of_run(options.model_dir, options.track),
+        description=describe_run(
+            pipeline, model_dir=options.model_dir, num_steps=num_steps, seed=options.seed, inputs=images
+        ),
+        profile_steps=options.profile_steps,
     )
     return run.to_the_end()
 
@@ -245,8 +257,8 @@ def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distr
     )
 
 
-def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
-    """Writes the first batch's images as the model is given them."""
+def _input_images(pipeline: Pipeline, dataset: Any) -> np.ndarray:
+    """Draws the first batch's images as the model is given them."""
     batch = next(iter(dataset), None)
     if batch is None:
         raise UserError(
@@ -255,10 +267,7 @@ def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: A
         )
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
-    writer = tf.summary.create_file_writer(str(options.model_dir / "train"))
-    with writer.as_default():
-        write_images("inputs", input_images(first[0], first[1], pipeline.names_by_id, IMAGES_SHOWN), step=step)
-    writer.close()
+    return input_images(first[0], first[1], pipeline.names_by_id, IMAGES_SHOWN)
 
 
 def _first_replica(value: Any) -> Any:

@@ -11,6 +11,7 @@ import tf_keras
 
 from train.inputs.input_errors import ensure
 from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
+from train.loop.input_wait import InputWait
 from train.loop.optimization import clip_gradients, scale_bias_gradients
 from train.models.detector import Detector
 
@@ -73,6 +74,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         self.left_out = left_out
         self._add_regularization_loss = add_regularization_loss
         self._summarize_gradients = summarize_gradients
+        self._input_wait = InputWait()
+        self._first_step = 0
         with strategy.scope():
             names = [*detector.loss_names, *([REGULARIZATION_LOSS] if add_regularization_loss else []), TOTAL_LOSS]
             self._means = {name: tf_keras.metrics.Mean(name) for name in names}
@@ -87,6 +90,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         for mean in self._means.values():
             mean.reset_state()
         self._counts.assign(tf.zeros_like(self._counts))
+        self._first_step = int(self.global_step.numpy())
+        self._input_wait.begin_loop()
 
     def train_step(self, iterator: Any) -> None:
         """One step on every replica."""
@@ -117,17 +122,19 @@ class DetectionTrainer(orbit.StandardTrainer):
                 self._means[name].update_state(value)
             return count_batch(labels)
 
-        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=next(iterator)))
+        batch = self._input_wait.take(iterator)
+        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=batch))
         self._counts.assign(add_counts(tf.stack([self._counts, *counts])))
         self.global_step.assign_add(1)
 
     def train_loop_end(self) -> dict[str, Any]:
-        """Returns the losses' means over the loop, the learning rate, and how many boxes were left out."""
+        """Returns the losses' means over the loop, the learning rate, the boxes left out, and the time of a step."""
         results = {name: mean.result() for name, mean in self._means.items()}
         counts = dict(zip(COUNTS, self._counts.numpy().tolist(), strict=True))
         self.left_out.add(list(counts.values()))
         results |= {name: np.float32(counts[shown]) for name, shown in _COUNTS_SHOWN.items()}
         results[LEARNING_RATE] = np.float32(self._learning_rate(self.global_step - 1))
+        results |= self._input_wait.end_loop(int(self.global_step.numpy()) - self._first_step)
         return results
 
 
