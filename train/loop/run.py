@@ -29,7 +29,7 @@ from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
 from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
-from train.loop.run_description import describe_run
+from train.loop.run_description import CONFIG_NAME, RESTORE_REPORT_NAME, describe_run
 from train.loop.step import DetectionTrainer
 from train.loop.summaries import input_images
 from train.models.build import build_or_explain
@@ -38,9 +38,7 @@ from train.pipeline import Pipeline
 from train.tracking.recorder import Recorder
 
 IMAGES_SHOWN = 4
-CONFIG_NAME = "pipeline.config"
 LABEL_MAP_NAME = "label_map.pbtxt"
-RESTORE_REPORT_NAME = "restore_report.json"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ from train.pipeline import Pipeline
 from train.tracking.tensorboard_tracker import TRAIN
 from train.tracking.tracker import Hyperparameter, RunDescription
 
-CONFIG = "pipeline.config"
-RESTORE_REPORT = "restore_report.json"
+CONFIG_NAME = "pipeline.config"
+RESTORE_REPORT_NAME = "restore_report.json"
 # By the metrics set that measures them, those that stand beside the hyperparameters.
 _METRICS = {
     "coco_detection_metrics": (
@@ -49,10 +49,10 @@ def describe_run(
         seed: Of the run.
         inputs: Images of the first batch as the model is given them, uint8 [B, H, W, 3].
     """
-    texts = {CONFIG: text_format.MessageToString(pipeline.config)}
-    report = model_dir / RESTORE_REPORT
+    texts = {CONFIG_NAME: text_format.MessageToString(pipeline.config)}
+    report = model_dir / RESTORE_REPORT_NAME
     if report.is_file():
-        texts[RESTORE_REPORT] = report.read_text()
+        texts[RESTORE_REPORT_NAME] = report.read_text()
     eval_config = pipeline.settings.eval_config
     metrics = [name for metrics_set in eval_config.metrics_sets for name in _METRICS.get(metrics_set, ())]
     return RunDescription(

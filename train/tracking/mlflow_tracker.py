@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,7 +26,7 @@ DEFAULT_EXPERIMENT = "object-detection"
 _STATUS = {Outcome.FINISHED: "FINISHED", Outcome.STOPPED: "KILLED", Outcome.FAILED: "FAILED"}
 _MOST_METRICS = 1000  # that one request may have
 _LONGEST_NAME = 250  # of a metric
-_NOT_IN_NAMES = re.compile(r"[^\w\-./ ]")
+_NOT_IN_NAMES = re.compile(r"[^\w\-./: ]")
 # By itself MLflow asks a server that does not answer seven times, for minutes; steps would wait as long.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
@@ -68,9 +69,9 @@ class MlflowTracker(Tracker):
         return f"tracked by mlflow, run {self._run_id} in {_without_password(uri)}"
 
     def scalars(self, folder: str, values: Mapping[str, float], step: int) -> None:
-        """See the base class; what MLflow allows in no name, such as the `@` of `mAP@.50IOU`, is an underscore."""
+        """See the base class; `mAP@.50IOU` is `mAP_.50IOU`, and `mAP (small)` is `mAP small`, as MLflow wants names."""
         now = int(time.time() * 1000)
-        named = _names(f"{folder}/{name}" for name in values)
+        named = metric_names(f"{folder}/{name}" for name in values)
         metrics = [Metric(name, value, now, step) for name, value in zip(named, values.values(), strict=True)]
         for first in range(0, len(metrics), _MOST_METRICS):
             self._client.log_batch(self._run_id, metrics=metrics[first : first + _MOST_METRICS])
@@ -120,6 +121,7 @@ def _client(identity: Mapping[str, str]) -> tuple[MlflowClient, str]:
 
 def _cannot(error: Exception, uri: str, model_dir: Path, run_id: str) -> UserError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = reason.replace(urlsplit(uri).netloc or uri, urlsplit(_without_password(uri)).netloc or uri)
     about = f" (the run {run_id} is named by {model_dir / TRACKING_NAME})" if run_id else ""
     return UserError(
         f"--track mlflow: {_without_password(uri)}: {reason}{about}; set MLFLOW_TRACKING_URI to a store that answers"
@@ -133,12 +135,18 @@ def _without_password(uri: str) -> str:
     return uri if host == parts.netloc else urlunsplit(parts._replace(netloc=host))
 
 
-def _names(names: Sequence[str] | object) -> list[str]:
-    """Names that MLflow takes, each its own: of two that would be one, all but the first get a checksum."""
-    taken: list[str] = []
-    for name in names:  # type: ignore[attr-defined]
-        allowed = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME]
+def metric_names(names: Iterable[str]) -> list[str]:
+    """Makes names such that MLflow takes them, each its own: of two that would be one, the later gets a checksum.
+
+    Args:
+        names: Any texts, each once.
+    """
+    taken: dict[str, None] = {}
+    for name in names:
+        # A name must be what it is as a path, too.
+        plain = posixpath.normpath(re.sub("[()]", "", name).replace("..", "__")).lstrip("/")
+        allowed = _NOT_IN_NAMES.sub("_", plain)[:_LONGEST_NAME]
         if allowed in taken:
-            allowed = f"{allowed[:-9]}_{zlib.crc32(name.encode()):08x}"
-        taken.append(allowed)
-    return taken
+            allowed = f"{allowed[: _LONGEST_NAME - 9]}_{zlib.crc32(name.encode()):08x}"
+        taken[allowed] = None
+    return list(taken)

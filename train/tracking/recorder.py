@@ -31,7 +31,7 @@ class Recorder:
             say: Prints a line.
         """
         self._trackers = list(trackers)
-        self._failures: dict[str, int] = {}
+        self._failures: dict[Tracker, int] = {}
         self._say = say
 
     @classmethod
@@ -63,7 +63,7 @@ class Recorder:
     def scalars(self, folder: str, values: Mapping[str, Any], step: int) -> None:
         """Gives numbers, by name; those that are not finite are left out."""
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-        self._each(lambda tracker: tracker.scalars(folder, finite, step))
+        self._each(lambda tracker: tracker.scalars(folder, finite, step), shows_life=True)
 
     def images(self, folder: str, name: str, images: Sequence[np.ndarray] | np.ndarray, step: int) -> None:
         """Gives images, uint8 [H, W, 3] each; sizes may differ."""
@@ -101,18 +101,20 @@ class Recorder:
             outcome = Outcome.FAILED if issubclass(kind, Exception) else Outcome.STOPPED
         self._each(lambda tracker: tracker.finish(outcome))
 
-    def _each(self, give: Callable[[Tracker], None]) -> None:
+    def _each(self, give: Callable[[Tracker], None], *, shows_life: bool = False) -> None:
+        """Calls a method of each; where it reaches every tracker's server, that it worked `shows_life`."""
         for tracker in list(self._trackers):
             try:
                 give(tracker)
             except tracker.failures as error:
                 self._count(tracker, error)
             else:
-                self._failures[tracker.name] = 0
+                if shows_life:
+                    self._failures[tracker] = 0
 
     def _count(self, tracker: Tracker, error: Exception) -> None:
         """A training of days does not end because a server is away; after some failures it is left alone."""
-        failures = self._failures[tracker.name] = self._failures.get(tracker.name, 0) + 1
+        failures = self._failures[tracker] = self._failures.get(tracker, 0) + 1
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if failures >= MOST_FAILURES:
             self._trackers.remove(tracker)

@@ -46,8 +46,9 @@ class WandbTracker(Tracker):
         self._run.define_metric("*", step_metric=STEP)
         self._run.config.update(dict(description.hyperparameters), allow_val_change=True)
         for name, text in description.texts.items():
-            (Path(self._run.dir) / name).write_text(text)
-            self._run.save(name, base_path=self._run.dir, policy="now")
+            file = Path(self._run.dir) / name
+            file.write_text(text)
+            self._run.save(str(file), base_path=self._run.dir, policy="now")
         return f"tracked by wandb, {_where(self._run)}"
 
     def scalars(self, folder: str, values: Mapping[str, float], step: int) -> None:
@@ -109,4 +110,4 @@ def _open(model_dir: Path, identity: Mapping[str, str]) -> Any:
 
 
 def _where(run: Any) -> str:
-    return str(run.url) if run.url else f"offline: wandb sync {Path(run.dir).parent} sends it"
+    return f"offline: wandb sync {Path(run.dir).parent} sends it" if run.offline else str(run.url)
