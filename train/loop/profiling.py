@@ -1,4 +1,8 @@
-"""The profile of some steps, for TensorBoard's profile plugin."""
+"""The profile of some steps, for TensorBoard's profile plugin.
+
+The plugin takes each turn of a loop in a graph for a step of its own, and then has none of the steps that are marked. So
+a training that is profiled calls its steps one by one.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ class ProfiledTrainer(orbit.AbstractTrainer):
         """Profiles nothing yet.
 
         Args:
-            trainer: Makes the steps.
+            trainer: Makes the steps, each by a call of its own (`orbit.StandardTrainerOptions.use_tf_while_loop`).
             global_step: How many it has made.
             first: The first step to profile, from 1.
             last: The last one.

@@ -145,6 +145,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         left_out=LeftOut.of_training(pipeline.settings),
         add_regularization_loss=train_config.add_regularization_loss,
         summarize_gradients=train_config.summarize_gradients,
+        loops_in_graph=options.profile_steps is None,
     )
     run = TrainingRun(
         pipeline=pipeline,

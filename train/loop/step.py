@@ -45,6 +45,7 @@ class DetectionTrainer(orbit.StandardTrainer):
         left_out: LeftOut,
         add_regularization_loss: bool = True,
         summarize_gradients: bool = False,
+        loops_in_graph: bool = True,
     ) -> None:
         """Creates a trainer.
 
@@ -61,8 +62,9 @@ class DetectionTrainer(orbit.StandardTrainer):
             left_out: Where to count ground truth that batches left out.
             add_regularization_loss: Whether the network's weight decay is trained on.
             summarize_gradients: Writes a histogram of each variable's gradients where summaries are recorded.
+            loops_in_graph: Whether the steps of a loop are a loop of the graph; a profile must have one step a call.
         """
-        super().__init__(dataset)
+        super().__init__(dataset, orbit.StandardTrainerOptions(use_tf_while_loop=loops_in_graph))
         self._detector = detector
         self._optimizer = optimizer
         self._learning_rate = learning_rate

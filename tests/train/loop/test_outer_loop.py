@@ -21,6 +21,8 @@ from train.loop.outer_loop import Intervals, TrainingRun
 from train.loop.step import REGULARIZATION_LOSS, DetectionTrainer
 from train.models.detector import Detector
 from train.pipeline import load_pipeline
+from train.tracking.recorder import Recorder
+from train.tracking.tensorboard_tracker import TensorBoardTracker
 
 
 class OneBox(Detector):
@@ -97,6 +99,7 @@ class Run:
             num_steps=num_steps,
             history=self.history,
             evaluates=True,
+            recorder=Recorder([TensorBoardTracker(folder)]),
         )
 
 
