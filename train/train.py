@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if arguments.profile_steps and arguments.profile_steps[0] > arguments.profile_steps[1]:
         first, last = arguments.profile_steps
-        raise UsageError(f"--profile_steps {first} {last}: the first step comes after the last; write the lower one first")
+        raise UsageError(f"--profile_steps {first} {last}: the first comes after the last; swap them")
     require_installed(arguments.track)
     pipeline = pipeline_from(arguments)
     for note in pipeline.notes:

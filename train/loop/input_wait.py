@@ -108,7 +108,10 @@ class InputBottleneck:
         return sum(steps), sum(seconds), sum(waited)
 
     def _remedies(self) -> list[str]:
-        remedies = ["extensions { cache { } }", "smaller images in the records (data_prep.validate_images --max_dimension)"]
+        remedies = [
+            "extensions { cache { } }",
+            "smaller images in the records (data_prep.validate_images --max_dimension)",
+        ]
         train_config = self._settings.train_config
         if train_config is not None and train_config.data_augmentation_options:
             remedies.append(f"fewer augmentations (there are {len(train_config.data_augmentation_options)})")

@@ -1,7 +1,7 @@
 """The profile of some steps, for TensorBoard's profile plugin.
 
-The plugin takes each turn of a loop in a graph for a step of its own, and then has none of the steps that are marked. So
-a training that is profiled calls its steps one by one.
+The plugin takes each turn of a loop in a graph for a step of its own, and then has none of the steps that are marked.
+So a training that is profiled calls its steps one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from data_prep.runtime.command_line import UserError
 
 
 class ProfiledTrainer(orbit.AbstractTrainer):
-    """A trainer of which TensorFlow's profiler watches some steps, each a loop of its own, so that each has its mark."""
+    """A trainer of which TensorFlow's profiler watches some steps, each a loop of its own and marked by its number."""
 
     def __init__(
         self,

@@ -86,8 +86,7 @@ def hyperparameters(pipeline: Pipeline, *, num_steps: int, seed: int | None) -> 
         "learning_rate": _highest_rate(pipeline, num_steps),
         "schedule": getattr(optimizer, kind).learning_rate.WhichOneof("learning_rate") or "",
         "augmentations": ", ".join(
-            option.WhichOneof("preprocessing_step")
-            for option in pipeline.config.train_config.data_augmentation_options
+            option.WhichOneof("preprocessing_step") for option in pipeline.config.train_config.data_augmentation_options
         ),
         "precision": settings.precision_policy,
         "starts_from": train_config.checkpoint_type if train_config.fine_tune_checkpoint else "scratch",

@@ -31,6 +31,7 @@ class Recorder:
             say: Prints a line.
         """
         self._trackers = list(trackers)
+        self._tensorboard = next((one for one in self._trackers if isinstance(one, TensorBoardTracker)), None)
         self._failures: dict[Tracker, int] = {}
         self._say = say
 
@@ -63,7 +64,7 @@ class Recorder:
     def scalars(self, folder: str, values: Mapping[str, Any], step: int) -> None:
         """Gives numbers, by name; those that are not finite are left out."""
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-        self._each(lambda tracker: tracker.scalars(folder, finite, step), shows_life=True)
+        self._each(lambda tracker: tracker.scalars(folder, finite, step))
 
     def images(self, folder: str, name: str, images: Sequence[np.ndarray] | np.ndarray, step: int) -> None:
         """Gives images, uint8 [H, W, 3] each; sizes may differ."""
@@ -71,23 +72,23 @@ class Recorder:
         self._each(lambda tracker: tracker.images(folder, name, arrays, step))
 
     def histograms(self, folder: str, values: Mapping[str, np.ndarray], step: int) -> None:
-        """Gives arrays of numbers, by name, for their distribution."""
-        self._each(lambda tracker: tracker.histograms(folder, values, step))
+        """Gives TensorBoard arrays of numbers, by name, for their distribution."""
+        if self._tensorboard is not None:
+            self._tensorboard.histograms(folder, values, step)
 
     def graph(self, folder: str, graph: Any) -> None:
-        """Gives a `tf.Graph`."""
-        self._each(lambda tracker: tracker.graph(folder, graph))
-
-    def flush(self) -> None:
-        """Sees to it that what was given is there even if the process is killed."""
-        self._each(lambda tracker: tracker.flush())
+        """Gives TensorBoard a `tf.Graph`."""
+        if self._tensorboard is not None:
+            self._tensorboard.graph(folder, graph)
 
     def event_writer(self, folder: str) -> Any:
         """The `tf.summary` writer of a folder, for what graphs write by themselves; None without TensorBoard."""
-        for tracker in self._trackers:
-            if isinstance(tracker, TensorBoardTracker):
-                return tracker.writer(folder)
-        return None
+        return self._tensorboard.writer(folder) if self._tensorboard is not None else None
+
+    def flush(self) -> None:
+        """Sees to it that what TensorBoard was given is there even if the process is killed."""
+        if self._tensorboard is not None:
+            self._tensorboard.flush()
 
     def __enter__(self) -> Recorder:
         return self
@@ -101,16 +102,14 @@ class Recorder:
             outcome = Outcome.FAILED if issubclass(kind, Exception) else Outcome.STOPPED
         self._each(lambda tracker: tracker.finish(outcome))
 
-    def _each(self, give: Callable[[Tracker], None], *, shows_life: bool = False) -> None:
-        """Calls a method of each; where it reaches every tracker's server, that it worked `shows_life`."""
+    def _each(self, give: Callable[[Tracker], None]) -> None:
         for tracker in list(self._trackers):
             try:
                 give(tracker)
             except tracker.failures as error:
                 self._count(tracker, error)
             else:
-                if shows_life:
-                    self._failures[tracker] = 0
+                self._failures[tracker] = 0
 
     def _count(self, tracker: Tracker, error: Exception) -> None:
         """A training of days does not end because a server is away; after some failures it is left alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class TensorBoardTracker(Tracker):
         with self.writer(description.metrics_folder).as_default(step=step):
             metrics = [hparams_api.Metric(name) for name in description.metrics]
             hparams_api.hparams_config([hparams_api.HParam(name) for name in description.hyperparameters], metrics)
-            hparams_api.hparams(dict(description.hyperparameters), trial_id=str(self._root.resolve()))
+            hparams_api.hparams(dict(description.hyperparameters), trial_id=_trial(self._root.resolve()))
         with self.writer(TRAIN).as_default(step=step):
             for name, text in description.texts.items():
                 tf.summary.text(name, _as_code(text))
@@ -63,18 +64,18 @@ class TensorBoardTracker(Tracker):
                 tf.summary.image(f"{name}/{index}", image[np.newaxis], max_outputs=1)
 
     def histograms(self, folder: str, values: Mapping[str, np.ndarray], step: int) -> None:
-        """See the base class."""
+        """Takes arrays of numbers, by name, for their distribution."""
         with self.writer(folder).as_default(step=step):
             for name, value in values.items():
                 tf.summary.histogram(name, value)
 
     def graph(self, folder: str, graph: Any) -> None:
-        """See the base class."""
+        """Takes a `tf.Graph`."""
         with self.writer(folder).as_default(step=0):
             tf.summary.graph(graph)
 
     def flush(self) -> None:
-        """See the base class."""
+        """Sees to it that what was taken is there even if the process is killed."""
         for writer in self._writers.values():
             writer.flush()
 
@@ -87,6 +88,11 @@ class TensorBoardTracker(Tracker):
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
+
+
+def _trial(folder: Path) -> str:
+    """The name of a run's row: short, and another for each folder, since rows of one name are put together."""
+    return f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
 
 
 def _as_code(text: str) -> str:

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -73,12 +73,3 @@ class Tracker(abc.ABC):
     @abc.abstractmethod
     def finish(self, outcome: Outcome) -> None:
         """Ends the run, and gives up what is open."""
-
-    def histograms(self, folder: str, values: Mapping[str, np.ndarray], step: int) -> None:
-        """Takes arrays of numbers, by name, for their distribution; a tracker may leave them."""
-
-    def graph(self, folder: str, graph: Any) -> None:
-        """Takes a `tf.Graph`; a tracker may leave it."""
-
-    def flush(self) -> None:
-        """Sees to it that what was taken is there even if the process is killed."""

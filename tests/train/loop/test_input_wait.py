@@ -25,7 +25,9 @@ class Sleeper(orbit.StandardTrainer):
             return number
 
         def batches(context: object) -> tf.data.Dataset:
-            dataset = tf.data.Dataset.range(100).map(lambda x: tf.ensure_shape(tf.numpy_function(wait, [x], x.dtype), []))
+            dataset = tf.data.Dataset.range(100).map(
+                lambda x: tf.ensure_shape(tf.numpy_function(wait, [x], x.dtype), [])
+            )
             return dataset.prefetch(1)
 
         super().__init__(strategy.distribute_datasets_from_function(batches))

@@ -120,7 +120,16 @@ def test_a_thousand_classes_are_one_evaluation(store: str, tmp_path: Path):
 
 
 def test_names_of_any_class_are_names_that_mlflow_takes(store: str, tmp_path: Path):
-    names = ["mAP/Bed", "mAP/bed & breakfast", "mAP/bed @ breakfast", "mAP/..", "mAP/a//b/", "mAP/./c", "mAP/Bücher", "/x"]
+    names = [
+        "mAP/Bed",
+        "mAP/bed & breakfast",
+        "mAP/bed @ breakfast",
+        "mAP/..",
+        "mAP/a//b/",
+        "mAP/./c",
+        "mAP/Bücher",
+        "/x",
+    ]
     made = metric_names(names)
     assert made[0] == "mAP/Bed" and made[1] == "mAP/bed _ breakfast" and made[6] == "mAP/Bücher"
     assert len(set(made)) == len(names)

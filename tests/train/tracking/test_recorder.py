@@ -58,9 +58,7 @@ def test_every_tracker_gets_the_same_and_only_finite_numbers():
     assert said == ["kept in a notebook"] * 2
 
 
-@pytest.mark.parametrize(
-    ("error", "outcome"), [(ValueError, Outcome.FAILED), (KeyboardInterrupt, Outcome.STOPPED)]
-)
+@pytest.mark.parametrize(("error", "outcome"), [(ValueError, Outcome.FAILED), (KeyboardInterrupt, Outcome.STOPPED)])
 def test_trackers_hear_how_a_run_ended(error: type[BaseException], outcome: Outcome):
     notebook = Notebook()
     with pytest.raises(error), Recorder([notebook]):
