@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -15,11 +15,28 @@ SECONDS_PER_STEP = "seconds_per_step"
 WAIT_PER_STEP = "input_wait_seconds_per_step"
 
 
+class LoopTime(NamedTuple):
+    """The time that a loop of steps took.
+
+    Attributes:
+        num_steps: Of the loop.
+        seconds_per_step: Their mean.
+        wait_per_step: How many of these seconds the input was waited for.
+    """
+
+    num_steps: int
+    seconds_per_step: float
+    wait_per_step: float
+
+
 class InputWait:
     """Takes batches for steps, and counts for how long that stood still.
 
     The clock is read by two operations of the step's graph, before the batch is asked for and when all of it is there;
     they and the sum cost microseconds. A worker measures its own replicas' input.
+
+    Attributes:
+        loop: The time of the last loop.
     """
 
     def __init__(self) -> None:
@@ -27,6 +44,7 @@ class InputWait:
         with tf.device("/cpu:0"):
             self._waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
         self._started = time.monotonic()
+        self.loop = LoopTime(0, 0.0, 0.0)
 
     def begin_loop(self) -> None:
         """Starts anew."""
@@ -46,7 +64,8 @@ class InputWait:
     def end_loop(self, num_steps: int) -> dict[str, float]:
         """Returns the seconds of a step, and how many of them it waited, as means over the loop."""
         seconds = time.monotonic() - self._started
-        return {SECONDS_PER_STEP: seconds / num_steps, WAIT_PER_STEP: float(self._waited.numpy()) / num_steps}
+        self.loop = LoopTime(num_steps, seconds / num_steps, float(self._waited.numpy()) / num_steps)
+        return {SECONDS_PER_STEP: self.loop.seconds_per_step, WAIT_PER_STEP: self.loop.wait_per_step}
 
 
 class InputBottleneck:
@@ -70,17 +89,12 @@ class InputBottleneck:
         self._is_bottleneck = False
         self._skipped_first = False
 
-    def sentence(self, num_steps: int, seconds_per_step: float, wait_per_step: float) -> str:
-        """Takes a loop into account; returns what there is to say, mostly nothing.
-
-        Args:
-            num_steps: Of the loop.
-            seconds_per_step: Of the loop.
-            wait_per_step: How many of these were waited.
-        """
+    def sentence(self, loop: LoopTime) -> str:
+        """Takes a loop into account; returns what there is to say, mostly nothing."""
         if not self._skipped_first:  # The first loop traces the step, and its input fills the buffers.
             self._skipped_first = True
             return ""
+        num_steps, seconds_per_step, wait_per_step = loop
         self._loops.append((num_steps, num_steps * seconds_per_step, num_steps * wait_per_step))
         steps, seconds, waited = self._sums()
         while len(self._loops) > 1 and self._is_enough(steps - self._loops[0][0], seconds - self._loops[0][1]):

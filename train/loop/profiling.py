@@ -26,7 +26,7 @@ class ProfiledTrainer(orbit.AbstractTrainer):
         global_step: tf.Variable,
         first: int,
         last: int,
-        folder: Path,
+        folder: Path | None,
         say: Callable[[str], None],
     ) -> None:
         """Profiles nothing yet.
@@ -36,7 +36,8 @@ class ProfiledTrainer(orbit.AbstractTrainer):
             global_step: How many it has made.
             first: The first step to profile, from 1.
             last: The last one.
-            folder: The profile goes below it, to `plugins/profile`.
+            folder: The profile goes below it, to `plugins/profile`; None makes the same loops and profiles none, as
+                workers must that are not the chief.
             say: Prints a line.
         """
         self._trainer = trainer
@@ -57,7 +58,7 @@ class ProfiledTrainer(orbit.AbstractTrainer):
         step = int(self._global_step.numpy())
         if not self._first - 1 <= step < self._last:
             return self._trainer.train(num_steps)
-        if not self._runs:
+        if self._folder is not None and not self._runs:
             tf.profiler.experimental.start(str(self._folder))
             self._runs = True
         with tf.profiler.experimental.Trace("train", step_num=step + 1, _r=1):

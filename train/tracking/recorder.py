@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from train.loop.stopping import TrainingStopped
 from train.tracking.choice import tracker_module
 from train.tracking.tensorboard_tracker import TRAIN, TensorBoardTracker
 from train.tracking.tracker import Outcome, RunDescription, Tracker
@@ -99,7 +100,8 @@ class Recorder:
         if kind is None:
             outcome = Outcome.FINISHED
         else:
-            outcome = Outcome.FAILED if issubclass(kind, Exception) else Outcome.STOPPED
+            is_stop = issubclass(kind, TrainingStopped) or not issubclass(kind, Exception)
+            outcome = Outcome.STOPPED if is_stop else Outcome.FAILED
         self._each(lambda tracker: tracker.finish(outcome))
 
     def _each(self, give: Callable[[Tracker], None]) -> None:

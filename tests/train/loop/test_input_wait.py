@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from configs.settings.pipeline import PipelineSettings
-from train.loop.input_wait import SECONDS_PER_STEP, WAIT_PER_STEP, InputBottleneck, InputWait
+from train.loop.input_wait import SECONDS_PER_STEP, WAIT_PER_STEP, InputBottleneck, InputWait, LoopTime
 from train.pipeline import load_pipeline
 
 STEPS = 4
@@ -83,7 +83,7 @@ def settings(block_config) -> PipelineSettings:
 
 
 def sentences(bottleneck: InputBottleneck, *loops: tuple[int, float, float]) -> list[str]:
-    return [sentence for loop in loops if (sentence := bottleneck.sentence(*loop))]
+    return [sentence for loop in loops if (sentence := bottleneck.sentence(LoopTime(*loop)))]
 
 
 def test_a_wait_is_said_once_with_what_to_change_and_again_when_it_is_over(settings):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data_prep.runtime.command_line import UsageError, UserError
+from train.loop.stopping import TrainingStopped
 from train.tracking.choice import require_installed, require_tracked
 from train.tracking.identity import TRACKING_NAME, read_identity, write_identity
 from train.tracking.recorder import MOST_FAILURES, Recorder
@@ -58,10 +60,17 @@ def test_every_tracker_gets_the_same_and_only_finite_numbers():
     assert said == ["kept in a notebook"] * 2
 
 
-@pytest.mark.parametrize(("error", "outcome"), [(ValueError, Outcome.FAILED), (KeyboardInterrupt, Outcome.STOPPED)])
-def test_trackers_hear_how_a_run_ended(error: type[BaseException], outcome: Outcome):
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ValueError(), Outcome.FAILED),
+        (TrainingStopped(signal.SIGTERM), Outcome.STOPPED),
+        (KeyboardInterrupt(), Outcome.STOPPED),
+    ],
+)
+def test_trackers_hear_how_a_run_ended(error: BaseException, outcome: Outcome):
     notebook = Notebook()
-    with pytest.raises(error), Recorder([notebook]):
+    with pytest.raises(type(error)), Recorder([notebook]):
         raise error
     assert notebook.taken == [("finish", outcome)]
 
