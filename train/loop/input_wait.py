@@ -13,6 +13,7 @@ from configs.settings.pipeline import PipelineSettings
 
 SECONDS_PER_STEP = "seconds_per_step"
 WAIT_PER_STEP = "input_wait_seconds_per_step"
+_ENOUGH_READERS = 8  # more hardly help
 
 
 class LoopTime(NamedTuple):
@@ -122,14 +123,13 @@ class InputBottleneck:
         return sum(steps), sum(seconds), sum(waited)
 
     def _remedies(self) -> list[str]:
-        remedies = [
-            "extensions { cache { } }",
-            "smaller images in the records (data_prep.validate_images --max_dimension)",
-        ]
-        train_config = self._settings.train_config
+        remedies = ["smaller images in the records (data_prep.validate_images --max_dimension)"]
+        train_config, reader = self._settings.train_config, self._settings.train_input_reader
         if train_config is not None and train_config.data_augmentation_options:
             remedies.append(f"fewer augmentations (there are {len(train_config.data_augmentation_options)})")
-        cores = os.cpu_count() or 1
-        readers = self._settings.train_input_reader.num_readers if self._settings.train_input_reader else 0
-        remedies.append(f"more CPU cores (there are {cores}), or more train_input_reader.num_readers ({readers})")
+        remedies.append(f"more CPU cores (there are {os.cpu_count()})")
+        if reader is not None and reader.num_readers < _ENOUGH_READERS:
+            remedies.append(f"train_input_reader.num_readers: {_ENOUGH_READERS} (it is {reader.num_readers})")
+        if self._settings.extensions.cache is None:
+            remedies.append("extensions { cache { } } where the records lie on a slow disk")
         return remedies

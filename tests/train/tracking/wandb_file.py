@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def records(path: Path) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
     data = path.read_bytes()
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b"", b":W&B")
     at, parts = _HEADER, b""
     while at + _RECORD <= len(data):
         if (left := _BLOCK - at % _BLOCK) < _RECORD:
@@ -43,7 +44,8 @@ class WandbRun:
         for record in records(path):
             kind = record.WhichOneof("record_type")
             if kind == "run":
-                self.id, self.project = record.run.run_id, record.run.project
+                # A later one tells only what has changed.
+                self.id, self.project = record.run.run_id or self.id, record.run.project or self.project
             elif kind == "config":
                 self.config |= {_key(item): json.loads(item.value_json) for item in record.config.update}
             elif kind == "history":
@@ -62,6 +64,15 @@ def _key(item: Any) -> str:
     return item.key or ".".join(item.nested_key)
 
 
-def wandb_runs(model_dir: Path) -> list[WandbRun]:
-    """The runs of a model's folder, in the order of their beginning."""
-    return [WandbRun(path) for path in sorted(model_dir.glob("wandb/*run-*/*.wandb"))]
+def wandb_runs(model_dir: Path, timeout_seconds: float = 120.0) -> list[WandbRun]:
+    """The runs of a model's folder that has some, in the order of their beginning, all of them ended.
+
+    wandb writes by a process of its own, which ends some moments after the run does.
+    """
+    end = time.monotonic() + timeout_seconds
+    while True:
+        runs = [WandbRun(path) for path in sorted(model_dir.glob("wandb/*run-*/*.wandb"))]
+        if runs and all(run.exit_code is not None for run in runs):
+            return runs
+        assert time.monotonic() < end, f"{model_dir}/wandb: runs that do not end"
+        time.sleep(0.1)
