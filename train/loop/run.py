@@ -202,17 +202,10 @@ def _train(
     recovery = pipeline.settings.extensions.recovery
     recoveries = Recoveries(options.model_dir, recovery.max_trials if recovery is not None else 0)
     dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))
-    description = None
     if workers.is_chief:
         forget_training_end(options.model_dir)
-        with explained_failures():
-            description = describe_run(
-                pipeline,
-                model_dir=options.model_dir,
-                num_steps=num_steps,
-                seed=options.seed,
-                inputs=_input_images(pipeline, dataset),
-            )
+    with explained_failures():
+        images = _input_images(pipeline, dataset)
     trainer = DetectionTrainer(
         detector=parts.detector,
         dataset=dataset,
@@ -256,7 +249,9 @@ def _train(
         workers=workers,
         stop=stop,
         recorder=Recorder.of_run(options.model_dir, options.track, is_chief=workers.is_chief),
-        description=description,
+        description=describe_run(
+            pipeline, model_dir=options.model_dir, num_steps=num_steps, seed=options.seed, inputs=images
+        ),
         profile_steps=options.profile_steps,
     )
     return run.to_the_end()
@@ -372,7 +367,7 @@ def _distribute(
 
 
 def _input_images(pipeline: Pipeline, dataset: Any) -> np.ndarray:
-    """Draws the first batch's images as the model is given them."""
+    """Draws the first batch's images as the model is given them. All workers call it: they take batches together."""
     batch = next(iter(dataset), None)
     if batch is None:
         raise UserError(
