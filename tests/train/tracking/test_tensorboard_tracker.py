@@ -105,3 +105,13 @@ def test_a_graph_is_one_that_the_graph_page_has(tmp_path: Path):
     with Recorder([TensorBoardTracker(tmp_path)]) as recorder:
         recorder.graph("eval", function.get_concrete_function(tf.constant(1.0)).graph)
     assert "the_tanh" in [node.name for node in multiplexer(tmp_path).Graph("eval").node]
+
+
+def test_tensorboard_starts_with_the_pages_that_runs_are_watched_on():
+    """What it imports for that is not all among what it requires: see setuptools in requirements.txt."""
+    from tensorboard import default
+
+    plugins = default.get_plugins()
+    pages = {getattr(plugin, "plugin_name", None) for plugin in plugins}
+    assert {"scalars", "images", "text", "hparams", "histograms", "graphs"} <= pages
+    assert any(plugin.__name__ == "ProfilePluginLoader" for plugin in default.get_dynamic_plugins())
