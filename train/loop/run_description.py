@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import text_format
 
+from configs.settings.learning_rates import Schedule
 from configs.settings.model import MODELS
 from configs.settings.pipeline import PipelineSettings
 from configs.views.leaves import leaves
@@ -73,8 +74,8 @@ def hyperparameters(pipeline: Pipeline, *, num_steps: int, seed: int | None) -> 
         seed: Of the run.
     """
     settings, train_config = pipeline.settings, pipeline.train_config
-    optimizer = pipeline.config.train_config.optimizer
-    kind = optimizer.WhichOneof("optimizer")
+    optimizer = train_config.optimizer.optimizer
+    schedule = optimizer.learning_rate
     found: dict[str, Hyperparameter] = {
         "model": MODELS.name_of(settings.model),
         "feature_extractor": settings.model.feature_extractor.type,
@@ -82,9 +83,9 @@ def hyperparameters(pipeline: Pipeline, *, num_steps: int, seed: int | None) -> 
         "num_classes": settings.model.num_classes,
         "batch_size": train_config.batch_size,
         "num_steps": num_steps,
-        "optimizer": kind,
-        "learning_rate": _highest_rate(pipeline, num_steps),
-        "schedule": getattr(optimizer, kind).learning_rate.WhichOneof("learning_rate") or "",
+        "optimizer": optimizer.message_name,
+        "learning_rate": _highest_rate(schedule, num_steps),
+        "schedule": schedule.message_name,
         "augmentations": ", ".join(
             option.WhichOneof("preprocessing_step") for option in pipeline.config.train_config.data_augmentation_options
         ),
@@ -103,7 +104,6 @@ def _image_size(settings: PipelineSettings) -> str:
     return f"{height}x{width}" if height and width else type(resizer).message_name
 
 
-def _highest_rate(pipeline: Pipeline, num_steps: int) -> float:
-    schedule = pipeline.train_config.optimizer.optimizer.learning_rate
+def _highest_rate(schedule: Schedule, num_steps: int) -> float:
     steps = [0, *(turn.step for turn in schedule.turns() if turn.step < num_steps)]
     return float(np.max(schedule.rate(np.array(steps, np.float64), np)))

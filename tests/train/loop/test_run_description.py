@@ -24,9 +24,9 @@ def test_hyperparameters_are_the_configs(pipeline: Pipeline):
         "num_classes": 2,
         "batch_size": 2,
         "num_steps": 4,
-        "optimizer": "momentum_optimizer",
+        "optimizer": "MomentumOptimizer",
         "learning_rate": pytest.approx(0.01),
-        "schedule": "constant_learning_rate",
+        "schedule": "ConstantLearningRate",
         "augmentations": "random_horizontal_flip",
         "precision": "float32",
         "starts_from": "scratch",
@@ -46,8 +46,8 @@ def test_the_learning_rate_is_the_highest_that_the_run_reaches_and_extensions_st
     pipeline = load_pipeline(str(block_config("ssd")), more)
     found = hyperparameters(pipeline, num_steps=1000, seed=7)
     expected = {
-        "optimizer": "adam_optimizer",
-        "schedule": "cosine_decay_learning_rate",
+        "optimizer": "AdamOptimizer",
+        "schedule": "CosineDecayLearningRate",
         "learning_rate": pytest.approx(0.5),
         "augmentations": "random_horizontal_flip, random_rgb_to_gray",
         "precision": "mixed_bfloat16",
