@@ -31,7 +31,7 @@ help:
 	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-app.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-app.txt requirements-tracking.txt
 	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

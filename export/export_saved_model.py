@@ -10,6 +10,7 @@ from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, with_nms_flags
 from train.pipeline import pipeline_from
+from train.tracking.choice import add_track_argument, record_export, require_installed, require_tracked
 
 INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor", "float_image_tensor", "tf_example")
 MORE_OUTPUTS = (
@@ -69,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="warm-up requests that the version folder gets, made from the same pictures and replayed: as many "
         "pictures each as batching.config allows; none where no number follows",
     )
+    add_track_argument(parser, "the exported model's path, into the training's run,")
     arguments = parser.parse_args(argv)
+    require_installed(arguments.track)
     if arguments.model_version and not arguments.model_base_path:
         raise UsageError("--model_version needs --model_base_path, the folder of the versions")
     input_types = list(dict.fromkeys(arguments.input_type or INPUT_TYPES[:1]))
@@ -88,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         version = arguments.model_version or next_version(arguments.model_base_path)
         version_directory = arguments.model_base_path / str(version)
     require_new(arguments.output_directory, version_directory)
+    require_tracked(arguments.track, arguments.trained_checkpoint_dir)
     prefix = find_checkpoint(arguments.trained_checkpoint_dir)
     detector = build_or_explain(pipeline.settings)
     averages = pipeline.settings.eval_config.use_moving_averages
@@ -108,6 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"written to {arguments.output_directory}")
     if version_directory is not None:
         print(f"version {version_directory.name} for serving: {version_directory}")
+    if arguments.track:
+        exported = {"exported_model": arguments.output_directory}
+        if version_directory is not None:
+            exported["exported_model_version"] = version_directory
+        for line in record_export(arguments.track, arguments.trained_checkpoint_dir, exported):
+            print(line)
     return EXIT_DONE
 
 

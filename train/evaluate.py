@@ -58,11 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
     from train.evaluation.evaluator import evaluate_saved_model, evaluation_folder
+    from train.tracking.recorder import Recorder
+    from train.tracking.tensorboard_tracker import TensorBoardTracker
 
     result = evaluate_saved_model(pipeline, arguments.saved_model_dir, reader_index=arguments.eval_index)
     name = evaluation_folder(pipeline, arguments.eval_index).relative_to("eval")
     eval_dir = arguments.eval_dir or Path(arguments.saved_model_dir).parent / "eval_saved_model" / name
     result.write(eval_dir, step=0, source=arguments.saved_model_dir)
+    with Recorder([TensorBoardTracker(eval_dir)]) as recorder:
+        result.record(recorder, "", step=0)
     print(f"{arguments.saved_model_dir} on {result.num_images} images:\n\n{result.table()}")
     print(f"written to {eval_dir}")
 
@@ -73,6 +77,8 @@ def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> 
     from train.loop.checkpoint_files import read_training_end, restore_trained, wait_for_new_checkpoint
     from train.loop.devices import set_precision
     from train.models.build import build_or_explain
+    from train.tracking.recorder import Recorder
+    from train.tracking.tensorboard_tracker import TensorBoardTracker
 
     path = arguments.checkpoint_dir
     # One checkpoint's prefix stays what it is: there is nothing to wait for.
@@ -92,6 +98,8 @@ def _evaluate_checkpoints(pipeline: Pipeline, arguments: argparse.Namespace) -> 
         step = restore_trained(detector, prefix, moving_averages=averages)
         result = evaluator.evaluate()
         result.write(eval_dir, step=step, source=prefix)
+        with Recorder([TensorBoardTracker(eval_dir)]) as recorder:
+            result.record(recorder, "", step=step)
         print(f"{prefix}, step {step}, on {result.num_images} images:\n\n{result.table()}")
         print(f"written to {eval_dir}", flush=True)
         if once:

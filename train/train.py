@@ -13,6 +13,7 @@ from train.loop.learning_rate_scaling import scale_to_batch_size
 from train.loop.processor import prepare_tensorflow
 from train.loop.strategies import AUTO, STRATEGIES
 from train.pipeline import pipeline_from
+from train.tracking.choice import add_track_argument, require_installed
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
 
@@ -67,6 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="split the CPU into N devices, to try training on several without having them",
     )
     parser.add_argument("--seed", type=int, help="makes batches and initial weights repeatable")
+    add_track_argument(parser, "scalars, config and images")
+    parser.add_argument(
+        "--profile_steps",
+        nargs=2,
+        type=positive_int,
+        metavar=("FIRST", "LAST"),
+        help="profile these steps, for TensorBoard's profile plugin (requirements-tracking.txt)",
+    )
     parser.add_argument("--checkpoint_dir", help="not here: evaluating is a command of its own, train.evaluate")
     arguments = parser.parse_args(argv)
     if arguments.checkpoint_dir:
@@ -74,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--checkpoint_dir evaluated in model_main_tf2.py; here that is: python -m train.evaluate "
             f"--pipeline_config_path {arguments.pipeline_config_path} --checkpoint_dir {arguments.checkpoint_dir}"
         )
+    if arguments.profile_steps and arguments.profile_steps[0] > arguments.profile_steps[1]:
+        first, last = arguments.profile_steps
+        raise UsageError(f"--profile_steps {first} {last}: the first comes after the last; swap them")
+    require_installed(arguments.track)
     pipeline = pipeline_from(arguments)
     for note in pipeline.notes:
         print(f"note: {note}")
@@ -105,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         fine_tune_label_map=fine_tune_label_map,
         strategy=arguments.strategy,
         virtual_devices=arguments.virtual_devices,
+        track=tuple(dict.fromkeys(arguments.track)),
+        profile_steps=tuple(arguments.profile_steps) if arguments.profile_steps else None,
     )
     try:
         train(pipeline, options)

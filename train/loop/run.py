@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orbit
 import tensorflow as tf
 import tf_keras
@@ -36,21 +37,21 @@ from train.loop.moving_average import start_moving_average
 from train.loop.optimization import build_optimizer, create_slots
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
 from train.loop.recovery import Recoveries
+from train.loop.run_description import CONFIG_NAME, RESTORE_REPORT_NAME, describe_run
 from train.loop.step import DetectionTrainer, step_of
 from train.loop.stopping import StopRequests
 from train.loop.strategies import AUTO
-from train.loop.summaries import input_images, write_images
+from train.loop.summaries import input_images
 from train.loop.variable_patterns import trainable_variables_of
 from train.loop.workers import Workers, code_digest
 from train.models.build import build_or_explain
 from train.models.detector import Detector
 from train.models.dropout import repeat_dropout
 from train.pipeline import Pipeline
+from train.tracking.recorder import Recorder
 
 IMAGES_SHOWN = 4
-CONFIG_NAME = "pipeline.config"
 LABEL_MAP_NAME = "label_map.pbtxt"
-RESTORE_REPORT_NAME = "restore_report.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,8 @@ class TrainingOptions:
             map both name keep their rows of the class head.
         strategy: One of `strategies.STRATEGIES`.
         virtual_devices: Splits the CPU into so many devices; None uses the devices that are there.
+        track: Trackers beside TensorBoard, by name.
+        profile_steps: The first and the last step to profile, from 1; None profiles none.
     """
 
     model_dir: Path
@@ -83,6 +86,8 @@ class TrainingOptions:
     fine_tune_label_map: LabelMap | None = None
     strategy: str = AUTO
     virtual_devices: int | None = None
+    track: tuple[str, ...] = ()
+    profile_steps: tuple[int, int] | None = None
 
 
 def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | None:
@@ -214,7 +219,7 @@ def _train(
     if workers.is_chief:
         forget_training_end(options.model_dir)
     with explained_failures():
-        _write_input_images(pipeline, options, dataset, start, workers)
+        images = _input_images(pipeline, dataset, start)
     trainer = DetectionTrainer(
         detector=parts.detector,
         dataset=dataset,
@@ -258,6 +263,11 @@ def _train(
         evaluates=options.evaluate,
         workers=workers,
         stop=stop,
+        recorder=Recorder.of_run(options.model_dir, options.track, is_chief=workers.is_chief),
+        description=describe_run(
+            pipeline, model_dir=options.model_dir, num_steps=num_steps, seed=options.seed, inputs=images
+        ),
+        profile_steps=options.profile_steps,
     )
     return run.to_the_end()
 
@@ -371,10 +381,8 @@ def _distribute(
     )
 
 
-def _write_input_images(
-    pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int, workers: Workers
-) -> None:
-    """Writes the first batch's images as the model is given them. All workers call it: they take batches together."""
+def _input_images(pipeline: Pipeline, dataset: Any, step: int) -> np.ndarray:
+    """Draws the first batch's images as the model is given them. All workers call it: they take batches together."""
     batch = next(iter(dataset), None)
     reader = pipeline.settings.train_input_reader
     if batch is None and step > 0 and reader is not None and reader.num_epochs:
@@ -387,14 +395,9 @@ def _write_input_images(
             "the training input has no batch to give: it has fewer records than train_config.batch_size "
             f"({pipeline.train_config.batch_size})"
         )
-    if not workers.is_chief:
-        return
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
-    writer = tf.summary.create_file_writer(str(options.model_dir / "train"))
-    with writer.as_default():
-        write_images("inputs", input_images(first[0], first[1], pipeline.names_by_id, IMAGES_SHOWN), step=step)
-    writer.close()
+    return input_images(first[0], first[1], pipeline.names_by_id, IMAGES_SHOWN)
 
 
 def _first_replica(value: Any) -> Any:
