@@ -55,6 +55,7 @@ class TrainingOptions:
         seed: Makes batches and initial weights repeatable; None draws new ones.
         fine_tune_label_map: That the fine-tune checkpoint was trained with: classes that it and the pipeline's label
             map both name keep their rows of the class head.
+        record_summaries: Whether TensorBoard gets images and histograms beside the losses and the learning rate.
     """
 
     model_dir: Path
@@ -66,6 +67,7 @@ class TrainingOptions:
     evaluate: bool = True
     seed: int | None = None
     fine_tune_label_map: LabelMap | None = None
+    record_summaries: bool = True
 
 
 def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | None:
@@ -139,7 +141,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         global_step=global_step,
         left_out=LeftOut.of_training(pipeline.settings),
         add_regularization_loss=train_config.add_regularization_loss,
-        summarize_gradients=train_config.summarize_gradients,
+        summarize_gradients=train_config.summarize_gradients and options.record_summaries,
     )
     run = TrainingRun(
         pipeline=pipeline,
@@ -246,13 +248,15 @@ def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distr
 
 
 def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
-    """Writes the first batch's images as the model is given them."""
+    """Writes the first batch's images as the model is given them, where summaries are asked for."""
     batch = next(iter(dataset), None)
     if batch is None:
         raise UserError(
             "the training input has no batch to give: it has fewer records than train_config.batch_size "
             f"({pipeline.train_config.batch_size})"
         )
+    if not options.record_summaries:
+        return
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
     writer = tf.summary.create_file_writer(str(options.model_dir / "train"))
