@@ -119,8 +119,8 @@ def _parser() -> AbslArgumentParser:
     evaluation = parser.add_argument_group("evaluating, as model_main_tf2.py did; train.evaluate has more to choose")
     evaluation.add_argument(
         "--checkpoint_dir",
-        help="do not train: evaluate each new checkpoint of this folder, until the training that writes them has ended; "
-        "results go to eval in --model_dir",
+        help="do not train: evaluate each new checkpoint of this folder, until the training that writes them has "
+        "ended; results go to eval in --model_dir",
     )
     evaluation.add_argument(
         "--eval_timeout",
@@ -160,8 +160,8 @@ def _tell_of_workers(num_workers: int | None) -> None:
     """Says so where --num_workers is not how many workers there are."""
     if num_workers and num_workers > 1 and not os.environ.get("TF_CONFIG"):
         print(
-            f"note: --num_workers {num_workers} has no effect: TF_CONFIG, which names the workers to each other, is not "
-            "set, and this process trains alone"
+            f"note: --num_workers {num_workers} has no effect: TF_CONFIG, which names the workers to each other, "
+            "is not set, and this process trains alone"
         )
 
 

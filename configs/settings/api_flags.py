@@ -1,9 +1,9 @@
 """Flags of the Object Detection API's scripts, and what becomes of each in the command that takes the script's place.
 
-Every flag is taken, so that a command line moves over as it is. Most mean what they meant, and the command has them among
-its own. Of the others there are two kinds. One that steered what is not here has no effect, and a note says so, once for
-all that have the same reason. One that asks for what cannot be done is refused by its name. Left at its default, a flag
-asks for nothing, and nothing is said.
+Every flag is taken, so that a command line moves over as it is. Most mean what they meant, and the command has them
+among its own. Of the others there are two kinds. One that steered what is not here has no effect, and a note says so,
+once for all that have the same reason. One that asks for what cannot be done is refused by its name. Left at its
+default, a flag asks for nothing, and nothing is said.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ EXPORTER_MAIN_V2 = Script(
     (
         HonouredFlag(
             "input_type",
-            "takes several; by default `encoded_image_string_tensor`, there `image_tensor`; `image_and_boxes_tensor` is "
-            "refused: it is for models with masks",
+            "takes several; by default `encoded_image_string_tensor`, there `image_tensor`; `image_and_boxes_tensor`, "
+            "for models with masks, is refused",
         ),
         HonouredFlag("pipeline_config_path"),
         HonouredFlag("trained_checkpoint_dir", "the same; one checkpoint's prefix too"),
