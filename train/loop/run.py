@@ -6,32 +6,23 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import orbit
 import tensorflow as tf
 import tf_keras
 
 from configs.schema import pipeline_file
-from configs.settings.faster_rcnn import FasterRcnn
 from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
-from train.checkpoints.class_head import ClassMapping
-from train.checkpoints.restore import restore
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
-from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
-from train.inputs.reader import build_training_dataset
+from train.loop.assembly import TrainingParts, assemble
 from train.loop.checkpoint_files import forget_training_end
-from train.loop.devices import describe_strategy, pick_strategy, set_precision
+from train.loop.devices import describe_strategy, pick_strategy
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
-from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
-from train.loop.step import DetectionTrainer
 from train.loop.summaries import input_images, write_images
-from train.models.build import build_or_explain
-from train.models.detector import Detector
 from train.pipeline import Pipeline
 
 IMAGES_SHOWN = 4
@@ -92,21 +83,12 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     _explain_early_stopping(pipeline, options)
     _check_records(pipeline, options)
     strategy = pick_strategy()
-    set_precision(pipeline.settings.precision_policy)
-    with strategy.scope():
-        detector = build_or_explain(pipeline.settings)
-        optimizer, learning_rate = build_optimizer(train_config.optimizer)
-        if pipeline.settings.precision_policy == "mixed_float16":
-            optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
-        global_step = orbit.utils.create_global_step()
-        variables = trainable_variables_of(
-            detector.network, train_config.update_trainable_variables, train_config.freeze_variables
-        )
+    parts = assemble(pipeline, strategy)
     checkpoint = tf.train.Checkpoint(
-        model=detector.network,
-        optimizer=optimizer,
-        global_step=global_step,
-        **{CHILD_NAME: TrunkExpectations(detector.network)},
+        model=parts.detector.network,
+        optimizer=parts.optimizer,
+        global_step=parts.global_step,
+        **{CHILD_NAME: TrunkExpectations(parts.detector.network)},
     )
     manager = tf.train.CheckpointManager(
         checkpoint,
@@ -115,9 +97,8 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         keep_checkpoint_every_n_hours=train_config.keep_checkpoint_every_n_hours,
         checkpoint_name=CHECKPOINT_NAME,
     )
-    with strategy.scope():
-        start = _start(pipeline, options, detector, manager, optimizer, global_step, strategy)
-        create_slots(optimizer, variables)
+    start = _start(parts, options, manager)
+    parts.create_slots()
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
@@ -126,23 +107,10 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
     forget_training_end(options.model_dir)
-    dataset = _distribute(pipeline, options, strategy, start)
+    dataset = parts.distribute(seed=options.seed, start=start)
     with explained_failures():
         _write_input_images(pipeline, options, dataset, start)
-    trainer = DetectionTrainer(
-        detector=detector,
-        dataset=dataset,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        clip_norm=train_config.gradient_clipping_by_norm,
-        bias_multiplier=train_config.bias_grad_multiplier,
-        variables=variables,
-        strategy=strategy,
-        global_step=global_step,
-        left_out=LeftOut.of_training(pipeline.settings),
-        add_regularization_loss=train_config.add_regularization_loss,
-        summarize_gradients=train_config.summarize_gradients and options.record_summaries,
-    )
+    summarizes_gradients = train_config.summarize_gradients and options.record_summaries
     run = TrainingRun(
         pipeline=pipeline,
         model_dir=options.model_dir,
@@ -151,9 +119,9 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
             evaluate_every_n=options.evaluate_every_n or options.checkpoint_every_n,
             log_every_n=options.log_every_n,
         ),
-        detector=detector,
-        trainer=trainer,
-        optimizer=optimizer,
+        detector=parts.detector,
+        trainer=parts.trainer(dataset, summarize_gradients=summarizes_gradients),
+        optimizer=parts.optimizer,
         manager=manager,
         num_steps=num_steps,
         history=history,
@@ -185,66 +153,30 @@ def write_config_and_label_map(folder: Path, pipeline: Pipeline) -> None:
     write_label_map(folder / LABEL_MAP_NAME, pipeline.label_map)
 
 
-def _start(
-    pipeline: Pipeline,
-    options: TrainingOptions,
-    detector: Detector,
-    manager: tf.train.CheckpointManager,
-    optimizer: Any,
-    global_step: tf.Variable,
-    strategy: tf.distribute.Strategy,
-) -> int:
+def _start(parts: TrainingParts, options: TrainingOptions, manager: tf.train.CheckpointManager) -> int:
     """Restores what there is to restore, writes down what is trained, and returns the step to start from."""
-    train_config = pipeline.train_config
-    where = f"on {describe_strategy(strategy)}, batches of {train_config.batch_size}"
-    if not manager.latest_checkpoint and train_config.fine_tune_checkpoint:
-        report = restore(
-            detector.network,
-            train_config.fine_tune_checkpoint,
-            train_config.checkpoint_type,
-            class_mapping=_class_mapping(pipeline, options),
-        )
+    train_config = parts.pipeline.train_config
+    where = f"on {describe_strategy(parts.strategy)}, batches of {train_config.batch_size}"
+    if not manager.latest_checkpoint and (report := parts.restore_fine_tune_checkpoint(options.fine_tune_label_map)):
         write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
         print(report.summary())
-    start_moving_average(optimizer, detector.network)
+    parts.start_averages()
     if manager.latest_checkpoint:
         try:
-            resume(manager.checkpoint, manager.latest_checkpoint)
+            with parts.strategy.scope():
+                resume(manager.checkpoint, manager.latest_checkpoint)
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
                 f"{manager.latest_checkpoint} is not of the model that the config describes "
                 f"({str(error).splitlines()[0]}); train into another --model_dir, or with the config of that one"
             ) from error
-        print(f"going on from {manager.latest_checkpoint}, step {int(global_step)}, {where}", flush=True)
+        print(f"going on from {manager.latest_checkpoint}, step {int(parts.global_step)}, {where}", flush=True)
     elif train_config.fine_tune_checkpoint:
         print(f"training from step 0, {where}", flush=True)
     else:
         print(f"training from scratch, {where}: no train_config.fine_tune_checkpoint is set", flush=True)
-    write_config_and_label_map(options.model_dir, pipeline)
-    return int(global_step)
-
-
-def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping | None:
-    """Rows of the fine-tune checkpoint's class head by class here, as its label map says."""
-    if options.fine_tune_label_map is None:
-        return None
-    model = pipeline.settings.model
-    return ClassMapping.between(
-        pipeline.label_map,
-        options.fine_tune_label_map,
-        model.num_classes,
-        has_background=isinstance(model, FasterRcnn) or model.add_background_class,
-    )
-
-
-def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, start: int) -> Any:
-    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return build_training_dataset(pipeline.settings, input_context=context, seed=options.seed, resume_step=start)
-
-    # Batches stay in host memory until a step takes them: `source_id` is text, which no GPU holds.
-    return strategy.distribute_datasets_from_function(
-        make, tf.distribute.InputOptions(experimental_fetch_to_device=False)
-    )
+    write_config_and_label_map(options.model_dir, parts.pipeline)
+    return int(parts.global_step)
 
 
 def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:

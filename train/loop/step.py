@@ -17,6 +17,7 @@ from train.models.detector import Detector
 TOTAL_LOSS = "Loss/total_loss"
 REGULARIZATION_LOSS = "Loss/regularization_loss"
 LEARNING_RATE = "learning_rate"
+NOT_FINITE = "a loss is not finite"
 # Of the images of one loop, for TensorBoard: the counts that a person would want to see change.
 _COUNTS_SHOWN = {"Input/boxes": "boxes", "Input/cut_boxes": "cut boxes", "Input/unknown_boxes": "unknown boxes"}
 
@@ -145,7 +146,7 @@ def _require_finite(losses: dict[str, tf.Tensor], labels: dict[str, tf.Tensor], 
         values = [f"{name} " + tf.strings.as_string(value, precision=4) for name, value in losses.items()]
         return tf.strings.join(
             [
-                "a loss is not finite at step ",
+                f"{NOT_FINITE} at step ",
                 tf.strings.as_string(step),
                 ": ",
                 tf.strings.join(values, ", "),

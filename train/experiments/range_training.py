@@ -1,0 +1,98 @@
+"""The steps of a learning rate range test: a training as its config describes it, but for the rate, written nowhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from configs.settings.learning_rates import ManualSteps, rate_names
+from data_prep.runtime.command_line import UsageError, UserError
+from train.experiments.learning_rate_range import RangeCurve, measure, rising_rates
+from train.loop.assembly import assemble
+from train.loop.devices import describe_strategy, pick_strategy
+from train.loop.failures import explained_failures
+from train.loop.step import NOT_FINITE, TOTAL_LOSS
+from train.pipeline import Pipeline
+
+
+def run_range_test(
+    pipeline: Pipeline, *, lowest_rate: float, highest_rate: float, num_steps: int, seed: int | None = None
+) -> RangeCurve:
+    """Trains from the fine-tune checkpoint with rising rates, and forgets what was trained.
+
+    Args:
+        pipeline: What to train, and on what; its learning rate is left out.
+        lowest_rate: Of the first step.
+        highest_rate: Of the last.
+        num_steps: How many steps to make at most.
+        seed: Makes batches and initial weights repeatable; None draws new ones.
+
+    Raises:
+        UserError: The checkpoint does not fit, or a record is broken.
+    """
+    if seed is not None:
+        tf_keras.utils.set_random_seed(seed)
+    strategy = pick_strategy()
+    parts = assemble(with_rising_rate(pipeline, lowest_rate, highest_rate, num_steps), strategy)
+    if report := parts.restore_fine_tune_checkpoint():
+        print(report.summary())
+    parts.start_averages()
+    parts.create_slots()
+    trainer = parts.trainer(parts.distribute(seed=seed))
+    print(
+        f"at most {num_steps} steps with rates from {lowest_rate:g} to {highest_rate:g}, on "
+        f"{describe_strategy(strategy)}, batches of {pipeline.train_config.batch_size}",
+        flush=True,
+    )
+
+    def loss_of_step(step: int) -> float | None:
+        try:
+            with explained_failures():
+                return float(trainer.train(tf.constant(1))[TOTAL_LOSS])
+        except (UserError, tf.errors.OpError) as error:
+            # Weights that are not finite fail in many ways, and the loss is only one of them.
+            if NOT_FINITE in str(error) or (step and not _are_finite(parts.variables)):
+                return math.nan
+            if not isinstance(error, tf.errors.OutOfRangeError):
+                raise
+            if step == 0:
+                raise UsageError(
+                    "the training input ended before its first batch: it has fewer records than train_config.batch_size"
+                ) from None
+            return None
+
+    return measure(rising_rates(lowest_rate, highest_rate, num_steps), loss_of_step)
+
+
+def with_rising_rate(pipeline: Pipeline, lowest_rate: float, highest_rate: float, num_steps: int) -> Pipeline:
+    """Returns the pipeline with a rate that rises by the same factor a step, in place of its schedule."""
+    config = type(pipeline.config)()
+    config.CopyFrom(pipeline.config)
+    optimizer = getattr(config.train_config.optimizer, pipeline.train_config.optimizer.path_of("optimizer"))
+    optimizer.ClearField("learning_rate")
+    schedule = optimizer.learning_rate.exponential_decay_learning_rate
+    schedule.initial_learning_rate = lowest_rate
+    schedule.decay_steps, schedule.decay_factor = num_steps - 1, highest_rate / lowest_rate
+    schedule.staircase = False
+    return dataclasses.replace(pipeline, config=config)
+
+
+def field_of_largest_rate(pipeline: Pipeline) -> str:
+    """The path of the config's field with the largest learning rate: where to write what was found."""
+    settings = pipeline.train_config.optimizer
+    schedule = settings.optimizer.learning_rate
+    path = f"train_config.optimizer.{settings.path_of('optimizer')}.{settings.optimizer.path_of('learning_rate')}"
+    rates = {name: getattr(schedule, name) for name in rate_names(schedule)}
+    if isinstance(schedule, ManualSteps):
+        rates |= {
+            f"schedule[{index}].learning_rate": step.learning_rate for index, step in enumerate(schedule.schedule)
+        }
+    return f"{path}.{max(rates, key=rates.__getitem__)}"
+
+
+def _are_finite(variables: Sequence[tf.Variable]) -> bool:
+    return all(bool(tf.reduce_all(tf.math.is_finite(variable))) for variable in variables)
