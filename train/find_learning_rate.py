@@ -22,6 +22,7 @@ from data_prep.runtime.command_line import (
 )
 from train.experiments.learning_rate_range import FEWEST_STEPS, MOST_STEPS, RangeCurve, suggest
 from train.loop.processor import prepare_tensorflow
+from train.loop.strategies import add_device_arguments
 from train.pipeline import pipeline_from
 
 
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=100,
         help=f"how many steps to make at most, from {FEWEST_STEPS} to {MOST_STEPS}; fewer where the loss explodes",
     )
+    add_device_arguments(parser)
     parser.add_argument("--seed", type=int, help="makes batches and initial weights repeatable")
     arguments = parser.parse_args(argv)
     if arguments.highest_rate <= arguments.lowest_rate:
@@ -62,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             highest_rate=arguments.highest_rate,
             num_steps=arguments.num_steps,
             seed=arguments.seed,
+            strategy_name=arguments.strategy,
+            virtual_devices=arguments.virtual_devices,
         )
     except KeyboardInterrupt:
         print("interrupted before the first step; nothing is written")

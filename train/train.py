@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,10 @@ from data_prep.formats.label_map import read_label_map
 from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
 from data_prep.runtime.command_line import EXIT_DONE, UsageError, number_above_zero, positive_int, run_command
 from train.evaluation.input_flags import add_evaluation_input_arguments, with_evaluation_input
+from train.loop.cluster import VARIABLE, read_cluster
 from train.loop.learning_rate_scaling import scale_to_batch_size
 from train.loop.processor import prepare_tensorflow
+from train.loop.strategies import add_device_arguments
 from train.pipeline import pipeline_from
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
@@ -46,25 +47,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     prepare_tensorflow()
     from train.loop.run import TrainingOptions, train
+    from train.loop.stopping import TrainingStopped
 
     arguments.model_dir.mkdir(parents=True, exist_ok=True)
-    train(
-        pipeline,
-        TrainingOptions(
-            model_dir=arguments.model_dir,
-            num_train_steps=arguments.num_train_steps,
-            checkpoint_every_n=arguments.checkpoint_every_n
-            or extensions.checkpoint_every_n_steps
-            or DEFAULT_CHECKPOINT_EVERY_N,
-            evaluate_every_n=extensions.evaluate_every_n_steps,
-            checkpoint_max_to_keep=arguments.checkpoint_max_to_keep,
-            log_every_n=arguments.log_every_n,
-            evaluate=not arguments.no_evaluation,
-            seed=arguments.seed,
-            fine_tune_label_map=fine_tune_label_map,
-            record_summaries=arguments.record_summaries,
-        ),
+    options = TrainingOptions(
+        model_dir=arguments.model_dir,
+        num_train_steps=arguments.num_train_steps,
+        checkpoint_every_n=arguments.checkpoint_every_n
+        or extensions.checkpoint_every_n_steps
+        or DEFAULT_CHECKPOINT_EVERY_N,
+        evaluate_every_n=extensions.evaluate_every_n_steps,
+        checkpoint_max_to_keep=arguments.checkpoint_max_to_keep,
+        log_every_n=arguments.log_every_n,
+        evaluate=not arguments.no_evaluation,
+        seed=arguments.seed,
+        fine_tune_label_map=fine_tune_label_map,
+        strategy=arguments.strategy,
+        virtual_devices=arguments.virtual_devices,
+        record_summaries=arguments.record_summaries,
     )
+    try:
+        train(pipeline, options)
+    except TrainingStopped as stopped:
+        return stopped.exit_code
     return EXIT_DONE
 
 
@@ -103,6 +108,7 @@ def _parser() -> AbslArgumentParser:
         help="the label map that train_config.fine_tune_checkpoint was trained with: classes that it and the config's "
         "label map both name keep their rows of the class head (fine_tune_checkpoint_type: full)",
     )
+    add_device_arguments(parser)
     parser.add_argument("--seed", type=int, help="makes batches and initial weights repeatable")
     parser.add_argument(
         "--record_summaries",
@@ -158,11 +164,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _tell_of_workers(num_workers: int | None) -> None:
     """Says so where --num_workers is not how many workers there are."""
-    if num_workers and num_workers > 1 and not os.environ.get("TF_CONFIG"):
-        print(
-            f"note: --num_workers {num_workers} has no effect: TF_CONFIG, which names the workers to each other, "
-            "is not set, and this process trains alone"
-        )
+    cluster = read_cluster()
+    there = cluster.num_workers if cluster is not None else 1
+    if num_workers is not None and num_workers != there:
+        names = f"names {there}" if cluster is not None else "names no others, and this process trains alone"
+        print(f"note: --num_workers {num_workers} has no effect: {VARIABLE} says which workers there are, and {names}")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from train.loop.assembly import TrainingParts, assemble
 from train.loop.failures import explained_failures
-from train.loop.step import TOTAL_LOSS
+from train.loop.optimization import create_slots, start_moving_average
+from train.loop.run import build_parts, build_trainer, distribute_training_input
+from train.loop.step import TOTAL_LOSS, DetectionTrainer
+from train.loop.stopping import StopRequests
+from train.loop.workers import Workers
 from train.pipeline import Pipeline
 
 # The first traces, the second may still wait for libraries to choose their algorithms.
@@ -86,17 +89,21 @@ def run_trial(
     tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(_SEED)
     _reset_peak_memory(trial.devices)
-    parts = assemble(with_precision(pipeline, trial.precision), trial.strategy())
+    strategy = trial.strategy()
+    pipeline = with_precision(pipeline, trial.precision)
+    parts = build_parts(pipeline, strategy)
     variables = parts.detector.network.variables
-    with parts.strategy.scope():
+    with strategy.scope():
         for variable, value in zip(variables, weights or (), strict=weights is not None):
             variable.assign(value)
-    start = weights or [variable.numpy() for variable in variables]
-    parts.start_averages()
-    parts.create_slots()
+        start = weights or [variable.numpy() for variable in variables]
+        start_moving_average(parts.optimizer, parts.detector.network)
+        create_slots(parts.optimizer, parts.variables)
+    dataset = distribute_training_input(pipeline, strategy, seed=_SEED)
+    trainer = build_trainer(pipeline, parts, dataset, Workers(strategy), StopRequests())
     losses, seconds, waits = [], [], []
-    with explained_failures():
-        for loss, took, waited in _steps(parts):
+    with explained_failures(), strategy.scope():
+        for loss, took, waited in _steps(trainer, dataset):
             losses.append(loss)
             seconds.append(took)
             waits.append(waited)
@@ -123,10 +130,8 @@ def with_precision(pipeline: Pipeline, precision: str) -> Pipeline:
     return dataclasses.replace(pipeline, config=config)
 
 
-def _steps(parts: TrainingParts) -> Iterator[tuple[float, float, float]]:
+def _steps(trainer: DetectionTrainer, dataset: Any) -> Iterator[tuple[float, float, float]]:
     """Yields the loss of each step, how long it took with its wait for input, and that wait, in seconds."""
-    dataset = parts.distribute(seed=_SEED)
-    trainer = parts.trainer(dataset)
 
     @tf.function(autograph=False)
     def step(batch: Any) -> None:

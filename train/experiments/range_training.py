@@ -12,15 +12,26 @@ import tf_keras
 from configs.settings.learning_rates import ManualSteps, rate_names
 from data_prep.runtime.command_line import UsageError, UserError
 from train.experiments.learning_rate_range import RangeCurve, measure, rising_rates
-from train.loop.assembly import assemble
-from train.loop.devices import describe_strategy, pick_strategy
+from train.loop.devices import describe_strategy, pick_strategy, require_divisible
 from train.loop.failures import explained_failures
+from train.loop.optimization import create_slots, start_moving_average
+from train.loop.run import build_parts, build_trainer, distribute_training_input, restore_fine_tune_checkpoint
 from train.loop.step import NOT_FINITE, TOTAL_LOSS
+from train.loop.stopping import StopRequests
+from train.loop.strategies import AUTO
+from train.loop.workers import Workers
 from train.pipeline import Pipeline
 
 
 def run_range_test(
-    pipeline: Pipeline, *, lowest_rate: float, highest_rate: float, num_steps: int, seed: int | None = None
+    pipeline: Pipeline,
+    *,
+    lowest_rate: float,
+    highest_rate: float,
+    num_steps: int,
+    seed: int | None = None,
+    strategy_name: str = AUTO,
+    virtual_devices: int | None = None,
 ) -> RangeCurve:
     """Trains from the fine-tune checkpoint with rising rates, and forgets what was trained.
 
@@ -30,22 +41,29 @@ def run_range_test(
         highest_rate: Of the last.
         num_steps: How many steps to make at most.
         seed: Makes batches and initial weights repeatable; None draws new ones.
+        strategy_name: One of `strategies.STRATEGIES`.
+        virtual_devices: Splits the CPU into so many devices.
 
     Raises:
         UserError: The checkpoint does not fit, or a record is broken.
     """
+    strategy = pick_strategy(strategy_name, virtual_devices=virtual_devices)
     if seed is not None:
         tf_keras.utils.set_random_seed(seed)
-    strategy = pick_strategy()
-    parts = assemble(with_rising_rate(pipeline, lowest_rate, highest_rate, num_steps), strategy)
-    if report := parts.restore_fine_tune_checkpoint():
-        print(report.summary())
-    parts.start_averages()
-    parts.create_slots()
-    trainer = parts.trainer(parts.distribute(seed=seed))
+    train_config = pipeline.train_config
+    require_divisible(train_config.batch_size, strategy)
+    rising = with_rising_rate(pipeline, lowest_rate, highest_rate, num_steps)
+    parts = build_parts(rising, strategy)
+    with strategy.scope():
+        if train_config.fine_tune_checkpoint:
+            print(restore_fine_tune_checkpoint(rising, parts).summary())
+        start_moving_average(parts.optimizer, parts.detector.network)
+        create_slots(parts.optimizer, parts.variables)
+    dataset = distribute_training_input(rising, strategy, seed=seed)
+    trainer = build_trainer(rising, parts, dataset, Workers(strategy), StopRequests())
     print(
         f"at most {num_steps} steps with rates from {lowest_rate:g} to {highest_rate:g}, on "
-        f"{describe_strategy(strategy)}, batches of {pipeline.train_config.batch_size}",
+        f"{describe_strategy(strategy, train_config.batch_size)}",
         flush=True,
     )
 

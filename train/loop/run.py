@@ -6,23 +6,39 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import orbit
 import tensorflow as tf
 import tf_keras
+from google.protobuf import text_format
 
 from configs.schema import pipeline_file
+from configs.settings.faster_rcnn import FasterRcnn
 from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
+from train.checkpoints.class_head import ClassMapping
+from train.checkpoints.files import newest_checkpoint
+from train.checkpoints.restore import restore
+from train.checkpoints.restore_report import RestoreReport
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
+from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
-from train.loop.assembly import TrainingParts, assemble
+from train.inputs.reader import build_training_dataset
 from train.loop.checkpoint_files import forget_training_end
-from train.loop.devices import describe_strategy, pick_strategy
+from train.loop.cluster import read_cluster
+from train.loop.devices import describe_strategy, pick_strategy, require_divisible, set_precision
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
+from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
+from train.loop.step import DetectionTrainer, step_of
+from train.loop.stopping import StopRequests
+from train.loop.strategies import AUTO
 from train.loop.summaries import input_images, write_images
+from train.loop.workers import Workers, code_digest
+from train.models.build import build_or_explain
+from train.models.detector import Detector
 from train.pipeline import Pipeline
 
 IMAGES_SHOWN = 4
@@ -46,6 +62,8 @@ class TrainingOptions:
         seed: Makes batches and initial weights repeatable; None draws new ones.
         fine_tune_label_map: That the fine-tune checkpoint was trained with: classes that it and the pipeline's label
             map both name keep their rows of the class head.
+        strategy: One of `strategies.STRATEGIES`.
+        virtual_devices: Splits the CPU into so many devices; None uses the devices that are there.
         record_summaries: Whether TensorBoard gets images and histograms beside the losses and the learning rate.
     """
 
@@ -58,6 +76,8 @@ class TrainingOptions:
     evaluate: bool = True
     seed: int | None = None
     fine_tune_label_map: LabelMap | None = None
+    strategy: str = AUTO
+    virtual_devices: int | None = None
     record_summaries: bool = True
 
 
@@ -73,32 +93,170 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
 
     Raises:
         UserError: A checkpoint does not fit, a record is broken, or a loss became infinite; what was saved stays.
+        TrainingStopped: The process was asked to stop; where training was is saved.
     """
+    cluster = read_cluster()
+    # Before anything else is asked of TensorFlow, which can only be told of devices and other machines until then.
+    strategy = pick_strategy(options.strategy, virtual_devices=options.virtual_devices, cluster=cluster)
+    workers = Workers(strategy, cluster)
+    stop = StopRequests()
+    with stop.listening(), workers.writing_folder(options.model_dir) as folder, workers.losses_explained():
+        return _train(pipeline, options, workers, stop, folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingParts:
+    """A network and what trains it.
+
+    Attributes:
+        detector: The network with its losses.
+        optimizer: Made, without its slots.
+        learning_rate: The optimizer's schedule, a function of the step.
+        global_step: int64 variable.
+        variables: Those that are trained.
+    """
+
+    detector: Detector
+    optimizer: Any
+    learning_rate: Any
+    global_step: tf.Variable
+    variables: list[tf.Variable]
+
+
+def build_parts(pipeline: Pipeline, strategy: tf.distribute.Strategy) -> TrainingParts:
+    """Builds a network and its optimizer, with initial values.
+
+    Args:
+        pipeline: What to build.
+        strategy: Where its variables live.
+
+    Raises:
+        UserError: The config describes a network that cannot be built, or patterns that match no variable.
+    """
+    train_config = pipeline.train_config
+    set_precision(pipeline.settings.precision_policy)
+    with strategy.scope():
+        detector = build_or_explain(pipeline.settings)
+        optimizer, learning_rate = build_optimizer(train_config.optimizer)
+        if pipeline.settings.precision_policy == "mixed_float16":
+            optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
+        variables = trainable_variables_of(
+            detector.network, train_config.update_trainable_variables, train_config.freeze_variables
+        )
+        return TrainingParts(detector, optimizer, learning_rate, orbit.utils.create_global_step(), variables)
+
+
+def restore_fine_tune_checkpoint(
+    pipeline: Pipeline, parts: TrainingParts, label_map: LabelMap | None = None
+) -> RestoreReport:
+    """Gives a network what `train_config.fine_tune_checkpoint` promises; to be called in the strategy's scope.
+
+    Args:
+        pipeline: Its config names a checkpoint.
+        parts: With the network.
+        label_map: That the checkpoint was trained with: classes that it and the pipeline's label map both name keep
+            their rows of the class head.
+    """
+    mapping = None
+    if label_map is not None:
+        model = pipeline.settings.model
+        mapping = ClassMapping.between(
+            pipeline.label_map,
+            label_map,
+            model.num_classes,
+            has_background=isinstance(model, FasterRcnn) or model.add_background_class,
+        )
+    train_config = pipeline.train_config
+    return restore(
+        parts.detector.network,
+        train_config.fine_tune_checkpoint,
+        train_config.checkpoint_type,
+        class_mapping=mapping,
+    )
+
+
+def distribute_training_input(
+    pipeline: Pipeline, strategy: tf.distribute.Strategy, *, seed: int | None, start: int = 0
+) -> Any:
+    """Returns the training input's batches, distributed.
+
+    Args:
+        pipeline: Whose input.
+        strategy: Over what.
+        seed: Makes the batches repeatable.
+        start: The step that training goes on from.
+    """
+
+    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return build_training_dataset(pipeline.settings, input_context=context, seed=seed, resume_step=start)
+
+    # Batches stay in host memory until a step takes them: `source_id` is text, which no GPU holds.
+    return strategy.distribute_datasets_from_function(
+        make, tf.distribute.InputOptions(experimental_fetch_to_device=False)
+    )
+
+
+def build_trainer(
+    pipeline: Pipeline,
+    parts: TrainingParts,
+    dataset: Any,
+    workers: Workers,
+    stop: StopRequests,
+    *,
+    summarize_gradients: bool = False,
+) -> DetectionTrainer:
+    """Returns what makes steps on distributed batches; see `DetectionTrainer`."""
+    train_config = pipeline.train_config
+    return DetectionTrainer(
+        detector=parts.detector,
+        dataset=dataset,
+        optimizer=parts.optimizer,
+        learning_rate=parts.learning_rate,
+        clip_norm=train_config.gradient_clipping_by_norm,
+        bias_multiplier=train_config.bias_grad_multiplier,
+        variables=parts.variables,
+        workers=workers,
+        stop=stop,
+        global_step=parts.global_step,
+        left_out=LeftOut.of_training(pipeline.settings),
+        add_regularization_loss=train_config.add_regularization_loss,
+        summarize_gradients=summarize_gradients,
+    )
+
+
+def _train(
+    pipeline: Pipeline, options: TrainingOptions, workers: Workers, stop: StopRequests, folder: Path
+) -> EvaluationResult | None:
+    """Trains; checkpoints go to `folder`, which is another than the run's for workers that are not the chief."""
     if options.seed is not None:
         tf_keras.utils.set_random_seed(options.seed)
-    train_config = pipeline.train_config
+    train_config, strategy = pipeline.train_config, workers.strategy
     num_steps = options.num_train_steps or train_config.num_steps
     if not num_steps:
         raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
+    require_divisible(train_config.batch_size, strategy)
+    workers.require_the_same(_facts(pipeline, options))
+    workers.require_shared_folder(options.model_dir)
     _explain_early_stopping(pipeline, options)
     _check_records(pipeline, options)
-    strategy = pick_strategy()
-    parts = assemble(pipeline, strategy)
+    parts = build_parts(pipeline, strategy)
+    network = parts.detector.network
     checkpoint = tf.train.Checkpoint(
-        model=parts.detector.network,
+        model=network,
         optimizer=parts.optimizer,
         global_step=parts.global_step,
-        **{CHILD_NAME: TrunkExpectations(parts.detector.network)},
+        **{CHILD_NAME: TrunkExpectations(network)},
     )
     manager = tf.train.CheckpointManager(
         checkpoint,
-        str(options.model_dir),
+        str(folder),
         max_to_keep=options.checkpoint_max_to_keep,
         keep_checkpoint_every_n_hours=train_config.keep_checkpoint_every_n_hours,
         checkpoint_name=CHECKPOINT_NAME,
     )
-    start = _start(parts, options, manager)
-    parts.create_slots()
+    with strategy.scope():
+        start = _start(pipeline, options, parts, checkpoint, workers)
+        create_slots(parts.optimizer, parts.variables)
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
@@ -106,28 +264,44 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
-    forget_training_end(options.model_dir)
-    dataset = parts.distribute(seed=options.seed, start=start)
-    with explained_failures():
-        _write_input_images(pipeline, options, dataset, start)
-    summarizes_gradients = train_config.summarize_gradients and options.record_summaries
+    dataset = distribute_training_input(pipeline, strategy, seed=options.seed, start=start)
+    if workers.is_chief:
+        forget_training_end(options.model_dir)
+        with explained_failures():
+            _write_input_images(pipeline, options, dataset, start)
+    summarize_gradients = train_config.summarize_gradients and options.record_summaries
+    trainer = build_trainer(pipeline, parts, dataset, workers, stop, summarize_gradients=summarize_gradients)
     run = TrainingRun(
         pipeline=pipeline,
         model_dir=options.model_dir,
+        checkpoint_folder=folder,
         intervals=Intervals(
             checkpoint_every_n=options.checkpoint_every_n,
             evaluate_every_n=options.evaluate_every_n or options.checkpoint_every_n,
             log_every_n=options.log_every_n,
         ),
         detector=parts.detector,
-        trainer=parts.trainer(dataset, summarize_gradients=summarizes_gradients),
+        trainer=trainer,
         optimizer=parts.optimizer,
         manager=manager,
         num_steps=num_steps,
         history=history,
         evaluates=options.evaluate,
+        workers=workers,
+        stop=stop,
     )
     return run.to_the_end()
+
+
+def _facts(pipeline: Pipeline, options: TrainingOptions) -> dict[str, str]:
+    """Texts that must be the same for all workers of a run, by what to call them."""
+    flags = dataclasses.replace(options, model_dir=Path(), fine_tune_label_map=None)
+    return {
+        "pipeline config": text_format.MessageToString(pipeline.config),
+        "label map": str(pipeline.label_map),
+        "set of flags": str(flags),
+        "version of this code or of TensorFlow": code_digest(),
+    }
 
 
 def _explain_early_stopping(pipeline: Pipeline, options: TrainingOptions) -> None:
@@ -153,30 +327,39 @@ def write_config_and_label_map(folder: Path, pipeline: Pipeline) -> None:
     write_label_map(folder / LABEL_MAP_NAME, pipeline.label_map)
 
 
-def _start(parts: TrainingParts, options: TrainingOptions, manager: tf.train.CheckpointManager) -> int:
+def _start(
+    pipeline: Pipeline,
+    options: TrainingOptions,
+    parts: TrainingParts,
+    checkpoint: tf.train.Checkpoint,
+    workers: Workers,
+) -> int:
     """Restores what there is to restore, writes down what is trained, and returns the step to start from."""
-    train_config = parts.pipeline.train_config
-    where = f"on {describe_strategy(parts.strategy)}, batches of {train_config.batch_size}"
-    if not manager.latest_checkpoint and (report := parts.restore_fine_tune_checkpoint(options.fine_tune_label_map)):
-        write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
-        print(report.summary())
-    parts.start_averages()
-    if manager.latest_checkpoint:
+    train_config = pipeline.train_config
+    where = f"on {describe_strategy(workers.strategy, train_config.batch_size)}"
+    newest = newest_checkpoint(str(options.model_dir))
+    if newest is None and train_config.fine_tune_checkpoint:
+        report = restore_fine_tune_checkpoint(pipeline, parts, options.fine_tune_label_map)
+        if workers.is_chief:
+            write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
+            print(report.summary())
+    start_moving_average(parts.optimizer, parts.detector.network)
+    if newest is not None:
         try:
-            with parts.strategy.scope():
-                resume(manager.checkpoint, manager.latest_checkpoint)
+            resume(checkpoint, newest)
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
-                f"{manager.latest_checkpoint} is not of the model that the config describes "
+                f"{newest} is not of the model that the config describes "
                 f"({str(error).splitlines()[0]}); train into another --model_dir, or with the config of that one"
             ) from error
-        print(f"going on from {manager.latest_checkpoint}, step {int(parts.global_step)}, {where}", flush=True)
+        print(f"going on from {newest}, step {step_of(parts.global_step)}, {where}", flush=True)
     elif train_config.fine_tune_checkpoint:
         print(f"training from step 0, {where}", flush=True)
     else:
         print(f"training from scratch, {where}: no train_config.fine_tune_checkpoint is set", flush=True)
-    write_config_and_label_map(options.model_dir, parts.pipeline)
-    return int(parts.global_step)
+    if workers.is_chief:
+        write_config_and_label_map(options.model_dir, pipeline)
+    return step_of(parts.global_step)
 
 
 def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:

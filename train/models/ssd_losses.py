@@ -17,6 +17,7 @@ from data_prep.runtime.command_line import UserError
 from train.models.box_coders import BoxCoder
 from train.models.hard_example_mining import HardExampleMiner
 from train.models.losses import classification_loss, localization_loss
+from train.models.replicas import mean_over_replicas, num_replicas
 from train.models.sampling import sample_negatives
 from train.models.ssd_targets import ClassSlots, SsdTargets
 
@@ -96,7 +97,8 @@ class SsdLosses:
 
         normalizer = tf.constant(1.0)
         if self._normalizes_by_matches:
-            normalizer = tf.maximum(tf.reduce_sum(box_weights), 1.0)
+            # Of the whole batch: a replica whose images have few objects must not count for more than the others.
+            normalizer = tf.maximum(mean_over_replicas(tf.reduce_sum(box_weights)), 1.0 / num_replicas())
         box_normalizer = normalizer * (self._box_coder.code_size if self._normalizes_by_code_size else 1.0)
         return {
             "Loss/classification_loss": self._settings.classification_weight * tf.reduce_sum(by_class) / normalizer,

@@ -19,6 +19,8 @@ from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.optimization import build_optimizer, start_moving_average
 from train.loop.outer_loop import Intervals, TrainingRun
 from train.loop.step import REGULARIZATION_LOSS, DetectionTrainer
+from train.loop.stopping import StopRequests
+from train.loop.workers import Workers
 from train.models.detector import Detector
 from train.pipeline import load_pipeline
 
@@ -70,7 +72,8 @@ class Run:
         manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=9, checkpoint_name="ckpt")
         if manager.latest_checkpoint:
             checkpoint.restore(manager.latest_checkpoint)
-        strategy = tf.distribute.get_strategy()
+        self.stop = StopRequests()
+        workers = Workers(tf.distribute.get_strategy())
         self.trainer = DetectionTrainer(
             detector=self.detector,
             dataset=build_training_dataset(self.pipeline.settings),
@@ -79,7 +82,8 @@ class Run:
             clip_norm=0.0,
             bias_multiplier=0.0,
             variables=self.detector.network.trainable_variables,
-            strategy=strategy,
+            workers=workers,
+            stop=self.stop,
             global_step=step,
             left_out=LeftOut.of_training(self.pipeline.settings),
             add_regularization_loss=config.train_config.add_regularization_loss,
@@ -97,6 +101,9 @@ class Run:
             num_steps=num_steps,
             history=self.history,
             evaluates=True,
+            workers=workers,
+            stop=self.stop,
+            checkpoint_folder=folder,
         )
 
 
