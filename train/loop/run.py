@@ -96,11 +96,17 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         TrainingStopped: The process was asked to stop; where training was is saved.
     """
     cluster = read_cluster()
+    if cluster is not None:
+        print(f"{cluster.name_of(cluster.index)} of {cluster.num_workers}: waiting for the others", flush=True)
     # Before anything else is asked of TensorFlow, which can only be told of devices and other machines until then.
     strategy = pick_strategy(options.strategy, virtual_devices=options.virtual_devices, cluster=cluster)
     workers = Workers(strategy, cluster)
     stop = StopRequests()
-    with stop.listening(), workers.writing_folder(options.model_dir) as folder, workers.losses_explained():
+    with (
+        stop.listening(),
+        workers.loss_explained(options.model_dir),
+        workers.writing_folder(options.model_dir) as folder,
+    ):
         return _train(pipeline, options, workers, stop, folder)
 
 

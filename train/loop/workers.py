@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import secrets
 import tempfile
 import time
@@ -13,13 +14,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.command_line import UsageError, UserError
+from train.checkpoints.files import newest_checkpoint
 from train.loop.cluster import Cluster
 from train.loop.stopping import StopRequests, TrainingStopped
 
 _TOKEN_NAME = ".workers"
 _FOLDER_TIMEOUT_SECONDS = 30.0  # how long a network's file system may take to show a file to the other machines
 _ROOT = Path(__file__).resolve().parents[2]
+# What TensorFlow's errors say where an exchange between workers failed.
+_TASK = re.compile(r"/job:worker/replica:\d+/task:(\d+)")
+_COLLECTIVE = "Collective ops is aborted"
 _PACKAGES = ("configs", "data_prep", "train")
 
 
@@ -142,22 +147,28 @@ class Workers:
             yield Path(temporary)
 
     @contextlib.contextmanager
-    def losses_explained(self) -> Iterator[None]:
-        """Turns what TensorFlow says when another worker is gone into one line."""
+    def loss_explained(self, folder: Path) -> Iterator[None]:
+        """Turns what TensorFlow says when another worker is gone into one line.
+
+        Args:
+            folder: The run's, with its checkpoints.
+
+        Raises:
+            UserError: Another worker ended, by itself or by somebody's hand, or cannot be reached any more.
+        """
         try:
             yield
-        except (
-            tf.errors.UnavailableError,
-            tf.errors.AbortedError,
-            tf.errors.CancelledError,
-            tf.errors.InternalError,
-            tf.errors.DeadlineExceededError,
-            tf.errors.FailedPreconditionError,
-            RuntimeError,
-        ):
-            if self._cluster is None:
+        except (tf.errors.OpError, RuntimeError) as error:
+            found = _TASK.search(str(error))
+            if self._cluster is None or not (found or _COLLECTIVE in str(error)):
                 raise
-            raise
+            index = int(found.group(1)) if found else self._cluster.index
+            gone = "another worker" if index == self._cluster.index else self._cluster.name_of(index)
+            checkpoint = newest_checkpoint(str(folder))
+            where = f"go on from {checkpoint}" if checkpoint else "begin again: there is no checkpoint yet"
+            raise UserError(
+                f"{gone} is gone (its own output says why); run the same command on all workers again: they {where}"
+            ) from error
 
 
 def code_digest() -> str:
