@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from data_prep.runtime.command_line import UserError
 from train.loop.failures import explained_failures
 from train.loop.optimization import create_slots, start_moving_average
 from train.loop.run import build_parts, build_trainer, distribute_training_input
@@ -33,16 +35,13 @@ class Trial:
         model: What is trained, in words.
         precision: `float32`, `mixed_float16` or `mixed_bfloat16`.
         devices: Logical devices, such as `GPU:0`; several are mirrored.
+        is_reference: Whether others are measured against it.
     """
 
     model: str
     precision: str
     devices: tuple[str, ...]
-
-    def strategy(self) -> tf.distribute.Strategy:
-        """The strategy over the devices."""
-        names = [f"/{device.lower()}" for device in self.devices]
-        return tf.distribute.OneDeviceStrategy(names[0]) if len(names) == 1 else tf.distribute.MirroredStrategy(names)
+    is_reference: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +82,13 @@ def run_trial(
         What was measured, and the weights that it began with.
 
     Raises:
-        UserError: A loss is not finite, or the memory does not suffice.
+        UserError: A loss is not finite, the memory does not suffice, or TensorFlow fails in another way.
     """
     gc.collect()  # what the trial before held, so that it does not count as this one's
     tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(_SEED)
     _reset_peak_memory(trial.devices)
-    strategy = trial.strategy()
+    strategy = _strategy(trial.devices, plain=trial.is_reference)
     pipeline = with_precision(pipeline, trial.precision)
     parts = build_parts(pipeline, strategy)
     variables = parts.detector.network.variables
@@ -102,13 +101,16 @@ def run_trial(
     dataset = distribute_training_input(pipeline, strategy, seed=_SEED)
     trainer = build_trainer(pipeline, parts, dataset, Workers(strategy), StopRequests())
     losses, seconds, waits = [], [], []
-    with explained_failures(), strategy.scope():
-        for loss, took, waited in _steps(trainer, dataset):
-            losses.append(loss)
-            seconds.append(took)
-            waits.append(waited)
-            if len(losses) == num_steps or time.monotonic() > deadline:
-                break
+    try:
+        with explained_failures(), strategy.scope():
+            for loss, took, waited in _steps(trainer, dataset):
+                losses.append(loss)
+                seconds.append(took)
+                waits.append(waited)
+                if len(losses) == num_steps or time.monotonic() > deadline:
+                    break
+    except tf.errors.OpError as error:
+        raise UserError(f"TensorFlow failed ({type(error).__name__}): {error.message.splitlines()[0]}") from error
     timed = sum(seconds[_UNTIMED_STEPS:])
     return (
         Measurement(
@@ -119,6 +121,23 @@ def run_trial(
         ),
         start,
     )
+
+
+@functools.cache
+def _strategy(devices: tuple[str, ...], *, plain: bool) -> tf.distribute.Strategy:
+    """The strategy over devices, the same each time.
+
+    Two over the same devices would both number their collective operations from the start, and TensorFlow would take
+    the second's for the first's.
+
+    Args:
+        devices: Logical devices.
+        plain: Without collective operations, for what may stand beside a strategy that has them.
+    """
+    names = [f"/{device.lower()}" for device in devices]
+    if len(names) == 1:
+        return tf.distribute.OneDeviceStrategy(names[0])
+    return tf.distribute.MirroredStrategy(names, tf.distribute.ReductionToOneDevice() if plain else None)
 
 
 def with_precision(pipeline: Pipeline, precision: str) -> Pipeline:
