@@ -138,7 +138,7 @@ def _parser() -> AbslArgumentParser:
     evaluation.add_argument(
         "--run_once", action=BooleanFlag, default=False, help="with --checkpoint_dir: evaluate what is there and end"
     )
-    add_evaluation_input_arguments(evaluation)
+    add_evaluation_input_arguments(parser)
     add_api_arguments(parser, MODEL_MAIN_TF2, MODEL_MAIN)
     return parser
 

@@ -143,7 +143,7 @@ MODEL_MAIN = Script(
 _SIDE_INPUTS = "side inputs are for Context R-CNN, which is not supported; leave it out"
 _NO_SIDE_INPUTS = "it describes the inputs of --use_side_inputs, which is not given"
 _EXPORT = "export.export_saved_model"
-_SIDE_INPUT_FLAGS = (
+_SIDE_INPUT_FLAGS: tuple[ApiFlag, ...] = (
     RefusedFlag("use_side_inputs", False, _SIDE_INPUTS),
     *(IdleFlag(f"side_input_{part}", "", _NO_SIDE_INPUTS) for part in ("shapes", "types", "names")),
 )

@@ -15,20 +15,21 @@ TRAINING_DATA = "training_data"
 
 def add_evaluation_input_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds `--sample_1_of_n_eval_examples` and its like, as the API's `model_main_tf2.py` has them."""
-    parser.add_argument(
+    group = parser.add_argument_group("what an evaluation measures on")
+    group.add_argument(
         "--sample_1_of_n_eval_examples",
         type=positive_int,
         metavar="N",
         help="evaluate on every Nth example; by default eval_input_reader.sample_1_of_n_examples",
     )
-    parser.add_argument(
+    group.add_argument(
         "--eval_on_train_data",
         "--eval_training_data",
         action=BooleanFlag,
         default=False,
         help=f"evaluate on train_input_reader, without augmentation; results go to eval/{TRAINING_DATA}",
     )
-    parser.add_argument(
+    group.add_argument(
         "--sample_1_of_n_eval_on_train_examples",
         type=positive_int,
         default=5,
