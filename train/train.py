@@ -172,4 +172,5 @@ def _tell_of_workers(num_workers: int | None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    # One of several workers would otherwise wait up to half a minute for a thread that watches the others.
+    run_command(main, leaves_at_once=True)

@@ -20,6 +20,7 @@ from train.loop.run import build_parts, build_trainer, distribute_training_input
 from train.loop.step import TOTAL_LOSS, DetectionTrainer
 from train.loop.stopping import StopRequests
 from train.loop.workers import Workers
+from train.models.dropout import repeat_dropout
 from train.pipeline import Pipeline
 
 # The first traces, the second may still wait for libraries to choose their algorithms.
@@ -98,6 +99,7 @@ def run_trial(
         start = weights or [variable.numpy() for variable in variables]
         start_moving_average(parts.optimizer, parts.detector.network)
         create_slots(parts.optimizer, parts.variables)
+    repeat_dropout(parts.detector.network, _SEED, parts.global_step)
     dataset = distribute_training_input(pipeline, strategy, seed=_SEED)
     trainer = build_trainer(pipeline, parts, dataset, Workers(strategy), StopRequests())
     losses, seconds, waits = [], [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ import orbit
 import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
+from train.checkpoints.files import newest_checkpoint
+from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
 from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
-from train.loop.failures import explained_failures
+from train.loop.failures import NonFiniteLossError, explained_failures
 from train.loop.optimization import moving_averages
 from train.loop.progress import TrainingProgress
+from train.loop.recovery import Recoveries
 from train.loop.step import DetectionTrainer, step_of
 from train.loop.stopping import StopRequests, TrainingStopped
 from train.loop.workers import Workers
@@ -66,6 +69,8 @@ class TrainingRun:
         workers: Workers,
         stop: StopRequests,
         checkpoint_folder: Path,
+        recoveries: Recoveries,
+        go_back: Callable[[], None],
     ) -> None:
         """Prepares the loop.
 
@@ -83,6 +88,8 @@ class TrainingRun:
             workers: Of which the chief evaluates, and writes all but its own copy of the checkpoints.
             stop: Asks to stop.
             checkpoint_folder: Where this worker saves: the run's folder, for the chief.
+            recoveries: Of the run up to now.
+            go_back: Restores the last checkpoint, and gives the trainer the batches after those that are left out.
         """
         self._pipeline = pipeline
         self._model_dir = model_dir
@@ -94,6 +101,8 @@ class TrainingRun:
         self._start_step = step_of(trainer.global_step)
         self._workers = workers
         self._stop = stop
+        self._recoveries = recoveries
+        self._go_back = go_back
         self._progress = TrainingProgress(self._start_step, num_steps, is_shown=workers.is_chief)
         self._network = detector.network
         self._optimizer = optimizer
@@ -152,6 +161,8 @@ class TrainingRun:
             raise
 
     def _to_the_end(self) -> EvaluationResult | None:
+        if self._recoveries.are_allowed and newest_checkpoint(str(self._model_dir)) is None:
+            self._save(self._start_step)
         self._evaluate_what_was_missed()
         reason = self._reason_to_stop() if self._evaluates else ""
         while not reason:
@@ -159,7 +170,12 @@ class TrainingRun:
             target = min(_next_multiple(step, self._intervals.checkpoint_every_n), self._num_steps)
             if self._evaluates:
                 target = min(target, _next_multiple(step, self._intervals.evaluate_every_n))
-            if not self._train_to(target):
+            try:
+                has_more = self._train_to(target)
+            except NonFiniteLossError as error:
+                self._recover(error)
+                continue
+            if not has_more:
                 reader = self._pipeline.settings.train_input_reader
                 epochs = reader.num_epochs if reader is not None else 0
                 reason = f"the records have been gone over {epochs} times (train_input_reader.num_epochs)"
@@ -190,6 +206,29 @@ class TrainingRun:
                 ) from None
             return False
         return True
+
+    def _recover(self, error: NonFiniteLossError) -> None:
+        """Goes back to the last checkpoint, and on past the batch whose loss was not finite.
+
+        Raises:
+            NonFiniteLossError: The run may not go back, or not any more; or it is one of several workers, whose
+                connection does not survive a failed step: started again, they leave out the batch.
+        """
+        checkpoint = newest_checkpoint(str(self._model_dir))
+        if not self._recoveries.are_allowed or checkpoint is None:
+            raise error
+        step = ObjectCheckpoint(checkpoint).step or 0
+        which = self._recoveries.add(error, step, writes=self._workers.is_chief)
+        if self._workers.are_several:
+            raise NonFiniteLossError(
+                f"{error}; {which}: run the same command on all workers again, and they go on from {checkpoint} past "
+                "that batch"
+            ) from error
+        with self._stop.deferred():
+            self._go_back()
+        self._history.forget_after(step)
+        self._saved = {}
+        self._progress.say(f"{error}; {which}: back to {checkpoint}, and on past that batch")
 
     def _save(self, step: int) -> None:
         if step not in self._saved:

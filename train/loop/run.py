@@ -24,6 +24,7 @@ from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
 from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
+from train.inputs.order_seed import keep_order_seed
 from train.inputs.reader import build_training_dataset
 from train.loop.checkpoint_files import forget_training_end
 from train.loop.cluster import read_cluster
@@ -32,6 +33,7 @@ from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
 from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
+from train.loop.recovery import Recoveries
 from train.loop.step import DetectionTrainer, step_of
 from train.loop.stopping import StopRequests
 from train.loop.strategies import AUTO
@@ -39,6 +41,7 @@ from train.loop.summaries import input_images, write_images
 from train.loop.workers import Workers, code_digest
 from train.models.build import build_or_explain
 from train.models.detector import Detector
+from train.models.dropout import repeat_dropout
 from train.pipeline import Pipeline
 
 IMAGES_SHOWN = 4
@@ -182,19 +185,34 @@ def restore_fine_tune_checkpoint(
 
 
 def distribute_training_input(
-    pipeline: Pipeline, strategy: tf.distribute.Strategy, *, seed: int | None, start: int = 0
+    pipeline: Pipeline,
+    strategy: tf.distribute.Strategy,
+    *,
+    seed: int | None = None,
+    drawn_seed: int | None = None,
+    first_batch: int = 0,
+    num_steps: int | None = None,
 ) -> Any:
-    """Returns the training input's batches, distributed.
+    """Spreads the training input's batches over the devices.
 
     Args:
         pipeline: Whose input.
         strategy: Over what.
         seed: Makes the batches repeatable.
-        start: The step that training goes on from.
+        drawn_seed: See `build_training_dataset`.
+        first_batch: The number of the first, from 0.
+        num_steps: How many steps the training has in all; None takes `train_config.num_steps`.
     """
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return build_training_dataset(pipeline.settings, input_context=context, seed=seed, resume_step=start)
+        return build_training_dataset(
+            pipeline.settings,
+            input_context=context,
+            seed=seed,
+            drawn_seed=drawn_seed,
+            resume_step=first_batch,
+            num_steps=num_steps,
+        )
 
     # Batches stay in host memory until a step takes them: `source_id` is text, which no GPU holds.
     return strategy.distribute_datasets_from_function(
@@ -263,6 +281,8 @@ def _train(
     with strategy.scope():
         start = _start(pipeline, options, parts, checkpoint, workers)
         create_slots(parts.optimizer, parts.variables)
+    seed = keep_order_seed(options.model_dir) if options.seed is None else options.seed
+    repeat_dropout(network, seed, parts.global_step)
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
@@ -270,17 +290,28 @@ def _train(
     if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
-    dataset = distribute_training_input(pipeline, strategy, seed=options.seed, start=start)
+    recovery = pipeline.settings.extensions.recovery
+    recoveries = Recoveries(options.model_dir, recovery.max_trials if recovery is not None else 0)
+    dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))
     if workers.is_chief:
         forget_training_end(options.model_dir)
         with explained_failures():
             _write_input_images(pipeline, options, dataset, start)
     summarize_gradients = train_config.summarize_gradients and options.record_summaries
     trainer = build_trainer(pipeline, parts, dataset, workers, stop, summarize_gradients=summarize_gradients)
+
+    def go_back() -> None:
+        with strategy.scope():
+            resume(checkpoint, newest_checkpoint(str(options.model_dir)) or "")
+        first_batch = recoveries.batch_of(step_of(parts.global_step))
+        trainer.train_dataset = _distribute(pipeline, options, strategy, first_batch)
+
     run = TrainingRun(
         pipeline=pipeline,
         model_dir=options.model_dir,
         checkpoint_folder=folder,
+        recoveries=recoveries,
+        go_back=go_back,
         intervals=Intervals(
             checkpoint_every_n=options.checkpoint_every_n,
             evaluate_every_n=options.evaluate_every_n or options.checkpoint_every_n,
@@ -366,6 +397,20 @@ def _start(
     if workers.is_chief:
         write_config_and_label_map(options.model_dir, pipeline)
     return step_of(parts.global_step)
+
+
+def _distribute(
+    pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, first_batch: int
+) -> Any:
+    """Spreads the batches from a number on, from 0, over the devices."""
+    return distribute_training_input(
+        pipeline,
+        strategy,
+        seed=options.seed,
+        drawn_seed=keep_order_seed(options.model_dir) if options.seed is None else None,
+        first_batch=first_batch,
+        num_steps=options.num_train_steps,
+    )
 
 
 def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:

@@ -12,6 +12,7 @@ import tf_keras
 
 from train.inputs.input_errors import ensure
 from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
+from train.loop.failures import NOT_FINITE
 from train.loop.optimization import clip_gradients, scale_bias_gradients
 from train.loop.stopping import StopRequests
 from train.loop.workers import Workers
@@ -20,7 +21,6 @@ from train.models.detector import Detector
 TOTAL_LOSS = "Loss/total_loss"
 REGULARIZATION_LOSS = "Loss/regularization_loss"
 LEARNING_RATE = "learning_rate"
-NOT_FINITE = "a loss is not finite"
 # Of the images of one loop, for TensorBoard: the counts that a person would want to see change.
 _COUNTS_SHOWN = {"Input/boxes": "boxes", "Input/cut_boxes": "cut boxes", "Input/unknown_boxes": "unknown boxes"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from configs.settings.losses import Loss
+from configs.settings.losses import Loss, RandomExampleSampler
 from configs.settings.plugins import CLASSIFICATION_LOSS, PluginPart
 from data_prep.runtime.command_line import UserError
 from train.models.box_coders import BoxCoder
@@ -70,7 +70,12 @@ class SsdLosses:
             )
 
     def __call__(
-        self, targets: SsdTargets, logits: tf.Tensor, codes: tf.Tensor, anchors: tf.Tensor
+        self,
+        targets: SsdTargets,
+        logits: tf.Tensor,
+        codes: tf.Tensor,
+        anchors: tf.Tensor,
+        sampling_seeds: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """Compares predictions with targets.
 
@@ -79,13 +84,14 @@ class SsdLosses:
             logits: float32 [B, A, slots].
             codes: float32 [B, A, code size].
             anchors: float32 [A, 4], ymin xmin ymax xmax, in the units of the targets.
+            sampling_seeds: int64 [B, 2], for a `random_example_sampler`; None draws other anchors each time.
 
         Returns:
             `Loss/classification_loss` and `Loss/localization_loss`, float32 scalars.
         """
         class_weights, box_weights = targets.class_weights, targets.box_weights
         if self._settings.random_example_sampler is not None:
-            sampled = self._sample(targets, self._settings.random_example_sampler.positive_sample_fraction)
+            sampled = self._sample(targets, self._settings.random_example_sampler, sampling_seeds)
             class_weights *= sampled[..., tf.newaxis]
             box_weights *= sampled
         by_class = self._classification_loss(logits, targets.class_targets, class_weights)
@@ -105,12 +111,13 @@ class SsdLosses:
             "Loss/localization_loss": self._settings.localization_weight * tf.reduce_sum(by_box) / box_normalizer,
         }
 
-    def _sample(self, targets: SsdTargets, positive_fraction: float) -> tf.Tensor:
+    def _sample(self, targets: SsdTargets, sampler: RandomExampleSampler, seeds: tf.Tensor | None) -> tf.Tensor:
         """float32 [B, A], 1 for the anchors that are drawn."""
         foreground = targets.class_targets[..., 1:] if self._slots.adds_background else targets.class_targets
         positive = tf.reduce_sum(foreground, axis=-1) != 0
         eligible = tf.reduce_mean(targets.class_weights, axis=-1) != 0
-        return tf.cast(sample_negatives(positive, eligible, positive_fraction=positive_fraction), tf.float32)
+        fraction = sampler.positive_sample_fraction
+        return tf.cast(sample_negatives(positive, eligible, positive_fraction=fraction, seeds=seeds), tf.float32)
 
 
 def _plugin_loss(
