@@ -104,6 +104,8 @@ def _read_epochs(
     """Reads one set of files again and again, each time in another order, from its record number `start` on."""
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Of this function's graph alone: shuffling would add the program's global seed to its own, and fails on 0.
+        tf.random.set_seed(1)
         files_seed, sampling_seed, records_seed = _seeds_of_epoch(seed, epoch)
         records = read_pass(files, reader, files_seed)
         if sampler is not None:

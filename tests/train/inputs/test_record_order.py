@@ -46,6 +46,14 @@ def test_every_epoch_has_every_record_in_an_order_of_its_own(records: Records) -
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
+def test_the_programs_own_seed_changes_nothing_not_even_0(records: Records) -> None:
+    records.write(4, 5, 1)
+    before = batches(records.settings(), 8)
+    for seed in (0, 5):
+        tf.random.set_seed(seed)  # as `--seed` does for initial weights
+        assert_equal(batches(records.settings(), 8), before)
+
+
 def test_a_record_is_augmented_in_another_way_each_time(records: Records) -> None:
     records.write(1)
     settings = records.settings("train_config { batch_size: 1 }")
