@@ -7,6 +7,7 @@ there are two. The records are drawn, and nothing is left behind.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ _NO_GPU = (
     "with pip install 'tensorflow[and-cuda]==2.20.*'; to try this check without a GPU: --virtual_devices 2"
 )
 _BATCH_SIZE = 8
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--max_minutes", type=number_above_zero, default=10.0, help="what would begin later is not run, and has failed"
     )
     parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=PRECISIONS,
+        default=list(PRECISIONS),
+        metavar="PRECISION",
+        help=f"those to train in, of {', '.join(PRECISIONS)}",
+    )
+    parser.add_argument(
         "--pipeline_config_path",
         nargs="+",
         default=[],
@@ -50,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="check configs of your own, on their own records, in place of the two that are built in",
     )
     arguments = parser.parse_args(argv)
+    started = time.monotonic()
     prepare_tensorflow()
     from train.experiments.device_check import check_devices
 
@@ -63,16 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             pipelines,
             accelerators=accelerators,
             cpus=cpus,
+            precisions=arguments.precisions,
             num_steps=arguments.num_steps,
-            seconds=60 * arguments.max_minutes,
+            seconds=60 * arguments.max_minutes - (time.monotonic() - started),
         )
     failed = sum(bool(outcome.problem) for outcome in outcomes)
-    print(
-        f"{failed} of {len(outcomes)} trainings failed"
-        if failed
-        else f"all {len(outcomes)} trainings are as they should be"
-    )
-    return EXIT_FAILED if failed else EXIT_DONE
+    if failed:
+        print(f"{failed} of {len(outcomes)} trainings failed")
+        return EXIT_FAILED
+    print(f"all {len(outcomes)} trainings are as they should be")
+    return EXIT_DONE
 
 
 def _devices(virtual_devices: int | None) -> tuple[list[str], list[str]]:

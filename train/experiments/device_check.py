@@ -61,16 +61,18 @@ def check_devices(
     *,
     accelerators: Sequence[str],
     cpus: Sequence[str],
+    precisions: Sequence[str],
     num_steps: int,
     seconds: float,
     say: Callable[[str], None] = print,
 ) -> list[Outcome]:
-    """Trains each model on the first accelerator in every precision, and on all of them, mirrored, where there are two.
+    """Trains each model on the first accelerator in each precision, and on all of them, mirrored, where there are two.
 
     Args:
         pipelines: What to train, by name.
         accelerators: Logical devices to check, such as `GPU:0`.
         cpus: Logical CPUs, as many as accelerators: references are trained on them.
+        precisions: Keys of `TOLERANCES`.
         num_steps: Of each trial; references make those that are compared.
         seconds: How long all may take; what would begin later is not run.
         say: Told the table, a line a trial.
@@ -79,20 +81,26 @@ def check_devices(
     say(_line(_HEAD))
     outcomes = []
     for name, pipeline in pipelines.items():
-        for outcome in _check_model(name, pipeline, accelerators, cpus, num_steps, deadline):
+        for outcome in _check_model(name, pipeline, accelerators, cpus, precisions, num_steps, deadline):
             say(outcome.row())
             outcomes.append(outcome)
     return outcomes
 
 
 def _check_model(
-    name: str, pipeline: Pipeline, accelerators: Sequence[str], cpus: Sequence[str], num_steps: int, deadline: float
+    name: str,
+    pipeline: Pipeline,
+    accelerators: Sequence[str],
+    cpus: Sequence[str],
+    precisions: Sequence[str],
+    num_steps: int,
+    deadline: float,
 ) -> Iterator[Outcome]:
-    groups = [(tuple(accelerators[:1]), tuple(cpus[:1]), tuple(TOLERANCES))]
+    groups = [(tuple(accelerators[:1]), tuple(cpus[:1]), tuple(precisions))]
     if len(accelerators) > 1:
         groups.append((tuple(accelerators), tuple(cpus[: len(accelerators)]), ("float32",)))
     weights = None
-    for devices, reference_devices, precisions in groups:
+    for devices, reference_devices, own_precisions in groups:
         reference = Trial(name, "float32", reference_devices, is_reference=True)
         try:
             expected, weights = run_trial(
@@ -102,7 +110,7 @@ def _check_model(
             yield Outcome(reference, None, problem=str(error))
             return
         yield Outcome(reference, expected)
-        for precision in precisions:
+        for precision in own_precisions:
             trial = Trial(name, precision, devices)
             if time.monotonic() > deadline:
                 yield Outcome(trial, None, problem="not run, for the time is over; --max_minutes allows more")

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from data_prep.runtime.command_line import UserError
+from train.loop.devices import require_divisible
 from train.loop.failures import explained_failures
 from train.loop.optimization import create_slots, start_moving_average
 from train.loop.run import build_parts, build_trainer, distribute_training_input
@@ -91,6 +92,7 @@ def run_trial(
     _reset_peak_memory(trial.devices)
     strategy = _strategy(trial.devices, plain=trial.is_reference)
     pipeline = with_precision(pipeline, trial.precision)
+    require_divisible(pipeline.train_config.batch_size, strategy)
     parts = build_parts(pipeline, strategy)
     variables = parts.detector.network.variables
     with strategy.scope():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from train.check_gpu import PRECISIONS
 from train.experiments.check_set import FAMILIES, recipe_and_override, write_check_set
 from train.experiments.device_check import COMPARED_STEPS, TOLERANCES, check_devices, largest_difference
 from train.experiments.device_trial import Trial, run_trial
@@ -39,21 +40,27 @@ def test_without_a_gpu_it_fails_in_one_line_that_says_what_to_install(tmp_path: 
     assert "pip install 'tensorflow[and-cuda]==2.20.*'" in line and "driver" in line and "--virtual_devices 2" in line
 
 
-@pytest.mark.parametrize("families", [["ssd"], pytest.param(["ssd", "faster_rcnn"], marks=pytest.mark.slow)])
+# Of float16, CPUs' kernels take ten times as long as of the others.
+QUICK = (["ssd"], ["float32", "mixed_bfloat16"])
+ALL = (["ssd", "faster_rcnn"], list(TOLERANCES))
+
+
+@pytest.mark.parametrize(("families", "precisions"), [QUICK, pytest.param(*ALL, marks=pytest.mark.slow)])
 def test_each_model_is_checked_in_each_precision_and_mirrored(
-    families: list[str], block_config, tmp_path: Path
+    families: list[str], precisions: list[str], block_config, tmp_path: Path
 ) -> None:
     configs = [tmp_path / f"{family}.config" for family in families]
     for family, config in zip(families, configs, strict=True):
         config.write_text(block_config(family).read_text())
     before = set(tmp_path.rglob("*"))
-    words = ["--virtual_devices", "2", "--num_steps", "3", "--pipeline_config_path", *map(str, configs)]
+    words = ["--virtual_devices", "2", "--num_steps", "3", "--precisions", *precisions]
+    words += ["--pipeline_config_path", *map(str, configs)]
     done = run_check(*words, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     first, head, *rows, last = done.stdout.splitlines()
     assert first == "as if they were GPUs: 2 parts of the CPU"
     assert head.split()[:3] == ["model", "precision", "devices"]
-    expected = [("float32", "CPU:0"), *((precision, "CPU:1") for precision in TOLERANCES), *[("float32", "2 CPUs")] * 2]
+    expected = [("float32", "CPU:0"), *((precision, "CPU:1") for precision in precisions), *[("float32", "2 CPUs")] * 2]
     for row, (precision, devices) in zip(rows, expected * len(families), strict=True):
         assert f" {precision} " in row and f" {devices} " in row
         assert row.endswith(("reference", "% allowed"))
@@ -73,6 +80,10 @@ def test_a_trial_that_begins_with_given_weights_repeats_the_losses(block_config)
     assert first.steps_per_second > 0 and 0 <= first.waiting <= 1
 
 
+def test_each_precision_has_its_tolerance() -> None:
+    assert set(PRECISIONS) == set(TOLERANCES)
+
+
 def test_losses_that_are_not_the_cpus_fail_the_check() -> None:
     assert largest_difference([1.0, 2.2, 3.0], [1.0, 2.0, 3.0]) == pytest.approx(0.1)
     assert largest_difference([1.0] * COMPARED_STEPS + [9.0], [1.0] * (COMPARED_STEPS + 1)) == 0.0
@@ -82,7 +93,13 @@ def test_what_would_begin_after_its_time_is_not_run_and_has_failed(block_config)
     said: list[str] = []
     pipelines = {"tiny": load_pipeline(str(block_config("ssd")))}
     outcomes = check_devices(
-        pipelines, accelerators=["CPU:0"], cpus=["CPU:0"], num_steps=2, seconds=0.0, say=said.append
+        pipelines,
+        accelerators=["CPU:0"],
+        cpus=["CPU:0"],
+        precisions=list(TOLERANCES),
+        num_steps=2,
+        seconds=0.0,
+        say=said.append,
     )
     assert [bool(outcome.problem) for outcome in outcomes] == [False, True, True, True]
     assert "not run, for the time is over" in said[-1]
