@@ -80,7 +80,10 @@ def _report(curve: RangeCurve, field: str, name: str, output: Path) -> int:
     print(f"{len(curve.losses)} steps; {curve.end}")
     code = EXIT_INTERRUPTED if curve.is_interrupted else EXIT_DONE
     if len(curve.losses) < FEWEST_STEPS:
-        print(f"too few to suggest a rate: {FEWEST_STEPS} are needed; nothing is written")
+        print(
+            f"too few to suggest a rate: {FEWEST_STEPS} are needed; where the loss ended them, try a smaller "
+            "--lowest_rate; nothing is written"
+        )
         return code or EXIT_FAILED
     suggestion = suggest(curve)
     if suggestion is None:

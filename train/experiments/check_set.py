@@ -21,20 +21,19 @@ _RECORDS = (
     'label_map_path: "{folder}/label_map.pbtxt" tf_record_input_reader {{ input_path: "{folder}/train.record-*" }}'
 )
 # From nothing, on the records here, with any batch.
-_TRAINING = (
-    'train_config {{ batch_size: {batch_size} fine_tune_checkpoint: "" }} '
-    f"train_input_reader {{{{ {_RECORDS} }}}} eval_input_reader {{{{ {_RECORDS} }}}} "
-)
+_INPUT = f"train_input_reader {{{{ {_RECORDS} }}}} eval_input_reader {{{{ {_RECORDS} }}}} "
+_SSD_TRAINING = 'train_config {{ batch_size: {batch_size} fine_tune_checkpoint: "" }} '
 # All anchors and all proposals count: where some are drawn, which they are changes with the last bit of a score. The
 # rates are a tenth of the recipe's, with which rounding grows into another course within the steps that are compared.
-_FASTER_RCNN_OVERRIDE = (
+_FASTER_RCNN_TRAINING = (
     "model {{ faster_rcnn {{ first_stage_minibatch_size: 4096 first_stage_positive_balance_fraction: 1.0 "
     "first_stage_max_proposals: 16 second_stage_batch_size: 16 second_stage_balance_fraction: 1.0 }} }} "
-    "train_config {{ optimizer {{ momentum_optimizer {{ learning_rate {{ cosine_decay_learning_rate {{ "
-    "learning_rate_base: 0.0003 warmup_learning_rate: 0.0001 }} }} }} }} }} "
+    'train_config {{ batch_size: {batch_size} fine_tune_checkpoint: "" optimizer {{ momentum_optimizer {{ '
+    "learning_rate {{ cosine_decay_learning_rate {{ learning_rate_base: 0.0003 warmup_learning_rate: 0.0001 }} }} "
+    "}} }} }} "
 )
 # Recipes, and what is merged over them.
-FAMILIES = {"SSD": (_SSD, _TRAINING), "Faster R-CNN": (_FASTER_RCNN, _TRAINING + _FASTER_RCNN_OVERRIDE)}
+FAMILIES = {"SSD": (_SSD, _INPUT + _SSD_TRAINING), "Faster R-CNN": (_FASTER_RCNN, _INPUT + _FASTER_RCNN_TRAINING)}
 
 
 def recipe_and_override(family: str, folder: Path, batch_size: int) -> tuple[str, str]:

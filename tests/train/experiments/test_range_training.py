@@ -135,6 +135,17 @@ def test_flags_that_make_no_range_are_refused(block_config) -> None:
         main([config, "--num_steps", "201"])
 
 
+def test_a_network_that_breaks_at_once_is_told_and_nothing_is_written(
+    block_config, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["--lowest_rate", "1e3", "--highest_rate", "1e30", "--seed", "1", "--output", str(tmp_path / "rates.png")]
+    assert main([str(block_config("ssd")), *words]) == 1
+    *_, end, last = capsys.readouterr().out.splitlines()
+    assert re.match(r"\d+ steps?; the loss (explodes|is not finite) at", end)
+    assert "try a smaller --lowest_rate" in last and "nothing is written" in last
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_before_enough_steps_writes_nothing(block_config, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "train.find_learning_rate", str(block_config("ssd")), "--output", "rates.png"]
     process = subprocess.Popen(
