@@ -77,7 +77,7 @@ def _report(curve: RangeCurve, field: str, name: str, output: Path) -> int:
     """Prints what a curve suggests, and draws it; returns the exit code."""
     from train.experiments.range_plot import draw_range
 
-    print(f"{len(curve.losses)} steps; {curve.end}")
+    print(f"steps made: {len(curve.losses)}; {curve.end}")
     code = EXIT_INTERRUPTED if curve.is_interrupted else EXIT_DONE
     if len(curve.losses) < FEWEST_STEPS:
         print(

@@ -152,13 +152,17 @@ def build_training_dataset(
         if shard.count > 1:
             numbered = numbered.filter(lambda record, number: is_wanted(number))
         examples = _map(numbered, preparation)
-    return _batches(
+    batches = _batches(
         examples,
         batch_size // num_replicas,
         settings.model.image_resizer,
         reader,
         drop_remainder=reader.drop_remainder,
     )
+    if reader.num_epochs:
+        return batches
+    # What TensorFlow does not know to be endless, it has all replicas agree on before each step.
+    return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 def build_evaluation_dataset(

@@ -295,8 +295,8 @@ def _train(
     dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))
     if workers.is_chief:
         forget_training_end(options.model_dir)
-        with explained_failures():
-            _write_input_images(pipeline, options, dataset, start)
+    with explained_failures():
+        _write_input_images(pipeline, options, dataset, start, workers)
     summarize_gradients = train_config.summarize_gradients and options.record_summaries
     trainer = build_trainer(pipeline, parts, dataset, workers, stop, summarize_gradients=summarize_gradients)
 
@@ -413,15 +413,17 @@ def _distribute(
     )
 
 
-def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
-    """Writes the first batch's images as the model is given them, where summaries are asked for."""
+def _write_input_images(
+    pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int, workers: Workers
+) -> None:
+    """Writes the first batch's images as the model is given them. All workers call it: they take batches together."""
     batch = next(iter(dataset), None)
     if batch is None:
         raise UserError(
             "the training input has no batch to give: it has fewer records than train_config.batch_size "
             f"({pipeline.train_config.batch_size})"
         )
-    if not options.record_summaries:
+    if not (workers.is_chief and options.record_summaries):
         return
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]

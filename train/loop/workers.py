@@ -25,6 +25,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 # What TensorFlow's errors say where an exchange between workers failed.
 _TASK = re.compile(r"/job:worker/replica:\d+/task:(\d+)")
 _COLLECTIVE = "Collective ops is aborted"
+_MISMATCH = "expected type"  # of an exchange that the workers do not make in the same order: an error in this code
 _PACKAGES = ("configs", "data_prep", "train")
 
 
@@ -160,7 +161,7 @@ class Workers:
             yield
         except (tf.errors.OpError, RuntimeError) as error:
             found = _TASK.search(str(error))
-            if self._cluster is None or not (found or _COLLECTIVE in str(error)):
+            if self._cluster is None or not (found or _COLLECTIVE in str(error)) or _MISMATCH in str(error):
                 raise
             index = int(found.group(1)) if found else self._cluster.index
             gone = "another worker" if index == self._cluster.index else self._cluster.name_of(index)

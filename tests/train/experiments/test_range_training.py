@@ -141,7 +141,7 @@ def test_a_network_that_breaks_at_once_is_told_and_nothing_is_written(
     words = ["--lowest_rate", "1e3", "--highest_rate", "1e30", "--seed", "1", "--output", str(tmp_path / "rates.png")]
     assert main([str(block_config("ssd")), *words]) == 1
     *_, end, last = capsys.readouterr().out.splitlines()
-    assert re.match(r"\d+ steps?; the loss (explodes|is not finite) at", end)
+    assert re.match(r"steps made: \d+; the loss (explodes|is not finite) at", end)
     assert "try a smaller --lowest_rate" in last and "nothing is written" in last
     assert list(tmp_path.iterdir()) == []
 
