@@ -18,6 +18,9 @@ from train.experiments.device_trial import Trial, run_trial
 from train.pipeline import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[3]
+# In float16, a CPU takes ten times as long as in the others.
+QUICK = (["ssd"], ["mixed_bfloat16"])
+ALL = (["ssd", "faster_rcnn"], list(TOLERANCES))
 
 
 def run_check(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -40,9 +43,10 @@ def test_without_a_gpu_it_fails_in_one_line_that_says_what_to_install(tmp_path: 
     assert "pip install 'tensorflow[and-cuda]==2.20.*'" in line and "driver" in line and "--virtual_devices 2" in line
 
 
-# Of float16, CPUs' kernels take ten times as long as of the others.
-QUICK = (["ssd"], ["float32", "mixed_bfloat16"])
-ALL = (["ssd", "faster_rcnn"], list(TOLERANCES))
+def test_make_gpu_check_installs_nothing() -> None:
+    done = subprocess.run(["make", "-n", "gpu-check"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "-m train.check_gpu" in done.stdout
+    assert "pip install" not in done.stdout and "-m venv" not in done.stdout
 
 
 @pytest.mark.parametrize(("families", "precisions"), [QUICK, pytest.param(*ALL, marks=pytest.mark.slow)])
