@@ -16,7 +16,8 @@ import tf_keras
 from data_prep.runtime.command_line import UserError
 from train.loop.devices import require_divisible
 from train.loop.failures import explained_failures
-from train.loop.optimization import create_slots, start_moving_average
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import create_slots
 from train.loop.run import build_parts, build_trainer, distribute_training_input
 from train.loop.step import TOTAL_LOSS, DetectionTrainer
 from train.loop.stopping import StopRequests

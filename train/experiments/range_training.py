@@ -12,9 +12,12 @@ import tf_keras
 from configs.settings.learning_rates import ManualSteps, rate_names
 from data_prep.runtime.command_line import UsageError, UserError
 from train.experiments.learning_rate_range import RangeCurve, measure, rising_rates
+from train.loop.accumulation import require_parts
 from train.loop.devices import describe_strategy, pick_strategy, require_divisible
 from train.loop.failures import explained_failures
-from train.loop.optimization import create_slots, start_moving_average
+from train.loop.learning_rate_scaling import schedule_and_path
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import create_slots
 from train.loop.run import build_parts, build_trainer, distribute_training_input, restore_fine_tune_checkpoint
 from train.loop.step import NOT_FINITE, TOTAL_LOSS
 from train.loop.stopping import StopRequests
@@ -54,6 +57,8 @@ def run_range_test(
     require_divisible(train_config.batch_size, strategy)
     rising = with_rising_rate(pipeline, lowest_rate, highest_rate, num_steps)
     parts = build_parts(rising, strategy)
+    micro_batches = pipeline.settings.extensions.micro_batches
+    require_parts(train_config.batch_size, micro_batches, strategy.num_replicas_in_sync, parts.detector.network)
     with strategy.scope():
         if train_config.fine_tune_checkpoint:
             print(restore_fine_tune_checkpoint(rising, parts).summary())
@@ -96,20 +101,19 @@ def with_rising_rate(pipeline: Pipeline, lowest_rate: float, highest_rate: float
     schedule.initial_learning_rate = lowest_rate
     schedule.decay_steps, schedule.decay_factor = num_steps - 1, highest_rate / lowest_rate
     schedule.staircase = False
+    config.extensions.ClearField("learning_rate")
     return dataclasses.replace(pipeline, config=config)
 
 
 def field_of_largest_rate(pipeline: Pipeline) -> str:
     """The path of the config's field with the largest learning rate: where to write what was found."""
-    settings = pipeline.train_config.optimizer
-    schedule = settings.optimizer.learning_rate
-    path = f"train_config.optimizer.{settings.path_of('optimizer')}.{settings.optimizer.path_of('learning_rate')}"
+    schedule, path = schedule_and_path(pipeline.config, pipeline.train_config)
     rates = {name: getattr(schedule, name) for name in rate_names(schedule)}
     if isinstance(schedule, ManualSteps):
         rates |= {
             f"schedule[{index}].learning_rate": step.learning_rate for index, step in enumerate(schedule.schedule)
         }
-    return f"{path}.{max(rates, key=rates.__getitem__)}"
+    return ".".join([*path, max(rates, key=rates.__getitem__)])
 
 
 def _are_finite(variables: Sequence[tf.Variable]) -> bool:

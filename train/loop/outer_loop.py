@@ -19,7 +19,7 @@ from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
 from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
 from train.loop.failures import NonFiniteLossError, explained_failures
-from train.loop.optimization import moving_averages
+from train.loop.moving_average import moving_averages
 from train.loop.progress import TrainingProgress
 from train.loop.recovery import Recoveries
 from train.loop.step import DetectionTrainer, step_of

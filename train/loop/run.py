@@ -26,18 +26,22 @@ from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
 from train.inputs.order_seed import keep_order_seed
 from train.inputs.reader import build_training_dataset
+from train.loop.accumulation import require_parts
 from train.loop.checkpoint_files import forget_training_end
 from train.loop.cluster import read_cluster
 from train.loop.devices import describe_strategy, pick_strategy, require_divisible, set_precision
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
-from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
+from train.loop.learning_rate_multipliers import describe_multipliers, rate_multipliers
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import build_optimizer, create_slots
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
 from train.loop.recovery import Recoveries
 from train.loop.step import DetectionTrainer, step_of
 from train.loop.stopping import StopRequests
 from train.loop.strategies import AUTO
 from train.loop.summaries import input_images, write_images
+from train.loop.variable_patterns import trainable_variables_of
 from train.loop.workers import Workers, code_digest
 from train.models.build import build_or_explain
 from train.models.detector import Detector
@@ -123,6 +127,7 @@ class TrainingParts:
         learning_rate: The optimizer's schedule, a function of the step.
         global_step: int64 variable.
         variables: Those that are trained.
+        rate_multipliers: What their learning rates are multiplied by, by `ref()`; empty where all are alike.
     """
 
     detector: Detector
@@ -130,6 +135,7 @@ class TrainingParts:
     learning_rate: Any
     global_step: tf.Variable
     variables: list[tf.Variable]
+    rate_multipliers: dict[Any, float]
 
 
 def build_parts(pipeline: Pipeline, strategy: tf.distribute.Strategy) -> TrainingParts:
@@ -146,13 +152,17 @@ def build_parts(pipeline: Pipeline, strategy: tf.distribute.Strategy) -> Trainin
     set_precision(pipeline.settings.precision_policy)
     with strategy.scope():
         detector = build_or_explain(pipeline.settings)
-        optimizer, learning_rate = build_optimizer(train_config.optimizer)
+        extensions = pipeline.settings.extensions
+        multipliers = rate_multipliers(extensions, detector.network)
+        optimizer, learning_rate = build_optimizer(train_config.optimizer, extensions, multipliers)
         if pipeline.settings.precision_policy == "mixed_float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
         variables = trainable_variables_of(
             detector.network, train_config.update_trainable_variables, train_config.freeze_variables
         )
-        return TrainingParts(detector, optimizer, learning_rate, orbit.utils.create_global_step(), variables)
+        return TrainingParts(
+            detector, optimizer, learning_rate, orbit.utils.create_global_step(), variables, multipliers
+        )
 
 
 def restore_fine_tune_checkpoint(
@@ -245,6 +255,7 @@ def build_trainer(
         left_out=LeftOut.of_training(pipeline.settings),
         add_regularization_loss=train_config.add_regularization_loss,
         summarize_gradients=summarize_gradients,
+        micro_batches=pipeline.settings.extensions.micro_batches,
     )
 
 
@@ -265,6 +276,8 @@ def _train(
     _check_records(pipeline, options)
     parts = build_parts(pipeline, strategy)
     network = parts.detector.network
+    micro_batches = pipeline.settings.extensions.micro_batches
+    require_parts(train_config.batch_size, micro_batches, strategy.num_replicas_in_sync, network)
     checkpoint = tf.train.Checkpoint(
         model=network,
         optimizer=parts.optimizer,
@@ -290,6 +303,8 @@ def _train(
     if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
+    if workers.is_chief and parts.rate_multipliers:
+        print(describe_multipliers(parts.rate_multipliers))
     recovery = pipeline.settings.extensions.recovery
     recoveries = Recoveries(options.model_dir, recovery.max_trials if recovery is not None else 0)
     dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))

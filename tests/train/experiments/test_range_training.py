@@ -100,6 +100,16 @@ def test_the_field_to_write_to_is_that_of_the_largest_rate(schedule: str, field:
     assert field_of_largest_rate(pipeline) == f"train_config.optimizer.adam_optimizer.learning_rate.{field}"
 
 
+@pytest.mark.parametrize("kind", ["adamw", "lamb"])
+def test_an_optimizer_and_a_schedule_of_the_extensions_are_tested_too(kind: str, block_config) -> None:
+    text = f"extensions {{ optimizer {{ {kind} {{ }} }} learning_rate {{ one_cycle {{ total_steps: 9 }} }} }}"
+    pipeline = load_pipeline(str(block_config("ssd")), text)
+    assert field_of_largest_rate(pipeline) == "extensions.learning_rate.one_cycle.max_learning_rate"
+    rising = with_rising_rate(pipeline, 1e-5, 1.0, 51)
+    _, learning_rate = build_optimizer(rising.train_config.optimizer, rising.settings.extensions)
+    np.testing.assert_allclose(learning_rate(tf.range(51)), rising_rates(1e-5, 1.0, 51), rtol=1e-4)
+
+
 @pytest.mark.parametrize("family", ["ssd", "faster_rcnn"])
 def test_the_command_suggests_a_rate_and_leaves_a_plot_alone(
     family: str, block_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

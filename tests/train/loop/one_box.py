@@ -11,7 +11,8 @@ import tf_keras
 from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
-from train.loop.optimization import build_optimizer, start_moving_average
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import build_optimizer
 from train.loop.outer_loop import Intervals, TrainingRun
 from train.loop.recovery import Recoveries
 from train.loop.step import DetectionTrainer

@@ -10,14 +10,10 @@ from configs.settings.optimizers import Optimizer
 from configs.settings.reading import read_settings_text
 from configs.settings.training import TrainConfig
 from data_prep.runtime.command_line import UsageError
-from train.loop.optimization import (
-    build_optimizer,
-    clip_gradients,
-    moving_averages,
-    scale_bias_gradients,
-    start_moving_average,
-    trainable_variables_of,
-)
+from train.loop.gradients import clip_gradients, scale_bias_gradients
+from train.loop.moving_average import moving_averages, start_moving_average
+from train.loop.optimization import build_optimizer
+from train.loop.variable_patterns import trainable_variables_of
 
 CONSTANT = "learning_rate { constant_learning_rate { learning_rate: 0.5 } }"
 
