@@ -433,6 +433,12 @@ def _write_input_images(
 ) -> None:
     """Writes the first batch's images as the model is given them. All workers call it: they take batches together."""
     batch = next(iter(dataset), None)
+    reader = pipeline.settings.train_input_reader
+    if batch is None and step > 0 and reader is not None and reader.num_epochs:
+        raise UserError(
+            f"the records have been gone over {reader.num_epochs} times, and there is no batch from step {step} on; "
+            "raise train_input_reader.num_epochs to go on"
+        )
     if batch is None:
         raise UserError(
             "the training input has no batch to give: it has fewer records than train_config.batch_size "

@@ -17,7 +17,7 @@ from configs.check import main as check
 from configs.schema.pipeline_file import format_pipeline_config, merge, read_pipeline_config
 from data_prep.runtime.command_line import UsageError
 from tests.small_models import build_detector
-from tests.train.loop.test_optimizers import run_on_two_cpus
+from tests.train.loop.two_cpus import run_on_two_cpus
 from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.loop.accumulation import accumulate, require_parts

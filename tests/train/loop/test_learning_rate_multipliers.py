@@ -8,7 +8,7 @@ from configs.settings.declaration import SettingsError
 from configs.settings.extensions import Extensions
 from configs.settings.reading import read_settings_text
 from data_prep.runtime.command_line import UsageError
-from tests.train.loop.test_optimization import TinyDetector
+from tests.train.loop.tiny_detector import TinyDetector
 from train.loop.learning_rate_multipliers import describe_multipliers, rate_multipliers
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +10,7 @@ import tf_keras
 from configs.settings.extensions import Extensions
 from configs.settings.optimizers import Optimizer
 from configs.settings.reading import read_settings_text
+from tests.train.loop.two_cpus import run_on_two_cpus
 from train.loop.moving_average import moving_averages, start_moving_average
 from train.loop.optimization import build_optimizer, create_slots
 
@@ -194,17 +192,3 @@ def test_multipliers_hold_with_averages_and_scaled_losses():
 
 def test_multipliers_hold_on_two_devices():
     run_on_two_cpus("tests.train.loop.test_optimizers", "check_with_averages_and_scaled_losses")
-
-
-def run_on_two_cpus(module: str, function: str, *arguments: str) -> None:
-    """Calls a function of a test module with a strategy over two CPUs, in a process that has them."""
-    program = (
-        "import importlib, sys\n"
-        "from train.loop.devices import pick_strategy\n"
-        "strategy = pick_strategy(virtual_devices=2)\n"
-        "assert strategy.num_replicas_in_sync == 2\n"
-        "getattr(importlib.import_module(sys.argv[1]), sys.argv[2])(strategy, *sys.argv[3:])\n"
-    )
-    command = [sys.executable, "-c", program, module, function, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
