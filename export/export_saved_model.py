@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.api_flags import EXPORT_INFERENCE_GRAPH, EXPORTER_MAIN_V2, add_api_arguments, settle_api_flags
 from configs.settings.loading import add_config_arguments
-from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.runtime.absl_flags import AbslArgumentParser
+from data_prep.runtime.command_line import EXIT_DONE, UsageError, positive_int, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, with_nms_flags
 from train.pipeline import pipeline_from
@@ -24,19 +27,25 @@ MORE_OUTPUTS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = ArgumentParser(
+    parser = AbslArgumentParser(
         description=__doc__ or "",
         example="  python -m export.export_saved_model --pipeline_config_path pipeline.config "
         "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models "
         "\\\n      --input_type encoded_image_string_tensor image_tensor --output detection_class_names",
     )
     add_config_arguments(parser)
-    parser.add_argument("--trained_checkpoint_dir", required=True, help="a model folder, or one checkpoint's prefix")
+    parser.add_argument(
+        "--trained_checkpoint_dir",
+        "--trained_checkpoint_prefix",
+        required=True,
+        help="a model folder, or one checkpoint's prefix",
+    )
     parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
     parser.add_argument(
         "--input_type",
         nargs="+",
         action="extend",
+        type=_input_type,
         choices=INPUT_TYPES,
         help=f"what a request holds; of several, each is a signature: the first serving_default, the others by their "
         f"own name (default: {INPUT_TYPES[0]})",
@@ -71,7 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "pictures each as batching.config allows; none where no number follows",
     )
     add_track_argument(parser, "the exported model's path, into the training's run,")
+    add_api_arguments(parser, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)
     arguments = parser.parse_args(argv)
+    settle_api_flags(arguments, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)
     require_installed(arguments.track)
     if arguments.model_version and not arguments.model_base_path:
         raise UsageError("--model_version needs --model_base_path, the folder of the versions")
@@ -119,6 +130,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in record_export(arguments.track, arguments.trained_checkpoint_dir, exported):
             print(line)
     return EXIT_DONE
+
+
+def _input_type(text: str) -> str:
+    if text == "image_and_boxes_tensor":
+        raise argparse.ArgumentTypeError(f"{text} asks a model with masks, which are not supported; use another")
+    return text
 
 
 if __name__ == "__main__":

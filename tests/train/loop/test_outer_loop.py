@@ -13,9 +13,8 @@ from data_prep.runtime.command_line import UserError
 from tests.train.loop.one_box import Run
 from train.inputs.reader import build_training_dataset
 from train.loop.checkpoint_files import read_training_end
-from train.loop.run import TrainingOptions, _write_input_images
+from train.loop.run import draw_first_batch
 from train.loop.step import REGULARIZATION_LOSS
-from train.loop.workers import Workers
 from train.pipeline import load_pipeline
 
 
@@ -85,9 +84,8 @@ def test_num_epochs_ends_it(block_config, tmp_path, capsys):
 def test_a_run_that_goes_on_behind_its_last_epoch_says_so(block_config, tmp_path):
     pipeline = load_pipeline(block_config("ssd"), "train_input_reader { num_epochs: 1 }")
     nothing = build_training_dataset(pipeline.settings, seed=1, resume_step=4)
-    alone = Workers(tf.distribute.get_strategy())
     with pytest.raises(UserError, match=r"gone over 1 times, and there is no batch from step 4 on; raise train_input"):
-        _write_input_images(pipeline, TrainingOptions(tmp_path), nothing, 4, alone)
+        draw_first_batch(pipeline, nothing, 4)
 
 
 def test_what_was_cut_is_said_with_the_setting(block_config, tmp_path, capsys):
