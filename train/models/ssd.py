@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +16,11 @@ from train.models.detector import Detector, GroundTruth, Labels, actual_shape, f
 from train.models.feature_extractors.registry import build_ssd_extractor
 from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw, without_raw
 from train.models.ssd_losses import SsdLosses
-from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_box_predictor, build_ssd_network
+from train.models.ssd_network import ApiSsdNetwork, build_ssd_box_predictor, build_ssd_network
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
+
+if TYPE_CHECKING:
+    from train.models.model_garden_network import ModelGardenSsdNetwork
 
 
 class SsdDetector(Detector):
