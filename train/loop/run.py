@@ -28,6 +28,7 @@ from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
 from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
+from train.loop.processor import garbage_kept
 from train.loop.step import DetectionTrainer
 from train.loop.summaries import input_images, write_images
 from train.models.build import build_or_explain
@@ -91,7 +92,7 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     _check_records(pipeline, options)
     strategy = pick_strategy()
     set_precision(pipeline.settings.precision_policy)
-    with strategy.scope():
+    with strategy.scope(), garbage_kept():
         detector = build_or_explain(pipeline.settings)
         optimizer, learning_rate = build_optimizer(train_config.optimizer)
         if pipeline.settings.precision_policy == "mixed_float16":

@@ -12,6 +12,7 @@ import tf_keras
 from train.inputs.input_errors import ensure
 from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
 from train.loop.optimization import clip_gradients, scale_bias_gradients
+from train.loop.processor import garbage_kept
 from train.models.detector import Detector
 
 TOTAL_LOSS = "Loss/total_loss"
@@ -81,6 +82,17 @@ class DetectionTrainer(orbit.StandardTrainer):
                 trainable=False,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             )
+
+    def train(self, num_steps: tf.Tensor) -> Any:
+        """Makes `num_steps` steps; the first time, this traces them.
+
+        Returns:
+            What `train_loop_end` does.
+        """
+        if self._train_loop_fn is not None:
+            return super().train(num_steps)
+        with garbage_kept():
+            return super().train(num_steps)
 
     def train_loop_begin(self) -> None:
         """Starts the means anew."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.settings.model import NO_EXTENSIONS, ModelExtensions
+from configs.settings.resizers import FixedShapeResizer
 from configs.settings.ssd import Ssd
 from train.models.anchors import build_anchor_generator
 from train.models.batch_norm import freeze_batch_norm
@@ -104,6 +105,8 @@ class SsdDetector(Detector):
 
     def preprocess(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> tf.Tensor:
         """Normalises, then sets padding to 0: the API's SSD resizes and pads what is normalised already."""
+        if isinstance(self.settings.image_resizer, FixedShapeResizer):  # which pads nothing
+            return self._normalize(images)
         height, width = actual_shape(images, self.input_shape)
         rows = tf.range(height)[tf.newaxis, :] < true_image_shape[:, 0:1]
         columns = tf.range(width)[tf.newaxis, :] < true_image_shape[:, 1:2]
