@@ -85,8 +85,8 @@ def measure(folder: Path) -> None:
     prepare = command.prepare_tensorflow
 
     def prepare_and_measure() -> None:
-        prepare()
         phases.end("Python, the command line, the config")
+        prepare()
         import tensorflow  # noqa: F401
 
         phases.end("importing TensorFlow")
