@@ -15,7 +15,7 @@ from configs.settings.inputs import InputReader
 from data_prep.formats.tf_example import IMAGE_ENCODED, find_shards
 from data_prep.runtime.command_line import UserError
 from export.image_inputs import decode_image
-from train.inputs.records import read_records
+from train.inputs.record_order import read_records
 from train.pipeline import Pipeline
 
 MAX_IMAGES = 16
@@ -82,7 +82,7 @@ def images_of_records(readers: Sequence[InputReader]) -> list[SampleImage]:
         where = f"eval_input_reader[{number}]"
         in_order = dataclasses.replace(reader, shuffle=False)
         try:
-            records = read_records(in_order, where, num_epochs=1, seed=0)
+            records = read_records(in_order, where, num_epochs=1)
         except UserError:  # an export needs no records, and may be made where there are none
             continue
         try:

@@ -11,6 +11,7 @@ from data_prep.formats.label_map import read_label_map
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
 from train.loop.learning_rate_scaling import scale_to_batch_size
 from train.loop.processor import prepare_tensorflow
+from train.loop.strategies import AUTO, STRATEGIES
 from train.pipeline import pipeline_from
 
 DEFAULT_CHECKPOINT_EVERY_N = 1000
@@ -52,6 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the label map that train_config.fine_tune_checkpoint was trained with: classes that it and the config's "
         "label map both name keep their rows of the class head (fine_tune_checkpoint_type: full)",
     )
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default=AUTO,
+        help="how to use several devices; auto: several machines where TF_CONFIG names them, all GPUs of this one, or "
+        "its CPU",
+    )
+    parser.add_argument(
+        "--virtual_devices",
+        type=positive_int,
+        metavar="N",
+        help="split the CPU into N devices, to try training on several without having them",
+    )
     parser.add_argument("--seed", type=int, help="makes batches and initial weights repeatable")
     parser.add_argument("--checkpoint_dir", help="not here: evaluating is a command of its own, train.evaluate")
     arguments = parser.parse_args(argv)
@@ -74,26 +88,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     prepare_tensorflow()
     from train.loop.run import TrainingOptions, train
+    from train.loop.stopping import TrainingStopped
 
     arguments.model_dir.mkdir(parents=True, exist_ok=True)
-    train(
-        pipeline,
-        TrainingOptions(
-            model_dir=arguments.model_dir,
-            num_train_steps=arguments.num_train_steps,
-            checkpoint_every_n=arguments.checkpoint_every_n
-            or extensions.checkpoint_every_n_steps
-            or DEFAULT_CHECKPOINT_EVERY_N,
-            evaluate_every_n=extensions.evaluate_every_n_steps,
-            checkpoint_max_to_keep=arguments.checkpoint_max_to_keep,
-            log_every_n=arguments.log_every_n,
-            evaluate=not arguments.no_evaluation,
-            seed=arguments.seed,
-            fine_tune_label_map=fine_tune_label_map,
-        ),
+    options = TrainingOptions(
+        model_dir=arguments.model_dir,
+        num_train_steps=arguments.num_train_steps,
+        checkpoint_every_n=arguments.checkpoint_every_n
+        or extensions.checkpoint_every_n_steps
+        or DEFAULT_CHECKPOINT_EVERY_N,
+        evaluate_every_n=extensions.evaluate_every_n_steps,
+        checkpoint_max_to_keep=arguments.checkpoint_max_to_keep,
+        log_every_n=arguments.log_every_n,
+        evaluate=not arguments.no_evaluation,
+        seed=arguments.seed,
+        fine_tune_label_map=fine_tune_label_map,
+        strategy=arguments.strategy,
+        virtual_devices=arguments.virtual_devices,
     )
+    try:
+        train(pipeline, options)
+    except TrainingStopped as stopped:
+        return stopped.exit_code
     return EXIT_DONE
 
 
 if __name__ == "__main__":
-    run_command(main)
+    # One of several workers would otherwise wait up to half a minute for a thread that watches the others.
+    run_command(main, leaves_at_once=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from configs.schema.problem import Problem
 from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.declaration import Settings, between, nested
-from configs.settings.inputs import ClassAwareSampling
+from configs.settings.inputs import ClassAwareSampling, RecordCache
+from configs.settings.mixing import Mixing
 from configs.settings.plugins import (
     AUGMENTATION,
     CLASSIFICATION_LOSS,
@@ -36,6 +37,13 @@ class EarlyStopping(Settings, message="EarlyStopping"):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Recovery(Settings, message="Recovery"):
+    """What to do when a loss is not finite."""
+
+    max_trials: int = number(at_least=1, reason="is none", instead="use 1 or more, or delete extensions.recovery")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Extensions(Settings, message="Extensions"):
     """Everything of ours that a config can say.
 
@@ -51,7 +59,10 @@ class Extensions(Settings, message="Extensions"):
     checkpoint_every_n_steps: int = number()
     class_aware_sampling: ClassAwareSampling | None = nested(ClassAwareSampling, optional=True)
     early_stopping: EarlyStopping = nested(EarlyStopping)
+    recovery: Recovery | None = nested(Recovery, optional=True)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
+    mixing: Mixing | None = nested(Mixing, optional=True)
+    cache: RecordCache | None = nested(RecordCache, optional=True)
     augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
     classification_loss: PluginPart | None = nested(PluginPart, optional=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from configs.schema.problem import Problem
-from configs.settings.declaration import Settings, choice
+from configs.settings.declaration import Settings, between, choice
 from configs.settings.reasons import BOXES_ONLY, CONTEXT
 from configs.settings.values import Number, items, number, scalar
 
@@ -122,3 +122,22 @@ class ClassAwareSampling(Settings, message="ClassAwareSampling"):
     """
 
     max_repeats: int = number(at_least=1, reason="is none", instead="use 1 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordCache(Settings, message="RecordCache"):
+    """Training's encoded records are kept near.
+
+    Attributes:
+        directory: Where copies of the files are kept; of `place: DISK` alone.
+    """
+
+    place: str = scalar()
+    directory: str = scalar()
+
+    @between("place", "directory")
+    def _is_the_directory_of_the_disk(self) -> Iterator[Problem]:
+        if self.place == "DISK" and not self.directory:
+            yield Problem("directory", "is empty", "name a folder on a disk of this machine")
+        elif self.place == "MEMORY" and self.directory:
+            yield Problem("directory", f"{self.unset('place')}place is MEMORY, which has none", "use place: DISK")

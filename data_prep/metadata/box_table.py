@@ -154,7 +154,8 @@ class Numbering:
 
     def contains(self, texts: pl.Series) -> pl.Series:
         """Returns for each of `texts` whether it has a number, as Booleans."""
-        return pl.Series(map(self._numbers.__contains__, texts.to_list()), dtype=pl.Boolean)
+        known = map(self._numbers.__contains__, texts.to_list())
+        return pl.Series(np.fromiter(known, np.bool_, len(texts)))
 
 
 @dataclass(frozen=True)

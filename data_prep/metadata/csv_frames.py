@@ -34,9 +34,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 
 LINE = "line"  # the column with the line of the file, from 1, where a row ends
-BLOCK_BYTES = 2 * 1024 * 1024
-
-_TEXT = "text"
+BLOCK_BYTES = 8 * 1024 * 1024
 
 Keep = Callable[[pl.Series], pl.Series]
 
@@ -104,6 +102,45 @@ class _RowGoesOn(Exception):  # noqa: N818 - not an error
     """The quotes of a row reach beyond the end of its block."""
 
 
+class _Lines:
+    """The lines of a block, each with its end, `\\n`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._characters = np.frombuffer(data, np.uint8)
+        self._ends = np.flatnonzero(self._characters == ord("\n")) + 1
+        self._starts = np.append(0, self._ends)[:-1]
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def text(self, index: int) -> str:
+        """One line."""
+        return self._data[self._starts[index] : self._ends[index]].decode()
+
+    def bytes_from(self, index: int) -> bytes:
+        """A line and all after it."""
+        return self._data[self._starts[index] :]
+
+    def joined(self, which: NDArray[np.bool_]) -> bytes:
+        """The lines for which `which` is true."""
+        if which.all():
+            return self._data
+        edges = np.flatnonzero(np.diff(which, prepend=False, append=False))
+        runs = zip(self._starts[edges[::2]].tolist(), self._ends[edges[1::2] - 1].tolist(), strict=True)
+        return b"".join([self._data[start:end] for start, end in runs])
+
+    def are_plain(self, num_cells: int) -> NDArray[np.bool_]:
+        """Which lines are rows without quotes, of so many cells, none of which is too long for the csv module."""
+        lengths = self._ends - self._starts - 1
+        commas = np.searchsorted(np.flatnonzero(self._characters == ord(",")), self._ends)
+        plain = (np.diff(commas, prepend=0) == num_cells - 1) & (lengths > 0) & (lengths <= FIELD_LIMIT)
+        if b'"' in self._data:
+            quotes = np.flatnonzero(self._characters == ord('"'))
+            plain[np.searchsorted(self._ends, quotes, side="right")] = False
+        return plain
+
+
 class _FrameReader:
     """Reads a file block by block.
 
@@ -155,36 +192,29 @@ class _FrameReader:
     def read_rows(self, block: bytes, *, is_last: bool = False) -> tuple[int, pl.DataFrame]:
         """Returns how many rows a block of whole lines has, and a frame of those that matter."""
         data = self.unread + block
-        lines = pl.read_csv(
-            data,
-            has_header=False,
-            separator="\0",  # which never occurs, so that a line is one cell
-            quote_char=None,
-            schema={_TEXT: pl.String},
-            row_index_name=LINE,
-            row_index_offset=self._line,
-        ).with_columns(pl.col(LINE).cast(pl.Int64), pl.col(_TEXT).fill_null(""))
-        text = pl.col(_TEXT)
-        is_plain = (
-            (text.str.count_matches(",", literal=True) == self._width - 1)
-            & ~text.str.contains('"', literal=True)
-            & text.str.len_bytes().is_between(1, FIELD_LIMIT)
-        )
-        in_plain_row = lines.select(is_plain).to_series().to_numpy(writable=True)
-        odd = self._read_odd_rows(lines[_TEXT], in_plain_row, is_last=is_last)
-        plain = lines.filter(pl.Series(in_plain_row))
+        if data and not data.endswith(b"\n"):
+            data += b"\n"
+        lines = _Lines(data)
+        in_plain_row = lines.are_plain(self._width)
+        odd = self._read_odd_rows(lines, in_plain_row, is_last=is_last)
+        num_plain = int(in_plain_row.sum())
+        plain = self._plain_rows(lines, in_plain_row)
         self._line += len(lines) - self.unread.count(b"\n")
-        if len(plain) == len(lines):
-            return len(plain), self._plain_rows(plain, data)
+        if not len(odd):
+            return num_plain, plain
         kept = odd if self._keep is None else odd.filter(self._keep(odd[self._key]))
-        return len(plain) + len(odd), pl.concat([self._plain_rows(plain, _joined(plain)), kept]).sort(LINE)
+        return num_plain + len(odd), pl.concat([plain, kept]).sort(LINE)
 
-    def _plain_rows(self, lines: pl.DataFrame, data: bytes) -> pl.DataFrame:
-        """Returns the rows that matter among `lines`, which are `data`, each a row without quotes."""
-        if self._keep is not None:
-            lines = lines.filter(self._keep(self._parse(data, [self._key])[self._key]))
-            data = _joined(lines)
-        return self._parse(data, list(self._positions)).with_columns(lines[LINE])
+    def _plain_rows(self, lines: _Lines, in_plain_row: NDArray[np.bool_]) -> pl.DataFrame:
+        """Returns the rows that matter among the lines that are each a row without quotes."""
+        wanted = in_plain_row
+        data = lines.joined(in_plain_row)
+        if self._keep is not None and data:
+            wanted = in_plain_row.copy()
+            wanted[in_plain_row] = self._keep(self._parse(data, [self._key])[self._key]).to_numpy()
+            data = lines.joined(wanted)
+        numbers = pl.Series(LINE, self._line + np.flatnonzero(wanted), pl.Int64)
+        return self._parse(data, list(self._positions)).with_columns(numbers)
 
     def _parse(self, data: bytes, names: Sequence[str]) -> pl.DataFrame:
         """Returns some columns of lines each of which is a row without quotes."""
@@ -203,7 +233,7 @@ class _FrameReader:
             for name, position in found.items()
         )
 
-    def _read_odd_rows(self, lines: pl.Series, in_plain_row: NDArray[np.bool_], *, is_last: bool) -> pl.DataFrame:
+    def _read_odd_rows(self, lines: _Lines, in_plain_row: NDArray[np.bool_], *, is_last: bool) -> pl.DataFrame:
         """Returns the rows that begin with a line that is not plain, but for the bad ones; sets `unread`.
 
         Args:
@@ -212,21 +242,20 @@ class _FrameReader:
             is_last: Whether the file ends with the block.
         """
         self.unread = b""
-        starts = np.flatnonzero(~in_plain_row).tolist()
-        texts = lines.to_list() if starts else []
 
         def texts_from(index: int) -> Iterator[str]:
-            for number in range(index, len(texts)):
-                if len(texts[number]) >= MAX_LINE_LENGTH:
+            for number in range(index, len(lines)):
+                text = lines.text(number)
+                if len(text) > MAX_LINE_LENGTH:
                     refuse_long_line(self._source, self._line + number)
-                yield texts[number] + "\n"
+                yield text
             if not is_last:
                 raise _RowGoesOn
 
         rows: list[list[str]] = []
         last_lines: list[int] = []
         end = 0
-        for start in starts:
+        for start in np.flatnonzero(~in_plain_row).tolist():
             if start < end:
                 continue
             reader = csv.reader(texts_from(start), strict=True)
@@ -234,7 +263,7 @@ class _FrameReader:
                 row = next_row(reader, self._source, self._on_bad_row, lines_before=self._line + start - 1)
             except _RowGoesOn:
                 in_plain_row[start:] = False
-                self.unread = "\n".join([*texts[start:], ""]).encode()
+                self.unread = lines.bytes_from(start)
                 break
             end = start + reader.line_num
             in_plain_row[start:end] = False
@@ -248,8 +277,3 @@ class _FrameReader:
         }
         odd = pl.DataFrame(cells, schema=dict.fromkeys(cells, pl.String))
         return odd.with_columns(pl.Series(LINE, last_lines, pl.Int64))
-
-
-def _joined(lines: pl.DataFrame) -> bytes:
-    """Returns lines as one text."""
-    return lines[_TEXT].str.join("\n").item().encode()

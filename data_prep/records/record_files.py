@@ -6,6 +6,8 @@ checksum of these eight bytes, the record, its masked checksum.
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,12 +65,7 @@ def read_record_file(path: str) -> Iterator[bytes]:
     with _open(path) as file:
         offset = 0
         while header := file.read(_HEADER_BYTES):
-            if len(header) < _HEADER_BYTES:
-                raise CorruptRecordError(f"truncated record at byte {offset}: the file ends in its header")
-            length_bytes = header[: _LENGTH.size]
-            if masked_checksum(length_bytes) != _CHECKSUM.unpack(header[_LENGTH.size :])[0]:
-                raise CorruptRecordError(f"corrupted record at byte {offset}: the checksum of its length is wrong")
-            length = _LENGTH.unpack(length_bytes)[0]
+            length = _length_of(header, offset)
             if length > MAX_RECORD_BYTES:
                 raise CorruptRecordError(f"corrupted record at byte {offset}: it says it has {length} bytes")
             record, checksum = file.read(length), file.read(_CHECKSUM.size)
@@ -80,15 +77,48 @@ def read_record_file(path: str) -> Iterator[bytes]:
             offset += _HEADER_BYTES + length + _CHECKSUM.size
 
 
+def count_records(path: str) -> int:
+    """Counts the records of one file by their lengths, without reading them.
+
+    Args:
+        path: A file here, or what `tf.io.gfile` opens (`gs://...`).
+
+    Raises:
+        CorruptRecordError: The file breaks off, or the checksum of a length is wrong; records' own are not.
+        OSError: It cannot be read.
+    """
+    count = offset = 0
+    with _open(path, buffering=0) as file:
+        size = file.seek(0, os.SEEK_END) if isinstance(file, io.IOBase) else file.size()
+        while offset < size:
+            file.seek(offset)
+            length = _length_of(file.read(_HEADER_BYTES), offset)
+            offset += FRAME_BYTES + length
+            count += 1
+    if offset > size:
+        raise CorruptRecordError(f"truncated record: the file has {size} bytes, and its records {offset}")
+    return count
+
+
 def masked_checksum(data: bytes) -> int:
     """Returns the CRC-32C of `data`, rotated and shifted as TFRecords have it."""
     checksum = google_crc32c.value(data)
     return (((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-def _open(path: str) -> Any:
+def _length_of(header: bytes, offset: int) -> int:
+    """Returns the length that a record's header says; `offset` is where it stands, in bytes."""
+    if len(header) < _HEADER_BYTES:
+        raise CorruptRecordError(f"truncated record at byte {offset}: the file ends in its header")
+    length_bytes = header[: _LENGTH.size]
+    if masked_checksum(length_bytes) != _CHECKSUM.unpack(header[_LENGTH.size :])[0]:
+        raise CorruptRecordError(f"corrupted record at byte {offset}: the checksum of its length is wrong")
+    return int(_LENGTH.unpack(length_bytes)[0])
+
+
+def _open(path: str, buffering: int = _BUFFER_BYTES) -> Any:
     if "://" not in path:
-        return Path(path).open("rb", buffering=_BUFFER_BYTES)
+        return Path(path).open("rb", buffering=buffering)
     import tensorflow as tf
 
     return tf.io.gfile.GFile(path, "rb")

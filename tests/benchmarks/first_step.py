@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,18 @@ class Phases:
         self.seconds[name] = tuple(b + n - at for b, n, at in zip(before, now, self._last, strict=True))
         self._last = now
 
-    def end_after(self, owner: Any, function: str, name: str) -> None:
-        """Ends a phase whenever a function returns."""
+    def end_after(self, owner: Any, function: str, name: str, *, is_last: bool = False) -> None:
+        """Ends a phase whenever a function returns, and after the last one prints all as JSON and ends the process."""
         original = getattr(owner, function)
 
         @functools.wraps(original)
         def ended(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
             self.end(name)
+            if is_last:
+                assert sys.__stdout__ is not None
+                os.write(sys.__stdout__.fileno(), json.dumps(self.seconds).encode() + b"\n")
+                os._exit(0)
             return result
 
         setattr(owner, function, ended)
@@ -98,31 +102,12 @@ def measure(folder: Path) -> None:
         phases.end_after(run, "create_slots", "making the optimizer's variables")
         phases.end_after(run, "_write_input_images", "the input: tracing, and the first batch")
         phases.end_after(outer_loop.TrainingRun, "__init__", "making the evaluation ready")
-        _measure_steps(run.DetectionTrainer, phases)
+        phases.end_after(run.DetectionTrainer, "train_step", "tracing the step")
+        phases.end_after(run.DetectionTrainer, "train_loop_end", "running it for the first time", is_last=True)
 
     command.prepare_tensorflow = prepare_and_measure
     words = ["--pipeline_config_path", str(folder / "pipeline.config"), "--num_train_steps", "1"]
     command.main([*words, "--model_dir", str(folder / f"model-{os.getpid()}")])
-
-
-def _measure_steps(trainer: Any, phases: Phases) -> None:
-    """Measures the trace and the first run of a trainer's loop one after the other, and ends the process."""
-    original: Callable[[Any], Any] = trainer.create_train_loop_fn
-
-    def create(self: Any) -> Callable[..., None]:
-        loop = original(self)
-
-        def traced_then_run(iterator: Any, num_steps: Any) -> None:
-            loop.get_concrete_function(iterator, num_steps)
-            phases.end("tracing the step")
-            loop(iterator, num_steps)
-            phases.end("running it for the first time")
-            os.write(sys.__stdout__.fileno(), json.dumps(phases.seconds).encode() + b"\n")
-            os._exit(0)
-
-        return traced_then_run
-
-    trainer.create_train_loop_fn = create
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
 from train.inputs.left_out import LeftOut, count_batch
 from train.inputs.reader import build_evaluation_dataset
-from train.inputs.records import read_records
+from train.inputs.record_order import read_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
 from train.loop.summaries import write_images
@@ -207,7 +207,7 @@ def _ask_saved_model(
 
     read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.settings.model.num_classes)
     where = f"eval_input_reader[{reader_index}]"
-    records = read_records(reader, where, num_epochs=1, seed=0)
+    records = read_records(reader, where, num_epochs=1)
     examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)
     for encoded, decoded, verified in examples:
         pixels = encoded if dtype == tf.string else tf.cast(decoded.image, dtype)

@@ -8,14 +8,16 @@ So each record is repeated instead, in expectation
     N / C * sum over its classes c of 1 / N_c
 
 times a pass, with N records, N_c of them with class c, and C classes that occur: its probability under such a draw,
-times N draws. Fractions are rounded up or down at random, so a pass has N records in expectation, and memory holds no
-more than without: the shuffle buffer's encoded records. What takes time is one scan of the records' labels beforehand.
+times N draws. Fractions are rounded up or down by a function of the pass' seed (`ClassSampler`), so a pass has N
+records but for those that `max_repeats` keeps from coming, and memory holds no more than without: the shuffle buffer's
+encoded records. What takes time is one scan of the records' labels beforehand.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +29,8 @@ from data_prep.runtime.worker_pool import default_num_processes
 from train.inputs.class_labels import ClassLookup, read_names_and_ids
 
 _RECORDS_AT_A_TIME = 64
+# Parts of a record that are counted with: so many that 10^10 records' sum is an int64.
+_ONE = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +41,13 @@ class ClassCounts:
         num_records: N.
         num_without: Records of these with no object of a known class.
         records_by_class: int64 [num_classes + 1], N_c by label map id.
+        records_by_classes: How many records have exactly these classes, by their label map ids in ascending order.
     """
 
     num_records: int
     num_without: int
     records_by_class: np.ndarray
+    records_by_classes: Mapping[tuple[int, ...], int]
 
     @property
     def weights(self) -> np.ndarray:
@@ -86,18 +92,18 @@ def count_classes(records: tf.data.Dataset, look_up: ClassLookup, num_classes: i
     parallel = records.map(classes_of, num_parallel_calls=default_num_processes())
     batches = parallel.batch(_RECORDS_AT_A_TIME).prefetch(2)
     by_class = np.zeros(num_classes + 1, np.int64)
-    num_records = num_without = 0
+    by_classes: Counter[tuple[int, ...]] = Counter()
     singles = (row for batch in batches.as_numpy_iterator() for row in batch)
     for row in progress(singles, description="counting classes", unit="record"):
-        num_records += 1
-        num_without += not row.any()
         by_class += row
+        by_classes[tuple(np.flatnonzero(row).tolist())] += 1
+    num_records = by_classes.total()
     if not by_class.any():
         raise UsageError(
             f"extensions.class_aware_sampling: none of the {num_records} records of {where} has an object of a class "
             "that the label map knows"
         )
-    return ClassCounts(num_records, num_without, by_class)
+    return ClassCounts(num_records, by_classes[()], by_class, dict(by_classes))
 
 
 def classes_of_record(record: tf.Tensor, look_up: ClassLookup, num_classes: int) -> tf.Tensor:
@@ -107,35 +113,62 @@ def classes_of_record(record: tf.Tensor, look_up: ClassLookup, num_classes: int)
     return tf.reduce_any(tf.one_hot(known, num_classes + 1, on_value=True, off_value=False), axis=0)
 
 
-def repeat_by_class(
-    counts: ClassCounts, look_up: ClassLookup, max_repeats: int, seed: int | None
-) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
-    """Makes what repeats each record of a pass as often as its classes ask for, and leaves out what comes 0 times.
+class ClassSampler:
+    """Repeats each record of a pass as often as its classes ask for, and leaves out what comes 0 times.
 
-    Args:
-        counts: Of all records.
-        look_up: As for the scan.
-        max_repeats: No record comes more often in a pass.
-        seed: Of the rounding; None takes another each time.
-
-    Returns:
-        To be applied to a dataset of serialised records. The same record's repeats come one after the other; shuffle
-        behind it.
+    The sum of expectations is carried along a pass, from a start between 0 and 1 that its seed gives; a record comes
+    once for each whole number that the sum goes over with it (systematic sampling). So each comes as often as expected,
+    rounded up or down, and how many come in all is known beforehand. Sums are whole numbers of 1 / `_ONE`, so that
+    they are the same in any order.
     """
-    weights = tf.constant(counts.weights)
-    num_classes = len(counts.records_by_class) - 1
 
-    @tf.autograph.experimental.do_not_convert
-    def repeats(record: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
-        present = classes_of_record(record, look_up, num_classes)
-        expected = tf.reduce_sum(tf.where(present, weights, 0.0))
-        fraction = tf.random.stateless_uniform([], tf.stack([number, 0]))
-        times = tf.minimum(tf.floor(expected + fraction), float(max_repeats))
-        return tf.data.Dataset.from_tensors(record).repeat(tf.cast(times, tf.int64))
+    def __init__(self, counts: ClassCounts, look_up: ClassLookup, max_repeats: int) -> None:
+        """Prepares the sampling.
 
-    def apply(records: tf.data.Dataset) -> tf.data.Dataset:
-        # Other numbers in each pass: always rounding a record down would mean never drawing it.
-        numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-        return tf.data.Dataset.zip((records, numbers)).flat_map(repeats)
+        Args:
+            counts: Of all records of a pass.
+            look_up: As for the scan.
+            max_repeats: No record comes more often in a pass.
+        """
+        self._look_up = look_up
+        self._num_classes = len(counts.records_by_class) - 1
+        self._most = max_repeats * _ONE
+        self._weights = np.round(counts.weights.astype(np.float64) * _ONE).astype(np.int64)
+        expected = [
+            (min(int(self._weights[list(classes)].sum()), self._most), count)
+            for classes, count in counts.records_by_classes.items()
+        ]
+        self._sum = sum(each * count for each, count in expected)
 
-    return apply
+    def length_of_pass(self, seed: tf.Tensor) -> int:
+        """Returns how many records a pass with a seed (int64 scalar) has."""
+        return (self._sum + int(_start(seed))) // _ONE
+
+    def apply(self, records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
+        """Repeats the records of one pass.
+
+        Args:
+            records: Serialised, each once, in any order.
+            seed: int64 scalar.
+
+        Returns:
+            The same record's repeats come one after the other; shuffle behind it.
+        """
+        weights = tf.constant(self._weights)
+
+        @tf.autograph.experimental.do_not_convert
+        def count(before: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+            present = classes_of_record(record, self._look_up, self._num_classes)
+            expected = tf.reduce_sum(tf.where(present, weights, tf.zeros_like(weights)))
+            after = before + tf.minimum(expected, self._most)
+            return after, (record, after // _ONE - before // _ONE)
+
+        def repeat(record: tf.Tensor, times: tf.Tensor) -> tf.data.Dataset:
+            return tf.data.Dataset.from_tensors(record).repeat(times)
+
+        return records.scan(_start(seed), count).flat_map(repeat)
+
+
+def _start(seed: tf.Tensor) -> tf.Tensor:
+    """Where the sum of expectations begins, of 1 / `_ONE`: int64 scalar from 0 to `_ONE` - 1."""
+    return tf.random.stateless_uniform([], tf.stack([seed, tf.zeros_like(seed)]), 0, _ONE, tf.int64)

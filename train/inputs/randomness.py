@@ -27,3 +27,9 @@ def uniform_integer(seed: tf.Tensor, low: tf.Tensor | int, high: tf.Tensor | int
 def happens(seed: tf.Tensor, probability: float) -> tf.Tensor:
     """Returns a bool scalar that is True with `probability`."""
     return uniform(seed) < probability
+
+
+def derived_seed(seed: tf.Tensor | int, number: tf.Tensor | int) -> tf.Tensor:
+    """Returns the seed, an int64 scalar, of the `number`th thing of what has `seed`; both are int64 scalars."""
+    pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
+    return tf.random.stateless_uniform([], pair, minval=None, maxval=None, dtype=tf.int64)

@@ -22,12 +22,14 @@ labels, with M the reader's or the training's `max_number_of_boxes`:
     verified_class_ids: int32 [B, num_classes], classes that a person looked for in the whole image, then zeros; only
         in evaluation
     source_id: string [B]
+    sampling_seed: int64 [B, 2], for minibatches of an image's anchors and proposals
 """
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -38,18 +40,22 @@ from configs.settings.resizers import ImageResizer
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.worker_pool import default_num_processes
-from train.inputs.augmentations.pipeline import Augment, build_augmentation
-from train.inputs.class_aware_sampling import count_classes, repeat_by_class
+from train.inputs.augmentations.pipeline import build_augmentation
+from train.inputs.class_aware_sampling import ClassSampler, count_classes
 from train.inputs.class_labels import VERIFIED_CLASS_IDS, ClassLookup, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
-from train.inputs.ground_truth import BOXES, DTYPES, GroundTruth, first, merge_equal_boxes, with_boxes
+from train.inputs.ground_truth import BOXES
 from train.inputs.manifest_check import check_manifests
-from train.inputs.records import Transform, check_filled_in, read_every_record, read_records
-from train.inputs.resize import resize_image
+from train.inputs.mixing.groups import GROUP_SIZE, mixed_examples
+from train.inputs.order_seed import LARGEST_SEED
+from train.inputs.preparation import Labels, Preparation
+from train.inputs.record_cache import cached_sets
+from train.inputs.record_order import order_records, read_records
+from train.inputs.records import RecordSet, check_filled_in, read_every_record, record_sets
+from train.inputs.sharding import shard_input
 
-Labels = dict[str, tf.Tensor]
-
-_LARGEST_SEED = 2**31 - 1
+# More than a run makes, and few enough to be multiplied by a batch size.
+_ENDLESS_STEPS = 2**32
 
 
 def build_training_dataset(
@@ -57,22 +63,32 @@ def build_training_dataset(
     *,
     batch_size: int | None = None,
     seed: int | None = None,
+    drawn_seed: int | None = None,
     input_context: tf.distribute.InputContext | None = None,
     resume_step: int = 0,
+    num_steps: int | None = None,
 ) -> tf.data.Dataset:
     """Returns shuffled, augmented batches, without end unless `train_input_reader.num_epochs` sets one.
 
+    Order and augmentation of a record are functions of the seed, the epoch and the place in it: a dataset with a
+    `resume_step` gives, bit for bit, what one without gives from that step on. Records up to there are not decoded,
+    and read only where `record_order` says.
+
     Args:
         settings: Of the whole config, which has a `train_input_reader`.
-        batch_size: Over all replicas; by default `train_config.batch_size`.
-        seed: Gives the same batches each time, for a price in speed; None gives others each time.
-        input_context: From `tf.distribute`: this pipeline yields its replica's share of the batch and of the records.
-        resume_step: The step that training goes on from: with a `seed`, another order than from step 0, so that a
-            resumed run does not see the first records twice.
+        batch_size: Over all replicas, of whose number it is a multiple; by default `train_config.batch_size`.
+        seed: Gives the same batches each time, on however many workers; None: those of `drawn_seed`.
+        drawn_seed: The seed where the user gives none, so that a resumed run goes on with records that its epoch has
+            not had (`order_seed.keep_order_seed`); None draws one. Several workers then divide the files (`sharding`).
+        input_context: From `tf.distribute`: the dataset yields batches for one replica, this pipeline's share of them.
+        resume_step: How many batches to leave out: the step that training goes on from.
+        num_steps: How many batches training is to take in all, for `extensions.mixing.off_for_last_n_steps`; by
+            default `train_config.num_steps`.
 
     Raises:
         UsageError: A part that is needed is not in the config, a path is not filled in or matches nothing, or the
             records do not go with the label map.
+        UserError: With a `resume_step`: the records cannot be counted.
     """
     where, reader, train = "train_input_reader", settings.train_input_reader, settings.train_config
     if reader is None:
@@ -81,41 +97,72 @@ def build_training_dataset(
         if train is None:
             raise UsageError("train_config is not set, and training needs one")
         batch_size = train.batch_size
-    if input_context is not None:
-        batch_size = input_context.get_per_replica_batch_size(batch_size)
     check_manifests(reader, where)
-    pipeline = input_context.input_pipeline_id if input_context is not None else 0
-    mixed_seed = None if seed is None else _mix(seed, resume_step, pipeline)
-    records = read_records(
-        reader,
-        where,
-        num_epochs=reader.num_epochs or None,
-        seed=mixed_seed,
-        input_context=input_context,
-        repeat_some=_class_aware_sampling(settings, reader, where, mixed_seed),
+    sets = record_sets(reader, where)
+    shard = shard_input(
+        input_context,
+        min(len(files.paths) for files, _ in sets),
+        is_seeded=seed is not None,
+        is_endless=not reader.num_epochs,
+        is_sampled=settings.extensions.class_aware_sampling is not None,
     )
-    resizer = settings.model.image_resizer
-    prepare = _preparer(
+    sets = cached_sets(shard.sets(sets), settings.extensions.cache, where)
+    if seed is None:
+        seed = secrets.randbelow(LARGEST_SEED) if drawn_seed is None else drawn_seed
+    # Where files are divided, each pipeline has an order of its own, and counts its own part of the records.
+    records_a_step = batch_size // shard.count if shard.by_file else batch_size
+    seed = _mix(seed, shard.index) if shard.by_file else seed
+    start = resume_step * records_a_step
+    mixing = settings.extensions.mixing
+    # What is mixed comes in groups.
+    first = start - start % math.lcm(GROUP_SIZE, records_a_step) if mixing is not None else start
+    records = order_records(
+        sets,
         reader,
-        where,
-        resizer=resizer,
-        num_classes=settings.model.num_classes,
-        augment=build_augmentation(
+        num_epochs=reader.num_epochs or None,
+        seed=seed,
+        start=first,
+        sampler=_class_sampler(settings, sets, reader, where),
+    )
+    num_replicas = input_context.num_replicas_in_sync if input_context is not None else 1
+    if reader.num_epochs and num_replicas > 1:  # the last batch must have rows for all of them
+        records = records.batch(batch_size, drop_remainder=True).unbatch()
+    numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter(first)))
+    preparation = Preparation(
+        RecordDecoder(_label_map(reader, where), settings.model.num_classes),
+        build_augmentation(
             train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
         ),
+        settings.model.image_resizer,
+        num_classes=settings.model.num_classes,
         max_number_of_boxes=settings.max_number_of_training_boxes,
         merge_equal=train is not None and train.merge_multiple_label_boxes,
-        seed=secrets.randbelow(_LARGEST_SEED) if mixed_seed is None else mixed_seed,
+        seed=seed,
     )
-    return _batches(
-        records,
-        prepare,
-        batch_size,
-        resizer,
+
+    def is_wanted(numbers: tf.Tensor) -> tf.Tensor:
+        return (numbers >= start) & shard.owns(numbers, batch_size)
+
+    if mixing is not None:
+        if num_steps is None:
+            num_steps = train.num_steps if train is not None else 0
+        last_step = num_steps - mixing.off_for_last_n_steps if mixing.off_for_last_n_steps else _ENDLESS_STEPS
+        examples = mixed_examples(numbered, preparation, mixing, end=last_step * records_a_step, is_wanted=is_wanted)
+    else:
+        if shard.count > 1:
+            numbered = numbered.filter(lambda record, number: is_wanted(number))
+        examples = _map(numbered, preparation)
+    batches = _batches(
+        examples,
+        batch_size // num_replicas,
+        settings.model.image_resizer,
         reader,
         drop_remainder=reader.drop_remainder,
-        deterministic=seed is not None,
     )
+    if reader.num_epochs:
+        return batches
+    # What TensorFlow does not know to be endless, it has all replicas agree on before each step.
+    return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 def build_evaluation_dataset(
@@ -141,14 +188,13 @@ def build_evaluation_dataset(
     if batch_size is None:
         batch_size = settings.eval_config.batch_size
     check_manifests(reader, where)
-    records = read_records(reader, where, num_epochs=1, seed=0)
-    resizer, num_classes = settings.model.image_resizer, settings.model.num_classes
-    prepare = _preparer(
-        reader,
-        where,
-        resizer=resizer,
+    records = read_records(reader, where, num_epochs=1)
+    num_classes = settings.model.num_classes
+    prepare = Preparation(
+        RecordDecoder(_label_map(reader, where), num_classes),
+        build_augmentation(()),
+        settings.model.image_resizer,
         num_classes=num_classes,
-        augment=build_augmentation(()),
         max_number_of_boxes=reader.max_number_of_boxes,
         merge_equal=False,
         seed=0,
@@ -160,47 +206,24 @@ def build_evaluation_dataset(
         image, labels = prepare(record, index)
         return image, {**labels, VERIFIED_CLASS_IDS: read_verified_labels(record)}
 
-    return _batches(
-        records, prepare_with_verified_labels, batch_size, resizer, reader, drop_remainder=False, deterministic=True
-    )
+    numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter()))
+    examples = _map(numbered, prepare_with_verified_labels)
+    return _batches(examples, batch_size, settings.model.image_resizer, reader, drop_remainder=False)
 
 
-def pad_ground_truth(ground_truth: GroundTruth, max_number_of_boxes: int) -> Labels:
-    """Brings an image's objects to a fixed number: those beyond it are left out, missing ones are zeros.
-
-    Args:
-        ground_truth: N objects.
-        max_number_of_boxes: M.
-
-    Returns:
-        The same fields, each [M, ...], with `num_groundtruth_boxes` and `num_groundtruth_boxes_cut` (int32 scalars).
-    """
-    count = tf.shape(ground_truth[BOXES])[0]
-    kept = tf.minimum(count, max_number_of_boxes)
-    labels: Labels = {}
-    for name, values in first(ground_truth, max_number_of_boxes).items():
-        paddings = [[0, max_number_of_boxes - kept]] + [[0, 0]] * (values.shape.rank - 1)
-        padded = tf.pad(tf.cast(values, DTYPES.get(name, values.dtype)), paddings)
-        padded.set_shape([max_number_of_boxes, *values.shape[1:]])
-        labels[name] = padded
-    labels["num_groundtruth_boxes"] = kept
-    labels["num_groundtruth_boxes_cut"] = count - kept
-    return labels
-
-
-def _class_aware_sampling(
-    settings: PipelineSettings, reader: InputReader, where: str, seed: int | None
-) -> Transform | None:
-    """The sampling of each pass over the records by `extensions.class_aware_sampling`; None where it is not set."""
+def _class_sampler(
+    settings: PipelineSettings, sets: Sequence[RecordSet], reader: InputReader, where: str
+) -> ClassSampler | None:
+    """What `extensions.class_aware_sampling` asks for; None where it is not set."""
     if settings.extensions.class_aware_sampling is None:
         return None
     max_repeats = settings.extensions.class_aware_sampling.max_repeats
     num_classes = settings.model.num_classes
     label_map = _label_map(reader, where)
     look_up = ClassLookup(label_map, num_classes)
-    counts = count_classes(read_every_record(reader, where), look_up, num_classes, where)
+    counts = count_classes(read_every_record(sets, reader), look_up, num_classes, where)
     print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
-    return repeat_by_class(counts, look_up, max_repeats, seed)
+    return ClassSampler(counts, look_up, max_repeats)
 
 
 def _label_map(reader: InputReader, where: str) -> LabelMap | None:
@@ -210,63 +233,27 @@ def _label_map(reader: InputReader, where: str) -> LabelMap | None:
     return read_label_map(reader.label_map_path)
 
 
-def _preparer(
-    reader: InputReader,
-    where: str,
-    *,
-    resizer: ImageResizer,
-    num_classes: int,
-    augment: Augment,
-    max_number_of_boxes: int,
-    merge_equal: bool,
-    seed: int,
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]]:
-    """Returns what turns one record and its number into one image and its labels."""
-    decode = RecordDecoder(_label_map(reader, where), num_classes)
-
-    @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow a second to find out
-    def prepare(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Labels]:
-        decoded = decode(record, index)
-        image, ground_truth = augment(
-            decoded.image, decoded.ground_truth, tf.stack([tf.constant(seed, tf.int64), index])
-        )
-        image, true_image_shape = resize_image(image, resizer)
-        # From relative to the image to relative to the padded image.
-        of_padded = tf.cast(true_image_shape[:2], tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
-        ground_truth = with_boxes(ground_truth, ground_truth[BOXES] * tf.tile(of_padded, [2]))
-        if merge_equal:
-            ground_truth = merge_equal_boxes(ground_truth, num_classes)
-        labels = pad_ground_truth(ground_truth, max_number_of_boxes)
-        labels["num_groundtruth_boxes_unknown"] = decoded.num_unknown
-        labels["true_image_shape"] = true_image_shape
-        labels["original_image_shape"] = tf.shape(decoded.image)
-        labels["source_id"] = decoded.source_id
-        return image, labels
-
-    return prepare
+def _map(
+    numbered: tf.data.Dataset, prepare: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]]
+) -> tf.data.Dataset:
+    return numbered.map(prepare, num_parallel_calls=default_num_processes(), deterministic=True)
 
 
 def _batches(
-    records: tf.data.Dataset,
-    prepare: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, Labels]],
+    examples: tf.data.Dataset,
     batch_size: int,
     resizer: ImageResizer,
     reader: InputReader,
     *,
     drop_remainder: bool,
-    deterministic: bool,
 ) -> tf.data.Dataset:
-    numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter()))
-    examples = numbered.map(prepare, num_parallel_calls=default_num_processes(), deterministic=deterministic)
     # A batch of 1 is never a remainder; saying so gives models a known batch size.
     drop_remainder = drop_remainder or batch_size == 1
     if batch_size > 1 and None in resizer.static_size:
         batches = _padded_batches(examples, batch_size, drop_remainder)
     else:
         batches = examples.batch(batch_size, drop_remainder=drop_remainder)
-    options = tf.data.Options()
-    options.deterministic = deterministic
-    return batches.with_options(options).prefetch(max(reader.num_prefetch_batches, 1))
+    return batches.prefetch(max(reader.num_prefetch_batches, 1))
 
 
 def _padded_batches(examples: tf.data.Dataset, batch_size: int, drop_remainder: bool) -> tf.data.Dataset:
@@ -284,4 +271,4 @@ def _padded_batches(examples: tf.data.Dataset, batch_size: int, drop_remainder: 
 
 def _mix(*numbers: int) -> int:
     """Returns one seed made from several."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0]) % _LARGEST_SEED
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0]) % LARGEST_SEED

@@ -89,7 +89,8 @@ class EvaluationHistory:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self._path} cannot be read ({error}); delete it to forget the evaluations") from None
         if metric == rule.metric:
-            self.evaluations = [entry for entry in entries if entry[0] <= step]
+            self.evaluations = entries
+            self.forget_after(step)
 
     @property
     def best(self) -> tuple[int, float] | None:
@@ -99,6 +100,10 @@ class EvaluationHistory:
             if self.rule.is_better(value, best[1] if best else None):
                 best = (step, value)
         return best
+
+    def forget_after(self, step: int) -> None:
+        """Forgets evaluations of later steps, which will come again."""
+        self.evaluations = [entry for entry in self.evaluations if entry[0] <= step]
 
     def has(self, step: int) -> bool:
         """Whether there was an evaluation at this step."""

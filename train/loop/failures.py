@@ -10,6 +10,12 @@ import tensorflow as tf
 from data_prep.runtime.command_line import UserError
 from train.inputs.input_errors import readable_error
 
+NOT_FINITE = "a loss is not finite"  # how the sentence of the step that found one begins
+
+
+class NonFiniteLossError(UserError):
+    """A loss became infinite, or no number; the message names the images."""
+
 
 @contextlib.contextmanager
 def explained_failures() -> Iterator[None]:
@@ -18,6 +24,8 @@ def explained_failures() -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         sentence = readable_error(error)
+        if sentence is not None and sentence.startswith(NOT_FINITE):
+            raise NonFiniteLossError(sentence) from error
         if sentence is not None:
             raise UserError(sentence) from error
         if isinstance(error, tf.errors.DataLossError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,22 @@ import orbit
 import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
+from train.checkpoints.files import newest_checkpoint
+from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
 from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
-from train.loop.failures import explained_failures
+from train.loop.failures import NonFiniteLossError, explained_failures
 from train.loop.optimization import moving_averages
 from train.loop.progress import TrainingProgress
-from train.loop.step import DetectionTrainer
+from train.loop.recovery import Recoveries
+from train.loop.step import DetectionTrainer, step_of
+from train.loop.stopping import StopRequests, TrainingStopped
+from train.loop.workers import Workers
+from train.models.batch_norm import synchronize
+from train.models.build import build_or_explain
 from train.models.detector import Detector
+from train.models.replicas import copy_values
 from train.pipeline import Pipeline
 
 CHECKPOINT_NAME = "ckpt"
@@ -57,6 +66,11 @@ class TrainingRun:
         num_steps: int,
         history: EvaluationHistory,
         evaluates: bool,
+        workers: Workers,
+        stop: StopRequests,
+        checkpoint_folder: Path,
+        recoveries: Recoveries,
+        go_back: Callable[[], None],
     ) -> None:
         """Prepares the loop.
 
@@ -71,6 +85,11 @@ class TrainingRun:
             num_steps: The step to train up to.
             history: Of the run's evaluations up to now.
             evaluates: Whether to evaluate, where the config has an evaluation input.
+            workers: Of which the chief evaluates, and writes all but its own copy of the checkpoints.
+            stop: Asks to stop.
+            checkpoint_folder: Where this worker saves: the run's folder, for the chief.
+            recoveries: Of the run up to now.
+            go_back: Restores the last checkpoint, and gives the trainer the batches after those that are left out.
         """
         self._pipeline = pipeline
         self._model_dir = model_dir
@@ -79,15 +98,22 @@ class TrainingRun:
         self._trainer = trainer
         self._global_step = trainer.global_step
         self._num_steps = num_steps
-        self._start_step = int(trainer.global_step)
-        self._progress = TrainingProgress(self._start_step, num_steps)
+        self._start_step = step_of(trainer.global_step)
+        self._workers = workers
+        self._stop = stop
+        self._recoveries = recoveries
+        self._go_back = go_back
+        self._progress = TrainingProgress(self._start_step, num_steps, is_shown=workers.is_chief)
         self._network = detector.network
         self._optimizer = optimizer
         self._history = history
-        self._best = BestCheckpoint(model_dir, manager.checkpoint, CHECKPOINT_NAME)
-        self._evaluator = None
-        if evaluates and pipeline.settings.eval_input_reader:
-            self._evaluator = CheckpointEvaluator(pipeline, detector)
+        self._best = BestCheckpoint(checkpoint_folder, manager.checkpoint, CHECKPOINT_NAME)
+        self._evaluates = evaluates and bool(pipeline.settings.eval_input_reader)
+        self._evaluator: CheckpointEvaluator | None = None
+        if self._evaluates and workers.is_chief:
+            # With several workers, reading a variable may ask all of them; a copy of the network belongs to the chief.
+            self._measured = build_or_explain(pipeline.settings) if workers.are_several else detector
+            self._evaluator = CheckpointEvaluator(pipeline, self._measured)
         self._result: EvaluationResult | None = None
         self._saved: dict[int, str] = {}
         self._told: list[str] = []
@@ -97,7 +123,7 @@ class TrainingRun:
             train_actions=[self._report],
             steps_per_loop=self._steps_in_loop,
             summary_interval=intervals.log_every_n if pipeline.train_config.summarize_gradients else None,
-            summary_dir=str(model_dir / "train"),
+            summary_dir=str(model_dir / "train") if workers.is_chief else None,
         )
 
     def _steps_in_loop(self, step: int) -> int:
@@ -106,7 +132,7 @@ class TrainingRun:
         return 1 if step == self._start_step else every - step % every
 
     def _report(self, results: dict[str, Any]) -> None:
-        self._progress.report(int(self._global_step), results)
+        self._progress.report(step_of(self._global_step), results)
         if (sentences := self._trainer.left_out.sentences()) != self._told:
             self._told = sentences
             for sentence in sentences:
@@ -120,38 +146,60 @@ class TrainingRun:
 
         Raises:
             UserError: A record is broken, a loss became infinite, or there are no records.
+            TrainingStopped: The process was asked to stop; where training was is saved.
         """
+        try:
+            return self._to_the_end()
+        except TrainingStopped as stopped:
+            step = step_of(self._global_step)
+            if step > self._start_step:
+                self._save(step)
+                where = f"it is saved, and the same command goes on from step {step}"
+            else:
+                where = "before its first step; nothing is lost"
+            self._progress.say(f"stopped by {stopped} at step {step}: {where}")
+            raise
+
+    def _to_the_end(self) -> EvaluationResult | None:
+        if self._recoveries.are_allowed and newest_checkpoint(str(self._model_dir)) is None:
+            self._save(self._start_step)
         self._evaluate_what_was_missed()
-        reason = self._history.reason_to_stop() if self._evaluator is not None else ""
+        reason = self._reason_to_stop() if self._evaluates else ""
         while not reason:
-            step = int(self._global_step)
+            step = step_of(self._global_step)
             target = min(_next_multiple(step, self._intervals.checkpoint_every_n), self._num_steps)
-            if self._evaluator is not None:
+            if self._evaluates:
                 target = min(target, _next_multiple(step, self._intervals.evaluate_every_n))
-            if not self._train_to(target):
+            try:
+                has_more = self._train_to(target)
+            except NonFiniteLossError as error:
+                self._recover(error)
+                continue
+            if not has_more:
                 reader = self._pipeline.settings.train_input_reader
                 epochs = reader.num_epochs if reader is not None else 0
                 reason = f"the records have been gone over {epochs} times (train_input_reader.num_epochs)"
             elif target == self._num_steps:
                 reason = "all steps are made"
-            step = int(self._global_step)
+            step = step_of(self._global_step)
             if reason or step % self._intervals.checkpoint_every_n == 0:
                 self._save(step)
-            if self._evaluator is not None and (reason or step % self._intervals.evaluate_every_n == 0):
-                self._evaluate(self._evaluator, step)
-                if not reason and (reason := self._history.reason_to_stop()):
+            if self._evaluates and (reason or step % self._intervals.evaluate_every_n == 0):
+                self._evaluate(step)
+                if not reason and (reason := self._reason_to_stop()):
                     self._progress.say(f"step {step}: stopping early: {reason}")
                     self._save(step)
-        self._end(int(self._global_step), reason)
+        self._end(step_of(self._global_step), reason)
         return self._result
 
     def _train_to(self, target: int) -> bool:
         """Trains up to a step; returns False where the input ended before it."""
+        log = self._model_dir / ORBIT_LOG_NAME if self._workers.is_chief else Path(os.devnull)
         try:
-            with explained_failures(), _orbit_log(self._model_dir):
+            with self._stop.deferred(), explained_failures(), _orbit_log(log):
                 self._controller.train(target)
         except tf.errors.OutOfRangeError:
-            if int(self._global_step) == self._start_step:
+            if step_of(self._global_step) == self._start_step:
                 raise UserError(
                     "the training input ended before its first batch: it has fewer records than "
                     f"train_config.batch_size ({self._pipeline.train_config.batch_size})"
@@ -159,9 +207,34 @@ class TrainingRun:
             return False
         return True
 
+    def _recover(self, error: NonFiniteLossError) -> None:
+        """Goes back to the last checkpoint, and on past the batch whose loss was not finite.
+
+        Raises:
+            NonFiniteLossError: The run may not go back, or not any more; or it is one of several workers, whose
+                connection does not survive a failed step: started again, they leave out the batch.
+        """
+        checkpoint = newest_checkpoint(str(self._model_dir))
+        if not self._recoveries.are_allowed or checkpoint is None:
+            raise error
+        step = ObjectCheckpoint(checkpoint).step or 0
+        which = self._recoveries.add(error, step, writes=self._workers.is_chief)
+        if self._workers.are_several:
+            raise NonFiniteLossError(
+                f"{error}; {which}: run the same command on all workers again, and they go on from {checkpoint} past "
+                "that batch"
+            ) from error
+        with self._stop.deferred():
+            self._go_back()
+        self._history.forget_after(step)
+        self._saved = {}
+        self._progress.say(f"{error}; {which}: back to {checkpoint}, and on past that batch")
+
     def _save(self, step: int) -> None:
         if step not in self._saved:
-            path = str(self._manager.save(checkpoint_number=step, check_interval=False))
+            with self._stop.deferred():
+                synchronize(self._network, self._workers.strategy)
+                path = str(self._manager.save(checkpoint_number=step, check_interval=False))
             self._saved = {step: path}
             self._progress.say(f"step {step}: saved {path}")
 
@@ -169,24 +242,47 @@ class TrainingRun:
         """Makes up for the evaluation that an earlier run was ended before, so that early stopping counts right."""
         step = self._start_step
         is_due = step > 0 and step % self._intervals.evaluate_every_n == 0 and not self._history.has(step)
-        if self._evaluator is not None and self._history.rule.patience is not None and is_due:
-            self._evaluate(self._evaluator, step)
+        if self._evaluates and self._history.rule.patience is not None and is_due:
+            self._evaluate(step)
 
-    def _evaluate(self, evaluator: CheckpointEvaluator, step: int) -> None:
+    def _evaluate(self, step: int) -> None:
+        """Evaluates, which the chief does for all; the best checkpoint is saved by all."""
+        synchronize(self._network, self._workers.strategy)
+        result: EvaluationResult | None = None
+        # Of several workers, one that left here would leave the others waiting: they stop after their next step.
+        with self._stop.deferred() if self._workers.are_several else contextlib.nullcontext():
+            if self._evaluator is not None:
+                result = self._measure(self._evaluator, step)
+            is_best = result is not None and self._history.would_be_best(result.metrics)
+            if self._workers.of_chief(is_best):
+                # Before it is in the history, so that a run ended in between measures and keeps this one again.
+                metrics = result.metrics if result is not None else {}
+                path = self._best.save(step, metrics, self._history.rule.metric)
+                self._progress.say(f"step {step}: the best so far, kept as {path}")
+        if result is not None:
+            self._history.add(step, result.metrics)
+        self._result = result
+
+    def _measure(self, evaluator: CheckpointEvaluator, step: int) -> EvaluationResult:
         with explained_failures(), self._evaluated_weights():
+            if self._workers.are_several:
+                copy_values(self._network, self._measured.network, self._workers.strategy)
             result = evaluator.evaluate()
         source = self._saved.get(step, "a network that is not saved")
         result.write(self._model_dir / evaluator.folder, step=step, source=source)
         self._progress.say(f"step {step}: evaluated on {result.num_images} images\n{result.table(max_classes=12)}")
-        # In this order, so that a run ended in between measures and keeps this one again.
-        if self._history.would_be_best(result.metrics):
-            path = self._best.save(step, result.metrics, self._history.rule.metric)
-            self._progress.say(f"step {step}: the best so far, kept as {path}")
-        self._history.add(step, result.metrics)
-        self._result = result
+        return result
+
+    def _reason_to_stop(self) -> str:
+        """A sentence that says why to stop early, or nothing; the chief's evaluations decide for all."""
+        reason = self._history.reason_to_stop()
+        if self._workers.of_chief(bool(reason)):
+            return reason or "the evaluations no longer improve"
+        return ""
 
     def _end(self, step: int, reason: str) -> None:
-        write_training_end(self._model_dir, TrainingEnd(step, reason))
+        if self._workers.is_chief:
+            write_training_end(self._model_dir, TrainingEnd(step, reason))
         self._progress.close(step)
         if step < self._num_steps:
             self._progress.say(f"ended at step {step} of {self._num_steps}: {reason}")
@@ -209,7 +305,7 @@ def _next_multiple(step: int, every: int) -> int:
 
 
 @contextlib.contextmanager
-def _orbit_log(model_dir: Path) -> Iterator[None]:
-    """Sends what Orbit prints, a line a loop in its own form, to a file beside the checkpoints."""
-    with (model_dir / ORBIT_LOG_NAME).open("a") as log, contextlib.redirect_stdout(log):
+def _orbit_log(path: Path) -> Iterator[None]:
+    """Sends what Orbit prints, a line a loop in its own form, to a file."""
+    with path.open("a") as log, contextlib.redirect_stdout(log):
         yield

@@ -13,18 +13,20 @@ from tqdm import tqdm
 class TrainingProgress:
     """Progress of a run: a bar on a terminal, lines elsewhere, and a summary at the end."""
 
-    def __init__(self, start_step: int, num_steps: int) -> None:
+    def __init__(self, start_step: int, num_steps: int, *, is_shown: bool = True) -> None:
         """Starts the clock.
 
         Args:
             start_step: Where training goes on from.
             num_steps: Where it is to end.
+            is_shown: Whether anything is printed at all: of several workers, one speaks.
         """
         self._start_step = start_step
         self._num_steps = num_steps
         self._started = time.monotonic()
         self._losses: list[float] = []
-        self._is_terminal = sys.stderr.isatty()
+        self._is_shown = is_shown
+        self._is_terminal = is_shown and sys.stderr.isatty()
         # Kept, since standard output is Orbit's log while its controller runs.
         self._out = sys.stdout
         self._bar = tqdm(
@@ -50,6 +52,8 @@ class TrainingProgress:
 
     def say(self, text: str) -> None:
         """Prints without tearing the bar."""
+        if not self._is_shown:
+            return
         tqdm.write(text, file=self._out)
         self._out.flush()
 

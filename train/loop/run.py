@@ -9,6 +9,7 @@ from typing import Any
 import orbit
 import tensorflow as tf
 import tf_keras
+from google.protobuf import text_format
 
 from configs.schema import pipeline_file
 from configs.settings.faster_rcnn import FasterRcnn
@@ -16,23 +17,31 @@ from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
 from train.checkpoints.class_head import ClassMapping
+from train.checkpoints.files import newest_checkpoint
 from train.checkpoints.restore import restore
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
 from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
+from train.inputs.order_seed import keep_order_seed
 from train.inputs.reader import build_training_dataset
 from train.loop.checkpoint_files import forget_training_end
-from train.loop.devices import describe_strategy, pick_strategy, set_precision
+from train.loop.cluster import read_cluster
+from train.loop.devices import describe_strategy, pick_strategy, require_divisible, set_precision
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
 from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
 from train.loop.processor import garbage_kept
-from train.loop.step import DetectionTrainer
+from train.loop.recovery import Recoveries
+from train.loop.step import DetectionTrainer, step_of
+from train.loop.stopping import StopRequests
+from train.loop.strategies import AUTO
 from train.loop.summaries import input_images, write_images
+from train.loop.workers import Workers, code_digest
 from train.models.build import build_or_explain
 from train.models.detector import Detector
+from train.models.dropout import repeat_dropout
 from train.pipeline import Pipeline
 
 IMAGES_SHOWN = 4
@@ -56,6 +65,8 @@ class TrainingOptions:
         seed: Makes batches and initial weights repeatable; None draws new ones.
         fine_tune_label_map: That the fine-tune checkpoint was trained with: classes that it and the pipeline's label
             map both name keep their rows of the class head.
+        strategy: One of `strategies.STRATEGIES`.
+        virtual_devices: Splits the CPU into so many devices; None uses the devices that are there.
     """
 
     model_dir: Path
@@ -67,6 +78,8 @@ class TrainingOptions:
     evaluate: bool = True
     seed: int | None = None
     fine_tune_label_map: LabelMap | None = None
+    strategy: str = AUTO
+    virtual_devices: int | None = None
 
 
 def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | None:
@@ -81,42 +94,100 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
 
     Raises:
         UserError: A checkpoint does not fit, a record is broken, or a loss became infinite; what was saved stays.
+        TrainingStopped: The process was asked to stop; where training was is saved.
     """
-    if options.seed is not None:
-        tf_keras.utils.set_random_seed(options.seed)
+    cluster = read_cluster()
+    if cluster is not None:
+        print(f"{cluster.name_of(cluster.index)} of {cluster.num_workers}: waiting for the others", flush=True)
+    # Before anything else is asked of TensorFlow, which can only be told of devices and other machines until then.
+    strategy = pick_strategy(options.strategy, virtual_devices=options.virtual_devices, cluster=cluster)
+    workers = Workers(strategy, cluster)
+    stop = StopRequests()
+    with (
+        stop.listening(),
+        workers.loss_explained(options.model_dir),
+        workers.writing_folder(options.model_dir) as folder,
+    ):
+        return _train(pipeline, options, workers, stop, folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingParts:
+    """A network and what trains it.
+
+    Attributes:
+        detector: The network with its losses.
+        optimizer: Made, without its slots.
+        learning_rate: The optimizer's schedule, a function of the step.
+        global_step: int64 variable.
+        variables: Those that are trained.
+    """
+
+    detector: Detector
+    optimizer: Any
+    learning_rate: Any
+    global_step: tf.Variable
+    variables: list[tf.Variable]
+
+
+def build_parts(pipeline: Pipeline, strategy: tf.distribute.Strategy) -> TrainingParts:
+    """Builds a network and its optimizer, with initial values.
+
+    Args:
+        pipeline: What to build.
+        strategy: Where its variables live.
+
+    Raises:
+        UserError: The config describes a network that cannot be built, or patterns that match no variable.
+    """
     train_config = pipeline.train_config
-    num_steps = options.num_train_steps or train_config.num_steps
-    if not num_steps:
-        raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
-    _explain_early_stopping(pipeline, options)
-    _check_records(pipeline, options)
-    strategy = pick_strategy()
     set_precision(pipeline.settings.precision_policy)
     with strategy.scope(), garbage_kept():
         detector = build_or_explain(pipeline.settings)
         optimizer, learning_rate = build_optimizer(train_config.optimizer)
         if pipeline.settings.precision_policy == "mixed_float16":
             optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
-        global_step = orbit.utils.create_global_step()
         variables = trainable_variables_of(
             detector.network, train_config.update_trainable_variables, train_config.freeze_variables
         )
+        return TrainingParts(detector, optimizer, learning_rate, orbit.utils.create_global_step(), variables)
+
+
+def _train(
+    pipeline: Pipeline, options: TrainingOptions, workers: Workers, stop: StopRequests, folder: Path
+) -> EvaluationResult | None:
+    """Trains; checkpoints go to `folder`, which is another than the run's for workers that are not the chief."""
+    if options.seed is not None:
+        tf_keras.utils.set_random_seed(options.seed)
+    train_config, strategy = pipeline.train_config, workers.strategy
+    num_steps = options.num_train_steps or train_config.num_steps
+    if not num_steps:
+        raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
+    require_divisible(train_config.batch_size, strategy)
+    workers.require_the_same(_facts(pipeline, options))
+    workers.require_shared_folder(options.model_dir)
+    _explain_early_stopping(pipeline, options)
+    _check_records(pipeline, options)
+    parts = build_parts(pipeline, strategy)
+    network = parts.detector.network
     checkpoint = tf.train.Checkpoint(
-        model=detector.network,
-        optimizer=optimizer,
-        global_step=global_step,
-        **{CHILD_NAME: TrunkExpectations(detector.network)},
+        model=network,
+        optimizer=parts.optimizer,
+        global_step=parts.global_step,
+        **{CHILD_NAME: TrunkExpectations(network)},
     )
     manager = tf.train.CheckpointManager(
         checkpoint,
-        str(options.model_dir),
+        str(folder),
         max_to_keep=options.checkpoint_max_to_keep,
         keep_checkpoint_every_n_hours=train_config.keep_checkpoint_every_n_hours,
         checkpoint_name=CHECKPOINT_NAME,
     )
     with strategy.scope():
-        start = _start(pipeline, options, detector, manager, optimizer, global_step, strategy)
-        create_slots(optimizer, variables)
+        start = _start(pipeline, options, parts, checkpoint, workers)
+        create_slots(parts.optimizer, parts.variables)
+    seed = keep_order_seed(options.model_dir) if options.seed is None else options.seed
+    repeat_dropout(network, seed, parts.global_step)
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
@@ -124,41 +195,68 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
-    forget_training_end(options.model_dir)
-    dataset = _distribute(pipeline, options, strategy, start)
+    recovery = pipeline.settings.extensions.recovery
+    recoveries = Recoveries(options.model_dir, recovery.max_trials if recovery is not None else 0)
+    dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))
+    if workers.is_chief:
+        forget_training_end(options.model_dir)
     with explained_failures():
-        _write_input_images(pipeline, options, dataset, start)
+        _write_input_images(pipeline, options, dataset, start, workers)
     trainer = DetectionTrainer(
-        detector=detector,
+        detector=parts.detector,
         dataset=dataset,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
+        optimizer=parts.optimizer,
+        learning_rate=parts.learning_rate,
         clip_norm=train_config.gradient_clipping_by_norm,
         bias_multiplier=train_config.bias_grad_multiplier,
-        variables=variables,
-        strategy=strategy,
-        global_step=global_step,
+        variables=parts.variables,
+        workers=workers,
+        stop=stop,
+        global_step=parts.global_step,
         left_out=LeftOut.of_training(pipeline.settings),
         add_regularization_loss=train_config.add_regularization_loss,
         summarize_gradients=train_config.summarize_gradients,
     )
+
+    def go_back() -> None:
+        with strategy.scope():
+            resume(checkpoint, newest_checkpoint(str(options.model_dir)) or "")
+        first_batch = recoveries.batch_of(step_of(parts.global_step))
+        trainer.train_dataset = _distribute(pipeline, options, strategy, first_batch)
+
     run = TrainingRun(
         pipeline=pipeline,
         model_dir=options.model_dir,
+        checkpoint_folder=folder,
+        recoveries=recoveries,
+        go_back=go_back,
         intervals=Intervals(
             checkpoint_every_n=options.checkpoint_every_n,
             evaluate_every_n=options.evaluate_every_n or options.checkpoint_every_n,
             log_every_n=options.log_every_n,
         ),
-        detector=detector,
+        detector=parts.detector,
         trainer=trainer,
-        optimizer=optimizer,
+        optimizer=parts.optimizer,
         manager=manager,
         num_steps=num_steps,
         history=history,
         evaluates=options.evaluate,
+        workers=workers,
+        stop=stop,
     )
     return run.to_the_end()
+
+
+def _facts(pipeline: Pipeline, options: TrainingOptions) -> dict[str, str]:
+    """Texts that must be the same for all workers of a run, by what to call them."""
+    flags = dataclasses.replace(options, model_dir=Path(), fine_tune_label_map=None)
+    return {
+        "pipeline config": text_format.MessageToString(pipeline.config),
+        "label map": str(pipeline.label_map),
+        "set of flags": str(flags),
+        "version of this code or of TensorFlow": code_digest(),
+    }
 
 
 def _explain_early_stopping(pipeline: Pipeline, options: TrainingOptions) -> None:
@@ -187,40 +285,41 @@ def write_config_and_label_map(folder: Path, pipeline: Pipeline) -> None:
 def _start(
     pipeline: Pipeline,
     options: TrainingOptions,
-    detector: Detector,
-    manager: tf.train.CheckpointManager,
-    optimizer: Any,
-    global_step: tf.Variable,
-    strategy: tf.distribute.Strategy,
+    parts: TrainingParts,
+    checkpoint: tf.train.Checkpoint,
+    workers: Workers,
 ) -> int:
     """Restores what there is to restore, writes down what is trained, and returns the step to start from."""
     train_config = pipeline.train_config
-    where = f"on {describe_strategy(strategy)}, batches of {train_config.batch_size}"
-    if not manager.latest_checkpoint and train_config.fine_tune_checkpoint:
+    where = f"on {describe_strategy(workers.strategy, train_config.batch_size)}"
+    newest = newest_checkpoint(str(options.model_dir))
+    if newest is None and train_config.fine_tune_checkpoint:
         report = restore(
-            detector.network,
+            parts.detector.network,
             train_config.fine_tune_checkpoint,
             train_config.checkpoint_type,
             class_mapping=_class_mapping(pipeline, options),
         )
-        write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
-        print(report.summary())
-    start_moving_average(optimizer, detector.network)
-    if manager.latest_checkpoint:
+        if workers.is_chief:
+            write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
+            print(report.summary())
+    start_moving_average(parts.optimizer, parts.detector.network)
+    if newest is not None:
         try:
-            resume(manager.checkpoint, manager.latest_checkpoint)
+            resume(checkpoint, newest)
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
-                f"{manager.latest_checkpoint} is not of the model that the config describes "
+                f"{newest} is not of the model that the config describes "
                 f"({str(error).splitlines()[0]}); train into another --model_dir, or with the config of that one"
             ) from error
-        print(f"going on from {manager.latest_checkpoint}, step {int(global_step)}, {where}", flush=True)
+        print(f"going on from {newest}, step {step_of(parts.global_step)}, {where}", flush=True)
     elif train_config.fine_tune_checkpoint:
         print(f"training from step 0, {where}", flush=True)
     else:
         print(f"training from scratch, {where}: no train_config.fine_tune_checkpoint is set", flush=True)
-    write_config_and_label_map(options.model_dir, pipeline)
-    return int(global_step)
+    if workers.is_chief:
+        write_config_and_label_map(options.model_dir, pipeline)
+    return step_of(parts.global_step)
 
 
 def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping | None:
@@ -236,9 +335,21 @@ def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping
     )
 
 
-def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, start: int) -> Any:
+def _distribute(
+    pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, first_batch: int
+) -> Any:
+    """Spreads the batches from a number on, from 0, over the devices."""
+    drawn_seed = keep_order_seed(options.model_dir) if options.seed is None else None
+
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return build_training_dataset(pipeline.settings, input_context=context, seed=options.seed, resume_step=start)
+        return build_training_dataset(
+            pipeline.settings,
+            input_context=context,
+            seed=options.seed,
+            drawn_seed=drawn_seed,
+            resume_step=first_batch,
+            num_steps=options.num_train_steps,
+        )
 
     # Batches stay in host memory until a step takes them: `source_id` is text, which no GPU holds.
     return strategy.distribute_datasets_from_function(
@@ -246,14 +357,18 @@ def _distribute(pipeline: Pipeline, options: TrainingOptions, strategy: tf.distr
     )
 
 
-def _write_input_images(pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int) -> None:
-    """Writes the first batch's images as the model is given them."""
+def _write_input_images(
+    pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int, workers: Workers
+) -> None:
+    """Writes the first batch's images as the model is given them. All workers call it: they take batches together."""
     batch = next(iter(dataset), None)
     if batch is None:
         raise UserError(
             "the training input has no batch to give: it has fewer records than train_config.batch_size "
             f"({pipeline.train_config.batch_size})"
         )
+    if not workers.is_chief:
+        return
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
     writer = tf.summary.create_file_writer(str(options.model_dir / "train"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,11 @@ import tf_keras
 
 from train.inputs.input_errors import ensure
 from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
+from train.loop.failures import NOT_FINITE
 from train.loop.optimization import clip_gradients, scale_bias_gradients
 from train.loop.processor import garbage_kept
+from train.loop.stopping import StopRequests
+from train.loop.workers import Workers
 from train.models.detector import Detector
 
 TOTAL_LOSS = "Loss/total_loss"
@@ -20,6 +25,11 @@ REGULARIZATION_LOSS = "Loss/regularization_loss"
 LEARNING_RATE = "learning_rate"
 # Of the images of one loop, for TensorBoard: the counts that a person would want to see change.
 _COUNTS_SHOWN = {"Input/boxes": "boxes", "Input/cut_boxes": "cut boxes", "Input/unknown_boxes": "unknown boxes"}
+
+
+def step_of(global_step: tf.Variable) -> int:
+    """Returns the number in a step counter, which replicas may each have a copy of."""
+    return int(global_step.numpy())
 
 
 class DetectionTrainer(orbit.StandardTrainer):
@@ -40,7 +50,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         clip_norm: float,
         bias_multiplier: float,
         variables: list[tf.Variable],
-        strategy: tf.distribute.Strategy,
+        workers: Workers,
+        stop: StopRequests,
         global_step: tf.Variable,
         left_out: LeftOut,
         add_regularization_loss: bool = True,
@@ -56,7 +67,8 @@ class DetectionTrainer(orbit.StandardTrainer):
             clip_norm: Joint norm to clip gradients at; 0 for none.
             bias_multiplier: What biases' gradients are multiplied by; 0 leaves them alone.
             variables: Those to train.
-            strategy: Where.
+            workers: Where.
+            stop: Asked after each step.
             global_step: Counts steps.
             left_out: Where to count ground truth that batches left out.
             add_regularization_loss: Whether the network's weight decay is trained on.
@@ -69,29 +81,37 @@ class DetectionTrainer(orbit.StandardTrainer):
         self._clip_norm = clip_norm
         self._bias_multiplier = bias_multiplier
         self._variables = variables
-        self._strategy = strategy
+        self._workers = workers
+        self._strategy = workers.strategy
+        self._stop = stop
         self.global_step = global_step
         self.left_out = left_out
         self._add_regularization_loss = add_regularization_loss
         self._summarize_gradients = summarize_gradients
-        with strategy.scope():
+        with self._strategy.scope():
             names = [*detector.loss_names, *([REGULARIZATION_LOSS] if add_regularization_loss else []), TOTAL_LOSS]
             self._means = {name: tf_keras.metrics.Mean(name) for name in names}
-            self._counts = tf.Variable(
-                tf.zeros([len(COUNTS)], tf.int64),
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
+        self._counts = tf.Variable(tf.zeros([len(COUNTS)], tf.int64), trainable=False)
 
-    def train(self, num_steps: tf.Tensor) -> Any:
-        """Makes `num_steps` steps; the first time, this traces them.
+    def create_train_loop_fn(self) -> Callable[[Any, tf.Tensor], None]:
+        """The loop is Python's, so that a signal is heard between two steps; Orbit's own would hear it at the end."""
+        train_step = tf.function(self.train_step)
 
-        Returns:
-            What `train_loop_end` does.
+        def loop(iterator: Any, num_steps: tf.Tensor) -> None:
+            for _ in range(int(num_steps)):
+                train_step(iterator)
+                self._workers.agree_to_stop(self._stop)
+
+        return loop
+
+    def train(self, num_steps: tf.Tensor) -> dict[str, Any]:
+        """Makes steps; see `orbit.StandardTrainer`. Losses are means over all replicas, for which the scope is needed.
+
+        Raises:
+            TrainingStopped: The process, or another worker's, was asked to stop; the last step is whole.
         """
-        if self._train_loop_fn is not None:
-            return super().train(num_steps)
-        with garbage_kept():
+        is_traced = self._train_loop_fn is not None
+        with self._strategy.scope(), contextlib.nullcontext() if is_traced else garbage_kept():
             return super().train(num_steps)
 
     def train_loop_begin(self) -> None:
@@ -102,6 +122,7 @@ class DetectionTrainer(orbit.StandardTrainer):
 
     def train_step(self, iterator: Any) -> None:
         """One step on every replica."""
+        num_replicas = self._strategy.num_replicas_in_sync
 
         @tf.autograph.experimental.do_not_convert  # nothing to convert; looking through every layer took half the trace
         def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -112,19 +133,24 @@ class DetectionTrainer(orbit.StandardTrainer):
                 total = tf.add_n(list(losses.values()))
                 losses[TOTAL_LOSS] = total
                 # Replicas' gradients are summed, so each replica's loss is its share of the mean.
-                share = total / self._strategy.num_replicas_in_sync
+                share = total / num_replicas
                 if isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
                     share = self._optimizer.get_scaled_loss(share)
-            _require_finite(losses, labels, self.global_step)
+            self._require_finite(losses, labels)
             gradients = tape.gradient(share, self._variables)
             if isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
                 gradients = self._optimizer.get_unscaled_gradients(gradients)
             gradients = scale_bias_gradients(gradients, self._variables, self._bias_multiplier)
-            gradients = clip_gradients(gradients, self._clip_norm)
             pairs = [(g, v) for g, v in zip(gradients, self._variables, strict=True) if g is not None]
+            gradients, variables = zip(*pairs, strict=True)
+            if num_replicas > 1:
+                # Here and not in the optimizer, so that what is clipped is the whole batch's gradient.
+                context = tf.distribute.get_replica_context()
+                gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            pairs = list(zip(clip_gradients(gradients, self._clip_norm), variables, strict=True))
             if self._summarize_gradients:
                 _write_histograms(pairs, self.global_step)
-            self._optimizer.apply_gradients(pairs)
+            self._optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
             for name, value in losses.items():
                 self._means[name].update_state(value)
             return count_batch(labels)
@@ -133,13 +159,40 @@ class DetectionTrainer(orbit.StandardTrainer):
         self._counts.assign(add_counts(tf.stack([self._counts, *counts])))
         self.global_step.assign_add(1)
 
+    def _require_finite(self, losses: dict[str, tf.Tensor], labels: dict[str, tf.Tensor]) -> None:
+        """Stops at the first loss that is not finite, and says which images it came from."""
+        is_finite = tf.math.is_finite(losses[TOTAL_LOSS])
+
+        def message() -> tf.Tensor:
+            values = [f"{name} " + tf.strings.as_string(value, precision=4) for name, value in losses.items()]
+            ours = tf.strings.join(
+                [
+                    tf.strings.join(values, ", "),
+                    "; the images were ",
+                    tf.strings.reduce_join(labels["source_id"], separator=" "),
+                    "; a lower learning rate or gradient_clipping_by_norm helps where they are sound",
+                ]
+            )
+            step = tf.strings.as_string(self.global_step)
+            at = tf.strings.join([f"{NOT_FINITE} at step ", step, ": "])
+            return at + tf.where(is_finite, "that of another worker, which names its images", ours)
+
+        if self._workers.are_several:
+            # All must stop at the same step: one that went on would wait for the others forever.
+            context = tf.distribute.get_replica_context()
+            bad = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~is_finite, tf.int32))
+            ensure(bad == 0, message)
+        else:
+            ensure(is_finite, message)
+
     def train_loop_end(self) -> dict[str, Any]:
         """Returns the losses' means over the loop, the learning rate, and how many boxes were left out."""
         results = {name: mean.result() for name, mean in self._means.items()}
-        counts = dict(zip(COUNTS, self._counts.numpy().tolist(), strict=True))
+        gathered = self._workers.gather(self._counts.numpy().tolist())
+        counts = dict(zip(COUNTS, add_counts(gathered).numpy().tolist(), strict=True))
         self.left_out.add(list(counts.values()))
         results |= {name: np.float32(counts[shown]) for name, shown in _COUNTS_SHOWN.items()}
-        results[LEARNING_RATE] = np.float32(self._learning_rate(self.global_step - 1))
+        results[LEARNING_RATE] = np.float32(self._learning_rate(step_of(self.global_step) - 1))
         return results
 
 
@@ -148,23 +201,3 @@ def _write_histograms(pairs: list[tuple[tf.Tensor, tf.Variable]], step: tf.Tenso
     for gradient, variable in pairs:
         name = str(variable.name).split(":")[0]
         tf.summary.histogram(f"gradients/{name}", tf.convert_to_tensor(gradient), step=step)
-
-
-def _require_finite(losses: dict[str, tf.Tensor], labels: dict[str, tf.Tensor], step: tf.Tensor) -> None:
-    """Stops at the first loss that is not finite, and says which images it came from."""
-
-    def message() -> tf.Tensor:
-        values = [f"{name} " + tf.strings.as_string(value, precision=4) for name, value in losses.items()]
-        return tf.strings.join(
-            [
-                "a loss is not finite at step ",
-                tf.strings.as_string(step),
-                ": ",
-                tf.strings.join(values, ", "),
-                "; the images were ",
-                tf.strings.reduce_join(labels["source_id"], separator=" "),
-                "; a lower learning rate or gradient_clipping_by_norm helps where they are sound",
-            ]
-        )
-
-    ensure(tf.math.is_finite(losses[TOTAL_LOSS]), message)

@@ -33,6 +33,19 @@ class FreezableBatchNorm(tf_keras.layers.BatchNormalization):
         return {**super().get_config(), "frozen": self.frozen}
 
 
+def synchronize(network: tf_keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Gives all replicas the mean of their moving statistics, which is what a checkpoint of them holds.
+
+    Each replica keeps its own while training, of its share of the batches. With several workers, all must call this.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return
+    with strategy.scope():
+        for variable in network.variables:
+            if variable.synchronization == tf.VariableSynchronization.ON_READ:
+                variable.assign(variable.read_value())
+
+
 def freeze_batch_norm(layer: tf_keras.layers.Layer) -> None:
     """Freezes the statistics of every batch norm in `layer`, itself included: they are used, and kept, in training.
 

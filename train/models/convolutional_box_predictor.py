@@ -10,6 +10,7 @@ import tf_keras
 
 from configs.settings import heads
 from train.models.api_objects import place, tree
+from train.models.dropout import RepeatableDropout
 from train.models.hyperparams import LayerHyperparams
 from train.models.weight_shared_box_predictor import Predictions, clip_codes
 
@@ -49,7 +50,7 @@ class ConvolutionalBoxPredictor(tf_keras.layers.Layer):
         self._hyperparams = LayerHyperparams(settings.conv_hyperparams)
         self._dropout: tf_keras.layers.Layer | None = None
         if settings.use_dropout:
-            self._dropout = tf_keras.layers.Dropout(1.0 - settings.dropout_keep_probability)
+            self._dropout = RepeatableDropout(1.0 - settings.dropout_keep_probability)
         self._towers: dict[str, list[Any]] = {}
         self._norms: dict[str, list[Any]] = {}
         self._class_depthwise: dict[str, list[Any]] = {}

@@ -129,6 +129,8 @@ class GroundTruth:
         valid: bool [B, m], false for padding.
         class_targets: float32 [B, m, classes], multi-hot without background, where boxes that lie on each other were
             merged and so may have several classes; None where `classes` says all.
+        sampling_seeds: int64 [B, 2], of each image, for minibatches of anchors and proposals that can be drawn again;
+            None draws other ones each time.
     """
 
     boxes: tf.Tensor
@@ -136,6 +138,7 @@ class GroundTruth:
     weights: tf.Tensor
     valid: tf.Tensor
     class_targets: tf.Tensor | None = None
+    sampling_seeds: tf.Tensor | None = None
 
     @classmethod
     def from_labels(cls, labels: Labels, input_shape: ActualShape) -> GroundTruth:
@@ -148,8 +151,10 @@ class GroundTruth:
         padded = cls.with_padding(labels, input_shape)
         # Never 0 columns: a matcher's argmax needs at least one to look at.
         columns = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(padded.valid, tf.int32), axis=1)), 1)
-        values = (getattr(padded, field.name) for field in dataclasses.fields(cls))
-        return cls(*(None if value is None else value[:, :columns] for value in values))
+        of_boxes = ("boxes", "classes", "weights", "valid", "class_targets")
+        values = {name: getattr(padded, name) for name in of_boxes}
+        cut = {name: value[:, :columns] for name, value in values.items() if value is not None}
+        return dataclasses.replace(padded, **cut)
 
     @classmethod
     def with_padding(cls, labels: Labels, input_shape: ActualShape) -> GroundTruth:
@@ -161,6 +166,7 @@ class GroundTruth:
             weights=labels["groundtruth_weights"],
             valid=labels["groundtruth_classes"] > 0,
             class_targets=labels.get("groundtruth_class_targets"),
+            sampling_seeds=labels.get("sampling_seed"),
         )
 
 

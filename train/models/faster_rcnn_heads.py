@@ -11,6 +11,7 @@ import tf_keras
 from configs.settings import heads
 from configs.settings.layers import Hyperparams
 from train.models.api_objects import place, tree
+from train.models.dropout import RepeatableDropout
 from train.models.hyperparams import LayerHyperparams
 
 
@@ -130,7 +131,7 @@ class MaskRcnnBoxPredictor(tf_keras.layers.Layer):
         # Classes and boxes drop different features, as the API's two heads do.
         self._drops = settings.use_dropout
         rate = 1.0 - settings.dropout_keep_probability if self._drops else 0.0
-        self._class_dropout, self._box_dropout = tf_keras.layers.Dropout(rate), tf_keras.layers.Dropout(rate)
+        self._class_dropout, self._box_dropout = RepeatableDropout(rate), RepeatableDropout(rate)
         boxes = 1 if settings.share_box_across_classes else num_classes
         self._class_predictor = tf_keras.layers.Dense(
             num_classes + 1, name="class_predictor", **read.convolution_arguments()

@@ -119,6 +119,7 @@ def first_stage_losses(
             targets.class_weights > 0,
             batch_size=settings.first_stage_minibatch_size,
             positive_fraction=settings.first_stage_positive_balance_fraction,
+            seeds=truth.sampling_seeds,
         ),
         tf.float32,
     )

@@ -89,6 +89,8 @@ def sample_proposals(proposals: Proposals, truth: GroundTruth, settings: FasterR
         tf.logical_and(proposals.valid, targets.class_weights > 0),
         batch_size=settings.second_stage_batch_size,
         positive_fraction=settings.second_stage_balance_fraction,
+        # Not those of the first stage, whose anchors would be drawn by the same numbers.
+        seeds=None if truth.sampling_seeds is None else truth.sampling_seeds + 1,
     )
     return proposals.select(drawn, settings.second_stage_batch_size)
 

@@ -118,7 +118,9 @@ class SsdDetector(Detector):
         logits, codes, anchors = self.predict(
             images, self.preprocess(images, labels["true_image_shape"]), training=training
         )
-        return self._losses(self._assign(labels, anchors, training=training), logits, codes, anchors)
+        return self._losses(
+            self._assign(labels, anchors, training=training), logits, codes, anchors, labels.get("sampling_seed")
+        )
 
     def detect_and_compute_losses(
         self, images: tf.Tensor, labels: Labels
@@ -127,7 +129,7 @@ class SsdDetector(Detector):
         true_image_shape = labels["true_image_shape"]
         predictions = self.predict(images, self.preprocess(images, true_image_shape), training=False)
         _, _, anchors = predictions
-        losses = self._losses(self._assign(labels, anchors, training=False), *predictions)
+        losses = self._losses(self._assign(labels, anchors, training=False), *predictions, labels.get("sampling_seed"))
         return without_raw(self._detections(predictions, images, true_image_shape)), losses
 
     def predict(

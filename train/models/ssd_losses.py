@@ -11,12 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from configs.settings.losses import Loss
+from configs.settings.losses import Loss, RandomExampleSampler
 from configs.settings.plugins import CLASSIFICATION_LOSS, PluginPart
 from data_prep.runtime.command_line import UserError
 from train.models.box_coders import BoxCoder
 from train.models.hard_example_mining import HardExampleMiner
 from train.models.losses import classification_loss, localization_loss
+from train.models.replicas import mean_over_replicas, num_replicas
 from train.models.sampling import sample_negatives
 from train.models.ssd_targets import ClassSlots, SsdTargets
 
@@ -69,7 +70,12 @@ class SsdLosses:
             )
 
     def __call__(
-        self, targets: SsdTargets, logits: tf.Tensor, codes: tf.Tensor, anchors: tf.Tensor
+        self,
+        targets: SsdTargets,
+        logits: tf.Tensor,
+        codes: tf.Tensor,
+        anchors: tf.Tensor,
+        sampling_seeds: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """Compares predictions with targets.
 
@@ -78,13 +84,14 @@ class SsdLosses:
             logits: float32 [B, A, slots].
             codes: float32 [B, A, code size].
             anchors: float32 [A, 4], ymin xmin ymax xmax, in the units of the targets.
+            sampling_seeds: int64 [B, 2], for a `random_example_sampler`; None draws other anchors each time.
 
         Returns:
             `Loss/classification_loss` and `Loss/localization_loss`, float32 scalars.
         """
         class_weights, box_weights = targets.class_weights, targets.box_weights
         if self._settings.random_example_sampler is not None:
-            sampled = self._sample(targets, self._settings.random_example_sampler.positive_sample_fraction)
+            sampled = self._sample(targets, self._settings.random_example_sampler, sampling_seeds)
             class_weights *= sampled[..., tf.newaxis]
             box_weights *= sampled
         by_class = self._classification_loss(logits, targets.class_targets, class_weights)
@@ -96,19 +103,21 @@ class SsdLosses:
 
         normalizer = tf.constant(1.0)
         if self._normalizes_by_matches:
-            normalizer = tf.maximum(tf.reduce_sum(box_weights), 1.0)
+            # Of the whole batch: a replica whose images have few objects must not count for more than the others.
+            normalizer = tf.maximum(mean_over_replicas(tf.reduce_sum(box_weights)), 1.0 / num_replicas())
         box_normalizer = normalizer * (self._box_coder.code_size if self._normalizes_by_code_size else 1.0)
         return {
             "Loss/classification_loss": self._settings.classification_weight * tf.reduce_sum(by_class) / normalizer,
             "Loss/localization_loss": self._settings.localization_weight * tf.reduce_sum(by_box) / box_normalizer,
         }
 
-    def _sample(self, targets: SsdTargets, positive_fraction: float) -> tf.Tensor:
+    def _sample(self, targets: SsdTargets, sampler: RandomExampleSampler, seeds: tf.Tensor | None) -> tf.Tensor:
         """float32 [B, A], 1 for the anchors that are drawn."""
         foreground = targets.class_targets[..., 1:] if self._slots.adds_background else targets.class_targets
         positive = tf.reduce_sum(foreground, axis=-1) != 0
         eligible = tf.reduce_mean(targets.class_weights, axis=-1) != 0
-        return tf.cast(sample_negatives(positive, eligible, positive_fraction=positive_fraction), tf.float32)
+        fraction = sampler.positive_sample_fraction
+        return tf.cast(sample_negatives(positive, eligible, positive_fraction=fraction, seeds=seeds), tf.float32)
 
 
 def _plugin_loss(

@@ -10,6 +10,7 @@ import tf_keras
 
 from configs.settings import heads
 from train.models.api_objects import place, tree
+from train.models.dropout import RepeatableDropout
 from train.models.hyperparams import LayerHyperparams
 
 Predictions = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -51,7 +52,7 @@ class WeightSharedConvolutionalBoxPredictor(tf_keras.layers.Layer):
         self._hyperparams = LayerHyperparams(settings.conv_hyperparams)
         self._dropout: tf_keras.layers.Layer | None = None
         if settings.use_dropout:
-            self._dropout = tf_keras.layers.Dropout(1.0 - settings.dropout_keep_probability)
+            self._dropout = RepeatableDropout(1.0 - settings.dropout_keep_probability)
         self._projections: dict[str, Any] = {}
         self._projection_norms: dict[str, Any] = {}
         self._towers: dict[str, list[Any]] = {}

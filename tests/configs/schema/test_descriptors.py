@@ -24,7 +24,18 @@ from google.protobuf import descriptor_pb2
 
 from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PACKAGE, PROTO_PATH, message_class, message_descriptor
 
-OURS = {"Extensions", "ClassAwareSampling", "EarlyStopping", "ModelGardenBackbone", "PluginPart"}
+OURS = {
+    "Extensions",
+    "ClassAwareSampling",
+    "Mixing",
+    "Mosaic",
+    "Mixup",
+    "CopyPaste",
+    "RecordCache",
+    "EarlyStopping",
+    "ModelGardenBackbone",
+    "PluginPart",
+}
 OUR_FIELDS = {("TrainEvalPipelineConfig", "extensions")}
 
 

@@ -28,8 +28,8 @@ from configs.settings.reading import read_choice, read_settings  # noqa: E402
 from configs.settings.resizers import IMAGE_RESIZERS  # noqa: E402
 from tests.configs.verdicts import check_supported  # noqa: E402
 from train.inputs.augmentations.pipeline import build_augmentation  # noqa: E402
-from train.inputs.reader import pad_ground_truth  # noqa: E402
-from train.inputs.records import read_records  # noqa: E402
+from train.inputs.preparation import pad_ground_truth  # noqa: E402
+from train.inputs.record_order import read_records  # noqa: E402
 from train.inputs.resize import resize_image  # noqa: E402
 
 _OPERATION = "min_object_covered: 0.1 min_area: 0.1 max_area: 1 overlap_thresh: 0.1"

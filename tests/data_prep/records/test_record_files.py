@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from data_prep.formats.example_proto import example_class
-from data_prep.records.record_files import CorruptRecordError, RecordWriter, masked_checksum, read_record_file
+from data_prep.records.record_files import (
+    CorruptRecordError,
+    RecordWriter,
+    count_records,
+    masked_checksum,
+    read_record_file,
+)
 
 RECORDS = [b"", b"a", b"\x00" * 100, bytes(range(256)) * 5000]
 
@@ -72,3 +78,20 @@ def test_examples_are_tensorflows() -> None:
     ours, theirs = (example.SerializeToString(deterministic=True) for example in examples)
     assert ours == theirs
     assert example_class().FromString(theirs).features.feature["ints"].int64_list.value == [-1, 2**40]
+
+
+def test_records_are_counted_without_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    with RecordWriter(path) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    assert count_records(str(path)) == len(RECORDS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:28] + b"x" + whole[29:])  # in the data of a record
+    assert count_records(str(path)) == len(RECORDS)
+    for content in (whole[:-1], whole[:20], whole[:5], whole[:17] + b"x" + whole[18:]):
+        path.write_bytes(content)
+        with pytest.raises(CorruptRecordError):
+            count_records(str(path))
+    path.write_bytes(b"")
+    assert count_records(str(path)) == 0

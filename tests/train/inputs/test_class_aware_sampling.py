@@ -11,8 +11,9 @@ import tensorflow as tf
 from data_prep.formats.label_map import LabelMap, LabelMapItem
 from data_prep.formats.tf_example import make_example
 from data_prep.runtime.command_line import UsageError
-from train.inputs.class_aware_sampling import count_classes, repeat_by_class
+from train.inputs.class_aware_sampling import ClassSampler, count_classes
 from train.inputs.class_labels import ClassLookup
+from train.inputs.randomness import derived_seed
 
 NUM_CLASSES = 4  # of which 3 is a gap in the label map
 
@@ -35,15 +36,19 @@ def look_up() -> ClassLookup:
     return ClassLookup(LabelMap(items), NUM_CLASSES)
 
 
-def drawn(records: list[bytes], passes: int, max_repeats: int = 50, seed: int | None = 3) -> Counter[str]:
+def drawn(records: list[bytes], passes: int, max_repeats: int = 50, seed: int = 3) -> Counter[str]:
     dataset = tf.data.Dataset.from_tensor_slices(records)
     table = look_up()
-    counts = count_classes(dataset, table, NUM_CLASSES, "train_input_reader")
-    sampled = repeat_by_class(counts, table, max_repeats, seed)(dataset).repeat(passes)
-    return Counter(
-        tf.train.Example.FromString(one).features.feature["image/source_id"].bytes_list.value[0].decode()
-        for one in sampled.as_numpy_iterator()
-    )
+    sampler = ClassSampler(count_classes(dataset, table, NUM_CLASSES, "train_input_reader"), table, max_repeats)
+    found: Counter[str] = Counter()
+    for number in range(passes):
+        of_pass = [*sampler.apply(dataset, derived_seed(seed, number)).as_numpy_iterator()]
+        assert len(of_pass) == sampler.length_of_pass(derived_seed(seed, number))
+        found.update(
+            tf.train.Example.FromString(one).features.feature["image/source_id"].bytes_list.value[0].decode()
+            for one in of_pass
+        )
+    return found
 
 
 def test_classes_of_a_long_tail_come_equally_often():
@@ -97,3 +102,17 @@ def test_a_scan_says_what_it_found():
     )
     with pytest.raises(UsageError, match="none of the 2 records of train_input_reader has an object of a class"):
         count_classes(tf.data.Dataset.from_tensor_slices(records[2:]), table, NUM_CLASSES, "train_input_reader")
+
+
+def test_how_many_a_pass_has_is_known_in_whatever_order_its_records_come():
+    names = ["bed"] * 17 + ["lamp"] * 5 + ["owl"] * 3
+    records = [record(f"{name}{i}", [name, *(["owl"] if i % 7 == 0 else [])]) for i, name in enumerate(names)]
+    table, generator = look_up(), np.random.default_rng(1)
+    counts = count_classes(tf.data.Dataset.from_tensor_slices(records), table, NUM_CLASSES, "train_input_reader")
+    for max_repeats in (1, 50):
+        sampler = ClassSampler(counts, table, max_repeats)
+        for number in range(6):
+            seed = derived_seed(number, 0)
+            order = generator.permutation(len(records))
+            shuffled = tf.data.Dataset.from_tensor_slices([records[index] for index in order])
+            assert len([*sampler.apply(shuffled, seed)]) == sampler.length_of_pass(seed)

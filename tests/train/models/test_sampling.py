@@ -37,3 +37,17 @@ def test_draws_are_random_and_reach_every_candidate():
     draws = np.array([sample_negatives(positive, eligible, positive_fraction=0.5).numpy()[0] for _ in range(60)])
     assert (draws.sum(axis=1) == 2).all()
     assert draws[:, 1:5].any(axis=0).all()
+
+
+def test_with_seeds_an_image_has_the_same_sample_in_whatever_batch_it_is():
+    positive = tf.constant(np.random.default_rng(0).random((3, 40)) < 0.3)
+    eligible, seeds = tf.ones_like(positive), tf.constant([[1, 5], [1, 6], [1, 7]], tf.int64)
+
+    def drawn(rows: slice) -> np.ndarray:
+        part = {"positive": positive[rows], "eligible": eligible[rows], "seeds": seeds[rows]}
+        return sample_balanced(**part, batch_size=8, positive_fraction=0.5).numpy()
+
+    together = drawn(slice(0, 3))
+    np.testing.assert_array_equal(together, np.concatenate([drawn(slice(0, 1)), drawn(slice(1, 3))]))
+    np.testing.assert_array_equal(together, drawn(slice(0, 3)))
+    assert (together[0] != together[1]).any()

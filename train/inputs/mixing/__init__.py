@@ -1,0 +1,1 @@
+"""Training images that are made of several."""
