@@ -19,6 +19,7 @@ from train.inputs.reader import build_training_dataset
 from train.loop.devices import set_precision
 from train.loop.learning_rate_multipliers import rate_multipliers
 from train.loop.optimization import build_optimizer
+from train.loop.processor import garbage_kept
 from train.loop.step import DetectionTrainer
 from train.loop.stopping import StopRequests
 from train.loop.variable_patterns import trainable_variables_of
@@ -61,7 +62,7 @@ def build_parts(pipeline: Pipeline, strategy: tf.distribute.Strategy) -> Trainin
     """
     train_config = pipeline.train_config
     set_precision(pipeline.settings.precision_policy)
-    with strategy.scope():
+    with strategy.scope(), garbage_kept():
         detector = build_or_explain(pipeline.settings)
         extensions = pipeline.settings.extensions
         multipliers = rate_multipliers(extensions, detector.network)

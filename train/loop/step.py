@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from train.loop.accumulation import Part, accumulate
 from train.loop.failures import NOT_FINITE
 from train.loop.gradients import add_gradients, clip_gradients, scale_bias_gradients
 from train.loop.input_wait import InputWait
+from train.loop.processor import garbage_kept
 from train.loop.stopping import StopRequests
 from train.loop.workers import Workers
 from train.models.detector import Detector
@@ -116,7 +118,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         Raises:
             TrainingStopped: The process, or another worker's, was asked to stop; the last step is whole.
         """
-        with self._strategy.scope():
+        is_traced = self._train_loop_fn is not None
+        with self._strategy.scope(), contextlib.nullcontext() if is_traced else garbage_kept():
             return super().train(num_steps)
 
     def train_loop_begin(self) -> None:
