@@ -65,6 +65,13 @@ class LearningRateMultiplier(Settings, message="LearningRateMultiplier"):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Summaries(Settings, message="Summaries"):
+    """What a training is watched by, beside what always is."""
+
+    histograms: bool = scalar()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recovery(Settings, message="Recovery"):
     """What to do when a loss is not finite."""
 
@@ -94,6 +101,7 @@ class Extensions(Settings, message="Extensions"):
     gradient_accumulation: GradientAccumulation | None = nested(GradientAccumulation, optional=True)
     learning_rate_multiplier: tuple[LearningRateMultiplier, ...] = nested(LearningRateMultiplier, repeated=True)
     learning_rate_decay_by_depth: float = number(above=0.0, at_most=1.0)
+    summaries: Summaries = nested(Summaries)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
     optimizer: AdamW | Lamb | None = declared(DECOUPLED)
     learning_rate: Schedule | None = declared(ANNEALED)

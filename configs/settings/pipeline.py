@@ -182,6 +182,13 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
             reason = "train_input_reader.sample_from_datasets_weights also says how often a record is drawn"
             yield Problem("extensions.class_aware_sampling", reason, "delete one of the two")
 
+    @between("train_config", "extensions")
+    def _is_anything_mixed(self) -> Iterator[Note]:
+        mixing, num_steps = self.extensions.mixing, self.train_config.num_steps if self.train_config is not None else 0
+        if mixing is not None and num_steps and mixing.off_for_last_n_steps >= num_steps:
+            text = f"is not below train_config.num_steps, {num_steps}: a run of so many steps mixes nothing"
+            yield Note("extensions.mixing.off_for_last_n_steps", text)
+
     @between("eval_config", "extensions")
     def _is_the_stopping_metric_measured(self) -> Iterator[Problem]:
         metric = self.extensions.early_stopping.metric

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
 from train.evaluate import main as evaluate
+from train.models.ssd import SsdDetector
 from train.train import main as train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,3 +214,17 @@ def test_flags_and_extensions_of_ours_through_the_commands(block_config, tmp_pat
     # Without --once: the training has ended, and so does following it.
     assert evaluate([*flags, "--checkpoint_dir", str(tmp_path), "--eval_timeout", "600"]) == 0
     assert f"the training has ended at step {stopped}" in capsys.readouterr().out
+
+
+def test_the_step_is_traced_once_however_long_loops_are(block_config, tmp_path, monkeypatch):
+    traces = []
+    compute_losses = SsdDetector.compute_losses
+
+    def counted(self, *arguments, **more):
+        traces.append(tf.executing_eagerly())
+        return compute_losses(self, *arguments, **more)
+
+    monkeypatch.setattr(SsdDetector, "compute_losses", counted)
+    words = ["--pipeline_config_path", str(block_config("ssd")), "--model_dir", str(tmp_path), "--no_evaluation"]
+    assert train([*words, "--num_train_steps", "5", "--log_every_n", "3"]) == 0  # loops of 1, 2 and 2 steps
+    assert traces == [False]

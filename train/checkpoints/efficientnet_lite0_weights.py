@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import tf_keras
-from official.vision.modeling.layers import nn_blocks
 
 from data_prep.runtime.command_line import UserError
 from train.checkpoints.restore_report import RestoreReport
@@ -93,6 +92,9 @@ def _layers_by_torch_name(backbone: tf_keras.Model) -> Iterator[tuple[str, tf_ke
 
     The stem is what comes before the first block, the head what comes after the last; blocks are numbered in order.
     """
+    # Brings in much of Model Garden, which restoring any other network need not wait for.
+    from official.vision.modeling.layers import nn_blocks
+
     layers = [layer for layer in backbone.layers if layer.weights]
     blocks = [layer for layer in layers if isinstance(layer, nn_blocks.InvertedBottleneckBlock)]
     if len(blocks) != 16 or blocks != layers[2:18] or len(layers) not in (18, 20):

@@ -33,7 +33,7 @@ def scale_to_batch_size(config: Any, batch_size: int) -> tuple[Any, str]:
     scaled = type(config)()
     scaled.CopyFrom(config)
     settings = read_settings(TrainConfig, config.train_config, "train_config")
-    schedule, path = _schedule_and_path(config, settings)
+    schedule, path = schedule_and_path(config, settings)
     factor = batch_size / settings.batch_size
     changes = [f"train_config.batch_size {settings.batch_size} -> {batch_size}"]
     message = scaled
@@ -57,8 +57,13 @@ def scale_to_batch_size(config: Any, batch_size: int) -> tuple[Any, str]:
     return scaled, words
 
 
-def _schedule_and_path(config: Any, settings: TrainConfig) -> tuple[Schedule, list[str]]:
-    """The schedule that trains, and the fields that lead to its message."""
+def schedule_and_path(config: Any, settings: TrainConfig) -> tuple[Schedule, list[str]]:
+    """The schedule that trains, and the fields that lead from a config to its message.
+
+    Args:
+        config: The `TrainEvalPipelineConfig` message.
+        settings: Of its `train_config`.
+    """
     if config.extensions.HasField("learning_rate"):
         schedule = read_choice(ANNEALED, config.extensions.learning_rate, "extensions.learning_rate")
         return schedule, ["extensions", "learning_rate", ANNEALED.name_of(schedule)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
 from train.loop.accumulation import Part, accumulate
 from train.loop.failures import NOT_FINITE
 from train.loop.gradients import add_gradients, clip_gradients, scale_bias_gradients
+from train.loop.input_wait import InputWait
+from train.loop.processor import garbage_kept
 from train.loop.stopping import StopRequests
 from train.loop.workers import Workers
 from train.models.detector import Detector
@@ -37,6 +40,7 @@ class DetectionTrainer(orbit.StandardTrainer):
     Attributes:
         global_step: int64 variable, counted by the optimizer.
         left_out: Ground truth that the run's batches left out, up to the last loop's end.
+        input_wait: How long the last loop took, and how long it waited for batches.
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         self._add_regularization_loss = add_regularization_loss
         self._summarize_gradients = summarize_gradients
         self._micro_batches = micro_batches
+        self.input_wait = InputWait()
+        self._first_step = 0
         with self._strategy.scope():
             names = [*detector.loss_names, *([REGULARIZATION_LOSS] if add_regularization_loss else []), TOTAL_LOSS]
             self._means = {name: tf_keras.metrics.Mean(name) for name in names}
@@ -112,7 +118,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         Raises:
             TrainingStopped: The process, or another worker's, was asked to stop; the last step is whole.
         """
-        with self._strategy.scope():
+        is_traced = self._train_loop_fn is not None
+        with self._strategy.scope(), contextlib.nullcontext() if is_traced else garbage_kept():
             return super().train(num_steps)
 
     def train_loop_begin(self) -> None:
@@ -120,6 +127,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         for mean in self._means.values():
             mean.reset_state()
         self._counts.assign(tf.zeros_like(self._counts))
+        self._first_step = step_of(self.global_step)
+        self.input_wait.begin_loop()
 
     def train_step(self, iterator: Any) -> None:
         """One step on every replica."""
@@ -144,7 +153,8 @@ class DetectionTrainer(orbit.StandardTrainer):
                 self._means[name].update_state(value)
             return count_batch(labels)
 
-        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=next(iterator)))
+        batch = self.input_wait.take(iterator)
+        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=batch))
         self._counts.assign(add_counts(tf.stack([self._counts, *counts])))
         self.global_step.assign_add(1)
 
@@ -233,13 +243,14 @@ class DetectionTrainer(orbit.StandardTrainer):
             ensure(is_finite, message)
 
     def train_loop_end(self) -> dict[str, Any]:
-        """Returns the losses' means over the loop, the learning rate, and how many boxes were left out."""
+        """Returns the losses' means over the loop, the learning rate, the boxes left out, and the time of a step."""
         results = {name: mean.result() for name, mean in self._means.items()}
         gathered = self._workers.gather(self._counts.numpy().tolist())
         counts = dict(zip(COUNTS, add_counts(gathered).numpy().tolist(), strict=True))
         self.left_out.add(list(counts.values()))
         results |= {name: np.float32(counts[shown]) for name, shown in _COUNTS_SHOWN.items()}
         results[LEARNING_RATE] = np.float32(self._learning_rate(step_of(self.global_step) - 1))
+        results |= self.input_wait.end_loop(step_of(self.global_step) - self._first_step)
         return results
 
 

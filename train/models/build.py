@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
+
 from configs.settings.model import NO_EXTENSIONS, Model, ModelExtensions
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.ssd import Ssd
@@ -21,6 +23,7 @@ def build_or_explain(settings: PipelineSettings) -> Detector:
         raise UserError(f"the model cannot be built: {error}") from error
 
 
+@tf.autograph.experimental.do_not_convert  # nothing to convert; looking through every layer took a tenth of the time
 def build_detector(model: Model, extensions: ModelExtensions = NO_EXTENSIONS) -> Detector:
     """Composes the detector that settings describe.
 

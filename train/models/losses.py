@@ -6,6 +6,9 @@ normalising stay visible where they happen. The API smooths no labels in any of 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from configs.settings import losses
@@ -118,16 +121,41 @@ def localization_loss(
 # -------------------------------------------------------------------------------------------------- classification
 
 
-def _focal_by_class(logits: tf.Tensor, targets: tf.Tensor, alpha: float | None, gamma: float) -> tf.Tensor:
-    """Focal loss of each class (Lin et al., "Focal Loss for Dense Object Detection", equation 5)."""
-    loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-    probabilities = tf.sigmoid(logits)
-    probability_of_truth = targets * probabilities + (1.0 - targets) * (1.0 - probabilities)
-    if gamma:
-        loss *= tf.pow(1.0 - probability_of_truth, gamma)
-    if alpha is not None:
-        loss *= targets * alpha + (1.0 - targets) * (1.0 - alpha)
-    return loss
+def _focal(
+    logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None, alpha: float | None, gamma: float
+) -> tf.Tensor:
+    """Focal loss (Lin et al., "Focal Loss for Dense Object Detection", equation 5), weighted and summed over classes.
+
+    Its gradient is written out, and there is none by targets and weights: what TensorFlow derives goes through the
+    largest tensors of a training step twice as often.
+    """
+
+    @tf.custom_gradient
+    def loss_of(logits: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        probabilities = tf.sigmoid(logits)
+        # Sigmoid cross entropy, as TensorFlow has it so that nothing overflows and no digits are lost.
+        cross_entropy = tf.nn.relu(logits) - logits * targets + tf.math.log1p(tf.exp(-tf.abs(logits)))
+        by_target = weights
+        if alpha is not None:
+            balance = (1.0 - alpha) + (2.0 * alpha - 1.0) * targets
+            by_target = balance if weights is None else balance * weights
+        # From the probability of the class to 1 less that of the truth.
+        sign = 1.0 - 2.0 * targets
+        missed = targets + sign * probabilities
+        factors = [tf.pow(missed, gamma)] if gamma else []
+        factors += [] if by_target is None else [by_target]
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            slope = probabilities - targets
+            if gamma:
+                # The derivative of missed ** gamma, over missed ** gamma itself, which is 0 where nothing is missed.
+                share = tf.math.divide_no_nan(probabilities * (1.0 - probabilities), missed)
+                slope += gamma * sign * share * cross_entropy
+            return math.prod(factors, start=slope) * upstream[..., tf.newaxis]
+
+        return tf.reduce_sum(math.prod(factors, start=cross_entropy), axis=-1), gradient
+
+    return loss_of(logits)
 
 
 def bootstrapped_targets(logits: tf.Tensor, targets: tf.Tensor, *, alpha: float, hard: bool) -> tf.Tensor:
@@ -169,12 +197,21 @@ def classification_loss(
             targets = tf.nn.softmax(targets / scale)
         loss = tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits / scale)
         return loss if weights is None else loss * tf.reduce_mean(weights, axis=-1)
+    # One weight for all classes can wait until they are summed.
+    for_sum = weights[..., 0] if weights is not None and weights.shape[-1] == 1 else None
+    by_class_weights = weights if for_sum is None else None
     match settings:
         case losses.SigmoidFocal(alpha=alpha, gamma=gamma):
-            by_class = _focal_by_class(logits, targets, alpha, gamma)
+            loss = _focal(logits, targets, by_class_weights, alpha, gamma)
         case losses.WeightedSigmoid():
-            by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+            loss = _cross_entropy(logits, targets, by_class_weights)
         case losses.BootstrappedSigmoid(alpha=alpha, hard_bootstrap=hard):
             mixed = bootstrapped_targets(logits, targets, alpha=alpha, hard=hard)
-            by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=mixed, logits=logits)
+            loss = _cross_entropy(logits, mixed, by_class_weights)
+    return loss if for_sum is None else loss * for_sum
+
+
+def _cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """Sigmoid cross entropy, weighted and summed over classes."""
+    by_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     return tf.reduce_sum(by_class if weights is None else by_class * weights, axis=-1)

@@ -77,11 +77,14 @@ class ArgmaxMatcher:
             matches = tf.where(best < self.unmatched_threshold, low, matches)
         if self.force_match_for_each_row:
             sure = valid if weighty is None else tf.logical_and(valid, weighty)
-            forced = tf.one_hot(tf.argmax(similarity, axis=2), tf.shape(similarity)[2])
-            forced *= tf.cast(sure, tf.float32)[..., tf.newaxis]
-            # argmax takes the lowest of equals: the first of several ground truths has the anchor.
-            forced_row = tf.argmax(forced, axis=1, output_type=tf.int32)
-            matches = tf.where(tf.reduce_max(forced, axis=1) > 0, forced_row, matches)
+            batch_size, num_rows, num_anchors = tf.unstack(tf.shape(similarity))
+            best_anchor = tf.argmax(similarity, axis=2, output_type=tf.int32)
+            best_anchor += num_anchors * tf.range(batch_size)[:, tf.newaxis]
+            rows = tf.where(sure, tf.range(num_rows), num_rows)
+            # The lowest: the first of several ground truths has the anchor.
+            forced = tf.math.unsorted_segment_min(rows, best_anchor, batch_size * num_anchors)
+            forced = tf.reshape(forced, tf.shape(matches))
+            matches = tf.where(forced < num_rows, forced, matches)
         # Without any ground truth there is nothing that a threshold could have been compared with.
         return tf.where(tf.reduce_any(valid, axis=1, keepdims=True), matches, UNMATCHED)
 

@@ -73,6 +73,10 @@ def _area(boxes: tf.Tensor) -> tf.Tensor:
 
 
 def _pairwise_intersection(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
-    boxes, anchors = boxes[..., :, tf.newaxis, :], anchors[..., tf.newaxis, :, :]
-    sides = tf.minimum(boxes[..., 2:], anchors[..., 2:]) - tf.maximum(boxes[..., :2], anchors[..., :2])
-    return tf.reduce_prod(tf.maximum(sides, 0.0), axis=-1)
+    # One coordinate at a time, so that anchors are the innermost axis: broadcasting corners of two numbers took
+    # TensorFlow several times as long.
+    ymin, xmin, ymax, xmax = tf.unstack(boxes[..., :, tf.newaxis, :], axis=-1)
+    anchor_ymin, anchor_xmin, anchor_ymax, anchor_xmax = tf.unstack(anchors[..., tf.newaxis, :, :], axis=-1)
+    height = tf.minimum(ymax, anchor_ymax) - tf.maximum(ymin, anchor_ymin)
+    width = tf.minimum(xmax, anchor_xmax) - tf.maximum(xmin, anchor_xmin)
+    return tf.maximum(height, 0.0) * tf.maximum(width, 0.0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from configs.settings.model import NO_EXTENSIONS, ModelExtensions
+from configs.settings.resizers import FixedShapeResizer
 from configs.settings.ssd import Ssd
 from train.models.anchors import build_anchor_generator
 from train.models.batch_norm import freeze_batch_norm
@@ -16,8 +17,11 @@ from train.models.detector import Detector, GroundTruth, Labels, actual_shape, f
 from train.models.feature_extractors.registry import build_ssd_extractor
 from train.models.post_processing import batch_non_max_suppression, scores_from_logits, with_raw, without_raw
 from train.models.ssd_losses import SsdLosses
-from train.models.ssd_network import ApiSsdNetwork, ModelGardenSsdNetwork, build_ssd_box_predictor, build_ssd_network
+from train.models.ssd_network import ApiSsdNetwork, build_ssd_box_predictor, build_ssd_network
 from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
+
+if TYPE_CHECKING:
+    from train.models.model_garden_network import ModelGardenSsdNetwork
 
 
 class SsdDetector(Detector):
@@ -101,6 +105,8 @@ class SsdDetector(Detector):
 
     def preprocess(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> tf.Tensor:
         """Normalises, then sets padding to 0: the API's SSD resizes and pads what is normalised already."""
+        if isinstance(self.settings.image_resizer, FixedShapeResizer):  # which pads nothing
+            return self._normalize(images)
         height, width = actual_shape(images, self.input_shape)
         rows = tf.range(height)[tf.newaxis, :] < true_image_shape[:, 0:1]
         columns = tf.range(width)[tf.newaxis, :] < true_image_shape[:, 1:2]

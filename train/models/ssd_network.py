@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tensorflow as tf
 import tf_keras
-from official.vision.modeling import retinanet_model
 
 from configs.settings import heads
 from train.models.api_objects import tree
@@ -15,6 +14,9 @@ from train.models.convolutional_box_predictor import ConvolutionalBoxPredictor
 from train.models.feature_extractors.model_garden import ModelGardenExtractor
 from train.models.feature_extractors.ssd_extractors import SsdFeatureExtractor
 from train.models.weight_shared_box_predictor import WeightSharedConvolutionalBoxPredictor
+
+if TYPE_CHECKING:
+    from train.models.model_garden_network import ModelGardenSsdNetwork
 
 # By level: class logits, box codes.
 Predictions: TypeAlias = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -56,21 +58,6 @@ class ApiSsdNetwork(tf_keras.Model):
         return self.head(self.feature_maps(images, training=training), training=training)[:2]
 
 
-class ModelGardenSsdNetwork(retinanet_model.RetinaNetModel):
-    """Model Garden's RetinaNet around the parts; they run part by part, so it post-processes nothing itself."""
-
-    # The API has no such network.
-    api_objects = None
-
-    def __init__(self, extractor: ModelGardenExtractor, head: tf_keras.layers.Layer) -> None:
-        super().__init__(extractor.backbone, extractor.decoder, head, detection_generator=None)
-        self._extractor = extractor
-
-    def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
-        """By level, finest first, [B, h, w, channels] of normalised images [B, height, width, 3]."""
-        return self._extractor(images, training=training)
-
-
 def build_ssd_box_predictor(
     settings: heads.SsdBoxPredictor, *, num_class_slots: int, anchors_per_location: Sequence[int], levels: Sequence[str]
 ) -> tf_keras.layers.Layer:
@@ -110,6 +97,8 @@ def build_ssd_network(
     """Puts a feature extractor and a box predictor together and makes the predictor's variables."""
     network: ApiSsdNetwork | ModelGardenSsdNetwork
     if isinstance(extractor, ModelGardenExtractor):
+        from train.models.model_garden_network import ModelGardenSsdNetwork
+
         network = ModelGardenSsdNetwork(extractor, head)
     else:
         network = ApiSsdNetwork(extractor, head)

@@ -38,6 +38,7 @@ OURS = {
     "PluginPart",
     *("GradientAccumulation", "LearningRateMultiplier", "DecoupledOptimizer", "AdamW", "Lamb"),
     *("AnnealedLearningRate", "OneCycleLearningRate", "PolynomialDecayLearningRate"),
+    "Summaries",
 }
 OUR_FIELDS = {("TrainEvalPipelineConfig", "extensions")}
 

@@ -20,6 +20,8 @@ from train.loop.stopping import StopRequests
 from train.loop.workers import Workers
 from train.models.detector import Detector
 from train.pipeline import load_pipeline
+from train.tracking.recorder import Recorder
+from train.tracking.tensorboard_tracker import TensorBoardTracker
 
 
 class OneBox(Detector):
@@ -119,6 +121,7 @@ class Run:
             checkpoint_folder=folder,
             recoveries=self.recoveries,
             go_back=go_back,
+            recorder=Recorder([TensorBoardTracker(folder)]),
         )
 
     def batches_from(self, step: int) -> tf.data.Dataset:

@@ -217,6 +217,36 @@ def test_focal_loss_equals_the_papers_equation():
     np.testing.assert_allclose(found, [expected], rtol=1e-5)
 
 
+@pytest.mark.parametrize("text", ["alpha: 0.25 gamma: 2.0", "alpha: 0.3 gamma: 1.5", "gamma: 2.0", "gamma: 0.0"])
+@pytest.mark.parametrize("columns", [1, 6])
+def test_the_written_gradient_of_focal_loss_is_the_one_of_its_equation(text, columns):
+    random = np.random.default_rng(0)
+    logits, weights = tf.constant(random.normal(0, 5, (200, 6))), tf.constant(random.uniform(0, 1, (200, columns)))
+    targets = tf.constant(np.concatenate([random.integers(0, 2, (100, 6)), random.uniform(0, 1, (100, 6))]))
+    chosen = classification_of(f"weighted_sigmoid_focal {{ {text} }}")
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        truth = targets * tf.sigmoid(logits) + (1 - targets) * (1 - tf.sigmoid(logits))
+        expected = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits) * (1 - truth) ** chosen.gamma
+        if chosen.alpha is not None:
+            expected *= targets * chosen.alpha + (1 - targets) * (1 - chosen.alpha)
+        expected = tf.reduce_sum(expected * weights, axis=-1)
+    expected_gradient = tape.gradient(expected, logits)
+    variable = tf.Variable(tf.cast(logits, tf.float32))
+    with tf.GradientTape() as tape:
+        found = classification_loss(chosen, variable, tf.cast(targets, tf.float32), tf.cast(weights, tf.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tape.gradient(found, variable), expected_gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_of_focal_loss_is_finite_where_nothing_is_missed_or_all_is():
+    variable = tf.Variable([[200.0, -200.0, 200.0, -200.0]])
+    settings = classification_of("weighted_sigmoid_focal { alpha: 0.25 gamma: 0.5 }")
+    with tf.GradientTape() as tape:
+        loss = classification_loss(settings, variable, tf.constant([[1.0, 0.0, 0.0, 1.0]]))
+    np.testing.assert_allclose(tape.gradient(loss, variable), [[0.0, 0.0, 0.75, -0.25]], atol=1e-6)
+
+
 def test_a_softmax_of_zeros_as_background_costs_nothing():
     assert classification("weighted_softmax {}", [[3.0, -1.0]], [[0.0, 0.0]]).numpy().tolist() == [0.0]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import tf_keras
-from official.legacy.image_classification.efficientnet import efficientnet_model
 
 from train.models.feature_extractors.trunk_layers import TrunkDefaults, TrunkLayers
 from train.models.hyperparams import LayerHyperparams
@@ -238,6 +237,9 @@ def efficientnet(version: str, *, weight_decay: float | None = None) -> tf_keras
         version: `b0` to `b7`.
         weight_decay: Overrides its own.
     """
+    # Model Garden's part that has it, and other networks do without.
+    from official.legacy.image_classification.efficientnet import efficientnet_model
+
     overrides: dict[str, Any] = {"rescale_input": False}
     if weight_decay is not None:
         overrides["weight_decay"] = weight_decay
