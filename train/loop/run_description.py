@@ -74,8 +74,8 @@ def hyperparameters(pipeline: Pipeline, *, num_steps: int, seed: int | None) -> 
         seed: Of the run.
     """
     settings, train_config = pipeline.settings, pipeline.train_config
-    optimizer = train_config.optimizer.optimizer
-    schedule = optimizer.learning_rate
+    optimizer = settings.extensions.optimizer_over(train_config.optimizer)
+    schedule = settings.extensions.schedule_over(train_config.optimizer)
     found: dict[str, Hyperparameter] = {
         "model": MODELS.name_of(settings.model),
         "feature_extractor": settings.model.feature_extractor.type,

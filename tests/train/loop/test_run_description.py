@@ -59,6 +59,15 @@ def test_the_learning_rate_is_the_highest_that_the_run_reaches_and_extensions_st
     assert {name: found[name] for name in expected} == expected
 
 
+def test_an_optimizer_and_a_schedule_of_the_extensions_are_what_trains(block_config):
+    more = """extensions {
+      optimizer { adamw { } } learning_rate { one_cycle { max_learning_rate: 0.25 total_steps: 100 } }
+    }"""
+    found = hyperparameters(load_pipeline(str(block_config("ssd")), more), num_steps=100, seed=None)
+    assert (found["optimizer"], found["schedule"]) == ("AdamW", "OneCycleLearningRate")
+    assert found["learning_rate"] == pytest.approx(0.25)
+
+
 def test_texts_metrics_and_their_folder_follow_the_config(block_config, tmp_path: Path):
     inputs = np.zeros((1, 2, 2, 3), np.uint8)
     (tmp_path / "restore_report.json").write_text('{"source": "zoo"}')
