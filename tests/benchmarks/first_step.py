@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.train_step import CLASSES, MODELS, config_of, last_json, started_seconds_ago
+from tests.benchmarks.train_step import MODELS, config_of, last_json, started_seconds_ago
 
 NUM_IMAGES = 16
 

@@ -1,7 +1,7 @@
-"""Model Garden's RetinaNet as an SSD's network, for the feature extractors that the Object Detection API does not have.
+"""Model Garden's RetinaNet as an SSD's network, for feature extractors that the Object Detection API does not have.
 
-In a file of its own: importing it brings in all of `official.vision`, TensorFlow Datasets included, for which a run with
-one of the API's own networks need not wait.
+In a file of its own: importing it brings in all of `official.vision`, TensorFlow Datasets included, for which a run
+with one of the API's own networks need not wait.
 """
 
 from __future__ import annotations
