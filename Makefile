@@ -1,6 +1,7 @@
 # make demo   a fresh machine to served detections: installs, draws a sample set, prepares it, fine-tunes, exports, serves, asks
 # make test   a fresh machine to a green suite: lint, format, types, tests; makes .venv, and .venv-beam for Apache Beam's
 # make .venv  the virtual environment alone
+# make gpu-check  on a machine with GPUs: trains both families in each precision, and compares with the CPU
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -15,10 +16,10 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 BIN := .venv/bin
 IN_VENV := $(BIN)/python -m
 
-.PHONY: help demo test lint benchmark .venv clean
+.PHONY: help demo test lint benchmark gpu-check .venv clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3
+	@sed -n 's/^# //p' Makefile | head -4
 
 # ---------------------------------------------------------------------------------------------------- installing
 
@@ -31,7 +32,7 @@ help:
 	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-app.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-app.txt requirements-tracking.txt
 	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
@@ -81,6 +82,13 @@ BENCHMARKS := client_start choose_subset read_metadata download clean_images wri
 benchmark: .venv/.installed-dev
 	@failed=0; for benchmark in $(BENCHMARKS); do \
 	    echo "== $$benchmark"; $(IN_VENV) tests.benchmarks.$$benchmark || failed=1; done; exit $$failed
+
+# Installs nothing: takes .venv where it is, or else the Python at hand.
+gpu-check:
+	@python=$(BIN)/python; [ -x $$python ] || python=python3; \
+	$$python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorflow") is None)' \
+	    || { echo "error: TensorFlow is not installed; make .venv installs what is needed" >&2; exit 2; }; \
+	$$python -m train.check_gpu
 
 # ---------------------------------------------------------------------------------------------------------- demo
 # Each step's result is a file, so that a second run reuses what is there, and one that was stopped goes on.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.api_flags import EXPORT_INFERENCE_GRAPH, EXPORTER_MAIN_V2, add_api_arguments, settle_api_flags
 from configs.settings.loading import add_config_arguments
-from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, positive_int, run_command
+from data_prep.runtime.absl_flags import AbslArgumentParser
+from data_prep.runtime.command_line import EXIT_DONE, UsageError, positive_int, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, with_nms_flags
 from train.pipeline import pipeline_from
+from train.tracking.choice import add_track_argument, record_export, require_installed, require_tracked
 
 INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor", "float_image_tensor", "tf_example")
 MORE_OUTPUTS = (
@@ -23,19 +27,25 @@ MORE_OUTPUTS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = ArgumentParser(
+    parser = AbslArgumentParser(
         description=__doc__ or "",
         example="  python -m export.export_saved_model --pipeline_config_path pipeline.config "
         "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models "
         "\\\n      --input_type encoded_image_string_tensor image_tensor --output detection_class_names",
     )
     add_config_arguments(parser)
-    parser.add_argument("--trained_checkpoint_dir", required=True, help="a model folder, or one checkpoint's prefix")
+    parser.add_argument(
+        "--trained_checkpoint_dir",
+        "--trained_checkpoint_prefix",
+        required=True,
+        help="a model folder, or one checkpoint's prefix",
+    )
     parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
     parser.add_argument(
         "--input_type",
         nargs="+",
         action="extend",
+        type=_input_type,
         choices=INPUT_TYPES,
         help=f"what a request holds; of several, each is a signature: the first serving_default, the others by their "
         f"own name (default: {INPUT_TYPES[0]})",
@@ -69,7 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="warm-up requests that the version folder gets, made from the same pictures and replayed: as many "
         "pictures each as batching.config allows; none where no number follows",
     )
+    add_track_argument(parser, "the exported model's path, into the training's run,")
+    add_api_arguments(parser, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)
     arguments = parser.parse_args(argv)
+    settle_api_flags(arguments, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)
+    require_installed(arguments.track)
     if arguments.model_version and not arguments.model_base_path:
         raise UsageError("--model_version needs --model_base_path, the folder of the versions")
     input_types = list(dict.fromkeys(arguments.input_type or INPUT_TYPES[:1]))
@@ -88,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         version = arguments.model_version or next_version(arguments.model_base_path)
         version_directory = arguments.model_base_path / str(version)
     require_new(arguments.output_directory, version_directory)
+    require_tracked(arguments.track, arguments.trained_checkpoint_dir)
     prefix = find_checkpoint(arguments.trained_checkpoint_dir)
     detector = build_or_explain(pipeline.settings)
     averages = pipeline.settings.eval_config.use_moving_averages
@@ -108,7 +123,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"written to {arguments.output_directory}")
     if version_directory is not None:
         print(f"version {version_directory.name} for serving: {version_directory}")
+    if arguments.track:
+        exported = {"exported_model": arguments.output_directory}
+        if version_directory is not None:
+            exported["exported_model_version"] = version_directory
+        for line in record_export(arguments.track, arguments.trained_checkpoint_dir, exported):
+            print(line)
     return EXIT_DONE
+
+
+def _input_type(text: str) -> str:
+    if text == "image_and_boxes_tensor":
+        raise argparse.ArgumentTypeError(f"{text} asks a model with masks, which are not supported; use another")
+    return text
 
 
 if __name__ == "__main__":

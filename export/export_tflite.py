@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings.api_flags import EXPORT_TFLITE_GRAPH_TF2, add_api_arguments, settle_api_flags
 from configs.settings.loading import add_config_arguments
+from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
 from data_prep.runtime.command_line import (
     EXIT_DONE,
-    ArgumentParser,
     UsageError,
     UserError,
     fraction,
@@ -25,7 +26,8 @@ from train.pipeline import pipeline_from
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
-    use_regular_nms = arguments.ssd_use_regular_nms == "true"
+    settle_api_flags(arguments, EXPORT_TFLITE_GRAPH_TF2)
+    use_regular_nms = arguments.ssd_use_regular_nms
     quantizations = list(dict.fromkeys(arguments.quantization or QUANTIZATIONS[:1]))
     if FULL_INTEGER in quantizations and not arguments.representative_records:
         raise UsageError("--quantization full_integer needs --representative_records, such as 'train.record-*'")
@@ -84,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_DONE
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def _parser() -> AbslArgumentParser:
+    parser = AbslArgumentParser(
         description=__doc__ or "",
         example="  python -m export.export_tflite --pipeline_config_path pipeline.config "
         "--trained_checkpoint_dir model \\\n      --output_directory tflite --quantization float full_integer "
@@ -111,11 +113,8 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--ssd_use_regular_nms",
-        nargs="?",
-        const="true",
-        default="false",
-        type=str.lower,
-        choices=("true", "false"),
+        action=BooleanFlag,
+        default=False,
         help="let boxes compete class by class, as the config's NMS does; without it every anchor counts with its best "
         "class and boxes of all classes compete, which is faster",
     )
@@ -145,6 +144,7 @@ def _parser() -> ArgumentParser:
         help="the share of detections that a quantised model must have in common with the checkpoint; a float model "
         "must equal it but for rounding",
     )
+    add_api_arguments(parser, EXPORT_TFLITE_GRAPH_TF2)
     return parser
 
 

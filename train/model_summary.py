@@ -78,7 +78,7 @@ def describe(parts: Sequence[Part], levels: Sequence[AnchorLevel], memory: StepM
 def _look_into(settings: PipelineSettings) -> tuple[list[Part], list[AnchorLevel], StepMemory | None]:
     """Builds the network and measures it."""
     from train.loop.devices import set_precision
-    from train.loop.optimization import trainable_variables_of
+    from train.loop.variable_patterns import trainable_variables_of
     from train.models.build import build_or_explain
     from train.models.model_size import anchors_by_level, parts_of, step_memory
 
@@ -87,7 +87,7 @@ def _look_into(settings: PipelineSettings) -> tuple[list[Part], list[AnchorLevel
     train = settings.train_config
     patterns = (train.update_trainable_variables, train.freeze_variables) if train is not None else ()
     trained = trainable_variables_of(detector.network, *patterns)
-    memory = step_memory(train, detector, trained) if train is not None else None
+    memory = step_memory(train, settings.extensions, detector, trained) if train is not None else None
     return parts_of(detector.network, trained), anchors_by_level(detector), memory
 
 

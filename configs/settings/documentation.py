@@ -12,6 +12,7 @@ from pathlib import Path
 from google.protobuf.descriptor import FieldDescriptor
 
 from configs.schema.descriptors import PROTO_PATH, is_map, is_repeated, message_descriptor, short_name
+from configs.settings.api_flags import SCRIPTS, HonouredFlag, IdleFlag
 from configs.settings.declaration import Choice, Mapped, Nested, Settings, declared_names, fields_of
 from configs.settings.evaluation import OLDER_METRICS_SETS
 from configs.settings.networks import TF1_EQUALS, TF1_WITHOUT_EQUAL
@@ -77,6 +78,7 @@ def migration_page() -> str:
         "tensorflow_1_networks": _table(("there", "here"), _quoted(TF1_EQUALS.items())),
         "absent_networks": _table(("there", "the nearest that is here"), _quoted(TF1_WITHOUT_EQUAL.items())),
         "older_metrics_sets": _table(("there", "here"), _quoted(OLDER_METRICS_SETS.items())),
+        "flags": _table(("script", "flags", "here"), _flag_rows()),
         "refused": _table(("field", "why", "instead"), _refused_rows()),
         "restricted": _table(("field", "honoured", "why"), _restricted_rows()),
         "no_effect": _table(("field", "why"), _no_effect_rows()),
@@ -189,6 +191,19 @@ def _default(field: FieldDescriptor) -> str:
     if field.message_type is not None or is_repeated(field):
         return ""
     return f"`{written(field, field.default_value)}`"
+
+
+def _flag_rows() -> Iterator[tuple[str, ...]]:
+    for script in SCRIPTS:
+        names: dict[str, list[str]] = {}
+        for flag in script.flags:
+            if isinstance(flag, HonouredFlag):
+                here = flag.here
+            else:
+                here = f"{'no effect' if isinstance(flag, IdleFlag) else 'refused'}: {flag.reason}"
+            names.setdefault(here, []).append(f"`--{flag.name}`")
+        for here, flags in names.items():
+            yield f"`{script.name}`", ", ".join(flags), here
 
 
 def _refused_rows() -> Iterator[tuple[str, ...]]:

@@ -75,6 +75,7 @@ class EvalConfig(Settings, message="EvalConfig"):
     batch_size: int = number(at_least=1, reason="pictures make no batch", instead="use 1 or more")
     num_visualizations: int = number()
     num_examples: int = number()
+    save_graph: bool = scalar()
     metrics_set: tuple[str, ...] = items(_MetricsSet())
     use_moving_averages: bool = scalar()
     min_score_threshold: float = number(at_least=0.0, at_most=1.0)
@@ -98,7 +99,6 @@ class EvalConfig(Settings, message="EvalConfig"):
     no_effect = {
         "eval_interval_secs": "extensions.evaluate_every_n_steps says when to evaluate",
         "max_evals": "train.evaluate --once evaluates once",
-        "save_graph": "there is no graph to save; train.train writes TensorBoard's",
         "eval_master": "there are no sessions",
         "export_path": "metrics go to metrics.json, in the evaluation folder",
         "retain_original_images": "pictures for TensorBoard are always there",

@@ -16,7 +16,7 @@ from configs.schema.problem import Problem
 from configs.settings.declaration import Settings, choice, fields_of, nested
 from configs.settings.values import Number, declared, number, scalar
 
-_DRAW = "python -m configs.plot_schedule draws what is written"
+SEE_THE_PLOT = "python -m configs.plot_schedule draws what is written"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Turn:
     what: str
 
 
-_RATE = Number(at_least=0.0, reason="is not a learning rate (a finite number from 0)", instead=_DRAW)
+RATE = Number(at_least=0.0, reason="is not a learning rate (a finite number from 0)", instead=SEE_THE_PLOT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Schedule(Settings, abc.ABC):
 class ConstantRate(Schedule, message="ConstantLearningRate"):
     """The same rate at every step."""
 
-    learning_rate: float = declared(_RATE)
+    learning_rate: float = declared(RATE)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
@@ -79,13 +79,13 @@ class ExponentialDecay(Schedule, message="ExponentialDecayLearningRate"):
     below `min_learning_rate`.
     """
 
-    initial_learning_rate: float = declared(_RATE)
+    initial_learning_rate: float = declared(RATE)
     decay_steps: int = number(at_least=1)
     decay_factor: float = number(above=0.0, reason="must be greater than 0")
     staircase: bool = scalar()
-    burnin_learning_rate: float = declared(_RATE)
+    burnin_learning_rate: float = declared(RATE)
     burnin_steps: int = number()
-    min_learning_rate: float = declared(_RATE)
+    min_learning_rate: float = declared(RATE)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
@@ -121,7 +121,7 @@ class ManualStep(Settings, message="ManualStepLearningRate.LearningRateSchedule"
     """A rate, and the step from which on it holds."""
 
     step: int = number()
-    learning_rate: float = declared(_RATE)
+    learning_rate: float = declared(RATE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class ManualSteps(Schedule, message="ManualStepLearningRate"):
     With `warmup`, the rate rises linearly from the initial one at step 0 to the first one of the schedule at its step.
     """
 
-    initial_learning_rate: float = declared(_RATE)
+    initial_learning_rate: float = declared(RATE)
     schedule: tuple[ManualStep, ...] = nested(
         ManualStep, repeated=True, required="write schedule { step: ... learning_rate: ... }, or a constant rate"
     )
@@ -141,12 +141,12 @@ class ManualSteps(Schedule, message="ManualStepLearningRate"):
         """See `Settings.problems`: the steps must rise, and a ramp have a length."""
         first = self.schedule[0].step
         if self.warmup and first < 1:
-            yield Problem("schedule[0].step", f"{first} must be at least 1: warmup rises until it", _DRAW)
+            yield Problem("schedule[0].step", f"{first} must be at least 1: warmup rises until it", SEE_THE_PLOT)
         for index in range(1, len(self.schedule)):
             before, step = self.schedule[index - 1].step, self.schedule[index].step
             if step <= before:
                 reason = f"{step} must be greater than the step before it, {before}"
-                yield Problem(f"schedule[{index}].step", reason, _DRAW)
+                yield Problem(f"schedule[{index}].step", reason, SEE_THE_PLOT)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
@@ -173,9 +173,9 @@ class CosineDecay(Schedule, message="CosineDecayLearningRate"):
     without restarts.
     """
 
-    learning_rate_base: float = declared(_RATE)
+    learning_rate_base: float = declared(RATE)
     total_steps: int = number()
-    warmup_learning_rate: float = declared(_RATE)
+    warmup_learning_rate: float = declared(RATE)
     warmup_steps: int = number()
     hold_base_rate_steps: int = number()
 
@@ -183,13 +183,13 @@ class CosineDecay(Schedule, message="CosineDecayLearningRate"):
         """See `Settings.problems`: the warm-up must not be longer than the whole, or begin above the base rate."""
         if self.total_steps < self.warmup_steps:
             reason = f"{self.total_steps} must not be less than warmup_steps, {self.warmup_steps}"
-            yield Problem("total_steps", f"{self.unset('total_steps')}{reason}", _DRAW)
+            yield Problem("total_steps", f"{self.unset('total_steps')}{reason}", SEE_THE_PLOT)
         if self.warmup_steps and self.learning_rate_base < self.warmup_learning_rate:
             reason = (
                 f"{self.warmup_learning_rate:g} must not be greater than learning_rate_base, "
                 f"{self.learning_rate_base:g}"
             )
-            yield Problem("warmup_learning_rate", f"{self.unset('warmup_learning_rate')}{reason}", _DRAW)
+            yield Problem("warmup_learning_rate", f"{self.unset('warmup_learning_rate')}{reason}", SEE_THE_PLOT)
 
     def rate(self, step: Any, module: Any) -> Any:
         """See `Schedule.rate`."""
@@ -213,7 +213,7 @@ class CosineDecay(Schedule, message="CosineDecayLearningRate"):
 
 def rate_names(settings: Settings) -> list[str]:
     """The names of a message's fields that are learning rates."""
-    return [name for name, spec in fields_of(type(settings)).items() if spec is _RATE]
+    return [name for name, spec in fields_of(type(settings)).items() if spec is RATE]
 
 
 def learning_rate() -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeAlias
 
-from configs.settings.declaration import Settings, choice
+from configs.settings.declaration import Choice, Settings, choice
 from configs.settings.learning_rates import Schedule, learning_rate
 from configs.settings.values import number, scalar
 
@@ -53,3 +54,40 @@ class Optimizer(Settings, message="Optimizer"):
     )
     use_moving_average: bool = scalar()
     moving_average_decay: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdamW(Settings, message="AdamW"):
+    """Adam whose weight decay is a part of the step and not of the gradient.
+
+    From Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
+    """
+
+    weight_decay: float = number(at_least=0.0, at_most=10.0)
+    beta_1: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+    beta_2: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+    epsilon: float = number(above=0.0, reason=_ABOVE_ZERO)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lamb(Settings, message="Lamb"):
+    """AdamW's direction, made as long for each layer as its weights are: for large batches.
+
+    From You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", 2020,
+    https://arxiv.org/abs/1904.00962.
+    """
+
+    weight_decay: float = number(at_least=0.0, at_most=10.0)
+    beta_1: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+    beta_2: float = number(at_least=0.0, below=1.0, reason=_BELOW_ONE)
+    epsilon: float = number(above=0.0, reason=_ABOVE_ZERO)
+
+
+AnyOptimizer: TypeAlias = MomentumOptimizer | AdamOptimizer | RmsPropOptimizer | AdamW | Lamb
+
+DECOUPLED = Choice(
+    optional=True,
+    missing="is empty",
+    required="write adamw { } or lamb { }, or delete it",
+    alternatives={"adamw": AdamW, "lamb": Lamb},
+)

@@ -140,6 +140,36 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
             reason = f"{chosen} contradicts train_config.use_bfloat16: true"
             yield Problem("extensions.mixed_precision", reason, "keep one of the two")
 
+    @between("train_config", "extensions")
+    def _does_the_batch_divide(self) -> Iterator[Problem]:
+        parts = self.extensions.micro_batches
+        if self.train_config is not None and self.train_config.batch_size % parts:
+            whole = f"{self.train_config.unset('batch_size')}{self.train_config.batch_size}"
+            reason = f"{parts} parts do not divide train_config.batch_size, {whole}"
+            yield Problem("extensions.gradient_accumulation.steps", reason, "use a number that does")
+
+    @between("train_config", "extensions")
+    def _is_the_optimizer_replaced(self) -> Iterator[Note]:
+        if self.train_config is None:
+            return
+        given = self.train_config.optimizer
+        where = f"train_config.optimizer.{given.path_of('optimizer')}"
+        kind, schedule = self.extensions.optimizer, self.extensions.learning_rate
+        if schedule is not None:
+            text = "has no effect: extensions.learning_rate is in its place"
+            yield Note(f"{where}.{given.optimizer.path_of('learning_rate')}", text)
+        if kind is None:
+            return
+        name = f"extensions.{self.extensions.path_of('optimizer')}"
+        rest = "has no effect" if schedule is not None else "nothing but its learning rate has an effect"
+        yield Note(where, f"{rest}: {name} is in its place")
+        if kind.weight_decay and self.train_config.add_regularization_loss:
+            text = (
+                f"is true, so that the model's own regularizers act beside the weight decay of {name}; write false "
+                "where that is to act alone"
+            )
+            yield Note("train_config.add_regularization_loss", text)
+
     @between("train_input_reader", "extensions")
     def _is_sampling_by_class_alone(self) -> Iterator[Problem]:
         reader = self.train_input_reader
@@ -151,6 +181,13 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
         elif reader.sample_from_datasets_weights:
             reason = "train_input_reader.sample_from_datasets_weights also says how often a record is drawn"
             yield Problem("extensions.class_aware_sampling", reason, "delete one of the two")
+
+    @between("train_config", "extensions")
+    def _is_anything_mixed(self) -> Iterator[Note]:
+        mixing, num_steps = self.extensions.mixing, self.train_config.num_steps if self.train_config is not None else 0
+        if mixing is not None and num_steps and mixing.off_for_last_n_steps >= num_steps:
+            text = f"is not below train_config.num_steps, {num_steps}: a run of so many steps mixes nothing"
+            yield Note("extensions.mixing.off_for_last_n_steps", text)
 
     @between("eval_config", "extensions")
     def _is_the_stopping_metric_measured(self) -> Iterator[Problem]:

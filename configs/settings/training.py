@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 
 from configs.schema.diagnosis import nearest
@@ -12,6 +11,7 @@ from configs.settings.augmentations.augmentation import AugmentationSettings
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS
 from configs.settings.declaration import Settings, between, nested
 from configs.settings.optimizers import Optimizer
+from configs.settings.patterns import check_pattern
 from configs.settings.values import declared, items, number, scalar
 
 FINE_TUNE_CHECKPOINT_TYPES = ("classification", "detection", "full")
@@ -91,11 +91,7 @@ class TrainConfig(Settings, message="TrainConfig"):
     def _are_patterns_sound(self) -> Iterator[Problem]:
         for field in ("update_trainable_variables", "freeze_variables"):
             for index, pattern in enumerate(getattr(self, field)):
-                try:
-                    re.compile(pattern)
-                except re.error as error:
-                    reason = f'"{pattern}" is no regular expression: {error}'
-                    yield Problem(f"{field}[{index}]", reason, "write one; it is looked for anywhere in a name")
+                yield from check_pattern(pattern, f"{field}[{index}]")
 
     @between("fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version")
     def _explain_checkpoint(self) -> Iterator[Note]:

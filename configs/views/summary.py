@@ -21,6 +21,7 @@ from configs.settings.inputs import InputReader
 from configs.settings.learning_rates import Schedule
 from configs.settings.losses import CLASSIFICATION_LOSSES, LOCALIZATION_LOSSES
 from configs.settings.model import Model
+from configs.settings.optimizers import DECOUPLED
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.resizers import (
     ConditionalShapeResizer,
@@ -159,9 +160,11 @@ def _describe_resizer(resizer: ImageResizer) -> str:
 def _describe_training(config: Any, settings: PipelineSettings, train: TrainConfig) -> list[tuple[str, str]]:
     steps = f"{train.num_steps} steps" if train.num_steps else "no end of steps"
     total = f", {train.batch_size * train.num_steps} pictures in all" if train.num_steps else ""
-    lines = [("batch", f"{train.batch_size} pictures; {steps}{total}; {settings.precision_policy}")]
-    lines.append(("optimizer", _describe_optimizer(train)))
-    course = describe_schedule(train.optimizer.optimizer.learning_rate)
+    extensions, parts = settings.extensions, settings.extensions.micro_batches
+    in_parts = f" in {parts} parts of {train.batch_size // parts}" if parts > 1 else ""
+    lines = [("batch", f"{train.batch_size} pictures{in_parts}; {steps}{total}; {settings.precision_policy}")]
+    lines.append(("optimizer", _describe_optimizer(train, extensions)))
+    course = describe_schedule(extensions.schedule_over(train.optimizer))
     lines += [("learning rate" if index == 0 else "", text) for index, text in enumerate(course)]
     steps_of = [_describe_augmentation(step) for step in config.train_config.data_augmentation_options] or ["none"]
     lines += [("augmentations" if index == 0 else "", text) for index, text in enumerate(steps_of)]
@@ -174,13 +177,13 @@ def _describe_training(config: Any, settings: PipelineSettings, train: TrainConf
     if train.update_trainable_variables:
         lines.append(("trained alone", ", ".join(train.update_trainable_variables)))
     lines.append(("ground truth", f"at most {settings.max_number_of_training_boxes} boxes a training picture"))
-    lines += [("extension", text) for text in _describe_extensions(config, settings.extensions)]
+    lines += [("extension", text) for text in _describe_extensions(config, extensions)]
     return lines
 
 
-def _describe_optimizer(train: TrainConfig) -> str:
-    chosen = train.optimizer.optimizer
-    parts = [train.optimizer.path_of("optimizer").removesuffix("_optimizer")]
+def _describe_optimizer(train: TrainConfig, extensions: Extensions) -> str:
+    chosen = extensions.optimizer_over(train.optimizer)
+    parts = [DECOUPLED.name_of(chosen) or train.optimizer.path_of("optimizer").removesuffix("_optimizer")]
     numbers = [name for name in fields_of(type(chosen)) if name != "learning_rate"]
     parts += [f"{name.removesuffix('_optimizer_value')} {shortest_float(getattr(chosen, name))}" for name in numbers]
     if train.optimizer.use_moving_average:
@@ -204,11 +207,14 @@ def _describe_extensions(config: Any, extensions: Extensions) -> list[str]:
     found = [
         f"{leaf.path}: {leaf.value}" + (" (default)" if leaf.is_default else "")
         for leaf in leaves(config.extensions)
-        if "." in leaf.path
+        # Those two are told as the optimizer and the learning rate.
+        if "." in leaf.path and not leaf.path.startswith(("optimizer.", "learning_rate."))
     ]
     for name in ("evaluate_every_n_steps", "checkpoint_every_n_steps"):
         if getattr(extensions, name):
             found.append(f"{name}: {getattr(extensions, name)}")
+    if extensions.learning_rate_decay_by_depth < 1.0:
+        found.append(f"learning_rate_decay_by_depth: {shortest_float(extensions.learning_rate_decay_by_depth)}")
     return found
 
 

@@ -43,6 +43,9 @@ _MUST_HAVE = {
     "RMSPropOptimizer": "learning_rate { constant_learning_rate { } }",
     "ManualStepLearningRate": "schedule { step: 10 learning_rate: 0.1 }",
     "LearningRateSchedule": "step: 20 learning_rate: 0.1",
+    "OneCycleLearningRate": "total_steps: 100",
+    "PolynomialDecayLearningRate": "total_steps: 100",
+    "LearningRateMultiplier": 'pattern: "."',
 }
 
 

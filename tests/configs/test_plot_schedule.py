@@ -11,6 +11,7 @@ from PIL import Image
 from configs.plot_schedule import main
 from configs.schema import pipeline_file
 from configs.schema.problem import ConfigError
+from configs.settings.annealing import PolynomialDecay
 from configs.settings.optimizers import MomentumOptimizer
 from configs.settings.reading import read_settings_text
 from configs.views.schedule_plot import draw_schedule, round_up
@@ -113,6 +114,30 @@ def test_a_contradiction_is_told_by_path(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cosine_decay_learning_rate\.total_steps: 5 must not be less"):
         main([RECIPE, "--output", str(tmp_path / "x.png"), "--config_override", override])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_schedule_in_extensions_is_the_one_that_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    override = "extensions { learning_rate { one_cycle { max_learning_rate: 0.5 total_steps: 10000 } } }"
+    output = tmp_path / "rate.png"
+    assert main([RECIPE, "--output", str(output), "--config_override", override]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "step 0: 0.05, rise",
+        "step 4500: 0.5, fall",
+        "step 9000: 0.05, far below",
+        "step 10000: 5e-05, held",
+        f"wrote {output}",
+    ]
+    course = describe_schedule(
+        PolynomialDecay(
+            learning_rate_base=0.5,
+            total_steps=100,
+            end_learning_rate=0.0,
+            power=2.0,
+            warmup_learning_rate=0.1,
+            warmup_steps=10,
+        )
+    )
+    assert course == ["step 0: 0.1, warm-up", "step 10: 0.5, falls by the power 2 of what is left", "step 100: 0, held"]
 
 
 @pytest.mark.parametrize(("value", "above"), [(0.0, 0.0), (0.04, 0.05), (0.9, 1.0), (2.1, 2.5), (1.0, 1.0)])

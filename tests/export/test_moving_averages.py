@@ -12,7 +12,8 @@ from export.export_saved_model import main as export
 from export.image_inputs import batch_reader
 from tests.conftest import block_image
 from tests.small_models import build_detector
-from train.loop.optimization import build_optimizer, create_slots, start_moving_average
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import build_optimizer, create_slots
 
 OVERRIDE = """
 train_config { optimizer { use_moving_average: true moving_average_decay: 0.5 } }

@@ -7,6 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from configs.settings.extensions import Extensions
+from configs.settings.loading import load_config
+from configs.settings.reading import read_settings, read_settings_text
+from configs.settings.training import TrainConfig
+from tests.small_models import build_detector
+from train.models.model_size import StepMemory, step_memory
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "configs/ssd_efficientnet-lite0_fpn_320.config"
 
@@ -40,6 +47,21 @@ def test_counts_parameters_anchors_and_bytes_of_a_recipe_that_is_not_filled_in()
     assert memory["activations"] > 2 * 4 * 160 * 160 * 32 * 4
     assert memory["total"] == sum(memory[name] for name in ("weights", "gradients", "optimizer", "activations"))
     assert any(line.startswith("memory      about ") for line in found["lines"])
+
+
+def test_a_batch_in_parts_takes_the_activations_of_one_and_another_copy_of_gradients():
+    config = load_config(ROOT / RECIPE, "train_config { batch_size: 4 } model { ssd { num_classes: 2 } }").config
+    detector = build_detector(config)
+    variables = detector.network.trainable_variables
+    settings = read_settings(TrainConfig, config.train_config)
+
+    def memory(text: str) -> StepMemory:
+        return step_memory(settings, read_settings_text(Extensions, text), detector, variables)
+
+    whole, parts = memory(""), memory("gradient_accumulation { steps: 4 }")
+    assert parts.activations < whole.activations / 3.5
+    assert parts.gradients == 2 * whole.gradients
+    assert memory("optimizer { lamb { } }").optimizer == whole.optimizer
 
 
 def test_what_cannot_be_built_is_refused_before_tensorflow_is_there():

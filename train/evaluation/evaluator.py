@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from configs.settings.evaluation import EvalConfig
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
 from train.evaluation.detected_image import DetectedImage
@@ -23,17 +25,38 @@ from train.inputs.reader import build_evaluation_dataset
 from train.inputs.record_order import read_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
-from train.loop.summaries import write_images
 from train.metrics.coco import BY_CATEGORY
 from train.metrics.report import metrics_table, write_metrics_json
 from train.metrics.sets import MetricSets
 from train.models.detector import Detector
 from train.pipeline import Pipeline
+from train.tracking.recorder import Recorder
 
 DEFAULT_BATCH_SIZE = 8
 SAVED_MODEL_INPUT = "input_tensor"
 METRICS_FILE = "metrics.json"
 _GROUNDTRUTH = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")
+
+
+class ByCategory(enum.Enum):
+    """Which of COCO's metrics of each class are there to watch."""
+
+    NONE = "none"
+    MEAN = "the average precision"
+    ALL = "all"
+
+    @classmethod
+    def of(cls, eval_config: EvalConfig) -> ByCategory:
+        """What `eval_config.include_metrics_per_category` says; unset, the average precision of each class is there."""
+        if eval_config.include_metrics_per_category:
+            return cls.ALL
+        return cls.NONE if "include_metrics_per_category" in eval_config.written else cls.MEAN
+
+    def wants(self, name: str) -> bool:
+        """Whether a metric, of a class or not, is among them."""
+        if self is ByCategory.ALL or not name.startswith(BY_CATEGORY):
+            return True
+        return self is ByCategory.MEAN and name.startswith(f"{BY_CATEGORY}/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +68,18 @@ class EvaluationResult:
         groundtruth_counts: Boxes by class name; empty with `eval_config.ignore_groundtruth`.
         images: uint8 [H, W, 3] each: ground truth beside detections.
         num_images: How many images were evaluated.
-        coco_by_category_in_tensorboard: Whether TensorBoard gets COCO's metrics of each class
-            (`eval_config.include_metrics_per_category`); the table and the JSON always have them.
+        coco_by_category: Which of COCO's metrics of each class are there to watch; the table and the JSON have all.
         left_out: Sentences about ground truth that was not measured against, because batches leave it out.
+        graph: The `tf.Graph` of the evaluation's step, where it is to be shown and was not yet.
     """
 
     metrics: dict[str, float]
     groundtruth_counts: dict[str, int]
     images: list[np.ndarray]
     num_images: int
-    coco_by_category_in_tensorboard: bool
+    coco_by_category: ByCategory
     left_out: tuple[str, ...] = ()
+    graph: Any = None
 
     def table(self, max_classes: int | None = 40) -> str:
         """The metrics for a terminal, and what they leave out."""
@@ -63,7 +87,7 @@ class EvaluationResult:
         return "\n".join([table, *self.left_out])
 
     def write(self, eval_dir: Path, *, step: int, source: str) -> None:
-        """Writes JSON (the newest, and one a step) and TensorBoard scalars and images.
+        """Writes JSON: the newest, and one a step.
 
         Args:
             eval_dir: Made if missing.
@@ -73,14 +97,21 @@ class EvaluationResult:
         extra = {"step": step, "source": source, "num_images": self.num_images}
         for name in (METRICS_FILE, f"metrics-{step}.json"):
             write_metrics_json(eval_dir / name, self.metrics, extra)
-        writer = tf.summary.create_file_writer(str(eval_dir))
-        with writer.as_default():
-            for name, value in self.metrics.items():
-                is_wanted = self.coco_by_category_in_tensorboard or not name.startswith(BY_CATEGORY)
-                if is_wanted and np.isfinite(value):
-                    tf.summary.scalar(name, value, step=step)
-            write_images("detections", self.images, step=step)
-        writer.close()
+
+    def record(self, recorder: Recorder, folder: str, *, step: int) -> None:
+        """Gives the metrics, the images and, once, the graph to what the run is watched with.
+
+        Args:
+            recorder: Of the run.
+            folder: Theirs, such as `eval`.
+            step: The training step of what was evaluated.
+        """
+        wanted = {name: value for name, value in self.metrics.items() if self.coco_by_category.wants(name)}
+        recorder.scalars(folder, wanted, step)
+        recorder.images(folder, "detections", self.images, step)
+        if self.graph is not None:
+            recorder.graph(folder, self.graph)
+        recorder.flush()
 
 
 def evaluation_folder(pipeline: Pipeline, reader_index: int) -> Path:
@@ -128,7 +159,7 @@ class CheckpointEvaluator:
         # Traced anew for a smaller last batch: Model Garden's sampler needs to know how many images it has. Not for
         # each size of images, where sizes differ.
         @functools.cache
-        def step_for(num_images: int) -> Callable[..., tuple[Any, Any]]:
+        def step_for(num_images: int) -> Any:
             def with_batch(spec: tf.TensorSpec) -> tf.TensorSpec:
                 return tf.TensorSpec([num_images, *spec.shape[1:]], spec.dtype)
 
@@ -136,6 +167,8 @@ class CheckpointEvaluator:
 
         self._step_for = step_for
         self._reader_index = reader_index
+        self._graph: Any = None
+        self._shows_graph = eval_config.save_graph
 
     def evaluate(self) -> EvaluationResult:
         """Goes once over the input.
@@ -147,7 +180,7 @@ class CheckpointEvaluator:
         left_out = LeftOut.of_evaluation(self._pipeline.settings, self._reader_index)
         with batch_norm_apart():
             result = _measure(self._pipeline, self._detected_images(left_out))
-        result = dataclasses.replace(result, left_out=tuple(left_out.sentences()))
+        result = dataclasses.replace(result, left_out=tuple(left_out.sentences()), graph=self._take_graph())
         if not self._has_losses:
             return result
         losses = {name: float(np.mean(values)) for name, values in self._losses.items()}
@@ -157,9 +190,17 @@ class CheckpointEvaluator:
         losses[TOTAL_LOSS] = sum(losses.values())
         return dataclasses.replace(result, metrics={**result.metrics, **losses})
 
+    def _take_graph(self) -> Any:
+        """The graph of the step, the first time that it is asked for, where `eval_config.save_graph` is set."""
+        graph, self._graph, self._shows_graph = self._graph, None, False
+        return graph
+
     def _detected_images(self, left_out: LeftOut) -> Iterator[DetectedImage]:
         for images, labels in self._dataset:
-            detections, losses = self._step_for(images.shape[0])(images, labels)
+            step = self._step_for(images.shape[0])
+            detections, losses = step(images, labels)
+            if self._shows_graph and self._graph is None:
+                self._graph = step.get_concrete_function().graph  # which the call has traced
             left_out.add(count_batch(labels))
             for name, value in losses.items():
                 self._losses.setdefault(name, []).append(float(value))
@@ -273,5 +314,5 @@ def _measure(pipeline: Pipeline, images: Iterator[DetectedImage]) -> EvaluationR
         groundtruth_counts=metric_sets.groundtruth_counts(),
         images=summary_images.drawn,
         num_images=metric_sets.num_images,
-        coco_by_category_in_tensorboard=eval_config.include_metrics_per_category,
+        coco_by_category=ByCategory.of(eval_config),
     )

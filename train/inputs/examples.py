@@ -113,8 +113,11 @@ def read_training_examples(settings: PipelineSettings, count: int, *, seed: int)
         raise UsageError("train_input_reader is not set")
     buffer_size = min(reader.shuffle_buffer_size, max(_SHUFFLE_BUFFER_SIZE, count))
     reader = reader.with_values(num_epochs=1, shuffle_buffer_size=buffer_size)
+    # A few are looked at: no more are to be read.
+    settings = dataclasses.replace(settings, extensions=settings.extensions.with_values(cache=None))
     plain = dataclasses.replace(
         _originals(settings),
+        extensions=settings.extensions.with_values(mixing=None, augmentation=()),
         train_input_reader=reader.with_values(max_number_of_boxes=_MANY_BOXES),
         train_config=train.with_values(data_augmentation_options=()) if train is not None else None,
     )

@@ -38,7 +38,7 @@ from configs.settings.inputs import InputReader
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.resizers import ImageResizer
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.worker_pool import default_num_processes
 from train.inputs.augmentations.pipeline import build_augmentation
 from train.inputs.class_aware_sampling import ClassSampler, count_classes
@@ -88,7 +88,7 @@ def build_training_dataset(
     Raises:
         UsageError: A part that is needed is not in the config, a path is not filled in or matches nothing, or the
             records do not go with the label map.
-        UserError: With a `resume_step`: the records cannot be counted.
+        UserError: There are no records; or, with a `resume_step`, they cannot be counted.
     """
     where, reader, train = "train_input_reader", settings.train_input_reader, settings.train_config
     if reader is None:
@@ -107,6 +107,8 @@ def build_training_dataset(
         is_sampled=settings.extensions.class_aware_sampling is not None,
     )
     sets = cached_sets(shard.sets(sets), settings.extensions.cache, where)
+    if all(files.is_empty() for files, _ in sets):
+        raise UserError(f"{where}: no record in {sets[0].files.paths[0]} nor in any other of its files; name others")
     if seed is None:
         seed = secrets.randbelow(LARGEST_SEED) if drawn_seed is None else drawn_seed
     # Where files are divided, each pipeline has an order of its own, and counts its own part of the records.
@@ -122,31 +124,21 @@ def build_training_dataset(
         num_epochs=reader.num_epochs or None,
         seed=seed,
         start=first,
-        sampler=_class_sampler(settings, sets, reader, where),
+        sampler=_class_sampler(settings, sets, reader, where, says_so=shard.index == 0),
     )
     num_replicas = input_context.num_replicas_in_sync if input_context is not None else 1
     if reader.num_epochs and num_replicas > 1:  # the last batch must have rows for all of them
         records = records.batch(batch_size, drop_remainder=True).unbatch()
     numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter(first)))
-    preparation = Preparation(
-        RecordDecoder(_label_map(reader, where), settings.model.num_classes),
-        build_augmentation(
-            train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
-        ),
-        settings.model.image_resizer,
-        num_classes=settings.model.num_classes,
-        max_number_of_boxes=settings.max_number_of_training_boxes,
-        merge_equal=train is not None and train.merge_multiple_label_boxes,
-        seed=seed,
-    )
+    preparation = _training_preparation(settings, reader, where, seed)
 
     def is_wanted(numbers: tf.Tensor) -> tf.Tensor:
         return (numbers >= start) & shard.owns(numbers, batch_size)
 
     if mixing is not None:
-        if num_steps is None:
-            num_steps = train.num_steps if train is not None else 0
-        last_step = num_steps - mixing.off_for_last_n_steps if mixing.off_for_last_n_steps else _ENDLESS_STEPS
+        num_steps = num_steps or (train.num_steps if train is not None else 0)
+        off = mixing.off_for_last_n_steps if num_steps else 0
+        last_step = num_steps - off if off else _ENDLESS_STEPS
         examples = mixed_examples(numbered, preparation, mixing, end=last_step * records_a_step, is_wanted=is_wanted)
     else:
         if shard.count > 1:
@@ -163,6 +155,21 @@ def build_training_dataset(
         return batches
     # What TensorFlow does not know to be endless, it has all replicas agree on before each step.
     return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+
+def _training_preparation(settings: PipelineSettings, reader: InputReader, where: str, seed: int) -> Preparation:
+    train = settings.train_config
+    return Preparation(
+        RecordDecoder(_label_map(reader, where), settings.model.num_classes),
+        build_augmentation(
+            train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
+        ),
+        settings.model.image_resizer,
+        num_classes=settings.model.num_classes,
+        max_number_of_boxes=settings.max_number_of_training_boxes,
+        merge_equal=train is not None and train.merge_multiple_label_boxes,
+        seed=seed,
+    )
 
 
 def build_evaluation_dataset(
@@ -212,9 +219,9 @@ def build_evaluation_dataset(
 
 
 def _class_sampler(
-    settings: PipelineSettings, sets: Sequence[RecordSet], reader: InputReader, where: str
+    settings: PipelineSettings, sets: Sequence[RecordSet], reader: InputReader, where: str, *, says_so: bool
 ) -> ClassSampler | None:
-    """What `extensions.class_aware_sampling` asks for; None where it is not set."""
+    """What `extensions.class_aware_sampling` asks for; None where it is not set. Of several workers one says so."""
     if settings.extensions.class_aware_sampling is None:
         return None
     max_repeats = settings.extensions.class_aware_sampling.max_repeats
@@ -222,7 +229,8 @@ def _class_sampler(
     label_map = _label_map(reader, where)
     look_up = ClassLookup(label_map, num_classes)
     counts = count_classes(read_every_record(sets, reader), look_up, num_classes, where)
-    print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
+    if says_so:
+        print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
     return ClassSampler(counts, look_up, max_repeats)
 
 

@@ -85,6 +85,10 @@ class RecordsInMemory(RecordFiles):
         ends = tf.constant(np.cumsum([0, *self._counts]), tf.int64)
         return tf.data.Dataset.range(ends[index], ends[index + 1]).map(lambda number: self._records[number])
 
+    def is_empty(self) -> bool:
+        """See `RecordFiles.is_empty`."""
+        return not any(self._counts)
+
     def counts(self) -> list[int]:
         """See `RecordFiles.counts`."""
         return self._counts
@@ -107,8 +111,8 @@ def copy_to_disk(paths: Sequence[str], directory: Path, where: str) -> list[str]
         UsageError: There is too little room.
         UserError: A file cannot be copied.
     """
-    targets = [directory / _name_of_copy(path) for path in paths]
     try:
+        targets = [directory / _name_of_copy(path) for path in paths]
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory / _LOCK_NAME):
             _delete_remains(targets, directory)
@@ -150,12 +154,17 @@ def _delete_remains(targets: Sequence[Path], directory: Path) -> None:
 
 def _name_of_copy(path: str) -> str:
     """A name that says which file it is of, and in which state: nothing of it is taken from the path's own words."""
-    state = tf.io.gfile.stat(path)
-    absolute = path if "://" in path else str(Path(path).resolve())
-    parts = (absolute, f"{state.length} {state.mtime_nsec}")
-    return (
-        "-".join(hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest()[:24] for part in parts) + _SUFFIX
-    )
+    if "://" in path:
+        source, remote = path, tf.io.gfile.stat(path)
+        state = f"{remote.length} {remote.mtime_nsec}"
+    else:  # where TensorFlow tells the time in whole seconds
+        source, local = str(Path(path).resolve()), Path(path).stat()
+        state = f"{local.st_size} {local.st_mtime_ns}"
+    return "-".join(map(_digest, (source, state))) + _SUFFIX
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
 def _source_part(name: str) -> str:

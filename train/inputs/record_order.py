@@ -75,7 +75,7 @@ def order_records(
         UserError: With a `start`: records cannot be counted.
     """
     # One without records would be asked for them without end.
-    sets = [one for one in sets if any(tf.io.gfile.stat(path).length > 0 for path in one.files.paths)]
+    sets = [one for one in sets if not one.files.is_empty()]
     if not sets:
         return tf.data.Dataset.from_tensor_slices(tf.zeros([0], tf.string)).with_options(without_autotuning())
     can_jump = len(sets) == 1 or num_epochs is None
@@ -104,6 +104,9 @@ def _read_epochs(
     """Reads one set of files again and again, each time in another order, from its record number `start` on."""
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Of this function's graph alone: shuffling mixes it into its seed, and would take the process' own (with which,
+        # if that is 0, TensorFlow 2.20 cannot take a tensor for a seed).
+        tf.random.set_seed(1)
         files_seed, sampling_seed, records_seed = _seeds_of_epoch(seed, epoch)
         records = read_pass(files, reader, files_seed)
         if sampler is not None:

@@ -32,6 +32,10 @@ class RecordFiles:
         """Returns the serialised records of one file, by its place in `paths`: an int64 scalar."""
         return tf.data.TFRecordDataset(tf.constant(self.paths)[index], buffer_size=_READ_BUFFER_BYTES)
 
+    def is_empty(self) -> bool:
+        """Returns whether no file has a record."""
+        return not any(tf.io.gfile.stat(path).length for path in self.paths)
+
     def counts(self) -> list[int]:
         """Returns how many records each file has.
 

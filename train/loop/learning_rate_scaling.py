@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from configs.settings.annealing import ANNEALED
 from configs.settings.declaration import Settings
-from configs.settings.learning_rates import ManualSteps, rate_names
-from configs.settings.reading import read_settings
+from configs.settings.learning_rates import ManualSteps, Schedule, rate_names
+from configs.settings.reading import read_choice, read_settings
 from configs.settings.training import TrainConfig
 
 
@@ -32,12 +33,11 @@ def scale_to_batch_size(config: Any, batch_size: int) -> tuple[Any, str]:
     scaled = type(config)()
     scaled.CopyFrom(config)
     settings = read_settings(TrainConfig, config.train_config, "train_config")
-    optimizer = settings.optimizer.optimizer
-    schedule = optimizer.learning_rate
+    schedule, path = schedule_and_path(config, settings)
     factor = batch_size / settings.batch_size
     changes = [f"train_config.batch_size {settings.batch_size} -> {batch_size}"]
-    message = scaled.train_config.optimizer
-    for name in (settings.optimizer.path_of("optimizer"), *optimizer.path_of("learning_rate").split(".")):
+    message = scaled
+    for name in path:
         message = getattr(message, name)
     places: list[tuple[Any, Settings, str]] = [(message, schedule, "")]
     if isinstance(schedule, ManualSteps):
@@ -51,6 +51,25 @@ def scale_to_batch_size(config: Any, batch_size: int) -> tuple[Any, str]:
                 setattr(owner, name, old * factor)
                 changes.append(f"{prefix}{name} {old:.6g} -> {old * factor:.6g}")
     scaled.train_config.batch_size = batch_size
-    kind = optimizer.path_of("learning_rate").removeprefix("learning_rate.")
-    words = f"linear rule, {factor:.4g} times the batch size and {kind}: {', '.join(changes)}; steps stay as written"
+    words = (
+        f"linear rule, {factor:.4g} times the batch size and {path[-1]}: {', '.join(changes)}; steps stay as written"
+    )
     return scaled, words
+
+
+def schedule_and_path(config: Any, settings: TrainConfig) -> tuple[Schedule, list[str]]:
+    """The schedule that trains, and the fields that lead from a config to its message.
+
+    Args:
+        config: The `TrainEvalPipelineConfig` message.
+        settings: Of its `train_config`.
+    """
+    if config.extensions.HasField("learning_rate"):
+        schedule = read_choice(ANNEALED, config.extensions.learning_rate, "extensions.learning_rate")
+        return schedule, ["extensions", "learning_rate", ANNEALED.name_of(schedule)]
+    kind = settings.optimizer.path_of("optimizer")
+    optimizer = settings.optimizer.optimizer
+    return optimizer.learning_rate, [
+        *("train_config", "optimizer", kind),
+        *optimizer.path_of("learning_rate").split("."),
+    ]

@@ -19,17 +19,24 @@ from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
 from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
 from train.loop.failures import NonFiniteLossError, explained_failures
-from train.loop.optimization import moving_averages
+from train.loop.input_wait import InputBottleneck
+from train.loop.moving_average import moving_averages
+from train.loop.orbit_summaries import OrbitSummaries
+from train.loop.profiling import ProfiledTrainer, require_profiled
 from train.loop.progress import TrainingProgress
 from train.loop.recovery import Recoveries
 from train.loop.step import DetectionTrainer, step_of
 from train.loop.stopping import StopRequests, TrainingStopped
+from train.loop.weight_histograms import weights_by_name
 from train.loop.workers import Workers
 from train.models.batch_norm import synchronize
 from train.models.build import build_or_explain
 from train.models.detector import Detector
 from train.models.replicas import copy_values
 from train.pipeline import Pipeline
+from train.tracking.recorder import Recorder
+from train.tracking.tensorboard_tracker import TRAIN
+from train.tracking.tracker import RunDescription
 
 CHECKPOINT_NAME = "ckpt"
 ORBIT_LOG_NAME = "orbit.log"
@@ -71,6 +78,9 @@ class TrainingRun:
         checkpoint_folder: Path,
         recoveries: Recoveries,
         go_back: Callable[[], None],
+        recorder: Recorder,
+        description: RunDescription | None = None,
+        profile_steps: tuple[int, int] | None = None,
     ) -> None:
         """Prepares the loop.
 
@@ -90,6 +100,12 @@ class TrainingRun:
             checkpoint_folder: Where this worker saves: the run's folder, for the chief.
             recoveries: Of the run up to now.
             go_back: Restores the last checkpoint, and gives the trainer the batches after those that are left out.
+            recorder: Gets what is there to watch; a context while the run is on.
+            description: What it is told before the first step.
+            profile_steps: The first and the last step to profile.
+
+        Raises:
+            UserError: There is no such step to profile.
         """
         self._pipeline = pipeline
         self._model_dir = model_dir
@@ -117,22 +133,40 @@ class TrainingRun:
         self._result: EvaluationResult | None = None
         self._saved: dict[int, str] = {}
         self._told: list[str] = []
+        self._recorder = recorder
+        self._description = description
+        self._bottleneck = InputBottleneck(pipeline.settings)
+        self._profiled: ProfiledTrainer | None = None
+        if profile_steps is not None:
+            first, last = profile_steps
+            require_profiled(first, last, self._start_step, num_steps)
+            self._profiled = ProfiledTrainer(
+                trainer,
+                global_step=self._global_step,
+                first=first,
+                last=last,
+                folder=model_dir if workers.is_chief else None,
+                say=self._progress.say,
+            )
         self._controller = orbit.Controller(
             global_step=self._global_step,
-            trainer=trainer,
+            trainer=self._profiled or trainer,
             train_actions=[self._report],
             steps_per_loop=self._steps_in_loop,
             summary_interval=intervals.log_every_n if pipeline.train_config.summarize_gradients else None,
-            summary_dir=str(model_dir / "train") if workers.is_chief else None,
+            summary_manager=OrbitSummaries(recorder, self._global_step),
         )
 
     def _steps_in_loop(self, step: int) -> int:
         """Loops end where scalars are due; the first is a single step, to show early that all is well."""
         every = self._intervals.log_every_n
-        return 1 if step == self._start_step else every - step % every
+        num_steps = 1 if step == self._start_step else every - step % every
+        return self._profiled.steps_in_loop(step, num_steps) if self._profiled else num_steps
 
     def _report(self, results: dict[str, Any]) -> None:
         self._progress.report(step_of(self._global_step), results)
+        if sentence := self._bottleneck.sentence(self._trainer.input_wait.loop):
+            self._progress.say(f"note: {sentence}")
         if (sentences := self._trainer.left_out.sentences()) != self._told:
             self._told = sentences
             for sentence in sentences:
@@ -148,19 +182,25 @@ class TrainingRun:
             UserError: A record is broken, a loss became infinite, or there are no records.
             TrainingStopped: The process was asked to stop; where training was is saved.
         """
-        try:
-            return self._to_the_end()
-        except TrainingStopped as stopped:
-            step = step_of(self._global_step)
-            if step > self._start_step:
-                self._save(step)
-                where = f"it is saved, and the same command goes on from step {step}"
-            else:
-                where = "before its first step; nothing is lost"
-            self._progress.say(f"stopped by {stopped} at step {step}: {where}")
-            raise
+        with self._recorder:
+            try:
+                return self._to_the_end()
+            except TrainingStopped as stopped:
+                step = step_of(self._global_step)
+                if step > self._start_step:
+                    self._save(step)
+                    where = f"it is saved, and the same command goes on from step {step}"
+                else:
+                    where = "before its first step; nothing is lost"
+                self._progress.say(f"stopped by {stopped} at step {step}: {where}")
+                raise
+            finally:
+                if self._profiled is not None:
+                    self._profiled.close()
 
     def _to_the_end(self) -> EvaluationResult | None:
+        if self._description is not None:
+            self._recorder.start(self._description, self._start_step)
         if self._recoveries.are_allowed and newest_checkpoint(str(self._model_dir)) is None:
             self._save(self._start_step)
         self._evaluate_what_was_missed()
@@ -237,6 +277,8 @@ class TrainingRun:
                 path = str(self._manager.save(checkpoint_number=step, check_interval=False))
             self._saved = {step: path}
             self._progress.say(f"step {step}: saved {path}")
+            if self._pipeline.settings.extensions.summaries.histograms:
+                self._recorder.histograms(TRAIN, weights_by_name(self._network), step)
 
     def _evaluate_what_was_missed(self) -> None:
         """Makes up for the evaluation that an earlier run was ended before, so that early stopping counts right."""
@@ -270,6 +312,7 @@ class TrainingRun:
             result = evaluator.evaluate()
         source = self._saved.get(step, "a network that is not saved")
         result.write(self._model_dir / evaluator.folder, step=step, source=source)
+        result.record(self._recorder, str(evaluator.folder), step=step)
         self._progress.say(f"step {step}: evaluated on {result.num_images} images\n{result.table(max_classes=12)}")
         return result
 

@@ -6,48 +6,50 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import orbit
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from google.protobuf import text_format
 
 from configs.schema import pipeline_file
-from configs.settings.faster_rcnn import FasterRcnn
 from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
-from train.checkpoints.class_head import ClassMapping
 from train.checkpoints.files import newest_checkpoint
-from train.checkpoints.restore import restore
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
-from train.inputs.left_out import LeftOut
 from train.inputs.manifest_check import check_manifests
 from train.inputs.order_seed import keep_order_seed
-from train.inputs.reader import build_training_dataset
+from train.loop.accumulation import require_parts
 from train.loop.checkpoint_files import forget_training_end
 from train.loop.cluster import read_cluster
-from train.loop.devices import describe_strategy, pick_strategy, require_divisible, set_precision
+from train.loop.devices import describe_strategy, pick_strategy, require_divisible
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
-from train.loop.optimization import build_optimizer, create_slots, start_moving_average, trainable_variables_of
+from train.loop.learning_rate_multipliers import describe_multipliers
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import create_slots
 from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
-from train.loop.processor import garbage_kept
+from train.loop.parts import (
+    TrainingParts,
+    build_parts,
+    build_trainer,
+    distribute_training_input,
+    restore_fine_tune_checkpoint,
+)
 from train.loop.recovery import Recoveries
-from train.loop.step import DetectionTrainer, step_of
+from train.loop.run_description import CONFIG_NAME, RESTORE_REPORT_NAME, describe_run
+from train.loop.step import step_of
 from train.loop.stopping import StopRequests
 from train.loop.strategies import AUTO
-from train.loop.summaries import input_images, write_images
+from train.loop.summaries import input_images
 from train.loop.workers import Workers, code_digest
-from train.models.build import build_or_explain
-from train.models.detector import Detector
 from train.models.dropout import repeat_dropout
 from train.pipeline import Pipeline
+from train.tracking.recorder import Recorder
 
 IMAGES_SHOWN = 4
-CONFIG_NAME = "pipeline.config"
 LABEL_MAP_NAME = "label_map.pbtxt"
-RESTORE_REPORT_NAME = "restore_report.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,9 @@ class TrainingOptions:
             map both name keep their rows of the class head.
         strategy: One of `strategies.STRATEGIES`.
         virtual_devices: Splits the CPU into so many devices; None uses the devices that are there.
+        track: Trackers beside TensorBoard, by name.
+        profile_steps: The first and the last step to profile, from 1; None profiles none.
+        record_summaries: Whether TensorBoard gets images and histograms beside the losses and the learning rate.
     """
 
     model_dir: Path
@@ -80,6 +85,9 @@ class TrainingOptions:
     fine_tune_label_map: LabelMap | None = None
     strategy: str = AUTO
     virtual_devices: int | None = None
+    track: tuple[str, ...] = ()
+    profile_steps: tuple[int, int] | None = None
+    record_summaries: bool = True
 
 
 def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | None:
@@ -111,48 +119,6 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
         return _train(pipeline, options, workers, stop, folder)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingParts:
-    """A network and what trains it.
-
-    Attributes:
-        detector: The network with its losses.
-        optimizer: Made, without its slots.
-        learning_rate: The optimizer's schedule, a function of the step.
-        global_step: int64 variable.
-        variables: Those that are trained.
-    """
-
-    detector: Detector
-    optimizer: Any
-    learning_rate: Any
-    global_step: tf.Variable
-    variables: list[tf.Variable]
-
-
-def build_parts(pipeline: Pipeline, strategy: tf.distribute.Strategy) -> TrainingParts:
-    """Builds a network and its optimizer, with initial values.
-
-    Args:
-        pipeline: What to build.
-        strategy: Where its variables live.
-
-    Raises:
-        UserError: The config describes a network that cannot be built, or patterns that match no variable.
-    """
-    train_config = pipeline.train_config
-    set_precision(pipeline.settings.precision_policy)
-    with strategy.scope(), garbage_kept():
-        detector = build_or_explain(pipeline.settings)
-        optimizer, learning_rate = build_optimizer(train_config.optimizer)
-        if pipeline.settings.precision_policy == "mixed_float16":
-            optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
-        variables = trainable_variables_of(
-            detector.network, train_config.update_trainable_variables, train_config.freeze_variables
-        )
-        return TrainingParts(detector, optimizer, learning_rate, orbit.utils.create_global_step(), variables)
-
-
 def _train(
     pipeline: Pipeline, options: TrainingOptions, workers: Workers, stop: StopRequests, folder: Path
 ) -> EvaluationResult | None:
@@ -170,6 +136,8 @@ def _train(
     _check_records(pipeline, options)
     parts = build_parts(pipeline, strategy)
     network = parts.detector.network
+    micro_batches = pipeline.settings.extensions.micro_batches
+    require_parts(train_config.batch_size, micro_batches, strategy.num_replicas_in_sync, network)
     checkpoint = tf.train.Checkpoint(
         model=network,
         optimizer=parts.optimizer,
@@ -195,28 +163,17 @@ def _train(
     if start > 0 and options.evaluate and (reason := history.reason_to_stop()):
         print(f"stopped early at step {start}: {reason}; to go on, raise the patience or delete the message")
         return None
+    if workers.is_chief and parts.rate_multipliers:
+        print(describe_multipliers(parts.rate_multipliers))
     recovery = pipeline.settings.extensions.recovery
     recoveries = Recoveries(options.model_dir, recovery.max_trials if recovery is not None else 0)
     dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))
     if workers.is_chief:
         forget_training_end(options.model_dir)
     with explained_failures():
-        _write_input_images(pipeline, options, dataset, start, workers)
-    trainer = DetectionTrainer(
-        detector=parts.detector,
-        dataset=dataset,
-        optimizer=parts.optimizer,
-        learning_rate=parts.learning_rate,
-        clip_norm=train_config.gradient_clipping_by_norm,
-        bias_multiplier=train_config.bias_grad_multiplier,
-        variables=parts.variables,
-        workers=workers,
-        stop=stop,
-        global_step=parts.global_step,
-        left_out=LeftOut.of_training(pipeline.settings),
-        add_regularization_loss=train_config.add_regularization_loss,
-        summarize_gradients=train_config.summarize_gradients,
-    )
+        images = draw_first_batch(pipeline, dataset, start)
+    summarize_gradients = train_config.summarize_gradients and options.record_summaries
+    trainer = build_trainer(pipeline, parts, dataset, workers, stop, summarize_gradients=summarize_gradients)
 
     def go_back() -> None:
         with strategy.scope():
@@ -244,6 +201,15 @@ def _train(
         evaluates=options.evaluate,
         workers=workers,
         stop=stop,
+        recorder=Recorder.of_run(options.model_dir, options.track, is_chief=workers.is_chief),
+        description=describe_run(
+            pipeline,
+            model_dir=options.model_dir,
+            num_steps=num_steps,
+            seed=options.seed,
+            inputs=images if options.record_summaries else images[:0],
+        ),
+        profile_steps=options.profile_steps,
     )
     return run.to_the_end()
 
@@ -294,12 +260,7 @@ def _start(
     where = f"on {describe_strategy(workers.strategy, train_config.batch_size)}"
     newest = newest_checkpoint(str(options.model_dir))
     if newest is None and train_config.fine_tune_checkpoint:
-        report = restore(
-            parts.detector.network,
-            train_config.fine_tune_checkpoint,
-            train_config.checkpoint_type,
-            class_mapping=_class_mapping(pipeline, options),
-        )
+        report = restore_fine_tune_checkpoint(pipeline, parts, options.fine_tune_label_map)
         if workers.is_chief:
             write_json(options.model_dir / RESTORE_REPORT_NAME, report.to_json(), indent=1)
             print(report.summary())
@@ -322,59 +283,37 @@ def _start(
     return step_of(parts.global_step)
 
 
-def _class_mapping(pipeline: Pipeline, options: TrainingOptions) -> ClassMapping | None:
-    """Rows of the fine-tune checkpoint's class head by class here, as its label map says."""
-    if options.fine_tune_label_map is None:
-        return None
-    model = pipeline.settings.model
-    return ClassMapping.between(
-        pipeline.label_map,
-        options.fine_tune_label_map,
-        model.num_classes,
-        has_background=isinstance(model, FasterRcnn) or model.add_background_class,
-    )
-
-
 def _distribute(
     pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, first_batch: int
 ) -> Any:
     """Spreads the batches from a number on, from 0, over the devices."""
-    drawn_seed = keep_order_seed(options.model_dir) if options.seed is None else None
-
-    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return build_training_dataset(
-            pipeline.settings,
-            input_context=context,
-            seed=options.seed,
-            drawn_seed=drawn_seed,
-            resume_step=first_batch,
-            num_steps=options.num_train_steps,
-        )
-
-    # Batches stay in host memory until a step takes them: `source_id` is text, which no GPU holds.
-    return strategy.distribute_datasets_from_function(
-        make, tf.distribute.InputOptions(experimental_fetch_to_device=False)
+    return distribute_training_input(
+        pipeline,
+        strategy,
+        seed=options.seed,
+        drawn_seed=keep_order_seed(options.model_dir) if options.seed is None else None,
+        first_batch=first_batch,
+        num_steps=options.num_train_steps,
     )
 
 
-def _write_input_images(
-    pipeline: Pipeline, options: TrainingOptions, dataset: Any, step: int, workers: Workers
-) -> None:
-    """Writes the first batch's images as the model is given them. All workers call it: they take batches together."""
+def draw_first_batch(pipeline: Pipeline, dataset: Any, step: int) -> np.ndarray:
+    """Draws the first batch's images as the model is given them. All workers call it: they take batches together."""
     batch = next(iter(dataset), None)
+    reader = pipeline.settings.train_input_reader
+    if batch is None and step > 0 and reader is not None and reader.num_epochs:
+        raise UserError(
+            f"the records have been gone over {reader.num_epochs} times, and there is no batch from step {step} on; "
+            "raise train_input_reader.num_epochs to go on"
+        )
     if batch is None:
         raise UserError(
             "the training input has no batch to give: it has fewer records than train_config.batch_size "
             f"({pipeline.train_config.batch_size})"
         )
-    if not workers.is_chief:
-        return
     images, labels = batch
     first = [tf.nest.map_structure(_first_replica, x) for x in (images, labels)]
-    writer = tf.summary.create_file_writer(str(options.model_dir / "train"))
-    with writer.as_default():
-        write_images("inputs", input_images(first[0], first[1], pipeline.names_by_id, IMAGES_SHOWN), step=step)
-    writer.close()
+    return input_images(first[0], first[1], pipeline.names_by_id, IMAGES_SHOWN)
 
 
 def _first_replica(value: Any) -> Any:

@@ -13,8 +13,10 @@ import tf_keras
 
 from train.inputs.input_errors import ensure
 from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
+from train.loop.accumulation import Part, accumulate
 from train.loop.failures import NOT_FINITE
-from train.loop.optimization import clip_gradients, scale_bias_gradients
+from train.loop.gradients import add_gradients, clip_gradients, scale_bias_gradients
+from train.loop.input_wait import InputWait
 from train.loop.processor import garbage_kept
 from train.loop.stopping import StopRequests
 from train.loop.workers import Workers
@@ -38,6 +40,7 @@ class DetectionTrainer(orbit.StandardTrainer):
     Attributes:
         global_step: int64 variable, counted by the optimizer.
         left_out: Ground truth that the run's batches left out, up to the last loop's end.
+        input_wait: How long the last loop took, and how long it waited for batches.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class DetectionTrainer(orbit.StandardTrainer):
         left_out: LeftOut,
         add_regularization_loss: bool = True,
         summarize_gradients: bool = False,
+        micro_batches: int = 1,
     ) -> None:
         """Creates a trainer.
 
@@ -73,6 +77,7 @@ class DetectionTrainer(orbit.StandardTrainer):
             left_out: Where to count ground truth that batches left out.
             add_regularization_loss: Whether the network's weight decay is trained on.
             summarize_gradients: Writes a histogram of each variable's gradients where summaries are recorded.
+            micro_batches: In how many parts a replica looks at its share of a batch.
         """
         super().__init__(dataset)
         self._detector = detector
@@ -88,6 +93,9 @@ class DetectionTrainer(orbit.StandardTrainer):
         self.left_out = left_out
         self._add_regularization_loss = add_regularization_loss
         self._summarize_gradients = summarize_gradients
+        self._micro_batches = micro_batches
+        self.input_wait = InputWait()
+        self._first_step = 0
         with self._strategy.scope():
             names = [*detector.loss_names, *([REGULARIZATION_LOSS] if add_regularization_loss else []), TOTAL_LOSS]
             self._means = {name: tf_keras.metrics.Mean(name) for name in names}
@@ -119,6 +127,8 @@ class DetectionTrainer(orbit.StandardTrainer):
         for mean in self._means.values():
             mean.reset_state()
         self._counts.assign(tf.zeros_like(self._counts))
+        self._first_step = step_of(self.global_step)
+        self.input_wait.begin_loop()
 
     def train_step(self, iterator: Any) -> None:
         """One step on every replica."""
@@ -126,22 +136,10 @@ class DetectionTrainer(orbit.StandardTrainer):
 
         @tf.autograph.experimental.do_not_convert  # nothing to convert; looking through every layer took half the trace
         def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tf.Tensor:
-            with tf.GradientTape() as tape:
-                losses = self._detector.compute_losses(images, labels, training=True)
-                if self._add_regularization_loss:
-                    losses[REGULARIZATION_LOSS] = self._detector.regularization_loss()
-                total = tf.add_n(list(losses.values()))
-                losses[TOTAL_LOSS] = total
-                # Replicas' gradients are summed, so each replica's loss is its share of the mean.
-                share = total / num_replicas
-                if isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
-                    share = self._optimizer.get_scaled_loss(share)
-            self._require_finite(losses, labels)
-            gradients = tape.gradient(share, self._variables)
-            if isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
-                gradients = self._optimizer.get_unscaled_gradients(gradients)
-            gradients = scale_bias_gradients(gradients, self._variables, self._bias_multiplier)
-            pairs = [(g, v) for g, v in zip(gradients, self._variables, strict=True) if g is not None]
+            look = self._look_at_whole if self._micro_batches == 1 else self._look_at_parts
+            losses, of_all = look(images, labels)
+            of_all = scale_bias_gradients(of_all, self._variables, self._bias_multiplier)
+            pairs = [(g, v) for g, v in zip(of_all, self._variables, strict=True) if g is not None]
             gradients, variables = zip(*pairs, strict=True)
             if num_replicas > 1:
                 # Here and not in the optimizer, so that what is clipped is the whole batch's gradient.
@@ -155,9 +153,68 @@ class DetectionTrainer(orbit.StandardTrainer):
                 self._means[name].update_state(value)
             return count_batch(labels)
 
-        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=next(iterator)))
+        batch = self.input_wait.take(iterator)
+        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=batch))
         self._counts.assign(add_counts(tf.stack([self._counts, *counts])))
         self.global_step.assign_add(1)
+
+    def _look_at_whole(
+        self, images: tf.Tensor, labels: dict[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor | None]]:
+        """The losses of a batch, and the gradients of this replica's share in them."""
+        with tf.GradientTape() as tape:
+            losses = self._detector.compute_losses(images, labels, training=True)
+            if self._add_regularization_loss:
+                losses[REGULARIZATION_LOSS] = self._detector.regularization_loss()
+            losses[TOTAL_LOSS] = tf.add_n(list(losses.values()))
+            share = self._share(losses[TOTAL_LOSS])
+        self._require_finite(losses, labels)
+        return losses, self._gradients(tape, share)
+
+    def _look_at_parts(
+        self, images: tf.Tensor, labels: dict[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor | None]]:
+        """The same, with the memory that a part of the batch takes."""
+
+        @tf.autograph.experimental.do_not_convert
+        def look_at_part(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> Part:
+            with tf.GradientTape() as tape:
+                losses, divisor = self._detector.compute_losses_of_part(images, labels, training=True)
+                total = tf.add_n(list(losses.values()))
+                share = self._share(total)
+            if not self._workers.are_several:  # They meet after the last part, and not before.
+                self._require_finite({**losses, TOTAL_LOSS: total}, labels)
+            return losses, divisor, self._gradients(tape, share)
+
+        losses, gradients = accumulate(
+            look_at_part,
+            images,
+            labels,
+            parts=self._micro_batches,
+            loss_names=self._detector.loss_names,
+            variables=self._variables,
+        )
+        if self._add_regularization_loss:
+            with tf.GradientTape() as tape:
+                losses[REGULARIZATION_LOSS] = self._detector.regularization_loss()
+                share = self._share(losses[REGULARIZATION_LOSS])
+            gradients = add_gradients(gradients, self._gradients(tape, share))
+        losses[TOTAL_LOSS] = tf.add_n(list(losses.values()))
+        self._require_finite(losses, labels)
+        return losses, gradients
+
+    def _share(self, loss: tf.Tensor) -> tf.Tensor:
+        """What to differentiate: replicas' gradients are summed, so each one's loss is its share of the mean."""
+        share = loss / self._strategy.num_replicas_in_sync
+        if isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
+            return self._optimizer.get_scaled_loss(share)
+        return share
+
+    def _gradients(self, tape: tf.GradientTape, share: tf.Tensor) -> list[tf.Tensor | None]:
+        gradients: list[tf.Tensor | None] = tape.gradient(share, self._variables)
+        if isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
+            return list(self._optimizer.get_unscaled_gradients(gradients))
+        return gradients
 
     def _require_finite(self, losses: dict[str, tf.Tensor], labels: dict[str, tf.Tensor]) -> None:
         """Stops at the first loss that is not finite, and says which images it came from."""
@@ -186,13 +243,14 @@ class DetectionTrainer(orbit.StandardTrainer):
             ensure(is_finite, message)
 
     def train_loop_end(self) -> dict[str, Any]:
-        """Returns the losses' means over the loop, the learning rate, and how many boxes were left out."""
+        """Returns the losses' means over the loop, the learning rate, the boxes left out, and the time of a step."""
         results = {name: mean.result() for name, mean in self._means.items()}
         gathered = self._workers.gather(self._counts.numpy().tolist())
         counts = dict(zip(COUNTS, add_counts(gathered).numpy().tolist(), strict=True))
         self.left_out.add(list(counts.values()))
         results |= {name: np.float32(counts[shown]) for name, shown in _COUNTS_SHOWN.items()}
         results[LEARNING_RATE] = np.float32(self._learning_rate(step_of(self.global_step) - 1))
+        results |= self.input_wait.end_loop(step_of(self.global_step) - self._first_step)
         return results
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -77,6 +76,6 @@ class StopRequests:
         self.requested = number
         if self._defers:
             # Not print, which must not be called while it is being called.
-            os.write(sys.stderr.fileno(), f"{signal.Signals(number).name}: stopping after this step\n".encode())
+            os.write(2, f"{signal.Signals(number).name}: stopping after this step\n".encode())
         else:
             raise TrainingStopped(number)

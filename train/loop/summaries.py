@@ -1,8 +1,8 @@
-"""Images for TensorBoard: inputs of the model, and detections beside the ground truth."""
+"""Images to watch a training by: inputs of the model, and detections beside the ground truth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -102,20 +102,6 @@ def evaluation_image(
     )
     captions = ["picture" if groundtruth_boxes is None else "ground truth", f"detections from {min_score:.0%}"]
     return np.asarray(side_by_side([truth, detected], captions))
-
-
-def write_images(name: str, images: Sequence[np.ndarray] | np.ndarray, *, step: int) -> None:
-    """Writes images to the current `tf.summary` writer, each under a number of its own, so that sizes may differ.
-
-    Args:
-        name: The tag, such as `train/inputs`; images are `train/inputs/0`, `train/inputs/1` and so on.
-        images: uint8 [H, W, 3] each.
-        step: The training step.
-    """
-    import tensorflow as tf
-
-    for index, image in enumerate(images):
-        tf.summary.image(f"{name}/{index}", np.asarray(image)[np.newaxis], step=step, max_outputs=1)
 
 
 def _as_uint8(values: np.ndarray) -> np.ndarray:

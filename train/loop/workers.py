@@ -163,8 +163,12 @@ class Workers:
             found = _TASK.search(str(error))
             if self._cluster is None or not (found or _COLLECTIVE in str(error)) or _MISMATCH in str(error):
                 raise
-            index = int(found.group(1)) if found else self._cluster.index
-            gone = "another worker" if index == self._cluster.index else self._cluster.name_of(index)
+            others = [index for index in range(self._cluster.num_workers) if index != self._cluster.index]
+            named = int(found.group(1)) if found else self._cluster.index
+            if named in others or len(others) == 1:
+                gone = self._cluster.name_of(named if named in others else others[0])
+            else:
+                gone = "another worker"
             checkpoint = newest_checkpoint(str(folder))
             where = f"go on from {checkpoint}" if checkpoint else "begin again: there is no checkpoint yet"
             raise UserError(

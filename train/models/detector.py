@@ -61,6 +61,24 @@ class Detector(abc.ABC):
             regularisation.
         """
 
+    def compute_losses_of_part(
+        self, images: tf.Tensor, labels: Labels, *, training: bool
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Computes losses of a part of a batch, and says what they were divided by: the images, in most detectors.
+
+        The losses of a batch are the parts', each times its number or 1 if that is less, summed, and divided by the sum
+        of the numbers or 1 if that is less. Replicas do not meet here.
+
+        Args:
+            images: float32 [B, height, width, 3], RGB 0..255.
+            labels: The part's labels.
+            training: Whether batch norm and dropout train.
+
+        Returns:
+            What `compute_losses` returns, and a float32 scalar that no weight has a part in.
+        """
+        return self.compute_losses(images, labels, training=training), tf.cast(tf.shape(images)[0], tf.float32)
+
     @abc.abstractmethod
     def detect(self, images: tf.Tensor, true_image_shape: tf.Tensor) -> dict[str, tf.Tensor]:
         """Detects objects.

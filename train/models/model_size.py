@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from configs.settings.extensions import Extensions
 from configs.settings.optimizers import MomentumOptimizer
 from configs.settings.ssd import Ssd
 from configs.settings.training import TrainConfig
@@ -127,28 +128,32 @@ def anchors_by_level(detector: Detector) -> list[AnchorLevel]:
     return levels
 
 
-def step_memory(train: TrainConfig, detector: Detector, trained: list[tf.Variable]) -> StepMemory:
+def step_memory(
+    train: TrainConfig, extensions: Extensions, detector: Detector, trained: list[tf.Variable]
+) -> StepMemory:
     """Estimates what a training step takes, from the shapes of every tensor of a traced forward pass.
 
     It runs nothing and takes no memory itself, however large the batch.
 
     Args:
         train: How it is trained.
+        extensions: What else is said of that.
         detector: What is trained.
         trained: The variables that training changes.
     """
     height, width = (side or usual for side, usual in zip(detector.input_shape, _USUAL_SIDES, strict=True))
     shape = (train.batch_size, height, width, 3)
     trained_bytes = sum(int(np.prod(variable.shape)) * 4 for variable in trained)
-    optimizer = train.optimizer
     # Copies of every trained weight that the optimizer keeps.
-    slots = (1 if isinstance(optimizer.optimizer, MomentumOptimizer) else 2) + int(optimizer.use_moving_average)
+    slots = 1 if isinstance(extensions.optimizer_over(train.optimizer), MomentumOptimizer) else 2
+    slots += int(train.optimizer.use_moving_average)
+    parts = extensions.micro_batches
     return StepMemory(
         batch_shape=shape,
         weights=sum(int(np.prod(variable.shape)) * 4 for variable in detector.network.variables),
-        gradients=trained_bytes,
+        gradients=trained_bytes * (2 if parts > 1 else 1),  # A part's, and their sum.
         optimizer=slots * trained_bytes,
-        activations=_activation_bytes(detector, shape),
+        activations=_activation_bytes(detector, (train.batch_size // parts, height, width, 3)),
     )
 
 

@@ -24,6 +24,18 @@ def num_replicas() -> int:
     return 1 if context is None else int(context.num_replicas_in_sync)
 
 
+def divisor_of_batch(count: tf.Tensor) -> tf.Tensor:
+    """What a replica divides the sum of its losses by, so that the mean over replicas is the whole batch's loss.
+
+    A replica whose images have few objects must not count for more than the others.
+
+    Args:
+        count: float32 scalar, what this replica's losses are a sum over; less than 1 in all replicas together counts
+            as 1.
+    """
+    return tf.maximum(mean_over_replicas(count), 1.0 / num_replicas())
+
+
 def copy_values(source: tf_keras.Model, target: tf_keras.Model, strategy: tf.distribute.Strategy) -> None:
     """Gives a network on one device the values of an equal one that a strategy spreads: those of its first replica."""
     for theirs, ours in zip(source.variables, target.variables, strict=True):

@@ -115,12 +115,21 @@ class SsdDetector(Detector):
 
     def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
         """See `Detector.compute_losses`; names are `Loss/classification_loss` and `Loss/localization_loss`."""
+        return self._losses(*self._compared(images, labels, training=training))
+
+    def compute_losses_of_part(
+        self, images: tf.Tensor, labels: Labels, *, training: bool
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """See `Detector.compute_losses_of_part`; the number is what is matched, or 0 where that divides nothing."""
+        return self._losses.of_part(*self._compared(images, labels, training=training))
+
+    def _compared(self, images: tf.Tensor, labels: Labels, *, training: bool) -> tuple[Any, ...]:
+        """What the losses take: targets and predictions."""
         logits, codes, anchors = self.predict(
             images, self.preprocess(images, labels["true_image_shape"]), training=training
         )
-        return self._losses(
-            self._assign(labels, anchors, training=training), logits, codes, anchors, labels.get("sampling_seed")
-        )
+        targets = self._assign(labels, anchors, training=training)
+        return targets, logits, codes, anchors, labels.get("sampling_seed")
 
     def detect_and_compute_losses(
         self, images: tf.Tensor, labels: Labels

@@ -17,7 +17,7 @@ from data_prep.runtime.command_line import UserError
 from train.models.box_coders import BoxCoder
 from train.models.hard_example_mining import HardExampleMiner
 from train.models.losses import classification_loss, localization_loss
-from train.models.replicas import mean_over_replicas, num_replicas
+from train.models.replicas import divisor_of_batch
 from train.models.sampling import sample_negatives
 from train.models.ssd_targets import ClassSlots, SsdTargets
 
@@ -89,6 +89,31 @@ class SsdLosses:
         Returns:
             `Loss/classification_loss` and `Loss/localization_loss`, float32 scalars.
         """
+        sums, matched = self._sums(targets, logits, codes, anchors, sampling_seeds)
+        divisor = divisor_of_batch(matched)
+        return {name: value / divisor for name, value in sums.items()}
+
+    def of_part(
+        self,
+        targets: SsdTargets,
+        logits: tf.Tensor,
+        codes: tf.Tensor,
+        anchors: tf.Tensor,
+        sampling_seeds: tf.Tensor | None = None,
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """The same of a part of a batch, as `Detector.compute_losses_of_part` wants it."""
+        sums, matched = self._sums(targets, logits, codes, anchors, sampling_seeds)
+        return {name: value / tf.maximum(matched, 1.0) for name, value in sums.items()}, matched
+
+    def _sums(
+        self,
+        targets: SsdTargets,
+        logits: tf.Tensor,
+        codes: tf.Tensor,
+        anchors: tf.Tensor,
+        sampling_seeds: tf.Tensor | None,
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """The losses before they are divided, and the weights of what is matched, or 0 where that does not count."""
         class_weights, box_weights = targets.class_weights, targets.box_weights
         if self._settings.random_example_sampler is not None:
             sampled = self._sample(targets, self._settings.random_example_sampler, sampling_seeds)
@@ -101,15 +126,13 @@ class SsdLosses:
             mined = self._miner.select(by_class, by_box, boxes, targets.matches)
             by_class, by_box = by_class * mined, by_box * mined
 
-        normalizer = tf.constant(1.0)
-        if self._normalizes_by_matches:
-            # Of the whole batch: a replica whose images have few objects must not count for more than the others.
-            normalizer = tf.maximum(mean_over_replicas(tf.reduce_sum(box_weights)), 1.0 / num_replicas())
-        box_normalizer = normalizer * (self._box_coder.code_size if self._normalizes_by_code_size else 1.0)
-        return {
-            "Loss/classification_loss": self._settings.classification_weight * tf.reduce_sum(by_class) / normalizer,
-            "Loss/localization_loss": self._settings.localization_weight * tf.reduce_sum(by_box) / box_normalizer,
+        by_name = {
+            "Loss/classification_loss": self._settings.classification_weight * tf.reduce_sum(by_class),
+            "Loss/localization_loss": self._settings.localization_weight * tf.reduce_sum(by_box),
         }
+        if self._normalizes_by_code_size:
+            by_name["Loss/localization_loss"] /= self._box_coder.code_size
+        return by_name, tf.reduce_sum(box_weights) if self._normalizes_by_matches else tf.constant(0.0)
 
     def _sample(self, targets: SsdTargets, sampler: RandomExampleSampler, seeds: tf.Tensor | None) -> tf.Tensor:
         """float32 [B, A], 1 for the anchors that are drawn."""

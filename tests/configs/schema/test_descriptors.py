@@ -27,6 +27,7 @@ from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PACKAGE, PROTO_PATH,
 OURS = {
     "Extensions",
     "ClassAwareSampling",
+    "Recovery",
     "Mixing",
     "Mosaic",
     "Mixup",
@@ -35,6 +36,9 @@ OURS = {
     "EarlyStopping",
     "ModelGardenBackbone",
     "PluginPart",
+    *("GradientAccumulation", "LearningRateMultiplier", "DecoupledOptimizer", "AdamW", "Lamb"),
+    *("AnnealedLearningRate", "OneCycleLearningRate", "PolynomialDecayLearningRate"),
+    "Summaries",
 }
 OUR_FIELDS = {("TrainEvalPipelineConfig", "extensions")}
 

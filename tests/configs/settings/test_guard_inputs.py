@@ -24,10 +24,15 @@ from configs.schema.pipeline_file import merge, parse_text  # noqa: E402
 from configs.settings.augmentations.options import AUGMENTATION_OPTIONS, AUGMENTATIONS  # noqa: E402
 from configs.settings.declaration import Choice, SettingsError, fields_of  # noqa: E402
 from configs.settings.inputs import InputReader  # noqa: E402
+from configs.settings.mixing import CopyPaste, Mixup, Mosaic  # noqa: E402
 from configs.settings.reading import read_choice, read_settings  # noqa: E402
 from configs.settings.resizers import IMAGE_RESIZERS  # noqa: E402
 from tests.configs.verdicts import check_supported  # noqa: E402
 from train.inputs.augmentations.pipeline import build_augmentation  # noqa: E402
+from train.inputs.mixing.copy_paste import copy_paste  # noqa: E402
+from train.inputs.mixing.example import Example  # noqa: E402
+from train.inputs.mixing.mixup import mixup  # noqa: E402
+from train.inputs.mixing.mosaic import mosaic  # noqa: E402
 from train.inputs.preparation import pad_ground_truth  # noqa: E402
 from train.inputs.record_order import read_records  # noqa: E402
 from train.inputs.resize import resize_image  # noqa: E402
@@ -58,6 +63,12 @@ _SCALARS: dict[int, list[Any]] = {
 
 # A field's path from the message, the value that is tried, and the whole message with it.
 Try = tuple[str, Any, Any]
+# By the field of `extensions.mixing`: its settings, and what makes one image of four.
+MIXING = {
+    "mosaic": (Mosaic, mosaic),
+    "mixup": (Mixup, lambda four, seed, settings: mixup(four[0], four[1], seed, settings)),
+    "copy_paste": (CopyPaste, lambda four, seed, settings: copy_paste(four[0], four[1], seed, settings)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,6 +252,30 @@ def test_image_resizers(name: str, image: Any) -> None:
         return [problem.path for problem in check_supported(config)]
 
     guard(message, f"model.ssd.image_resizer.{name}", read, carry_out, check)
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_mixing(name: str, image: Any, ground_truth: dict[str, Any]) -> None:
+    settings, mix = MIXING[name]
+    small = Example(tf.cast(image[:20, :16], tf.float32), ground_truth)
+    four = [Example(tf.cast(image, tf.float32), ground_truth), small] * 2
+
+    def read(changed: Any) -> Any:
+        return read_settings(settings, changed)
+
+    def carry_out(step: Any) -> None:
+        for seed in (1, 2):
+            pixels, objects = mix(four, tf.constant([3, seed], tf.int64), step)
+            assert np.all(np.isfinite(pixels))
+            assert np.all(np.isfinite(objects["groundtruth_boxes"]))
+            assert np.all(np.isfinite(objects["groundtruth_weights"]))
+
+    def check(changed: Any) -> list[str]:
+        config = message_class("TrainEvalPipelineConfig")()
+        getattr(config.extensions.mixing, name).CopyFrom(changed)
+        return [problem.path for problem in check_supported(config)]
+
+    guard(message_class(settings.message_name)(), f"extensions.mixing.{name}", read, carry_out, check)
 
 
 def test_input_readers(tmp_path: Path, ground_truth: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from configs.schema.pipeline_file import parse_text
 from configs.settings.declaration import SettingsError
-from configs.settings.inputs import ClassAwareSampling, InputReader
+from configs.settings.inputs import ClassAwareSampling, InputReader, RecordCache
+from configs.settings.mixing import Mixing
 from configs.settings.reading import read_choice, read_settings_text
 from configs.settings.resizers import IMAGE_RESIZERS, ImageResizer
 
@@ -103,3 +104,28 @@ def test_class_aware_sampling_repeats_at_least_once() -> None:
     assert read_settings_text(ClassAwareSampling, "").max_repeats == 50
     with pytest.raises(SettingsError, match=r"^x\.max_repeats: 0 is none; use 1 or more$"):
         read_settings_text(ClassAwareSampling, "max_repeats: 0", "x")
+
+
+def test_a_cache_is_in_memory_or_in_a_folder() -> None:
+    assert read_settings_text(RecordCache, "").place == "MEMORY"
+    assert read_settings_text(RecordCache, 'place: DISK directory: "/near"').directory == "/near"
+    with pytest.raises(SettingsError, match=r"^x\.directory: is empty; name a folder on a disk of this machine$"):
+        read_settings_text(RecordCache, "place: DISK", "x")
+    with pytest.raises(SettingsError, match=r"^x\.directory: unset, which means place is MEMORY, which has none; use"):
+        read_settings_text(RecordCache, 'directory: "/near"', "x")
+
+
+def test_mixing_says_what_is_mixed_and_how() -> None:
+    assert read_settings_text(Mixing, "mosaic { }").mosaic.min_center == 0.25
+    for text, said in (
+        ("", "x.mosaic: is not set, and neither is mixup or copy_paste; set one, even if empty"),
+        ("mosaic { min_center: 0.6 }", "x.mosaic.min_center: 0.6 must be at least 0 and at most 0.5"),
+        ("mosaic { min_scale: 2 }", "x.mosaic.min_scale: 2 is above max_scale, 1.5"),
+        ("copy_paste { max_objects: 0 }", "x.copy_paste.max_objects: 0 must be at least 1"),
+        ("copy_paste { max_scale: 0.1 }", "x.copy_paste.max_scale: 0.1 is below min_scale"),
+        ("mixup { alpha: 0 }", "x.mixup.alpha: 0 must be at least 0.1"),
+        ("mixup { probability: 1.5 }", "x.mixup.probability: 1.5 must be at least 0 and at most 1"),
+    ):
+        with pytest.raises(SettingsError) as refused:
+            read_settings_text(Mixing, text, "x")
+        assert str(refused.value).startswith(said), text

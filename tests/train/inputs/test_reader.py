@@ -167,6 +167,7 @@ def test_a_batch_holds_what_the_contract_says(workplace):
         "true_image_shape": ((2, 3), tf.int32),
         "original_image_shape": ((2, 3), tf.int32),
         "source_id": ((2,), tf.string),
+        "sampling_seed": ((2, 2), tf.int64),
         "verified_class_ids": ((2, 4), tf.int32),
     }
     assert {name: (tuple(value.shape), value.dtype) for name, value in labels.items()} == expected

@@ -25,16 +25,12 @@ def on_disk(folder: Path) -> str:
     return f"extensions {{ cache {{ place: DISK directory: '{folder}' }} }}"
 
 
-@pytest.mark.parametrize(
-    "more", ["", "extensions { class_aware_sampling { } }", "train_input_reader { num_readers: 2 }"]
-)
+@pytest.mark.parametrize("more", ["extensions { class_aware_sampling { } }", "train_input_reader { num_readers: 2 }"])
 def test_batches_are_those_without_a_cache(records: Records, tmp_path: Path, more: str) -> None:
     records.write(4, 0, 5, 1, labels=(1, 1, 2))
     plain = batches(records.settings(more), 9)
-    for cache in (IN_MEMORY, on_disk(tmp_path / "cache"), on_disk(tmp_path / "cache")):
-        settings = records.settings(more, cache)
-        assert_equal(batches(settings, 9), plain)
-        assert_equal(batches(settings, 5, resume_step=4), plain[4:])
+    for cache in (IN_MEMORY, on_disk(tmp_path / "cache")):
+        assert_equal(batches(records.settings(more, cache), 7, resume_step=2), plain[2:])
 
 
 def test_weighted_sets_are_cached_each(records: Records, tmp_path: Path) -> None:

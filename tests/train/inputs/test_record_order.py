@@ -46,6 +46,17 @@ def test_every_epoch_has_every_record_in_an_order_of_its_own(records: Records) -
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
+@pytest.mark.parametrize("process_seed", [0, 3])
+def test_the_seed_of_the_process_makes_no_difference(records: Records, process_seed: int) -> None:
+    records.write(4, 5, 1)
+    expected = batches(records.settings(), 4)
+    tf.random.set_seed(process_seed)
+    before = tf.random.uniform([]).numpy()
+    tf.random.set_seed(process_seed)
+    assert_equal(batches(records.settings(), 4), expected)
+    assert tf.random.uniform([]).numpy() == before  # and the input leaves it as it is
+
+
 def test_a_record_is_augmented_in_another_way_each_time(records: Records) -> None:
     records.write(1)
     settings = records.settings("train_config { batch_size: 1 }")
@@ -108,10 +119,18 @@ def test_no_record_that_is_left_out_is_decoded(records: Records) -> None:
     assert ids(batches(settings, 1, resume_step=4)) == ["6", "7", "8", "9"]
 
 
-def test_files_without_records_end_the_input_at_once(records: Records) -> None:
+@pytest.mark.parametrize("more", ["", "train_input_reader { num_epochs: 1 }", "extensions { cache { } }"])
+def test_files_without_records_are_refused(records: Records, more: str) -> None:
     records.write(0, 0)
-    assert batches(records.settings(), 1) == []
-    assert batches(records.settings(), 1, resume_step=3) == []
+    with pytest.raises(UserError, match=r"^train_input_reader: no record in .*data\.record-00000-of-00002 nor in any"):
+        batches(records.settings(more), 1)
+
+
+def test_a_set_without_records_is_not_drawn_from(records: Records) -> None:
+    records.write(3)
+    records.write(0, name="other")
+    weights = "train_input_reader { sample_from_datasets_weights: [1, 2] }"
+    assert len(set(ids(batches(records.settings(weights, names=("data", "other")), 2)))) == 3
 
 
 def test_a_broken_file_is_named_where_its_records_are_counted(records: Records) -> None:

@@ -11,7 +11,8 @@ import tf_keras
 from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
-from train.loop.optimization import build_optimizer, start_moving_average
+from train.loop.moving_average import start_moving_average
+from train.loop.optimization import build_optimizer
 from train.loop.outer_loop import Intervals, TrainingRun
 from train.loop.recovery import Recoveries
 from train.loop.step import DetectionTrainer
@@ -19,6 +20,8 @@ from train.loop.stopping import StopRequests
 from train.loop.workers import Workers
 from train.models.detector import Detector
 from train.pipeline import load_pipeline
+from train.tracking.recorder import Recorder
+from train.tracking.tensorboard_tracker import TensorBoardTracker
 
 
 class OneBox(Detector):
@@ -118,6 +121,7 @@ class Run:
             checkpoint_folder=folder,
             recoveries=self.recoveries,
             go_back=go_back,
+            recorder=Recorder([TensorBoardTracker(folder)]),
         )
 
     def batches_from(self, step: int) -> tf.data.Dataset:

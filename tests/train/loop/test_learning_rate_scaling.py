@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from configs.schema.pipeline_file import parse_pipeline_config
+from configs.schema.pipeline_file import merge, parse_pipeline_config
 from configs.settings.declaration import SettingsError
+from configs.settings.extensions import Extensions
 from configs.settings.optimizers import Optimizer
 from configs.settings.reading import read_settings
 from train.loop.learning_rate_scaling import scale_to_batch_size
@@ -62,3 +65,23 @@ def test_what_was_changed_is_said():
 def test_without_a_rate_there_is_nothing_to_scale(text):
     with pytest.raises(SettingsError, match=r"train_config\.optimizer.*: is not set"):
         scale_to_batch_size(parse_pipeline_config(text), 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("one_cycle { max_learning_rate: 0.02 total_steps: 20 }", "one_cycle: .*, max_learning_rate 0.02 -> 0.08;"),
+        (
+            "polynomial_decay { learning_rate_base: 0.02 total_steps: 20 warmup_learning_rate: 0.001 warmup_steps: 3 }",
+            "learning_rate_base 0.02 -> 0.08, warmup_learning_rate 0.001 -> 0.004;",
+        ),
+    ],
+)
+def test_the_schedule_in_extensions_is_the_one_that_is_scaled(text, words):
+    config = merge(config_with(SCHEDULES["cosine"]), f"extensions {{ learning_rate {{ {text} }} }}")
+    scaled, said = scale_to_batch_size(config, 64)
+    assert re.search(words, said)
+    before, after = (read_settings(Extensions, one.extensions).learning_rate for one in (config, scaled))
+    steps = np.arange(25.0)
+    np.testing.assert_allclose(after.rate(steps, np), 4 * before.rate(steps, np), rtol=1e-5)
+    assert scaled.train_config.optimizer == config.train_config.optimizer

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from configs.settings.declaration import SettingsError
+from configs.settings.extensions import Extensions
 from configs.settings.optimizers import MomentumOptimizer
 from configs.settings.reading import read_settings_text
 from train.loop.optimization import LearningRate
@@ -16,8 +17,14 @@ def schedule_of(text: str):
     return LearningRate(read_settings_text(MomentumOptimizer, f"learning_rate {{ {text} }}").learning_rate)
 
 
-def rates(text: str, steps: list[int]) -> list[float]:
-    schedule = schedule_of(text)
+def annealed(text: str):
+    settings = read_settings_text(Extensions, f"learning_rate {{ {text} }}").learning_rate
+    assert settings is not None
+    return LearningRate(settings)
+
+
+def rates(text: str, steps: list[int], read=schedule_of) -> list[float]:
+    schedule = read(text)
     curve = schedule(tf.constant(steps, tf.int64)).numpy()
     # One step at a time, in a graph, as an optimizer calls it, must give what the whole curve gives.
     in_graph = tf.function(schedule)
@@ -134,3 +141,54 @@ def test_a_warm_up_rate_above_the_base_matters_only_where_there_is_a_warm_up():
     text = """cosine_decay_learning_rate { learning_rate_base: 0.1 warmup_learning_rate: 0.2 warmup_steps: 0
               total_steps: 10 }"""
     assert rates(text, [0, 5]) == pytest.approx([0.1, 0.05])
+
+
+def test_one_cycle_rises_falls_as_long_and_ends_far_below():
+    text = """one_cycle { max_learning_rate: 0.5 total_steps: 100 rise_share: 0.4 initial_divisor: 5
+              final_divisor: 100 }"""
+    found = rates(text, [0, 20, 40, 60, 80, 90, 100, 1000], annealed)
+    assert found == pytest.approx([0.1, 0.3, 0.5, 0.3, 0.1, 0.0505, 0.001, 0.001], rel=1e-5)
+    curve = annealed(text)(np.arange(101)).numpy()
+    # No step is larger than the rise's: nothing jumps.
+    assert np.abs(np.diff(curve)).max() == pytest.approx(0.01, rel=1e-3)
+    assert curve.argmax() == 40
+
+
+def test_one_cycle_of_two_halves_and_of_one_step_has_no_nan():
+    text = "one_cycle { max_learning_rate: 0.5 total_steps: 10 rise_share: 0.5 initial_divisor: 5 final_divisor: 10 }"
+    assert rates(text, [0, 5, 9, 10, 11], annealed) == pytest.approx([0.1, 0.5, 0.18, 0.01, 0.01], rel=1e-5)
+    assert rates("one_cycle { max_learning_rate: 1 total_steps: 1 }", [0, 1], annealed) == pytest.approx([0.1, 1e-4])
+
+
+def test_polynomial_decay_after_a_warm_up():
+    text = """polynomial_decay { learning_rate_base: 0.5 total_steps: 110 end_learning_rate: 0.1 power: 2
+              warmup_learning_rate: 0.05 warmup_steps: 10 }"""
+    found = rates(text, [0, 5, 10, 60, 110, 200], annealed)
+    assert found == pytest.approx([0.05, 0.275, 0.5, 0.2, 0.1, 0.1], rel=1e-5)
+    line = rates("polynomial_decay { learning_rate_base: 0.5 total_steps: 100 }", [0, 25, 100, 101], annealed)
+    assert line == pytest.approx([0.5, 0.375, 0.0, 0.0])
+    only_warm_up = "polynomial_decay { learning_rate_base: 0.5 total_steps: 10 warmup_steps: 10 }"
+    assert rates(only_warm_up, [0, 5, 10], annealed) == pytest.approx([0.0, 0.25, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "learning_rate: is empty"),
+        ("one_cycle { }", "learning_rate.one_cycle.total_steps: unset, which means 0 steps are no course"),
+        ("one_cycle { total_steps: 9 rise_share: 0.6 }", "one_cycle.rise_share: 0.6 must be above 0 and at most 0.5"),
+        ("one_cycle { total_steps: 9 initial_divisor: 0.5 }", "one_cycle.initial_divisor: 0.5 must be at least 1"),
+        ("polynomial_decay { total_steps: 9 power: 0 }", "polynomial_decay.power: 0 must be above 0"),
+        (
+            "polynomial_decay { total_steps: 9 end_learning_rate: 0.5 }",
+            "polynomial_decay.end_learning_rate: 0.5 is above learning_rate_base, 0.002",
+        ),
+        (
+            "polynomial_decay { total_steps: 9 warmup_steps: 10 }",
+            "total_steps: 9 must not be less than warmup_steps, 10",
+        ),
+    ],
+)
+def test_contradictions_of_our_schedules_are_refused_by_path(text, message):
+    with pytest.raises(SettingsError, match=message):
+        annealed(text)

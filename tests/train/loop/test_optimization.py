@@ -10,14 +10,11 @@ from configs.settings.optimizers import Optimizer
 from configs.settings.reading import read_settings_text
 from configs.settings.training import TrainConfig
 from data_prep.runtime.command_line import UsageError
-from train.loop.optimization import (
-    build_optimizer,
-    clip_gradients,
-    moving_averages,
-    scale_bias_gradients,
-    start_moving_average,
-    trainable_variables_of,
-)
+from tests.train.loop.tiny_detector import TinyDetector
+from train.loop.gradients import clip_gradients, scale_bias_gradients
+from train.loop.moving_average import moving_averages, start_moving_average
+from train.loop.optimization import build_optimizer
+from train.loop.variable_patterns import trainable_variables_of
 
 CONSTANT = "learning_rate { constant_learning_rate { learning_rate: 0.5 } }"
 
@@ -82,29 +79,6 @@ def test_the_optimizer_follows_the_schedule():
 def test_what_cannot_be_is_refused_by_path(text, message):
     with pytest.raises(SettingsError, match=message):
         optimizer_of(text)
-
-
-class TinyDetector(tf_keras.Model):
-    """A backbone with batch norm and a head, named as detectors name their parts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = tf_keras.Sequential(
-            [
-                tf_keras.layers.Conv2D(2, 3, name="stem", input_shape=(8, 8, 3)),
-                tf_keras.layers.BatchNormalization(name="stem_norm"),
-                tf_keras.layers.Conv2D(2, 3, name="last"),
-            ]
-        )
-        self.head = tf_keras.layers.Dense(2, name="class_predictor")
-        self.call(tf.zeros([1, 8, 8, 3]))
-
-    def call(self, images):
-        return self.head(self.backbone(images))
-
-    @property
-    def checkpoint_items(self):
-        return {"backbone": self.backbone, "head": self.head}
 
 
 def test_moving_average_is_kept_used_and_put_back(tmp_path):

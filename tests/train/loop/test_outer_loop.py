@@ -11,8 +11,11 @@ import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
 from tests.train.loop.one_box import Run
+from train.inputs.reader import build_training_dataset
 from train.loop.checkpoint_files import read_training_end
+from train.loop.run import draw_first_batch
 from train.loop.step import REGULARIZATION_LOSS
+from train.pipeline import load_pipeline
 
 
 def steps_saved(folder: Path) -> set[int]:
@@ -76,6 +79,13 @@ def test_num_epochs_ends_it(block_config, tmp_path, capsys):
     short = Run(block_config("ssd"), tmp_path / "short", once + " train_config { batch_size: 9 }")
     with pytest.raises(UserError, match=r"fewer records than train_config\.batch_size \(9\)"):
         short.run.to_the_end()
+
+
+def test_a_run_that_goes_on_behind_its_last_epoch_says_so(block_config, tmp_path):
+    pipeline = load_pipeline(block_config("ssd"), "train_input_reader { num_epochs: 1 }")
+    nothing = build_training_dataset(pipeline.settings, seed=1, resume_step=4)
+    with pytest.raises(UserError, match=r"gone over 1 times, and there is no batch from step 4 on; raise train_input"):
+        draw_first_batch(pipeline, nothing, 4)
 
 
 def test_what_was_cut_is_said_with_the_setting(block_config, tmp_path, capsys):

@@ -8,14 +8,16 @@ import tf_keras
 
 from configs.settings.loading import examine
 from tests.configs.bad_values import Trial, trials
-from train.loop.optimization import build_optimizer, moving_averages, start_moving_average
+from train.loop.moving_average import moving_averages, start_moving_average
+from train.loop.optimization import build_optimizer
 
 
 def test_every_optimizer_that_settings_allow_can_be_built_and_makes_steps() -> None:
     model = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(2,))])
     (variable,) = model.trainable_variables
     refused = built = 0
-    for trial in trials(below="train_config.optimizer"):
+    places = ("train_config.optimizer", "extensions.optimizer", "extensions.learning_rate")
+    for trial in (trial for place in places for trial in trials(below=place)):
         loaded = examine(trial.config, "p")
         if loaded.settings is None:
             paths = [problem.path for problem in loaded.problems]
@@ -23,7 +25,7 @@ def test_every_optimizer_that_settings_allow_can_be_built_and_makes_steps() -> N
             refused += 1
             continue
         assert loaded.settings.train_config is not None
-        optimizer, schedule = build_optimizer(loaded.settings.train_config.optimizer)
+        optimizer, schedule = build_optimizer(loaded.settings.train_config.optimizer, loaded.settings.extensions)
         rates = schedule(np.array([0, 1, 5, 100, 10**6], np.int64)).numpy()
         assert np.all(rates >= 0), f"{trial.path}: {trial.value}: {rates}"
         variable.assign([[1.0], [2.0]])

@@ -47,14 +47,14 @@ def signals_itself(at_call: int, number: int, *, training: bool) -> type[OneBox]
     return SignalsItself
 
 
-def test_a_step_is_ended_then_all_is_saved_and_the_next_run_goes_on_from_there(block_config, tmp_path, capsys):
+def test_a_step_is_ended_then_all_is_saved_and_the_next_run_goes_on_from_there(block_config, tmp_path, capfd):
     config = block_config("ssd")
     made = Run(config, tmp_path, detector=signals_itself(6, signal.SIGTERM, training=True))
     with pytest.raises(TrainingStopped) as stopped, made.stop.listening():
         made.run.to_the_end()
     assert stopped.value.exit_code == 143
     assert (tmp_path / "ckpt-6.index").is_file() and not (tmp_path / "training_ended.json").exists()
-    printed = capsys.readouterr()
+    printed = capfd.readouterr()
     assert "SIGTERM: stopping after this step" in printed.err
     assert "stopped by SIGTERM at step 6: it is saved, and the same command goes on from step 6" in printed.out
     again = Run(config, tmp_path)

@@ -1,12 +1,11 @@
-"""Images for TensorBoard: boxes are drawn where they are, and the event file holds them."""
+"""Images to watch a training by: boxes are drawn where they are."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from data_prep.images.drawing import color_of
-from train.loop.summaries import IGNORED_COLOUR, evaluation_image, input_images, write_images
+from train.loop.summaries import IGNORED_COLOUR, evaluation_image, input_images
 
 NAMES = {1: "Bed", 2: "Lamp"}
 
@@ -82,22 +81,3 @@ def test_evaluation_image_without_any_boxes_and_with_too_many():
 
     assert not has_colour(draw(0), color_of("Bed"))
     assert has_colour(draw(9), color_of("Bed"))
-
-
-def test_images_are_written_to_the_event_file(tmp_path):
-    tf = pytest.importorskip("tensorflow")
-    images = [np.full((10, 20, 3), 200, np.uint8), np.full((30, 10, 3), 50, np.uint8)]
-    writer = tf.summary.create_file_writer(str(tmp_path))
-    with writer.as_default():
-        write_images("inputs", images, step=3)
-    writer.close()
-    (file,) = tmp_path.glob("events*")
-    seen = {}
-    for record in tf.data.TFRecordDataset(str(file)):
-        event = tf.compat.v1.Event.FromString(record.numpy())
-        for value in event.summary.value:
-            seen[value.tag] = (event.step, tf.io.decode_png(value.tensor.string_val[2]).numpy())
-    assert set(seen) == {"inputs/0", "inputs/1"}
-    for index, (step, image) in enumerate(seen[f"inputs/{index}"] for index in (0, 1)):
-        assert step == 3
-        np.testing.assert_array_equal(image, images[index])

@@ -71,6 +71,8 @@ class Workers:
         """Waits for all to end; returns their exit codes."""
         try:
             return [process.wait(timeout_seconds) for process in self.processes]
+        except subprocess.TimeoutExpired:
+            raise AssertionError("\n\n".join(self.outputs())) from None
         finally:
             self.kill()
 

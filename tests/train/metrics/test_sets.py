@@ -22,7 +22,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from tests.small_models import build_detector
 from train.evaluate import main as evaluate
 from train.evaluation.detected_image import DetectedImage
-from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult, evaluation_folder
+from train.evaluation.evaluator import ByCategory, CheckpointEvaluator, EvaluationResult, evaluation_folder
 from train.evaluation.summary_images import EvaluationImages
 from train.inputs.class_labels import VerifiedLabelReader
 from train.inputs.reader import build_evaluation_dataset
@@ -30,6 +30,8 @@ from train.metrics.measured_image import measured_image
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets
 from train.pipeline import load_pipeline
+from train.tracking.recorder import Recorder
+from train.tracking.tensorboard_tracker import TensorBoardTracker
 
 NAMES = {1: "Red block", 2: "Blue block"}
 SETS = (
@@ -233,17 +235,30 @@ def test_all_sets_at_once_through_the_command(evaluated, capsys):
     assert metrics[f"OpenImagesDetectionChallenge_{by_category}/Blue block"] is not None
     assert f"OpenImagesDetectionChallenge_{by_category}/Blue block" in in_tensorboard
     assert "DetectionBoxes_PerformanceByCategory/mAP/Red block" in metrics
-    assert "DetectionBoxes_PerformanceByCategory/mAP/Red block" not in in_tensorboard
+    assert "DetectionBoxes_PerformanceByCategory/mAP/Red block" in in_tensorboard
+    assert "DetectionBoxes_PerformanceByCategory/mAP@.50IOU/Red block" not in in_tensorboard
     assert "Loss/total_loss" in in_tensorboard
 
 
-def test_tensorboard_gets_cocos_metrics_of_each_category_only_where_asked_for(tmp_path):
-    name = "DetectionBoxes_PerformanceByCategory/mAP/Red block"
-    for is_wanted in (True, False):
-        result = EvaluationResult({name: 0.5, "other": math.nan}, {"Red block": 1}, [], 1, is_wanted)
-        result.write(tmp_path / str(is_wanted), step=1, source="here")
-        assert scalars(tmp_path / str(is_wanted)) == ({name: 0.5} if is_wanted else {})
-        assert json.loads((tmp_path / str(is_wanted) / "metrics-1.json").read_text())["metrics"][name] == 0.5
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", {"mAP/Red block"}),
+        ("include_metrics_per_category: true", {"mAP/Red block", "mAP@.50IOU/Red block"}),
+        ("include_metrics_per_category: false", set()),
+    ],
+)
+def test_tensorboard_gets_the_ap_of_each_class_and_what_the_config_says(tmp_path, text: str, shown: set[str]):
+    prefix = "DetectionBoxes_PerformanceByCategory/"
+    metrics = {f"{prefix}mAP/Red block": 0.5, f"{prefix}mAP@.50IOU/Red block": 0.75, "other": math.nan, "all": 1.0}
+    result = EvaluationResult(metrics, {"Red block": 1}, [], 1, ByCategory.of(eval_config(text)))
+    with Recorder([TensorBoardTracker(tmp_path)]) as recorder:
+        result.record(recorder, "eval", step=1)
+    found = scalars(tmp_path / "eval")
+    assert {name.removeprefix(prefix) for name in found} == {"all", *shown}
+    assert all(found[name] == metrics[name] for name in found)
+    result.write(tmp_path, step=1, source="here")
+    assert json.loads((tmp_path / "metrics-1.json").read_text())["metrics"] == {**metrics, "other": None}
 
 
 def test_images_alone_without_ground_truth_and_exported(evaluated, tmp_path):

@@ -23,6 +23,8 @@ from train.inputs.preparation import Preparation
 from train.inputs.randomness import happens, split
 
 GROUP_SIZE = 4
+# Each of four calls would be traced and optimized anew otherwise, which took 4 s at the start and not 2.
+_once = functools.partial(tf.function, autograph=False, experimental_attributes={"_noinline": True})
 _MIXING = 2**20  # what of a record's seed is not for its augmentation, whose steps count from 0
 
 # Each makes one image of the four, of which it is the first: from the group, a seed and its settings.
@@ -53,22 +55,26 @@ def mix_group(
     for number, (name, mix) in enumerate(_STEPS.items()):
         step = getattr(settings, name)
         if step is not None:
+            perhaps = _perhaps(mix, step)
             groups = [mixed[index:] + mixed[:index] for index in range(GROUP_SIZE)]
-            mixed = [
-                _perhaps(mix, group, by_step[index][number], step, may_mix[index]) for index, group in enumerate(groups)
-            ]
+            mixed = [perhaps(group, by_step[index][number], may_mix[index]) for index, group in enumerate(groups)]
     return mixed
 
 
-def _perhaps(mix: _Mix, group: Sequence[Example], seed: tf.Tensor, settings: Any, may_mix: tf.Tensor) -> Example:
-    """The group's first image, mixed with the others with the probability of the settings."""
-    chance_seed, mix_seed = split(seed, 2)
-    mixed = tf.cond(
-        may_mix & happens(chance_seed, settings.probability),
-        lambda: mix(group, mix_seed, settings),
-        lambda: group[0],
-    )
-    return Example(tf.ensure_shape(mixed.image, [None, None, 3]), mixed.ground_truth)
+def _perhaps(mix: _Mix, settings: Any) -> Callable[[Sequence[Example], tf.Tensor, tf.Tensor], Example]:
+    """What mixes a group's first image with the others with the probability of the settings; traced once for all."""
+
+    @_once
+    def perhaps(group: Sequence[Example], seed: tf.Tensor, may_mix: tf.Tensor) -> Example:
+        chance_seed, mix_seed = split(seed, 2)
+        mixed = tf.cond(
+            may_mix & happens(chance_seed, settings.probability),
+            lambda: mix(group, mix_seed, settings),
+            lambda: group[0],
+        )
+        return Example(tf.ensure_shape(mixed.image, [None, None, 3]), mixed.ground_truth)
+
+    return perhaps
 
 
 def mixed_examples(
@@ -98,7 +104,8 @@ def mixed_examples(
         # The last group may have fewer than four: the first ones stand in, unmixed, and are left out.
         rows = tf.range(GROUP_SIZE) % count
         records, numbers = (tf.unstack(tf.gather(values, rows), GROUP_SIZE) for values in (records, numbers))
-        augmented = [preparation.augment(record, number) for record, number in zip(records, numbers, strict=True)]
+        augment, finish = _once(preparation.augment), _once(preparation.finish)
+        augmented = [augment(record, number) for record, number in zip(records, numbers, strict=True)]
         mixed = mix_group(
             [Example(_as_float(one.example.image), one.example.ground_truth) for one in augmented],
             [tf.random.fold_in(preparation.seed_of(number), _MIXING) for number in numbers],
@@ -106,7 +113,7 @@ def mixed_examples(
             settings,
         )
         return tuple(
-            (preparation.finish(example, one.of_record), is_wanted(number) & (index < count))
+            (finish(example, one.of_record), is_wanted(number) & (index < count))
             for index, (example, one, number) in enumerate(zip(mixed, augmented, numbers, strict=True))
         )
 

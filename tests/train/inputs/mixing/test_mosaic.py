@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from configs.settings.mixing import Mosaic
 from configs.settings.reading import read_settings_text
@@ -16,7 +17,7 @@ from train.inputs.mixing.mosaic import mosaic
 
 @pytest.mark.parametrize(
     "text",
-    ["", "min_center: 0.5 min_scale: 1 max_scale: 1", "min_center: 0 max_scale: 4", "min_scale: 0.01 max_scale: 0.01"],
+    ["", "min_center: 0.5 min_scale: 1 max_scale: 1", "min_center: 0 max_scale: 2", "min_scale: 0.01 max_scale: 0.01"],
 )
 def test_boxes_enclose_what_is_seen_of_their_blocks(block_image: Any, text: str) -> None:
     four = [with_blocks(block_image, [number], times=1 + number % 2) for number in (1, 2, 3, 4)]
@@ -36,7 +37,7 @@ def test_a_quarter_is_a_part_of_its_image_pixel_for_pixel(block_image: Any) -> N
     """Where the scale leaves pixels alone, they say where they come from."""
     settings = read_settings_text(Mosaic, "min_scale: 1 max_scale: 1 min_box_share: 0")
     example = with_blocks(block_image, [1, 2, 3, 4])
-    example = example._replace(image=np.float32(block_image.coordinates()))
+    example = example._replace(image=tf.constant(block_image.coordinates(), tf.float32))
     centers = []
     for image, objects in run(partial(mosaic, [example] * 4, settings=settings), 40):
         rows, columns = image[:, 0, 0], image[0, :, 1]

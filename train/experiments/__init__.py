@@ -1,0 +1,1 @@
+"""Short trainings that measure something and leave no model: a range of learning rates, a machine's devices."""

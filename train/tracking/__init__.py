@@ -1,0 +1,1 @@
+"""Where a training is watched: TensorBoard's event files, Weights & Biases, MLflow."""

@@ -1,0 +1,100 @@
+"""TensorBoard's event files, as one of the ways to watch a training; always there."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams_api
+from tensorboard.plugins.hparams import api_pb2, summary
+
+from train.tracking.tracker import Outcome, RunDescription, Tracker
+
+TRAIN = "train"
+
+
+class TensorBoardTracker(Tracker):
+    """Writes event files, one a folder and process, so that TensorBoard finds all of a run in one place."""
+
+    name = "tensorboard"
+
+    def __init__(self, root: Path) -> None:
+        """Opens nothing yet.
+
+        Args:
+            root: The folders are below it; of an empty name, it itself.
+        """
+        self._root = root
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._metrics_folder = ""
+        self._started = False
+
+    def writer(self, folder: str) -> Any:
+        """The `tf.summary` writer of a folder; a second one would be a second file, which TensorBoard may not read."""
+        if folder not in self._writers:
+            self._writers[folder] = tf.summary.create_file_writer(str(self._root / folder))
+        return self._writers[folder]
+
+    def start(self, description: RunDescription, step: int) -> str:
+        """See the base class; hyperparameters go beside the evaluation's scalars, where the plugin looks for them."""
+        self._metrics_folder, self._started = description.metrics_folder, True
+        with self.writer(description.metrics_folder).as_default(step=step):
+            metrics = [hparams_api.Metric(name) for name in description.metrics]
+            hparams_api.hparams_config([hparams_api.HParam(name) for name in description.hyperparameters], metrics)
+            hparams_api.hparams(dict(description.hyperparameters), trial_id=_trial(self._root.resolve()))
+        with self.writer(TRAIN).as_default(step=step):
+            for name, text in description.texts.items():
+                tf.summary.text(name, _as_code(text))
+        return ""
+
+    def scalars(self, folder: str, values: Mapping[str, float], step: int) -> None:
+        """See the base class."""
+        with self.writer(folder).as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def images(self, folder: str, name: str, images: Sequence[np.ndarray], step: int) -> None:
+        """See the base class; each image has a tag of its own (`inputs/0`, `inputs/1`), so that sizes may differ."""
+        with self.writer(folder).as_default(step=step):
+            for index, image in enumerate(images):
+                tf.summary.image(f"{name}/{index}", image[np.newaxis], max_outputs=1)
+
+    def histograms(self, folder: str, values: Mapping[str, np.ndarray], step: int) -> None:
+        """Takes arrays of numbers, by name, for their distribution."""
+        with self.writer(folder).as_default(step=step):
+            for name, value in values.items():
+                tf.summary.histogram(name, value)
+
+    def graph(self, folder: str, graph: Any) -> None:
+        """Takes a `tf.Graph`."""
+        with self.writer(folder).as_default(step=0):
+            tf.summary.graph(graph)
+
+    def flush(self) -> None:
+        """Sees to it that what was taken is there even if the process is killed."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def finish(self, outcome: Outcome) -> None:
+        """See the base class."""
+        if self._started:
+            status = api_pb2.STATUS_SUCCESS if outcome is Outcome.FINISHED else api_pb2.STATUS_FAILURE
+            with self.writer(self._metrics_folder).as_default(step=0):
+                tf.summary.experimental.write_raw_pb(summary.session_end_pb(status).SerializeToString())
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+
+def _trial(folder: Path) -> str:
+    """The name of a run's row: short, and another for each folder, since rows of one name are put together."""
+    return f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
+
+
+def _as_code(text: str) -> str:
+    """A text for the text page, which is Markdown: lines as they are."""
+    return "\n".join(f"    {line}" for line in text.splitlines())
