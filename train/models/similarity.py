@@ -73,7 +73,8 @@ def _area(boxes: tf.Tensor) -> tf.Tensor:
 
 
 def _pairwise_intersection(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
-    # One coordinate at a time, so that anchors are the innermost axis: corners, two numbers, are slow to broadcast.
+    # One coordinate at a time, so that anchors are the innermost axis: broadcasting corners of two numbers took
+    # TensorFlow several times as long.
     ymin, xmin, ymax, xmax = tf.unstack(boxes[..., :, tf.newaxis, :], axis=-1)
     anchor_ymin, anchor_xmin, anchor_ymax, anchor_xmax = tf.unstack(anchors[..., tf.newaxis, :, :], axis=-1)
     height = tf.minimum(ymax, anchor_ymax) - tf.maximum(ymin, anchor_ymin)
