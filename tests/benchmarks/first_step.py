@@ -97,14 +97,14 @@ def measure(folder: Path) -> None:
         from train.loop import outer_loop, run, step
 
         phases.end("importing the rest")
-        phases.end_after(run, "build_or_explain", "building the network")
+        phases.end_after(run, "build_parts", "building the network")
         phases.end_after(run, "_start", "restoring the checkpoint")
         phases.end_after(run, "create_slots", "making the optimizer's variables")
-        phases.end_after(run, "_write_input_images", "the input: tracing, and the first batch")
+        phases.end_after(run, "draw_first_batch", "the input: tracing, and the first batch")
         phases.end_after(outer_loop.TrainingRun, "__init__", "making the evaluation ready")
         # The last that a step is traced from; AutoGraph, which would convert a wrapped step, leaves it alone.
         phases.end_after(step, "count_batch", "tracing the step")
-        phases.end_after(run.DetectionTrainer, "train_loop_end", "running it for the first time", is_last=True)
+        phases.end_after(step.DetectionTrainer, "train_loop_end", "running it for the first time", is_last=True)
 
     command.prepare_tensorflow = prepare_and_measure
     words = ["--pipeline_config_path", str(folder / "pipeline.config"), "--num_train_steps", "1"]
