@@ -94,16 +94,17 @@ def measure(folder: Path) -> None:
         import tensorflow  # noqa: F401
 
         phases.end("importing TensorFlow")
-        from train.loop import outer_loop, run
+        from train.loop import outer_loop, run, step
 
         phases.end("importing the rest")
-        phases.end_after(run, "build_or_explain", "building the network")
+        phases.end_after(run, "build_parts", "building the network")
         phases.end_after(run, "_start", "restoring the checkpoint")
         phases.end_after(run, "create_slots", "making the optimizer's variables")
-        phases.end_after(run, "_write_input_images", "the input: tracing, and the first batch")
+        phases.end_after(run, "draw_first_batch", "the input: tracing, and the first batch")
         phases.end_after(outer_loop.TrainingRun, "__init__", "making the evaluation ready")
-        phases.end_after(run.DetectionTrainer, "train_step", "tracing the step")
-        phases.end_after(run.DetectionTrainer, "train_loop_end", "running it for the first time", is_last=True)
+        # The last that a step is traced from; AutoGraph, which would convert a wrapped step, leaves it alone.
+        phases.end_after(step, "count_batch", "tracing the step")
+        phases.end_after(step.DetectionTrainer, "train_loop_end", "running it for the first time", is_last=True)
 
     command.prepare_tensorflow = prepare_and_measure
     words = ["--pipeline_config_path", str(folder / "pipeline.config"), "--num_train_steps", "1"]

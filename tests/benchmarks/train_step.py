@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.train_step [--steps 6] [--baseline_python PYTHON] [ssd_mobilenet_v2_fpnlite ...]
 
-Prints seconds a step (the median after the first two), CPU seconds a step, seconds from the process' start until the
-first step is done, and peak memory. Images are noise, with 8 boxes each, already in memory: the step alone is
-measured, as the trainer takes it. Figures of another machine, or of a busy one, do not compare: `--baseline_python`,
-the interpreter of an environment with the Object Detection API (object_detection_api_step.py says how to make one),
-measures the API on the same config in the same run, and prints the ratios.
+Prints seconds a step (the median after the first two), CPU seconds a step, seconds and CPU seconds from the process'
+start until the first step is done, and peak memory. Images are noise, with 8 boxes each, already in memory: the step
+alone is measured, as the trainer takes it. Figures of another machine, or of a busy one, do not compare:
+`--baseline_python`, the interpreter of an environment with the Object Detection API (object_detection_api_step.py says
+how to make one), measures the API on the same config in the same run, and prints the ratios.
 """
 
 from __future__ import annotations

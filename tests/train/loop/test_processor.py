@@ -28,8 +28,8 @@ import train.loop.run
 from tests import small_models
 from train.models.build import build_detector
 build_detector(getattr(small_models, sys.argv[1])())
-names = ("tensorflow_datasets", "official.vision", "official.legacy", "pandas", "scipy", "googleapiclient",
-         "matplotlib", "sklearn", "keras")
+names = ["tensorflow_datasets", "official.vision", "official.legacy", "pandas", "scipy", "googleapiclient"]
+names += ["matplotlib", "sklearn", "keras"]
 print([name for name in names if name in sys.modules], gc.isenabled(), gc.get_freeze_count() > 100_000)
 import scipy.linalg, pandas
 """
