@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from train.models.batch_norm import FreezableBatchNorm, freeze_batch_norm, pin_batch_norm
+from tests.train.loop.two_cpus import run_on_two_cpus
+from train.models.batch_norm import FreezableBatchNorm, freeze_batch_norm, pin_batch_norm, synchronize
 
 
 def small_network(norm=tf_keras.layers.BatchNormalization) -> tf_keras.Model:
@@ -58,3 +59,30 @@ def test_pinned_scales_and_offsets_leave_training_and_nothing_else_does():
     assert len(network.variables) == 9
     pin_batch_norm(network, center=False, scale=True)
     assert len(network.trainable_variables) == 1 and len(network.variables) == 9
+
+
+def check_statistics_over_replicas(strategy: tf.distribute.Strategy) -> None:
+    """Two replicas have a half of a batch each: synchronized batch norm sees the whole, the other sees a half."""
+    batch = np.array([[1.0], [3.0], [10.0], [30.0]], np.float32)
+
+    def normalized(values: np.ndarray) -> np.ndarray:
+        return (values - values.mean()) / values.std()
+
+    expected = {True: normalized(batch), False: np.concatenate([normalized(batch[:2]), normalized(batch[2:])])}
+    for synchronized, outputs in expected.items():
+        with strategy.scope():
+            layer = FreezableBatchNorm(momentum=0.5, epsilon=0.0, scale=False, synchronized=synchronized)
+            network = tf_keras.Sequential([tf_keras.Input((1,)), layer])
+        halves = strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(batch[2 * context.replica_id_in_sync_group :][:2])
+        )
+        results = strategy.run(tf.function(lambda x, network=network: network(x, training=True)), args=(halves,))
+        found = np.concatenate([value.numpy() for value in strategy.experimental_local_results(results)])
+        np.testing.assert_allclose(found, outputs, rtol=1e-5)
+        synchronize(network, strategy)
+        means = [copy.numpy() for copy in strategy.experimental_local_results(layer.moving_mean)]
+        np.testing.assert_allclose(means, [[batch.mean() / 2]] * 2, rtol=1e-6)
+
+
+def test_synchronized_batch_norm_takes_the_whole_batch_and_what_is_saved_is_the_mean_of_all_replicas():
+    run_on_two_cpus("tests.train.models.test_batch_norm", "check_statistics_over_replicas")
