@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from data_prep.runtime.progress import progress
+from train.loop.stopping import TrainingStopped
 
 # A test ends where the smoothed loss has become so many times its lowest.
 EXPLOSION = 4.0
@@ -109,7 +110,7 @@ def measure(rates: Sequence[float], loss_of_step: Callable[[int], float | None])
             if smoothed[-1] > EXPLOSION * min(smoothed):
                 end = f"the loss explodes at {rate:.2g}"
                 break
-    except KeyboardInterrupt:
+    except TrainingStopped:
         end, is_interrupted = "interrupted", True
     return RangeCurve(tuple(rates[: len(losses)]), tuple(losses), tuple(smoothed), end, is_interrupted)
 

@@ -65,7 +65,8 @@ def run_range_test(
         start_moving_average(parts.optimizer, parts.detector.network)
         create_slots(parts.optimizer, parts.variables)
     dataset = distribute_training_input(rising, strategy, seed=seed)
-    trainer = build_trainer(rising, parts, dataset, Workers(strategy), StopRequests())
+    stop = StopRequests()
+    trainer = build_trainer(rising, parts, dataset, Workers(strategy), stop)
     print(
         f"at most {num_steps} steps with rates from {lowest_rate:g} to {highest_rate:g}, on "
         f"{describe_strategy(strategy, train_config.batch_size)}",
@@ -88,7 +89,8 @@ def run_range_test(
                 ) from None
             return None
 
-    return measure(rising_rates(lowest_rate, highest_rate, num_steps), loss_of_step)
+    with stop.listening(), stop.deferred():
+        return measure(rising_rates(lowest_rate, highest_rate, num_steps), loss_of_step)
 
 
 def with_rising_rate(pipeline: Pipeline, lowest_rate: float, highest_rate: float, num_steps: int) -> Pipeline:

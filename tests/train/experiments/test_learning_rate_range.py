@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from train.experiments.learning_rate_range import EXPLOSION, RangeCurve, measure, rising_rates, suggest
 from train.experiments.range_plot import draw_range
+from train.loop.stopping import TrainingStopped
 
 DIMENSIONS = 30
 LIMIT = 2.0  # of gradient descent, where the largest curvature is 1
@@ -90,7 +92,7 @@ def test_a_test_ends_where_the_loss_explodes_or_is_not_finite() -> None:
 def test_ctrl_c_leaves_what_was_measured() -> None:
     def step(index: int) -> float:
         if index == 40:
-            raise KeyboardInterrupt
+            raise TrainingStopped(signal.SIGINT)
         return 10.0 - index / 10
 
     curve = measure(rising_rates(1e-6, 1.0, 100), step)
