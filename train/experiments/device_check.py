@@ -14,7 +14,8 @@ from train.pipeline import Pipeline
 # How far from the CPU's float32 loss a step's may be, as a share of it. On GPUs, float32 convolutions have
 # TensorFloat-32's 10 bits of mantissa; float16 has as many everywhere, and leaves out the first steps until its loss
 # scale is found; bfloat16 has 7.
-TOLERANCES = {"float32": 0.01, "mixed_float16": 0.05, "mixed_bfloat16": 0.05}
+# Loss scaling leaves out the first steps of float16, until it has found a scale: its losses lag behind.
+TOLERANCES = {"float32": 0.01, "mixed_float16": 0.1, "mixed_bfloat16": 0.05}
 # With the steps, rounding grows into another course of the training: only the first ones are compared.
 COMPARED_STEPS = 5
 _HEAD = ("model", "precision", "devices", "steps/s", "waiting", "memory", "loss, first to last", "off the CPU's")

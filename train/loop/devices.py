@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 import tf_keras
 from official.common import distribute_utils
+from tensorflow.python.framework import config  # turning determinism off again has no public name
 
 from data_prep.runtime.command_line import UsageError
 from train.loop.cluster import VARIABLE, Cluster
@@ -107,6 +110,23 @@ def describe_strategy(strategy: tf.distribute.Strategy, batch_size: int) -> str:
     else:
         return f"{_KINDS[ONE_DEVICE]} ({device}), batches of {batch_size}"
     return f"{where} ({device}), batches of {batch_size}, {batch_size // replicas} a replica"
+
+
+@contextlib.contextmanager
+def repeatable_operations(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Inside this context, operations on a CPU give the same result each time, to the last bit.
+
+    By itself the gradient of cutting crops out of a feature map, which Faster R-CNN does, adds up in the order in which
+    threads come. On GPUs nothing changes: some operations have no such form there, and would be refused.
+    """
+    if any("GPU" in name.upper() for name in strategy.extended.worker_devices):
+        yield
+        return
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        config.disable_op_determinism()
 
 
 def set_precision(policy: str) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.framework import config  # asking whether determinism is on has no public name
 
 from configs.settings.pipeline import PipelineSettings
 
@@ -54,11 +55,11 @@ class InputWait:
 
     def take(self, iterator: Any) -> Any:
         """Takes a batch; to be traced into a step."""
-        before = tf.timestamp()
+        before = _clock()
         with tf.control_dependencies([before]):
             batch = next(iterator)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-            after = tf.timestamp()
+            after = _clock()
         self._waited.assign_add(after - before)
         return batch
 
@@ -67,6 +68,13 @@ class InputWait:
         seconds = time.monotonic() - self._started
         self.loop = LoopTime(num_steps, seconds / num_steps, float(self._waited.numpy()) / num_steps)
         return {SECONDS_PER_STEP: self.loop.seconds_per_step, WAIT_PER_STEP: self.loop.wait_per_step}
+
+
+def _clock() -> tf.Tensor:
+    """The time in seconds, float64. Where operations must be repeatable, TensorFlow's own clock refuses to be read."""
+    if config.is_op_determinism_enabled():
+        return tf.ensure_shape(tf.numpy_function(time.time, [], tf.float64), [])
+    return tf.timestamp()
 
 
 class InputBottleneck:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tf_keras
 from google.protobuf import text_format
 
 from configs.schema import pipeline_file
+from configs.settings.faster_rcnn import FasterRcnn
 from data_prep.formats.label_map import LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
@@ -23,7 +25,7 @@ from train.inputs.order_seed import keep_order_seed
 from train.loop.accumulation import require_parts
 from train.loop.checkpoint_files import forget_training_end
 from train.loop.cluster import read_cluster
-from train.loop.devices import describe_strategy, pick_strategy, require_divisible
+from train.loop.devices import describe_strategy, pick_strategy, repeatable_operations, require_divisible
 from train.loop.evaluation_history import EvaluationHistory, StoppingRule
 from train.loop.failures import explained_failures
 from train.loop.learning_rate_multipliers import describe_multipliers
@@ -111,10 +113,13 @@ def train(pipeline: Pipeline, options: TrainingOptions) -> EvaluationResult | No
     strategy = pick_strategy(options.strategy, virtual_devices=options.virtual_devices, cluster=cluster)
     workers = Workers(strategy, cluster)
     stop = StopRequests()
+    # SSD's operations are repeatable by themselves.
+    is_repeatable = options.seed is not None and isinstance(pipeline.settings.model, FasterRcnn)
     with (
         stop.listening(),
         workers.loss_explained(options.model_dir),
         workers.writing_folder(options.model_dir) as folder,
+        repeatable_operations(strategy) if is_repeatable else contextlib.nullcontext(),
     ):
         return _train(pipeline, options, workers, stop, folder)
 
