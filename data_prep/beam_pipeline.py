@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from data_prep.cleaning.image_validation import DEFAULT_MIN_DIMENSION
 from data_prep.downloading.http_download import DownloadLimits
-from data_prep.downloading.image_sources import bucket_template, check_url_template, hosts_named_by, read_image_sources
+from data_prep.downloading.image_sources import (
+    NO_URL,
+    NO_URL_DETAIL,
+    bucket_template,
+    check_url_template,
+    hosts_named_by,
+    read_image_sources,
+)
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.images.image_file import SUFFIXES
 from data_prep.records.manifest import SUFFIX, Manifest
@@ -178,10 +185,13 @@ def _finder(flags: argparse.Namespace, template: str | None) -> Callable[[str], 
         with files.local_copy(flags.images_path) as local:
             sources = {source.image_id: source for source in read_image_sources(local, template)}
         not_listed = FoundImage(problem=f"{flags.images_path} does not list it")
+        without_url = FoundImage(problem=f"{NO_URL}: {NO_URL_DETAIL}")
 
         def find_source(image_id: str) -> FoundImage:
             source = sources.get(image_id)
-            return FoundImage(source) if source is not None else not_listed
+            if source is None:
+                return not_listed
+            return FoundImage(source) if source.url else without_url
 
         return find_source
 

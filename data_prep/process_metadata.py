@@ -32,7 +32,7 @@ EXAMPLE = """\
       --classes 'Bed' 'Television' --class_description_path data/class-descriptions-boxable.csv \\
       --point_output_path data/train/points.json --image_index_output_path data/train/images.json"""
 LEDGER_SUFFIX = ".rejected.jsonl"
-RULES = "data_prep.process_metadata, rules 1"  # another number where the same files and flags would give other points
+RULES = "data_prep.process_metadata, rules 2"  # another number where the same files and flags would give other points
 _PATH_FLAGS = frozenset(
     {
         "annotations_input_path", "image_index_input_path", "image_labels_input_path", "trainable_classes_path",

@@ -15,7 +15,7 @@ from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.download_outcomes import DOWNLOADED, FAILED, PRESENT, Outcome, OutcomeLog
 from data_prep.downloading.fetched_image import FetchedImage, accept_image, check_start, decoded_image
 from data_prep.downloading.http_download import Downloader, DownloadLimits, Fetched
-from data_prep.downloading.image_sources import ImageSource
+from data_prep.downloading.image_sources import NO_URL, NO_URL_DETAIL, ImageSource
 from data_prep.downloading.parallel_download import ParallelDownload
 from data_prep.images.image_file import ImageError, read_image_file
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
@@ -102,6 +102,7 @@ def download_images(
     folder = Path(directory)
     plan = _plan(sources, folder, log, options)
     _look_at_files(plan, folder, log, options.max_dimension)
+    _reject_without_url(plan, log)
     received_bytes = _fetch(plan, folder, log, limits, options) if plan.fetch else 0
     log.tidy(source.image_id for source in sources)
     return DownloadReport(plan.counts, received_bytes, plan.failed_ids)
@@ -169,6 +170,16 @@ def _look_at_files(plan: _Plan, folder: Path, log: OutcomeLog, max_dimension: in
                 plan.counts["shrunk"] += changed
             else:
                 plan.fetch.append(source)
+
+
+def _reject_without_url(plan: _Plan, log: OutcomeLog) -> None:
+    """Takes images that nothing says where to fetch out of the plan: each is a failure of its own."""
+    for source in plan.fetch:
+        if not source.url:
+            log.add(_failure(source, DownloadError(NO_URL, NO_URL_DETAIL)))
+            plan.counts["failed"] += 1
+            plan.failed_ids.add(source.image_id)
+    plan.fetch = [source for source in plan.fetch if source.url]
 
 
 def _fetch(plan: _Plan, folder: Path, log: OutcomeLog, limits: DownloadLimits, options: DownloadOptions) -> int:

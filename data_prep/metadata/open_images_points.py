@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -55,13 +54,11 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
         )
     image_ids, labels = table.images.texts, table.labels.texts
     boxes = table.take()
-    count: Counter[str] = Counter()
-    entries = read_image_index(sources.image_index, table.images, ledger, count)
-    summary.images_read = count["read"]
+    entries = read_image_index(sources.image_index, table.images, ledger, summary.index)
     if not len(entries):
         raise UserError(
             f"none of the {len(image_ids)} images with boxes, such as {image_ids[0]}, "
-            f"can be had from the {count['read']} of {sources.image_index}; are both files of the same subset?"
+            f"can be had from the {summary.index.read} of {sources.image_index}; are both files of the same subset?"
             if len(image_ids)
             else f"{sources.boxes}: no boxes are left, and no verified labels; {ledger.summary()}"
         )

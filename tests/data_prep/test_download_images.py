@@ -390,6 +390,25 @@ def test_too_large_for_the_flag(site: Site, download: Download) -> None:
     assert download.ledger() == {"b": "too many bytes"}
 
 
+def test_an_image_without_a_url_is_a_failure_of_its_own(site: Site, download: Download) -> None:
+    site.pages = {"/a.jpg": RED, "/train/b.jpg": BLUE}
+    first = {"id": "a", "url": site.url("/a.jpg"), "subset": "train"}
+    entries = [first, {"id": "b", "subset": "train"}, {"id": "c", "url": ""}]
+    outcome = download(entries)
+    assert outcome.code == 3
+    assert "3 pictures: 1 fetched" in outcome.output
+    assert "2 rejected (2 no URL; " in outcome.output
+    assert download.files() == {"a.jpg": RED}
+    assert download.ledger() == {"b": "no URL", "c": "no URL"}
+    assert "--base_url" in download.outcomes()["b"]["detail"]
+    outcome = download(entries)
+    assert "2 failed for good in an earlier run" in outcome.output
+    assert download(entries[:2], "--base_url", site.url()).code == 0  # which needs no URL
+    assert download.files() == {"a.jpg": RED, "b.jpg": BLUE}
+    assert download(entries[1:], "--url_template", "{url}").code == 3
+    assert download.ledger() == {"c": "no URL"}  # b is there
+
+
 def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
     outcome = download([{"id": "a", "url": site.url("/none.jpg")}], "--max_failures", 10)
     assert outcome.code == 1
@@ -403,7 +422,6 @@ def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
         ([{"id": "../../escape", "url": "http://localhost/a.jpg"}], 2, "item 1: image id '../../escape'"),
         ([{"id": "a/b", "url": "http://localhost/a.jpg"}], 2, "'a/b'"),
         ([{"url": "http://localhost/a.jpg"}], 2, "item 1: image id None"),
-        ([{"id": "a"}], 2, "'url' is missing"),
         ([{"id": "a", "url": 7}], 2, "'url' must be a text"),
         ([{"id": "a", "url": "http://x/" + "a" * 10_000}], 2, "10009 characters"),
         ([{"id": "a", "url": "http://x/", "original_size": "7"}], 2, "'original_size' must be a number"),
