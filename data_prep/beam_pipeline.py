@@ -39,14 +39,13 @@ from data_prep.records.record_flags import (
 )
 from data_prep.records.shard_report import print_contents
 from data_prep.runtime.command_line import (
-    EXIT_DONE,
-    EXIT_TOO_MANY_REJECTED,
     ArgumentParser,
     UsageError,
     UserError,
     positive_int,
     run_command,
 )
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 
 if TYPE_CHECKING:
     from data_prep.beam.pipeline import BeamRun
@@ -115,7 +114,7 @@ def make_parser() -> ArgumentParser:
     add_record_flags(parser)
     parser.add_argument("--rewrite", action="store_true", help="write every shard, whether or not something changed")
     parser.add_argument("--ledger_path", help="where rejects are listed (by default RECORD_OUTPUT_PATH.rejected.jsonl)")
-    parser.add_argument("--max_failures", type=int, default=0, help="more rejects than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(0), "more rejects than this end with exit code 3")
     return parser
 
 
@@ -235,7 +234,9 @@ def _work_settings(flags: argparse.Namespace, label_map: LabelMap, template: str
     )
 
 
-def _print_summary(done: BeamRun, unknown: Counter[str], output_path: str, ledger_path: str, max_failures: int) -> int:
+def _print_summary(
+    done: BeamRun, unknown: Counter[str], output_path: str, ledger_path: str, max_failures: FailureLimit
+) -> int:
     from data_prep.beam.image_work import FETCHED, FETCHED_BYTES, READ
 
     manifest, total = done.manifest, done.manifest.total()
@@ -266,7 +267,7 @@ def _print_summary(done: BeamRun, unknown: Counter[str], output_path: str, ledge
         )
     if passing:
         print(f"{passing} shards lack pictures that failed for a reason that may pass: the same command tries again")
-    return EXIT_TOO_MANY_REJECTED if reasons.total() > max_failures else EXIT_DONE
+    return max_failures.exit_code(reasons.total(), [Loss("pictures", reasons.total(), total.num_points)])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from data_prep.metadata.class_choice import Choice
 from data_prep.metadata.image_index import IndexCounts
 from data_prep.metadata.image_labels import ImageLabels
 from data_prep.runtime.command_line import printable
+from data_prep.runtime.failure_limit import Loss
 from data_prep.runtime.ledger import Ledger
 
 CLASSES_SHOWN = 10
@@ -24,13 +25,17 @@ class Summary:
         boxes_of_other_classes: Rows of classes that were not asked for.
         boxes_filtered: Boxes that the filters drop, by reason.
         boxes_without_image: Good boxes whose image the index lacks, or lists in a row that cannot be read.
+        images_without_entry: Images with such boxes, or with verified labels that are kept.
+        images_wanted: All images that the index was asked for.
         boxes_not_drawn: Boxes of images beyond `max_images_per_class`.
         kept_by_label: Boxes written to points.json, by label.
         images_by_label: Images written to points.json with such a box, by label.
         index: Rows and cells of the image index.
         images_kept: Images written to both files.
         images_without_boxes: Of these, how many have no box.
+        index_rejected: Rows of the index that cannot be read, or list an image again.
         image_labels: The verified labels read; None where there are none.
+        image_labels_rejected: Rows of labels that cannot be used.
         image_labels_kept: How many were written, present and absent.
     """
 
@@ -39,19 +44,36 @@ class Summary:
     boxes_of_other_classes: int = 0
     boxes_filtered: Counter[str] = field(default_factory=Counter)
     boxes_without_image: int = 0
+    images_without_entry: int = 0
+    images_wanted: int = 0
     boxes_not_drawn: int = 0
     kept_by_label: Counter[str] = field(default_factory=Counter)
     images_by_label: Counter[str] = field(default_factory=Counter)
     index: IndexCounts = field(default_factory=IndexCounts)
     images_kept: int = 0
     images_without_boxes: int = 0
+    index_rejected: int = 0
     image_labels: ImageLabels | None = None
+    image_labels_rejected: int = 0
     image_labels_kept: tuple[int, int] = (0, 0)
 
     @property
     def boxes_kept(self) -> int:
         """Boxes written to points.json."""
         return self.kept_by_label.total()
+
+    def losses(self) -> list[Loss]:
+        """Returns what a share of `--max_failures` is held against."""
+        lost, wanted = self.boxes_rejected + self.boxes_without_image, self.boxes_read - self.boxes_of_other_classes
+        losses = [
+            Loss("boxes", lost, wanted),
+            Loss("images", self.images_without_entry, self.images_wanted),
+            Loss("rows of the image index", self.index_rejected, self.index.read),
+        ]
+        if self.image_labels is not None:
+            wanted = self.image_labels.read - self.image_labels.dropped["of other classes"]
+            losses.append(Loss("rows of the image labels", self.image_labels_rejected, wanted))
+        return losses
 
 
 def summary_lines(summary: Summary, ledger: Ledger, choice: Choice) -> list[str]:

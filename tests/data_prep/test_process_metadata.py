@@ -250,6 +250,19 @@ def test_too_many_rejects_exit_with_3_and_the_rest_is_written(open_images_files,
     assert len(read_points(files.folder / "points.json")) == 2
 
 
+def test_a_share_is_of_the_boxes_and_of_the_images(open_images_files, run):
+    files = open_images_files
+    add_rows(files.boxes, *(GOOD_BOX.replace("img1", "lost").strip() for _ in range(4)))  # half of all
+    assert run(main, *files.words("--max_failures", "50%")).code == 0
+    outcome = run(main, *files.words("--max_failures", "49%"))
+    assert outcome.code == 3
+    assert outcome.output.startswith("nothing to do: ")
+    assert outcome.error == "4 of 8 boxes were lost: more than --max_failures (49%)\n"
+    files.boxes.write_text("".join(files.boxes.read_text().splitlines(keepends=True)[:6]))
+    outcome = run(main, *files.words("--max_failures", "30%"))
+    assert (outcome.code, outcome.error) == (3, "1 of 3 images were lost: more than --max_failures (30%)\n")
+
+
 def test_names_in_the_index_that_are_not_utf8_do_no_harm(open_images_files, run):
     files = open_images_files
     lines = files.index.read_bytes().replace(
