@@ -127,7 +127,7 @@ def _parser() -> ArgumentParser:
     )
     add_max_failures_flag(
         parser,
-        FailureLimit(1000),
+        FailureLimit(1000, 1.0),
         "more rejected rows and images than this end with exit code 3; a share is of the boxes of the classes asked "
         "for, of their images, and of the rows of each other file",
     )

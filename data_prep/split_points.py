@@ -217,7 +217,7 @@ def _parser() -> ArgumentParser:
         type=Path,
         help="JSON lines of images listed twice and pictures without a hash (default: in OUTPUT_DIRECTORY)",
     )
-    add_max_failures_flag(parser, FailureLimit(1000), "more entries of the ledger than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(1000, 1.0), "more entries of the ledger than this end with exit code 3")
     return parser
 
 

@@ -145,7 +145,7 @@ def test_gzipped_csvs_give_the_same(open_images_files, run):
 def test_a_row_that_cannot_be_trained_on_is_left_out_and_named(open_images_files, run, row, reason):
     files = open_images_files
     add_rows(files.boxes, row, GOOD_BOX.strip())
-    outcome = run(main, *files.words())
+    outcome = run(main, *files.words("--max_failures", 1))
     assert outcome.code == 0
     assert "boxes: 6 read, 5 kept, 0 of other classes, 1 rejected" in outcome.output
     (entry,) = read_ledger(files.folder / "points.rejected.jsonl")
@@ -168,7 +168,7 @@ def test_images_that_the_index_lacks_are_left_out_and_named(open_images_files, r
     files = open_images_files
     add_rows(files.boxes, *(GOOD_BOX.replace("img1", name).strip() for name in ("lost", "lost", "short")))
     add_rows(files.index, "short,train,http://x", "img1,train,http://y,,,,,,,,,")
-    outcome = run(main, *files.words("--ledger_path", files.folder / "ledger.jsonl"))
+    outcome = run(main, *files.words("--ledger_path", files.folder / "ledger.jsonl", "--max_failures", 4))
     assert outcome.code == 0
     assert "boxes: 7 read, 4 kept, 0 of other classes, 0 rejected, 3 whose image is not in the index" in outcome.output
     assert "images: 5 in the index (1 rows that cannot be read), 2 kept" in outcome.output
@@ -248,6 +248,25 @@ def test_too_many_rejects_exit_with_3_and_the_rest_is_written(open_images_files,
     (files.folder / "points.json").unlink()
     assert run(main, *files.words("--max_failures", 1)).code == 3
     assert len(read_points(files.folder / "points.json")) == 2
+
+
+def test_losing_most_of_a_small_set_does_not_end_with_0(open_images_files, run):
+    files = open_images_files
+    lines = files.boxes.read_text().splitlines()
+    more = [lines[1].replace("img1", f"lost{number % 2}") for number in range(900)]
+    files.boxes.write_text("\n".join([*lines, *more]) + "\n")
+    outcome = run(main, *files.words())
+    assert outcome.code == 3
+    assert "900 whose image is not in the index" in outcome.output
+    assert "900 of 904 boxes were lost: more than --max_failures (1% or 1000, whichever is smaller)" in outcome.error
+
+
+def test_one_bad_row_in_a_hundred_is_allowed(open_images_files, run):
+    files = open_images_files
+    add_rows(files.boxes, *[GOOD_BOX.strip()] * 95, GOOD_BOX.replace("0.1", "x").strip())  # with four: 100
+    assert run(main, *files.words()).code == 0
+    add_rows(files.boxes, GOOD_BOX.replace("0.1", "x").strip())
+    assert run(main, *files.words()).code == 3
 
 
 def test_a_share_is_of_the_boxes_and_of_the_images(open_images_files, run):
