@@ -120,6 +120,10 @@ def test_gzipped_csvs_give_the_same(open_images_files, run):
     ("row", "reason"),
     [
         ("img1,x,/m/03ssj5,1,abc,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,1,0_1,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,1,0.1,\u0660.\u0666,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,0_1,0.1,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,\uff11,0.1,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
         ("img1,x,/m/03ssj5,1,nan,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
         ("img1,x,/m/03ssj5,1,0.1,inf,0.2,0.9,0,0,0,0,0", "not a number"),
         ("img1,x,/m/03ssj5,1,0.1,,0.2,0.9,0,0,0,0,0", "not a number"),
