@@ -46,6 +46,7 @@ from data_prep.runtime.command_line import (
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
+from data_prep.runtime.url_credentials import without_credentials
 
 if TYPE_CHECKING:
     from data_prep.beam.pipeline import BeamRun
@@ -143,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             label_map=label_map,
             label_map_path=flags.label_map_path,
             settings=settings_of(flags),
-            command=shlex.join(["python", "-m", "data_prep.beam_pipeline", *words]),
+            command=without_credentials(shlex.join(["python", "-m", "data_prep.beam_pipeline", *words])),
             shards=(),
         )
         done = pipeline.run(

@@ -20,6 +20,7 @@ from data_prep.downloading.parallel_download import ParallelDownload
 from data_prep.images.image_file import ImageError, read_image_file
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 from data_prep.runtime.progress import progress
+from data_prep.runtime.url_credentials import without_credentials
 from data_prep.runtime.worker_pool import default_num_processes, map_as_completed
 
 
@@ -129,7 +130,7 @@ def _plan(sources: Sequence[ImageSource], folder: Path, log: OutcomeLog, options
             known is not None
             and known.outcome == FAILED
             and known.permanent
-            and known.url == source.url
+            and known.url == without_credentials(source.url)
             and not options.retry_permanent
         ):
             plan.counts["failed"] += 1
@@ -243,7 +244,7 @@ def _success(source: ImageSource, outcome: str, image: FetchedImage, max_dimensi
     return Outcome(
         source.image_id,
         outcome,
-        url=source.url if outcome == DOWNLOADED else "",
+        url=without_credentials(source.url) if outcome == DOWNLOADED else "",
         num_bytes=len(image.content),
         width=image.width,
         height=image.height,
@@ -253,5 +254,10 @@ def _success(source: ImageSource, outcome: str, image: FetchedImage, max_dimensi
 
 def _failure(source: ImageSource, error: DownloadError) -> Outcome:
     return Outcome(
-        source.image_id, FAILED, source.url, reason=error.reason, detail=error.detail, permanent=error.permanent
+        source.image_id,
+        FAILED,
+        without_credentials(source.url),
+        reason=error.reason,
+        detail=error.detail,
+        permanent=error.permanent,
     )

@@ -17,6 +17,7 @@ from data_prep.metadata.csv_frames import LINE, read_frames
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
 from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.url_credentials import without_credentials
 
 NUMBER = "number"
 ENTRY = "entry"
@@ -162,7 +163,7 @@ def _count_left_out(frame: pl.DataFrame, usable: pl.DataFrame, counts: IndexCoun
         odd = frame.filter(values.is_null() & ~frame[column].is_in(_NOT_GIVEN))
         if len(odd):
             counts.left_out[column] += len(odd)
-            counts.examples.setdefault(column, (odd[LINE][0], odd[column][0][:_EXAMPLE_LENGTH]))
+            counts.examples.setdefault(column, (odd[LINE][0], without_credentials(odd[column][0])[:_EXAMPLE_LENGTH]))
 
 
 def images_in_order(entries: pl.DataFrame) -> Iterator[str]:

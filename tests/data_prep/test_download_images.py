@@ -409,6 +409,37 @@ def test_an_image_without_a_url_is_a_failure_of_its_own(site: Site, download: Do
     assert download.ledger() == {"c": "no URL"}  # b is there
 
 
+def test_a_password_in_a_url_is_in_no_file_and_no_output(site: Site, download: Download) -> None:
+    site.pages = {"/a.jpg": RED, "/page.jpg": b"<html>", "/train/a.jpg": RED}
+    host = site.url("").removeprefix("http://")
+    secret = f"http://user:secret@{host}"
+    site.redirects["/moved.jpg"] = f"{secret}/none.jpg"
+    entries = [
+        {"id": name, "url": f"{secret}/{name}.jpg", "subset": "train"} for name in ("a", "gone", "page", "moved")
+    ]
+    entries += [
+        {"id": "odd", "url": "ftp://user:secret@h/odd.jpg"},
+        {"id": "bad", "url": "http://user:secret@h:port/"},
+        {"id": "nowhere", "url": "http://user:secret@127.0.0.1:1/a.jpg"},
+    ]
+    first = download(entries, "--max_retries", 0)
+    again = download(entries, "--max_retries", 0)
+    assert "1 fetched" in first.output
+    assert "5 failed for good in an earlier run" in again.output  # so the masked URL is known again
+    outcomes = download.outcomes()
+    assert outcomes["a"]["url"] == f"http://***@{host}/a.jpg"
+    assert outcomes["gone"]["url"] == f"http://***@{host}/gone.jpg"
+    bases = [download(entries[:2], "--base_url", base) for base in (secret, "ftp://user:secret@h")]
+    bases.append(download(entries[:2], "--url_template", f"{secret}/{{name}}.jpg"))
+    bases.append(download(entries[:2], "--bas_url", secret))
+    assert [outcome.code for outcome in bases] == [3, 2, 2, 2]
+    for outcome in (first, again, *bases):
+        assert "secret" not in outcome.output + outcome.error
+    for path in (download.ledger_path, download.folder / "images.downloads.jsonl"):
+        assert "secret" not in path.read_text()
+        assert "***@" in path.read_text()
+
+
 def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
     outcome = download([{"id": "a", "url": site.url("/none.jpg")}], "--max_failures", 10)
     assert outcome.code == 1

@@ -206,6 +206,7 @@ ODD_CELLS = [
     ({"OriginalURL": ""}, {"url": None}, None),
     ({"OriginalURL": "nan"}, {"url": None}, None),
     ({"OriginalURL": "http://x/" + "y" * 9000}, {"url": None}, "1 OriginalURL (such as 'http://x/yyy"),
+    ({"OriginalURL": "http://u:secret@x/" + "y" * 9000}, {"url": None}, "1 OriginalURL (such as 'http://***@x/yyy"),
 ]
 
 

@@ -90,6 +90,17 @@ def test_an_image_without_a_url_is_rejected_and_the_others_become_records(road: 
     assert road.rejects() == [("b", "missing")]
 
 
+def test_a_password_in_the_base_url_is_in_no_manifest(road: Any) -> None:
+    road.put("a", road.encoded(0), "/m/03ssj5")
+    road.write()
+    base = road.site.url().replace("http://", "http://user:secret@")
+    outcome = road.beam("--images_path", road.images_path, "--base_url", base, fetch=False)
+    assert outcome.code == 0, outcome.error
+    manifest = (road.folder / "beam" / "train.record.manifest.json").read_text()
+    assert "secret" not in manifest
+    assert "http://***@" in manifest
+
+
 def test_images_that_are_kept_are_not_fetched_again(road: Any) -> None:
     road.put_many(12)
     saved = road.folder / "saved"
