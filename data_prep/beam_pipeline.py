@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from data_prep.cleaning.image_validation import DEFAULT_MIN_DIMENSION
 from data_prep.downloading.http_download import DownloadLimits
-from data_prep.downloading.image_sources import bucket_template, check_url_template, hosts_named_by, read_image_sources
+from data_prep.downloading.image_sources import (
+    NO_URL,
+    NO_URL_DETAIL,
+    bucket_template,
+    check_url_template,
+    hosts_named_by,
+    read_image_sources,
+)
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.images.image_file import SUFFIXES
 from data_prep.records.manifest import SUFFIX, Manifest
@@ -32,14 +39,14 @@ from data_prep.records.record_flags import (
 )
 from data_prep.records.shard_report import print_contents
 from data_prep.runtime.command_line import (
-    EXIT_DONE,
-    EXIT_TOO_MANY_REJECTED,
     ArgumentParser,
     UsageError,
     UserError,
     positive_int,
     run_command,
 )
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
+from data_prep.runtime.url_credentials import without_credentials
 
 if TYPE_CHECKING:
     from data_prep.beam.pipeline import BeamRun
@@ -108,7 +115,7 @@ def make_parser() -> ArgumentParser:
     add_record_flags(parser)
     parser.add_argument("--rewrite", action="store_true", help="write every shard, whether or not something changed")
     parser.add_argument("--ledger_path", help="where rejects are listed (by default RECORD_OUTPUT_PATH.rejected.jsonl)")
-    parser.add_argument("--max_failures", type=int, default=0, help="more rejects than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(0), "more rejects than this end with exit code 3")
     return parser
 
 
@@ -137,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             label_map=label_map,
             label_map_path=flags.label_map_path,
             settings=settings_of(flags),
-            command=shlex.join(["python", "-m", "data_prep.beam_pipeline", *words]),
+            command=without_credentials(shlex.join(["python", "-m", "data_prep.beam_pipeline", *words])),
             shards=(),
         )
         done = pipeline.run(
@@ -178,10 +185,13 @@ def _finder(flags: argparse.Namespace, template: str | None) -> Callable[[str], 
         with files.local_copy(flags.images_path) as local:
             sources = {source.image_id: source for source in read_image_sources(local, template)}
         not_listed = FoundImage(problem=f"{flags.images_path} does not list it")
+        without_url = FoundImage(problem=f"{NO_URL}: {NO_URL_DETAIL}")
 
         def find_source(image_id: str) -> FoundImage:
             source = sources.get(image_id)
-            return FoundImage(source) if source is not None else not_listed
+            if source is None:
+                return not_listed
+            return FoundImage(source) if source.url else without_url
 
         return find_source
 
@@ -225,7 +235,9 @@ def _work_settings(flags: argparse.Namespace, label_map: LabelMap, template: str
     )
 
 
-def _print_summary(done: BeamRun, unknown: Counter[str], output_path: str, ledger_path: str, max_failures: int) -> int:
+def _print_summary(
+    done: BeamRun, unknown: Counter[str], output_path: str, ledger_path: str, max_failures: FailureLimit
+) -> int:
     from data_prep.beam.image_work import FETCHED, FETCHED_BYTES, READ
 
     manifest, total = done.manifest, done.manifest.total()
@@ -256,7 +268,7 @@ def _print_summary(done: BeamRun, unknown: Counter[str], output_path: str, ledge
         )
     if passing:
         print(f"{passing} shards lack pictures that failed for a reason that may pass: the same command tries again")
-    return EXIT_TOO_MANY_REJECTED if reasons.total() > max_failures else EXIT_DONE
+    return max_failures.exit_code(reasons.total(), [Loss("pictures", reasons.total(), total.num_points)])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from data_prep.downloading.image_sources import (
     read_image_sources,
 )
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.work_folders import exclusive_folder
 
@@ -88,7 +89,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--ledger_path", type=Path, help="where failures are listed (by default IMAGES_OUTPUT_DIRECTORY.rejected.jsonl)"
     )
-    parser.add_argument("--max_failures", type=int, default=0, help="more failures than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(0), "more failures than this end with exit code 3")
     return parser
 
 
@@ -136,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print_summary(sources, report, ledger)
     if ledger.total == len(sources):
         raise UserError(f"none of the {len(sources)} pictures could be fetched; {ledger_path} says why for each")
-    return ledger.exit_code(flags.max_failures)
+    return flags.max_failures.exit_code(ledger.total, [Loss("pictures", ledger.total, len(sources))])
 
 
 def _list_failures(sources: Sequence[ImageSource], report: DownloadReport, log: OutcomeLog, ledger: Ledger) -> None:

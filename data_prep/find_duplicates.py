@@ -20,6 +20,7 @@ from data_prep.runtime.command_line import (
     refuse_same_paths,
     run_command,
 )
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.splitting.duplicates import SAME_ID, Duplicate, SplitHashes, copies_across_splits, copies_within
 from data_prep.splitting.duplicates_page import write_duplicates_page
@@ -66,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unreadable.total:
         reasons = ", ".join(f"{count} {reason}" for reason, count in unreadable.counts.most_common())
         print(f"{unreadable.total} pictures have no hash and stay ({reasons}); see {unreadable.path}")
-    return unreadable.exit_code(flags.max_failures)
+    num_images = sum(map(len, tables))
+    return flags.max_failures.exit_code(unreadable.total, [Loss("pictures", unreadable.total, num_images)])
 
 
 def _drop(
@@ -188,9 +190,7 @@ def _parser() -> ArgumentParser:
         "--num_pairs_shown", type=positive_int, default=500, help="pairs in the page, least alike first"
     )
     add_hash_flags(parser)
-    parser.add_argument(
-        "--max_failures", type=int, default=0, help="more pictures without a hash than this end with exit code 3"
-    )
+    add_max_failures_flag(parser, FailureLimit(0), "more pictures without a hash than this end with exit code 3")
     return parser
 
 

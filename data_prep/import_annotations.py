@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from data_prep.annotations.coco import read_coco
-from data_prep.annotations.conversion import DEFAULT_MAX_OVERHANG, Options
+from data_prep.annotations.conversion import DEFAULT_MAX_OVERHANG, Options, Summary
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.annotations.image_list import read_image_list
 from data_prep.annotations.importing import import_annotations, summary_lines
@@ -27,13 +28,12 @@ from data_prep.formats.label_map import read_label_map
 from data_prep.formats.points import read_points
 from data_prep.images.image_file import SUFFIXES, find_image
 from data_prep.runtime.command_line import (
-    EXIT_DONE,
-    EXIT_TOO_MANY_REJECTED,
     ArgumentParser,
     UsageError,
     fraction,
     run_command,
 )
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.step_stamp import Step
 
@@ -89,7 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if notes is not None and _are_all_placed(point_path, flags.image_output_directory):
         print(f"nothing to do: {point_path} is of these files and flags already (--force does it again); it holds")
         print("\n".join(notes["lines"]))
-        return EXIT_TOO_MANY_REJECTED if notes["rejected"] > flags.max_failures else EXIT_DONE
+        # A stamp of an earlier version does not say of how many: then any that was rejected is more than any share.
+        losses = [Loss(*values) for values in notes.get("losses", [("entries", notes["rejected"], 0)])]
+        earlier_code: int = flags.max_failures.exit_code(notes["rejected"], losses)
+        return earlier_code
     inputs = step.inputs_now()
     earlier_path: Path | None = flags.earlier_label_map_path
     if earlier_path is None and flags.label_map_path.exists():
@@ -119,8 +122,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     lines = summary_lines(summary, ledger, options, remarks)
     print("\n".join(lines))
     print(f"wrote {summary.images_kept} points to {point_path} and {len(label_map)} classes to {flags.label_map_path}")
-    step.write(inputs, {"lines": lines, "rejected": ledger.total})
-    return ledger.exit_code(flags.max_failures)
+    losses = _losses(summary, ledger)
+    step.write(inputs, {"lines": lines, "rejected": ledger.total, "losses": [astuple(loss) for loss in losses]})
+    exit_code: int = flags.max_failures.exit_code(ledger.total, losses)
+    return exit_code
+
+
+def _losses(summary: Summary, ledger: Ledger) -> list[Loss]:
+    """Returns what a share of `--max_failures` is held against."""
+    num_boxes, num_images = summary.kept_by_label.total(), summary.images_read - summary.images_not_wanted
+    return [
+        Loss("boxes", summary.boxes_read - num_boxes, summary.boxes_read),
+        Loss("pictures", num_images - summary.images_kept, num_images),
+        Loss("entries", ledger.total, ledger.total + num_boxes + summary.images_kept),  # some could not even be read
+    ]
 
 
 def _step(flags: Any, ledger_path: Path) -> Step:
@@ -224,7 +239,7 @@ def _parser() -> ArgumentParser:
         type=Path,
         help=f"JSON lines of what was rejected (default: beside points.json, *{LEDGER_SUFFIX})",
     )
-    parser.add_argument("--max_failures", type=int, default=0, help="more rejects than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(0), "more rejects than this end with exit code 3")
     parser.add_argument("--force", action="store_true", help="do the work even where nothing has changed")
     return parser
 

@@ -32,6 +32,7 @@ from data_prep.records.record_writing import WrittenSet, write_records
 from data_prep.records.shard_report import print_contents
 from data_prep.runtime import worker_pool
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 
 IMAGES_WORTH_A_PROCESS = 500  # starting one takes as long as some hundred images do
@@ -63,7 +64,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--ledger_path", type=Path, help="where rejects are listed (by default RECORD_OUTPUT_PATH.rejected.jsonl)"
     )
-    parser.add_argument("--max_failures", type=int, default=0, help="more rejects than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(0), "more rejects than this end with exit code 3")
     return parser
 
 
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stale:
         print(f"removed {len(stale)} shards of an older run with another number of them: {stale[0].name}, ...")
     _print_summary(written, len(points), unknown, ledger, output_path)
-    return ledger.exit_code(flags.max_failures)
+    return flags.max_failures.exit_code(ledger.total, [Loss("pictures", ledger.total, len(points))])
 
 
 def _default_num_processes(num_images: int) -> int:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources, add_filter_flags, filters_of_flags
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
 from data_prep.runtime.command_line import (
-    EXIT_DONE,
-    EXIT_TOO_MANY_REJECTED,
     ArgumentParser,
     UsageError,
     int_between,
@@ -23,6 +22,7 @@ from data_prep.runtime.command_line import (
     refuse_same_paths,
     run_command,
 )
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.step_stamp import Step
 
@@ -32,7 +32,7 @@ EXAMPLE = """\
       --classes 'Bed' 'Television' --class_description_path data/class-descriptions-boxable.csv \\
       --point_output_path data/train/points.json --image_index_output_path data/train/images.json"""
 LEDGER_SUFFIX = ".rejected.jsonl"
-RULES = "data_prep.process_metadata, rules 1"  # another number where the same files and flags would give other points
+RULES = "data_prep.process_metadata, rules 2"  # another number where the same files and flags would give other points
 _PATH_FLAGS = frozenset(
     {
         "annotations_input_path", "image_index_input_path", "image_labels_input_path", "trainable_classes_path",
@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if notes is not None and not flags.force:
         print(f"nothing to do: {point_path} is of these files and flags already (--force does it again); it holds")
         print("\n".join(notes["lines"]))
-        return EXIT_TOO_MANY_REJECTED if notes["rejected"] > flags.max_failures else EXIT_DONE
+        losses = [Loss(*values) for values in notes["losses"]]
+        return flags.max_failures.exit_code(notes["rejected"], losses)
     inputs = step.inputs_now()
     labels, descriptions = classes_of_flags(flags)
     choice = Choice(
@@ -86,8 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     lines = summary_lines(summary, ledger, choice)
     print("\n".join(lines))
-    step.write(inputs, {"lines": lines, "rejected": ledger.total})
-    return ledger.exit_code(flags.max_failures)
+    losses = summary.losses()
+    step.write(inputs, {"lines": lines, "rejected": ledger.total, "losses": [astuple(loss) for loss in losses]})
+    return flags.max_failures.exit_code(ledger.total, losses)
 
 
 def _parser() -> ArgumentParser:
@@ -123,8 +125,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--ledger_path", help=f"JSON lines of what was rejected (default: beside points.json, *{LEDGER_SUFFIX})"
     )
-    parser.add_argument(
-        "--max_failures", type=int, default=1000, help="rejected rows and images beyond which it exits with 3"
+    add_max_failures_flag(
+        parser,
+        FailureLimit(1000, 1.0),
+        "more rejected rows and images than this end with exit code 3; a share is of the boxes of the classes asked "
+        "for, of their images, and of the rows of each other file",
     )
     parser.add_argument("--force", action="store_true", help="do the work even where nothing has changed")
     return parser

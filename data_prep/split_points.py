@@ -21,6 +21,7 @@ from data_prep.runtime.command_line import (
     refuse_same_paths,
     run_command,
 )
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.splitting.class_distribution import Part, distribution_lines
 from data_prep.splitting.hash_cache import add_hash_flags
@@ -96,8 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"wrote {count} images to {path}")
             if missing:
                 print(f"{len(missing)} pictures are not in --images_path, such as {missing[0]}")
-    print(f"{len(table) + ledger.counts[LISTED_TWICE]} points read, {len(table)} split; {ledger.summary()}")
-    return ledger.exit_code(flags.max_failures)
+    num_read = len(table) + ledger.counts[LISTED_TWICE]
+    print(f"{num_read} points read, {len(table)} split; {ledger.summary()}")
+    return flags.max_failures.exit_code(ledger.total, [Loss("points", ledger.total, num_read)])
 
 
 def _grouped(flags: Any, table: PointsTable, ledger: Ledger) -> np.ndarray:
@@ -215,7 +217,7 @@ def _parser() -> ArgumentParser:
         type=Path,
         help="JSON lines of images listed twice and pictures without a hash (default: in OUTPUT_DIRECTORY)",
     )
-    parser.add_argument("--max_failures", type=int, default=1000, help="more entries than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(1000, 1.0), "more entries of the ledger than this end with exit code 3")
     return parser
 
 

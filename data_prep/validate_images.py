@@ -24,6 +24,7 @@ from data_prep.cleaning.image_validation import (
 from data_prep.formats.points import write_points
 from data_prep.records.point_index import PointIndex, index_points
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 from data_prep.runtime.worker_pool import default_num_processes
@@ -60,7 +61,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--ledger_path", type=Path, help="where rejects are listed (by default DATAPOINTS_OUTPUT_PATH.rejected.jsonl)"
     )
-    parser.add_argument("--max_failures", type=int, default=0, help="more rejects than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(0), "more rejects than this end with exit code 3")
     return parser
 
 
@@ -92,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not counts.worked_on:
         print("nothing had to be decoded: all pictures are as an earlier run found or left them")
-    return ledger.exit_code(flags.max_failures)
+    return flags.max_failures.exit_code(ledger.total, [Loss("pictures", ledger.total, len(points))])
 
 
 class _Counts:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_prep.formats.number_text import float_of
 from data_prep.formats.points import MAX_LABEL_LENGTH
 from data_prep.runtime.ledger import RejectedError
 
@@ -90,9 +91,9 @@ def read_number(value: Any, name: str) -> float:
         RejectedError: It is none.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number or (isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and "_" not in value):
+    if is_number or (isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH):
         try:
-            number = float(value)
+            number = float_of(value) if isinstance(value, str) else float(value)
         except (ValueError, OverflowError):
             number = math.nan
         if math.isfinite(number):

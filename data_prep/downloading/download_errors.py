@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from data_prep.runtime.url_credentials import without_credentials
+
 
 class DownloadError(Exception):
     """A URL that could not be fetched.
@@ -14,6 +16,7 @@ class DownloadError(Exception):
     """
 
     def __init__(self, reason: str, detail: str = "", *, permanent: bool = True) -> None:
+        detail = without_credentials(detail)  # here, since a detail nearly always names a URL
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail

@@ -37,7 +37,7 @@ class Outcome:
     Attributes:
         image_id: Its id.
         outcome: `DOWNLOADED`, `PRESENT` or `FAILED`.
-        url: Where it was asked for.
+        url: Where it was asked for, without a name and a password.
         num_bytes: Of the file.
         width: In pixels.
         height: In pixels.

@@ -15,11 +15,12 @@ from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.download_outcomes import DOWNLOADED, FAILED, PRESENT, Outcome, OutcomeLog
 from data_prep.downloading.fetched_image import FetchedImage, accept_image, check_start, decoded_image
 from data_prep.downloading.http_download import Downloader, DownloadLimits, Fetched
-from data_prep.downloading.image_sources import ImageSource
+from data_prep.downloading.image_sources import NO_URL, NO_URL_DETAIL, ImageSource
 from data_prep.downloading.parallel_download import ParallelDownload
 from data_prep.images.image_file import ImageError, read_image_file
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 from data_prep.runtime.progress import progress
+from data_prep.runtime.url_credentials import without_credentials
 from data_prep.runtime.worker_pool import default_num_processes, map_as_completed
 
 
@@ -102,6 +103,7 @@ def download_images(
     folder = Path(directory)
     plan = _plan(sources, folder, log, options)
     _look_at_files(plan, folder, log, options.max_dimension)
+    _reject_without_url(plan, log)
     received_bytes = _fetch(plan, folder, log, limits, options) if plan.fetch else 0
     log.tidy(source.image_id for source in sources)
     return DownloadReport(plan.counts, received_bytes, plan.failed_ids)
@@ -128,7 +130,7 @@ def _plan(sources: Sequence[ImageSource], folder: Path, log: OutcomeLog, options
             known is not None
             and known.outcome == FAILED
             and known.permanent
-            and known.url == source.url
+            and known.url == without_credentials(source.url)
             and not options.retry_permanent
         ):
             plan.counts["failed"] += 1
@@ -169,6 +171,16 @@ def _look_at_files(plan: _Plan, folder: Path, log: OutcomeLog, max_dimension: in
                 plan.counts["shrunk"] += changed
             else:
                 plan.fetch.append(source)
+
+
+def _reject_without_url(plan: _Plan, log: OutcomeLog) -> None:
+    """Takes images that nothing says where to fetch out of the plan: each is a failure of its own."""
+    for source in plan.fetch:
+        if not source.url:
+            log.add(_failure(source, DownloadError(NO_URL, NO_URL_DETAIL)))
+            plan.counts["failed"] += 1
+            plan.failed_ids.add(source.image_id)
+    plan.fetch = [source for source in plan.fetch if source.url]
 
 
 def _fetch(plan: _Plan, folder: Path, log: OutcomeLog, limits: DownloadLimits, options: DownloadOptions) -> int:
@@ -232,7 +244,7 @@ def _success(source: ImageSource, outcome: str, image: FetchedImage, max_dimensi
     return Outcome(
         source.image_id,
         outcome,
-        url=source.url if outcome == DOWNLOADED else "",
+        url=without_credentials(source.url) if outcome == DOWNLOADED else "",
         num_bytes=len(image.content),
         width=image.width,
         height=image.height,
@@ -242,5 +254,10 @@ def _success(source: ImageSource, outcome: str, image: FetchedImage, max_dimensi
 
 def _failure(source: ImageSource, error: DownloadError) -> Outcome:
     return Outcome(
-        source.image_id, FAILED, source.url, reason=error.reason, detail=error.detail, permanent=error.permanent
+        source.image_id,
+        FAILED,
+        without_credentials(source.url),
+        reason=error.reason,
+        detail=error.detail,
+        permanent=error.permanent,
     )

@@ -13,8 +13,10 @@ from data_prep.formats.json_array import read_array_items
 from data_prep.formats.points import check_image_id, check_is_new
 from data_prep.runtime.command_line import UsageError, UserError
 
+NO_URL = "no URL"  # the reason of a failure
+NO_URL_DETAIL = "images.json has no url for it; --base_url or --url_template says where it lies"
 _TEMPLATE_FIELDS = frozenset({"id", "subset", "url"})
-_MAX_URL_LENGTH = 8192
+MAX_URL_LENGTH = 8192
 
 
 @dataclass(frozen=True, slots=True)  # there may be two million
@@ -23,7 +25,7 @@ class ImageSource:
 
     Attributes:
         image_id: A plain file name.
-        url: Where the image lies.
+        url: Where the image lies; empty where nothing says so.
         md5: Of the image, in base64, as Open Images has it; empty where it is not known.
         num_bytes: Of the image; None where it is not known.
     """
@@ -35,7 +37,9 @@ class ImageSource:
 
 
 def read_image_sources(path: str | Path, url_template: str | None = None) -> list[ImageSource]:
-    """Reads images.json: an array of `{"id", "url"}` with, optionally, `"subset"`, `"original_md5"`, `"original_size"`.
+    """Reads images.json: an array of `{"id"}` with, optionally, `url`, `subset`, `original_md5` and `original_size`.
+
+    An image without a URL where one is needed is returned with an empty one: it costs no other image.
 
     Args:
         path: The file.
@@ -109,16 +113,16 @@ def _source(entry: Mapping[str, Any], image_id: str, url_template: str | None, w
         if not isinstance(entry.get(key) or "", str):
             raise UsageError(f"{where}: {key!r} must be a text")
     url = entry.get("url") or ""
-    if len(url) > _MAX_URL_LENGTH:
-        raise UsageError(f"{where}: 'url' has {len(url)} characters, at most {_MAX_URL_LENGTH} are taken")
+    if len(url) > MAX_URL_LENGTH:
+        raise UsageError(f"{where}: 'url' has {len(url)} characters, at most {MAX_URL_LENGTH} are taken")
     num_bytes = entry.get("original_size")
     if num_bytes is not None and (not isinstance(num_bytes, int) or num_bytes < 0):
         raise UsageError(f"{where}: 'original_size' must be a number of bytes")
     if url_template is None:
-        if not url:
-            raise UsageError(f"{where}: 'url' is missing; say where it lies with --base_url or --url_template")
         return ImageSource(image_id, url, entry.get("original_md5") or "", num_bytes)
     subset = entry.get("subset") or ""
     if not subset and "{subset" in url_template:
         raise UsageError(f"{where}: the URL template asks for {{subset}}, which is missing here")
+    if not url and "{url" in url_template:
+        return ImageSource(image_id, "")
     return ImageSource(image_id, url_template.format(id=image_id, subset=quote(subset, safe=""), url=url), "", None)

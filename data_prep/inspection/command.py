@@ -37,6 +37,7 @@ from data_prep.runtime.command_line import (
     number_above_zero,
     positive_int,
 )
+from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.worker_pool import default_num_processes
 
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output_path: Path = flags.output_path
     with Ledger(output_path.with_name(output_path.name + ".rejected.jsonl")) as ledger:
         found = _read(flags, ledger)
+        unread = ledger.total
         mark_suspicious(found, limits)
         coverage = None
         if flags.pipeline_config_path is not None:
@@ -111,7 +113,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n".join(_describe(found, coverage, num_thumbnails=len(thumbnails), num_listed=len(listed))))
     print(ledger.summary())
     print(f"wrote {output_path}, {len(text) / 1e6:.1f} MB, in {time.monotonic() - start:.1f} s")
-    return ledger.exit_code(flags.max_failures)
+    losses = [
+        Loss("pictures or records", unread, found.num_images + unread),
+        Loss("thumbnails", ledger.total - unread, len(chosen)),
+    ]
+    return flags.max_failures.exit_code(ledger.total, losses)
 
 
 def make_parser() -> ArgumentParser:
@@ -191,12 +197,8 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--num_threads", type=positive_int, default=default_num_processes(), help="files read at a time"
     )
-    parser.add_argument(
-        "--max_failures",
-        type=int,
-        default=0,
-        help="more unreadable pictures or records than this end with exit code 3; the page is written all the same",
-    )
+    use = "more unreadable pictures or records than this end with exit code 3, the page is written all the same"
+    add_max_failures_flag(parser, FailureLimit(0), use)
     return parser
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from data_prep.formats.number_text import float_of
 from data_prep.formats.points import FLAGS, MAX_IMAGE_ID_LENGTH, MAX_LABEL_LENGTH, TOLERANCE, check_image_id
 from data_prep.metadata.csv_frames import LINE
 from data_prep.metadata.csv_rows import REPLACEMENT
@@ -237,7 +238,7 @@ def count_by_label(label_of_box: NDArray[np.uint32], labels: pl.Series) -> Count
 def _read_numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
     """Reads confidence, x0, x1, y0, y1 (relative, 0..1), cutting off what sticks out by a rounding error."""
     try:
-        values = tuple(map(float, (cells[0] or "1", *cells[1:])))
+        values = tuple(map(float_of, (cells[0] or "1", *cells[1:])))
     except ValueError:
         raise RejectedError("not a number", _shown(cells)) from None
     if not all(map(math.isfinite, values)):

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from data_prep.downloading.image_sources import MAX_URL_LENGTH
 from data_prep.metadata.box_table import IMAGE_ID, Numbering
 from data_prep.metadata.csv_frames import LINE, read_frames
 from data_prep.metadata.csv_rows import REPLACEMENT
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
 from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.url_credentials import without_credentials
 
 NUMBER = "number"
 ENTRY = "entry"
 _ROTATIONS = {f"{degrees}{end}": degrees for degrees in (0, 90, 180, 270) for end in ("", ".0")}
 _MAX_SIZE_DIGITS = 18
+_EXAMPLE_LENGTH = 40
+_NOT_GIVEN = (
+    "",
+    "nan",
+    "NaN",
+)  # Open Images writes nan for a rotation that it does not know, pandas for any empty cell
+_NAN_IS_NOTHING = ("OriginalMD5", "Thumbnail300KURL", "OriginalLandingURL")  # but somebody may be called nan
 _URL, _SIZE, _ROTATION = "OriginalURL", "OriginalSize", "Rotation"
 _KEYS = {  # of images.json, in its order
     IMAGE_ID: "id",
@@ -35,14 +45,35 @@ _KEYS = {  # of images.json, in its order
 }
 
 
-def read_image_index(path: str, wanted: Numbering, ledger: Ledger, count: Counter[str]) -> pl.DataFrame:
+@dataclass
+class IndexCounts:
+    """Counts of an image index.
+
+    Attributes:
+        read: Its rows.
+        bad_rows: Of these, rows that are no CSV, or lack a cell, so that no image can be found in them.
+        without_url: Wanted images that get no URL, since there is none or it is among `left_out`.
+        left_out: Cells of wanted images that hold nothing that can be used, by column; the image is kept without them.
+        examples: Of each of these columns the line of the first such cell, and its text, shortened.
+    """
+
+    read: int = 0
+    bad_rows: int = 0
+    without_url: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def read_image_index(path: str, wanted: Numbering, ledger: Ledger, counts: IndexCounts) -> pl.DataFrame:
     """Reads the wanted images of the index, in the index's order.
+
+    An image is kept whatever its row says beside its id: a cell that cannot be used is left out and counted.
 
     Args:
         path: The image index CSV, plain or gzipped.
         wanted: The ids of the images to read.
-        ledger: Gets the rows that cannot be used.
-        count: `count["read"]` becomes the number of rows.
+        ledger: Gets the rows that cannot be read, and those of an image that was listed before.
+        counts: The rows and cells are counted in it.
 
     Returns:
         A row an image: `number` (uint32, of its id in `wanted`) and `entry`, what images.json holds of it, as JSON.
@@ -57,7 +88,8 @@ def read_image_index(path: str, wanted: Numbering, ledger: Ledger, count: Counte
         ledger.reject(f"{name}:{line}", reason, detail)
 
     def reject_and_count(line: int, reason: str, detail: str) -> None:
-        count["read"] += 1
+        counts.read += 1
+        counts.bad_rows += 1
         reject_row(line, reason, detail)
 
     frames = read_frames(
@@ -72,10 +104,10 @@ def read_image_index(path: str, wanted: Numbering, ledger: Ledger, count: Counte
     seen = np.zeros(len(wanted), np.bool_)
     parts = [pl.DataFrame(schema={NUMBER: pl.UInt32, ENTRY: pl.String})]
     for rows, frame in frames:
-        count["read"] += rows
+        counts.read += rows
         if len(frame):
             numbered = frame.with_columns(pl.Series(NUMBER, wanted.numbers_of(frame[IMAGE_ID])))
-            parts.append(_entries(_without_repeated(numbered, seen, reject_row), reject_row))
+            parts.append(_entries(_without_repeated(numbered, seen, reject_row), counts))
     return pl.concat(parts, rechunk=True)
 
 
@@ -91,19 +123,10 @@ def _without_repeated(frame: pl.DataFrame, seen: np.ndarray, reject: Any) -> pl.
     return frame.filter(pl.Series(first))
 
 
-def _entries(frame: pl.DataFrame, reject: Any) -> pl.DataFrame:
-    """Returns number and entry of each row that can be used."""
-    size, rotation = pl.col(_SIZE), pl.col(_ROTATION)
-    good = (
-        (pl.col(_URL) != "")
-        & ~pl.col(_URL).str.contains(REPLACEMENT, literal=True)
-        & size.str.contains(rf"^[0-9]{{0,{_MAX_SIZE_DIGITS}}}$")
-        & rotation.is_in(["", *_ROTATIONS])
-    )
-    bad = frame.filter(~good)
-    for row in bad.iter_rows(named=True):
-        reject(row[LINE], "bad image row", f"image {row[IMAGE_ID]}: {_problem(row)}")
-    usable = frame.filter(good).select(NUMBER, LINE, *(_value(column).alias(key) for column, key in _KEYS.items()))
+def _entries(frame: pl.DataFrame, counts: IndexCounts) -> pl.DataFrame:
+    """Returns number and entry of each row."""
+    usable = frame.select(NUMBER, LINE, *(_value(column).alias(key) for column, key in _KEYS.items()))
+    _count_left_out(frame, usable, counts)
     # An image without a value lacks its key. Most have the same ones, so that one or two looks make all entries.
     keys = list(_KEYS.values())
     lacks = usable.select(pl.sum_horizontal(pl.col(key).is_null() * 2**bit for bit, key in enumerate(keys))).to_series()
@@ -116,22 +139,31 @@ def _entries(frame: pl.DataFrame, reject: Any) -> pl.DataFrame:
 
 
 def _value(column: str) -> pl.Expr:
-    """Returns what images.json holds of a cell, whose row can be used; null for an empty one."""
+    """Returns what images.json holds of a cell; null for one that is empty, or holds nothing that can be used."""
     cell = pl.col(column)
     if column == _SIZE:
-        return cell.cast(pl.Int64, strict=False)
+        digits = pl.when(cell.str.contains(rf"^[0-9]{{1,{_MAX_SIZE_DIGITS}}}(\.0)?$")).then(cell.str.strip_suffix(".0"))
+        return digits.cast(pl.Int64, strict=False)
     if column == _ROTATION:
         return cell.replace_strict(_ROTATIONS, default=None, return_dtype=pl.Int64)
+    if column == _URL:
+        odd = cell.str.contains(REPLACEMENT, literal=True) | (cell.str.len_chars() > MAX_URL_LENGTH)
+        return pl.when(~cell.is_in(_NOT_GIVEN) & ~odd).then(cell)
+    if column in _NAN_IS_NOTHING:
+        return pl.when(~cell.is_in(_NOT_GIVEN)).then(cell)
     return pl.when(cell != "").then(cell)
 
 
-def _problem(row: Mapping[str, str]) -> str:
-    url, size, rotation = row[_URL], row[_SIZE], row[_ROTATION]
-    if not url or REPLACEMENT in url:
-        return f"OriginalURL {url[:80]!r}"
-    if size and not (size.isascii() and size.isdecimal() and len(size) <= _MAX_SIZE_DIGITS):
-        return f"OriginalSize {size[:80]!r} is not a number of bytes"
-    return f"Rotation {rotation[:80]!r} is not 0, 90, 180 or 270 degrees"
+def _count_left_out(frame: pl.DataFrame, usable: pl.DataFrame, counts: IndexCounts) -> None:
+    counts.without_url += usable[_KEYS[_URL]].null_count()
+    for column in (_URL, _SIZE, _ROTATION):
+        values = usable[_KEYS[column]]
+        if not values.null_count():
+            continue
+        odd = frame.filter(values.is_null() & ~frame[column].is_in(_NOT_GIVEN))
+        if len(odd):
+            counts.left_out[column] += len(odd)
+            counts.examples.setdefault(column, (odd[LINE][0], without_credentials(odd[column][0])[:_EXAMPLE_LENGTH]))
 
 
 def images_in_order(entries: pl.DataFrame) -> Iterator[str]:

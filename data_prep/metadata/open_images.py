@@ -7,6 +7,7 @@ import csv
 import difflib
 import io
 import os
+import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NoReturn
 
 from data_prep.metadata.csv_rows import open_text
 from data_prep.metadata.hierarchy import Hierarchy, read_hierarchy
-from data_prep.runtime.command_line import ArgumentParser, UsageError
+from data_prep.runtime.command_line import ArgumentParser, UsageError, printable
 
 # The boxes: train-annotations-bbox.csv and its like. The files of 2017 lack the flags, the challenge's the confidence.
 BOX_REQUIRED_COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
@@ -39,30 +40,46 @@ MACHINE_SOURCE = "machine"  # labels that no person looked at; all other sources
 
 MAX_LIST_BYTES = 64 * 1024 * 1024  # of class descriptions or of a list of classes; all 20,000 classes take 0.6 MB
 DESCRIPTION_HEADER = "labelname"  # of the newer files; the older ones begin with the first class
+_LABEL_HEADERS = frozenset({"id", "mid", "label", "label_id", "labelid", "class", "class_id", "classid"})
+_NAME_HEADERS = frozenset({"name", "displayname", "display_name", "class", "class_name", "classname", "description"})
+_LIST_HEADERS = frozenset({DESCRIPTION_HEADER, "mid", "displayname"})
+_MID_START = "/"
+_SHOWN_LENGTH = 80
 
 
 def read_class_descriptions(path: str | os.PathLike[str]) -> dict[str, str]:
     """Reads class descriptions, `MID,Name` a line, with or without a header.
 
+    A header other than Open Images' own, such as `id,name`, is passed over with a note on standard error.
+
     Returns:
         The class names by MID, in the file's order.
 
     Raises:
-        UsageError: The file is missing, empty, not UTF-8 or not of this shape, or a MID has two names; with the line.
+        UsageError: The file is missing, empty, not UTF-8 or not of this shape, its first line neither is a header nor
+            begins with a MID, or a MID has two names; with the line.
     """
     source = Path(path)
     descriptions: dict[str, str] = {}
+    is_after_header = False
     reader = csv.reader(_read_lines(source), strict=True)
     try:
         for row in reader:
             where = f"{source}:{reader.line_num}"
             cells = [cell.strip() for cell in row]
-            if not any(cells) or (not descriptions and cells[0].casefold() == DESCRIPTION_HEADER):
+            if not any(cells):
+                continue
+            if not descriptions and not is_after_header and cells[0].casefold() == DESCRIPTION_HEADER:
+                is_after_header = True
                 continue
             if len(cells) != 2 or not all(cells):
                 seen = _shortened(",".join(row))
                 raise UsageError(f"{where}: expected MID,Name (a name with a comma in double quotes), found {seen}")
             label, name = cells
+            if not descriptions and not is_after_header and not label.startswith(_MID_START):
+                _check_header(label, name, where)
+                is_after_header = True
+                continue
             if descriptions.setdefault(label, name) != name:
                 raise UsageError(f"{where}: {label} is called {name!r} here and {descriptions[label]!r} before")
     except csv.Error as error:
@@ -72,8 +89,21 @@ def read_class_descriptions(path: str | os.PathLike[str]) -> dict[str, str]:
     return descriptions
 
 
+def _check_header(label: str, name: str, where: str) -> None:
+    """Notes a header of names that we know; refuses what may be one, for taken as a class it would shift every id."""
+    seen = printable(f"{label},{name}", _SHOWN_LENGTH)
+    if label.casefold() not in _LABEL_HEADERS or name.casefold() not in _NAME_HEADERS:
+        raise UsageError(
+            f"{where}: {seen!r} is neither a MID and its name, such as /m/03ssj5,Bed, nor a header that we know; where "
+            "labels are no MIDs, let the file begin with the line LabelName,DisplayName"
+        )
+    print(f"note: {where}: {seen!r} is passed over as a header", file=sys.stderr)
+
+
 def read_class_list(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Reads a list of classes: a MID or a class name a line; blank lines and what follows a `#` are passed over.
+
+    A first line that is a column's name, such as `LabelName`, is passed over too, with a note on standard error.
 
     Returns:
         For each class where it stands (`file:line`, for messages) and its text, in the file's order.
@@ -82,10 +112,12 @@ def read_class_list(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
         UsageError: The file is missing, not UTF-8, or names no class.
     """
     source = Path(path)
-    classes = []
+    classes: list[tuple[str, str]] = []
     for number, line in enumerate(_read_lines(source), start=1):
         text = "" if line.startswith("#") else line.split(" #")[0].split("\t#")[0].strip()
-        if text:
+        if text and not classes and text.casefold() in _LIST_HEADERS:
+            print(f"note: {source}:{number}: {text!r} is passed over as a header", file=sys.stderr)
+        elif text:
             classes.append((f"{source}:{number}", text))
     if not classes:
         raise UsageError(f"{source}: no classes in it; expected a MID such as /m/03ssj5 or a class name a line")
@@ -266,4 +298,4 @@ def _read_lines(source: Path) -> list[str]:
 
 
 def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:80] + "...")
+    return repr(text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "...")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -45,6 +44,7 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
     if not len(table) and not choice.with_images_without_boxes:
         raise UserError(why_no_boxes(sources.boxes, choice, ledger, summary))
     if sources.image_labels is not None:
+        rejected_before = ledger.total
         summary.image_labels = read_image_labels(
             sources.image_labels,
             labels=choice.labels,
@@ -53,15 +53,17 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
             with_new_images=choice.with_images_without_boxes,
             ledger=ledger,
         )
+        summary.image_labels_rejected = ledger.total - rejected_before
     image_ids, labels = table.images.texts, table.labels.texts
     boxes = table.take()
-    count: Counter[str] = Counter()
-    entries = read_image_index(sources.image_index, table.images, ledger, count)
-    summary.images_read = count["read"]
+    rejected_before = ledger.total
+    entries = read_image_index(sources.image_index, table.images, ledger, summary.index)
+    summary.index_rejected = ledger.total - rejected_before
+    summary.images_wanted = len(image_ids)
     if not len(entries):
         raise UserError(
             f"none of the {len(image_ids)} images with boxes, such as {image_ids[0]}, "
-            f"can be had from the {count['read']} of {sources.image_index}; are both files of the same subset?"
+            f"can be had from the {summary.index.read} of {sources.image_index}; are both files of the same subset?"
             if len(image_ids)
             else f"{sources.boxes}: no boxes are left, and no verified labels; {ledger.summary()}"
         )
@@ -93,6 +95,7 @@ def _reject_images_without_entry(
     counts = np.bincount(boxes.image, minlength=len(image_ids))
     for number in np.flatnonzero(lost).tolist():
         ledger.reject(image_ids[number], NOT_IN_INDEX, f"{counts[number]} box{'es' * int(counts[number] != 1)}")
+    summary.images_without_entry = int(lost.sum())
     summary.boxes_without_image = int(counts[lost].sum())
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from data_prep.runtime.url_credentials import without_credentials
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -66,7 +68,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints `message` in one line and exits with code 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (--help shows an example)\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {without_credentials(message)} (--help shows an example)\n")
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -151,7 +153,7 @@ def run_command(
             sys.stderr.flush()
             os._exit(code)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_credentials(str(error))}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         print("interrupted; running the same command again goes on from here", file=sys.stderr)

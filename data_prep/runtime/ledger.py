@@ -11,6 +11,7 @@ from typing import IO
 
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import EXIT_DONE, EXIT_TOO_MANY_REJECTED
+from data_prep.runtime.url_credentials import without_credentials
 
 MAX_VALUE_LENGTH = 500  # of one value in the ledger: a hostile CSV must not grow it without bound
 
@@ -72,7 +73,8 @@ class Ledger:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = new_temporary_path(self.path).open("w", encoding="utf-8")
-        entry = {"item": item[:MAX_VALUE_LENGTH], "reason": reason, "detail": detail[:MAX_VALUE_LENGTH]}
+        item, detail = (without_credentials(text)[:MAX_VALUE_LENGTH] for text in (item, detail))
+        entry = {"item": item, "reason": reason, "detail": detail}
         self._file.write(json.dumps(entry) + "\n")
 
     def close(self) -> None:

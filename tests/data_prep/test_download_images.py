@@ -390,6 +390,56 @@ def test_too_large_for_the_flag(site: Site, download: Download) -> None:
     assert download.ledger() == {"b": "too many bytes"}
 
 
+def test_an_image_without_a_url_is_a_failure_of_its_own(site: Site, download: Download) -> None:
+    site.pages = {"/a.jpg": RED, "/train/b.jpg": BLUE}
+    first = {"id": "a", "url": site.url("/a.jpg"), "subset": "train"}
+    entries = [first, {"id": "b", "subset": "train"}, {"id": "c", "url": ""}]
+    outcome = download(entries)
+    assert outcome.code == 3
+    assert "3 pictures: 1 fetched" in outcome.output
+    assert "2 rejected (2 no URL; " in outcome.output
+    assert download.files() == {"a.jpg": RED}
+    assert download.ledger() == {"b": "no URL", "c": "no URL"}
+    assert "--base_url" in download.outcomes()["b"]["detail"]
+    outcome = download(entries)
+    assert "2 failed for good in an earlier run" in outcome.output
+    assert download(entries[:2], "--base_url", site.url()).code == 0  # which needs no URL
+    assert download.files() == {"a.jpg": RED, "b.jpg": BLUE}
+    assert download(entries[1:], "--url_template", "{url}").code == 3
+    assert download.ledger() == {"c": "no URL"}  # b is there
+
+
+def test_a_password_in_a_url_is_in_no_file_and_no_output(site: Site, download: Download) -> None:
+    site.pages = {"/a.jpg": RED, "/page.jpg": b"<html>", "/train/a.jpg": RED}
+    host = site.url("").removeprefix("http://")
+    secret = f"http://user:secret@{host}"
+    site.redirects["/moved.jpg"] = f"{secret}/none.jpg"
+    entries = [
+        {"id": name, "url": f"{secret}/{name}.jpg", "subset": "train"} for name in ("a", "gone", "page", "moved")
+    ]
+    entries += [
+        {"id": "odd", "url": "ftp://user:secret@h/odd.jpg"},
+        {"id": "bad", "url": "http://user:secret@h:port/"},
+        {"id": "nowhere", "url": "http://user:secret@127.0.0.1:1/a.jpg"},
+    ]
+    first = download(entries, "--max_retries", 0)
+    again = download(entries, "--max_retries", 0)
+    assert "1 fetched" in first.output
+    assert "5 failed for good in an earlier run" in again.output  # so the masked URL is known again
+    outcomes = download.outcomes()
+    assert outcomes["a"]["url"] == f"http://***@{host}/a.jpg"
+    assert outcomes["gone"]["url"] == f"http://***@{host}/gone.jpg"
+    bases = [download(entries[:2], "--base_url", base) for base in (secret, "ftp://user:secret@h")]
+    bases.append(download(entries[:2], "--url_template", f"{secret}/{{name}}.jpg"))
+    bases.append(download(entries[:2], "--bas_url", secret))
+    assert [outcome.code for outcome in bases] == [3, 2, 2, 2]
+    for outcome in (first, again, *bases):
+        assert "secret" not in outcome.output + outcome.error
+    for path in (download.ledger_path, download.folder / "images.downloads.jsonl"):
+        assert "secret" not in path.read_text()
+        assert "***@" in path.read_text()
+
+
 def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
     outcome = download([{"id": "a", "url": site.url("/none.jpg")}], "--max_failures", 10)
     assert outcome.code == 1
@@ -403,7 +453,6 @@ def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
         ([{"id": "../../escape", "url": "http://localhost/a.jpg"}], 2, "item 1: image id '../../escape'"),
         ([{"id": "a/b", "url": "http://localhost/a.jpg"}], 2, "'a/b'"),
         ([{"url": "http://localhost/a.jpg"}], 2, "item 1: image id None"),
-        ([{"id": "a"}], 2, "'url' is missing"),
         ([{"id": "a", "url": 7}], 2, "'url' must be a text"),
         ([{"id": "a", "url": "http://x/" + "a" * 10_000}], 2, "10009 characters"),
         ([{"id": "a", "url": "http://x/", "original_size": "7"}], 2, "'original_size' must be a number"),

@@ -28,6 +28,23 @@ def test_without_classes_all_described_ones_are_taken(open_images_files, run):
     assert list(read_label_map(path).names_by_id().values()) == ["Bed", "Television", "Lamp", "Table", "Wall clock"]
 
 
+def test_a_header_is_no_class_and_shifts_no_id(open_images_files, run):
+    path = open_images_files.folder / "label_map.pbtxt"
+    descriptions = open_images_files.descriptions
+    words = ("--class_description_path", descriptions, "--label_map_path", path)
+    content = descriptions.read_text()
+    descriptions.write_text("id,name\n" + content)
+    outcome = run(main, *words)
+    assert outcome.code == 0
+    assert outcome.error == f"note: {descriptions}:1: 'id,name' is passed over as a header\n"
+    assert "wrote 5 classes, 1 'Bed' to 5 'Wall clock'" in outcome.output
+    descriptions.write_text("identifier,text\n" + content)
+    outcome = run(main, *words)
+    assert outcome.code == 2
+    assert f"{descriptions}:1: 'identifier,text' is neither a MID and its name" in outcome.error
+    assert outcome.error.count("\n") == 1
+
+
 def test_without_descriptions_classes_are_labels(open_images_files, run):
     path = open_images_files.folder / "label_map.pbtxt"
     assert run(main, "--classes", "sofa", "/m/03ssj5", "--label_map_path", path).code == 0

@@ -13,6 +13,7 @@ import pytest
 
 from data_prep.formats.points import read_points
 from data_prep.process_metadata import main
+from tests.data_prep.conftest import IMAGE_COLUMNS, write_csv
 
 ROOT = Path(__file__).parents[2]
 STREET = ROOT.parent / "shared" / "samples" / "street"
@@ -119,6 +120,10 @@ def test_gzipped_csvs_give_the_same(open_images_files, run):
     ("row", "reason"),
     [
         ("img1,x,/m/03ssj5,1,abc,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,1,0_1,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,1,0.1,\u0660.\u0666,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,0_1,0.1,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
+        ("img1,x,/m/03ssj5,\uff11,0.1,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
         ("img1,x,/m/03ssj5,1,nan,0.6,0.2,0.9,0,0,0,0,0", "not a number"),
         ("img1,x,/m/03ssj5,1,0.1,inf,0.2,0.9,0,0,0,0,0", "not a number"),
         ("img1,x,/m/03ssj5,1,0.1,,0.2,0.9,0,0,0,0,0", "not a number"),
@@ -144,7 +149,7 @@ def test_gzipped_csvs_give_the_same(open_images_files, run):
 def test_a_row_that_cannot_be_trained_on_is_left_out_and_named(open_images_files, run, row, reason):
     files = open_images_files
     add_rows(files.boxes, row, GOOD_BOX.strip())
-    outcome = run(main, *files.words())
+    outcome = run(main, *files.words("--max_failures", 1))
     assert outcome.code == 0
     assert "boxes: 6 read, 5 kept, 0 of other classes, 1 rejected" in outcome.output
     (entry,) = read_ledger(files.folder / "points.rejected.jsonl")
@@ -163,25 +168,82 @@ def test_a_hair_outside_the_image_is_cut_off(open_images_files, run):
     assert (box["x0"], box["x1"]) == (0.0, 1.0)
 
 
-def test_images_that_the_index_lacks_or_spoils_are_left_out_and_named(open_images_files, run):
+def test_images_that_the_index_lacks_are_left_out_and_named(open_images_files, run):
     files = open_images_files
-    add_rows(files.boxes, *(GOOD_BOX.replace("img1", name).strip() for name in ("lost", "lost", "nourl", "size")))
-    add_rows(files.index, "nourl,train,,,,,,,,,,", "size,train,http://x,,,,,,big,,,", "img1,train,http://y,,,,,,,,,")
-    outcome = run(main, *files.words("--ledger_path", files.folder / "ledger.jsonl"))
+    add_rows(files.boxes, *(GOOD_BOX.replace("img1", name).strip() for name in ("lost", "lost", "short")))
+    add_rows(files.index, "short,train,http://x", "img1,train,http://y,,,,,,,,,")
+    outcome = run(main, *files.words("--ledger_path", files.folder / "ledger.jsonl", "--max_failures", 4))
     assert outcome.code == 0
-    assert "boxes: 8 read, 4 kept, 0 of other classes, 0 rejected, 4 whose image is not in the index" in outcome.output
+    assert "boxes: 7 read, 4 kept, 0 of other classes, 0 rejected, 3 whose image is not in the index" in outcome.output
+    assert "images: 5 in the index (1 rows that cannot be read), 2 kept" in outcome.output
     entries = {
         entry["item"]: (entry["reason"], entry["detail"]) for entry in read_ledger(files.folder / "ledger.jsonl")
     }
     assert entries == {
-        "train-images.csv:5": ("bad image row", "image nourl: OriginalURL ''"),
-        "train-images.csv:6": ("bad image row", "image size: OriginalSize 'big' is not a number of bytes"),
-        "train-images.csv:7": ("image listed twice", "image img1"),
+        "train-images.csv:5": ("wrong number of cells", "3 cells, the header has 12"),
+        "train-images.csv:6": ("image listed twice", "image img1"),
         "lost": ("image not in the index", "2 boxes"),
-        "nourl": ("image not in the index", "1 box"),
-        "size": ("image not in the index", "1 box"),
+        "short": ("image not in the index", "1 box"),
     }
     assert [image["url"] for image in read_json(files.folder / "images.json")][-1] == "http://localhost/img1.jpg"
+
+
+# Each with what images.json then holds of it, and the column that is counted as left out.
+ODD_CELLS = [
+    ({"Rotation": "nan"}, {}, None),
+    ({"Rotation": ""}, {}, None),
+    ({"Rotation": "180"}, {"rotation": 180}, None),
+    ({"Rotation": "12.5"}, {}, "1 Rotation (such as '12.5', line 5)"),
+    ({"Rotation": "a\x1b[2J"}, {}, "1 Rotation (such as 'a\\x1b[2J', line 5)"),
+    ({"OriginalSize": "196370.0"}, {"original_size": 196370}, None),
+    ({"OriginalSize": "nan"}, {}, None),
+    ({"OriginalSize": "big"}, {}, "1 OriginalSize (such as 'big', line 5)"),
+    ({"OriginalSize": "-5"}, {}, "1 OriginalSize (such as '-5', line 5)"),
+    ({"OriginalSize": "0_1"}, {}, "1 OriginalSize (such as '0_1', line 5)"),
+    ({"OriginalSize": "\u0661\u0662"}, {}, "1 OriginalSize (such as '\u0661\u0662', line 5)"),
+    ({"OriginalSize": "9" * 19}, {}, f"1 OriginalSize (such as '{'9' * 19}', line 5)"),
+    ({"OriginalMD5": "nan", "License": "", "Author": "nan"}, {"author": "nan"}, None),
+    ({"OriginalURL": ""}, {"url": None}, None),
+    ({"OriginalURL": "nan"}, {"url": None}, None),
+    ({"OriginalURL": "http://x/" + "y" * 9000}, {"url": None}, "1 OriginalURL (such as 'http://x/yyy"),
+    ({"OriginalURL": "http://u:secret@x/" + "y" * 9000}, {"url": None}, "1 OriginalURL (such as 'http://***@x/yyy"),
+]
+
+
+@pytest.mark.parametrize(("cells", "expected", "left_out"), ODD_CELLS)
+def test_an_odd_cell_of_the_index_costs_no_image_and_no_box(open_images_files, run, cells, expected, left_out):
+    files = open_images_files
+    add_rows(files.boxes, GOOD_BOX.replace("img1", "odd").strip())
+    row = {"ImageID": "odd", "Subset": "train", "OriginalURL": "http://localhost/odd.jpg"} | cells
+    add_rows(files.index, ",".join(row.get(column, "") for column in IMAGE_COLUMNS))
+    outcome = run(main, *files.words())
+    assert outcome.code == 0
+    assert "boxes: 5 read, 5 kept, 0 of other classes, 0 rejected, 0 whose image is not in the index" in outcome.output
+    assert not (files.folder / "points.rejected.jsonl").exists()
+    wanted = {"id": "odd", "url": "http://localhost/odd.jpg", "subset": "train"} | expected
+    entry = read_json(files.folder / "images.json")[-1]
+    assert entry == {key: value for key, value in wanted.items() if value is not None}
+    if left_out is None:
+        assert "left out" not in outcome.output
+    else:
+        assert f"cells of the index left out, their images kept: {left_out}" in outcome.output
+    assert ("images without a URL: 1; " in outcome.output) == ("url" in expected)
+
+
+def test_an_index_as_pandas_writes_it_keeps_every_box(open_images_files, run):
+    files = open_images_files
+    rows = [
+        {"ImageID": name, "Subset": "train", "OriginalSize": "196370.0", "Rotation": "nan"}
+        for name in ("img3", "img2", "img1")
+    ]
+    write_csv(files.index, IMAGE_COLUMNS, rows)
+    outcome = run(main, *files.words())
+    assert outcome.code == 0
+    assert "boxes: 4 read, 4 kept" in outcome.output
+    assert "images without a URL: 2; download_images needs --base_url" in outcome.output
+    assert read_json(files.folder / "images.json") == [
+        {"id": name, "subset": "train", "original_size": 196370} for name in ("img3", "img1")
+    ]
 
 
 def test_too_many_rejects_exit_with_3_and_the_rest_is_written(open_images_files, run):
@@ -191,6 +253,38 @@ def test_too_many_rejects_exit_with_3_and_the_rest_is_written(open_images_files,
     (files.folder / "points.json").unlink()
     assert run(main, *files.words("--max_failures", 1)).code == 3
     assert len(read_points(files.folder / "points.json")) == 2
+
+
+def test_losing_most_of_a_small_set_does_not_end_with_0(open_images_files, run):
+    files = open_images_files
+    lines = files.boxes.read_text().splitlines()
+    more = [lines[1].replace("img1", f"lost{number % 2}") for number in range(900)]
+    files.boxes.write_text("\n".join([*lines, *more]) + "\n")
+    outcome = run(main, *files.words())
+    assert outcome.code == 3
+    assert "900 whose image is not in the index" in outcome.output
+    assert "900 of 904 boxes were lost: more than --max_failures (1% or 1000, whichever is smaller)" in outcome.error
+
+
+def test_one_bad_row_in_a_hundred_is_allowed(open_images_files, run):
+    files = open_images_files
+    add_rows(files.boxes, *[GOOD_BOX.strip()] * 95, GOOD_BOX.replace("0.1", "x").strip())  # with four: 100
+    assert run(main, *files.words()).code == 0
+    add_rows(files.boxes, GOOD_BOX.replace("0.1", "x").strip())
+    assert run(main, *files.words()).code == 3
+
+
+def test_a_share_is_of_the_boxes_and_of_the_images(open_images_files, run):
+    files = open_images_files
+    add_rows(files.boxes, *(GOOD_BOX.replace("img1", "lost").strip() for _ in range(4)))  # half of all
+    assert run(main, *files.words("--max_failures", "50%")).code == 0
+    outcome = run(main, *files.words("--max_failures", "49%"))
+    assert outcome.code == 3
+    assert outcome.output.startswith("nothing to do: ")
+    assert outcome.error == "4 of 8 boxes were lost: more than --max_failures (49%)\n"
+    files.boxes.write_text("".join(files.boxes.read_text().splitlines(keepends=True)[:6]))
+    outcome = run(main, *files.words("--max_failures", "30%"))
+    assert (outcome.code, outcome.error) == (3, "1 of 3 images were lost: more than --max_failures (30%)\n")
 
 
 def test_names_in_the_index_that_are_not_utf8_do_no_harm(open_images_files, run):

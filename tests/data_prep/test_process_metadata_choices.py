@@ -137,7 +137,7 @@ def test_verified_labels_travel_into_the_points(open_images_files, run):
     path = files.folder / "train-annotations-human-imagelabels-boxable.csv"
     path.write_text(IMAGE_LABELS)
     classes = ("--classes", "Bed", "Television", "Lamp", "Table")
-    outcome = run(main, *files.words(*classes, "--image_labels_input_path", path))
+    outcome = run(main, *files.words(*classes, "--image_labels_input_path", path, "--max_failures", 3))
     assert outcome.code == 0, outcome.error
     labels = {point["id"]: point["image_labels"] for point in read_points(files.folder / "points.json")}
     assert labels == {
@@ -164,7 +164,7 @@ def test_images_without_a_box_may_stay_for_their_verified_labels(open_images_fil
     path = files.folder / "labels.csv"
     path.write_text(IMAGE_LABELS.replace(",Source", ",source"))
     more = ("--classes", "Bed", "--keep_images_without_boxes", "--is_group_of", "exclude")
-    outcome = run(main, *files.words(*more, "--image_labels_input_path", path))
+    outcome = run(main, *files.words(*more, "--image_labels_input_path", path, "--max_failures", 3))
     assert outcome.code == 0, outcome.error
     points = read_points(files.folder / "points.json")
     assert [(point["id"], len(point["annotations"]), len(point["image_labels"])) for point in points] == [
@@ -184,12 +184,15 @@ def test_a_second_run_does_no_work_and_says_so(open_images_files, run):
     first = run(main, *files.words())
     points = files.folder / "points.json"
     time, content = points.stat().st_mtime_ns, points.read_bytes()
-    second = run(main, *files.words())
+    second = run(main, *files.words("--max_failures", 1))
     assert second.code == 0
     assert second.output.startswith(f"nothing to do: {points} is of these files and flags already")
     assert second.output.endswith(first.output)
     assert points.stat().st_mtime_ns == time
     assert run(main, *files.words("--max_failures", 0)).code == 3
+    third = run(main, *files.words())
+    assert (third.code, third.error) == (first.code, first.error)
+    assert third.error == "1 of 5 boxes were lost: more than --max_failures (1% or 1000, whichever is smaller)\n"
     assert (files.folder / "points.rejected.jsonl").exists()
     # Any change is seen: of a flag, of an input, of an output.
     assert "nothing to do" not in run(main, *files.words("--classes", "Bed")).output
@@ -222,7 +225,7 @@ def test_hostile_ids_end_in_the_ledger_and_nowhere_else(open_images_files, run):
         for image_id in ids:
             boxes.write(f"{image_id},x,/m/03ssj5,1,0.1,0.6,0.2,0.9,0,0,0,0,0\n")
             index.write(f"{image_id},train,http://x/y,,,,,,,,,\n")
-    outcome = run(main, *files.words())
+    outcome = run(main, *files.words("--max_failures", 11))
     assert outcome.code == 0
     assert points_of(files).keys() == {"img3", "img1", "-"}
     assert "11 rejected (11 unsafe image id" in outcome.output

@@ -112,9 +112,11 @@ def test_bad_rows_are_rejected_with_their_line(tmp_path: Path, converted: Any) -
         ",100,100,cat,10,10,50,50",
         "b.jpg,100,100,cat,10,10,50,50",
         "sub/b.jpg,100,100,cat,10,10,50,50",
+        "a.jpg,100,100,cat,1_0,10,50,50",
+        "a.jpg,100,100,cat,10,\u0661\u0660,50,50",
     ]
     path = tmp_path / "a.csv"
-    path.write_text("\n".join([",".join(LONG), *rows]))
+    path.write_text("\n".join([",".join(LONG), *rows]), encoding="utf-8")
     result = converted(read_flat_csv, path, **AUTO)
     assert sorted((int(where.rpartition(":")[2]), reason) for where, reason, _ in result.rejected) == [
         (3, "reversed box"),
@@ -127,6 +129,8 @@ def test_bad_rows_are_rejected_with_their_line(tmp_path: Path, converted: Any) -
         (10, "wrong number of cells"),
         (11, "unsafe image name"),
         (12, "unsafe image name"),
+        (15, "not a number"),
+        (16, "not a number"),
     ]
     assert [len(point["annotations"]) for point in result.points] == [1, 1, 1]
     assert len({point["id"] for point in result.points}) == 3

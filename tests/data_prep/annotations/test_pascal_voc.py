@@ -83,6 +83,8 @@ def test_bad_objects_are_rejected_and_the_rest_of_the_file_is_kept(tmp_path: Pat
         object_xml("a", "nan", 5, 50, 60),  # type: ignore[arg-type]
         object_xml("a&#x202e;b", 5, 5, 50, 60),
         object_xml("a", 5.5, 5.25, 50.75, 60),
+        object_xml("a", "0_5", 5, 50, 60),  # type: ignore[arg-type]
+        object_xml("a", "&#x0665;", 5, 50, 60),  # type: ignore[arg-type]
     ]
     (tmp_path / "a.xml").write_text(xml("a.jpg", 100, 100, "".join(objects)))
     result = converted(read_pascal_voc, tmp_path, **ZERO)
@@ -96,6 +98,8 @@ def test_bad_objects_are_rejected_and_the_rest_of_the_file_is_kept(tmp_path: Pat
         (7, "not a number"),
         (8, "not a number"),
         (9, "bad label"),
+        (11, "not a number"),
+        (12, "not a number"),
     ]
 
 

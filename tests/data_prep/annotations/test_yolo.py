@@ -64,8 +64,12 @@ def test_polygons_confidences_and_bad_lines(tmp_path: Path, converted: Any) -> N
         "0 0.5 0.5 0.2 0.4 7",
         "cat 0.5 0.5 0.2 0.4",
         "0 0.5 0.5 1.01 0.4",
+        "0_1 0.5 0.5 0.2 0.4",
+        "\u0660 0.5 0.5 0.2 0.4",
+        "0 \u0660.\u0665 0.5 0.2 0.4",
+        "0 0.5 0_0.5 0.2 0.4",
     ]
-    (tmp_path / "a.txt").write_text("\n".join(lines))
+    (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
     result = converted(read_yolo, tmp_path, **ALONE)
     cat, polygon, detection, cut = result.points[0]["annotations"]
     assert (cat["label"], cat["x0"], cat["y1"]) == ("cat", pytest.approx(0.4), pytest.approx(0.7))
@@ -83,6 +87,10 @@ def test_polygons_confidences_and_bad_lines(tmp_path: Path, converted: Any) -> N
         (12, "box outside the picture"),
         (13, "bad confidence"),
         (14, "not a number"),
+        (16, "not a number"),
+        (17, "not a number"),
+        (18, "not a number"),
+        (19, "not a number"),
     ]
 
 

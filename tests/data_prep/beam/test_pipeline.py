@@ -78,6 +78,29 @@ def test_what_cannot_be_used_is_listed_and_what_may_pass_is_tried_again(road: An
     assert len(road.contents("beam")) == road.num_shards + 2
 
 
+def test_an_image_without_a_url_is_rejected_and_the_others_become_records(road: Any) -> None:
+    for name in ("a", "b"):
+        road.put(name, road.encoded(0), "/m/03ssj5")
+    road.write()
+    road.images_path.write_text(json.dumps([{"id": "a", "url": road.site.url("/train/a.jpg")}, {"id": "b"}]))
+    words = ("--images_path", road.images_path, "--allow_private_addresses", "--max_failures", 1)
+    outcome = road.beam(*words, fetch=False)
+    assert outcome.code == 0, outcome.error
+    assert "2 points: 1 records" in outcome.output
+    assert road.rejects() == [("b", "missing")]
+
+
+def test_a_password_in_the_base_url_is_in_no_manifest(road: Any) -> None:
+    road.put("a", road.encoded(0), "/m/03ssj5")
+    road.write()
+    base = road.site.url().replace("http://", "http://user:secret@")
+    outcome = road.beam("--images_path", road.images_path, "--base_url", base, fetch=False)
+    assert outcome.code == 0, outcome.error
+    manifest = (road.folder / "beam" / "train.record.manifest.json").read_text()
+    assert "secret" not in manifest
+    assert "http://***@" in manifest
+
+
 def test_images_that_are_kept_are_not_fetched_again(road: Any) -> None:
     road.put_many(12)
     saved = road.folder / "saved"

@@ -33,7 +33,9 @@ def number(generator):
     choice = generator.random()
     if choice < 0.9:
         return generator.choice([f"{generator.random():.6f}", repr(generator.random()), "0", "1", "1e-3"])
-    return generator.choice(["nan", "inf", "-inf", "", "x", " 0.5", "1.0000005", "-0.0000005", "1.1", "-2", "1e400"])
+    return generator.choice(
+        ["nan", "inf", "-inf", "", "x", " 0.5", "1.0000005", "-0.0000005", "1.1", "-2", "1e400", "0_1", "\u0660.\u0665"]
+    )
 
 
 def test_whole_columns_are_judged_as_box_after_box_is():

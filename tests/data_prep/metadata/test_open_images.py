@@ -37,10 +37,37 @@ def test_descriptions_with_and_without_a_header_quotes_and_a_byte_order_mark(tmp
     assert read_class_descriptions(path) == {"/m/03ssj5": "Bed"}
 
 
+@pytest.mark.parametrize("header", ["id,name", "ID,Name", "mid,display_name", "label, class_name", "class_id,class"])
+def test_another_header_is_passed_over_with_a_note(tmp_path, capsys, header):
+    path = tmp_path / "classes.csv"
+    path.write_text(f"{header}\n/m/03ssj5,Bed\nbed,Small bed\n")
+    assert read_class_descriptions(path) == {"/m/03ssj5": "Bed", "bed": "Small bed"}
+    assert capsys.readouterr().err == f"note: {path}:1: '{header.replace(', ', ',')}' is passed over as a header\n"
+
+
+def test_after_a_header_a_label_need_be_no_mid(tmp_path, capsys):
+    path = tmp_path / "classes.csv"
+    path.write_text("LabelName,DisplayName\nid,name\nlabelname,Label\n")
+    assert read_class_descriptions(path) == {"id": "name", "labelname": "Label"}
+    assert capsys.readouterr().err == ""
+
+
+def test_the_header_of_a_class_list_is_no_class(tmp_path, capsys):
+    path = tmp_path / "trainable.txt"
+    path.write_text("LabelName\n/m/03ssj5\nmid\n")
+    assert read_class_list(path) == [(f"{path}:2", "/m/03ssj5"), (f"{path}:3", "mid")]
+    assert capsys.readouterr().err == f"note: {path}:1: 'LabelName' is passed over as a header\n"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "no class descriptions"),
+        (b"bed,Bed\n/m/1,Table\n", ":1: 'bed,Bed' is neither a MID and its name"),
+        (b"\n\nname,id\n/m/1,Table\n", ":3: 'name,id' is neither a MID and its name"),
+        (b"id,Bed\n/m/1,Table\n", ":1: 'id,Bed' is neither a MID and its name"),
+        (b"id,name\n", "no class descriptions"),
+        (b"a\x1b[2J,b\n/m/1,Table\n", ":1: 'a\\\\x1b[2J,b' is neither"),
         (b"LabelName,DisplayName\n", "no class descriptions"),
         (b"/m/1,Bed\n/m/2\n", ":2: expected MID,Name"),
         (b"/m/1,Bed, single\n", ":1: expected MID,Name"),

@@ -58,6 +58,14 @@ def test_a_hostile_value_does_not_grow_it_without_bound(tmp_path):
     assert len(entry["item"]) == len(entry["detail"]) == MAX_VALUE_LENGTH
 
 
+def test_a_password_in_a_url_is_not_written(tmp_path):
+    path = tmp_path / "rejected.jsonl"
+    with Ledger(path) as ledger:
+        ledger.reject("http://user:secret@h/a.jpg", "unsafe image name", "'http://user:secret@h/a.jpg'")
+    (entry,) = read(path)
+    assert (entry["item"], entry["detail"]) == ("http://***@h/a.jpg", "'http://***@h/a.jpg'")
+
+
 def test_without_a_path_it_only_counts():
     with Ledger(None) as ledger:
         ledger.reject("a", "torn")
