@@ -45,7 +45,7 @@ EXAMPLE = """\
       --image_directory VOCdevkit/VOC2012/JPEGImages --image_list_path VOCdevkit/VOC2012/ImageSets/Main/train.txt \\
       --point_output_path data/train/points.json --label_map_path data/label_map.pbtxt"""
 FORMATS = ("coco", "pascal_voc", "yolo", "csv")
-RULES = "data_prep.import_annotations, rules 1"  # another number where the same files would give other points
+RULES = "data_prep.import_annotations, rules 2"  # another number where the same files would give other points
 LEDGER_SUFFIX = ".rejected.jsonl"
 
 _SUFFIX_OF_FOLDERS = {"pascal_voc": ".xml", "yolo": ".txt"}
@@ -102,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ids_with_folders=flags.image_ids == "path",
         max_overhang=flags.max_overhang,
         wanted=read_image_list(flags.image_list_path) if flags.image_list_path is not None else None,
+        boxes_are_of=flags.boxes_are_of,
     )
     if options.placing_directory is not None:
         options.placing_directory.mkdir(parents=True, exist_ok=True)
@@ -212,6 +213,13 @@ def _parser() -> ArgumentParser:
         action="store_true",
         help="pascal_voc, csv: pixels count from 1, as in the challenge's own files: xmin and ymin less one. Without "
         "it they are taken as they are, as the Object Detection API does",
+    )
+    parser.add_argument(
+        "--boxes_are_of",
+        choices=("shown", "stored"),
+        default="shown",
+        help="whether boxes were drawn on the pictures as EXIF turns them, which most tools show, or on the stored "
+        "pixels, which later steps and TensorFlow take; boxes are turned to those",
     )
     parser.add_argument(
         "--max_overhang",
