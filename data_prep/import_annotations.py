@@ -103,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_overhang=flags.max_overhang,
         wanted=read_image_list(flags.image_list_path) if flags.image_list_path is not None else None,
         boxes_are_of=flags.boxes_are_of,
+        with_images_of_rejected_boxes=flags.keep_images_of_rejected_boxes,
     )
     if options.placing_directory is not None:
         options.placing_directory.mkdir(parents=True, exist_ok=True)
@@ -226,6 +227,11 @@ def _parser() -> ArgumentParser:
         type=fraction,
         default=DEFAULT_MAX_OVERHANG,
         help="how far a box may stick out, as a share of the picture's side, and be cut; beyond it is rejected",
+    )
+    parser.add_argument(
+        "--keep_images_of_rejected_boxes",
+        action="store_true",
+        help="keep pictures whose boxes were all rejected, as pictures without objects; training takes them for that",
     )
     parser.add_argument(
         "--ledger_path",

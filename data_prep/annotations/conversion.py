@@ -23,6 +23,7 @@ from data_prep.formats.points import FLAGS
 from data_prep.runtime.ledger import RejectedError
 
 DEFAULT_MAX_OVERHANG = 0.02
+ALL_BOXES_REJECTED = "all its boxes were rejected"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Options:
             rejected.
         wanted: The images to take; None takes all.
         boxes_are_of: Whether boxes were drawn on the images as EXIF turns them, or as they are stored.
+        with_images_of_rejected_boxes: Whether an image whose boxes were all rejected is kept, as one without objects.
     """
 
     image_directory: Path | None = None
@@ -47,6 +49,7 @@ class Options:
     max_overhang: float = DEFAULT_MAX_OVERHANG
     wanted: ImageList | None = None
     boxes_are_of: BoxesAreOf = "shown"
+    with_images_of_rejected_boxes: bool = False
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Summary:
         images_not_wanted: Of these, left out because a list does not name them.
         images_kept: Written to points.
         images_without_boxes: Of these.
+        images_of_rejected_boxes: Images whose boxes were all rejected, dropped or kept as `Options` say.
         boxes_read: Boxes of the images wanted.
         kept_by_label: Boxes written, by label.
         boxes_cut: Boxes that stuck out a little.
@@ -75,6 +79,7 @@ class Summary:
     images_not_wanted: int = 0
     images_kept: int = 0
     images_without_boxes: int = 0
+    images_of_rejected_boxes: int = 0
     boxes_read: int = 0
     kept_by_label: Counter[str] = field(default_factory=Counter)
     boxes_cut: int = 0
@@ -89,7 +94,11 @@ class Summary:
 
 
 def convert(
-    images: Iterable[SourceImage], options: Options, summary: Summary, reject: Reject
+    images: Iterable[SourceImage],
+    options: Options,
+    summary: Summary,
+    reject: Reject,
+    note_dropped: Reject = lambda *_: None,
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """Yields the point of each image that can be used, and its URL (or an empty string), in their order.
 
@@ -100,6 +109,7 @@ def convert(
         options: How.
         summary: Counted in.
         reject: Takes images and boxes that cannot be used.
+        note_dropped: Takes images that are left out since all of their boxes were rejected.
 
     Raises:
         OSError: An image cannot be placed.
@@ -121,6 +131,14 @@ def convert(
             reject(image.where, error.reason, error.detail)
             continue
         places[image_id] = image.where
+        annotations = list(_annotations(image, frame, options.max_overhang, summary, reject))
+        if not annotations and (num_rejected := image.num_rejected + len(image.boxes)):
+            summary.images_of_rejected_boxes += 1
+            if not options.with_images_of_rejected_boxes:
+                note_dropped(
+                    image.where, ALL_BOXES_REJECTED, f"image {image_id}: {num_rejected} box{'es' * (num_rejected != 1)}"
+                )
+                continue
         summary.images_scaled += frame.is_scaled
         summary.images_turned += file is not None and file.orientation != 1
         if file is not None and options.placing_directory is not None:
@@ -135,9 +153,9 @@ def convert(
             summary.num_renamed += 1
             summary.renamed = summary.renamed or (name, image_id)
             point["file_name"] = name
-        point["annotations"] = list(_annotations(image, frame, options.max_overhang, summary, reject))
+        point["annotations"] = annotations
         summary.images_kept += 1
-        summary.images_without_boxes += not point["annotations"]
+        summary.images_without_boxes += not annotations
         yield point, image.url
 
 

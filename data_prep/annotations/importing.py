@@ -52,7 +52,7 @@ def import_annotations(
     addresses: list[dict[str, str]] = []
     with json_array_writer(point_path) as write_point:
         shown = progress(source.images, description="import annotations", unit="images")
-        for point, url in convert(shown, options, summary, ledger.reject):
+        for point, url in convert(shown, options, summary, ledger.reject, ledger.note):
             write_point(point)
             if url:
                 addresses.append({"id": point["id"], "url": url})
@@ -126,6 +126,13 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
             f"{summary.images_scaled} pictures are of another size than annotated, of the same aspect ratio: kept"
         )
     lines += _orientation_lines(summary, ledger, options)
+    if summary.images_of_rejected_boxes:
+        became = (
+            "kept as pictures without objects, as --keep_images_of_rejected_boxes says"
+            if options.with_images_of_rejected_boxes
+            else "dropped (--keep_images_of_rejected_boxes keeps them as pictures without objects)"
+        )
+        lines.append(f"{summary.images_of_rejected_boxes} pictures whose boxes were all rejected: {became}")
     if summary.renamed is not None:
         name, image_id = summary.renamed
         lines.append(

@@ -79,7 +79,9 @@ def test_an_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path
     ],
 )
 def test_boxes_that_stick_out_a_little_are_cut_and_counted(edges: Any, outcome: Any) -> None:
-    points, summary, rejected = run([source(edges=edges)], Options(max_overhang=0.02))
+    points, summary, rejected = run(
+        [source(edges=edges)], Options(max_overhang=0.02, with_images_of_rejected_boxes=True)
+    )
     annotations = points[0]["annotations"]
     if isinstance(outcome, str):
         assert annotations == [] and [(where, reason) for where, reason, _ in rejected] == [("file:2", outcome)]
