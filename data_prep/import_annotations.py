@@ -45,7 +45,7 @@ EXAMPLE = """\
       --image_directory VOCdevkit/VOC2012/JPEGImages --image_list_path VOCdevkit/VOC2012/ImageSets/Main/train.txt \\
       --point_output_path data/train/points.json --label_map_path data/label_map.pbtxt"""
 FORMATS = ("coco", "pascal_voc", "yolo", "csv")
-RULES = "data_prep.import_annotations, rules 1"  # another number where the same files would give other points
+RULES = "data_prep.import_annotations, rules 2"  # another number where the same files would give other points
 LEDGER_SUFFIX = ".rejected.jsonl"
 
 _SUFFIX_OF_FOLDERS = {"pascal_voc": ".xml", "yolo": ".txt"}
@@ -105,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ids_with_folders=flags.image_ids == "path",
         max_overhang=flags.max_overhang,
         wanted=read_image_list(flags.image_list_path) if flags.image_list_path is not None else None,
+        boxes_are_of=flags.boxes_are_of,
+        with_images_of_rejected_boxes=flags.keep_images_of_rejected_boxes,
     )
     if options.placing_directory is not None:
         options.placing_directory.mkdir(parents=True, exist_ok=True)
@@ -229,10 +231,22 @@ def _parser() -> ArgumentParser:
         "it they are taken as they are, as the Object Detection API does",
     )
     parser.add_argument(
+        "--boxes_are_of",
+        choices=("shown", "stored"),
+        default="shown",
+        help="whether boxes were drawn on the pictures as EXIF turns them, which most tools show, or on the stored "
+        "pixels, which later steps and TensorFlow take; boxes are turned to those",
+    )
+    parser.add_argument(
         "--max_overhang",
         type=fraction,
         default=DEFAULT_MAX_OVERHANG,
         help="how far a box may stick out, as a share of the picture's side, and be cut; beyond it is rejected",
+    )
+    parser.add_argument(
+        "--keep_images_of_rejected_boxes",
+        action="store_true",
+        help="keep pictures whose boxes were all rejected, as pictures without objects; training takes them for that",
     )
     parser.add_argument(
         "--ledger_path",

@@ -68,11 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         names=descriptions,
         filters=filters_of_flags(flags),
         with_images_without_boxes=flags.keep_images_without_boxes,
+        with_images_of_rejected_boxes=flags.keep_images_of_rejected_boxes,
         max_images_per_class=flags.max_images_per_class,
         seed=flags.seed,
     )
     if choice.with_images_without_boxes and flags.image_labels_input_path is None:
         raise UsageError("--keep_images_without_boxes keeps those with verified labels; give --image_labels_input_path")
+    if choice.with_images_of_rejected_boxes and not choice.with_images_without_boxes:
+        raise UsageError(
+            "--keep_images_of_rejected_boxes keeps them as images without boxes; give --keep_images_without_boxes"
+        )
     # Here, as Polars takes a third of a second: a mistake need not wait for it, and the inputs are hashed meanwhile.
     from data_prep.metadata.open_images_points import process_metadata
     from data_prep.metadata.points_summary import summary_lines
@@ -107,6 +112,11 @@ def _parser() -> ArgumentParser:
         "--keep_images_without_boxes",
         action="store_true",
         help="keep images too that have verified labels of the classes, but no box that is kept",
+    )
+    parser.add_argument(
+        "--keep_images_of_rejected_boxes",
+        action="store_true",
+        help="with it: also those whose boxes were all rejected; training takes them for images without objects",
     )
     parser.add_argument(
         "--max_images_per_class",

@@ -79,7 +79,8 @@ def _images(file: str, content: Mapping[str, Any], names: Mapping[int, str], rej
         image = content["images"][number]
         width, height = read_side(image.get("width")), read_side(image.get("height"))
         boxes = []
-        for annotation_number in numbers_of_image.pop(image_id, ()):
+        numbers = numbers_of_image.pop(image_id, [])
+        for annotation_number in numbers:
             annotation = content["annotations"][annotation_number]
             where = f"{file}:annotations[{annotation_number}]"
             if _is_id(annotation.get("id")):
@@ -100,6 +101,7 @@ def _images(file: str, content: Mapping[str, Any], names: Mapping[int, str], rej
             width=width,
             height=height,
             url=urls[0] if urls else "",
+            num_rejected=len(numbers) - len(boxes),
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from data_prep.annotations.frame import BoxesAreOf, Frame, frame_of
 from data_prep.annotations.image_folder import (
     ImageFile,
     Placing,
@@ -19,19 +20,10 @@ from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
 from data_prep.annotations.image_list import ImageList
 from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label, shown
 from data_prep.formats.points import FLAGS
-from data_prep.images.image_file import read_orientation
 from data_prep.runtime.ledger import RejectedError
 
-SAME_ASPECT = 0.01  # by how much the shares of two sizes may differ and still be one image, scaled
 DEFAULT_MAX_OVERHANG = 0.02
-
-# Where a point (u, v) of the image that viewers show lies in the stored one, by EXIF orientation; of the turned ones.
-_STORED_FROM_SHOWN = {
-    5: lambda u, v: (v, u),
-    6: lambda u, v: (v, 1 - u),
-    7: lambda u, v: (1 - v, 1 - u),
-    8: lambda u, v: (1 - v, u),
-}
+ALL_BOXES_REJECTED = "all its boxes were rejected"
 
 
 @dataclass(frozen=True)
@@ -46,6 +38,8 @@ class Options:
         max_overhang: How far a box may stick out of its image, as a share of its side, and be cut; beyond it is
             rejected.
         wanted: The images to take; None takes all.
+        boxes_are_of: Whether boxes were drawn on the images as EXIF turns them, or as they are stored.
+        with_images_of_rejected_boxes: Whether an image whose boxes were all rejected is kept, as one without objects.
     """
 
     image_directory: Path | None = None
@@ -54,6 +48,8 @@ class Options:
     ids_with_folders: bool = True
     max_overhang: float = DEFAULT_MAX_OVERHANG
     wanted: ImageList | None = None
+    boxes_are_of: BoxesAreOf = "shown"
+    with_images_of_rejected_boxes: bool = False
 
 
 @dataclass
@@ -65,12 +61,13 @@ class Summary:
         images_not_wanted: Of these, left out because a list does not name them.
         images_kept: Written to points.
         images_without_boxes: Of these.
+        images_of_rejected_boxes: Images whose boxes were all rejected, dropped or kept as `Options` say.
         boxes_read: Boxes of the images wanted.
         kept_by_label: Boxes written, by label.
         boxes_cut: Boxes that stuck out a little.
         largest_cut: By how much at most, as a share of the side.
         images_scaled: Images of another size than the annotations say, at the same aspect ratio.
-        images_turned: Images whose boxes were drawn as EXIF shows them, and turned back.
+        images_turned: Images that their EXIF orientation turns in a viewer.
         images_placed: Images that were put under their ids.
         images_in_place: Images that were there already.
         images_under_other_names: Images whose file is not called ID.jpg (.png, ...).
@@ -82,6 +79,7 @@ class Summary:
     images_not_wanted: int = 0
     images_kept: int = 0
     images_without_boxes: int = 0
+    images_of_rejected_boxes: int = 0
     boxes_read: int = 0
     kept_by_label: Counter[str] = field(default_factory=Counter)
     boxes_cut: int = 0
@@ -96,7 +94,11 @@ class Summary:
 
 
 def convert(
-    images: Iterable[SourceImage], options: Options, summary: Summary, reject: Reject
+    images: Iterable[SourceImage],
+    options: Options,
+    summary: Summary,
+    reject: Reject,
+    note_dropped: Reject = lambda *_: None,
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """Yields the point of each image that can be used, and its URL (or an empty string), in their order.
 
@@ -107,6 +109,7 @@ def convert(
         options: How.
         summary: Counted in.
         reject: Takes images and boxes that cannot be used.
+        note_dropped: Takes images that are left out since all of their boxes were rejected.
 
     Raises:
         OSError: An image cannot be placed.
@@ -123,11 +126,21 @@ def convert(
             image_id = image_id_of(name, with_folders=options.ids_with_folders)
             if image_id in places:
                 raise RejectedError("image listed twice", f"{shown(name)} is {image_id}, as at {places[image_id]}")
-            frame = _frame(image, file, summary)
+            frame = frame_of(image, file, options.boxes_are_of)
         except RejectedError as error:
             reject(image.where, error.reason, error.detail)
             continue
         places[image_id] = image.where
+        annotations = list(_annotations(image, frame, options.max_overhang, summary, reject))
+        if not annotations and (num_rejected := image.num_rejected + len(image.boxes)):
+            summary.images_of_rejected_boxes += 1
+            if not options.with_images_of_rejected_boxes:
+                note_dropped(
+                    image.where, ALL_BOXES_REJECTED, f"image {image_id}: {num_rejected} box{'es' * (num_rejected != 1)}"
+                )
+                continue
+        summary.images_scaled += frame.is_scaled
+        summary.images_turned += file is not None and file.orientation != 1
         if file is not None and options.placing_directory is not None:
             was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
             summary.images_placed += was_placed
@@ -140,19 +153,10 @@ def convert(
             summary.num_renamed += 1
             summary.renamed = summary.renamed or (name, image_id)
             point["file_name"] = name
-        point["annotations"] = list(_annotations(image, frame, options.max_overhang, summary, reject))
+        point["annotations"] = annotations
         summary.images_kept += 1
-        summary.images_without_boxes += not point["annotations"]
+        summary.images_without_boxes += not annotations
         yield point, image.url
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Frame that boxes relate to: a size in their unit, and the EXIF orientation in which they were drawn."""
-
-    width: float
-    height: float
-    orientation: int = 1
 
 
 def _names(image: SourceImage) -> list[str]:
@@ -180,48 +184,8 @@ def _find(names: list[str], directory: Path | None) -> tuple[str, ImageFile | No
     raise RejectedError("missing", f"no {shown(names[0])} in {directory}")
 
 
-def _frame(image: SourceImage, file: ImageFile | None, summary: Summary) -> _Frame:
-    """Returns what the boxes relate to.
-
-    Raises:
-        RejectedError: No size is known, or the annotations' is another image's.
-    """
-    if image.is_relative and not (image.width and image.height and file):
-        return _Frame(1, 1)
-    width, height = image.width, image.height
-    orientation = 1
-    if not width or not height:
-        if file is None:
-            raise RejectedError("no image size", "neither the annotations nor an --image_directory give it")
-        width, height = file.width, file.height
-    elif file is not None and (width, height) != (file.width, file.height):
-        stored = f"{file.width}x{file.height}"
-        is_turned = (width > height) != (file.width > file.height) and _is_scaled(
-            width, height, file.height, file.width
-        )
-        if is_turned:
-            orientation = read_orientation(file.path)
-        if orientation in _STORED_FROM_SHOWN:
-            summary.images_turned += 1
-        elif _is_scaled(width, height, file.width, file.height):
-            summary.images_scaled += 1
-        else:
-            why = ", turned, but no EXIF orientation says how" if is_turned else ""
-            detail = f"the annotations say {width}x{height}, {file.path} is {stored}{why}"
-            raise RejectedError("another image size", detail)
-    if image.is_relative:
-        return _Frame(1, 1, orientation)
-    return _Frame(width, height, orientation)
-
-
-def _is_scaled(width: int, height: int, other_width: int, other_height: int) -> bool:
-    """Tells whether two sizes have the same aspect ratio, to a pixel of the smaller or to `SAME_ASPECT`."""
-    expected = width * other_height / height
-    return abs(expected - other_width) <= max(1.0, SAME_ASPECT * other_width)
-
-
 def _annotations(
-    image: SourceImage, frame: _Frame, max_overhang: float, summary: Summary, reject: Reject
+    image: SourceImage, frame: Frame, max_overhang: float, summary: Summary, reject: Reject
 ) -> Iterator[dict[str, Any]]:
     for box in image.boxes:
         summary.boxes_read += 1
@@ -244,7 +208,7 @@ def _annotations(
         }
 
 
-def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: Summary) -> SourceBox:
+def _relative_box(box: SourceBox, frame: Frame, max_overhang: float, summary: Summary) -> SourceBox:
     """Returns a box in shares of the stored image, cut to it.
 
     Raises:
@@ -259,15 +223,11 @@ def _relative_box(box: SourceBox, frame: _Frame, max_overhang: float, summary: S
     if overhang > max_overhang:
         of_size = "" if frame.width == 1 else f" of a picture of {frame.width:g}x{frame.height:g}"
         raise RejectedError("box outside the picture", edges + of_size)
-    xmin, ymin, xmax, ymax = max(xmin, 0.0), max(ymin, 0.0), min(xmax, 1.0), min(ymax, 1.0)
-    if xmin >= xmax or ymin >= ymax:
+    edges_cut = max(xmin, 0.0), max(ymin, 0.0), min(xmax, 1.0), min(ymax, 1.0)
+    xmin, ymin, xmax, ymax = frame.stored(*edges_cut)
+    if edges_cut[0] >= edges_cut[2] or edges_cut[1] >= edges_cut[3] or xmin == xmax or ymin == ymax:
         raise RejectedError("box without area", edges)
     if overhang > 0:
         summary.boxes_cut += 1
         summary.largest_cut = max(summary.largest_cut, overhang)
-    if frame.orientation == 1:
-        return replace(box, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
-    turn = _STORED_FROM_SHOWN[frame.orientation]
-    corners = [turn(xmin, ymin), turn(xmax, ymax)]
-    (left, right), (top, bottom) = (sorted(values) for values in zip(*corners, strict=True))
-    return replace(box, xmin=left, ymin=top, xmax=right, ymax=bottom)
+    return replace(box, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)

@@ -59,6 +59,7 @@ class _Image:
     width: int | None = None
     height: int | None = None
     boxes: list[SourceBox] = field(default_factory=list)
+    num_rejected: int = 0
 
 
 def read_flat_csv(path: Path, *, coordinates: Coordinates, first_pixel: int, reject: Reject) -> SourceSet:
@@ -104,6 +105,7 @@ def _images(
             image.width, image.height = read_side(width), read_side(height)
         elif (image.width, image.height) != (read_side(width) or image.width, read_side(height) or image.height):
             reject_row(line, "two sizes of one picture", f"{width}x{height}, before {image.width}x{image.height}")
+            image.num_rejected += bool(label or any(edges))
             continue
         if not label and not any(edges):
             continue
@@ -111,9 +113,16 @@ def _images(
             image.boxes.append(_box(f"{path.name}:{line}", label, edges, flags, first_pixel))
         except RejectedError as error:
             reject_row(line, error.reason, error.detail)
+            image.num_rejected += 1
     for name, image in images.items():
         yield SourceImage(
-            f"{path.name}:{image.line}", (name,), is_relative, tuple(image.boxes), image.width, image.height
+            f"{path.name}:{image.line}",
+            (name,),
+            is_relative,
+            tuple(image.boxes),
+            image.width,
+            image.height,
+            num_rejected=image.num_rejected,
         )
 
 

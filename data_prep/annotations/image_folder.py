@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from data_prep.annotations.image_ids import safe_parts, stem_of
-from data_prep.images.image_file import SUFFIXES, ImageError, read_header, read_image_file
+from data_prep.images.image_file import SUFFIXES, ImageError, read_header, read_image_file, read_orientation
+from data_prep.images.png_data import has_metadata
 from data_prep.runtime.atomic_files import atomic_path
 from data_prep.runtime.ledger import RejectedError
 
@@ -28,11 +29,13 @@ class ImageFile:
         path: Its file.
         width: Of the pixels as stored, whatever EXIF says.
         height: Likewise.
+        orientation: Its EXIF orientation, 1 (as stored) to 8.
     """
 
     path: Path
     width: int
     height: int
+    orientation: int = 1
 
 
 def find_image_file(directory: Path, name: str) -> Path | None:
@@ -65,7 +68,9 @@ def all_images(directory: Path) -> Iterator[str]:
 
 
 def examine_image_file(path: Path) -> ImageFile:
-    """Returns the image's size, for which its header is read and nothing decoded.
+    """Returns the image's size and orientation, for which its header is read and nothing decoded.
+
+    A PNG that holds metadata is decoded: only then does Pillow read those behind its pixels.
 
     Raises:
         RejectedError: It is no image.
@@ -77,11 +82,14 @@ def examine_image_file(path: Path) -> ImageFile:
             header = read_header(start)
         except ImageError:
             header = read_header(read_image_file(path))
+        # Pillow decodes a PNG to look for EXIF behind its pixels; few have any.
+        may_be_turned = header.format != "PNG" or has_metadata(path)
+        orientation = read_orientation(path) if may_be_turned else 1
     except ImageError as error:
         raise RejectedError(error.reason, f"{path}: {error.detail}") from error
     except OSError as error:
         raise RejectedError("unreadable", f"{path}: {error.strerror or error}") from error
-    return ImageFile(path, header.width, header.height)
+    return ImageFile(path, header.width, header.height, orientation)
 
 
 def place_image(source: Path, directory: Path, image_id: str, placing: Placing) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.annotations.conversion import Options, Summary, convert
+from data_prep.annotations.frame import SIZED_AS_SHOWN, SIZED_AS_STORED
 from data_prep.annotations.source_image import SourceSet
 from data_prep.formats.json_array import json_array_writer, write_json_array
 from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
@@ -51,12 +52,12 @@ def import_annotations(
     addresses: list[dict[str, str]] = []
     with json_array_writer(point_path) as write_point:
         shown = progress(source.images, description="import annotations", unit="images")
-        for point, url in convert(shown, options, summary, ledger.reject):
+        for point, url in convert(shown, options, summary, ledger.reject, ledger.note):
             write_point(point)
             if url:
                 addresses.append({"id": point["id"], "url": url})
         if not summary.kept_by_label:
-            raise UserError(_why_nothing(summary, ledger))
+            raise UserError(_why_nothing(summary, ledger, options))
         label_map, remark = _label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
     remarks.append(f"label map: {remark}")
     # An equal file keeps its time of change: the other splits' imports, which share it, stay up to date.
@@ -124,10 +125,14 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         lines.append(
             f"{summary.images_scaled} pictures are of another size than annotated, of the same aspect ratio: kept"
         )
-    if summary.images_turned:
-        lines.append(
-            f"{summary.images_turned} pictures were annotated as EXIF turns them: boxes turned back to the pixels"
+    lines += _orientation_lines(summary, ledger, options)
+    if summary.images_of_rejected_boxes:
+        became = (
+            "kept as pictures without objects, as --keep_images_of_rejected_boxes says"
+            if options.with_images_of_rejected_boxes
+            else "dropped (--keep_images_of_rejected_boxes keeps them as pictures without objects)"
         )
+        lines.append(f"{summary.images_of_rejected_boxes} pictures whose boxes were all rejected: {became}")
     if summary.renamed is not None:
         name, image_id = summary.renamed
         lines.append(
@@ -148,11 +153,42 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
     return [*lines, ledger.summary()]
 
 
-def _why_nothing(summary: Summary, ledger: Ledger) -> str:
+def _orientation_lines(summary: Summary, ledger: Ledger, options: Options) -> list[str]:
+    """Returns what is to say of EXIF orientations."""
+    if options.image_directory is None:
+        return ["no --image_directory, so no EXIF orientation was looked at: boxes are taken as of the stored pixels"]
+    lines = []
+    if summary.images_turned:
+        how = (
+            "shown, and turned to the stored pixels (--boxes_are_of stored takes them as they are)"
+            if options.boxes_are_of == "shown"
+            else "stored, as --boxes_are_of says"
+        )
+        lines.append(
+            f"{summary.images_turned} pictures are turned by their EXIF orientation; boxes taken as of the pictures as "
+            + how
+        )
+    if count := ledger.counts[SIZED_AS_STORED]:
+        lines.append(
+            f"{count} pictures left out: annotated in the size of the picture as stored, and --boxes_are_of is shown; "
+            "if the boxes were drawn without regard to EXIF, give --boxes_are_of stored"
+        )
+    if count := ledger.counts[SIZED_AS_SHOWN]:
+        lines.append(
+            f"{count} pictures left out: annotated in the size of the picture as EXIF shows it, and --boxes_are_of is "
+            "stored; if the boxes were drawn on it as shown, give --boxes_are_of shown"
+        )
+    return lines
+
+
+def _why_nothing(summary: Summary, ledger: Ledger, options: Options) -> str:
     reasons = [f"{summary.images_read} pictures read"]
     if summary.images_not_wanted:
         reasons.append(f"{summary.images_not_wanted} not in --image_list_path")
-    return f"not one box is left, so nothing is written: {', '.join(reasons)}; {ledger.summary()}"
+    is_flag = ledger.counts[SIZED_AS_STORED] or ledger.counts[SIZED_AS_SHOWN]
+    other = "stored" if options.boxes_are_of == "shown" else "shown"
+    hint = f"; if boxes were drawn on the pictures as {other}, give --boxes_are_of {other}" if is_flag else ""
+    return f"not one box is left, so nothing is written: {', '.join(reasons)}; {ledger.summary()}{hint}"
 
 
 def _commonest(counts: Counter[str]) -> str:

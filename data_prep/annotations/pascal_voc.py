@@ -65,7 +65,8 @@ def _images(folder: Path, files: list[Path], first_pixel: int, reject: Reject) -
             reject(where, error.reason, error.detail)
             continue
         boxes = []
-        for number, element in enumerate(root.findall("object"), start=1):
+        elements = root.findall("object")
+        for number, element in enumerate(elements, start=1):
             of_object = f"{where}: object {number}"
             try:
                 boxes.append(_box(of_object, element, first_pixel))
@@ -82,6 +83,7 @@ def _images(folder: Path, files: list[Path], first_pixel: int, reject: Reject) -
             boxes=tuple(boxes),
             width=read_side(_text(size, "width")),
             height=read_side(_text(size, "height")),
+            num_rejected=len(elements) - len(boxes),
         )
 
 

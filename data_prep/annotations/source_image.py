@@ -55,6 +55,7 @@ class SourceImage:
         width: In pixels, where the annotations say it.
         height: In pixels.
         url: Where it can be downloaded, or an empty string.
+        num_rejected: How many boxes more it has that the reader rejected.
     """
 
     where: str
@@ -64,6 +65,7 @@ class SourceImage:
     width: int | None = None
     height: int | None = None
     url: str = ""
+    num_rejected: int = 0
 
 
 @dataclass(frozen=True)

@@ -152,17 +152,31 @@ def _images(
     reject: Reject,
 ) -> Iterator[SourceImage]:
     for stem in sorted(files.keys() | images.keys()):
-        boxes: tuple[SourceBox, ...] = ()
+        boxes: list[SourceBox] = []
+        num_rejected = 0
         if stem in files:
             try:
-                boxes = tuple(_boxes(f"{stem}.txt", files[stem], names, has_keypoints, reject))
+                for box in _boxes(f"{stem}.txt", files[stem], names, has_keypoints, reject):
+                    if box is None:
+                        num_rejected += 1
+                    else:
+                        boxes.append(box)
             except RejectedError as error:
                 reject(f"{stem}.txt", error.reason, error.detail)
                 continue
-        yield SourceImage(f"{stem}.txt", (images.get(stem, stem),), is_relative=True, boxes=boxes)
+        yield SourceImage(
+            f"{stem}.txt",
+            (images.get(stem, stem),),
+            is_relative=True,
+            boxes=tuple(boxes),
+            num_rejected=num_rejected,
+        )
 
 
-def _boxes(file: str, path: Path, names: Mapping[int, str], has_keypoints: bool, reject: Reject) -> Iterator[SourceBox]:
+def _boxes(
+    file: str, path: Path, names: Mapping[int, str], has_keypoints: bool, reject: Reject
+) -> Iterator[SourceBox | None]:
+    """Yields the box of each line, None for one that is rejected."""
     try:
         with path.open("rb") as label_file:
             content = label_file.read(MAX_LABEL_BYTES + 1)
@@ -182,6 +196,7 @@ def _boxes(file: str, path: Path, names: Mapping[int, str], has_keypoints: bool,
             yield _box(where, words, names, has_keypoints)
         except RejectedError as error:
             reject(where, error.reason, error.detail)
+            yield None
 
 
 def _box(where: str, words: Sequence[str], names: Mapping[int, str], has_keypoints: bool) -> SourceBox:

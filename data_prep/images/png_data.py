@@ -1,10 +1,12 @@
-"""A check that a PNG holds all its pixels: where its data end early, Pillow fills in black and raises nothing."""
+"""The chunks of a PNG: whether it holds all its pixels (where data end early, Pillow fills in black), or metadata."""
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -13,6 +15,9 @@ _VALUES_A_PIXEL: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 # Adam7's seven passes: where each begins and how far its pixels are apart, for columns and for rows.
 _PASSES: Final = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2))
 _PIECE_BYTES: Final = 1024 * 1024
+_TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
+_KEYWORDS: Final = (b"Raw profile type", b"XML:com.adobe.xmp")  # of texts that hold EXIF or XMP
+_KEYWORD_BYTES: Final = max(map(len, _KEYWORDS))
 
 
 def holds_all_pixels(content: bytes) -> bool:
@@ -42,6 +47,23 @@ def holds_all_pixels(content: bytes) -> bool:
     except zlib.error:
         return False
     return missing <= 0
+
+
+def has_metadata(path: Path) -> bool:
+    """Tells whether a PNG has a chunk that may hold an EXIF orientation; its pixels are passed over unread.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(len(_SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[:4], "big")
+            start = file.read(min(length, _KEYWORD_BYTES)) if head[4:] in _TEXTS else b""
+            if head[4:] == b"eXIf" or start.startswith(_KEYWORDS):
+                return True
+            file.seek(length - len(start) + 4, os.SEEK_CUR)  # the checksum as well
+    return False
 
 
 def _data_bytes(width: int, height: int, bits_a_pixel: int, *, is_interlaced: bool) -> int:

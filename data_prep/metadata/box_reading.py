@@ -27,7 +27,8 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
         path: The CSV, plain or gzipped.
         choice: Which of its boxes to keep.
         ledger: Gets the rows that cannot be trained on.
-        summary: `boxes_*` are counted in it.
+        summary: `boxes_*` are counted in it; `images_of_rejected` gets the images of rows that are rejected, where
+            images without boxes are kept.
 
     Raises:
         UsageError: The file cannot be read or lacks a column.
@@ -51,6 +52,7 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
     def keep(labels: pl.Series) -> pl.Series:
         return labels.is_in(list(wanted)) if known is None else ~labels.is_in(others)  # unknown labels are reported
 
+    images_of_rejected = summary.images_of_rejected if choice.with_images_without_boxes else None
     frames = read_frames(
         path,
         required=open_images.BOX_REQUIRED_COLUMNS,
@@ -63,7 +65,8 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
     for rows, frame in frames:
         summary.boxes_read += rows
         summary.boxes_of_other_classes += rows - len(frame)
-        table.add(choice.filters.apply(check_boxes(frame, known, reject), summary.boxes_filtered))
+        good = check_boxes(frame, known, reject, images_of_rejected)
+        table.add(choice.filters.apply(good, summary.boxes_filtered))
     return table
 
 

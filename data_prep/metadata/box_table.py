@@ -30,13 +30,19 @@ _PLAIN_IMAGE_ID = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"  # of points.check_image_id, 
 RejectBox = Callable[[int, str, str], None]
 
 
-def check_boxes(rows: pl.DataFrame, known_labels: Sequence[str] | None, reject: RejectBox) -> pl.DataFrame:
+def check_boxes(
+    rows: pl.DataFrame,
+    known_labels: Sequence[str] | None,
+    reject: RejectBox,
+    images_of_rejected: set[str] | None = None,
+) -> pl.DataFrame:
     """Returns the boxes of `rows` that can be trained on, typed.
 
     Args:
         rows: Texts, as `read_frames` yields them: the columns of a boxes CSV, and `LINE`.
         known_labels: What a label may be; None takes any.
         reject: Called with line, reason and detail for each row that is left out, in the file's order.
+        images_of_rejected: Gets the ids of the images of these rows, those aside that are no image ids.
 
     Returns:
         `ImageID` and `LabelName`; confidence, x0, x1, y0, y1 (relative, 0..1) under the names of `NUMBER_COLUMNS`, as
@@ -66,7 +72,8 @@ def check_boxes(rows: pl.DataFrame, known_labels: Sequence[str] | None, reject: 
     mask = typed.select(good).to_series()
     if mask.all():  # nearly always
         return typed
-    mended = list(_mended(rows.filter(~mask), None if known_labels is None else frozenset(known_labels), reject))
+    known = None if known_labels is None else frozenset(known_labels)
+    mended = list(_mended(rows.filter(~mask), known, reject, images_of_rejected))
     return pl.concat([typed.filter(mask), pl.DataFrame(mended, schema=typed.schema, orient="row")]).sort(LINE)
 
 
@@ -78,7 +85,7 @@ def _is_label(known_labels: Sequence[str] | None) -> pl.Expr:
 
 
 def _mended(
-    rows: pl.DataFrame, known_labels: frozenset[str] | None, reject: RejectBox
+    rows: pl.DataFrame, known_labels: frozenset[str] | None, reject: RejectBox, images_of_rejected: set[str] | None
 ) -> Iterator[tuple[str | float | bool | int, ...]]:
     """Yields those of some suspicious rows that are good after all, such as one that sticks out by a rounding error."""
     names = (IMAGE_ID, LABEL, *NUMBER_COLUMNS, *BOX_FLAG_COLUMNS, LINE)
@@ -89,6 +96,8 @@ def _mended(
             values = check_box(label, numbers, flags, known_labels)
         except RejectedError as error:
             reject(line, error.reason, f"image {image_id}: {error.detail}")
+            if images_of_rejected is not None:
+                images_of_rejected.add(image_id)
         except UserError as error:
             reject(line, "unsafe image id" if image_id else "empty image id", str(error))
         else:

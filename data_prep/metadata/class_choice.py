@@ -92,6 +92,7 @@ class Choice:
         names: Class names by label; None where there are no descriptions, so that any label is a class.
         filters: Which boxes.
         with_images_without_boxes: Whether images are kept that have verified labels but no box.
+        with_images_of_rejected_boxes: Whether that holds for images, too, whose boxes were all rejected.
         max_images_per_class: None keeps all images.
         seed: For the draw of these, 0..`MAX_SEED`.
     """
@@ -100,6 +101,7 @@ class Choice:
     names: Mapping[str, str] | None = None
     filters: BoxFilters = field(default_factory=BoxFilters)
     with_images_without_boxes: bool = False
+    with_images_of_rejected_boxes: bool = False
     max_images_per_class: int | None = None
     seed: int = 0
 

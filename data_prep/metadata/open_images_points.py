@@ -21,6 +21,7 @@ from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
 
 NOT_IN_INDEX = "image not in the index"
+ALL_BOXES_REJECTED = "all its boxes were rejected"
 
 
 def process_metadata(sources: Sources, choice: Choice, *, point_path: str, images_path: str, ledger: Ledger) -> Summary:
@@ -68,6 +69,9 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
             else f"{sources.boxes}: no boxes are left, and no verified labels; {ledger.summary()}"
         )
     _reject_images_without_entry(boxes, image_ids, entries, ledger, summary)
+    entries = _without_images_of_rejected_boxes(boxes, image_ids, entries, choice, ledger, summary)
+    if not len(entries):
+        raise UserError(f"{sources.boxes}: the boxes of all images were rejected; {ledger.summary()}")
     if choice.max_images_per_class is not None:
         entries = _drawn(boxes, image_ids, labels, entries, choice, summary)
     images = entries[NUMBER].to_numpy()
@@ -97,6 +101,25 @@ def _reject_images_without_entry(
         ledger.reject(image_ids[number], NOT_IN_INDEX, f"{counts[number]} box{'es' * int(counts[number] != 1)}")
     summary.images_without_entry = int(lost.sum())
     summary.boxes_without_image = int(counts[lost].sum())
+
+
+def _without_images_of_rejected_boxes(
+    boxes: Boxes, image_ids: pl.Series, entries: pl.DataFrame, choice: Choice, ledger: Ledger, summary: Summary
+) -> pl.DataFrame:
+    """Returns the entries without those of images that had boxes, all of them rejected, unless they are to be kept."""
+    if not summary.images_of_rejected:
+        return entries
+    has_box = np.zeros(len(image_ids), np.bool_)
+    has_box[boxes.image] = True
+    numbers = entries[NUMBER].to_numpy()
+    ids = image_ids.gather(numbers)
+    lost = ids.is_in(list(summary.images_of_rejected)) & pl.Series(~has_box[numbers])
+    summary.images_of_rejected_boxes = int(lost.sum())
+    if choice.with_images_of_rejected_boxes:
+        return entries
+    for image_id in ids.filter(lost):
+        ledger.note(image_id, ALL_BOXES_REJECTED)
+    return entries.filter(~lost)
 
 
 def _drawn(

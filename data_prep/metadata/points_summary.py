@@ -31,6 +31,8 @@ class Summary:
         kept_by_label: Boxes written to points.json, by label.
         images_by_label: Images written to points.json with such a box, by label.
         index: Rows and cells of the image index.
+        images_of_rejected: The ids of the images of rejected rows, where images without boxes are kept.
+        images_of_rejected_boxes: Images whose boxes were all rejected, dropped or kept as the choice says.
         images_kept: Images written to both files.
         images_without_boxes: Of these, how many have no box.
         index_rejected: Rows of the index that cannot be read, or list an image again.
@@ -50,6 +52,8 @@ class Summary:
     kept_by_label: Counter[str] = field(default_factory=Counter)
     images_by_label: Counter[str] = field(default_factory=Counter)
     index: IndexCounts = field(default_factory=IndexCounts)
+    images_of_rejected: set[str] = field(default_factory=set)
+    images_of_rejected_boxes: int = 0
     images_kept: int = 0
     images_without_boxes: int = 0
     index_rejected: int = 0
@@ -98,6 +102,13 @@ def summary_lines(summary: Summary, ledger: Ledger, choice: Choice) -> list[str]
             f"verified image labels: {summary.image_labels.read} read, {present} present and {absent} absent kept"
             f"{dropped}"
         )
+    if summary.images_of_rejected_boxes:
+        became = (
+            "kept as images without objects, as --keep_images_of_rejected_boxes says"
+            if choice.with_images_of_rejected_boxes
+            else "dropped (--keep_images_of_rejected_boxes keeps them as images without objects)"
+        )
+        lines.append(f"{summary.images_of_rejected_boxes} images whose boxes were all rejected: {became}")
     empty = [choice.name_of(label) for label in choice.labels or () if label not in summary.kept_by_label]
     if empty:
         more = f" and {len(empty) - CLASSES_SHOWN} more" if len(empty) > CLASSES_SHOWN else ""

@@ -68,6 +68,16 @@ class Ledger:
             detail: What was seen, and where.
         """
         self.counts[reason] += 1
+        self.note(item, reason, detail)
+
+    def note(self, item: str, reason: str, detail: str = "") -> None:
+        """Writes a line as `reject` does and counts nothing: for what is left out because of items that were rejected.
+
+        Args:
+            item: What was left out.
+            reason: A few words from a small fixed set.
+            detail: What was seen, and where.
+        """
         if self.path is None:
             return
         if self._file is None:

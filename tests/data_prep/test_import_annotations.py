@@ -233,9 +233,10 @@ def test_rejects_are_in_the_ledger_and_too_many_end_with_3(tmp_path: Path, run: 
     ledger = [json.loads(line) for line in (tmp_path / "points.rejected.jsonl").read_text().splitlines()]
     assert [(entry["item"], entry["reason"]) for entry in ledger] == [
         ("labels.csv:3", "reversed box"),
+        ("labels.csv:3", "all its boxes were rejected"),
         ("labels.csv:4", "unsafe image name"),
     ]
-    assert [point["id"] for point in read_points(tmp_path / "points.json")] == ["a", "b"]
+    assert [point["id"] for point in read_points(tmp_path / "points.json")] == ["a"]
     assert run(import_annotations.main, *words("csv", path, tmp_path, "--max_failures", 2)).code == 0
     # Of two boxes one was reversed, and with it its picture has none; of the ledger's two entries one is no box at all.
     assert run(import_annotations.main, *words("csv", path, tmp_path, "--max_failures", "50%")).code == 0

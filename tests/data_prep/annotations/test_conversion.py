@@ -49,11 +49,10 @@ def test_boxes_drawn_on_the_turned_image_lie_on_the_object_in_the_stored_one(tmp
     edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     points, summary, rejected = run([source(size=seen.size, edges=edges)], Options(image_directory=tmp_path))
     assert rejected == []
-    if orientation not in (2, 3, 4):  # these keep the sides: sizes do not tell, and nobody else does
-        box = points[0]["annotations"][0]
-        found = [box["x0"] * 160, box["y0"] * 96, box["x1"] * 160, box["y1"] * 96]
-        assert found == pytest.approx([16, 8, 64, 40], abs=1)
-    assert summary.images_turned == (orientation >= 5)
+    box = points[0]["annotations"][0]
+    found = [box["x0"] * 160, box["y0"] * 96, box["x1"] * 160, box["y1"] * 96]
+    assert found == pytest.approx([16, 8, 64, 40], abs=1)
+    assert summary.images_turned == (orientation >= 2)
 
 
 def test_an_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path: Path) -> None:
@@ -80,7 +79,9 @@ def test_an_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path
     ],
 )
 def test_boxes_that_stick_out_a_little_are_cut_and_counted(edges: Any, outcome: Any) -> None:
-    points, summary, rejected = run([source(edges=edges)], Options(max_overhang=0.02))
+    points, summary, rejected = run(
+        [source(edges=edges)], Options(max_overhang=0.02, with_images_of_rejected_boxes=True)
+    )
     annotations = points[0]["annotations"]
     if isinstance(outcome, str):
         assert annotations == [] and [(where, reason) for where, reason, _ in rejected] == [("file:2", outcome)]

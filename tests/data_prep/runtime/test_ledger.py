@@ -28,6 +28,18 @@ def test_every_reject_is_a_line_and_a_count(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["rejected.jsonl"]
 
 
+def test_a_note_is_a_line_and_no_count(tmp_path):
+    path = tmp_path / "rejected.jsonl"
+    with Ledger(path) as ledger:
+        ledger.reject("a:1", "reversed box")
+        ledger.note("a", "all its boxes were rejected", "1 box")
+    assert [entry["item"] for entry in read(path)] == ["a:1", "a"]
+    assert (ledger.total, ledger.exit_code(1)) == (1, 0)
+    with Ledger(None) as ledger:
+        ledger.note("a", "all its boxes were rejected")
+    assert ledger.summary() == "0 rejected"
+
+
 def test_it_is_written_even_when_the_work_fails(tmp_path):
     path = tmp_path / "rejected.jsonl"
     with pytest.raises(RuntimeError, match="stop"), Ledger(path) as ledger:
