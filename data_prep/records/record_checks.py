@@ -187,7 +187,7 @@ def _check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: 
     if not encoded:
         return  # said already
     size = plain_jpeg_size(encoded[0])
-    if size is None or (decode and not is_sound_jpeg(encoded[0])):
+    if size is None or (decode and not is_sound_jpeg(encoded[0], size)):
         try:
             size = _doubtful_image_size(encoded[0], decode)
         except ImageError as error:
