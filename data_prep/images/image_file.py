@@ -34,6 +34,8 @@ JPEG_QUALITY: Final = 92
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the order in which a file is looked for
 
+NO_END_MARK: Final = "no end of file mark"  # a reason for which a PNG is encoded anew
+
 _STRIP_PIXELS: Final = 4_000_000  # that are turned into RGB at a time: a large image's other copies are small
 
 # Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once.
@@ -305,7 +307,7 @@ def _reasons_to_change(
         reasons.append(f"{image.mode} pixels")
     if image.format == "PNG" and _PNG_END not in content[-1024:]:
         # All pixels may be there and Pillow content; TensorFlow is not.
-        reasons.append("no end of file mark")
+        reasons.append(NO_END_MARK)
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except _DECODING_ERRORS:  # broken metadata around a sound image: it goes
