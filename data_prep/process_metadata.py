@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources, add_filter_flags, filters_of_flags
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
+from data_prep.runtime.atomic_files import remove_leftovers
 from data_prep.runtime.command_line import (
     ArgumentParser,
     UsageError,
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ("--ledger_path", ledger_path),
         ]
     )
+    remove_leftovers(point_path, flags.image_index_output_path, ledger_path, step.stamp_path)
     notes = step.earlier_notes()
     if notes is not None and not flags.force:
         print(f"nothing to do: {point_path} is of these files and flags already (--force does it again); it holds")

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.formats.tf_example import find_shards
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
-from data_prep.records.record_checks import RecordChecker
+from data_prep.records.record_checks import TENSORFLOW_ENVIRONMENT, RecordChecker
 from data_prep.records.shard_checks import ShardCheck, ShardSummary, check_shard, num_repeated, sum_of
 from data_prep.runtime import worker_pool
 from data_prep.runtime.command_line import ArgumentParser, UserError, fraction, positive_int, run_command
@@ -17,9 +17,6 @@ from data_prep.runtime.progress import progress
 
 BYTES_WORTH_A_PROCESS = 32_000_000  # starting one takes as long as reading so many
 DIFFERS = "differs from the manifest"
-
-# Where an image must be decoded by TensorFlow after all, that wants no accelerator.
-_WORKER_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def verify_records(
@@ -74,7 +71,7 @@ def _one_by_one(checks: Sequence[ShardCheck], summaries: list[ShardSummary]) -> 
 
 def _in_processes(checks: Sequence[ShardCheck], summaries: list[ShardSummary], num_processes: int) -> Iterator[None]:
     counter = worker_pool.SharedCounter()
-    with worker_pool.process_pool(num_processes, environment=_WORKER_ENVIRONMENT, counter=counter) as executor:
+    with worker_pool.process_pool(num_processes, environment=TENSORFLOW_ENVIRONMENT, counter=counter) as executor:
         futures = [executor.submit(_check_counting, check) for check in checks]
         with worker_pool.ending_cleanly(futures):
             yield from counter.until_done(futures)
@@ -128,8 +125,9 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         description="Reads every record and fails on whatever would break training: class ids outside the label map,\n"
         "class texts that disagree with their id, lists of unequal length, boxes that are not finite, reversed,\n"
-        "without area or outside the image, an image that does not decode or is of another size, a missing key,\n"
-        "a corrupt file, and shards or a label map that are not those of the manifest beside them.",
+        "without area or outside the image, an image that does not decode, or is of another size, format or checksum\n"
+        "than its record says, a missing key, a corrupt file, and shards or a label map that are not those of the\n"
+        "manifest beside them.",
         example="  python -m data_prep.verify_tfrecords --input_path 'train.record-?????-of-00010' \\\n"
         "      --label_map_path label_map.pbtxt",
     )
@@ -186,6 +184,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # On an accelerator, TensorFlow would take all the memory from under a training.
-    os.environ.update(_WORKER_ENVIRONMENT)
+    os.environ.update(TENSORFLOW_ENVIRONMENT)
     run_command(main)

@@ -14,6 +14,7 @@ from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.http_download import Fetched
 from data_prep.downloading.image_sources import ImageSource
 from data_prep.images.image_file import FORMATS, MAX_PIXELS, ImageError, fitted_size, prepare_image, read_header
+from data_prep.runtime.large_image_turn import large_image_turn
 
 # Flickr answers for a photo that was taken down with an image of its own, "This photo is no longer available", most
 # often by a redirect to photo_unavailable.png, of late on s.yimg.com; there have been GIFs and other sizes of it. The
@@ -115,7 +116,8 @@ def _size_of_sound_jpeg(content: bytes) -> tuple[int, int] | None:
         height, width, _, _ = simplejpeg.decode_jpeg_header(content)
         if width * height > MAX_PIXELS:
             return None
-        simplejpeg.decode_jpeg(content, "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
+        with large_image_turn(width * height):
+            simplejpeg.decode_jpeg(content, "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
     except ValueError:
         return None
     return width, height

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,7 +34,8 @@ class ParallelDownload(Generic[Item, Result]):
     server that asks to wait for longer.
 
     An image that has to be tried again later does not hold its thread meanwhile, a slow host does not hold up the
-    others, and only as many threads as there are cores decode at a time, for the memory that takes.
+    others, and what came is taken in by a few threads, one more than there are cores, as they write files as well: each
+    thread that has ever decoded keeps some of the memory that it took.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ParallelDownload(Generic[Item, Result]):
         Args:
             downloader: Fetches one.
             url_of: Gives an item's URL.
-            accept: Called in a thread with what came; returns the item's result or raises `DownloadError`.
+            accept: Called in one of a few threads with what came; returns the item's result or raises `DownloadError`.
             reject: Called in a thread with why nothing came, or nothing good; returns the item's result.
             check_start: See `Downloader.fetch`.
         """
@@ -60,7 +61,6 @@ class ParallelDownload(Generic[Item, Result]):
         self._accept = accept
         self._reject = reject
         self._check_start = check_start
-        self._accepting = threading.Semaphore(default_num_processes() + 1)
 
     def run(
         self, items: Iterable[Item], *, num_threads: int, max_per_host: int, stop: threading.Event
@@ -79,10 +79,13 @@ class ParallelDownload(Generic[Item, Result]):
         queues = HostQueues(items, self._host_of, max_per_host=max_per_host, stop=stop)
         # Results, and each thread's future when it ends: an exception of its own is raised here.
         results: queue.SimpleQueue[Result | Future[None]] = queue.SimpleQueue()
-        with ThreadPoolExecutor(num_threads, thread_name_prefix="download") as executor:
+        with (
+            ThreadPoolExecutor(default_num_processes() + 1, thread_name_prefix="decode") as decoding,
+            ThreadPoolExecutor(num_threads, thread_name_prefix="download") as executor,
+        ):
             try:
                 for _ in range(num_threads):
-                    executor.submit(self._work, queues, results).add_done_callback(results.put)
+                    executor.submit(self._work, queues, results, decoding).add_done_callback(results.put)
                 at_work = num_threads
                 while at_work:
                     if results.empty():
@@ -105,11 +108,13 @@ class ParallelDownload(Generic[Item, Result]):
         except ValueError:
             return ""
 
-    def _work(self, queues: HostQueues[Item], results: queue.SimpleQueue[Result | Future[None]]) -> None:
+    def _work(
+        self, queues: HostQueues[Item], results: queue.SimpleQueue[Result | Future[None]], decoding: Executor
+    ) -> None:
         while (task := queues.take()) is not None:
             fetched = self._fetch(task, queues)
             if fetched is not None:
-                results.put(self._result(task.item, fetched))
+                results.put(self._result(task.item, fetched, decoding))
 
     def _fetch(self, task: Task[Item], queues: HostQueues[Item]) -> Fetched | DownloadError | None:
         """Tries once; returns None where the task is to be tried again later."""
@@ -142,12 +147,12 @@ class ParallelDownload(Generic[Item, Result]):
         queues.done(task, answered=answered)
         return what
 
-    def _result(self, item: Item, fetched: Fetched | DownloadError) -> Result:
+    def _result(self, item: Item, fetched: Fetched | DownloadError, decoding: Executor) -> Result:
         if isinstance(fetched, DownloadError):
             return self._reject(item, fetched)
         try:
-            with self._accepting:
-                return self._accept(item, fetched)
+            # Waited for, so that no more bodies are in memory than there are threads that fetch.
+            return decoding.submit(self._accept, item, fetched).result()
         except DownloadError as error:
             return self._reject(item, error)
 

@@ -7,6 +7,7 @@ show what the detector sees.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from data_prep.formats.points import check_image_id
 from data_prep.images.area_filter import shrink
 from data_prep.images.jpeg import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
 from data_prep.images.png_data import holds_all_pixels
+from data_prep.runtime.large_image_turn import large_image_turn
 from data_prep.runtime.ledger import RejectedError
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -30,6 +33,10 @@ MAX_PIXELS: Final = 100_000_000
 JPEG_QUALITY: Final = 92
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the order in which a file is looked for
+
+NO_END_MARK: Final = "no end of file mark"  # a reason for which a PNG is encoded anew
+
+_STRIP_PIXELS: Final = 4_000_000  # that are turned into RGB at a time: a large image's other copies are small
 
 # Beyond this Pillow warns and beyond twice this it refuses on opening; `read_header` refuses at once.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -146,7 +153,8 @@ def decode_rgb(content: bytes) -> Image.Image:
     Raises:
         ImageError: It does not decode, or only in part.
     """
-    with _open(content, MAX_PIXELS) as image:
+    image = _open(content, MAX_PIXELS)
+    with large_image_turn(image.width * image.height), contextlib.closing(image):
         _refuse_many_scans(image, content)
         _load(image, content)
         return _to_rgb(image)
@@ -166,7 +174,8 @@ def prepare_image(
     above `max_dimension`, an EXIF orientation would turn it in a viewer, or the end of a PNG is missing. What is
     encoded anew is an RGB JPEG of quality 92 without metadata; everything else stays the bytes it was.
 
-    A JPEG that stays is read to its last coefficient, but only a 64th of its pixels are computed.
+    A JPEG that stays is read to its last coefficient, but only a 64th of its pixels are computed. Large images are
+    decoded one at a time; see `large_image_turn`.
 
     Args:
         content: The file.
@@ -178,33 +187,47 @@ def prepare_image(
     Raises:
         ImageError: It does not decode, or only in part, or to damaged pixels.
     """
-    with _open(content, MAX_PIXELS) as image:
-        _refuse_many_scans(image, content)
-        if refuse_animations and _is_animated(image):
-            raise ImageError("animation", f"a {image.format} file of several frames")
-        width, height = image.width, image.height
-        size = fitted_size(width, height, max_dimension)
-        changes = _reasons_to_change(image, content, keep_formats, keep_grey)
-        if size != (width, height):
-            changes = (*changes, "too large")
-        pixels = None
-        if image.format in _JPEG_CONTENT and image.mode in ("RGB", "L"):
-            try:
-                if not changes:
-                    check_jpeg(content)
-                    return PreparedImage(content, str(image.format), width, height, ())
-                pixels = decode_jpeg(content, width, height, *size)
-            except JpegError as error:
-                if error.is_damage:
-                    raise ImageError("damaged", f"{width}x{height} {image.format}: {error}") from error
-                changes = ("unusual JPEG", *changes)  # unless Pillow finds no image in it
-        if pixels is None:
-            _load(image, content)
+    image = _open(content, MAX_PIXELS)
+    with large_image_turn(image.width * image.height), contextlib.closing(image):
+        return _prepared(image, content, max_dimension, keep_formats, keep_grey, refuse_animations)
+
+
+def _prepared(
+    image: Image.Image,
+    content: bytes,
+    max_dimension: int | None,
+    keep_formats: tuple[str, ...],
+    keep_grey: bool,
+    refuse_animations: bool,
+) -> PreparedImage:
+    """Does what `prepare_image` says, with the image as it was opened, and closes that when its pixels are copied."""
+    _refuse_many_scans(image, content)
+    if refuse_animations and _is_animated(image):
+        raise ImageError("animation", f"a {image.format} file of several frames")
+    width, height = image.width, image.height
+    size = fitted_size(width, height, max_dimension)
+    changes = _reasons_to_change(image, content, keep_formats, keep_grey)
+    if size != (width, height):
+        changes = (*changes, "too large")
+    pixels = None
+    if image.format in _JPEG_CONTENT and image.mode in ("RGB", "L"):
+        try:
             if not changes:
+                check_jpeg(content)
                 return PreparedImage(content, str(image.format), width, height, ())
-            pixels = np.asarray(_to_rgb(image))
-        shrunk = shrink(pixels, *size)
-        encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=shrunk is not pixels)
+            pixels = decode_jpeg(content, width, height, *size)
+        except JpegError as error:
+            if error.is_damage:
+                raise ImageError("damaged", f"{width}x{height} {image.format}: {error}") from error
+            changes = ("unusual JPEG", *changes)  # unless Pillow finds no image in it
+    if pixels is None:
+        _load(image, content)
+        if not changes:
+            return PreparedImage(content, str(image.format), width, height, ())
+        pixels = _rgb_pixels(image)
+        image.close()
+    shrunk = shrink(pixels, *size)
+    encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=shrunk is not pixels)
     return PreparedImage(encoded, "JPEG", *size, changes)
 
 
@@ -284,7 +307,7 @@ def _reasons_to_change(
         reasons.append(f"{image.mode} pixels")
     if image.format == "PNG" and _PNG_END not in content[-1024:]:
         # All pixels may be there and Pillow content; TensorFlow is not.
-        reasons.append("no end of file mark")
+        reasons.append(NO_END_MARK)
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except _DECODING_ERRORS:  # broken metadata around a sound image: it goes
@@ -296,8 +319,38 @@ def _reasons_to_change(
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Returns a copy as 8-bit RGB, made strip by strip: a conversion takes several copies of what it is given."""
     if image.mode == "RGB":
         return image.copy()
+    strips = _strips(image)
+    if strips == [(0, image.height)]:
+        return _strip_to_rgb(image)
+    converted = Image.new("RGB", image.size)
+    for top, bottom in strips:
+        converted.paste(_strip_to_rgb(image.crop((0, top, image.width, bottom))), (0, top))
+    return converted
+
+
+def _rgb_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Returns the pixels of what `_to_rgb` returns, uint8 [H, W, 3]."""
+    strips = _strips(image)
+    if strips == [(0, image.height)]:
+        return np.asarray(_strip_to_rgb(image))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top, bottom in strips:
+        pixels[top:bottom] = np.asarray(_strip_to_rgb(image.crop((0, top, image.width, bottom))))
+    return pixels
+
+
+def _strips(image: Image.Image) -> list[tuple[int, int]]:
+    """Returns the first row of each strip, and the one behind its last."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    return [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
     if image.mode.startswith("I"):
         # Pillow would clip 16 bits at 255 where we want the upper 8 of them.
         return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)).convert("RGB")

@@ -27,6 +27,7 @@ from data_prep.inspection.statistics import statistics
 from data_prep.inspection.suspicion import Limits, mark_suspicious, suspicion_scores
 from data_prep.inspection.thumbnails import choose_images, make_thumbnails
 from data_prep.metadata.open_images import read_class_descriptions
+from data_prep.records.shard_checks import ShardSummary
 from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.command_line import (
     ArgumentParser,
@@ -51,6 +52,7 @@ _BOX_WORDS = {
 }
 _IMAGE_WORDS = {
     data_set.NO_IMAGE: "missing or not readable",
+    data_set.BAD_RECORD: "with a record that would break training",
     data_set.REPEATED_ID: "with the id of another",
     data_set.NO_BOXES: "without boxes",
     data_set.MANY_BOXES: "with very many boxes",
@@ -193,11 +195,20 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--anchor_boxes_per_class", type=positive_int, default=1000, help="boxes drawn to be compared with anchors"
     )
+    parser.add_argument(
+        "--decode_fraction",
+        type=fraction,
+        default=1.0,
+        help="with records: the share of the pictures, by chance, that is decoded to check it, as verify_tfrecords "
+        "does; of the others only the header is read, and pictures with a thumbnail are decoded anyway",
+    )
     parser.add_argument("--seed", type=int_from_zero, default=0, help="of what is drawn at random")
     parser.add_argument(
         "--num_threads", type=positive_int, default=default_num_processes(), help="files read at a time"
     )
-    use = "more unreadable pictures or records than this end with exit code 3, the page is written all the same"
+    use = (
+        "more unreadable pictures, or problems of records, than this end with code 3; the page is written all the same"
+    )
     add_max_failures_flag(parser, FailureLimit(0), use)
     return parser
 
@@ -225,7 +236,8 @@ def _read(flags: argparse.Namespace, ledger: Ledger) -> DataSet:
     if flags.input_path is not None:
         from data_prep.inspection.records_source import read_records_data_set
 
-        return read_records_data_set(find_shards(flags.input_path), label_map, ledger=ledger)
+        shards = find_shards(flags.input_path)
+        return read_records_data_set(shards, label_map, ledger=ledger, decode_fraction=flags.decode_fraction)
     names: dict[str, str] = {}
     if label_map is not None:
         names = {item.name: item.display_name or item.name for item in label_map}
@@ -260,6 +272,8 @@ def _describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbna
         f"suspicious pictures: {_counts(found.image_flags, _IMAGE_WORDS)}",
         f"suspicious boxes: {_counts(found.box_flags, _BOX_WORDS)}",
     ]
+    if found.checked is not None:
+        lines.append(f"verify_tfrecords would report: {_problems(found.checked)}")
     if coverage is not None:
         compared = "all" if coverage["sampled"] == coverage["usable"] else f"{coverage['sampled']} of"
         lines.append(
@@ -268,6 +282,14 @@ def _describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbna
         )
     lines.append(f"the page lists {num_listed} of the {found.num_images} pictures and shows {num_thumbnails} of them")
     return lines
+
+
+def _problems(checked: ShardSummary) -> str:
+    """Returns the problems of records by kind, most frequent first, in words."""
+    if not checked.problems:
+        return "nothing"
+    kinds = ", ".join(f"{count} {kind}" for kind, count in checked.problems.most_common())
+    return f"{kinds}, in {checked.num_bad_records} of {checked.num_records} records"
 
 
 def _counts(flags: Any, words: Mapping[int, str]) -> str:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.records.shard_checks import ShardSummary
+
 # What annotators say of a box, by bit.
 OCCLUDED, TRUNCATED, GROUP_OF, DEPICTION, INSIDE, CROWD, DIFFICULT = (1 << bit for bit in range(7))
 # What looks wrong with a box.
 TINY, HUGE, DUPLICATE, TWO_CLASSES, EXTREME_RATIO, UNUSABLE, NO_ANCHOR = (1 << bit for bit in range(7, 14))
 # What looks wrong with an image.
-NO_IMAGE, NO_BOXES, MANY_BOXES, SMALL_IMAGE, REPEATED_ID = (1 << bit for bit in range(5))
+NO_IMAGE, NO_BOXES, MANY_BOXES, SMALL_IMAGE, REPEATED_ID, BAD_RECORD = (1 << bit for bit in range(6))
 
 
 @dataclass
@@ -35,6 +37,7 @@ class DataSet:
         names: [C], what people call them.
         verified_present, verified_absent: Images of which a person said so as a whole, by row of `labels`.
         places: Where each image lies, for the thumbnails: (shard, record) for records, empty for points.
+        checked: What `verify_tfrecords` would report of the records; None for points.
     """
 
     source: str
@@ -51,6 +54,7 @@ class DataSet:
     verified_present: Counter[int] = field(default_factory=Counter)
     verified_absent: Counter[int] = field(default_factory=Counter)
     places: list[tuple[str, int]] = field(default_factory=list)
+    checked: ShardSummary | None = None
 
     @property
     def num_images(self) -> int:

@@ -82,6 +82,7 @@ def page(
         "statistics": {**statistics, "classes": [_shortened(entry) for entry in statistics["classes"]]},
         "limits": dict(limits),
         "coverage": coverage,
+        "problems": _problems(found),
         **_images(found, listed, scores),
     }
     encoded = [base64.b64encode(thumbnails[row]).decode("ascii") if row in thumbnails else 0 for row in listed.tolist()]
@@ -107,6 +108,20 @@ def script_json(content: Any) -> str:
     """Returns `content` as JSON that can stand in a script element, whatever texts are in it."""
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _problems(found: DataSet) -> dict[str, Any] | None:
+    """Returns what `verify_tfrecords` would report of the records: kinds, most frequent first, with examples."""
+    checked = found.checked
+    if checked is None:
+        return None
+    return {
+        "badRecords": checked.num_bad_records,
+        "kinds": [
+            {"kind": kind, "count": count, "examples": [example[:_MAX_TEXT] for example in checked.examples[kind]]}
+            for kind, count in checked.problems.most_common()
+        ],
+    }
 
 
 def _images(found: DataSet, listed: npt.NDArray[np.int64], scores: npt.NDArray[np.int32]) -> dict[str, Any]:

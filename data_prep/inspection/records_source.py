@@ -1,4 +1,4 @@
-"""Reader of a data set from records, which are what training reads."""
+"""Reader of a data set from records, which are what training reads, checked as `verify_tfrecords` checks them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.records.record_checks import text_of_value
+from data_prep.records.record_checks import RecordChecker, RecordReport, text_of_value
 from data_prep.records.record_files import CorruptRecordError, read_record_file
+from data_prep.records.shard_checks import CORRUPT_FILE, ShardSummary
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
@@ -29,15 +30,20 @@ _FLAGS = {
 }
 _BOX_KEYS = (tf_example.BOX_YMIN, tf_example.BOX_XMIN, tf_example.BOX_YMAX, tf_example.BOX_XMAX)
 _MAX_SIDE = 2**31 - 1
+_PROBLEMS_SHOWN = 5  # of each kind
 
 
-def read_records_data_set(shards: Sequence[str], label_map: LabelMap | None, *, ledger: Ledger) -> DataSet:
-    """Reads every record, but decodes no image.
+def read_records_data_set(
+    shards: Sequence[str], label_map: LabelMap | None, *, ledger: Ledger, decode_fraction: float = 1.0
+) -> DataSet:
+    """Reads every record and checks it; one with a problem is in the data set as far as it can be shown.
 
     Args:
         shards: Record files.
         label_map: Names the class ids; None: the records' own class texts do.
-        ledger: Takes records that cannot be read; they are not in the data set.
+        ledger: Takes records that cannot be read, which are not in the data set, and those with a problem, once for
+            each kind.
+        decode_fraction: The share of the images, by chance, that the checks decode; of others they read the header.
 
     Raises:
         UserError: There is not one record.
@@ -47,20 +53,38 @@ def read_records_data_set(shards: Sequence[str], label_map: LabelMap | None, *, 
     builder = DataSetBuilder(names, lists_all=True)
     seen: set[str] = set()
     count = 0
-    for shard, index, serialized in progress(_records(shards, ledger), description="records", unit="records"):
+    check, checked = RecordChecker(label_map), ShardSummary()
+    for shard, index, serialized in progress(_records(shards, ledger, checked), description="records", unit="records"):
+        report = check(serialized, decode_fraction=decode_fraction)
+        checked.add_record(report, f"{shard}, record {index}", _PROBLEMS_SHOWN)
         try:
             features = _features(serialized)
             image_id = _text(features, tf_example.IMAGE_SOURCE_ID) or _text(features, tf_example.IMAGE_FILENAME)
-            _add_record(builder, features, labels, image_id or f"record {index}", image_id in seen, (shard, index))
+            flags = data_set.REPEATED_ID if image_id in seen else 0
+            flags |= data_set.BAD_RECORD if report.problems else 0
+            flags |= 0 if report.has_image else data_set.NO_IMAGE
+            _add_record(builder, features, labels, image_id or f"record {index}", flags, (shard, index))
         except ValueError as error:
             ledger.reject(f"{shard}, record {index}", "unreadable record", str(error))
             continue
+        _list_problems(report, f"{shard}, record {index}, image {image_id}", ledger)
         seen.add(image_id)
         count += 1
     if not count:
         raise UserError(f"{len(shards)} files, but not one record that can be read: {', '.join(shards[:3])}")
     shown = shards[0] if len(shards) == 1 else f"{shards[0]} and {len(shards) - 1} more"
-    return builder.finish(f"records of {shown}")
+    found = builder.finish(f"records of {shown}")
+    found.checked = checked
+    return found
+
+
+def _list_problems(report: RecordReport, where: str, ledger: Ledger) -> None:
+    kinds: dict[str, list[str]] = {}
+    for kind, detail in report.problems:
+        kinds.setdefault(kind, []).append(detail)
+    for kind, details in kinds.items():
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        ledger.reject(where, kind, details[0] + more)
 
 
 def read_encoded_images(places: Collection[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], bytes]]:
@@ -74,7 +98,7 @@ def read_encoded_images(places: Collection[tuple[str, int]]) -> Iterator[tuple[t
                 yield (shard, index), bytes(_value(_features(serialized), tf_example.IMAGE_ENCODED) or b"")
 
 
-def _records(shards: Sequence[str], ledger: Ledger) -> Iterator[tuple[str, int, bytes]]:
+def _records(shards: Sequence[str], ledger: Ledger, checked: ShardSummary) -> Iterator[tuple[str, int, bytes]]:
     for shard in shards:
         index = 0
         try:
@@ -82,7 +106,9 @@ def _records(shards: Sequence[str], ledger: Ledger) -> Iterator[tuple[str, int, 
                 yield shard, index, serialized
                 index += 1
         except CorruptRecordError as error:
-            ledger.reject(f"{shard}, record {index}", "corrupt record file", str(error))
+            ledger.reject(f"{shard}, record {index}", CORRUPT_FILE, str(error))
+            checked.note_some(CORRUPT_FILE, f"{shard}, record {index}: {error}", _PROBLEMS_SHOWN)
+            checked.num_bad_records += 1
 
 
 def _features(serialized: bytes) -> Any:
@@ -102,7 +128,7 @@ def _add_record(
     features: Any,
     labels: dict[int, str] | None,
     image_id: str,
-    is_repeated: bool,
+    flags: int,
     place: tuple[str, int],
 ) -> None:
     columns = [_values(features, key) for key in _BOX_KEYS]
@@ -115,9 +141,6 @@ def _add_record(
         min(max(int(_value(features, key) or 0), 0), _MAX_SIDE)
         for key in (tf_example.IMAGE_WIDTH, tf_example.IMAGE_HEIGHT)
     )
-    flags = data_set.REPEATED_ID if is_repeated else 0
-    if not _value(features, tf_example.IMAGE_ENCODED):
-        flags |= data_set.NO_IMAGE
     flag_lists = [(_values(features, key), bit) for key, bit in _FLAGS.items()]
     image_classes, image_texts = (
         _values(features, key) for key in (tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT)

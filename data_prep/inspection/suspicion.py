@@ -25,6 +25,7 @@ _BOX_WEIGHTS = {
     data_set.HUGE: 1,
 }
 _IMAGE_WEIGHTS = {
+    data_set.BAD_RECORD: 8,
     data_set.NO_IMAGE: 6,
     data_set.REPEATED_ID: 6,
     data_set.SMALL_IMAGE: 3,

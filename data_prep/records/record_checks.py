@@ -1,11 +1,12 @@
-"""Checks of one record for what would break training, behind `verify_tfrecords`."""
+"""Checks of one record for what would break training, behind `verify_tfrecords` and `inspect_data`."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,23 @@ from google.protobuf.message import DecodeError
 from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
-from data_prep.images.image_file import ImageError, read_header
+from data_prep.images.image_file import FORMATS, NO_END_MARK, ImageError, prepare_image, read_header
 from data_prep.records.point_index import chance
 from data_prep.records.record_images import is_sound_jpeg, plain_jpeg_size
 from data_prep.runtime.command_line import printable
+from data_prep.runtime.large_image_turn import LARGE_PIXELS
 
 TOLERANCE = 1e-6  # of a box beyond the image, relative to it: six printed digits, then float32
 MAX_SHOWN = 80  # characters of a value in a message: records come from anywhere
 
+# An image that TensorFlow must decode after all wants no accelerator, whose memory it would take from a training.
+TENSORFLOW_ENVIRONMENT: Final = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+# What `image/format` may be, in small letters, by what the file's first bytes say that it is.
+_FORMAT_NAMES: Final = {
+    "JPEG": (b"jpeg", b"jpg"), "MPO": (b"jpeg", b"jpg"), "PNG": (b"png",), "BMP": (b"bmp",), "GIF": (b"gif",),
+    "WEBP": (b"webp",),
+}  # fmt: skip
 _BOX_KEYS = (tf_example.BOX_YMIN, tf_example.BOX_XMIN, tf_example.BOX_YMAX, tf_example.BOX_XMAX)
 
 
@@ -34,6 +44,7 @@ class RecordReport:
         num_boxes: How many boxes it has.
         class_ids: Their label map ids, counted.
         verified_class_ids: Those that a person looked for in the whole image, found or not.
+        has_image: Whether there is an image that decodes, as far as it was looked at.
         problems: (kind, detail); the kinds are words from a small fixed set.
     """
 
@@ -41,6 +52,7 @@ class RecordReport:
     num_boxes: int = 0
     class_ids: Counter[int] = field(default_factory=Counter)
     verified_class_ids: set[int] = field(default_factory=set)
+    has_image: bool = False
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def note(self, kind: str, detail: str) -> None:
@@ -49,16 +61,19 @@ class RecordReport:
 
 
 class RecordChecker:
-    """Checks records against a label map."""
+    """Checks records, against a label map if there is one."""
 
-    def __init__(self, label_map: LabelMap) -> None:
+    def __init__(self, label_map: LabelMap | None) -> None:
         """Prepares the checks.
 
         Args:
             label_map: What class ids and texts must agree with; a text may be the class's name or its display name.
+                Without one, all that can be said is that ids begin at 1.
         """
-        self._texts = {item.id: (item.name.encode(), item.display_name.encode()) for item in label_map.items}
-        self._ids_in_words = f"the map's ids are {label_map.items[0].id} to {label_map.max_id}"
+        self._texts: dict[int, tuple[bytes, bytes]] | None = None
+        if label_map is not None:
+            self._texts = {item.id: (item.name.encode(), item.display_name.encode()) for item in label_map.items}
+            self._ids_in_words = f"the map's ids are {label_map.items[0].id} to {label_map.max_id}"
         self._example = example_class()
 
     def __call__(self, serialized: bytes, *, decode_fraction: float = 1.0) -> RecordReport:
@@ -92,6 +107,10 @@ class RecordChecker:
     def _check_classes(self, values: dict[str, list[Any]], label_key: str, text_key: str, report: RecordReport) -> None:
         texts = values.get(text_key, [])
         for index, class_id in enumerate(values.get(label_key, [])):
+            if self._texts is None:
+                if class_id < 1:
+                    report.note("class id below 1", f"{label_key} {class_id}; 0 is the background, ids begin at 1")
+                continue
             of_class = self._texts.get(class_id)
             if of_class is None:
                 named = f" ({text_of_value(texts[index])})" if index < len(texts) else ""
@@ -186,32 +205,68 @@ def _check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: 
     encoded = values.get(tf_example.IMAGE_ENCODED)
     if not encoded:
         return  # said already
-    size = plain_jpeg_size(encoded[0])
-    if size is None or (decode and not is_sound_jpeg(encoded[0])):
+    _check_sum(encoded[0], values, report)
+    size, image_format = plain_jpeg_size(encoded[0]), "JPEG"
+    if size is None or (decode and not is_sound_jpeg(encoded[0], size)):
         try:
-            size = _doubtful_image_size(encoded[0], decode)
+            size, image_format = _doubtful_image(encoded[0], decode)
         except ImageError as error:
             report.note("image does not decode", str(error) if error.detail else error.reason)
             return
+    report.has_image = True
+    _check_format(image_format, values, report)
     height, width = size
     for key, actual in ((tf_example.IMAGE_HEIGHT, height), (tf_example.IMAGE_WIDTH, width)):
         if key in values and values[key] != [actual]:
             report.note("size differs from the image", f"{key} is {values[key][0]}, the picture's {actual}")
 
 
-def _doubtful_image_size(encoded: bytes, decode: bool) -> tuple[int, int]:
-    """Returns height and width of what is no plain, sound JPEG, if what training decodes with can decode it.
+def _check_sum(encoded: bytes, values: dict[str, list[Any]], report: RecordReport) -> None:
+    """Notes a checksum that is another file's; an empty one is none, as it reads where the key is left out."""
+    stored = values.get(tf_example.IMAGE_SHA256)
+    if not stored or not stored[0]:
+        return
+    actual = hashlib.sha256(encoded).hexdigest()
+    if stored[0].lower() != actual.encode():
+        detail = f"{tf_example.IMAGE_SHA256} is {text_of_value(stored[0])}, {tf_example.IMAGE_ENCODED}'s {actual}"
+        report.note("checksum differs from the image", detail)
+
+
+def _check_format(image_format: str, values: dict[str, list[Any]], report: RecordReport) -> None:
+    stored = values.get(tf_example.IMAGE_FORMAT)
+    if stored and stored[0] and stored[0].lower() not in _FORMAT_NAMES[image_format]:
+        named = _FORMAT_NAMES[image_format][0].decode()
+        detail = f"{tf_example.IMAGE_FORMAT} is {text_of_value(stored[0])!r}, the image a {named}"
+        report.note("format differs from the image", detail)
+
+
+def _doubtful_image(encoded: bytes, decode: bool) -> tuple[tuple[int, int], str]:
+    """Returns (height, width) and Pillow's name for the format of what is no plain, sound JPEG.
 
     Raises:
-        ImageError: It cannot.
+        ImageError: What training decodes with cannot decode it.
     """
     header = read_header(encoded)  # first, for its bound on the pixels: TensorFlow has none
     if not decode:
-        return header.height, header.width
+        return (header.height, header.width), header.format
+    if header.height * header.width > LARGE_PIXELS:
+        _check_large_image(encoded, header.format)
+        return (header.height, header.width), header.format
     import tensorflow as tf
 
     try:
         height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
     except tf.errors.InvalidArgumentError as error:
         raise ImageError(tensorflow_message(error)) from error
-    return height, width
+    return (height, width), header.format
+
+
+def _check_large_image(encoded: bytes, image_format: str) -> None:
+    """Decodes a large image by Pillow: TensorFlow takes 1 GB for it, and keeps the pixels when they are not wanted.
+
+    Raises:
+        ImageError: It does not decode, or is one that TensorFlow does not take though Pillow does.
+    """
+    prepared = prepare_image(encoded, keep_formats=FORMATS)
+    if image_format == "WEBP" or NO_END_MARK in prepared.changes:
+        raise ImageError("does not decode", f"a {image_format} that TensorFlow does not take: write it as a JPEG")

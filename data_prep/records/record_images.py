@@ -8,12 +8,14 @@ decoded in full by `image_file.prepare_image`, which accepts or rejects it.
 from __future__ import annotations
 
 import io
+import math
 import struct
 
 import simplejpeg
 from PIL import Image
 
 from data_prep.images.image_file import EXIF_ORIENTATION, MAX_PIXELS, PreparedImage, prepare_image
+from data_prep.runtime.large_image_turn import large_image_turn
 
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
@@ -35,7 +37,7 @@ def record_image(content: bytes, *, decode: bool = True) -> PreparedImage:
     size = plain_jpeg_size(content)
     if size is None or _may_be_turned(content):
         return prepare_image(content, keep_formats=("JPEG", "PNG"))
-    if is_sound_jpeg(content) if decode else _JPEG_END in content[-_END_BYTES:]:
+    if is_sound_jpeg(content, size) if decode else _JPEG_END in content[-_END_BYTES:]:
         height, width = size
         return PreparedImage(content, "JPEG", width, height, ())
     return prepare_image(content, keep_formats=("JPEG", "PNG"))
@@ -54,10 +56,11 @@ def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
     return height, width
 
 
-def is_sound_jpeg(content: bytes) -> bool:
-    """Tells whether every coefficient of a JPEG that has a `plain_jpeg_size` can be read, without a warning."""
+def is_sound_jpeg(content: bytes, size: tuple[int, int]) -> bool:
+    """Tells whether every coefficient of a JPEG whose `plain_jpeg_size` is `size` can be read, without a warning."""
     try:
-        simplejpeg.decode_jpeg(content, "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
+        with large_image_turn(math.prod(size)):
+            simplejpeg.decode_jpeg(content, "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
     except ValueError:
         return False
     return True

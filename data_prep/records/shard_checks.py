@@ -1,4 +1,4 @@
-"""Checks of whole record files, and their summary: the work behind `verify_tfrecords`."""
+"""Checks of whole record files, and their summary: behind `verify_tfrecords`, and what `inspect_data` says of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from data_prep.formats.label_map import LabelMap
-from data_prep.records.record_checks import RecordChecker
+from data_prep.records.record_checks import RecordChecker, RecordReport
 from data_prep.records.record_files import CorruptRecordError, read_record_file
+
+CORRUPT_FILE: Final = "corrupt record file"
 
 _NO_IDS: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
 
@@ -71,34 +74,46 @@ class ShardSummary:
         self.problems[kind] += 1
         self.examples[kind].append(example)
 
+    def note_some(self, kind: str, example: str, max_shown: int) -> None:
+        """Notes a problem, with an example unless there are `max_shown` of its kind."""
+        self.problems[kind] += 1
+        if len(self.examples[kind]) < max_shown:
+            self.examples[kind].append(example)
+
+    def add_record(self, report: RecordReport, where: str, max_problems_shown: int) -> None:
+        """Adds what the checks found in the next record.
+
+        Args:
+            report: Of the record.
+            where: Its file and number.
+            max_problems_shown: How many examples of each kind of problem are kept.
+        """
+        where += f", image {report.source_id}" * bool(report.source_id)
+        for kind, detail in report.problems:
+            self.note_some(kind, f"{where}: {detail}", max_problems_shown)
+        self.num_records += 1
+        self.num_bad_records += bool(report.problems)
+        self.num_boxes += report.num_boxes
+        self.num_without_boxes += report.num_boxes == 0
+        self.boxes_by_class.update(report.class_ids)
+        self.images_by_class.update(report.class_ids.keys())
+        self.verified_by_class.update(report.verified_class_ids)
+
 
 def check_shard(check: ShardCheck, checker: RecordChecker) -> Generator[None, None, ShardSummary]:
     """Checks one file, as far as it can be read; yields once a record and returns what was found."""
     summary = ShardSummary(shard=check.shard)
     source_ids: list[int] = []
-
-    def note(kind: str, where: str, detail: str) -> None:
-        summary.problems[kind] += 1
-        if len(summary.examples[kind]) < check.max_problems_shown:
-            summary.examples[kind].append(f"{check.shard}, record {summary.num_records}{where}: {detail}")
-
     try:
         for serialized in read_record_file(check.shard):
             report = checker(serialized, decode_fraction=check.decode_fraction)
-            for kind, detail in report.problems:
-                note(kind, f", image {report.source_id}" if report.source_id else "", detail)
-            summary.num_records += 1
-            summary.num_bad_records += bool(report.problems)
-            summary.num_boxes += report.num_boxes
-            summary.num_without_boxes += report.num_boxes == 0
-            summary.boxes_by_class.update(report.class_ids)
-            summary.images_by_class.update(report.class_ids.keys())
-            summary.verified_by_class.update(report.verified_class_ids)
+            summary.add_record(report, f"{check.shard}, record {summary.num_records}", check.max_problems_shown)
             digest = hashlib.blake2b(report.source_id.encode(), digest_size=8).digest()
             source_ids.append(int.from_bytes(digest, "little"))
             yield
     except (CorruptRecordError, OSError) as error:
-        note("corrupt record file", "", str(error))
+        where = f"{check.shard}, record {summary.num_records}"
+        summary.note_some(CORRUPT_FILE, f"{where}: {error}", check.max_problems_shown)
         summary.num_bad_records += 1
         summary.breaks_off = True
     summary.source_ids = np.array(source_ids, np.uint64)

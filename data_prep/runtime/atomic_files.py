@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 TEMPORARY_PREFIX = ".partial-"
+_NAME_LENGTH = 80  # that is kept of a file's name
+_START = time.time()
 
 
 @contextlib.contextmanager
@@ -26,10 +32,68 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = new_temporary_path(target)
     try:
-        yield temporary
-        temporary.replace(target)
+        with held(temporary):
+            yield temporary
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(temporary: Path) -> Iterator[None]:
+    """Marks a file as one that a live process writes; the mark goes with the process, however that ends."""
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(*targets: str | os.PathLike[str]) -> int:
+    """Removes what killed runs have left half written of files, and nothing else; returns how many files that were.
+
+    A leftover has a name that this module gives a temporary file of the target, is older than this process, and is
+    held by no process. On a file system without locks, where that cannot be told, everything stays.
+
+    Args:
+        targets: The files that are about to be written.
+    """
+    num_removed = 0
+    names: dict[Path, list[str]] = {}
+    for path in map(Path, targets):
+        names.setdefault(path.parent, []).append(re.escape(path.name[-_NAME_LENGTH:]))
+    for folder, endings in names.items():
+        leftover = re.compile(f"{re.escape(TEMPORARY_PREFIX)}[0-9a-f]{{12}}-({'|'.join(endings)})", re.DOTALL)
+        num_removed += sum(_remove_if_left(path) for path in _paths_in(folder) if leftover.fullmatch(path.name))
+    return num_removed
+
+
+def _paths_in(folder: Path) -> Iterable[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.startswith(TEMPORARY_PREFIX)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove_if_left(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # gone meanwhile, a link, or another user's
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or max(status.st_mtime, status.st_ctime) >= _START:
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except OSError:  # held by a process that writes it, or not ours to remove
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def new_temporary_path(target: Path) -> Path:
@@ -39,7 +103,7 @@ def new_temporary_path(target: Path) -> Path:
     business: the umask belongs to the whole process.
     """
     while True:
-        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{target.name[-80:]}"
+        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{target.name[-_NAME_LENGTH:]}"
         temporary = target.with_name(name)
         try:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-from data_prep.runtime.atomic_files import new_temporary_path
+from data_prep.runtime.atomic_files import held, new_temporary_path
 from data_prep.runtime.command_line import EXIT_DONE, EXIT_TOO_MANY_REJECTED
 from data_prep.runtime.url_credentials import without_credentials
 
@@ -53,6 +53,7 @@ class Ledger:
         self.path = Path(path) if path is not None else None
         self.counts: Counter[str] = Counter()
         self._file: IO[str] | None = None
+        self._held = contextlib.ExitStack()
 
     @property
     def total(self) -> int:
@@ -82,7 +83,9 @@ class Ledger:
             return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = new_temporary_path(self.path).open("w", encoding="utf-8")
+            temporary = new_temporary_path(self.path)
+            self._held.enter_context(held(temporary))
+            self._file = temporary.open("w", encoding="utf-8")
         item, detail = (without_credentials(text)[:MAX_VALUE_LENGTH] for text in (item, detail))
         entry = {"item": item, "reason": reason, "detail": detail}
         self._file.write(json.dumps(entry) + "\n")
@@ -95,7 +98,8 @@ class Ledger:
             self.path.unlink(missing_ok=True)
             return
         self._file.close()
-        Path(self._file.name).replace(self.path)
+        with self._held:
+            Path(self._file.name).replace(self.path)
         self._file = None
 
     def __enter__(self) -> Ledger:

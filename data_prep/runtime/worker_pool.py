@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from data_prep.runtime import large_image_turn
 from data_prep.runtime.command_line import UserError
 
 Item = TypeVar("Item")
@@ -84,16 +85,20 @@ def process_pool(
 ) -> ProcessPoolExecutor:
     """Returns a pool of fresh processes (spawned: a copy of a process with TensorFlow's threads in it would hang).
 
+    They and this process decode one large image at a time; see `large_image_turn`.
+
     Args:
         num_processes: How many.
         environment: Variables for them, set before any function of theirs runs.
         counter: Counts `count_one()` calls in them, for work whose items are long.
     """
+    turn = _CONTEXT.RLock()
+    large_image_turn.take_turns_by(turn)
     return ProcessPoolExecutor(
         num_processes,
         mp_context=_CONTEXT,
         initializer=_start_worker,
-        initargs=(environment or {}, counter.value if counter is not None else None),
+        initargs=(environment or {}, counter.value if counter is not None else None, turn),
     )
 
 
@@ -135,9 +140,10 @@ def default_num_processes() -> int:
     return os.cpu_count() or 1
 
 
-def _start_worker(environment: dict[str, str], counter_value: Any) -> None:
+def _start_worker(environment: dict[str, str], counter_value: Any, turn: Any) -> None:
     global _counter_of_worker  # noqa: PLW0603 - a pool's functions have no other way to what the pool was made with
     _counter_of_worker = counter_value
+    large_image_turn.take_turns_by(turn)
     os.environ.update(environment)
     # Ctrl-C reaches the whole group: the parent prints what happened, workers just end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep.images.image_file import decode_rgb, read_header
+from data_prep.runtime.large_image_turn import large_image_turn
 
 HASH_BITS = 64
 DECODED_PIXELS = 128  # a side, at least: four times what the hash shrinks an image to
@@ -42,7 +43,13 @@ def hash_content(content: bytes) -> int:
     Raises:
         ImageError: It does not decode, or only in part, or has too many pixels.
     """
-    if read_header(content).format == "JPEG":
+    header = read_header(content)
+    with large_image_turn(header.width * header.height):  # which is not over before the decoded image is gone
+        return _hash_content(content, header.format)
+
+
+def _hash_content(content: bytes, image_format: str) -> int:
+    if image_format == "JPEG":
         import simplejpeg
 
         try:

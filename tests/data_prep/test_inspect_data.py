@@ -8,13 +8,17 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep import verify_tfrecords
+from data_prep.formats.example_proto import example_class
 from data_prep.formats.tf_example import make_example
 from data_prep.inspect_data import main
 from data_prep.inspection.page import script_json
@@ -158,7 +162,7 @@ def test_records_are_shown_as_training_sees_them(tmp_path, run, label_map):
     words = ("--input_path", tmp_path / "t.record-*", "--label_map_path", label_map, "--output_path", page)
     done = run(main, *words)
     assert done.code == 3
-    assert "1 rejected (1 unreadable record" in done.output
+    assert "1 unreadable record" in done.output
     rejected = (tmp_path / "page.html.rejected.jsonl").read_text()
     assert f"{shard}, record 2" in rejected
     data = data_of(page)
@@ -171,12 +175,76 @@ def test_records_are_shown_as_training_sees_them(tmp_path, run, label_map):
     flags = column(data, "boxFlags", "<u2").tolist()
     assert flags[0] == 2  # truncated
     assert flags[1] & (1 << 12)  # reversed
-    assert column(data, "pictureFlags", "<u2").tolist() == [0, 2 | 16]  # without boxes, and an id that was there
+    assert column(data, "pictureFlags", "<u2").tolist() == [32, 2 | 16]  # without boxes, and an id that was there
     # Both classes were looked for in both images; a cat is in one of them.
     verified = [(entry["present"], entry["absent"]) for entry in data["statistics"]["classes"]]
     assert verified == [(1, 1), (0, 2), (0, 0)]
     assert all(json.loads(Parsed(page.read_text(encoding="utf-8")).scripts[1]))
-    assert run(main, *words, "--max_failures", 1).code == 0
+    assert "3 rejected (" in done.output  # the class that is not in the map, and the reversed box
+    assert run(main, *words, "--max_failures", 3).code == 0
+
+
+def changed(serialized: bytes, edit: Callable[[Any], object]) -> bytes:
+    """Returns a record whose features `edit` has changed."""
+    example = example_class().FromString(serialized)
+    edit(example.features.feature)
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def set_bytes(key: str, value: bytes) -> Callable[[Any], None]:
+    def edit(features: Any) -> None:
+        features[key].bytes_list.value[:] = [value]
+
+    return edit
+
+
+def test_what_verify_tfrecords_reports_is_said_counted_and_shown(tmp_path, run, label_map):
+    whole = [(0.1, 0.1, 0.5, 0.5)]
+    sound = record("sound", whole, [1], ["/m/cat"])
+    bad = [
+        record("negative", whole, [-5], ["/m/cat"]),
+        record("zero", whole, [0], ["/m/cat"]),
+        record("large", whole, [99999], ["/m/cat"]),
+        record("text", whole, [1], ["/m/dog"]),
+        changed(sound, lambda features: features.pop("image/encoded")),
+        changed(sound, set_bytes("image/encoded", jpeg()[:200])),
+        changed(sound, set_bytes("image/key/sha256", b"0" * 64)),
+        changed(sound, set_bytes("image/format", b"png")),
+        changed(sound, set_bytes("image/height", b"a text")),
+        record("boxes", [(0.6, 0.1, 0.5, 0.6), (0.7, 0.1, 0.5, 0.6)], [1, 1], ["/m/cat"] * 2),
+    ]
+    shard = write_records(tmp_path / "t.record", [sound, *bad])
+    words = ("--input_path", shard, "--label_map_path", label_map)
+    verified = run(verify_tfrecords.main, *words)
+    assert verified.code == 1
+    kinds = {}
+    for line in verified.output.splitlines():
+        if not line.startswith(" " * 10):
+            count, kind = line.strip().split("  ", 1)
+            kinds[kind] = int(count)
+    page = tmp_path / "page.html"
+    done = run(main, *words, "--output_path", page)
+    assert done.code == 3
+    problems = data_of(page)["problems"]
+    assert {entry["kind"]: entry["count"] for entry in problems["kinds"]} == kinds
+    assert problems["badRecords"] == 10
+    for kind, count in kinds.items():
+        assert f"{count} {kind}" in done.output
+    examples = [example for entry in problems["kinds"] for example in entry["examples"]]
+    assert all(example in verified.output for example in examples)
+    rejected = (tmp_path / "page.html.rejected.jsonl").read_text()
+    for number in range(1, 11):
+        assert f"record {number}" in rejected
+    assert "record 0" not in rejected
+    run(main, "--input_path", write_records(tmp_path / "s.record", [sound]), "--output_path", page)
+    assert data_of(page)["problems"] == {"badRecords": 0, "kinds": []}
+
+
+def test_without_a_label_map_ids_below_1_are_reported(tmp_path, run):
+    shard = write_records(tmp_path / "t.record", [record("zero", [(0.1, 0.1, 0.5, 0.5)], [0], ["/m/cat"])])
+    done = run(main, "--input_path", shard, "--output_path", tmp_path / "page.html")
+    assert done.code == 3
+    assert "verify_tfrecords would report: 1 class id below 1, in 1 of 1 records" in done.output
 
 
 def test_a_record_file_that_breaks_off_is_named_and_the_rest_shown(tmp_path, run):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import re
@@ -12,6 +13,7 @@ from PIL import Image
 
 from data_prep import verify_tfrecords
 from data_prep.formats import tf_example
+from data_prep.runtime.large_image_turn import LARGE_PIXELS
 
 LABEL_MAP = """
 item { name: '/m/03ssj5' id: 1 display_name: 'Bed' }
@@ -111,6 +113,10 @@ def drop(key: str) -> bytes:
     return edited(lambda features: features.pop(key))
 
 
+def set_bytes(features: Any, key: str, value: bytes) -> None:
+    features[key].bytes_list.value[:] = [value]
+
+
 JPEG = encoded()
 PROBLEMS: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "id 0": (lambda: good(class_labels=[1, 0]), "class id outside the label map", "class/label 0 (/m/07c52)"),
@@ -136,6 +142,18 @@ PROBLEMS: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "empty": (lambda: good(encoded_image=b""), "image does not decode", "empty file"),
     "height": (lambda: good(height=61), "size differs from the image", "image/height is 61, the picture's 60"),
     "turned": (lambda: good(height=80, width=60), "size differs from the image", "image/width is 60"),
+    "another's checksum": (
+        lambda: edited(lambda features: set_bytes(features, "image/key/sha256", b"0" * 64)),
+        "checksum differs from the image",
+        "image/key/sha256 is " + "0" * 64,
+    ),
+    "a png named jpeg": (
+        lambda: good(encoded_image=encoded(image_format="PNG")),
+        "format differs from the image",
+        "image/format is 'jpeg', the image a png",
+    ),
+    "a jpeg named png": (lambda: good(image_format="png"), "format differs from the image", "the image a jpeg"),
+    "no format at all": (lambda: good(image_format="raw"), "format differs from the image", "'raw'"),
     "garbage": (lambda: b"\xff\xff\xffno example", "not a tf.train.Example", "record 1"),
     "label as float": (
         lambda: edited(lambda features: features["image/object/class/label"].float_list.value.extend([1.0, 7.0])),
@@ -185,6 +203,35 @@ def test_what_would_break_training_fails(verify: Verify, name: str) -> None:
         assert "image abc" in table
     kinds = [line.strip().split("  ", 1)[1] for line in table.splitlines() if not line.startswith(" " * 10)]
     assert set(kinds) == {kind}  # one mistake is not reported as several
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("image/format", b"jpg"),
+        ("image/format", b"JPEG"),
+        ("image/format", b""),
+        ("image/key/sha256", b""),
+        ("image/key/sha256", hashlib.sha256(JPEG).hexdigest().upper().encode()),
+    ],
+)
+def test_other_spellings_of_format_and_checksum_and_none_are_sound(verify: Verify, key: str, value: bytes) -> None:
+    verify.write(edited(lambda features: set_bytes(features, key, value)))
+    assert verify().code == 0
+
+
+def test_large_images_that_are_no_jpegs_are_decoded_to_their_end(verify: Verify) -> None:
+    side = math.isqrt(LARGE_PIXELS) + 1
+    whole = encoded((side, side), "L", "PNG")
+    size = {"image_format": "png", "height": side, "width": side}
+    verify.write(good("whole", encoded_image=whole, **size))
+    assert verify().code == 0
+    cuts = [whole[: len(whole) // 2], whole[:-12], whole[:200] + b"xxxx" + whole[204:]]
+    verify.write(*(good(encoded_image=content, **size) for content in cuts))
+    outcome = verify()
+    assert outcome.code == 1
+    assert "3  image does not decode" in outcome.output
+    assert verify("--decode_fraction", 0).code == 0
 
 
 def test_a_record_that_breaks_off_is_named_and_the_other_files_are_checked(verify: Verify) -> None:

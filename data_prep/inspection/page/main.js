@@ -31,6 +31,20 @@ function drawOverview() {
   byId("listed").textContent = `${words}${shown.toLocaleString("en")} of ${countOf(data.numPictures, "picture")} are shown${shown < data.numPictures ? ", chosen by suspicion and in turn for every class; of the others there are the boxes" : ""}. Choose a picture to see it at large.`;
 }
 
+// What verify_tfrecords would report of the records.
+function drawProblems() {
+  const problems = data.problems;
+  if (!problems || !problems.kinds.length) return;
+  byId("problems").replaceChildren(
+    element("h2", {}, "These records would break training"),
+    element("p", { class: "quiet" }, `${countOf(problems.badRecords, "record")}, as verify_tfrecords reports too.`),
+    ...problems.kinds.map((entry) => element("details", {},
+      element("summary", {}, `${entry.kind}: ${entry.count.toLocaleString("en")}`),
+      element("ul", {}, ...entry.examples.map((example) => element("li", {}, element("bdi", {}, example))),
+        ...(entry.count > entry.examples.length ? [element("li", { class: "quiet" }, `and ${countOf(entry.count - entry.examples.length, "more", "more")}`)] : [])))));
+  byId("problems").hidden = false;
+}
+
 function kindButton(flag, kind, count, one, many) {
   return withTip(element("button", {
     type: "button", class: count ? "kind" : "kind none", "data-kind": kind, "data-bit": flag.bit, "aria-pressed": "false",
@@ -77,6 +91,7 @@ function pickClass(row, other = -1) {
 }
 
 drawOverview();
+drawProblems();
 drawFilters(refresh);
 if (statistics.together.classes.length > 1) {
   byId("together").replaceChildren(element("h3", {}, "What comes together"),

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from data_prep.images import image_file
+from data_prep.images.jpeg import encode_jpeg
 from data_prep.runtime.command_line import UserError
-from tests.data_prep.image_bytes import encoded
+from tests.data_prep.image_bytes import encoded, new_image
 
 
 def photo(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
@@ -173,3 +174,24 @@ def test_files_are_found_by_id(tmp_path: Path) -> None:
 def test_an_error_comes_back_from_another_process_whole() -> None:
     error = pickle.loads(pickle.dumps(image_file.ImageError("too large", "12x12")))
     assert (error.reason, error.detail, str(error)) == ("too large", "12x12", "too large: 12x12")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "I;16"])
+def test_an_image_converted_in_strips_is_what_it_is_as_a_whole(mode: str) -> None:
+    """2100x2000 pixels are more than a strip of four million."""
+    colours = new_image(2100, 2000)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(colours.convert("L")).astype(np.uint16) * 257)
+        whole = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    elif mode.endswith("A"):
+        image = colours.convert(mode)
+        image.putalpha(colours.getchannel("G"))
+        ground = Image.new("RGBA", image.size, "white")
+        whole = Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+    else:
+        image = colours.convert(mode)
+        whole = image.convert("RGB")
+    content = encoded(image, "PNG")
+    np.testing.assert_array_equal(np.asarray(image_file.decode_rgb(content)), np.asarray(whole))
+    prepared = image_file.prepare_image(content)
+    assert prepared.content == encode_jpeg(np.asarray(whole), image_file.JPEG_QUALITY)

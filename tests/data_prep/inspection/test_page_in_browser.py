@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.formats.tf_example import make_example
 from data_prep.inspect_data import main
+from data_prep.records.record_files import RecordWriter
 from tests.chromium import chromium
 
 HOSTILE_START = "<img src=x onerror=alert(1)>"
@@ -259,3 +261,39 @@ def test_anchor_coverage_is_drawn_and_filters(open_page):
     assert "plain0" not in shown(page)
     rows.nth(2).click()
     assert page.input_value("#filter-class") == "1"
+
+
+def test_bad_records_are_named_with_examples_and_can_be_chosen(
+    tmp_path: Path, run: Callable[..., Any], browser: Any
+) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (120, 80)).save(content, "JPEG")
+    records = tmp_path / "train.record"
+    with RecordWriter(records) as writer:
+        for number, class_id in enumerate((1, 99999, 1)):
+            writer.write(
+                make_example(
+                    encoded_image=content.getvalue(), image_format="jpeg", source_id=f"{HOSTILE_START}{number}",
+                    height=80, width=120, boxes_ymin_xmin_ymax_xmax=[(0.1, 0.1, 0.5, 0.5)], class_labels=[class_id],
+                    class_texts=["cat"],
+                )
+            )  # fmt: skip
+    label_map = tmp_path / "label_map.pbtxt"
+    label_map.write_text("item { name: 'cat' id: 1 }\n")
+    path = tmp_path / "page.html"
+    done = run(main, "--input_path", records, "--label_map_path", label_map, "--output_path", path)
+    assert done.code == 3
+    page = browser.new_page(viewport={"width": 1366, "height": 768}, reduced_motion="reduce")
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".picture")
+    problems = page.locator("#problems")
+    assert "1 record, as verify_tfrecords reports too" in problems.inner_text()
+    problems.locator("summary").click()
+    assert f"record 1, image {HOSTILE_START}1: image/object/class/label 99999" in problems.inner_text()
+    page.locator("#kinds button.kind", has_text="bad record").click()
+    assert shown(page) == [f"{HOSTILE_START}1"]
+    page.close()
+    assert not troubles

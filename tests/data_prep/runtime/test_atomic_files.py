@@ -69,3 +69,52 @@ def test_a_process_killed_while_writing_leaves_the_earlier_file(tmp_path):
     process.kill()
     process.wait(timeout=30)
     assert path.read_text() == "good"
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return sorted(folder.glob(TEMPORARY_PREFIX + "*"))
+
+
+def test_leftovers_of_a_killed_process_go_and_those_of_a_live_one_and_all_else_stay(tmp_path):
+    program = (
+        "import sys, time\nfrom data_prep.runtime.atomic_files import atomic_path, remove_leftovers\n"
+        "print(remove_leftovers(sys.argv[1]), flush=True)\n"
+        "with atomic_path(sys.argv[1]):\n    print('in', flush=True)\n    sys.stdin.read()\n"
+    )
+
+    def start() -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", program, str(tmp_path / "points.json")]
+        process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        return process
+
+    def said(process: subprocess.Popen[str]) -> list[str]:
+        assert process.stdout is not None
+        return [process.stdout.readline().strip() for _ in range(2)]
+
+    others = [tmp_path / name for name in (
+        "points.json", ".partial-points.json", ".partial-0123456789ab-other.json", ".partial-0123456789AB-points.json",
+        ".partial-0123456789ab-points.json.old", ".partial-0123456789ab-xpoints.json",
+    )]  # fmt: skip
+    for path in others:
+        path.write_text("x")
+    (tmp_path / ".partial-0123456789ac-points.json").symlink_to(others[0])
+    (tmp_path / ".partial-0123456789ad-points.json").mkdir()
+    kept = {*others, *(tmp_path / f".partial-0123456789{end}-points.json" for end in ("ac", "ad"))}
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        live, killed = start(), start()
+        assert said(live) == ["0", "in"]
+        assert said(killed) == ["0", "in"]
+        killed.kill()
+        killed.wait(timeout=30)
+        assert len(set(leftovers(tmp_path)) - kept) == 2
+        assert said(start()) == ["1", "in"]
+        assert len(set(leftovers(tmp_path)) - kept) == 2  # of the two that live
+        live.communicate()
+        processes[-1].communicate()
+        assert set(tmp_path.iterdir()) == kept
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
