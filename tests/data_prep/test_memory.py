@@ -139,7 +139,7 @@ def test_hashing_bombs_stays_small(tmp_path: Path, images: Path) -> None:
         path.write_text(json.dumps(part))
     own, all_together = peak_bytes(
         "data_prep.find_duplicates", "--datapoints_input_path", *splits, "--image_directory", images,
-        "--datapoints_output_path", tmp_path / "a.json", tmp_path / "b.json",
+        "--ledger_path", tmp_path / "duplicates.jsonl",
     )  # fmt: skip
     assert max(own, all_together) < MOST_BYTES
 
