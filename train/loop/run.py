@@ -135,8 +135,9 @@ def _train(
     if not num_steps:
         raise UserError("how far to train? set train_config.num_steps, or give --num_train_steps")
     require_divisible(train_config.batch_size, strategy)
-    workers.require_the_same(_facts(pipeline, options))
-    workers.require_shared_folder(options.model_dir)
+    if workers.are_several:  # reading all of this code for its digest is nothing that one process needs
+        workers.require_the_same(_facts(pipeline, options))
+        workers.require_shared_folder(options.model_dir)
     _explain_early_stopping(pipeline, options)
     _check_records(pipeline, options)
     parts = build_parts(pipeline, strategy)
@@ -159,8 +160,8 @@ def _train(
     with strategy.scope():
         start = _start(pipeline, options, parts, checkpoint, workers)
         create_slots(parts.optimizer, parts.variables)
-    seed = keep_order_seed(options.model_dir) if options.seed is None else options.seed
-    repeat_dropout(network, seed, parts.global_step)
+    order_seed = keep_order_seed(options.model_dir) if options.seed is None else options.seed
+    repeat_dropout(network, order_seed, parts.global_step)
     if start >= num_steps:
         print(f"already trained to step {start}; give a larger --num_train_steps than {num_steps} to go on")
         return None
@@ -172,7 +173,18 @@ def _train(
         print(describe_multipliers(parts.rate_multipliers))
     recovery = pipeline.settings.extensions.recovery
     recoveries = Recoveries(options.model_dir, recovery.max_trials if recovery is not None else 0)
-    dataset = _distribute(pipeline, options, strategy, recoveries.batch_of(start))
+
+    def batches_from(step: int) -> Any:
+        return distribute_training_input(
+            pipeline,
+            strategy,
+            seed=options.seed,
+            drawn_seed=order_seed,
+            first_batch=recoveries.batch_of(step),
+            num_steps=options.num_train_steps,
+        )
+
+    dataset = batches_from(start)
     if workers.is_chief:
         forget_training_end(options.model_dir)
     with explained_failures():
@@ -183,8 +195,7 @@ def _train(
     def go_back() -> None:
         with strategy.scope():
             resume(checkpoint, newest_checkpoint(str(options.model_dir)) or "")
-        first_batch = recoveries.batch_of(step_of(parts.global_step))
-        trainer.train_dataset = _distribute(pipeline, options, strategy, first_batch)
+        trainer.train_dataset = batches_from(step_of(parts.global_step))
 
     run = TrainingRun(
         pipeline=pipeline,
@@ -286,20 +297,6 @@ def _start(
     if workers.is_chief:
         write_config_and_label_map(options.model_dir, pipeline)
     return step_of(parts.global_step)
-
-
-def _distribute(
-    pipeline: Pipeline, options: TrainingOptions, strategy: tf.distribute.Strategy, first_batch: int
-) -> Any:
-    """Spreads the batches from a number on, from 0, over the devices."""
-    return distribute_training_input(
-        pipeline,
-        strategy,
-        seed=options.seed,
-        drawn_seed=keep_order_seed(options.model_dir) if options.seed is None else None,
-        first_batch=first_batch,
-        num_steps=options.num_train_steps,
-    )
 
 
 def draw_first_batch(pipeline: Pipeline, dataset: Any, step: int) -> np.ndarray:
