@@ -59,11 +59,11 @@ def read_oidv4_toolkit(
     files: dict[str, list[Path]] = {}  # label files by the image's id
     unlabelled: dict[str, Path] = {}
     for folder in folders:
-        labels = {file.stem: file for file in sorted((folder / LABEL_FOLDER).glob("*.txt"))}
-        for image_id, file in labels.items():
+        labelled = {file.stem: file for file in sorted((folder / LABEL_FOLDER).glob("*.txt"))}
+        for image_id, file in labelled.items():
             files.setdefault(image_id, []).append(file)
         for image in sorted(folder.iterdir()):
-            if image.suffix.lower() in SUFFIXES and image.stem not in labels:
+            if image.suffix.lower() in SUFFIXES and image.stem not in labelled:
                 unlabelled.setdefault(image.stem, image)
     source = SourceSet(iter(()), None)
     source.images = _images(root, files, image_directory is None, source, reject)
