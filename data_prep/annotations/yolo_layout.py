@@ -1,0 +1,195 @@
+"""Where YOLO's label files and images lie: a folder of labels, or the folders that an Ultralytics YAML names.
+
+The YAML has `path`, the root, and `train`, `val` and `test`, each a folder of images, a text that lists images, or
+several of these; an image's labels are at its path with the last folder `images` called `labels`, as `.txt`:
+https://docs.ultralytics.com/datasets/detect/#ultralytics-yolo-format. Roboflow's says `../train/images` for a folder
+beside the YAML; both readings are tried.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from data_prep.annotations.class_names import CLASS_FILES, read_yaml
+from data_prep.annotations.image_folder import all_images
+from data_prep.annotations.image_ids import stem_of
+from data_prep.annotations.image_list import read_list_lines
+from data_prep.annotations.source_image import shown
+from data_prep.annotations.source_splits import chosen_splits
+from data_prep.images.image_file import SUFFIXES
+from data_prep.runtime.command_line import UsageError, printable
+
+SPLITS = ("train", "val", "test", "minival")
+
+_IMAGES, _LABELS = "images", "labels"
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """Images and label files.
+
+    Attributes:
+        files: The label files, by their name without suffix, with `/` between folders.
+        images: The images' names, likewise.
+        directory: The folder that the images' names begin in; None where no image is known.
+        prefix: What stands before a label file's name in messages.
+    """
+
+    files: Mapping[str, Path]
+    images: Mapping[str, str]
+    directory: Path | None = None
+    prefix: str = ""
+
+
+def labels_folder(path: Path, image_directory: Path | None, *, except_file: Path) -> LabelledFolder:
+    """Returns what a folder of label files has.
+
+    Args:
+        path: The folder, or one with `images` and `labels` in it.
+        image_directory: Holds the images in the same folders; None takes those of `images`.
+        except_file: A text that is no label file.
+    """
+    directory = None
+    if (path / _LABELS).is_dir() and (path / _IMAGES).is_dir():
+        path, directory = path / _LABELS, path / _IMAGES
+    files = {
+        file.relative_to(path).with_suffix("").as_posix(): file
+        for file in path.rglob("*.txt")
+        if file.name not in CLASS_FILES and file.resolve() != except_file.resolve()
+    }
+    if image_directory is not None:
+        return LabelledFolder(files, _by_stem(sorted(all_images(image_directory))))
+    images = _by_stem(sorted(all_images(directory))) if directory is not None else {}
+    return LabelledFolder(files, images, directory)
+
+
+def data_yaml_folders(
+    path: Path, *, splits: Sequence[str] | None, image_directory: Path | None
+) -> list[LabelledFolder]:
+    """Returns what the splits of a data YAML have.
+
+    Args:
+        path: The YAML.
+        splits: Those to take where it has several.
+        image_directory: Holds the images instead of the folders that the YAML names.
+
+    Raises:
+        UsageError: It has no splits, or one that is not there.
+    """
+    folders = []
+    for place in split_places(path, splits):
+        directory, names = _listed_images(path, place) if place.is_file() else (place, sorted(all_images(place)))
+        images = _by_stem(names)
+        labels = {stem: _label_file(directory / name) for stem, name in images.items()}
+        files = {stem: file for stem, file in labels.items() if file.is_file()}
+        if place.is_dir():  # label files of images that are not there are to be missed, and not passed over
+            root = labels_of(place)
+            others = {file.relative_to(root).with_suffix("").as_posix(): file for file in root.rglob("*.txt")}
+            files |= {stem: file for stem, file in others.items() if stem not in files and file.name not in CLASS_FILES}
+        prefix = f"{place.parent.name}/{place.name}: "
+        folders.append(LabelledFolder(files, images, directory if image_directory is None else None, prefix))
+    return folders
+
+
+def labels_of(directory: Path) -> Path:
+    """Returns the folder of the labels of a folder of images."""
+    return _label_file(directory / "any.jpg").parent
+
+
+def split_places(path: Path, splits: Sequence[str] | None) -> list[Path]:
+    """Returns the folders and lists of images that the splits of a data YAML name.
+
+    Raises:
+        UsageError: It has no splits, or one that is not there.
+    """
+    content = read_yaml(path)
+    found = [split for split in SPLITS if content.get(split)]
+    if not found:
+        raise UsageError(f"{path}: names neither of {', '.join(SPLITS)}; give the folder of label files instead")
+    root = _root(path, content)
+    places: list[Path] = []
+    for split in chosen_splits(found, splits, path):
+        values = content[split] if isinstance(content[split], list) else [content[split]]
+        places += [_place(path, root, split, value) for value in values]
+    return list(dict.fromkeys(places))
+
+
+def _root(path: Path, content: Mapping[Any, Any]) -> Path:
+    """Returns the root that the YAML's paths begin in: its own folder, where `path` is missing or another machine's."""
+    value = content.get("path")
+    if not isinstance(value, str) or not value.strip():
+        return path.parent
+    root = path.parent / value
+    return root if _is_dir(root) else path.parent
+
+
+def _place(path: Path, root: Path, split: str, value: Any) -> Path:
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{path}: {split}: must be a folder or a text file, not {shown(value)}")
+    tried = dict.fromkeys(base / part for base in (root, path.parent) for part in (value, value.removeprefix("../")))
+    for place in tried:
+        place = Path(os.path.normpath(place))  # noqa: PLW2901 - as Ultralytics, without following links
+        if _is_dir(place):
+            if place == place.parent or path.resolve().parent.parent.is_relative_to(place.resolve()):
+                raise UsageError(f"{path}: {split}: {place} is a folder above the YAML's own; all in it would be read")
+            return place
+        if place.suffix.lower() == ".txt" and place.is_file():
+            return place
+    raise UsageError(
+        f"{path}: {split}: neither a folder nor a list of images: {printable(str(next(iter(tried))), 300)}"
+    )
+
+
+def _listed_images(path: Path, list_path: Path) -> tuple[Path, list[str]]:
+    """Returns the folder that all images of a list are in, and their names in it.
+
+    Raises:
+        UsageError: One lies outside of the YAML's and the list's folders and of the root.
+    """
+    root = _root(path, read_yaml(path))
+    bases = [Path(os.path.abspath(base)) for base in (list_path.parent, root, path.parent)]  # noqa: PTH100
+    files = []
+    for number, line in enumerate(read_list_lines(list_path), start=1):
+        if not line:
+            continue
+        candidates = [Path(os.path.normpath(base / line)) for base in bases]
+        inside = [file for file in candidates if any(file.is_relative_to(base) for base in bases)]
+        if not inside or Path(line).suffix.lower() not in SUFFIXES or not line.isprintable():
+            shown_line = printable(line, 100)
+            raise UsageError(
+                f"{list_path}:{number}: {shown_line!r} is no image in the folder of the list or the data set"
+            )
+        files.append(next((file for file in inside if file.is_file()), inside[0]))
+    if not files:
+        raise UsageError(f"{list_path}: the list names no picture")
+    directory = Path(os.path.commonpath([file.parent for file in files]))
+    return directory, [file.relative_to(directory).as_posix() for file in files]
+
+
+def _label_file(image: Path) -> Path:
+    """Returns where the labels of an image are: beside it, unless a folder of its path is called `images`."""
+    parts = list(image.parts)
+    for number in range(len(parts) - 2, -1, -1):
+        if parts[number] == _IMAGES:
+            parts[number] = _LABELS
+            break
+    return Path(*parts[:-1], stem_of(parts[-1]) + ".txt")
+
+
+def _by_stem(names: Sequence[str]) -> dict[str, str]:
+    by_stem: dict[str, str] = {}
+    for name in names:
+        image = PurePosixPath(name)
+        by_stem.setdefault(str(image.with_name(stem_of(image.name))), name)
+    return by_stem
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long, or with NUL
+        return False
