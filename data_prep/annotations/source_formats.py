@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_prep.annotations.coco import read_coco
+from data_prep.annotations.fiftyone import DATA_FOLDER, LABELS_FILE, read_fiftyone_labels
+from data_prep.annotations.fiftyone_open_images import BOXES_FILE, is_zoo_folder, read_fiftyone_open_images
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.annotations.oidv4_toolkit import read_oidv4_toolkit
 from data_prep.annotations.pascal_voc import read_pascal_voc
 from data_prep.annotations.source_image import Reject, SourceSet
 from data_prep.annotations.tfds import read_tfds
 from data_prep.annotations.yolo import names_file, read_yolo
-from data_prep.annotations.yolo_layout import labels_of, split_places
+from data_prep.annotations.yolo_layout import data_yaml_of, labels_of, split_places
+from data_prep.runtime.command_line import UsageError
 
 Reader = Callable[[Path, Path | None, Any, Reject], SourceSet]
 """Takes a file or folder of annotations, the folder of its images if one is given, the flags of the table, and what
@@ -64,9 +67,10 @@ def _yolo(path: Path, images: Path | None, flags: Any, reject: Reject) -> Source
 
 def _of_yolo(path: Path, flags: Any) -> list[Path]:
     names_path = names_file(path, flags.class_names_path)
-    if path.is_dir():
+    described_by = data_yaml_of(path, names_path)
+    if described_by is None:
         return [names_path]
-    places = split_places(path, flags.splits)
+    places = split_places(described_by, flags.splits)
     return [names_path, *places, *(labels_of(place) for place in places if place.is_dir())]
 
 
@@ -82,6 +86,19 @@ def _csv(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceS
 
 def _oidv4_toolkit(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
     return read_oidv4_toolkit(path, splits=flags.splits, image_directory=images, reject=reject)
+
+
+def _fiftyone(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    if path.is_dir() and is_zoo_folder(path):
+        return read_fiftyone_open_images(path, splits=flags.splits, image_directory=images, reject=reject)
+    file = path / LABELS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"{path}: neither {LABELS_FILE} nor SPLIT/{BOXES_FILE.as_posix()} in it")
+    return read_fiftyone_labels(file, image_directory=images, reject=reject)
+
+
+def _of_fiftyone(path: Path, flags: Any) -> list[Path]:
+    return [] if path.is_dir() or not (data := path.parent / DATA_FOLDER).is_dir() else [data]
 
 
 FORMATS: Mapping[str, SourceFormat] = {
@@ -111,6 +128,15 @@ FORMATS: Mapping[str, SourceFormat] = {
         frozenset({".txt"}),
         flags=("splits",),
         has_images=True,
+    ),
+    "fiftyone": SourceFormat(
+        "labels.json or its folder (FiftyOneImageDetectionDataset), or open-images-v7 as FiftyOne's zoo downloads it",
+        _fiftyone,
+        "either",
+        frozenset({".json", ".csv"}),
+        flags=("splits",),
+        has_images=True,
+        others=_of_fiftyone,
     ),
     "tfds": SourceFormat(
         "a folder NAME/CONFIG/VERSION that TensorFlow Datasets has prepared; its images come out of the records",

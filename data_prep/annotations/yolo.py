@@ -9,7 +9,7 @@ from typing import Any
 from data_prep.annotations.class_names import YAML_SUFFIXES, find_class_names, read_class_names
 from data_prep.annotations.label_text import read_label_lines
 from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, SourceSet, read_number, shown
-from data_prep.annotations.yolo_layout import LabelledFolder, data_yaml_folders, labels_folder
+from data_prep.annotations.yolo_layout import LabelledFolder, data_yaml_folders, data_yaml_of, labels_folder
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
@@ -30,7 +30,7 @@ def read_yolo(
 
     Args:
         path: The folder, folders in which are read as well, or one that holds `images` and `labels`; or a YAML with
-            `train`, `val` or `test`.
+            `train`, `val` or `test`, or the folder that holds it.
         class_names_path: A YAML with `names`, or a text with a class a line; None takes that of `find_class_names`.
         image_directory: Holds the images in the same folders; None lists only images that have a label file, or that
             the YAML or a folder `images` has.
@@ -42,11 +42,13 @@ def read_yolo(
     """
     names_path = names_file(path, class_names_path)
     names, has_keypoints = read_class_names(names_path)
-    folders = (
-        [labels_folder(path, image_directory, except_file=names_path)]
-        if path.is_dir()
-        else data_yaml_folders(path, splits=splits, image_directory=image_directory)
-    )
+    described_by = data_yaml_of(path, names_path)
+    if described_by is not None:
+        folders = data_yaml_folders(described_by, splits=splits, image_directory=image_directory)
+    elif splits is not None:
+        raise UsageError(f"{path}: --splits are those of a YAML with train, val or test, which it has not")
+    else:
+        folders = [labels_folder(path, image_directory, except_file=names_path)]
     if not any(folder.files for folder in folders):
         raise UsageError(f"{path}: no label files (*.txt) in {'it' if path.is_dir() else 'the folders that it names'}")
     class_ids = {name: number + 1 for number, name in sorted(names.items())}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_prep.annotations.class_names import CLASS_FILES, read_yaml
+from data_prep.annotations.class_names import CLASS_FILES, YAML_SUFFIXES, read_yaml
 from data_prep.annotations.image_folder import all_images
 from data_prep.annotations.image_ids import stem_of
 from data_prep.annotations.image_list import read_list_lines
@@ -67,6 +67,25 @@ def labels_folder(path: Path, image_directory: Path | None, *, except_file: Path
     return LabelledFolder(files, images, directory)
 
 
+def data_yaml_of(path: Path, names_path: Path) -> Path | None:
+    """Returns the data YAML by which a data set is to be read; None for a folder of label files.
+
+    Args:
+        path: A YAML, or a folder; one that holds a YAML with splits is the root of a data set, whose splits would all
+            be taken as one otherwise.
+        names_path: The file with its class names.
+    """
+    if not path.is_dir():
+        return path
+    if names_path.suffix.lower() not in YAML_SUFFIXES or names_path.resolve().parent != path.resolve():
+        return None
+    content = read_yaml(names_path)
+    values = [value for split in SPLITS for value in _values(content, split)]
+    bases = (_root(names_path, content), path)
+    are_there = (_is_there(place) for value in values if isinstance(value, str) for place in _candidates(bases, value))
+    return names_path if any(are_there) else None
+
+
 def data_yaml_folders(
     path: Path, *, splits: Sequence[str] | None, image_directory: Path | None
 ) -> list[LabelledFolder]:
@@ -113,8 +132,7 @@ def split_places(path: Path, splits: Sequence[str] | None) -> list[Path]:
     root = _root(path, content)
     places: list[Path] = []
     for split in chosen_splits(found, splits, path):
-        values = content[split] if isinstance(content[split], list) else [content[split]]
-        places += [_place(path, root, split, value) for value in values]
+        places += [_place(path, root, split, value) for value in _values(content, split)]
     return list(dict.fromkeys(places))
 
 
@@ -127,21 +145,29 @@ def _root(path: Path, content: Mapping[Any, Any]) -> Path:
     return root if _is_dir(root) else path.parent
 
 
+def _values(content: Mapping[Any, Any], split: str) -> list[Any]:
+    value = content.get(split)
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _candidates(bases: Sequence[Path], value: str) -> list[Path]:
+    """Returns where the folder or list that a YAML names may be, without following links, as Ultralytics has it."""
+    parts = dict.fromkeys((value, value.removeprefix("../")))
+    return [Path(os.path.normpath(base / part)) for base in bases for part in parts]
+
+
 def _place(path: Path, root: Path, split: str, value: Any) -> Path:
     if not isinstance(value, str) or not value.strip():
         raise UsageError(f"{path}: {split}: must be a folder or a text file, not {shown(value)}")
-    tried = dict.fromkeys(base / part for base in (root, path.parent) for part in (value, value.removeprefix("../")))
+    tried = _candidates((root, path.parent), value)
     for place in tried:
-        place = Path(os.path.normpath(place))  # noqa: PLW2901 - as Ultralytics, without following links
         if _is_dir(place):
             if place == place.parent or path.resolve().parent.parent.is_relative_to(place.resolve()):
                 raise UsageError(f"{path}: {split}: {place} is a folder above the YAML's own; all in it would be read")
             return place
         if place.suffix.lower() == ".txt" and place.is_file():
             return place
-    raise UsageError(
-        f"{path}: {split}: neither a folder nor a list of images: {printable(str(next(iter(tried))), 300)}"
-    )
+    raise UsageError(f"{path}: {split}: neither a folder nor a list of images: {printable(str(tried[0]), 300)}")
 
 
 def _listed_images(path: Path, list_path: Path) -> tuple[Path, list[str]]:
@@ -186,6 +212,10 @@ def _by_stem(names: Sequence[str]) -> dict[str, str]:
         image = PurePosixPath(name)
         by_stem.setdefault(str(image.with_name(stem_of(image.name))), name)
     return by_stem
+
+
+def _is_there(path: Path) -> bool:
+    return _is_dir(path) or (path.suffix.lower() == ".txt" and path.is_file())
 
 
 def _is_dir(path: Path) -> bool:
