@@ -80,7 +80,7 @@ def _images(
     for stem in sorted(folder.files.keys() | folder.images.keys()):
         boxes: list[SourceBox] = []
         num_rejected = 0
-        where = f"{folder.prefix}{stem}.txt"
+        where = folder.where(stem)
         if stem in folder.files:
             try:
                 for box in _boxes(where, folder.files[stem], names, has_keypoints, reject):

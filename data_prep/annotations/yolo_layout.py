@@ -33,16 +33,26 @@ class LabelledFolder:
     """Images and label files.
 
     Attributes:
-        files: The label files, by their name without suffix, with `/` between folders.
+        root: The folder of label files.
+        files: The label files, by the name of their image without suffix, with `/` between folders; by their own where
+            no image is theirs.
         images: The images' names, likewise.
         directory: The folder that the images' names begin in; None where no image is known.
         prefix: What stands before a label file's name in messages.
     """
 
+    root: Path
     files: Mapping[str, Path]
     images: Mapping[str, str]
     directory: Path | None = None
     prefix: str = ""
+
+    def where(self, stem: str) -> str:
+        """Returns what the label file of an image is called in messages."""
+        file = self.files.get(stem)
+        if file is None:
+            return f"{self.prefix}{stem}.txt"
+        return f"{self.prefix}{file.relative_to(self.root).as_posix()}" if file.is_relative_to(self.root) else str(file)
 
 
 def labels_folder(path: Path, image_directory: Path | None, *, except_file: Path) -> LabelledFolder:
@@ -61,10 +71,32 @@ def labels_folder(path: Path, image_directory: Path | None, *, except_file: Path
         for file in path.rglob("*.txt")
         if file.name not in CLASS_FILES and file.resolve() != except_file.resolve()
     }
-    if image_directory is not None:
-        return LabelledFolder(files, _by_stem(sorted(all_images(image_directory))))
-    images = _by_stem(sorted(all_images(directory))) if directory is not None else {}
-    return LabelledFolder(files, images, directory)
+    place = image_directory or directory
+    images = _by_stem(sorted(all_images(place))) if place is not None else {}
+    return LabelledFolder(path, _by_image(files, images), images, directory if image_directory is None else None)
+
+
+def _by_image(files: Mapping[str, Path], images: Mapping[str, str]) -> dict[str, Path]:
+    """Returns the label files by their image's name without suffix, or by their own where no image is theirs.
+
+    Labels and images may lie in folders of other names: `labels/a.txt` beside `images/a.jpg`, as YOLO's tools have it,
+    or an image that no label file has but this one of its name.
+    """
+    alone: dict[str, list[str]] = {}
+    for image in sorted(images.keys() - files.keys()):
+        alone.setdefault(PurePosixPath(image).name, []).append(image)
+    paired = {stem: file for stem, file in files.items() if stem in images}
+    for stem, file in sorted(files.items()):
+        candidates = [image for image in alone.get(PurePosixPath(stem).name, ()) if image not in paired]
+        beside = [image for image in candidates if _apart(image) == _apart(stem)]
+        match = next((found[0] for found in (beside, candidates) if len(found) == 1), stem)
+        paired.setdefault(stem if stem in images else match, file)
+    return paired
+
+
+def _apart(stem: str) -> list[str]:
+    """Returns a path without the folders by which YOLO's tools tell labels from images."""
+    return [part for part in PurePosixPath(stem).parts if part not in (_IMAGES, _LABELS)]
 
 
 def data_yaml_of(path: Path, names_path: Path) -> Path | None:
@@ -105,12 +137,12 @@ def data_yaml_folders(
         images = _by_stem(names)
         labels = {stem: _label_file(directory / name) for stem, name in images.items()}
         files = {stem: file for stem, file in labels.items() if file.is_file()}
+        root = labels_of(directory)
         if place.is_dir():  # label files of images that are not there are to be missed, and not passed over
-            root = labels_of(place)
             others = {file.relative_to(root).with_suffix("").as_posix(): file for file in root.rglob("*.txt")}
             files |= {stem: file for stem, file in others.items() if stem not in files and file.name not in CLASS_FILES}
         prefix = f"{place.parent.name}/{place.name}: "
-        folders.append(LabelledFolder(files, images, directory if image_directory is None else None, prefix))
+        folders.append(LabelledFolder(root, files, images, directory if image_directory is None else None, prefix))
     return folders
 
 
