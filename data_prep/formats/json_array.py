@@ -14,6 +14,7 @@ from typing import IO, Any, Final, NoReturn
 
 from data_prep.runtime.atomic_files import atomic_path
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.input_files import open_regular
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024  # the fullest image of Open Images has some 700 boxes: 0.2 MB
 MAX_WHOLE_BYTES: Final = 2 * 1024 * 1024 * 1024  # of a file that has not an item a line
@@ -127,7 +128,7 @@ def on_one_line(text: bytes) -> bytes:
 
 def _opened(source: Path) -> IO[bytes]:
     try:
-        return source.open("rb")
+        return open_regular(source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
 
