@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-MAX_PROFILE_BYTES: Final = 8 * 1024 * 1024  # those for print, the largest, have up to some 3 MB
+MAX_PROFILE_BYTES: Final = 4 * 1024 * 1024  # those for print, the largest, have up to some 3 MB
 _LARGEST_DIFFERENCE: Final = 3  # of 255: sRGB is written down in many ways, which round otherwise
 _GRID_STEPS: Final = 9
 _STRIP_PIXELS: Final = 4_000_000  # that are converted at a time, as they are copied
@@ -86,7 +86,7 @@ def conversion_to_srgb(image: Image.Image) -> Conversion | None:
     return conversion
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def _read_profile(content: bytes) -> tuple[str, Conversion | None]:
     """Returns the mode of a profile's pixels, and the conversion where they are not sRGB."""
     if len(content) > MAX_PROFILE_BYTES:
