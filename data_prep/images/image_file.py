@@ -239,6 +239,7 @@ def _prepared(
         image.close()
     shrunk = shrink(pixels, *size)
     is_shrunk = shrunk is not pixels
+    del pixels  # which may take as much as what comes of them
     if conversion is not None and conversion.mode != "CMYK":  # whose ink has become RGB already
         shrunk = conversion.of_pixels(shrunk)
     encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=is_shrunk)

@@ -40,7 +40,7 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     source = Path(path)
     mode = source.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder, opening says more
-        problem = "not a regular file, and it is read more than once; write its content to a file, and name that"
+        problem = "not a regular file, as this must be; write its content to one, and name that"
         raise OSError(errno.EINVAL, problem, str(source))
     return source.open("rb")
 
