@@ -213,6 +213,8 @@ def _by_id(
             continue
         places[image_id] = image.where
         if options.unites_entries:
+            if image.content is not None:
+                raise UsageError("--images_listed_twice unite would hold all images of the records in memory")
             summary.images_united += image_id in united
             united.setdefault(image_id, []).append(entry)
         else:

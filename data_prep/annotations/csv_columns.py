@@ -34,6 +34,8 @@ _OPTIONAL_ALIASES = {
     "is_occluded": ("is_occluded", "occluded", "isoccluded"),
     "is_truncated": ("is_truncated", "truncated", "istruncated"),
     "is_group_of": ("is_group_of", "group_of", "isgroupof"),
+    "is_depiction": ("is_depiction", "isdepiction"),
+    "is_inside": ("is_inside", "isinside"),
     "is_difficult": ("is_difficult", "difficult", "isdifficult"),
 }
 OPTIONAL_COLUMNS = tuple(_OPTIONAL_ALIASES)

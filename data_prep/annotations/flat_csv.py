@@ -33,7 +33,8 @@ CLEAR_MAJORITY = 0.9
 
 _NUM_REQUIRED = 6  # file, class, and two an axis
 _FLAG_COLUMNS = OPTIONAL_COLUMNS[3:]
-_FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
+_FLAGS = dict.fromkeys(("", "0", "0.0", "-1", "-1.0", "false", "nan"), False)  # -1 is Open Images' unknown
+_FLAGS |= dict.fromkeys(("1", "1.0", "true"), True)
 _MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})  # what pandas and others write for nothing
 
 

@@ -123,6 +123,7 @@ def test_bad_objects_are_rejected_with_their_place(tmp_path: Path, converted: An
         ('{"labels": {}, "classes": ["a", "b", "a"]}', "2 of its classes are called 'a'"),
         ('{"labels": {}, "classes": ["a", 7]}', r"classes\[1\] is 7"),
         ('{"labels": {', "not JSON"),
+        ('{"labels": {"a": [], "b": [], "a": null}}', "'a' comes twice in one object"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, word: str) -> None:

@@ -229,6 +229,16 @@ def test_columns_that_are_asked_for(
     assert points_of(tmp_path / "a.csv", f"{header}\n{row}\n", converted, columns=columns) == CAT
 
 
+def test_all_flags_of_open_images_are_kept(tmp_path: Path, converted: Any) -> None:
+    flags = ("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
+    path = tmp_path / "boxes.csv"
+    rows = [f"a,/m/x,1,.1,.3,.2,.4,{','.join('1.0' if n == m else '-1' for m in range(5))}\n" for n in range(5)]
+    path.write_text(f"ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax,{','.join(flags)}\n{''.join(rows)}")
+    boxes = converted(read_flat_csv, path, **AUTO).points[0]["annotations"]
+    keys = ("is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside")
+    assert [[box[key] for key in keys] for box in boxes] == [[n == m for m in range(5)] for n in range(5)]
+
+
 def test_a_second_column_that_might_be_meant_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("filename,class,class_name,xmin,ymin,xmax,ymax\na.jpg,3,cat,.1,.2,.3,.4\n")
