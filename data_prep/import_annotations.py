@@ -15,7 +15,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from data_prep.annotations.conversion import Summary
+from data_prep.annotations.conversion_options import Summary
 from data_prep.annotations.importing import import_annotations, summary_lines
 from data_prep.annotations.several_sources import read_sources, source_state
 from data_prep.annotations.source_flags import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data_prep.annotations.conversion import DEFAULT_MAX_OVERHANG, Options
+from data_prep.annotations.conversion_options import DEFAULT_MAX_OVERHANG, Options
 from data_prep.annotations.csv_columns import RETINANET_COLUMNS, check_asked_columns
 from data_prep.annotations.image_list import read_image_list
 from data_prep.annotations.source_formats import FORMATS, asked_columns

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from data_prep.annotations.conversion import Options, Summary, convert
+from data_prep.annotations.conversion import convert
+from data_prep.annotations.conversion_options import Options, Summary
 from data_prep.annotations.image_folder import examine_image_file, find_image_file, place_image
 from data_prep.annotations.image_list import ImageList, read_image_list
 from data_prep.annotations.source_image import SourceBox, SourceImage

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from data_prep import import_annotations
-from data_prep.annotations.conversion import Options
+from data_prep.annotations.conversion_options import Options
 from data_prep.annotations.fiftyone import read_fiftyone_labels
 from data_prep.annotations.fiftyone_open_images import read_fiftyone_open_images
 from data_prep.formats.points import read_points

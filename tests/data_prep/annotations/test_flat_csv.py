@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from data_prep.annotations.conversion import Options
+from data_prep.annotations.conversion_options import Options
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.runtime.command_line import UsageError
 
