@@ -1,4 +1,4 @@
-"""Data sets that TensorFlow Datasets has prepared on disk, its Open Images, COCO, VOC and LVIS among them.
+"""Data sets that TensorFlow Datasets has prepared on disk, its Open Images, COCO and VOC among them.
 
 A folder `NAME/CONFIG/VERSION` holds dataset_info.json, the class names of each label (`bobjects-label.labels.txt`) and
 `NAME-SPLIT.tfrecord-00000-of-000NN`. A record is a tf.Example whose keys are the paths of features: `image` (the
