@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import secrets
 from pathlib import Path
 
-from data_prep.runtime.atomic_files import held, new_temporary_path, remove_leftovers
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, remove_leftovers
 
 _TEMPORARY = "file"  # without a suffix: what a killed run leaves is no annotation to a reader of the folder
 
@@ -39,13 +42,17 @@ class OutputFolder:
         target = self.path / name
         if _holds(target, content):
             return
-        temporary = new_temporary_path(self.path / _TEMPORARY)
-        try:
-            with held(temporary):
-                temporary.write_bytes(content)
+        temporary = self.path / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{_TEMPORARY}"
+        with temporary.open("xb") as file:
+            try:
+                with contextlib.suppress(OSError):  # some network file systems have no locks
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                file.write(content)
+                file.flush()
                 temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
 
 def _holds(path: Path, content: bytes) -> bool:
