@@ -22,6 +22,7 @@ class ExportSummary:
         images_read: Images.
         images_written: Of these, written.
         images_without_boxes: Of those written.
+        images_of_rejected_boxes: Images whose boxes were all rejected, and that are left out with them.
         boxes_read: Boxes.
         boxes_lost: Boxes that were rejected, or whose image was.
         boxes_of_other_labels: Boxes of labels that the label map lacks.
@@ -37,6 +38,7 @@ class ExportSummary:
     images_read: int = 0
     images_written: int = 0
     images_without_boxes: int = 0
+    images_of_rejected_boxes: int = 0
     boxes_read: int = 0
     boxes_lost: int = 0
     boxes_of_other_labels: int = 0
@@ -71,6 +73,8 @@ def summary_lines(summary: ExportSummary, ledger: Ledger, classes: ExportedClass
         f"boxes: {summary.boxes_read} read, {summary.boxes_by_class.total()} written{other}{dropped}",
         f"boxes a class: {', '.join(shown)}" + f" and {more} more classes" * (more > 0),
     ]
+    if summary.images_of_rejected_boxes:
+        lines.append(f"{summary.images_of_rejected_boxes} pictures whose boxes were all rejected: left out with them")
     if summary.group_of_forgiven:
         mark = {"coco": "iscrowd", "pascal_voc": "difficult"}[format_name]
         lines.append(

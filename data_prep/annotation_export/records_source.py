@@ -88,6 +88,11 @@ def images_of_records(
             continue
         places[image.image_id] = where
         summary.boxes_lost += report.num_boxes - len(image.boxes)
+        if report.num_boxes and not image.boxes:
+            # Written, it would be one without objects.
+            summary.images_of_rejected_boxes += 1
+            ledger.note(where, "all its boxes were rejected", f"image {image.image_id}: {report.num_boxes}")
+            continue
         yield image.as_shown(orientation) if are_shown else image
 
 

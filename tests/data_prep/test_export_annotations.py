@@ -298,6 +298,7 @@ def test_records_from_anywhere(folder: Path, run: RunCommand) -> None:
         writer.write(record("same.jpg", [good, (0.5, 0.5, 0.25, 0.75), (0.1, 0.1, 0.2, 1.5)], [2, 2, 2]))
         writer.write(record("same.jpg", [good], [2]))
         writer.write(record("classes.jpg", [good, good, good], [3, 9, 2], class_texts=["müller", "?", "zebra"]))
+        writer.write(record("lost.jpg", [(0.5, 0.5, 0.25, 0.75)], [1]))
         writer.write(record("wide.jpg", [good], [1], width=161))
         writer.write(b"no example")
     with (folder / "some.record").open("ab") as file:
@@ -305,7 +306,8 @@ def test_records_from_anywhere(folder: Path, run: RunCommand) -> None:
     source: list[object] = ["--input_path", folder / "some.record", "--image_output_directory", folder / "placed"]
     outcome = run(export_annotations.main, *words("coco", folder, source))
     assert outcome.code == 3
-    assert "boxes: 10 read, 3 written" in outcome.output
+    assert "boxes: 11 read, 3 written" in outcome.output
+    assert "1 pictures whose boxes were all rejected: left out with them" in outcome.output
     images = [entry["file_name"] for entry in json.loads((folder / "out.json").read_text())["images"]]
     assert images[1:] == ["same.jpg", "classes.jpg"]
     assert images[0].startswith("a_folder_one_two-")
@@ -314,7 +316,8 @@ def test_records_from_anywhere(folder: Path, run: RunCommand) -> None:
     ledger = [json.loads(line) for line in (folder / "out.rejected.jsonl").read_text().splitlines()]
     assert [entry["reason"] for entry in ledger] == [
         "unsafe image name", "reversed box", "box outside the image", "image listed twice",
-        "class id outside the label map", "class text disagrees with id", "size differs from the image",
+        "class id outside the label map", "class text disagrees with id", "reversed box",
+        "all its boxes were rejected", "size differs from the image",
         "not a tf.train.Example", "corrupt record file",
     ]  # fmt: skip
     assert ledger[1]["item"] == f"{folder / 'some.record'}, record 2, box 1"
