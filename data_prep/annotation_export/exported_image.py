@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Literal
 
 from data_prep.annotations.frame import Frame
+from data_prep.annotations.image_folder import ImageFile
 from data_prep.annotations.source_image import check_label
 from data_prep.formats.label_map import LabelMap
 from data_prep.runtime.command_line import UsageError
@@ -65,7 +65,7 @@ class ExportedImage:
     width: int
     height: int
     boxes: tuple[ExportedBox, ...]
-    content: Path | bytes | None = None
+    content: ImageFile | bytes | None = None
     num_verified_labels: int = 0
 
     @property

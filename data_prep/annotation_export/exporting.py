@@ -127,7 +127,7 @@ def _image_placer(options: ExportOptions, summary: ExportSummary) -> Iterator[Ca
         if isinstance(image.content, bytes):
             folder.write(image.file_name, image.content)
         elif image.content is not None:
-            place_image(image.content, folder.path, image.image_id, options.placing)
+            place_image(image.content.path, folder.path, image.image_id, options.placing)
         summary.images_in_place += 1
 
     with shared_folder(directory):

@@ -69,7 +69,7 @@ def images_of_points(
                 width=file.width,
                 height=file.height,
                 boxes=tuple(_box(annotation, ids) for annotation in known),
-                content=file.path,
+                content=file,
                 num_verified_labels=len(point.get("image_labels", ())),
             )
             yield image.as_shown(file.orientation) if are_shown else image

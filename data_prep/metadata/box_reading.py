@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -81,11 +82,12 @@ def _read_file(path: str, name: str, table: BoxTable, choice: Choice, ledger: Le
 
 
 def _labels_of_files(paths: Sequence[str]) -> Counter[str]:
-    """Returns how many rows each label of boxes CSVs has: read once more, for a message."""
+    """Returns how many rows each label of boxes CSVs has: read once more, for a message; none of a pipe's."""
     counts: Counter[str] = Counter()
     frames = (
         frame
         for path in paths
+        if Path(path).is_file()
         for _, frame in read_frames(path, required=(LABEL,), key=LABEL, keep=None, on_bad_row=lambda *_: None)
     )
     for frame in frames:
@@ -122,7 +124,8 @@ def why_no_boxes(paths: Sequence[str], choice: Choice, ledger: Ledger, summary: 
         wanted = ", ".join(map(choice.name_of, choice.labels[:CLASSES_SHOWN]))
         more = ", ..." if len(choice.labels) > CLASSES_SHOWN else ""
         others = commonest(_labels_of_files(paths), choice)
-        reasons.append(f"{summary.boxes_of_other_classes} are of other classes than {wanted}{more}: {others}")
+        listed = f": {others}" if others else ""
+        reasons.append(f"{summary.boxes_of_other_classes} are of other classes than {wanted}{more}{listed}")
     reasons += [f"{count} dropped: {reason}" for reason, count in summary.boxes_filtered.most_common()]
     if summary.boxes_rejected:
         reasons.append(ledger.summary())

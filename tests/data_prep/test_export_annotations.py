@@ -215,6 +215,21 @@ def test_records_give_the_same_and_their_pictures(folder: Path, run: RunCommand,
         assert "./images/train/one.jpg\n" in (folder / "out" / "train.txt").read_text()
 
 
+@pytest.mark.parametrize("placing", ["link", "copy"])
+def test_pictures_of_points_are_linked_or_copied(folder: Path, run: RunCommand, placing: str) -> None:
+    placed = folder / "placed"
+    more = ["--image_output_directory", placed, "--image_placing", placing]
+    for _ in range(2):
+        outcome = run(export_annotations.main, *words("coco", folder, of_points(folder), *more))
+        assert outcome.code == 0, outcome.error
+        assert f"pictures in {placed}: 4" in outcome.output
+        names = [entry["file_name"] for entry in json.loads((folder / "out.json").read_text())["images"]]
+        assert sorted(path.name for path in placed.iterdir()) == sorted(names)
+        for name in names:
+            assert (placed / name).is_symlink() == (placing == "link")
+            assert (placed / name).read_bytes() == (folder / "images" / name).read_bytes()
+
+
 def test_pycocotools_reads_it_and_finds_detections_that_equal_it_perfect(folder: Path, run: RunCommand) -> None:
     run(export_annotations.main, *words("coco", folder, of_points(folder), "--group_of_boxes", "keep"))
     truth = COCO(str(folder / "out.json"))
