@@ -25,6 +25,7 @@ from data_prep.annotations.frame import BoxesAreOf
 from data_prep.annotations.image_folder import Placing
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.formats.tf_example import find_shards
+from data_prep.runtime.atomic_files import remove_leftovers
 from data_prep.runtime.command_line import ArgumentParser, UsageError, positive_int, refuse_same_paths, run_command
 from data_prep.runtime.failure_limit import FailureLimit, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags.format, flags.group_of_boxes or default, flags.image_output_directory, flags.image_placing
     )
     summary = ExportSummary()
+    remove_leftovers(ledger_path)
     with Ledger(ledger_path) as ledger:
         images = _images(flags, label_map, summary, ledger)
         export(images, _writer(flags, classes, split), options, summary, ledger)

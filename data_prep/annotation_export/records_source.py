@@ -14,6 +14,7 @@ from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import read_header, read_orientation
+from data_prep.images.png_data import has_metadata
 from data_prep.records.manifest import class_differences, manifest_path_of_shard, read_manifest
 from data_prep.records.record_checks import TOLERANCE, RecordChecker, text_of_value
 from data_prep.records.record_files import CorruptRecordError, read_record_file
@@ -118,7 +119,6 @@ def _image(
         header = read_header(encoded)
         size, image_format = (header.height, header.width), header.format
     height, width = size
-    may_be_turned = image_format not in _SUFFIXES or b"Exif" in encoded
     given = (_values(features, key) for key in (tf_example.IMAGE_FILENAME, tf_example.IMAGE_SOURCE_ID))
     name = next((values[0].decode("utf-8", "replace") for values in given if len(values) and values[0]), "")
     image = ExportedImage(
@@ -130,7 +130,14 @@ def _image(
         content=encoded,
         num_verified_labels=len(_values(features, tf_example.IMAGE_CLASS_LABEL)),
     )
-    return image, read_orientation(io.BytesIO(encoded)) if may_be_turned else 1
+    return image, read_orientation(io.BytesIO(encoded)) if _may_be_turned(encoded, image_format) else 1
+
+
+def _may_be_turned(encoded: bytes, image_format: str) -> bool:
+    # Pillow decodes a PNG to look for EXIF behind its pixels; few have any.
+    if image_format == "PNG":
+        return has_metadata(io.BytesIO(encoded))
+    return image_format not in _SUFFIXES or b"Exif" in encoded
 
 
 def _boxes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -213,6 +214,31 @@ def test_records_give_the_same_and_their_pictures(folder: Path, run: RunCommand,
     if kind == "yolo":
         assert "note: trainers look" not in outcome.output
         assert "./images/train/one.jpg\n" in (folder / "out" / "train.txt").read_text()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_pictures_in_records_that_exif_turns(folder: Path, run: RunCommand, suffix: str) -> None:
+    """As strangers' records may have them; the box is written about the picture as viewers show it."""
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "gray").save(file, Image.registered_extensions()[suffix], exif=exif)
+    with RecordWriter(folder / "some.record") as writer:
+        example = make_example(
+            encoded_image=file.getvalue(), image_format=suffix[1:].replace("jpg", "jpeg"), source_id="one",
+            height=48, width=64, boxes_ymin_xmin_ymax_xmax=[(0.25, 0.125, 0.5, 0.75)], class_labels=[1],
+            class_texts=["zebra"],
+        )  # fmt: skip
+        writer.write(example)
+    source: list[object] = ["--input_path", folder / "some.record", "--image_output_directory", folder / "placed"]
+    expected = {"one": [box("zebra", 0.125, 0.25, 0.75, 0.5)]}
+    for are_of, size in (("shown", (48, 64)), ("stored", (64, 48))):
+        outcome = run(export_annotations.main, *words("coco", folder, source, "--boxes_are_of", are_of))
+        assert outcome.code == 0, outcome.error
+        (entry,) = json.loads((folder / "out.json").read_text())["images"]
+        assert (entry["width"], entry["height"]) == size
+        assert entry["file_name"] == f"one{suffix}"
+        assert_same_boxes(read_back("coco", folder, run, "--boxes_are_of", are_of, images="placed"), expected, 4e-6)
 
 
 @pytest.mark.parametrize("placing", ["link", "copy"])

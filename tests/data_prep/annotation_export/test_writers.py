@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -49,6 +50,18 @@ def test_coco_has_the_ids_of_the_label_map_and_numbers_from_one(tmp_path: Path) 
         | {"iscrowd": 0} | rest,
     ]  # fmt: skip
     assert list(tmp_path.iterdir()) == [tmp_path / "coco.json"]
+
+
+def test_a_coco_file_of_many_pictures_takes_no_memory(tmp_path: Path) -> None:
+    boxes = tuple(ExportedBox(1, 0.1, 0.25, 0.6, 0.5 + number / 100) for number in range(20))
+    tracemalloc.start()
+    with coco_writer(tmp_path / "coco.json", CLASSES) as write:
+        for number in range(3000):
+            write(ExportedImage(f"{number:016x}", ".jpg", 640, 480, boxes))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "coco.json").stat().st_size > 7_000_000
+    assert most < 5_000_000  # buffers of a megabyte
 
 
 def test_a_coco_file_that_breaks_off_leaves_the_earlier_one(tmp_path: Path) -> None:
