@@ -9,7 +9,7 @@ from typing import Any
 from data_prep.annotations.conversion_options import Options, Summary
 from data_prep.annotations.frame import Frame
 from data_prep.annotations.image_entries import Entry, entries_by_id
-from data_prep.annotations.image_folder import place_image
+from data_prep.annotations.image_folder import place_image, write_image
 from data_prep.annotations.image_ids import stem_of
 from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label
 from data_prep.formats.points import COORDINATES, FLAGS
@@ -60,9 +60,12 @@ def convert(
         if options.placing_directory is not None:
             if file is None:
                 raise UsageError("--image_output_directory needs --image_directory, where the pictures are")
-            was_placed = place_image(file, options.placing_directory, image_id, options.placing)
+            if file.content is None:
+                was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
+            else:
+                was_placed = write_image(file, options.placing_directory, image_id)
+                summary.images_written += was_placed
             summary.images_placed += was_placed
-            summary.images_written += was_placed and file.content is not None
             summary.images_in_place += not was_placed
         elif file is not None:
             is_found = file.content is None and file.path.name == image_id + file.suffix
