@@ -29,6 +29,7 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
 LABELS_FILE = "labels.json"
+SAMPLES_FILE = "samples.json"  # of FiftyOneDataset, which is another format
 DATA_FOLDER = "data"
 
 _KEYS = frozenset({"label", "bounding_box", "confidence", "attributes"})

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from data_prep.annotations.coco import read_coco
 from data_prep.annotations.csv_columns import COLUMNS
-from data_prep.annotations.fiftyone import DATA_FOLDER, LABELS_FILE, read_fiftyone_labels
+from data_prep.annotations.fiftyone import DATA_FOLDER, LABELS_FILE, SAMPLES_FILE, read_fiftyone_labels
 from data_prep.annotations.fiftyone_open_images import BOXES_FILE, is_zoo_folder, read_fiftyone_open_images
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.annotations.oidv4_toolkit import read_oidv4_toolkit
@@ -104,6 +104,11 @@ def _fiftyone(path: Path, images: Path | None, flags: Any, reject: Reject) -> So
     if path.is_dir() and is_zoo_folder(path):
         return read_fiftyone_open_images(path, splits=flags.splits, image_directory=images, reject=reject)
     file = path / LABELS_FILE if path.is_dir() else path
+    if file.name == SAMPLES_FILE or (not file.is_file() and (path / SAMPLES_FILE).is_file()):
+        raise UsageError(
+            f"{path}: {SAMPLES_FILE} is FiftyOne's dump of a whole data set, of any fields; export the field with the "
+            "boxes as fo.types.FiftyOneImageDetectionDataset"
+        )
     if not file.is_file():
         raise UsageError(f"{path}: neither {LABELS_FILE} nor SPLIT/{BOXES_FILE.as_posix()} in it")
     return read_fiftyone_labels(file, image_directory=images, reject=reject)

@@ -209,6 +209,8 @@ def test_the_command_takes_a_split_of_the_zoo_and_places_its_images(
     assert run(import_annotations.main, *flags, "--splits", "validation").output.startswith("nothing to do")
     nothing = [*flags[:3], tmp_path / "images", *flags[4:-2]]
     assert "neither labels.json nor SPLIT/labels/detections.csv in it" in run(import_annotations.main, *nothing).error
+    (tmp_path / "images" / "samples.json").write_text("{}")
+    assert "export the field with the boxes as" in run(import_annotations.main, *nothing).error
 
 
 def test_the_command_reads_an_export_by_its_folder_or_file(tmp_path: Path, scenes: Any, run: RunCommand) -> None:

@@ -239,6 +239,15 @@ def test_all_flags_of_open_images_are_kept(tmp_path: Path, converted: Any) -> No
     assert [[box[key] for key in keys] for box in boxes] == [[n == m for m in range(5)] for n in range(5)]
 
 
+def test_a_column_that_is_asked_for_is_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("filename,width,class,xmin,ymin,xmax,ymax\na.jpg,90,cat,1,2,3,4\n")
+    source = read_flat_csv(
+        path, columns={"height": "width"}, coordinates="pixel", first_pixel=0, reject=lambda *_: None
+    )
+    assert [(image.width, image.height) for image in source.images] == [(None, 90)]
+
+
 def test_a_second_column_that_might_be_meant_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("filename,class,class_name,xmin,ymin,xmax,ymax\na.jpg,3,cat,.1,.2,.3,.4\n")
