@@ -20,6 +20,12 @@ _LONGEST_MESSAGE = 200
 _NEARNESS = 0.72
 _SHORTEST_PART = 4
 
+# Fields that the API's schema once had, by message and name: its own parser refuses them now.
+FORMER_FIELDS = {
+    ("SsdFeatureExtractor", "batch_norm_trainable"): "the API's schema had it until 2018; delete it, or write "
+    "model.ssd.freeze_batchnorm: true where it is false"
+}
+
 _NEEDS = {
     FieldDescriptor.TYPE_INT32: "a whole number from -2147483648 to 2147483647",
     FieldDescriptor.TYPE_UINT32: "a whole number from 0 to 4294967295",
@@ -77,6 +83,9 @@ def _unknown_field(mention: Mention) -> str:
     assert mention.parent is not None
     if mention.name == EXTENSION:
         return "extensions registered by somebody's own code cannot be read here; delete it"
+    former = FORMER_FIELDS.get((short_name(mention.parent), mention.name))
+    if former is not None:
+        return f"no such field in {short_name(mention.parent)}: {former}"
     names = [field.name for field in mention.parent.fields]
     near = nearest(mention.name, names)
     elsewhere = paths_by_field_name().get(mention.name, ())
