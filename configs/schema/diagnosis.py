@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from google.protobuf import text_format
@@ -19,6 +20,12 @@ _LONGEST_MESSAGE = 200
 # Higher than difflib's own: of "batch_size" and "num_parallel_batches", neither is a slip of the other.
 _NEARNESS = 0.72
 _SHORTEST_PART = 4
+
+# What a notebook shows of the dictionary that the API's config_util reads a config as.
+_PRINTED = re.compile(r"\s*\{\s*['\"]\w+['\"]\s*:")
+_PRINTED_ADVICE = (
+    "is what Python prints of a dictionary of configs, and no pipeline config; take the pipeline.config that was read"
+)
 
 # Fields that the API's schema once had, by message and name: its own parser refuses them now.
 FORMER_FIELDS = {
@@ -59,6 +66,8 @@ def diagnose(error: text_format.ParseError, text: str, where: str, root: Descrip
     Returns:
         A line for each problem, in the order of the text: `where:line:column: full.path: what is wrong`.
     """
+    if _PRINTED.match(text):
+        return [f"{where}: {_PRINTED_ADVICE}"]
     scan = find_mentions(text, root)
     place = (error.GetLine() or 1, error.GetColumn() or 1)
     said = _bare_message(error, text)
