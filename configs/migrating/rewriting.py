@@ -20,7 +20,7 @@ from configs.schema.problem import ConfigError, Problem
 from configs.settings.evaluation import OLDER_METRICS_SETS
 from configs.settings.loading import LoadedConfig, examine
 from configs.settings.pipeline import read_pipeline
-from data_prep.runtime.command_line import UserError
+from data_prep.formats.text_tokens import tokens_of
 
 # Refused fields without which a model is trained on the same boxes: outputs of other programs, and quantization, which
 # is done after training here.
@@ -76,7 +76,6 @@ def migrate_text(text: str, where: str, network: str = "") -> Migrated:
 
     Raises:
         ConfigError: The text cannot be read as a pipeline config, or has no place for `network`.
-        UserError: It is laid out in a way in which it cannot be edited.
     """
     ends_in_crlf = "\r\n" in text
     text = text.replace("\r\n", "\n")
@@ -86,11 +85,6 @@ def migrate_text(text: str, where: str, network: str = "") -> Migrated:
     planned = list(planned_changes(config, network))
     edited = _edited(known, planned)
     after = pipeline_file.parse_pipeline_config(edited, f"{where}, migrated")
-    left = [change.path for change in planned_changes(after, network)]
-    if left:
-        raise UserError(
-            f"{where}: could not be edited at {', '.join(left)}; write each of these fields once, and try again"
-        )
     new = edited.replace("\n", "\r\n") if ends_in_crlf else edited
     return Migrated(new, (*changes, *planned), examine(after, where))
 
@@ -142,18 +136,24 @@ def _check_preferred(config: Any, preferred: str, where: str) -> None:
 def _without_former_fields(text: str, where: str) -> tuple[str, list[Change]]:
     """The text without fields that the schema once had, and what was taken out."""
     root = message_class(ROOT_MESSAGE)
-    former = {
-        mention.path: FORMER_FIELDS[short_name(mention.parent), mention.name]
-        for mention in find_mentions(text, root.DESCRIPTOR).mentions
+    scan = find_mentions(text, root.DESCRIPTOR)
+    former = [
+        mention
+        for mention in scan.mentions
         if mention.parent is not None and (short_name(mention.parent), mention.name) in FORMER_FIELDS
-    }
+    ]
     if not former:
         return text, []
     try:  # Only a text that is sound but for unknown fields can be edited.
         text_format.Parse(text, root(), allow_unknown_field=True, descriptor_pool=schema_pool())
     except text_format.ParseError:
         pipeline_file.parse_pipeline_config(text, where)
-    changes = [Change(path, None, "set", reason.partition("; ")[0]) for path, reason in former.items()]
+    values = {(token.line, token.column): token.text for token in tokens_of(text)}
+    changes = []
+    for mention in former:
+        was = next((values[place] for place, owner in scan.values.items() if owner is mention), "set")
+        reason = FORMER_FIELDS[short_name(mention.parent), mention.name] if mention.parent is not None else ""
+        changes.append(Change(mention.path, None, was, reason.partition("; ")[0]))
     return _edited(text, changes), changes
 
 
