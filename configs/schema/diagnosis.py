@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from configs.schema.descriptors import paths_by_field_name, short_name
 from configs.schema.mentions import EXTENSION, Mention, Scan, find_mentions
-from data_prep.formats.text_tokens import Token, tokens_of
+from data_prep.formats.text_tokens import Token, tokens_of, typographic_advice
 
 _MOST_PROBLEMS_TOLD = 20
 _MOST_NAMES_LISTED = 12
@@ -80,7 +80,8 @@ def diagnose(error: text_format.ParseError, text: str, where: str, root: Descrip
     if place not in told and not _is_of_extension(said):
         # A missing brace shows up far from where it is missing, and what follows it is misread: tell what lies before.
         told = {other: problem for other, problem in told.items() if other < place}
-        told[place] = _parser_error(said, text, place, scan)
+        advice = typographic_advice("".join(text.split("\n")[place[0] - 1 : place[0]]))
+        told[place] = f"{_parser_error(said, text, place, scan)}{advice}"
     lines = [f"{where}:{line}:{column}: {problem}" for (line, column), problem in sorted(told.items())]
     if len(lines) > _MOST_PROBLEMS_TOLD:
         rest = len(lines) - _MOST_PROBLEMS_TOLD

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from data_prep.formats.text_tokens import Token, tokens_of
+from data_prep.formats.text_tokens import Token, tokens_of, typographic_advice
 from data_prep.runtime.command_line import UsageError
 
 _ESCAPE = re.compile(
@@ -19,11 +19,6 @@ _LETTER_ESCAPES = {
     b"\\": b"\\", b"'": b"'", b'"': b'"', b"?": b"?",
 }  # fmt: skip
 _SYMBOLS = frozenset("{}<>[]:,;")
-# What word processors, chats and web pages make of the two quotes that text format knows.
-_TYPOGRAPHIC_QUOTES = {
-    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4`", "'"),
-    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
-}
 _CLOSERS = {"{": "}", "<": ">"}
 
 # StringIntLabelMapItem of the Object Detection API. What only other tasks use is checked for its kind and passed over.
@@ -196,12 +191,7 @@ class _Parser:
         yield Token("end", "", text.count("\n") + 1, 1)
 
     def _error(self, token: Token, message: str) -> UsageError:
-        typographic = [quote for quote in self._line(token) if quote in _TYPOGRAPHIC_QUOTES]
-        if typographic:
-            pairs = dict.fromkeys(
-                f"{quote} (U+{ord(quote):04X}) as {_TYPOGRAPHIC_QUOTES[quote]}" for quote in typographic
-            )
-            message += f"; typographic quotes close or open no text: write {', '.join(pairs)}"
+        message += typographic_advice(self._line(token))
         return UsageError(f"{self._where}:{token.line}: {message}")
 
     def _line(self, token: Token) -> str:

@@ -123,6 +123,13 @@ def test_a_field_that_the_schema_once_had_is_to_be_deleted(capsys: pytest.Captur
     assert "until 2018; delete it" in problem
 
 
+def test_a_typographic_quote_is_named(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    text = OLDER_SSD.replace('"ssd_mobilenet_v2"', "\u2018ssd_mobilenet_v2\u2019")
+    _, page = checked(capsys, written(tmp_path, text))
+    assert "model.ssd.feature_extractor.type: needs text in quotes" in page
+    assert "write \u2018 (U+2018) as ', \u2019 (U+2019) as '\n" in page
+
+
 def test_a_rule_of_training_is_told_as_one(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     text = OLDER.replace("initial_crop_size", "first_stage_max_proposals: 50 initial_crop_size")
     code, page = checked(capsys, written(tmp_path, text))

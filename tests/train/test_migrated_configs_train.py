@@ -1,4 +1,4 @@
-"""Configs of TensorFlow 1 train two steps once `configs.migrate` has rewritten them, with all that they say but size."""
+"""Configs of TensorFlow 1, rewritten by `configs.migrate`, train two steps with all that they say but their size."""
 
 from __future__ import annotations
 
