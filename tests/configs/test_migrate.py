@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,11 +112,13 @@ def test_comments_order_and_all_that_is_not_changed_stay(tmp_path: Path) -> None
     assert kept in "\n".join(lines)
 
 
-@pytest.mark.parametrize("layout", ["crlf", "one line", "colons", "bom"])
+@pytest.mark.parametrize("layout", ["crlf", "one line", "colons", "bom", "names after braces"])
 def test_layouts_that_people_have(layout: str, tmp_path: Path) -> None:
     text = older_configs.ssd("ssd_inception_v2")
     if layout == "one line":
         text = " ".join(line.partition("#")[0].strip() for line in text.splitlines())
+    elif layout == "names after braces":
+        text = re.sub(r"\}\n +(?=\w+ \{)", "} ", text)
     elif layout == "colons":
         text = text.replace(" {", ": {").replace("::", ":")
     source, output = tmp_path / "a.config", tmp_path / "b.config"
