@@ -50,5 +50,6 @@ def test_a_strangers_migrated_config_trains_two_steps(source: Path, block_record
     if code != 0:
         pytest.skip("a network of its own")
     # Its records are its own: what the override names takes the place of what is still to be filled in.
-    output.write_text(_PATHS.sub(r'\1: "PATH_TO_BE_CONFIGURED"', output.read_text()))
+    text = _PATHS.sub(r'\1: "PATH_TO_BE_CONFIGURED"', output.read_text())
+    output.write_text(re.sub(r"num_classes: 1\b", "num_classes: 2", text))
     train_two_steps(output, block_records, tmp_path / "model")
