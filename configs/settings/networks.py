@@ -154,4 +154,5 @@ def type_problem(given: str, model: str) -> Problem | None:
     if given in NETWORKS:
         return Problem("type", f"'{given}' is a network of model.{NETWORKS[given].model}", one_of)
     near = nearest(given, supported)
-    return Problem("type", f"{given!r} is not a network here", f"use {near!r}" if near else one_of)
+    other = f"{one_of}; {MIGRATE} --network NAME writes the config anew with another"
+    return Problem("type", f"{given!r} is not a network here", f"use {near!r}" if near else other)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
@@ -12,6 +14,8 @@ from data_prep.formats.label_map import (
     write_label_map,
 )
 from data_prep.runtime.command_line import UsageError
+
+STRANGERS = Path(__file__).resolve().parents[4] / "shared" / "wild" / "label_maps"
 
 IN_THE_WILD = r"""# by hand
 item {
@@ -117,6 +121,13 @@ def test_a_background_of_id_0_is_no_class_as_in_the_api():
     assert "background" not in label_map
     by_display_name = parse_label_map("item { id: 0 display_name: 'background' } item { id: 1 name: 'a' }")
     assert by_display_name.items == (LabelMapItem(1, "a"),)
+
+
+@pytest.mark.skipif(not STRANGERS.is_dir(), reason="no ../shared/wild: label maps of public repositories")
+@pytest.mark.parametrize("path", sorted(STRANGERS.glob("*.pbtxt")), ids=lambda path: path.name.partition("__")[0])
+def test_strangers_label_maps_are_read(path):
+    label_map = read_label_map(path)
+    assert parse_label_map(format_label_map(label_map)) == label_map
 
 
 def test_a_typographic_quote_within_a_text_is_text():
