@@ -9,14 +9,22 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
-from train.checkpoints import efficientnet_lite_weights
-from train.checkpoints.efficientnet_lite_weights import find_efficientnet_lite_weights, package_of
+from train.checkpoints.efficientnet_lite_weights import (
+    efficientnet_lite_values,
+    find_efficientnet_lite_weights,
+    package_of,
+)
 from train.checkpoints.restore_report import RestoreReport
 from train.checkpoints.torch_archive import SUFFIXES, read_torch_archive
+from train.checkpoints.torchvision_weights import MOBILENET_V2, RESNET, torchvision_values
 
 EFFICIENTNET_LITE = "EfficientNet-Lite"
 # By family, a tensor that each of its networks has and no network of another.
-_MARKS = {EFFICIENTNET_LITE: "_conv_stem.weight"}
+_MARKS = {
+    EFFICIENTNET_LITE: "_conv_stem.weight",
+    MOBILENET_V2: "features.1.conv.0.0.weight",
+    RESNET: "layer1.0.conv3.weight",
+}
 
 
 def is_torch_source(checkpoint: str | Path) -> bool:
@@ -55,8 +63,15 @@ def torch_values(model: Any, checkpoint: str | Path) -> tuple[list[tuple[tf.Vari
     for name, value in tensors.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise UserError(f"{path}: {name[:80]} holds a number that is not finite: the file is damaged")
-    family_of(path, tensors)
-    return efficientnet_lite_weights.efficientnet_lite_values(model.checkpoint_items["backbone"], path, tensors)
+    family = family_of(path, tensors)
+    if family == EFFICIENTNET_LITE:
+        return efficientnet_lite_values(model.checkpoint_items["backbone"], path, tensors)
+    return torchvision_values(model, family, path, tensors)
+
+
+def families_in(tensors: dict[str, np.ndarray]) -> list[str]:
+    """The families of networks whose names a file's tensors have."""
+    return [family for family, mark in _MARKS.items() if mark in tensors]
 
 
 def family_of(path: Path, tensors: dict[str, np.ndarray]) -> str:
@@ -65,10 +80,13 @@ def family_of(path: Path, tensors: dict[str, np.ndarray]) -> str:
     Raises:
         UserError: It is none that is known here, or the names fit two.
     """
-    found = [family for family, mark in _MARKS.items() if mark in tensors]
+    found = families_in(tensors)
     if len(found) == 1:
         return found[0]
     if found:
         raise UserError(f"{path}: its names fit {' and '.join(found)}; save the state dictionary of one network alone")
     first = ", ".join(list(tensors)[:3]) or "no tensors"
-    raise UserError(f"{path}: holds weights of none of {', '.join(_MARKS)}; it has {first[:200]}")
+    raise UserError(
+        f"{path}: holds weights of none of {EFFICIENTNET_LITE}, torchvision's {MOBILENET_V2} and its {RESNET}-50, -101 "
+        f"and -152; it has {first[:200]}"
+    )

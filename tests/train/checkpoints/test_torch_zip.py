@@ -43,6 +43,17 @@ def torch_zip_of(
     return content.getvalue()
 
 
+def state_dict_file(tensors: dict[str, np.ndarray]) -> bytes:
+    """The content of a torch file with tensors of type float32 and int64, each contiguous in a storage of its own."""
+    kinds = {"f": "FloatStorage", "i": "LongStorage"}
+    described, storages = {}, {}
+    for key, (name, value) in enumerate(tensors.items()):
+        strides = tuple(int(np.prod(value.shape[axis + 1 :])) for axis in range(value.ndim))
+        described[name] = tensor(storage(str(key), value.size, kinds[value.dtype.kind]), 0, value.shape, strides)
+        storages[str(key)] = value.tobytes()
+    return torch_zip_of(state(described), storages)
+
+
 ROW = tensor(storage("0", 6), 0, (2, 3), (3, 1))
 WHOLE = torch_zip_of(state({"w": ROW}), {"0": SIX.tobytes()})
 
