@@ -50,9 +50,15 @@ class Row(NamedTuple):
 
 
 def read_rows(
-    path: str | os.PathLike[str], *, required: Sequence[str], optional: Sequence[str] = (), on_bad_row: BadRow
+    path: str | os.PathLike[str],
+    *,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    on_bad_row: BadRow,
+    delimiter: str = ",",
+    names: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yields the line number and the cells of each row of a CSV with a header.
+    """Yields the line number and the cells of each row of a CSV.
 
     The file may be gzipped, whatever it is called, and may be a pipe. Bytes that are not UTF-8, and NUL, become U+FFFD:
     harmless in a column that is not read, and for the caller to refuse in one that matters.
@@ -63,6 +69,8 @@ def read_rows(
         optional: Columns that may be.
         on_bad_row: Called with line number, reason and detail for a row that is no CSV, is too long, or has more or
             fewer cells than the header; reading goes on with the next line.
+        delimiter: What stands between cells.
+        names: The columns of a file without a header; None takes the first line for one.
 
     Yields:
         The line, from 1, where the row ends, and its cells in the order of `required` and then `optional`; a column
@@ -76,17 +84,17 @@ def read_rows(
     with open_text(source) as text:
         given_back: list[str] = []
         lines = _bounded_lines(text, source, given_back)
-        header = header_cells(next(lines), source)
+        header = list(names) if names is not None else header_cells(next(lines), source, delimiter)
         width = len(header)
         pick = _column_picker(header, required, optional, source)
-        number = 1
+        number = 0 if names is not None else 1
         for line in iter(lines.__next__, ""):
             # The csv module would give the same, in more time.
-            cells = line.rstrip("\r\n").split(",") if '"' not in line and len(line) <= FIELD_LIMIT else []
+            cells = line.rstrip("\r\n").split(delimiter) if '"' not in line and len(line) <= FIELD_LIMIT else []
             if len(cells) == width and cells != [""]:
                 number += 1
             else:
-                row = _read_row(line, lines, given_back, width)
+                row = _read_row(line, lines, given_back, width, delimiter)
                 number += row.num_lines
                 if row.reason:
                     on_bad_row(number, row.reason, row.detail)
@@ -150,7 +158,7 @@ def _bounded_lines(text: IO[str], source: Path, given_back: list[str]) -> Iterat
         yield line.replace("\0", REPLACEMENT) if "\0" in line else line
 
 
-def _read_row(first: str, lines: Iterator[str], given_back: list[str], width: int) -> Row:
+def _read_row(first: str, lines: Iterator[str], given_back: list[str], width: int, delimiter: str) -> Row:
     """Returns the row that begins with `first`, the line that was taken last; see `parse_row`."""
     taken: list[str] = []
 
@@ -159,12 +167,12 @@ def _read_row(first: str, lines: Iterator[str], given_back: list[str], width: in
             taken.append(line)
             yield line
 
-    row = parse_row(first, take(), width)
+    row = parse_row(first, take(), width, delimiter)
     given_back += reversed(taken[row.num_lines - 1 :])
     return row
 
 
-def header_cells(line: str, source: Path) -> list[str]:
+def header_cells(line: str, source: Path, delimiter: str = ",") -> list[str]:
     """Returns the cells of a file's first line.
 
     Raises:
@@ -175,27 +183,28 @@ def header_cells(line: str, source: Path) -> list[str]:
     if len(line) > MAX_LINE_LENGTH:
         refuse_long_line(source, 1)
     try:
-        return next(csv.reader((line,), strict=True), [])
+        return next(csv.reader((line,), delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise UsageError(f"{source}:1: not CSV: {error}") from error
 
 
-def parse_row(first: str, others: Iterable[str], width: int) -> Row:
+def parse_row(first: str, others: Iterable[str], width: int, delimiter: str = ",") -> Row:
     """Returns the row that a line begins, of `MAX_ROW_LINES` lines at most.
 
     Args:
         first: The line, with its end. One that is too long need only be `MAX_LINE_LENGTH` characters and one more.
         others: Those that follow it, which are taken as they are needed.
         width: How many cells the header has.
+        delimiter: What stands between cells.
     """
     if len(first) <= FIELD_LIMIT:
         try:
-            cells = next(csv.reader((first,), strict=True), [])
+            cells = next(csv.reader((first,), delimiter=delimiter, strict=True), [])
         except csv.Error:  # which is looked into below
             cells = []
         if len(cells) == width:
             return Row(cells, 1)
-    reader = csv.reader(_lines_of_one_row(itertools.chain((first,), others)), strict=True)
+    reader = csv.reader(_lines_of_one_row(itertools.chain((first,), others)), delimiter=delimiter, strict=True)
     try:
         cells = next(reader, [])
     except _RowRefusedError as error:
