@@ -226,7 +226,9 @@ def _megabytes(response: requests.Response, file: Any, start: int) -> Iterator[N
         try:
             chunk = response.raw.read1(_CHUNK_BYTES, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _PassingError(f"the connection was broken off after {written} bytes ({type(error).__name__})") from error
+            raise _PassingError(
+                f"the connection was broken off after {written} bytes ({type(error).__name__})"
+            ) from error
         if not chunk:
             return
         file.write(chunk)

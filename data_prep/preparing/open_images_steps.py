@@ -10,6 +10,7 @@ from typing import Any
 from data_prep.preparing.command_step import CommandStep
 from data_prep.preparing.flag_words import flag_words
 from data_prep.preparing.prepared_folder import PreparedFolder, PreparedSplit
+from data_prep.records.manifest import Manifest
 from data_prep.runtime.step_stamp import Step
 
 TRAIN = "train"
@@ -183,11 +184,10 @@ def record_steps(choice: OpenImagesChoice, folder: PreparedFolder, split: Prepar
     ]
 
 
-def verify_step(folder: PreparedFolder, split: PreparedSplit, shard_names: Sequence[str]) -> CommandStep:
+def verify_step(folder: PreparedFolder, split: PreparedSplit, manifest: Manifest) -> CommandStep:
     """Returns the step that reads the records through, which are there; done once for the same files."""
-    num_shards = len(shard_names)
-    words = flag_words(input_path=f"{split.record}@{num_shards}", label_map_path=folder.label_map)
-    inputs = {name: split.record.with_name(name) for name in shard_names}
+    words = flag_words(input_path=f"{split.record}@{len(manifest.shards)}", label_map_path=folder.label_map)
+    inputs = {entry.name: split.record.with_name(entry.name) for entry in manifest.shards}
     return CommandStep(
         f"verification of {split.name}",
         "data_prep.verify_tfrecords",

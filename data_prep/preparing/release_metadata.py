@@ -64,11 +64,19 @@ def total_size(remotes: Sequence[RemoteFile]) -> str:
     known = [remote.num_bytes for remote in remotes if remote.num_bytes is not None]
     unknown = len(remotes) - len(known)
     more = f", and {unknown} of a size that the server does not tell" if unknown else ""
-    return f"{len(remotes)} file{'s' * (len(remotes) > 1)}, {sum(known) / 1e6:,.1f} MB{more}"
+    return f"{len(remotes)} file{'s' * (len(remotes) > 1)}, {size_in_words(sum(known))}{more}"
 
 
 def _size(remote: RemoteFile) -> str:
-    return "size unknown" if remote.num_bytes is None else f"{remote.num_bytes / 1e6:,.1f} MB"
+    return "size unknown" if remote.num_bytes is None else size_in_words(remote.num_bytes)
+
+
+def size_in_words(num_bytes: float) -> str:
+    """Returns a size in the unit that suits it."""
+    for unit, bytes_of_unit in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= bytes_of_unit:
+            return f"{num_bytes / bytes_of_unit:,.1f} {unit}"
+    return f"{num_bytes / 1e3:.1f} kB"
 
 
 def _checked_by(remote: RemoteFile) -> str:
