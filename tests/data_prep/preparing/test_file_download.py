@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.preparing import file_download
-from data_prep.preparing.file_download import ask, fetch, new_session
+from data_prep.preparing import release_requests
+from data_prep.preparing.file_download import fetch
+from data_prep.preparing.release_requests import ask, new_session
 from data_prep.runtime.command_line import UserError
 from tests.data_prep.preparing.open_images_site import Handler, OpenImagesSite
 
@@ -26,7 +27,8 @@ PATH = "/openimages/boxes.csv"
 FETCH = """
 import sys
 from pathlib import Path
-from data_prep.preparing.file_download import ask, fetch, new_session
+from data_prep.preparing.file_download import fetch
+from data_prep.preparing.release_requests import ask, new_session
 session = new_session()
 fetch(session, ask(session, sys.argv[1]), Path(sys.argv[2]))
 """
@@ -45,7 +47,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Notes how long a fetch would have waited between tries."""
     waited: list[float] = []
     clock = types.SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=waited.append)
-    monkeypatch.setattr(file_download, "time", clock)
+    monkeypatch.setattr(release_requests, "time", clock)
     return waited
 
 
@@ -180,7 +182,7 @@ def test_a_body_damaged_on_the_way_is_noticed(site: OpenImagesSite, tmp_path: Pa
 def test_a_server_that_drips_is_not_waited_for(
     site: OpenImagesSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(file_download, "_SECONDS_OF_A_LOOK", 0.2)
+    monkeypatch.setattr(release_requests, "_SECONDS_OF_A_LOOK", 0.2)
 
     def drip(handler: Handler, content: bytes) -> None:
         handler.send_response(200)
