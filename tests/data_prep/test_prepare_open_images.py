@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib.util
 import io
 import os
 import re
@@ -197,6 +198,13 @@ def test_a_mistake_is_told_in_one_line_before_anything_large_is_fetched(
     output = prepare(site, tmp_path, *words, code=2)
     assert re.search(message, output.splitlines()[-1]), output
     assert not [path for verb, path in site.requests if verb == "GET" and path.endswith("bbox.csv")]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("apache_beam") is not None, reason="Apache Beam is installed")
+def test_a_runner_without_beam_is_told_before_anything_is_fetched(site: OpenImagesSite, tmp_path: Path):
+    output = prepare(site, tmp_path, "--runner", "DirectRunner", code=1)
+    assert output == "error: Apache Beam is not installed; pip install -r requirements-beam.txt\n"
+    assert not site.requests
 
 
 def test_a_step_that_fails_is_named_with_its_command_and_its_exit_code(prepared: Prepared, tmp_path: Path):
