@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +59,13 @@ def find_image_file(directory: Path, name: str) -> Path | None:
             if candidate.is_file():
                 return candidate
     return None
+
+
+def is_same_content(path: Path, other: Path) -> bool:
+    """Tells whether two files are one, or hold the same bytes."""
+    if path == other or path.samefile(other):
+        return True
+    return path.stat().st_size == other.stat().st_size and filecmp.cmp(path, other, shallow=False)
 
 
 def all_images(directory: Path) -> Iterator[str]:

@@ -67,7 +67,7 @@ def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Pat
     if unlabelled:
         remarks.append(f"{len(unlabelled)} pictures have no label file: pictures without boxes, as YOLO takes them")
     images = _images(files, files_, names, has_keypoints, reject)
-    return SourceSet(images, class_ids, class_remark, tuple(remarks))
+    return SourceSet(images, class_ids, class_remark, remarks)
 
 
 def read_class_names(path: Path) -> tuple[dict[int, str], bool]:

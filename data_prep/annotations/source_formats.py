@@ -1,0 +1,89 @@
+"""The table of the formats that are read: who writes each, its reader, and which flags are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from data_prep.annotations.coco import read_coco
+from data_prep.annotations.flat_csv import read_flat_csv
+from data_prep.annotations.pascal_voc import read_pascal_voc
+from data_prep.annotations.source_image import Reject, SourceSet
+from data_prep.annotations.yolo import find_class_names, read_yolo
+
+Reader = Callable[[Path, Path | None, Any, Reject], SourceSet]
+"""Takes a file or folder of annotations, the folder of its images if one is given, the flags of the table, and what
+takes what cannot be used."""
+
+
+def _nothing_more(path: Path, flags: Any) -> list[Path]:
+    return []
+
+
+@dataclass(frozen=True)
+class SourceFormat:
+    """A format.
+
+    Attributes:
+        description: Who writes it, and what its path is, for the help.
+        read: Its reader.
+        takes: Whether its path is a file, a folder, or may be either.
+        suffixes: Of the files of a folder that the reader reads, in small letters; for the stamp.
+        flags: The names of flags that only some formats have, of those that this one has.
+        has_images: Whether the images lie in the same folder, or in the file, so that no other has to be given.
+        other_files: Returns what else is read for a path and flags; for the stamp.
+    """
+
+    description: str
+    read: Reader
+    takes: Literal["file", "folder", "either"]
+    suffixes: frozenset[str] = frozenset()
+    flags: tuple[str, ...] = ()
+    has_images: bool = False
+    other_files: Callable[[Path, Any], list[Path]] = _nothing_more
+
+
+def _coco(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    return read_coco(path, keep_category_ids=flags.keep_category_ids, reject=reject)
+
+
+def _pascal_voc(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    return read_pascal_voc(path, first_pixel=int(flags.one_based_pixels), reject=reject)
+
+
+def _yolo(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    return read_yolo(path, class_names_path=flags.class_names_path, image_directory=images, reject=reject)
+
+
+def _yolo_names(path: Path, flags: Any) -> list[Path]:
+    return [flags.class_names_path or find_class_names(path)]
+
+
+def _csv(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    return read_flat_csv(
+        path, coordinates=flags.coordinates or "auto", first_pixel=int(flags.one_based_pixels), reject=reject
+    )
+
+
+FORMATS: Mapping[str, SourceFormat] = {
+    "coco": SourceFormat("instances_*.json", _coco, "file", flags=("keep_category_ids",)),
+    "pascal_voc": SourceFormat(
+        "a folder of XML files", _pascal_voc, "folder", frozenset({".xml"}), flags=("one_based_pixels",)
+    ),
+    "yolo": SourceFormat(
+        "a folder of text files beside data.yaml or classes.txt",
+        _yolo,
+        "folder",
+        frozenset({".txt"}),
+        flags=("class_names_path",),
+        other_files=_yolo_names,
+    ),
+    "csv": SourceFormat(
+        "filename,width,height,class,xmin,ymin,xmax,ymax; sizes may be missing, columns in any order",
+        _csv,
+        "file",
+        flags=("coordinates", "one_based_pixels"),
+    ),
+}
