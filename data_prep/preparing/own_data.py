@@ -61,7 +61,7 @@ class Preparation:
         flags, steps = self._flags, []
         if flags.recipe is not None:
             words = [str(flags.recipe), *self._passed(CHECK)]
-            steps.append(CommandStep("can the recipe be used?", CHECK, words))
+            steps.append(CommandStep("the recipe checked", CHECK, words))
         for one in self.sets:
             steps += [self._import(one), self._validate(one)]
         if self.is_split:
@@ -145,7 +145,7 @@ class Preparation:
         words += self._passed(SPLIT)
         outputs = [self._points_of_split(split) for split in self.splits]
         stamp = Step("prepare_dataset: split_points, rules 1", {"words": words}, {"points": points}, outputs)
-        return CommandStep(f"{' and '.join(self.splits)}: who goes where", f"data_prep.{SPLIT}", words, stamp)
+        return CommandStep(f"{' and '.join(self.splits)} parted", f"data_prep.{SPLIT}", words, stamp)
 
     def _drop_duplicates(self) -> CommandStep:
         inputs = [self._file(split, "clean.json") for split in self.splits]
@@ -157,7 +157,7 @@ class Preparation:
         words += ["--likeness_only", *self._passed(DUPLICATES)]
         read = dict(zip(self.splits, inputs, strict=True))
         stamp = Step("prepare_dataset: find_duplicates, rules 1", {"words": words}, read, outputs)
-        return CommandStep("images that are in both sets", f"data_prep.{DUPLICATES}", words, stamp)
+        return CommandStep("images in both sets", f"data_prep.{DUPLICATES}", words, stamp)
 
     def _records(self, split: str) -> CommandStep:
         images = self._images(_WHOLE if self.is_split else split)
@@ -177,7 +177,7 @@ class Preparation:
             {"label_map": self.label_map_path, **shards},
             [self.manifest_of(split)],
         )
-        return CommandStep(f"{split}: are the records sound?", f"data_prep.{VERIFY}", words, stamp)
+        return CommandStep(f"{split}: records verified", f"data_prep.{VERIFY}", words, stamp)
 
     def _fill(self, recipe: Path) -> CommandStep:
         words = ["--recipe", str(recipe), "--label_map_path", str(self.label_map_path)]

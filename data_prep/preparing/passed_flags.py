@@ -47,7 +47,10 @@ class PassingParser(ArgumentParser):
 
 
 def _words(action: argparse.Action, value: Any) -> Iterable[str]:
-    if value is None or value == action.default:
+    default = action.default
+    if isinstance(default, str) and callable(action.type):
+        default = action.type(default)  # as argparse takes it where the flag is not given
+    if value is None or value == default:
         return []
     flag = f"--{action.dest}"
     if action.nargs == 0:
