@@ -13,6 +13,10 @@ from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction
 _FORMAT_FLAGS = tuple(dict.fromkeys(flag for source_format in FORMATS.values() for flag in source_format.flags))
 
 
+def _formats_with(flag: str) -> str:
+    return ", ".join(name for name, source_format in FORMATS.items() if flag in source_format.flags)
+
+
 def format_lines() -> str:
     """Returns what the formats are, a line each, for a command's description."""
     width = max(map(len, FORMATS))
@@ -38,6 +42,13 @@ def add_source_flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--class_names_path", type=Path, help="yolo: data.yaml or classes.txt, if not beside the labels"
+    )
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        metavar="SPLIT",
+        help=f"{_formats_with('splits')}: which of the splits to take, such as train, where there are several; those "
+        "named are taken as one set",
     )
     parser.add_argument("--keep_category_ids", action="store_true", help="coco: keep category ids that have gaps")
     parser.add_argument(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from data_prep.annotations.coco import read_coco
 from data_prep.annotations.flat_csv import read_flat_csv
+from data_prep.annotations.oidv4_toolkit import read_oidv4_toolkit
 from data_prep.annotations.pascal_voc import read_pascal_voc
 from data_prep.annotations.source_image import Reject, SourceSet
 from data_prep.annotations.yolo import find_class_names, read_yolo
@@ -67,6 +68,10 @@ def _csv(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceS
     )
 
 
+def _oidv4_toolkit(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    return read_oidv4_toolkit(path, splits=flags.splits, image_directory=images, reject=reject)
+
+
 FORMATS: Mapping[str, SourceFormat] = {
     "coco": SourceFormat("instances_*.json", _coco, "file", flags=("keep_category_ids",)),
     "pascal_voc": SourceFormat(
@@ -85,5 +90,13 @@ FORMATS: Mapping[str, SourceFormat] = {
         _csv,
         "file",
         flags=("coordinates", "one_based_pixels"),
+    ),
+    "oidv4_toolkit": SourceFormat(
+        "Dataset, Dataset/SPLIT or a class's folder of the OIDv4 ToolKit, with its Label folders",
+        _oidv4_toolkit,
+        "folder",
+        frozenset({".txt"}),
+        flags=("splits",),
+        has_images=True,
     ),
 }

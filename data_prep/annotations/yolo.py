@@ -10,6 +10,7 @@ import yaml
 
 from data_prep.annotations.image_folder import all_images
 from data_prep.annotations.image_ids import stem_of
+from data_prep.annotations.label_text import read_label_lines
 from data_prep.annotations.source_image import (
     Reject,
     SourceBox,
@@ -22,7 +23,6 @@ from data_prep.annotations.source_image import (
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
-MAX_LABEL_BYTES = 16 * 1024 * 1024  # of one image's file
 MAX_NAMES_BYTES = 4 * 1024 * 1024
 MAX_CLASSES = 100_000
 CLASS_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "classes.names")
@@ -177,20 +177,7 @@ def _boxes(
     file: str, path: Path, names: Mapping[int, str], has_keypoints: bool, reject: Reject
 ) -> Iterator[SourceBox | None]:
     """Yields the box of each line, None for one that is rejected."""
-    try:
-        with path.open("rb") as label_file:
-            content = label_file.read(MAX_LABEL_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise RejectedError("unreadable", error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise RejectedError("not text", f"byte {error.start} is not UTF-8") from error
-    if len(content) > MAX_LABEL_BYTES:
-        raise RejectedError("too many bytes", f"more than {MAX_LABEL_BYTES // 2**20} MiB")
-    for number, line in enumerate(text.split("\n"), start=1):
-        words = line.split()
-        if not words:
-            continue
+    for number, words in read_label_lines(path):
         where = f"{file}:{number}"
         try:
             yield _box(where, words, names, has_keypoints)
