@@ -1,0 +1,38 @@
+"""From names of classes to records, a label map and a filled pipeline config: Open Images' whole way in one command.
+
+It fetches a release's CSVs, and calls the commands of this project one after the other, each shown as a person would
+type it. Stopped or killed, the same command goes on; with one more class, it fetches only the images that are new.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from data_prep.preparing.open_images_flags import choice_of_flags, read_flags
+from data_prep.preparing.open_images_way import class_files, run_steps
+from data_prep.preparing.prepared_folder import PreparedFolder
+from data_prep.preparing.release_metadata import ReleaseMetadata
+from data_prep.runtime.command_line import EXIT_DONE, run_command
+from data_prep.runtime.work_folders import exclusive_folder
+
+EXAMPLE = """\
+  python -m data_prep.prepare_open_images --classes Bed Television --output_directory data
+  python -m train.train --pipeline_config_path data/pipeline.config --model_dir data/model"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    flags, beam_options = read_flags(words, description=__doc__ or "", example=EXAMPLE)
+    folder = PreparedFolder(flags.output_directory)
+    metadata = ReleaseMetadata(flags.metadata_directory or folder.metadata, flags.metadata_base_url)
+    with exclusive_folder(folder.path):
+        descriptions, hierarchy = class_files(flags, metadata)
+        choice = choice_of_flags(flags, descriptions, hierarchy, beam_options)
+        run_steps(flags, choice, folder, metadata)
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    run_command(main)
