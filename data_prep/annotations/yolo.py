@@ -63,11 +63,36 @@ def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Pat
     class_ids = {name: number + 1 for number, name in sorted(names.items())}
     class_remark = "class 0 has id 1, and so on"
     remarks = [f"{len(names)} class names from {names_path}"]
+    wheres = {file: stem for stem, file in files.items()}
+    files = _by_image(files, files_)
     unlabelled = files_.keys() - files.keys()
     if unlabelled:
         remarks.append(f"{len(unlabelled)} pictures have no label file: pictures without boxes, as YOLO takes them")
-    images = _images(files, files_, names, has_keypoints, reject)
+    images = _images(files, files_, wheres, names, has_keypoints, reject)
     return SourceSet(images, class_ids, class_remark, remarks)
+
+
+def _by_image(files: Mapping[str, Path], images: Mapping[str, str]) -> dict[str, Path]:
+    """Returns the label files by their image's name without suffix, or by their own where no image is theirs.
+
+    Labels and images may lie in folders of other names: `labels/a.txt` beside `images/a.jpg`, as YOLO's tools have it,
+    or an image that no label file has but this one of its name.
+    """
+    alone: dict[str, list[str]] = {}
+    for image in sorted(images.keys() - files.keys()):
+        alone.setdefault(PurePosixPath(image).name, []).append(image)
+    paired = {stem: file for stem, file in files.items() if stem in images}
+    for stem, file in sorted(files.items()):
+        candidates = [image for image in alone.get(PurePosixPath(stem).name, ()) if image not in paired]
+        beside = [image for image in candidates if _apart(image) == _apart(stem)]
+        match = next((found[0] for found in (beside, candidates) if len(found) == 1), stem)
+        paired.setdefault(stem if stem in images else match, file)
+    return paired
+
+
+def _apart(stem: str) -> list[str]:
+    """Returns a path without the folders by which YOLO's tools tell labels from images."""
+    return [part for part in PurePosixPath(stem).parts if part not in ("images", "labels")]
 
 
 def read_class_names(path: Path) -> tuple[dict[int, str], bool]:
@@ -147,6 +172,7 @@ def find_class_names(path: Path) -> Path:
 def _images(
     files: Mapping[str, Path],
     images: Mapping[str, str],
+    wheres: Mapping[Path, str],
     names: Mapping[int, str],
     has_keypoints: bool,
     reject: Reject,
@@ -154,18 +180,19 @@ def _images(
     for stem in sorted(files.keys() | images.keys()):
         boxes: list[SourceBox] = []
         num_rejected = 0
+        where = f"{wheres[files[stem]] if stem in files else stem}.txt"
         if stem in files:
             try:
-                for box in _boxes(f"{stem}.txt", files[stem], names, has_keypoints, reject):
+                for box in _boxes(where, files[stem], names, has_keypoints, reject):
                     if box is None:
                         num_rejected += 1
                     else:
                         boxes.append(box)
             except RejectedError as error:
-                reject(f"{stem}.txt", error.reason, error.detail)
+                reject(where, error.reason, error.detail)
                 continue
         yield SourceImage(
-            f"{stem}.txt",
+            where,
             (images.get(stem, stem),),
             is_relative=True,
             boxes=tuple(boxes),
