@@ -122,6 +122,7 @@ def _split_names(paths: Sequence[Path]) -> list[str]:
     """Returns a short name for each split: the folder's, the file's, or as much of the path as tells them apart."""
     for names in (
         [path.resolve().parent.name for path in paths],
+        [path.name.partition(".")[0] for path in paths],
         [path.stem for path in paths],
         [str(path) for path in paths],
     ):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.cleaning.validation_log import log_path
 from data_prep.formats.tf_example import shard_path
 from data_prep.preparing.command_step import CommandStep
 from data_prep.preparing.passed_flags import PassingParser
@@ -104,6 +105,10 @@ class Preparation:
     def _images(self, name: str) -> Path:
         return self.folder / "images" / name
 
+    def _states_of_images(self, names: Sequence[str]) -> dict[str, Path]:
+        """Returns files that change with the images: points do not, when an image becomes another of the same name."""
+        return {f"images of {name}": log_path(self._images(name)) for name in names}
+
     def _points_of_split(self, split: str) -> Path:
         if self.is_split:
             return self._split_folder / split / "points.json"
@@ -144,7 +149,8 @@ class Preparation:
             words += ["--near_duplicates", "--image_directory", str(self._images(_WHOLE))]
         words += self._passed(SPLIT)
         outputs = [self._points_of_split(split) for split in self.splits]
-        stamp = Step("prepare_dataset: split_points, rules 1", {"words": words}, {"points": points}, outputs)
+        read = {"points": points, **self._states_of_images([_WHOLE])}
+        stamp = Step("prepare_dataset: split_points, rules 1", {"words": words}, read, outputs)
         return CommandStep(f"{' and '.join(self.splits)} parted", f"data_prep.{SPLIT}", words, stamp)
 
     def _drop_duplicates(self) -> CommandStep:
@@ -155,7 +161,7 @@ class Preparation:
         words += ["--datapoints_output_path", *map(str, outputs), "--ledger_path", str(self._duplicates_path)]
         # Ids are made of file names: 0001.jpg of the one set is not that of the other.
         words += ["--likeness_only", *self._passed(DUPLICATES)]
-        read = dict(zip(self.splits, inputs, strict=True))
+        read = {**dict(zip(self.splits, inputs, strict=True)), **self._states_of_images(self.splits)}
         stamp = Step("prepare_dataset: find_duplicates, rules 1", {"words": words}, read, outputs)
         return CommandStep("images in both sets", f"data_prep.{DUPLICATES}", words, stamp)
 
