@@ -9,14 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from data_prep.preparing.open_images_estimate import estimate_lines
 from data_prep.preparing.open_images_flags import choice_of_flags, read_flags
-from data_prep.preparing.open_images_way import class_files, run_steps
+from data_prep.preparing.open_images_way import files_of, read_classes, run_steps
 from data_prep.preparing.prepared_folder import PreparedFolder
 from data_prep.preparing.release_metadata import ReleaseMetadata
 from data_prep.runtime.command_line import EXIT_DONE, run_command
 from data_prep.runtime.work_folders import exclusive_folder
 
 EXAMPLE = """\
+  python -m data_prep.prepare_open_images --classes Bed Television --output_directory data --estimate
   python -m data_prep.prepare_open_images --classes Bed Television --output_directory data
   python -m train.train --pipeline_config_path data/pipeline.config --model_dir data/model"""
 
@@ -28,9 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = PreparedFolder(flags.output_directory)
     metadata = ReleaseMetadata(flags.metadata_directory or folder.metadata, flags.metadata_base_url)
     with exclusive_folder(folder.path):
-        descriptions, hierarchy = class_files(flags, metadata)
-        choice = choice_of_flags(flags, descriptions, hierarchy, beam_options)
-        run_steps(flags, choice, folder, metadata)
+        classes = read_classes(flags, metadata)
+        choice = choice_of_flags(flags, classes.descriptions, classes.hierarchy, beam_options)
+        if flags.estimate:
+            files = files_of(flags)
+            print("\n".join(estimate_lines(flags, choice, files, metadata, classes.labels, classes.names)))
+        else:
+            run_steps(flags, choice, folder, metadata)
     return EXIT_DONE
 
 

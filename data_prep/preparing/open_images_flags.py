@@ -119,6 +119,15 @@ def _parser(description: str, example: str) -> ArgumentParser:
     parser.add_argument(
         "--splits", nargs="+", choices=SPLITS, default=["train", "validation"], help="which of the release's splits"
     )
+    parser.add_argument(
+        "--estimate", action="store_true", help="tell images, boxes, gigabytes and minutes, and fetch nothing large"
+    )
+    parser.add_argument(
+        "--estimate_megabytes",
+        type=number_above_zero,
+        default=16.0,
+        help="how much of each boxes CSV that is not at hand an estimate is made from",
+    )
     sources = parser.add_argument_group("where from")
     sources.add_argument(
         "--metadata_directory",

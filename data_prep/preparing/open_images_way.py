@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.formats.label_map import LabelMap, read_label_map
@@ -20,11 +21,28 @@ from data_prep.records.manifest import Manifest, read_manifest
 from data_prep.runtime.command_line import UserError
 
 
-def class_files(flags: argparse.Namespace, metadata: ReleaseMetadata) -> tuple[Path, Path | None]:
-    """Returns class descriptions and, where kinds are asked for, the hierarchy; both are small.
+@dataclass(frozen=True)
+class Classes:
+    """The classes asked for.
+
+    Attributes:
+        labels: Their MIDs, kinds among them where they are asked for.
+        names: The names of all classes of the release, by MID.
+        descriptions: The file that has the names.
+        hierarchy: The file that has the kinds; None where they are not asked for.
+    """
+
+    labels: Sequence[str]
+    names: Mapping[str, str]
+    descriptions: Path
+    hierarchy: Path | None
+
+
+def read_classes(flags: argparse.Namespace, metadata: ReleaseMetadata) -> Classes:
+    """Looks the classes up, before anything large is fetched.
 
     Raises:
-        UsageError: A class is unknown: before anything large is fetched.
+        UsageError: One is unknown.
         UserError: A file cannot be had.
     """
     names = [release_files.CLASS_DESCRIPTIONS[flags.version]]
@@ -32,10 +50,10 @@ def class_files(flags: argparse.Namespace, metadata: ReleaseMetadata) -> tuple[P
     paths = metadata.have(names)
     descriptions = read_class_descriptions(paths[0])
     labels = wanted_classes(flags.trainable_classes_path, flags.classes, descriptions)
-    if not flags.with_descendants:
-        return paths[0], None
-    with_descendants(labels, read_hierarchy(paths[1]), descriptions)
-    return paths[0], paths[1]
+    hierarchy = paths[1] if flags.with_descendants else None
+    if hierarchy is not None:
+        labels = with_descendants(labels, read_hierarchy(hierarchy), descriptions)
+    return Classes(labels or (), descriptions, paths[0], hierarchy)
 
 
 def files_of(flags: argparse.Namespace) -> dict[str, SplitFiles]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.preparing.file_download import RemoteFile, ask, fetch, new_session
+from data_prep.preparing.file_download import fetch
+from data_prep.preparing.release_requests import RemoteFile, ask, new_session
 from data_prep.runtime.url_credentials import without_credentials
 
 
@@ -14,6 +15,7 @@ class ReleaseMetadata:
 
     Attributes:
         directory: Where they are, and where they are fetched to.
+        session: By which their server is asked.
     """
 
     def __init__(self, directory: Path, base_url: str) -> None:
@@ -25,7 +27,7 @@ class ReleaseMetadata:
         """
         self.directory = directory
         self._base_url = base_url
-        self._session = new_session()
+        self.session = new_session()
 
     def find(self, name: str) -> Path | None:
         """Returns where a file is at hand; None where it is not.
@@ -37,9 +39,9 @@ class ReleaseMetadata:
             (path for place in places for path in (place, place.with_name(place.name + ".gz")) if path.is_file()), None
         )
 
-    def ask(self, names: Sequence[str]) -> list[RemoteFile]:
-        """Asks for the sizes of those of the files that are not at hand; raises UserError for one that is missing."""
-        return [ask(self._session, f"{self._base_url}/{name}") for name in names if self.find(name) is None]
+    def ask(self, names: Sequence[str]) -> dict[str, RemoteFile]:
+        """Returns what the server says of those of the files that are not at hand; raises UserError if it lacks one."""
+        return {name: ask(self.session, f"{self._base_url}/{name}") for name in names if self.find(name) is None}
 
     def have(self, names: Sequence[str]) -> list[Path]:
         """Returns where the files are, once those that are not at hand have been fetched; tells the sizes first.
@@ -49,18 +51,17 @@ class ReleaseMetadata:
         """
         remotes = self.ask(names)
         if remotes:
-            print(f"to fetch into {self.directory}: {total_size(remotes)}")
-            for remote in remotes:
+            print(f"to fetch into {self.directory}: {_total_size(list(remotes.values()))}")
+            for remote in remotes.values():
                 print(f"  {_size(remote):>10}  {without_credentials(remote.url)}", flush=True)
-        for remote in remotes:
-            target = self.directory / remote.url.removeprefix(self._base_url + "/")
-            fetched = fetch(self._session, remote, target)
+        for name, remote in remotes.items():
+            target = self.directory / name
+            fetched = fetch(self.session, remote, target)
             print(f"fetched {target}: {_size(fetched)}, {_checked_by(fetched)}", flush=True)
         return [path for name in names if (path := self.find(name)) is not None]
 
 
-def total_size(remotes: Sequence[RemoteFile]) -> str:
-    """Returns the size of all files together, in words."""
+def _total_size(remotes: Sequence[RemoteFile]) -> str:
     known = [remote.num_bytes for remote in remotes if remote.num_bytes is not None]
     unknown = len(remotes) - len(known)
     more = f", and {unknown} of a size that the server does not tell" if unknown else ""
