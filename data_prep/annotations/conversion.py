@@ -12,6 +12,7 @@ from data_prep.annotations.frame import BoxesAreOf, Frame, frame_of
 from data_prep.annotations.image_folder import (
     ImageFile,
     Placing,
+    examine_content,
     examine_image_file,
     find_image_file,
     is_same_content,
@@ -21,6 +22,7 @@ from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
 from data_prep.annotations.image_list import ImageList
 from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label, shown
 from data_prep.formats.points import COORDINATES, FLAGS
+from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
 DEFAULT_MAX_OVERHANG = 0.02
@@ -78,6 +80,7 @@ class Summary:
         images_scaled: Images of another size than the annotations say, at the same aspect ratio.
         images_turned: Images that their EXIF orientation turns in a viewer.
         images_placed: Images that were put under their ids.
+        images_written: Of these, written out of a file of many.
         images_in_place: Images that were there already.
         images_under_other_names: Images whose file is not called ID.jpg (.png, ...).
         renamed: The first image whose id is not its file's name, and that id.
@@ -99,6 +102,7 @@ class Summary:
     images_scaled: int = 0
     images_turned: int = 0
     images_placed: int = 0
+    images_written: int = 0
     images_in_place: int = 0
     images_under_other_names: int = 0
     renamed: tuple[str, str] | None = None
@@ -124,6 +128,7 @@ def convert(
         note_dropped: Takes images that are left out since all of their boxes were rejected.
 
     Raises:
+        UsageError: Images are to be placed, and it is not known where they are.
         OSError: An image cannot be placed.
     """
     for image_id, entries in _by_id(images, options, summary, reject):
@@ -142,12 +147,15 @@ def convert(
         if file is not None:
             summary.images_examined += 1
             summary.images_turned += file.orientation != 1
-        if file is not None and options.placing_directory is not None:
-            was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
+        if options.placing_directory is not None:
+            if file is None:
+                raise UsageError("--image_output_directory needs --image_directory, where the pictures are")
+            was_placed = place_image(file, options.placing_directory, image_id, options.placing)
             summary.images_placed += was_placed
+            summary.images_written += was_placed and file.content is not None
             summary.images_in_place += not was_placed
         elif file is not None:
-            is_found = file.path == file.path.with_name(image_id + file.path.suffix.lower())
+            is_found = file.content is None and file.path.name == image_id + file.suffix
             summary.images_under_other_names += not (is_found and file.path.parent == first.directory)
         point: dict[str, Any] = {"id": image_id}
         if stem_of(first.name) != image_id:
@@ -193,7 +201,7 @@ def _by_id(
                 summary.images_not_wanted += 1
                 continue
             directory = image.directory or options.image_directory
-            name, file = _find(names, directory)
+            name, file = _find(image, names, directory)
             image_id = image_id_of(name, with_folders=options.ids_with_folders)
             if image_id in places and not options.unites_entries:
                 raise RejectedError(LISTED_TWICE, f"{shown(name)} is {image_id}, as at {places[image_id]}")
@@ -220,7 +228,7 @@ def _check_same_image(entry: _Entry, first: _Entry) -> None:
     """
     detail = f"{entry.image.where} and {first.image.where} are of different pictures"
     if entry.file is not None and first.file is not None:
-        if not is_same_content(entry.file.path, first.file.path):
+        if not is_same_content(entry.file, first.file):
             raise RejectedError(TWO_IMAGES, f"{detail}: {entry.file.path}, {first.file.path}")
         return
     size, first_size = ((at.image.width, at.image.height) for at in (entry, first))
@@ -242,8 +250,10 @@ def _names(image: SourceImage) -> list[str]:
     return names
 
 
-def _find(names: list[str], directory: Path | None) -> tuple[str, ImageFile | None]:
+def _find(image: SourceImage, names: list[str], directory: Path | None) -> tuple[str, ImageFile | None]:
     """Returns the name by which the image is found and its file; the first name where no folder is given."""
+    if image.content is not None and image.container is not None:
+        return names[0], examine_content(image.content, image.container)
     if directory is None:
         return names[0], None
     for name in names:

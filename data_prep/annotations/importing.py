@@ -153,6 +153,8 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         )
     if options.placing_directory is not None:
         done = "linked" if options.placing == "link" else "copied"
+        if summary.images_written:
+            done = "written out of their records"
         lines.append(
             f"pictures in {options.placing_directory}: {summary.images_placed} {done}, "
             f"{summary.images_in_place} were there"
@@ -161,7 +163,7 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         count = str(summary.images_under_other_names or summary.num_renamed)
         lines.append(
             f"note: {count} pictures are not called ID.jpg (.png, ...), as the next steps look for them; "
-            "--image_directory with --image_output_directory puts them there"
+            "--image_output_directory (with --image_directory, if their place is not known) puts them there"
         )
     return [*lines, ledger.summary()]
 

@@ -58,14 +58,14 @@ def source_state(flags: Any) -> tuple[dict[str, Path], dict[str, str]]:
     inputs: dict[str, Path] = {}
     folders: dict[str, str] = {}
     source_format = FORMATS[flags.format]
+    suffixes = source_format.suffixes | (set(SUFFIXES) if source_format.has_images else set())
     for number, path in enumerate(flags.annotations_path):
-        key = "annotations_path" + (f"[{number}]" if number else "")
-        if path.is_dir():
-            suffixes = source_format.suffixes | (set(SUFFIXES) if source_format.has_images else set())
-            folders[key] = f"{path.resolve()} {folder_state(path, suffixes)}"
-        else:
-            inputs[key] = path
-        inputs |= {f"{key}: file {n}": file for n, file in enumerate(source_format.other_files(path, flags))}
+        for more, place in enumerate([path, *source_format.others(path, flags)]):
+            key = f"annotations_path[{number}][{more}]"
+            if place.is_dir():
+                folders[key] = f"{place.resolve()} {folder_state(place, suffixes)}"
+            else:
+                inputs[key] = place
     for number, directory in enumerate(flags.image_directory or ()):
         folders[f"image_directory[{number}]"] = f"{directory.resolve()} {folder_state(directory, SUFFIXES)}"
     return inputs, folders
@@ -78,11 +78,11 @@ def folder_state(directory: Path, suffixes: Collection[str]) -> str:
 
     Args:
         directory: The folder; one that is missing is an empty one.
-        suffixes: In small letters, with the dot.
+        suffixes: In small letters, with the dot; `.tfrecord` is that of `.tfrecord-00000-of-00010` as well.
     """
     lines = []
     for path in directory.rglob("*"):
-        if path.suffix.lower() in suffixes and path.is_file():
+        if path.suffix.lower().partition("-")[0] in suffixes and path.is_file():
             status = path.stat()
             lines.append(f"{path.relative_to(directory).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}")
     digest = hashlib.sha256()

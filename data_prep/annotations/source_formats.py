@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_prep.annotations.coco import read_coco
+from data_prep.annotations.fiftyone import DATA_FOLDER, LABELS_FILE, read_fiftyone_labels
+from data_prep.annotations.fiftyone_open_images import BOXES_FILE, is_zoo_folder, read_fiftyone_open_images
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.annotations.oidv4_toolkit import read_oidv4_toolkit
 from data_prep.annotations.pascal_voc import read_pascal_voc
 from data_prep.annotations.source_image import Reject, SourceSet
-from data_prep.annotations.yolo import find_class_names, read_yolo
+from data_prep.annotations.tfds import read_tfds
+from data_prep.annotations.yolo import names_file, read_yolo
+from data_prep.annotations.yolo_layout import data_yaml_of, labels_of, split_places
+from data_prep.runtime.command_line import UsageError
 
 Reader = Callable[[Path, Path | None, Any, Reject], SourceSet]
 """Takes a file or folder of annotations, the folder of its images if one is given, the flags of the table, and what
@@ -33,8 +38,8 @@ class SourceFormat:
         takes: Whether its path is a file, a folder, or may be either.
         suffixes: Of the files of a folder that the reader reads, in small letters; for the stamp.
         flags: The names of flags that only some formats have, of those that this one has.
-        has_images: Whether the images lie in the same folder, or in the file, so that no other has to be given.
-        other_files: Returns what else is read for a path and flags; for the stamp.
+        has_images: Whether the images may lie in the same folder, or file, so that no other has to be given.
+        others: Returns the files and folders that are read beside a path, by the flags; for the stamp.
     """
 
     description: str
@@ -43,7 +48,7 @@ class SourceFormat:
     suffixes: frozenset[str] = frozenset()
     flags: tuple[str, ...] = ()
     has_images: bool = False
-    other_files: Callable[[Path, Any], list[Path]] = _nothing_more
+    others: Callable[[Path, Any], list[Path]] = _nothing_more
 
 
 def _coco(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
@@ -55,11 +60,22 @@ def _pascal_voc(path: Path, images: Path | None, flags: Any, reject: Reject) -> 
 
 
 def _yolo(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
-    return read_yolo(path, class_names_path=flags.class_names_path, image_directory=images, reject=reject)
+    return read_yolo(
+        path, class_names_path=flags.class_names_path, image_directory=images, splits=flags.splits, reject=reject
+    )
 
 
-def _yolo_names(path: Path, flags: Any) -> list[Path]:
-    return [flags.class_names_path or find_class_names(path)]
+def _of_yolo(path: Path, flags: Any) -> list[Path]:
+    names_path = names_file(path, flags.class_names_path)
+    described_by = data_yaml_of(path, names_path)
+    if described_by is None:
+        return [names_path]
+    places = split_places(described_by, flags.splits)
+    return [names_path, *places, *(labels_of(place) for place in places if place.is_dir())]
+
+
+def _tfds(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    return read_tfds(path, splits=flags.splits, image_directory=images, reject=reject)
 
 
 def _csv(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
@@ -72,18 +88,32 @@ def _oidv4_toolkit(path: Path, images: Path | None, flags: Any, reject: Reject) 
     return read_oidv4_toolkit(path, splits=flags.splits, image_directory=images, reject=reject)
 
 
+def _fiftyone(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    if path.is_dir() and is_zoo_folder(path):
+        return read_fiftyone_open_images(path, splits=flags.splits, image_directory=images, reject=reject)
+    file = path / LABELS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"{path}: neither {LABELS_FILE} nor SPLIT/{BOXES_FILE.as_posix()} in it")
+    return read_fiftyone_labels(file, image_directory=images, reject=reject)
+
+
+def _of_fiftyone(path: Path, flags: Any) -> list[Path]:
+    return [] if path.is_dir() or not (data := path.parent / DATA_FOLDER).is_dir() else [data]
+
+
 FORMATS: Mapping[str, SourceFormat] = {
     "coco": SourceFormat("instances_*.json", _coco, "file", flags=("keep_category_ids",)),
     "pascal_voc": SourceFormat(
         "a folder of XML files", _pascal_voc, "folder", frozenset({".xml"}), flags=("one_based_pixels",)
     ),
     "yolo": SourceFormat(
-        "a folder of text files beside data.yaml or classes.txt",
+        "a folder of text files beside data.yaml or classes.txt, or an Ultralytics YAML with path, train and val",
         _yolo,
-        "folder",
+        "either",
         frozenset({".txt"}),
-        flags=("class_names_path",),
-        other_files=_yolo_names,
+        flags=("class_names_path", "splits"),
+        has_images=True,
+        others=_of_yolo,
     ),
     "csv": SourceFormat(
         "filename,width,height,class,xmin,ymin,xmax,ymax; sizes may be missing, columns in any order",
@@ -96,6 +126,23 @@ FORMATS: Mapping[str, SourceFormat] = {
         _oidv4_toolkit,
         "folder",
         frozenset({".txt"}),
+        flags=("splits",),
+        has_images=True,
+    ),
+    "fiftyone": SourceFormat(
+        "labels.json or its folder (FiftyOneImageDetectionDataset), or open-images-v7 as FiftyOne's zoo downloads it",
+        _fiftyone,
+        "either",
+        frozenset({".json", ".csv"}),
+        flags=("splits",),
+        has_images=True,
+        others=_of_fiftyone,
+    ),
+    "tfds": SourceFormat(
+        "a folder NAME/CONFIG/VERSION that TensorFlow Datasets has prepared; its images come out of the records",
+        _tfds,
+        "folder",
+        frozenset({".json", ".txt", ".tfrecord"}),
         flags=("splits",),
         has_images=True,
     ),

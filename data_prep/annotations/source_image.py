@@ -58,6 +58,8 @@ class SourceImage:
         url: Where it can be downloaded, or an empty string.
         num_rejected: How many boxes more it has that the reader rejected.
         directory: The folder below which its file lies, where the reader knows it; None leaves it to the options.
+        content: The image's file, where the annotations hold it; `container` then is the file that they are in.
+        container: See `content`.
     """
 
     where: str
@@ -69,6 +71,8 @@ class SourceImage:
     url: str = ""
     num_rejected: int = 0
     directory: Path | None = None
+    content: bytes | None = None
+    container: Path | None = None
 
 
 @dataclass

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from data_prep.annotations.class_names import read_class_names
 from data_prep.annotations.conversion import Options
-from data_prep.annotations.yolo import read_class_names, read_yolo
+from data_prep.annotations.yolo import read_yolo
 from data_prep.runtime.command_line import UsageError
 
 NAMES = ("red block", "blue block", "green block")
