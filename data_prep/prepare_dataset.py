@@ -113,6 +113,12 @@ def _parser() -> PassingParser:
         "--validation_image_directory", nargs="+", type=Path, help="its pictures (default: --image_directory)"
     )
     parser.add_argument(
+        "--validation_splits",
+        nargs="+",
+        metavar="SPLIT",
+        help="the splits to evaluate on, as --splits names those to train on",
+    )
+    parser.add_argument(
         "--validation_image_list_path", type=Path, help="the list of its pictures, as --image_list_path"
     )
     parser.add_argument(
@@ -201,7 +207,9 @@ def _check_flags(flags: argparse.Namespace) -> None:
 
 
 def _check_split(flags: argparse.Namespace) -> None:
-    of_its_own = flags.validation_annotations_path or flags.validation_image_list_path
+    of_its_own = own_data.has_validation_set(flags)
+    if flags.validation_splits and not flags.splits:
+        raise UsageError("--validation_splits says which splits to evaluate on; say by --splits which to train on")
     if flags.validation_image_directory and not of_its_own:
         raise UsageError("--validation_image_directory is for --validation_annotations_path, which is missing")
     if of_its_own and flags.test_fraction:

@@ -19,7 +19,13 @@ RECORDS, VERIFY, CHECK, FILL = "make_tfrecords", "verify_tfrecords", "configs.ch
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _WHOLE = "all"  # one set of annotations, before it is split
 _LIMITED = (IMPORT, VALIDATE, SPLIT, DUPLICATES, RECORDS)  # they have --max_failures
-_SET_FLAGS = ("format", "annotations_path", "image_directory", "image_list_path")  # each set of annotations has its own
+_SET_FLAGS = (
+    "format",
+    "annotations_path",
+    "image_directory",
+    "image_list_path",
+    "splits",
+)  # each set of annotations has its own
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,14 @@ class AnnotationSet:
         annotations_paths: Files or folders.
         image_directories: Where the images are; none where they lie with the annotations.
         image_list_path: Names the images to take; None for all.
+        splits: Those to take, of formats that have several in one place; none where that is not said.
     """
 
     name: str
     annotations_paths: Sequence[Path]
     image_directories: Sequence[Path]
     image_list_path: Path | None
+    splits: Sequence[str]
 
 
 class Preparation:
@@ -124,6 +132,8 @@ class Preparation:
             words += ["--image_directory", *map(str, one.image_directories)]
         if one.image_list_path is not None:
             words += ["--image_list_path", str(one.image_list_path)]
+        if one.splits:
+            words += ["--splits", *one.splits]
         words += ["--image_output_directory", str(self.folder / "linked" / one.name)]
         words += ["--point_output_path", str(self._file(one.name, "points.json"))]
         words += ["--label_map_path", str(self.label_map_path)]
@@ -193,16 +203,21 @@ class Preparation:
         return CommandStep("the pipeline config", FILL, words)
 
 
+def has_validation_set(flags: argparse.Namespace) -> bool:
+    """Tells whether the flags name a validation set, so that nothing has to be split."""
+    return bool(flags.validation_annotations_path or flags.validation_image_list_path or flags.validation_splits)
+
+
 def _annotation_sets(flags: argparse.Namespace) -> Iterator[AnnotationSet]:
-    images = flags.image_directory or []
-    has_validation = bool(flags.validation_annotations_path or flags.validation_image_list_path)
-    yield AnnotationSet(TRAIN if has_validation else _WHOLE, flags.annotations_path, images, flags.image_list_path)
-    if has_validation:
+    images, name = flags.image_directory or [], TRAIN if has_validation_set(flags) else _WHOLE
+    yield AnnotationSet(name, flags.annotations_path, images, flags.image_list_path, flags.splits or [])
+    if name == TRAIN:
         yield AnnotationSet(
             VALIDATION,
             flags.validation_annotations_path or flags.annotations_path,
             flags.validation_image_directory or images,
             flags.validation_image_list_path,
+            flags.validation_splits or ([] if flags.validation_annotations_path else flags.splits or []),
         )
 
 

@@ -259,6 +259,27 @@ def test_each_step_can_be_run_alone(finished: Path, folder: Path, capsys: pytest
     assert digests(folder / "data") == digests(finished / "data")
 
 
+def test_splits_that_lie_in_one_place_are_taken_apart(folder: Path) -> None:
+    images = [
+        Annotated(name, label, (int(xmin), int(ymin), int(xmax), int(ymax)))
+        for name, _, _, label, xmin, ymin, xmax, ymax in list(csv.reader((folder / "csv").open()))[1:]
+    ]
+    (folder / "set" / "labels").mkdir(parents=True)
+    for split, part in (("train", images[:30]), ("val", images[30:])):
+        (folder / "set" / "images" / split).mkdir(parents=True)
+        write_yolo(folder / "set" / "labels" / split, part)
+        for one in part:
+            shutil.copy(folder / "photos" / one.name, folder / "set" / "images" / split)
+    (folder / "set" / "data.yaml").write_text(
+        f"path: .\ntrain: images/train\nval: images/val\nnames: {list(CLASSES)}\n"
+    )
+    more = (
+        "--format yolo --annotations_path set/data.yaml --splits train --validation_splits val --output_directory data"
+    )
+    assert main([*more.split(), "--num_shards", "2"]) == 0
+    assert (_num_images(folder, "train"), _num_images(folder, "validation")) == (30, 10)
+
+
 def copies(folder: Path, names: Iterator[str] | list[str], into: Path, prefix: str) -> list[str]:
     """Puts smaller copies of images, of another quality, into a folder."""
     made = []
@@ -358,6 +379,7 @@ def test_flags_go_to_the_steps_that_have_them(folder: Path, capsys: pytest.Captu
         (["--validation_image_directory", "photos"], "is for --validation_annotations_path"),
         (["--num_epochs", "1", "--num_steps", "1"], "give one"),
         (["--coordinates", "pixel"], "is for --format csv"),
+        (["--validation_splits", "val"], "say by --splits which to train on"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_step(folder: Path, more: list[str], said: str) -> None:
