@@ -83,7 +83,7 @@ def read_flat_csv(path: Path, *, coordinates: Coordinates, first_pixel: int, rej
     else:
         is_relative, remark = coordinates == "relative", f"coordinates: {coordinates}, as --coordinates says"
     images = _images(path, (required, optional), is_relative, 0 if is_relative else first_pixel, reject)
-    return SourceSet(images, None, remarks=(remark,))
+    return SourceSet(images, None, remarks=[remark])
 
 
 def _images(

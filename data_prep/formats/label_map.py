@@ -16,6 +16,7 @@ from pathlib import Path
 from data_prep.formats.label_map_text import parse_items, quote
 from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.input_files import open_input
 
 MAX_BYTES = 16 * 1024 * 1024  # some fifty times the label map of all 20,000 image-level classes of Open Images
 MAX_ID = 2**31 - 1  # int32 in the schema
@@ -140,7 +141,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     """
     source = Path(path)
     try:
-        with source.open("rb") as file:
+        with open_input(source) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"label map {source}: {error.strerror or error}") from error

@@ -71,8 +71,10 @@ def read_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) -> B
 
 
 def _labels_of_file(path: str) -> Counter[str]:
-    """Returns how many rows each label of a boxes CSV has: read once more, for a message."""
+    """Returns how many rows each label of a boxes CSV has: read once more, for a message; none of a pipe's."""
     counts: Counter[str] = Counter()
+    if not Path(path).is_file():
+        return counts
     for _, frame in read_frames(path, required=(LABEL,), key=LABEL, keep=None, on_bad_row=lambda *_: None):
         for label, number in frame[LABEL].value_counts(name="count").iter_rows():
             counts[label if label in counts or len(counts) < LABELS_COUNTED else "(others)"] += number
@@ -105,7 +107,8 @@ def why_no_boxes(path: str, choice: Choice, ledger: Ledger, summary: Summary) ->
         wanted = ", ".join(map(choice.name_of, choice.labels[:CLASSES_SHOWN]))
         more = ", ..." if len(choice.labels) > CLASSES_SHOWN else ""
         others = commonest(_labels_of_file(path), choice)
-        reasons.append(f"{summary.boxes_of_other_classes} are of other classes than {wanted}{more}: {others}")
+        listed = f": {others}" if others else ""
+        reasons.append(f"{summary.boxes_of_other_classes} are of other classes than {wanted}{more}{listed}")
     reasons += [f"{count} dropped: {reason}" for reason, count in summary.boxes_filtered.most_common()]
     if summary.boxes_rejected:
         reasons.append(ledger.summary())

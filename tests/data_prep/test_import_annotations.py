@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
 from data_prep import import_annotations, make_tfrecords, process_metadata, validate_images, verify_tfrecords
+from data_prep.annotations.source_formats import FORMATS
 from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
 from data_prep.formats.points import read_points
 
@@ -114,7 +115,7 @@ def words(kind: str, path: Path, folder: Path, *more: object) -> list[object]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", import_annotations.FORMATS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images: Path, run: RunCommand) -> None:
     placed = tmp_path / "by_id"
     flags = words(
@@ -302,11 +303,11 @@ def test_mistakes_in_flags_are_one_line(
 def test_help_shows_the_formats(run: RunCommand) -> None:
     outcome = run(import_annotations.main, "--help")
     assert outcome.code == 0
-    for kind in import_annotations.FORMATS:
+    for kind in FORMATS:
         assert kind in outcome.output
 
 
-@pytest.mark.parametrize("kind", import_annotations.FORMATS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_a_second_run_over_unchanged_files_does_nothing_and_says_so(
     kind: str, tmp_path: Path, images: Path, run: RunCommand
 ) -> None:

@@ -119,7 +119,7 @@ HOSTILE = {
     "sliver.jpg": (encoded(photo(0, 300, 15)), "too small"),
     "long.jpg": (encoded(photo(0, 4000, 200)), "too small"),  # 200x10 once it is shrunk
     "cut.jpg": (encoded(photo(0))[:-1000], "does not decode"),
-    "cut_by_a_byte.jpg": (encoded(photo(0))[:-1], "does not decode"),
+    "cut_by_ten_bytes.jpg": (encoded(photo(0))[:-10], "does not decode"),
     "zeros_inside.jpg": (encoded(photo(0))[:1500] + bytes(300) + encoded(photo(0))[1800:], "damaged"),
     "cut_progressive.jpg": (encoded(photo(0), progressive=True)[:-1000], "does not decode"),
     "cut_grey.jpg": (encoded(photo(0).convert("L"))[:-500], "does not decode"),
