@@ -27,7 +27,7 @@ from data_prep.preparing.release_requests import (
     persistently,
     send,
 )
-from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_json
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, remove_leftovers, write_json
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.progress import progress
 from data_prep.runtime.url_credentials import without_credentials
@@ -90,6 +90,7 @@ class _Part:
         self._target = path
         self.path = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
         self._state_path = path.with_name(f"{TEMPORARY_PREFIX}{path.name}.json")
+        remove_leftovers(self._state_path)
         if self._is_of_another_version():
             self.discard()
 

@@ -240,8 +240,8 @@ def _cost_lines(
     kept = trial.kept_bytes * num_images
     failed = f", {trial.num_failed} failed" * bool(trial.num_failed)
     lines += [
-        f"  images: {size_in_words(trial.fetched_bytes * num_images)} to fetch, {size_in_words(kept)} kept, about as much "
-        f"again as records; {size_in_words(trial.fetched_bytes)} each, {size_in_words(trial.kept_bytes)} at "
+        f"  images: {size_in_words(trial.fetched_bytes * num_images)} to fetch, {size_in_words(kept)} kept, about as "
+        f"much again as records; {size_in_words(trial.fetched_bytes)} each, {size_in_words(trial.kept_bytes)} at "
         f"{choice.max_dimension} pixels, by a trial with {trial.num_images}{failed}",
         f"  fetching them: {_duration(fetching)} at {trial.fetched_a_second:,.0f} a second, as the trial went",
         f"  cleaning them, writing and verifying records: {_duration(decoding)}, as {PASSES} times decoding them, at "

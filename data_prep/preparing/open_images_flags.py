@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from data_prep.preparing.flag_words import flag_words
 from data_prep.preparing.open_images_steps import IMAGES_A_SHARD, LEAST_SHARDS, OpenImagesChoice
 from data_prep.preparing.recipe_resolution import max_dimension_for
 from data_prep.preparing.release_files import IMAGES_AT, PUBLISHED_AT, SPLITS, VERSIONS, check_base_url
-from data_prep.runtime.command_line import ArgumentParser, UsageError, int_between, number_above_zero, positive_int
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    int_between,
+    number_above_zero,
+    positive_int,
+)
 from data_prep.runtime.failure_limit import failure_limit
 
 RECIPE = Path("configs/ssd_efficientnet-lite0_fpn_320.config")
@@ -21,7 +29,7 @@ _LEAST_SIZES = ("min_confidence", "min_box_side", "min_box_area")
 
 
 def choice_of_flags(
-    flags: argparse.Namespace, descriptions: Path, hierarchy: Path | None, beam_options: Sequence[str] | None
+    flags: argparse.Namespace, descriptions: Path, hierarchy: Path | None, beam_options: Sequence[str]
 ) -> OpenImagesChoice:
     """Returns what the steps share.
 
@@ -57,12 +65,13 @@ def choice_of_flags(
             "num_threads": flags.num_threads,
             "allow_private_addresses": flags.allow_private_addresses,
         },
+        beam_runner=flags.runner,
         beam_options=beam_options,
     )
 
 
-def read_flags(words: list[str], *, description: str, example: str) -> tuple[argparse.Namespace, list[str] | None]:
-    """Returns the flags, and Beam's own options where a runner is named: what is not ours, and what stands after --.
+def read_flags(words: list[str], *, description: str, example: str) -> tuple[argparse.Namespace, list[str]]:
+    """Returns the flags, and Beam's own options: what is not ours where a runner is named, and what stands after --.
 
     Args:
         words: The command line.
@@ -71,15 +80,15 @@ def read_flags(words: list[str], *, description: str, example: str) -> tuple[arg
 
     Raises:
         UsageError: A flag cannot be used as given.
+        UserError: A runner is named, and Beam is not installed.
     """
     parser = _parser(description, example)
     end = words.index("--") if "--" in words else len(words)
     flags, others = parser.parse_known_args(words[:end])
-    beam_options = None
-    if flags.runner is not None:
-        beam_options = [f"--runner={flags.runner}", *others, *words[end + 1 :]]
-    elif others or words[end:]:
+    if flags.runner is None and (others or words[end:]):
         parser.error(f"unrecognized arguments: {' '.join([*others, *words[end:]])}")
+    if flags.runner is not None and importlib.util.find_spec("apache_beam") is None:
+        raise UserError("Apache Beam is not installed; pip install -r requirements-beam.txt")
     if flags.classes is None and flags.trainable_classes_path is None:
         raise UsageError("no classes given: --classes Bed Television, or a list by --trainable_classes_path")
     flags.splits = [split for split in SPLITS if split in flags.splits]
@@ -87,7 +96,7 @@ def read_flags(words: list[str], *, description: str, example: str) -> tuple[arg
     flags.metadata_base_url = check_base_url("--metadata_base_url", flags.metadata_base_url)
     flags.images_base_url = check_base_url("--images_base_url", flags.images_base_url)
     filters_of_flags(flags)
-    return flags, beam_options
+    return flags, [*others, *words[end + 1 :]]
 
 
 def _recipe(path: Path) -> Path:

@@ -35,7 +35,8 @@ class OpenImagesChoice:
         num_shards: None for one a thousand images, and at least ten.
         max_failures: What may be rejected of images; None for each step's own.
         download: Flags of the download: base URL, threads and addresses.
-        beam_options: Beam's own, its runner among them; None for this machine without Beam.
+        beam_runner: Where Beam fetches and cleans images and writes records; None for this machine without Beam.
+        beam_options: Beam's own, besides.
     """
 
     classes: Sequence[str]
@@ -49,11 +50,12 @@ class OpenImagesChoice:
     num_shards: int | None = None
     max_failures: str | None = None
     download: dict[str, Any] = field(default_factory=dict)
-    beam_options: Sequence[str] | None = None
+    beam_runner: str | None = None
+    beam_options: Sequence[str] = ()
 
     def num_steps(self, num_splits: int) -> int:
         """Returns how many steps there are, the config's aside."""
-        of_split = 1 + (self.fraction is not None) + (4 if self.beam_options is None else 2)
+        of_split = 1 + (self.fraction is not None) + (4 if self.beam_runner is None else 2)
         return 1 + num_splits * of_split
 
 
@@ -130,7 +132,7 @@ def record_steps(choice: OpenImagesChoice, folder: PreparedFolder, split: Prepar
         shuffle_seed=choice.seed,
         group_of_boxes="crowd" if choice.is_group_of is None and split.name != TRAIN else None,
     )
-    if choice.beam_options is not None:
+    if choice.beam_runner is not None:
         words = flag_words(
             datapoints_input_path=split.points,
             images_path=split.images,
@@ -140,9 +142,9 @@ def record_steps(choice: OpenImagesChoice, folder: PreparedFolder, split: Prepar
         )
         return [
             CommandStep(
-                f"images and records of {split.name}, by Apache Beam",
+                f"images and records of {split.name}, on Beam's {choice.beam_runner}",
                 "data_prep.beam_pipeline",
-                [*words, *records, *limits, "--", *choice.beam_options],
+                [*words, *records, *limits, "--", f"--runner={choice.beam_runner}", *choice.beam_options],
             )
         ]
     return [

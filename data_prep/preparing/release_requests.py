@@ -31,6 +31,7 @@ _TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, and between two bytes
 _SLOWEST_BYTES_PER_SECOND = 1000
 _SECONDS_OF_A_LOOK = 60.0
 _TAKEN = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
+_NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -78,6 +79,9 @@ def ask(session: requests.Session, url: str) -> RemoteFile:
 
     def head() -> RemoteFile:
         with send(session, "HEAD", url, {}) as response:
+            if response.status_code == HTTPStatus.OK:
+                return described(url, response)
+        with send(session, "GET", url, {}) as response:  # its head alone is read
             return described(url, response)
 
     return persistently(url, head)
@@ -144,7 +148,7 @@ def persistently(url: str, work: Callable[[], Result], size: Callable[[], int] =
 
 
 def send(session: requests.Session, method: str, url: str, headers: dict[str, str]) -> requests.Response:
-    """Sends a request; returns the answer, its body unread: 200, 206 or 416.
+    """Sends a request; returns the answer, its body unread: 200, 206, 416, or that there are no HEAD requests.
 
     Raises:
         PassingError: There is none, or it asks to come again.
@@ -157,7 +161,7 @@ def send(session: requests.Session, method: str, url: str, headers: dict[str, st
     except (requests.RequestException, ValueError) as error:
         raise UserError(f"{url}: {_cause(error)}") from error
     status = response.status_code
-    if status in _TAKEN:
+    if status in _TAKEN or (method == "HEAD" and status in _NO_HEAD):
         return response
     response.close()
     if status in _RETRIED:

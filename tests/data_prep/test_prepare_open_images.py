@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib.util
 import io
 import os
+import random
 import re
 import shlex
 import shutil
@@ -132,8 +134,10 @@ def test_run_again_it_does_nothing(prepared: Prepared, tmp_path: Path):
 def test_one_more_class_fetches_only_what_is_new(prepared: Prepared, tmp_path: Path):
     site = prepared.site
     data = prepared.copied_to(tmp_path)
-    there = {path.name for path in data.glob("images/*/*.jpg")}
+    times = {path: path.stat().st_mtime_ns for path in data.glob("images/*/*.jpg")}
+    there = {path.name for path in times}
     prepare(site, tmp_path, "--classes", *NAMES[:4])
+    assert {path: path.stat().st_mtime_ns for path in times} == times
     new = [Path(path).name for path in site.images_asked_for()]
     assert new
     assert len(new) == len(set(new))
@@ -199,6 +203,13 @@ def test_a_mistake_is_told_in_one_line_before_anything_large_is_fetched(
     assert not [path for verb, path in site.requests if verb == "GET" and path.endswith("bbox.csv")]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("apache_beam") is not None, reason="Apache Beam is installed")
+def test_a_runner_without_beam_is_told_before_anything_is_fetched(site: OpenImagesSite, tmp_path: Path):
+    output = prepare(site, tmp_path, "--runner", "DirectRunner", code=1)
+    assert output == "error: Apache Beam is not installed; pip install -r requirements-beam.txt\n"
+    assert not site.requests
+
+
 def test_a_step_that_fails_is_named_with_its_command_and_its_exit_code(prepared: Prepared, tmp_path: Path):
     images = sorted((prepared.folder / "data" / "images" / "train").glob("*.jpg"))
     for path in images[:2]:
@@ -259,26 +270,59 @@ def test_killed_five_times_it_ends_with_the_same_bytes(prepared: Prepared, tmp_p
     assert not list(data.rglob(".partial-*"))
 
 
-def kill_when(site: OpenImagesSite, folder: Path, moment: str | Callable[[], bool], *words: object) -> None:
-    """Runs the command and kills it a little after it has said something, or when something holds."""
+@pytest.mark.slow
+def test_thirty_classes_killed_five_times_end_with_the_same_bytes(tmp_path: Path):
+    words = ["--classes", *NAMES]
+    with OpenImagesSite().running() as site:
+        assert isinstance(site, OpenImagesSite)
+        site.publish({"train": 600, "validation": 150}, pixels=200)
+        site.bytes_at_a_time, site.pause_seconds = 4000, 0.002
+        started = time.monotonic()
+        output = prepare(site, tmp_path / "undisturbed", *words)
+        seconds = time.monotonic() - started
+        chance, shown = random.Random(0), []
+        for _ in range(5):
+            last = kill_when(site, tmp_path / "killed", chance.uniform(0.1, 0.6) * seconds, *words)
+            shown.append(last)
+        site.requests.clear()
+        prepare(site, tmp_path / "killed", *words)
+        print(
+            f"undisturbed {seconds:.1f} s; killed after {shown}; {len(site.images_asked_for())} images fetched at last"
+        )
+    assert re.search(r"^  30  Thing 29 +\d+", output, re.MULTILINE)
+    assert contents(tmp_path / "killed" / "data") == contents(tmp_path / "undisturbed" / "data")
+    assert not list((tmp_path / "killed" / "data").rglob(".partial-*"))
+
+
+def kill_when(site: OpenImagesSite, folder: Path, moment: str | float | Callable[[], bool], *words: object) -> str:
+    """Runs the command and kills it once it has said something, after some seconds, or when something holds.
+
+    Returns the last step that it had begun.
+    """
     folder.mkdir(exist_ok=True)
+    said: list[str] = []
     process = subprocess.Popen(command(site, *words), cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    deadline = time.monotonic() + 60
+    reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
+    reader.start()
+    started = time.monotonic()
+    while True:
+        seconds = time.monotonic() - started
+        if isinstance(moment, str):
+            is_time = any(moment in line for line in said)
+        else:
+            is_time = moment() if callable(moment) else seconds >= moment
+        if is_time:
+            break
+        assert seconds < 120
+        assert process.poll() is None, f"done before it could be killed at {moment}"
+        time.sleep(0.005)
     if isinstance(moment, str):
-        for line in process.stdout:
-            if moment in line:
-                break
         time.sleep(0.1)
-    else:
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        while not moment():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.005)
-    assert process.poll() is None, f"done before it could be killed at {moment}"
     process.send_signal(signal.SIGKILL)
     process.wait()
+    reader.join()
+    return next((line.strip() for line in reversed(said) if line.startswith("== step")), "before the first step")
 
 
 def test_an_estimate_is_made_from_the_beginning_of_each_csv(site: OpenImagesSite, tmp_path: Path):

@@ -122,6 +122,11 @@ def test_a_file_that_is_not_there_is_named_at_once(site: OpenImagesSite):
     assert site.requests["HEAD", "/openimages/other.csv"] == 1
 
 
+def test_a_server_without_head_requests_is_asked_by_get(site: OpenImagesSite, tmp_path: Path):
+    site.faults["HEAD", PATH] = [failing(405)]
+    assert ask(new_session(), site.url(PATH)).num_bytes == len(CONTENT)
+
+
 def test_a_server_that_is_not_there_is_named(no_pauses: list[float]):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
