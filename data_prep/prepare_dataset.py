@@ -74,6 +74,9 @@ def _result_lines(preparation: Preparation) -> Iterator[str]:
         assert manifest is not None, "make_tfrecords has ended well"
         total = manifest.total()
         yield f"{split}: {total.num_images} images with {total.boxes_by_label.total()} boxes"
+    test = preparation.manifest_of(own_data.TEST)
+    if own_data.TEST not in preparation.splits and test.exists():
+        yield f"note: {test} and its records are an earlier run's, and their images may be in these splits; delete them"
 
 
 def _rejected_lines(preparation: Preparation) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.filling.changes import Change, changed_text, place_of
 from configs.filling.schedule_steps import steps_of_recipe, stretched
-from configs.filling.step_count import StepCount, count_steps
+from configs.filling.step_count import count_steps
 from configs.schema.fields import unfilled_paths
 from configs.schema.pipeline_file import parse_pipeline_config
 from configs.schema.problem import ConfigError
@@ -19,7 +19,9 @@ from data_prep.records.manifest import SUFFIX, Manifest, class_differences, read
 from data_prep.runtime.command_line import UsageError
 
 FROM_SCRATCH = "none"
-_FINE_TUNING = ("fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version")
+_FINE_TUNING = (
+    "fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version", "from_detection_checkpoint",
+)  # fmt: skip
 _CHECKPOINT = f"train_config.{_FINE_TUNING[0]}"
 
 
@@ -60,16 +62,12 @@ class FilledRecipe:
     Attributes:
         text: With the recipe's comments, its header among them.
         config: The same as a `TrainEvalPipelineConfig`.
-        num_classes: Of the model.
-        steps: Of training.
         lines: What was filled in, for people.
         unfilled: Paths of fields that still hold PATH_TO_BE_CONFIGURED.
     """
 
     text: str
     config: Any
-    num_classes: int
-    steps: StepCount
     lines: tuple[str, ...]
     unfilled: tuple[str, ...]
 
@@ -158,7 +156,7 @@ def fill_recipe(
         *_about_steps(recipe, scaled, recipe_steps),
         *_about_batch_size(recipe, batch_size),
     ]
-    return FilledRecipe(filled, config, label_map.max_id, steps, tuple(lines), tuple(unfilled_paths(config)))
+    return FilledRecipe(filled, config, tuple(lines), tuple(unfilled_paths(config)))
 
 
 def _check_classes(path: Path, manifest: Manifest, label_map: LabelMap) -> None:
@@ -173,14 +171,9 @@ def _check_classes(path: Path, manifest: Manifest, label_map: LabelMap) -> None:
 
 def _with_readers(text: str, config: Any) -> str:
     """Returns the text with an empty reader where one is missing, to be filled in."""
-    missing = [name for name in ("train_input_reader", "eval_input_reader") if name not in _names(config)]
-    return "".join(
-        [text, "\n" if missing and not text.endswith("\n") else "", *(f"{name} {{\n}}\n" for name in missing)]
-    )
-
-
-def _names(config: Any) -> set[str]:
-    return {field.name for field, _ in config.ListFields()}
+    there = {field.name for field, _ in config.ListFields()}
+    missing = [name for name in ("train_input_reader", "eval_input_reader") if name not in there]
+    return "".join([text, *(f"\n{name} {{\n}}\n" for name in missing)])
 
 
 def _reader_changes(reader: Any, path: str, label_map_path: str, pattern: str) -> Iterator[Change]:

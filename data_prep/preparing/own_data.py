@@ -71,7 +71,7 @@ class Preparation:
         flags, steps = self._flags, []
         if flags.recipe is not None:
             words = [str(flags.recipe), *self._passed(CHECK)]
-            steps.append(CommandStep("the recipe checked", CHECK, words))
+            steps.append(CommandStep("the recipe checked, before it is filled in", CHECK, words))
         for one in self.sets:
             steps += [self._import(one), self._validate(one)]
         if self.is_split:

@@ -218,6 +218,16 @@ def test_several_evaluation_sets_and_several_inputs_become_one(data: Path, capsy
     assert check(["data/pipeline.config"]) == 0
 
 
+def test_readers_that_are_missing_are_written(data: Path) -> None:
+    text = Path(LITE).read_text()
+    Path("bare.config").write_text(text[: text.index("train_input_reader {")].rstrip())
+    assert fill("bare.config") == 0
+    config = read_pipeline_config(data / "pipeline.config")
+    assert config.train_input_reader.label_map_path == "data/label_map.pbtxt"
+    assert [reader.label_map_path for reader in config.eval_input_reader] == ["data/label_map.pbtxt"]
+    assert check(["data/pipeline.config"]) == 0
+
+
 @pytest.mark.skipif(not WILD.is_dir(), reason="needs published configs")
 def test_configs_of_strangers_are_filled_in_or_refused_with_the_reason(
     data: Path, capsys: pytest.CaptureFixture[str]
