@@ -209,7 +209,7 @@ def _image_ids(boxes: Path) -> list[str]:
     column = next((name for name in rows.collect_schema().names() if name.strip().casefold() == "imageid"), None)
     if column is None:
         raise UsageError(f"{boxes}: no column ImageID; is it a boxes CSV?")
-    ids: list[str] = rows.select(column).unique().collect()[column].drop_nulls().to_list()
+    ids: list[str] = rows.select(column).unique().collect(engine="streaming")[column].drop_nulls().to_list()
     return ids
 
 

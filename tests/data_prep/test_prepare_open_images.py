@@ -7,7 +7,6 @@ import gzip
 import importlib.util
 import io
 import os
-import random
 import re
 import shlex
 import shutil
@@ -288,25 +287,25 @@ def test_thirty_classes_killed_five_times_end_with_the_same_bytes(tmp_path: Path
         assert isinstance(site, OpenImagesSite)
         site.publish({"train": 600, "validation": 150}, pixels=200)
         site.bytes_at_a_time, site.pause_seconds = 4000, 0.002
-        started = time.monotonic()
         output = prepare(site, tmp_path / "undisturbed", *words)
-        seconds = time.monotonic() - started
-        chance, shown = random.Random(0), []
-        for _ in range(5):
-            last = kill_when(site, tmp_path / "killed", chance.uniform(0.1, 0.6) * seconds, *words)
-            shown.append(last)
+        folder = tmp_path / "killed"
+        images = folder / "data" / "images"
+
+        def has(split: str, number: int) -> Callable[[], bool]:
+            return lambda: len(list(images.glob(f"{split}/*.jpg"))) >= number
+
+        moments = [has("train", 150), has("train", 450), "step 6 of", has("validation", 70), "step 12 of"]
+        shown = [kill_when(site, folder, moment, *words) for moment in moments]
         site.requests.clear()
-        prepare(site, tmp_path / "killed", *words)
-        print(
-            f"undisturbed {seconds:.1f} s; killed after {shown}; {len(site.images_asked_for())} images fetched at last"
-        )
+        prepare(site, folder, *words)
+        print(f"killed in: {shown}; then {len(site.images_asked_for())} images were fetched")
     assert re.search(r"^  30  Thing 29 +\d+", output, re.MULTILINE)
     assert contents(tmp_path / "killed" / "data") == contents(tmp_path / "undisturbed" / "data")
     assert not list((tmp_path / "killed" / "data").rglob(".partial-*"))
 
 
-def kill_when(site: OpenImagesSite, folder: Path, moment: str | float | Callable[[], bool], *words: object) -> str:
-    """Runs the command and kills it once it has said something, after some seconds, or when something holds.
+def kill_when(site: OpenImagesSite, folder: Path, moment: str | Callable[[], bool], *words: object) -> str:
+    """Runs the command and kills it a little after it has said something, or when something holds.
 
     Returns the last step that it had begun.
     """
@@ -318,14 +317,9 @@ def kill_when(site: OpenImagesSite, folder: Path, moment: str | float | Callable
     reader.start()
     started = time.monotonic()
     while True:
-        seconds = time.monotonic() - started
-        if isinstance(moment, str):
-            is_time = any(moment in line for line in said)
-        else:
-            is_time = moment() if callable(moment) else seconds >= moment
-        if is_time:
+        if any(moment in line for line in said) if isinstance(moment, str) else moment():
             break
-        assert seconds < 120
+        assert time.monotonic() - started < 120
         assert process.poll() is None, f"done before it could be killed at {moment}"
         time.sleep(0.005)
     if isinstance(moment, str):
