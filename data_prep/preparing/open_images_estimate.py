@@ -76,6 +76,7 @@ def estimate_lines(
     """
     wanted = [name for found in files.values() for name in (found.boxes, found.image_index)]
     wanted += [found.image_labels for found in files.values()] * flags.with_image_labels
+    metadata.compare(wanted)
     remotes = metadata.ask(wanted)
     speed = _Speed()
     splits = {}
