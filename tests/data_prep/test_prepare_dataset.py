@@ -378,6 +378,7 @@ def test_flags_go_to_the_steps_that_have_them(folder: Path, capsys: pytest.Captu
         (["--annotations_path", "nowhere"], "nowhere does not exist"),
         (["--recipe", "nowhere.config"], "nowhere.config: no such file"),
         (["--output_directory", "photos/data"], "is within photos"),
+        (["--output_directory", "beds,lamps"], "beds,lamps: records in this folder would be taken for"),
         (["--validation_fraction", "0"], "leave nothing"),
         (["--test_fraction", "0.9"], "leave nothing"),
         (["--validation_annotations_path", "coco", "--test_fraction", "0.1"], "nothing is split"),
