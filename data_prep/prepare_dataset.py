@@ -25,6 +25,7 @@ from data_prep.annotations.source_flags import (
 from data_prep.annotations.source_formats import FORMATS
 from data_prep.formats.tf_example import refuse_pattern
 from data_prep.preparing import own_data
+from data_prep.preparing.fill_flags import add_fill_flags, check_fill_flags
 from data_prep.preparing.own_data import Preparation
 from data_prep.preparing.passed_flags import PassingParser
 from data_prep.preparing.step_runner import StepRunner
@@ -35,7 +36,6 @@ from data_prep.runtime.command_line import (
     UsageError,
     fraction,
     int_between,
-    number_above_zero,
     positive_int,
     run_command,
 )
@@ -154,27 +154,7 @@ def _parser() -> PassingParser:
         add_record_flags(parser)
     with parser.passing_to(own_data.VALIDATE, own_data.SPLIT, own_data.DUPLICATES, own_data.RECORDS, own_data.VERIFY):
         parser.add_argument("--num_processes", type=positive_int, help="of each step (default: as the step chooses)")
-    with parser.passing_to(own_data.FILL):
-        parser.add_argument(
-            "--num_epochs", type=number_above_zero, help="passes over the training pictures, for --recipe"
-        )
-        parser.add_argument("--num_steps", type=positive_int, help="steps of training, in place of passes")
-        parser.add_argument(
-            "--batch_size", type=positive_int, help="pictures a step of training (default: the recipe's)"
-        )
-        parser.add_argument(
-            "--fine_tune_checkpoint",
-            metavar="PATH",
-            help="what training starts from, in place of the recipe's; or none",
-        )
-    with parser.passing_to(own_data.CHECK, own_data.FILL):
-        parser.add_argument(
-            "--plugin",
-            action="append",
-            default=[],
-            metavar="MODULE",
-            help="a module that the recipe needs (docs/extending.md)",
-        )
+    add_fill_flags(parser)
     add_max_failures_flag(
         parser, FailureLimit(percent=1.0), "more rejects of a step than this end it, with exit code 3"
     )
@@ -206,8 +186,7 @@ def _check_flags(flags: argparse.Namespace) -> None:
     for path in (flags.recipe, flags.image_list_path, flags.validation_image_list_path, flags.earlier_label_map_path):
         if path is not None and not path.is_file():
             raise UsageError(f"{path}: no such file")
-    if flags.num_epochs is not None and flags.num_steps is not None:
-        raise UsageError("--num_epochs and --num_steps say the same thing twice; give one")
+    check_fill_flags(flags)
     _check_split(flags)
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from data_prep.preparing.open_images_estimate import estimate_lines
-from data_prep.preparing.open_images_flags import choice_of_flags, read_flags
+from data_prep.preparing.open_images_flags import OpenImagesFlags
 from data_prep.preparing.open_images_way import files_of, read_classes, run_steps
 from data_prep.preparing.prepared_folder import PreparedFolder
 from data_prep.preparing.release_metadata import ReleaseMetadata
@@ -26,12 +26,13 @@ EXAMPLE = """\
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    flags, beam_options = read_flags(words, description=__doc__ or "", example=EXAMPLE)
+    line = OpenImagesFlags(words, description=__doc__ or "", example=EXAMPLE)
+    flags = line.values
     folder = PreparedFolder(flags.output_directory)
     metadata = ReleaseMetadata(flags.metadata_directory or folder.metadata, flags.metadata_base_url)
     with exclusive_folder(folder.path):
         classes = read_classes(flags, metadata)
-        choice = choice_of_flags(flags, classes.descriptions, classes.hierarchy, beam_options)
+        choice = line.choice(classes.descriptions, classes.hierarchy)
         if flags.estimate:
             files = files_of(flags)
             print("\n".join(estimate_lines(flags, choice, files, metadata, classes.labels, classes.names)))

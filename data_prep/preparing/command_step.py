@@ -35,7 +35,7 @@ class CommandStep:
         return without_credentials(shlex.join(["python", "-m", self.module, *self.words]))
 
     def wrapped_command(self) -> str:
-        """Returns the command in lines that a shell takes as one, broken before flags."""
+        """Returns the command in lines that a shell takes as one, broken before flags where that will do."""
         groups: list[list[str]] = [["python", "-m", self.module]]
         for word in self.words:
             if word.startswith("--"):
@@ -43,9 +43,11 @@ class CommandStep:
             groups[-1].append(shlex.quote(word))
         lines = [""]
         for group in groups:
-            text = " ".join(group)
-            if lines[-1] and len(lines[-1]) + len(text) + 3 > _LINE_LENGTH:
-                lines.append(_INDENT + text)
-            else:
-                lines[-1] += f" {text}" if lines[-1] else text
+            # A list of classes may fill lines of its own.
+            pieces = [" ".join(group)] if len(" ".join(group)) <= _LINE_LENGTH else group
+            for number, piece in enumerate(pieces):
+                if lines[-1] and len(lines[-1]) + len(piece) + 3 > _LINE_LENGTH:
+                    lines.append(_INDENT * (2 if number else 1) + piece)
+                else:
+                    lines[-1] += f" {piece}" if lines[-1] else piece
         return without_credentials(" \\\n".join(lines))

@@ -64,7 +64,7 @@ def estimate_lines(
     """Returns the estimate, as lines to print.
 
     Args:
-        flags: Of `open_images_flags.read_flags`.
+        flags: Of `open_images_flags`.
         choice: What the steps share.
         files: Of each split.
         metadata: Where they are.
@@ -82,7 +82,7 @@ def estimate_lines(
     for split, found in files.items():
         is_group_of = flags.is_group_of or (EXCLUDE if split == TRAIN else INCLUDE)
         filters = filters_of_flags(argparse.Namespace(**{**vars(flags), "is_group_of": is_group_of}))
-        of_process = Choice(labels, names, filters, max_images_per_class=choice.max_images_per_class, seed=choice.seed)
+        of_process = Choice(labels, names, filters, max_images_per_class=flags.max_images_per_class, seed=choice.seed)
         sample, source = _sample(found.boxes, remotes, metadata, flags.estimate_megabytes, speed)
         splits[split] = _split_estimate(split, sample, source, of_process, choice.fraction)
     lines = [f"estimate for {len(labels)} classes of Open Images {flags.version.upper()}; nothing large was fetched"]
@@ -209,7 +209,7 @@ def _image_ids(boxes: Path) -> list[str]:
     column = next((name for name in rows.collect_schema().names() if name.strip().casefold() == "imageid"), None)
     if column is None:
         raise UsageError(f"{boxes}: no column ImageID; is it a boxes CSV?")
-    ids: list[str] = rows.select(column).unique().collect()[column].drop_nulls().to_list()
+    ids: list[str] = rows.select(column).unique().collect(engine="streaming")[column].drop_nulls().to_list()
     return ids
 
 

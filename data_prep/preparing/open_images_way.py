@@ -12,7 +12,7 @@ from data_prep.metadata.hierarchy import read_hierarchy
 from data_prep.metadata.open_images import read_class_descriptions, wanted_classes, with_descendants
 from data_prep.preparing import open_images_steps, release_files
 from data_prep.preparing.class_table import class_table
-from data_prep.preparing.open_images_steps import OpenImagesChoice
+from data_prep.preparing.open_images_steps import OpenImagesChoice, fills_config
 from data_prep.preparing.prepared_folder import PreparedFolder
 from data_prep.preparing.release_files import SplitFiles, split_files
 from data_prep.preparing.release_metadata import ReleaseMetadata
@@ -71,9 +71,10 @@ def run_steps(
         UserError: A file cannot be had.
     """
     files = files_of(flags)
+    runner = StepRunner(choice.num_steps(flags.splits))
+    if fills_config(flags.splits):
+        runner.run(open_images_steps.check_step(choice, flags.recipe))
     at_hand = _fetched(files, metadata, with_image_labels=flags.with_image_labels)
-    fills = "train" in files and "validation" in files
-    runner = StepRunner(choice.num_steps(len(files)) + fills)
     for split, found in files.items():
         labels = at_hand.get(found.image_labels)
         boxes, index = at_hand[found.boxes], at_hand[found.image_index]
@@ -85,12 +86,12 @@ def run_steps(
     for split in files:
         for step in open_images_steps.record_steps(choice, folder, folder.split(split)):
             runner.run(step)
-        runner.run(open_images_steps.verify_step(folder, folder.split(split), _manifest(folder, split)))
-    if fills:
-        runner.run(open_images_steps.fill_step(flags.recipe, folder, flags.num_epochs))
+        runner.run(open_images_steps.verify_step(choice, folder, folder.split(split), _manifest(folder, split)))
+    if fills_config(flags.splits):
+        runner.run(open_images_steps.fill_step(choice, flags.recipe, folder))
     print()
     print("\n".join([*runner.summary_lines(), "", *_summary_lines(folder, flags.splits)]))
-    if fills:
+    if fills_config(flags.splits):
         print("\nnext:")
         print(f"  python -m train.train --pipeline_config_path {folder.pipeline_config} --model_dir {folder.model}")
 

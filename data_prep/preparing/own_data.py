@@ -10,12 +10,13 @@ from pathlib import Path
 from data_prep.cleaning.validation_log import log_path
 from data_prep.formats.tf_example import shard_path
 from data_prep.preparing.command_step import CommandStep
+from data_prep.preparing.fill_flags import CHECK, FILL
 from data_prep.preparing.passed_flags import PassingParser
 from data_prep.records.manifest import manifest_path
 from data_prep.runtime.step_stamp import Step
 
 IMPORT, VALIDATE, SPLIT, DUPLICATES = "import_annotations", "validate_images", "split_points", "find_duplicates"
-RECORDS, VERIFY, CHECK, FILL = "make_tfrecords", "verify_tfrecords", "configs.check", "configs.fill"
+RECORDS, VERIFY = "make_tfrecords", "verify_tfrecords"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _WHOLE = "all"  # one set of annotations, before it is split
 _LIMITED = (IMPORT, VALIDATE, SPLIT, DUPLICATES, RECORDS)  # they have --max_failures

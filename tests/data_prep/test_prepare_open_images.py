@@ -7,7 +7,6 @@ import gzip
 import importlib.util
 import io
 import os
-import random
 import re
 import shlex
 import shutil
@@ -112,7 +111,7 @@ def test_the_whole_way(prepared: Prepared):
 
 def test_each_step_is_shown_as_the_command_that_does_it_alone(prepared: Prepared, tmp_path: Path):
     shown = re.findall(r"^python -m (?:.*\\\n)*.*$", prepared.output, re.MULTILINE)
-    assert len(shown) == 12
+    assert len(shown) == 13
     shutil.copytree(prepared.folder / "data" / "metadata", tmp_path / "data" / "metadata")
     for text in shown:
         words = shlex.split(text.replace("\\\n", " "))
@@ -193,6 +192,7 @@ def test_sizes_are_told_before_anything_large_is_fetched(site: OpenImagesSite, t
         (["--max_failures", "many"], "neither a whole number nor a share"),
         (["--direct_num_workers=2"], "unrecognized arguments: --direct_num_workers=2"),
         (["--version", "v3"], "invalid choice: 'v3'"),
+        (["--num_epochs", "3", "--num_steps", "3"], "say the same thing twice"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_before_anything_large_is_fetched(
@@ -216,7 +216,7 @@ def test_a_step_that_fails_is_named_with_its_command_and_its_exit_code(prepared:
         del prepared.site.files[f"/images/train/{path.name}"]
     output = prepare(prepared.site, tmp_path, code=3)
     last = output.rstrip().splitlines()[-1]
-    assert last.startswith("error: step 4 of 12, images of train, ended with exit code 3, which means that more was")
+    assert last.startswith("error: step 5 of 13, images of train, ended with exit code 3, which means that more was")
     assert "it was: python -m data_prep.download_images --images_path data/train.images.json" in last
     output = prepare(prepared.site, tmp_path, "--max_failures", 2)
     assert f"{len(images) - 2} records" in output
@@ -244,6 +244,16 @@ def test_another_split_and_rules_for_boxes(site: OpenImagesSite, tmp_path: Path)
     assert "not is_group_of" in output
 
 
+def test_a_recipe_that_cannot_be_used_is_told_first(site: OpenImagesSite, tmp_path: Path):
+    recipe = tmp_path / "mine.config"
+    text = (ROOT / "configs" / "ssd_efficientnet-lite0_fpn_320.config").read_text()
+    recipe.write_text(text.replace("use_depthwise: false", "use_depthwize: false", 1))
+    output = prepare(site, tmp_path, "--recipe", recipe, code=2)
+    assert "use_depthwize" in output
+    assert "error: step 1 of 13, the recipe checked, ended with exit code 2" in output
+    assert not [path for verb, path in site.requests if path.endswith("bbox.csv")]
+
+
 def test_a_config_that_a_person_has_changed_is_left(prepared: Prepared, tmp_path: Path):
     config = prepared.copied_to(tmp_path) / "pipeline.config"
     config.write_text(config.read_text().replace("batch_size: 8", "batch_size: 4", 1))
@@ -259,12 +269,12 @@ def test_killed_five_times_it_ends_with_the_same_bytes(prepared: Prepared, tmp_p
     site.bytes_at_a_time, site.pause_seconds = 200, 0.01
     kill_when(site, tmp_path, lambda: any((data / "metadata").rglob(f".partial-{boxes.name}")))
     site.bytes_at_a_time = 0
-    kill_when(site, tmp_path, "step 1 of")
+    kill_when(site, tmp_path, "step 2 of")
     site.bytes_at_a_time = 200
     kill_when(site, tmp_path, lambda: len(list(data.glob("images/train/*.jpg"))) > 3)
     site.bytes_at_a_time = 0
-    kill_when(site, tmp_path, "step 6 of")
-    kill_when(site, tmp_path, "step 9 of")
+    kill_when(site, tmp_path, "step 7 of")
+    kill_when(site, tmp_path, "step 10 of")
     prepare(site, tmp_path)
     assert contents(data) == contents(prepared.folder / "data")
     assert not list(data.rglob(".partial-*"))
@@ -277,25 +287,25 @@ def test_thirty_classes_killed_five_times_end_with_the_same_bytes(tmp_path: Path
         assert isinstance(site, OpenImagesSite)
         site.publish({"train": 600, "validation": 150}, pixels=200)
         site.bytes_at_a_time, site.pause_seconds = 4000, 0.002
-        started = time.monotonic()
         output = prepare(site, tmp_path / "undisturbed", *words)
-        seconds = time.monotonic() - started
-        chance, shown = random.Random(0), []
-        for _ in range(5):
-            last = kill_when(site, tmp_path / "killed", chance.uniform(0.1, 0.6) * seconds, *words)
-            shown.append(last)
+        folder = tmp_path / "killed"
+        images = folder / "data" / "images"
+
+        def has(split: str, number: int) -> Callable[[], bool]:
+            return lambda: len(list(images.glob(f"{split}/*.jpg"))) >= number
+
+        moments = [has("train", 150), has("train", 450), "step 6 of", has("validation", 70), "step 12 of"]
+        shown = [kill_when(site, folder, moment, *words) for moment in moments]
         site.requests.clear()
-        prepare(site, tmp_path / "killed", *words)
-        print(
-            f"undisturbed {seconds:.1f} s; killed after {shown}; {len(site.images_asked_for())} images fetched at last"
-        )
+        prepare(site, folder, *words)
+        print(f"killed in: {shown}; then {len(site.images_asked_for())} images were fetched")
     assert re.search(r"^  30  Thing 29 +\d+", output, re.MULTILINE)
     assert contents(tmp_path / "killed" / "data") == contents(tmp_path / "undisturbed" / "data")
     assert not list((tmp_path / "killed" / "data").rglob(".partial-*"))
 
 
-def kill_when(site: OpenImagesSite, folder: Path, moment: str | float | Callable[[], bool], *words: object) -> str:
-    """Runs the command and kills it once it has said something, after some seconds, or when something holds.
+def kill_when(site: OpenImagesSite, folder: Path, moment: str | Callable[[], bool], *words: object) -> str:
+    """Runs the command and kills it a little after it has said something, or when something holds.
 
     Returns the last step that it had begun.
     """
@@ -307,14 +317,9 @@ def kill_when(site: OpenImagesSite, folder: Path, moment: str | float | Callable
     reader.start()
     started = time.monotonic()
     while True:
-        seconds = time.monotonic() - started
-        if isinstance(moment, str):
-            is_time = any(moment in line for line in said)
-        else:
-            is_time = moment() if callable(moment) else seconds >= moment
-        if is_time:
+        if any(moment in line for line in said) if isinstance(moment, str) else moment():
             break
-        assert seconds < 120
+        assert time.monotonic() - started < 120
         assert process.poll() is None, f"done before it could be killed at {moment}"
         time.sleep(0.005)
     if isinstance(moment, str):

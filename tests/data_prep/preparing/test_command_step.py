@@ -26,7 +26,15 @@ def test_a_shell_takes_the_wrapped_command_as_the_words_themselves():
     lines = text.splitlines()
     assert len(lines) > 1
     assert all(len(line) <= 100 or "x" * 120 in line for line in lines)
-    assert all(line.startswith("    --") for line in lines[1:])
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_a_long_list_is_broken_between_its_words():
+    classes = [f"Thing {number}" for number in range(40)]
+    step = CommandStep("x", "data_prep.make_label_map", ["--classes", *classes, "--label_map_path", "l.pbtxt"])
+    text = step.wrapped_command()
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert shlex.split(text.replace("\\\n", " ")) == ["python", "-m", "data_prep.make_label_map", *step.words]
 
 
 def test_a_short_command_is_one_line():
