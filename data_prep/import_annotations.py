@@ -15,7 +15,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from data_prep.annotations.conversion import Summary
+from data_prep.annotations.conversion_options import Summary
 from data_prep.annotations.importing import import_annotations, summary_lines
 from data_prep.annotations.several_sources import read_sources, source_state
 from data_prep.annotations.source_flags import (
@@ -41,7 +41,10 @@ EXAMPLE = """\
       --image_index_output_path data/validation/images.json
   python -m data_prep.import_annotations --format pascal_voc --annotations_path VOCdevkit/VOC2012 \\
       --image_directory VOCdevkit/VOC2012/JPEGImages --image_list_path VOCdevkit/VOC2012/ImageSets/Main/train.txt \\
-      --point_output_path data/train/points.json --label_map_path data/label_map.pbtxt"""
+      --point_output_path data/train/points.json --label_map_path data/label_map.pbtxt
+  python -m data_prep.import_annotations --format oidv4_toolkit --annotations_path OID/Dataset --splits train \\
+      --image_output_directory data/images --point_output_path data/train/points.json \\
+      --label_map_path data/label_map.pbtxt"""
 RULES = "data_prep.import_annotations, rules 3"  # another number where the same files would give other points
 LEDGER_SUFFIX = ".rejected.jsonl"
 

@@ -23,6 +23,7 @@ from data_prep.annotations.source_flags import (
     format_lines,
 )
 from data_prep.annotations.source_formats import FORMATS
+from data_prep.formats.tf_example import refuse_pattern
 from data_prep.preparing import own_data
 from data_prep.preparing.fill_flags import add_fill_flags, check_fill_flags
 from data_prep.preparing.own_data import Preparation
@@ -170,6 +171,7 @@ def _check_flags(flags: argparse.Namespace) -> None:
     check_source_flags(flags)
     check_num_shards(flags)
     output: Path = flags.output_directory
+    refuse_pattern(output)
     folders = [*(flags.image_directory or []), *(flags.validation_image_directory or [])]
     if not folders and not FORMATS[flags.format].has_images:
         raise UsageError("--image_directory is missing: where the pictures are")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from configs.schema.fields import unfilled_paths
 from configs.schema.pipeline_file import parse_pipeline_config
 from configs.schema.problem import ConfigError
 from data_prep.formats.label_map import LabelMap
+from data_prep.formats.tf_example import refuse_pattern
 from data_prep.records.manifest import SUFFIX, Manifest, class_differences, read_manifest
 from data_prep.runtime.command_line import UsageError
 
@@ -90,8 +90,7 @@ def read_records(path: Path, label_map: LabelMap) -> RecordSource:
     num_images = manifest.total().num_images
     if not num_images:
         raise UsageError(f"{path}: the records hold no image; there is nothing to train or evaluate on")
-    if re.search(r"[*?\[\]{}\\]", str(path.parent)):
-        raise UsageError(f"{path.parent}: an input_path would take the name of this folder as a pattern; rename it")
+    refuse_pattern(path.parent)
     name = f"{manifest.name}-?????-of-{len(manifest.shards):05d}"
     return RecordSource(str(path.with_name(name)), num_images)
 

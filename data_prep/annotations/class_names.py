@@ -13,7 +13,8 @@ from data_prep.runtime.ledger import RejectedError
 
 MAX_NAMES_BYTES = 4 * 1024 * 1024
 MAX_CLASSES = 100_000
-MAX_YAML_FILES = 50  # in one folder, that are looked into
+MAX_YAML_FILES = 20  # in one folder, that are looked into for names,
+MAX_SEARCHED_BYTES = 256 * 1024  # of each: a YAML of megabytes takes minutes
 CLASS_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "classes.names")
 YAML_SUFFIXES = (".yaml", ".yml")
 
@@ -111,8 +112,10 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 def _has_names(path: Path) -> bool:
     try:
+        if path.stat().st_size > MAX_SEARCHED_BYTES or "names" not in _read_text(path):
+            return False
         return isinstance(read_yaml(path).get("names"), dict | list)
-    except UsageError:  # somebody else's
+    except (OSError, UsageError):  # somebody else's
         return False
 
 

@@ -2,111 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from data_prep.annotations.frame import BoxesAreOf, Frame, frame_of
-from data_prep.annotations.image_folder import (
-    ImageFile,
-    Placing,
-    examine_content,
-    examine_image_file,
-    find_image_file,
-    is_same_content,
-    place_image,
-)
-from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
-from data_prep.annotations.image_list import ImageList
-from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label, shown
+from data_prep.annotations.conversion_options import Options, Summary
+from data_prep.annotations.frame import Frame
+from data_prep.annotations.image_entries import Entry, entries_by_id
+from data_prep.annotations.image_folder import place_image, write_image
+from data_prep.annotations.image_ids import stem_of
+from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label
 from data_prep.formats.points import COORDINATES, FLAGS
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
-DEFAULT_MAX_OVERHANG = 0.02
 ALL_BOXES_REJECTED = "all its boxes were rejected"
-LISTED_TWICE = "image listed twice"
-TWO_IMAGES = "two pictures of one id"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of a conversion.
-
-    Attributes:
-        image_directory: Holds the images whose folder no reader knows; None trusts the annotations' sizes.
-        placing_directory: Where images go under their ids; None leaves them.
-        placing: How they go there.
-        ids_with_folders: Whether the folders in an image's name count for its id.
-        max_overhang: How far a box may stick out of its image, as a share of its side, and be cut; beyond it is
-            rejected.
-        wanted: The images to take; None takes all.
-        boxes_are_of: Whether boxes were drawn on the images as EXIF turns them, or as they are stored.
-        with_images_of_rejected_boxes: Whether an image whose boxes were all rejected is kept, as one without objects.
-        unites_entries: Whether the boxes of an image that is listed several times are united, for which all images are
-            held in memory; otherwise all but its first entry are rejected.
-    """
-
-    image_directory: Path | None = None
-    placing_directory: Path | None = None
-    placing: Placing = "link"
-    ids_with_folders: bool = True
-    max_overhang: float = DEFAULT_MAX_OVERHANG
-    wanted: ImageList | None = None
-    boxes_are_of: BoxesAreOf = "shown"
-    with_images_of_rejected_boxes: bool = False
-    unites_entries: bool = False
-
-
-@dataclass
-class Summary:
-    """Counts of the images and boxes that were read, by result.
-
-    Attributes:
-        images_read: Images.
-        images_not_wanted: Of these, left out because a list does not name them.
-        images_united: Entries of images that an earlier entry was of, united with that.
-        images_kept: Written to points.
-        images_without_boxes: Of these.
-        images_of_rejected_boxes: Images whose boxes were all rejected, dropped or kept as `Options` say.
-        boxes_read: Boxes of the images wanted.
-        boxes_listed_twice: Of these, left out because an earlier entry of the image has the same.
-        kept_by_label: Boxes written, by label.
-        boxes_cut: Boxes that stuck out a little.
-        largest_cut: By how much at most, as a share of the side.
-        images_examined: Images whose file was looked at.
-        images_scaled: Images of another size than the annotations say, at the same aspect ratio.
-        images_turned: Images that their EXIF orientation turns in a viewer.
-        images_placed: Images that were put under their ids.
-        images_written: Of these, written out of a file of many.
-        images_in_place: Images that were there already.
-        images_under_other_names: Images whose file is not called ID.jpg (.png, ...).
-        renamed: The first image whose id is not its file's name, and that id.
-        num_renamed: How many there are.
-    """
-
-    images_read: int = 0
-    images_not_wanted: int = 0
-    images_united: int = 0
-    images_kept: int = 0
-    images_without_boxes: int = 0
-    images_of_rejected_boxes: int = 0
-    boxes_read: int = 0
-    boxes_listed_twice: int = 0
-    kept_by_label: Counter[str] = field(default_factory=Counter)
-    boxes_cut: int = 0
-    largest_cut: float = 0.0
-    images_examined: int = 0
-    images_scaled: int = 0
-    images_turned: int = 0
-    images_placed: int = 0
-    images_written: int = 0
-    images_in_place: int = 0
-    images_under_other_names: int = 0
-    renamed: tuple[str, str] | None = None
-    num_renamed: int = 0
 
 
 def convert(
@@ -131,7 +41,7 @@ def convert(
         UsageError: Images are to be placed, and it is not known where they are.
         OSError: An image cannot be placed.
     """
-    for image_id, entries in _by_id(images, options, summary, reject):
+    for image_id, entries in entries_by_id(images, options, summary, reject):
         first = entries[0]
         annotations = _united_annotations(entries, options.max_overhang, summary, reject)
         num_boxes = sum(entry.image.num_rejected + len(entry.image.boxes) for entry in entries)
@@ -150,9 +60,12 @@ def convert(
         if options.placing_directory is not None:
             if file is None:
                 raise UsageError("--image_output_directory needs --image_directory, where the pictures are")
-            was_placed = place_image(file, options.placing_directory, image_id, options.placing)
+            if file.content is None:
+                was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
+            else:
+                was_placed = write_image(file, options.placing_directory, image_id)
+                summary.images_written += was_placed
             summary.images_placed += was_placed
-            summary.images_written += was_placed and file.content is not None
             summary.images_in_place += not was_placed
         elif file is not None:
             is_found = file.content is None and file.path.name == image_id + file.suffix
@@ -168,103 +81,8 @@ def convert(
         yield point, next((entry.image.url for entry in entries if entry.image.url), "")
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What one place in the annotations says of an image.
-
-    Attributes:
-        image: As read.
-        name: By which it is found.
-        directory: Where it was looked for.
-        file: Its file; None where no folder is known.
-        frame: Of its boxes.
-    """
-
-    image: SourceImage
-    name: str
-    directory: Path | None
-    file: ImageFile | None
-    frame: Frame
-
-
-def _by_id(
-    images: Iterable[SourceImage], options: Options, summary: Summary, reject: Reject
-) -> Iterator[tuple[str, list[_Entry]]]:
-    """Yields the entries of each image that can be used, with its id; several only where `options` unite them."""
-    places: dict[str, str] = {}
-    united: dict[str, list[_Entry]] = {}
-    for image in images:
-        summary.images_read += 1
-        try:
-            names = _names(image)
-            if options.wanted is not None and not options.wanted.includes(names):
-                summary.images_not_wanted += 1
-                continue
-            directory = image.directory or options.image_directory
-            name, file = _find(image, names, directory)
-            image_id = image_id_of(name, with_folders=options.ids_with_folders)
-            if image_id in places and not options.unites_entries:
-                raise RejectedError(LISTED_TWICE, f"{shown(name)} is {image_id}, as at {places[image_id]}")
-            entry = _Entry(image, name, directory, file, frame_of(image, file, options.boxes_are_of))
-            if image_id in united:
-                _check_same_image(entry, united[image_id][0])
-        except RejectedError as error:
-            reject(image.where, error.reason, error.detail)
-            continue
-        places[image_id] = image.where
-        if options.unites_entries:
-            summary.images_united += image_id in united
-            united.setdefault(image_id, []).append(entry)
-        else:
-            yield image_id, [entry]
-    yield from united.items()
-
-
-def _check_same_image(entry: _Entry, first: _Entry) -> None:
-    """Refuses to unite entries of two images that happen to have one id: boxes would come to lie on the wrong one.
-
-    Raises:
-        RejectedError: Their files differ, or where there are none, their annotated sizes.
-    """
-    detail = f"{entry.image.where} and {first.image.where} are of different pictures"
-    if entry.file is not None and first.file is not None:
-        if not is_same_content(entry.file, first.file):
-            raise RejectedError(TWO_IMAGES, f"{detail}: {entry.file.path}, {first.file.path}")
-        return
-    size, first_size = ((at.image.width, at.image.height) for at in (entry, first))
-    if None not in (*size, *first_size) and size != first_size:
-        raise RejectedError(TWO_IMAGES, f"{detail}: of {size[0]}x{size[1]} and {first_size[0]}x{first_size[1]} pixels")
-
-
-def _names(image: SourceImage) -> list[str]:
-    """Returns the image's names that are names, raising for the first if none is."""
-    names = []
-    problem = RejectedError("unsafe image name", "none")
-    for name in image.names:
-        try:
-            names.append("/".join(safe_parts(name)))
-        except RejectedError as error:
-            problem = error
-    if not names:
-        raise problem
-    return names
-
-
-def _find(image: SourceImage, names: list[str], directory: Path | None) -> tuple[str, ImageFile | None]:
-    """Returns the name by which the image is found and its file; the first name where no folder is given."""
-    if image.content is not None and image.container is not None:
-        return names[0], examine_content(image.content, image.container)
-    if directory is None:
-        return names[0], None
-    for name in names:
-        path = find_image_file(directory, name)
-        if path is not None:
-            return name, examine_image_file(path)
-    raise RejectedError("missing", f"no {shown(names[0])} in {directory}")
-
-
 def _united_annotations(
-    entries: list[_Entry], max_overhang: float, summary: Summary, reject: Reject
+    entries: list[Entry], max_overhang: float, summary: Summary, reject: Reject
 ) -> list[dict[str, Any]]:
     """Returns the annotations of all entries of an image, those that an earlier entry has too left out and counted."""
     annotations = list(_annotations(entries[0].image, entries[0].frame, max_overhang, summary, reject))

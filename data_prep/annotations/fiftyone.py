@@ -29,6 +29,7 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
 LABELS_FILE = "labels.json"
+SAMPLES_FILE = "samples.json"  # of FiftyOneDataset, which is another format
 DATA_FOLDER = "data"
 
 _KEYS = frozenset({"label", "bounding_box", "confidence", "attributes"})
@@ -54,7 +55,15 @@ def read_fiftyone_labels(path: Path, *, image_directory: Path | None, reject: Re
     Raises:
         UsageError: It is no such file.
     """
-    content = read_json(path, dict)
+
+    def with_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        held = dict(pairs)
+        if len(held) < len(pairs):
+            key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            raise UsageError(f"{path}: {shown(key)} comes twice in one object; the first would be lost: remove one")
+        return _without_more(held)
+
+    content = read_json(path, with_pairs)
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         is_coco = isinstance(content, dict) and isinstance(content.get("categories"), list)
         hint = "this is COCO: read it with --format coco" if is_coco else "FiftyOne's has 'classes' and 'labels'"
@@ -66,6 +75,14 @@ def read_fiftyone_labels(path: Path, *, image_directory: Path | None, reject: Re
     directory = data if image_directory is None and data.is_dir() else None
     source.images = _images(path.name, content["labels"], names, directory, source, reject)
     return source
+
+
+def _without_more(held: dict[str, Any]) -> dict[str, Any]:
+    """Returns an object of an image without what is none of our business, such as masks; anything else as it is."""
+    box = held.get("bounding_box")
+    if not isinstance(box, list) or not all(isinstance(edge, int | float) for edge in box):
+        return held
+    return {key: value for key, value in held.items() if key in _KEYS}
 
 
 def _class_names(path: Path, classes: Any) -> list[str] | None:

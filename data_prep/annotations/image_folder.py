@@ -133,12 +133,11 @@ def examine_content(content: bytes, container: Path) -> ImageFile:
     return ImageFile(container, header.width, header.height, orientation, content, suffix)
 
 
-def place_image(source: ImageFile, directory: Path, image_id: str, placing: Placing) -> bool:
+def place_image(source: Path, directory: Path, image_id: str, placing: Placing) -> bool:
     """Puts an image into `directory` under its id, with its suffix in small letters.
 
     A link is symbolic and absolute; steps that repair images in place replace the link and never touch what it points
-    to. A file that is there and not older than the source stays: it may be the repaired one. An image that lies within
-    another file is written out, whatever `placing` says.
+    to. A file that is there and not older than the source stays: it may be the repaired one.
 
     Args:
         source: The image.
@@ -152,20 +151,37 @@ def place_image(source: ImageFile, directory: Path, image_id: str, placing: Plac
     Raises:
         OSError: It cannot be written.
     """
-    target = directory / f"{image_id}{source.suffix}"
-    absolute = source.path.resolve()
-    is_link = placing == "link" and source.content is None
+    target = directory / f"{image_id}{source.suffix.lower()}"
+    absolute = source.resolve()
     if target.is_symlink():
-        if is_link and target.readlink() == absolute:
+        if placing == "link" and target.readlink() == absolute:
             return False
-    elif target.exists() and target.stat().st_mtime_ns >= absolute.stat().st_mtime_ns:
+    elif _is_up_to_date(target, absolute):
         return False
     with atomic_path(target) as temporary:
-        if is_link:
+        if placing == "link":
             temporary.unlink()
             temporary.symlink_to(absolute)
-        elif source.content is not None:
-            temporary.write_bytes(source.content)
         else:
             shutil.copy2(absolute, temporary)
     return True
+
+
+def write_image(source: ImageFile, directory: Path, image_id: str) -> bool:
+    """Writes an image that lies within another file into `directory` under its id; see `place_image`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if source.content is None:
+        raise ValueError(f"{source.path} is the image's own file: it is placed, not written")
+    target = directory / f"{image_id}{source.suffix}"
+    if not target.is_symlink() and _is_up_to_date(target, source.path):
+        return False
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(source.content)
+    return True
+
+
+def _is_up_to_date(target: Path, source: Path) -> bool:
+    return target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns

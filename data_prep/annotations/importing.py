@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.annotations.conversion import LISTED_TWICE, Options, Summary, convert
+from data_prep.annotations.conversion import convert
+from data_prep.annotations.conversion_options import Options, Summary
 from data_prep.annotations.frame import SIZED_AS_SHOWN, SIZED_AS_STORED
+from data_prep.annotations.image_entries import LISTED_TWICE
 from data_prep.annotations.source_image import SourceSet
 from data_prep.formats.json_array import json_array_writer, write_json_array
 from data_prep.formats.label_map import MAX_ID, LabelMap, LabelMapItem, read_label_map, write_label_map

@@ -21,7 +21,7 @@ from data_prep.images.image_file import SUFFIXES
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
-LABEL_FOLDER = "Label"
+LABEL_FOLDERS = ("Label", "Labels")  # as it writes, and as its page says
 DATASET_FOLDER = "Dataset"
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -45,24 +45,25 @@ def read_oidv4_toolkit(
         UsageError: There are no `Label` folders, or several splits to choose from.
     """
     root = path / DATASET_FOLDER if (path / DATASET_FOLDER).is_dir() else path
-    by_split: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}  # label folders
     for pattern in ("", "*/", "*/*/"):
-        for labels in sorted(root.glob(pattern + LABEL_FOLDER)):
-            if labels.is_dir():
-                split = labels.parent.parent.name if pattern == "*/*/" else ""
-                by_split.setdefault(split, []).append(labels.parent)
+        for name in LABEL_FOLDERS:
+            for folder in sorted(root.glob(pattern + name)):
+                if folder.is_dir():
+                    split = folder.parent.parent.name if pattern == "*/*/" else ""
+                    by_split.setdefault(split, []).append(folder)
     if not by_split:
         raise UsageError(
-            f"{path}: no folders called {LABEL_FOLDER}; the toolkit makes SPLIT/CLASS/{LABEL_FOLDER}/ID.txt"
+            f"{path}: no folders called {LABEL_FOLDERS[0]}; the toolkit makes CLASS/{LABEL_FOLDERS[0]}/ID.txt"
         )
     folders = [folder for split in chosen_splits(by_split, splits, root) for folder in by_split[split]]
     files: dict[str, list[Path]] = {}  # label files by the image's id
     unlabelled: dict[str, Path] = {}
     for folder in folders:
-        labelled = {file.stem: file for file in sorted((folder / LABEL_FOLDER).glob("*.txt"))}
+        labelled = {file.stem: file for file in sorted(folder.glob("*.txt"))}
         for image_id, file in labelled.items():
             files.setdefault(image_id, []).append(file)
-        for image in sorted(folder.iterdir()):
+        for image in sorted(folder.parent.iterdir()):
             if image.suffix.lower() in SUFFIXES and image.stem not in labelled:
                 unlabelled.setdefault(image.stem, image)
     source = SourceSet(iter(()), None)
@@ -70,7 +71,7 @@ def read_oidv4_toolkit(
     for image_id in sorted(unlabelled.keys() - files.keys()):
         file = unlabelled[image_id]
         where = file.relative_to(root).as_posix()
-        reject(where, "no label file", f"no {file.parent.name}/{LABEL_FOLDER}/{image_id}.txt")
+        reject(where, "no label file", f"no {file.parent.name}/{LABEL_FOLDERS[0]}/{image_id}.txt")
     return source
 
 

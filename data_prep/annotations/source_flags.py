@@ -5,10 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data_prep.annotations.conversion import DEFAULT_MAX_OVERHANG, Options
+from data_prep.annotations.conversion_options import DEFAULT_MAX_OVERHANG, Options
+from data_prep.annotations.csv_columns import RETINANET_COLUMNS, check_asked_columns
 from data_prep.annotations.image_list import read_image_list
-from data_prep.annotations.source_formats import FORMATS
+from data_prep.annotations.source_formats import FORMATS, asked_columns
 from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction
+
+_COLUMN_HELP = {
+    "file": "the picture's file, if not called filename, image, path, picture or the like",
+    "class": "the class, if not called class, label, category, name or the like",
+    "xmin": "the left edge, if not called xmin, x1 or left; so for the other edges",
+    "ymin": "the upper edge",
+    "xmax": "the right edge",
+    "ymax": "the lower edge",
+    "width": "the picture's width",
+    "height": "the picture's height",
+    "confidence": "the confidence, if not called confidence or score",
+    "x_center": "the box's centre, with --box_width_column",
+    "y_center": "the box's centre, with --box_height_column",
+    "box_width": "the box's width, instead of its right edge",
+    "box_height": "the box's height, instead of its lower edge",
+}
 
 _FORMAT_FLAGS = tuple(dict.fromkeys(flag for source_format in FORMATS.values() for flag in source_format.flags))
 
@@ -56,6 +73,13 @@ def add_source_flags(parser: ArgumentParser) -> None:
         choices=("auto", "pixel", "relative"),
         help="csv: what boxes are in; auto, the default, takes edges of at most 2 as shares of the picture",
     )
+    parser.add_argument(
+        "--no_header",
+        action="store_true",
+        help=f"csv: the file has no header, and the columns {', '.join(RETINANET_COLUMNS)}",
+    )
+    for column, what in _COLUMN_HELP.items():
+        parser.add_argument(f"--{column}_column", metavar="NAME", help=f"csv: the column with {what}")
     parser.add_argument(
         "--one_based_pixels",
         action="store_true",
@@ -135,6 +159,10 @@ def check_source_flags(flags: Any) -> None:
         if getattr(flags, name) not in (None, False) and name not in source_format.flags:
             formats = [other for other, its in FORMATS.items() if name in its.flags]
             raise UsageError(f"--{name} is for --format {' or '.join(formats)}, not {flags.format}")
+    asked = asked_columns(flags)
+    check_asked_columns(asked)
+    if flags.one_based_pixels and not asked.keys().isdisjoint(("x_center", "y_center")):
+        raise UsageError("--one_based_pixels is for edges, and --x_center_column or --y_center_column is no edge")
     directories: list[Path] = flags.image_directory or []
     for directory in directories:
         if not directory.is_dir():

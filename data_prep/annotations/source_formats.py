@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_prep.annotations.coco import read_coco
-from data_prep.annotations.fiftyone import DATA_FOLDER, LABELS_FILE, read_fiftyone_labels
+from data_prep.annotations.csv_columns import COLUMNS
+from data_prep.annotations.fiftyone import DATA_FOLDER, LABELS_FILE, SAMPLES_FILE, read_fiftyone_labels
 from data_prep.annotations.fiftyone_open_images import BOXES_FILE, is_zoo_folder, read_fiftyone_open_images
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.annotations.oidv4_toolkit import read_oidv4_toolkit
@@ -80,8 +81,19 @@ def _tfds(path: Path, images: Path | None, flags: Any, reject: Reject) -> Source
 
 def _csv(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
     return read_flat_csv(
-        path, coordinates=flags.coordinates or "auto", first_pixel=int(flags.one_based_pixels), reject=reject
+        path,
+        coordinates=flags.coordinates or "auto",
+        first_pixel=int(flags.one_based_pixels),
+        columns=asked_columns(flags),
+        without_header=flags.no_header,
+        reject=reject,
     )
+
+
+def asked_columns(flags: Any) -> dict[str, str]:
+    """Returns what the flags call the columns of a CSV, by the names of `csv_columns.COLUMNS`."""
+    asked = {column: getattr(flags, f"{column}_column") for column in COLUMNS}
+    return {column: name for column, name in asked.items() if name is not None}
 
 
 def _oidv4_toolkit(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
@@ -92,6 +104,11 @@ def _fiftyone(path: Path, images: Path | None, flags: Any, reject: Reject) -> So
     if path.is_dir() and is_zoo_folder(path):
         return read_fiftyone_open_images(path, splits=flags.splits, image_directory=images, reject=reject)
     file = path / LABELS_FILE if path.is_dir() else path
+    if file.name == SAMPLES_FILE or (not file.is_file() and (path / SAMPLES_FILE).is_file()):
+        raise UsageError(
+            f"{path}: {SAMPLES_FILE} is FiftyOne's dump of a whole data set, of any fields; export the field with the "
+            "boxes as fo.types.FiftyOneImageDetectionDataset"
+        )
     if not file.is_file():
         raise UsageError(f"{path}: neither {LABELS_FILE} nor SPLIT/{BOXES_FILE.as_posix()} in it")
     return read_fiftyone_labels(file, image_directory=images, reject=reject)
@@ -116,10 +133,10 @@ FORMATS: Mapping[str, SourceFormat] = {
         others=_of_yolo,
     ),
     "csv": SourceFormat(
-        "filename,width,height,class,xmin,ymin,xmax,ymax; sizes may be missing, columns in any order",
+        "filename,width,height,class,xmin,ymin,xmax,ymax, in any order, sizes may be missing; see --file_column",
         _csv,
         "file",
-        flags=("coordinates", "one_based_pixels"),
+        flags=("coordinates", "one_based_pixels", "no_header", *(f"{column}_column" for column in COLUMNS)),
     ),
     "oidv4_toolkit": SourceFormat(
         "Dataset, Dataset/SPLIT or a class's folder of the OIDv4 ToolKit, with its Label folders",

@@ -1,4 +1,4 @@
-"""Data sets that TensorFlow Datasets has prepared on disk, its Open Images, COCO, VOC and LVIS among them.
+"""Data sets that TensorFlow Datasets has prepared on disk, its Open Images, COCO and VOC among them.
 
 A folder `NAME/CONFIG/VERSION` holds dataset_info.json, the class names of each label (`bobjects-label.labels.txt`) and
 `NAME-SPLIT.tfrecord-00000-of-000NN`. A record is a tf.Example whose keys are the paths of features: `image` (the
@@ -12,51 +12,22 @@ https://www.tensorflow.org/datasets/catalog/open_images_v4 and https://www.tenso
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from data_prep.annotations.class_names import read_class_names
 from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, SourceSet, read_number
 from data_prep.annotations.source_splits import chosen_splits
+from data_prep.annotations.tfds_layout import INFO_FILE, LABELS_SUFFIX, DataSet, find_data_set
 from data_prep.formats.example_proto import example_class
 from data_prep.images.image_file import ImageError, read_header
 from data_prep.records.record_files import CorruptRecordError, read_record_file
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
-INFO_FILE = "dataset_info.json"
-FEATURES_FILE = "features.json"
-LABELS_SUFFIX = "-label.labels.txt"
-MAX_INFO_BYTES = 64 * 1024 * 1024
-MAX_DEPTH = 3  # folders between what is given and a version's folder: NAME/CONFIG/VERSION
-
-_SHARD = re.compile(r".+-(?P<split>[A-Za-z0-9_]+)\.tfrecord-(?P<index>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
-_BOX_FORMAT = re.compile(rb'"bboxFormat"\s*:\s*"(\w+)"')
-_OUR_BOX_FORMAT = b"REL_YXYX"
 _FLAGS = ("is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside", "is_difficult")
-
-
-@dataclass(frozen=True)
-class _DataSet:
-    """A prepared data set.
-
-    Attributes:
-        folder: The version's.
-        shards: The files of each split, in their order.
-        lengths: How many records each file must have, by its name, where dataset_info.json says it.
-        objects: The names of the classes, by the sequences of objects that may have boxes.
-    """
-
-    folder: Path
-    shards: Mapping[str, list[Path]]
-    lengths: Mapping[str, int]
-    objects: Mapping[str, list[str]]
 
 
 def read_tfds(path: Path, *, splits: Sequence[str] | None, image_directory: Path | None, reject: Reject) -> SourceSet:
@@ -75,7 +46,7 @@ def read_tfds(path: Path, *, splits: Sequence[str] | None, image_directory: Path
         UsageError: There is no such data set or there are several, it has no boxes, lacks a file, or is not of
             TFRecords.
     """
-    data_set = _find_data_set(path)
+    data_set = find_data_set(path)
     names = chosen_splits(data_set.shards, splits, data_set.folder)
     key = _objects_key(data_set, [shard for name in names for shard in data_set.shards[name]])
     class_names = data_set.objects[key]
@@ -89,52 +60,7 @@ def read_tfds(path: Path, *, splits: Sequence[str] | None, image_directory: Path
     return SourceSet(images, class_ids, "class 0 has id 1, and so on", [remark])
 
 
-def _find_data_set(path: Path) -> _DataSet:
-    found = [file for depth in range(MAX_DEPTH + 1) for file in sorted(path.glob("*/" * depth + INFO_FILE))]
-    if len(found) != 1:
-        listed = ", ".join(str(file.parent) for file in found[:5]) or "none"
-        raise UsageError(f"{path}: one folder with {INFO_FILE} is wanted, as NAME/CONFIG/VERSION; found {listed}")
-    folder = found[0].parent
-    info = _read_info(found[0])
-    file_format = info.get("fileFormat", "tfrecord")
-    if file_format != "tfrecord":
-        raise UsageError(f"{found[0]}: the data set is of {str(file_format)[:40]!r}; only TFRecords are read")
-    box_formats = set(_BOX_FORMAT.findall(_read_bytes(folder / FEATURES_FILE)))
-    if box_formats - {_OUR_BOX_FORMAT}:
-        other = min(box_formats - {_OUR_BOX_FORMAT}).decode()[:40]
-        raise UsageError(f"{folder / FEATURES_FILE}: boxes are {other}; only REL_YXYX are read")
-    by_split: dict[str, dict[str, Path]] = {}
-    for file in sorted(folder.iterdir()):
-        if match := _SHARD.fullmatch(file.name):
-            by_split.setdefault(match["split"], {})[f"{match['index']}-of-{match['count']}"] = file
-    if not by_split:
-        raise UsageError(f"{folder}: no files NAME-SPLIT.tfrecord-00000-of-000NN in it")
-    for split, shards in by_split.items():
-        count = int(next(iter(shards))[-5:])
-        missing = [name for name in (f"{i:05d}-of-{count:05d}" for i in range(count)) if name not in shards]
-        if missing or len(shards) != count:
-            what = f"{len(missing)} are missing, the first {missing[0]}" if missing else "there are more"
-            raise UsageError(f"{folder}: of the {count} files of split {split!r}, {what}; prepare it again")
-    objects = {}
-    for file in sorted(folder.glob("*" + LABELS_SUFFIX)):
-        objects[file.name.removesuffix(LABELS_SUFFIX)] = list(read_class_names(file)[0].values())
-    listed_shards = {split: list(shards.values()) for split, shards in by_split.items()}
-    return _DataSet(folder, listed_shards, _lengths(info, listed_shards), objects)
-
-
-def _lengths(info: Mapping[str, Any], shards: Mapping[str, list[Path]]) -> dict[str, int]:
-    lengths: dict[str, int] = {}
-    splits = info.get("splits")
-    for split in splits if isinstance(splits, list) else []:
-        counts = split.get("shardLengths") if isinstance(split, dict) else None
-        files = shards.get(str(split.get("name"))) if isinstance(split, dict) else None
-        if isinstance(counts, list) and files is not None and len(counts) == len(files):
-            pairs = zip(files, map(str, counts), strict=True)
-            lengths |= {file.name: int(count) for file, count in pairs if count.isdecimal() and len(count) < 12}
-    return lengths
-
-
-def _objects_key(data_set: _DataSet, shards: Sequence[Path]) -> str:
+def _objects_key(data_set: DataSet, shards: Sequence[Path]) -> str:
     """Returns the name of the sequence of objects that has boxes, by the first record."""
     for shard in shards:
         try:
@@ -157,7 +83,7 @@ def _objects_key(data_set: _DataSet, shards: Sequence[Path]) -> str:
 
 
 def _images_of_split(
-    data_set: _DataSet, split: str, key: str, with_content: bool, reject: Reject, *, is_only: bool
+    data_set: DataSet, split: str, key: str, with_content: bool, reject: Reject, *, is_only: bool
 ) -> Iterator[SourceImage]:
     """Yields the images of a split.
 
@@ -174,7 +100,7 @@ def _images_of_split(
 
 
 def _images(
-    data_set: _DataSet, shards: Sequence[Path], key: str, with_content: bool, reject: Reject
+    data_set: DataSet, shards: Sequence[Path], key: str, with_content: bool, reject: Reject
 ) -> Iterator[SourceImage]:
     for shard in shards:
         number = 0
@@ -287,27 +213,3 @@ def _parse(record: bytes) -> Any:
         return example_class().FromString(record)
     except DecodeError as error:
         raise RejectedError("not a tf.Example", str(error)) from error
-
-
-def _read_info(path: Path) -> dict[str, Any]:
-    try:
-        info = json.loads(_read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not JSON: {error}") from error
-    if not isinstance(info, dict):
-        raise UsageError(f"{path}: must be a JSON object")
-    return info
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Returns a file's bytes; none where it is not there, as older versions write no features.json."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_INFO_BYTES + 1)
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    if len(content) > MAX_INFO_BYTES:
-        raise UsageError(f"{path}: over {MAX_INFO_BYTES // 2**20} MiB")
-    return content

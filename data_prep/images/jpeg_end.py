@@ -9,9 +9,10 @@ from data_prep.images.jpeg import JpegError, check_jpeg
 
 _END_MARK: Final = b"\xff\xd9"
 _END_BYTES: Final = 64  # some cameras leave a few zeros behind the end mark
-_MARKER: Final = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # between coefficients; a restart mark belongs to them
+_MARKER: Final = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # between coefficients; a restart mark belongs to them
 _START_OF_SCAN: Final = 0xDA
 _START_OF_FRAME: Final = frozenset({0xC0, 0xC1, 0xC2})  # one pass, one pass of more bits, progressive
+_FRAME_HEADER: Final = 6  # bytes before its components, of which the last is their number
 _SHORTEST_SCAN_HEADER: Final = 8  # in bytes: of one component
 _COEFFICIENTS: Final = 64  # of a block
 
@@ -48,8 +49,9 @@ def _holds_all_passes(content: bytes) -> bool:
             return False  # it has one, and something else behind it
         if len(segment) < length - 2:
             return False
-        if kind in _START_OF_FRAME:
-            missing = {(component, number) for component in segment[6::3] for number in range(_COEFFICIENTS)}
+        if kind in _START_OF_FRAME and missing is None and len(segment) > _FRAME_HEADER:
+            components = segment[_FRAME_HEADER : _FRAME_HEADER + 3 * segment[_FRAME_HEADER - 1] : 3]
+            missing = {(component, number) for component in components for number in range(_COEFFICIENTS)}
         elif kind == _START_OF_SCAN and missing is not None and length >= _SHORTEST_SCAN_HEADER:
             first, last, bits = segment[-3:]
             if not bits & 15:  # else the lowest bits are to come

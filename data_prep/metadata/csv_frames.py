@@ -260,7 +260,7 @@ class _FrameReader:
             if start < end:
                 continue
             try:
-                row = parse_row(texts_from(start), self._width)
+                row = parse_row(lines.text(start), texts_from(start + 1), self._width)
             except _RowGoesOn:
                 in_plain_row[start:] = False
                 self.unread = lines.bytes_from(start)

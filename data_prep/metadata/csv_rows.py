@@ -14,9 +14,8 @@ import operator
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn
 
 from data_prep.runtime.command_line import UsageError, UserError, printable
 from data_prep.runtime.input_files import open_input
@@ -34,8 +33,7 @@ _NEVER_CLOSED = "; is a quote in this line never closed?"
 BadRow = Callable[[int, str, str], None]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row of a CSV, or what is wrong with it.
 
     Attributes:
@@ -52,9 +50,15 @@ class Row:
 
 
 def read_rows(
-    path: str | os.PathLike[str], *, required: Sequence[str], optional: Sequence[str] = (), on_bad_row: BadRow
+    path: str | os.PathLike[str],
+    *,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    on_bad_row: BadRow,
+    delimiter: str = ",",
+    names: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yields the line number and the cells of each row of a CSV with a header.
+    """Yields the line number and the cells of each row of a CSV.
 
     The file may be gzipped, whatever it is called, and may be a pipe. Bytes that are not UTF-8, and NUL, become U+FFFD:
     harmless in a column that is not read, and for the caller to refuse in one that matters.
@@ -65,6 +69,8 @@ def read_rows(
         optional: Columns that may be.
         on_bad_row: Called with line number, reason and detail for a row that is no CSV, is too long, or has more or
             fewer cells than the header; reading goes on with the next line.
+        delimiter: What stands between cells.
+        names: The columns of a file without a header; None takes the first line for one.
 
     Yields:
         The line, from 1, where the row ends, and its cells in the order of `required` and then `optional`; a column
@@ -76,18 +82,19 @@ def read_rows(
     """
     source = Path(path)
     with open_text(source) as text:
-        lines = _Lines(text, source)
-        header = header_cells(next(lines, ""), source)
+        given_back: list[str] = []
+        lines = _bounded_lines(text, source, given_back)
+        header = list(names) if names is not None else header_cells(next(lines), source, delimiter)
         width = len(header)
         pick = _column_picker(header, required, optional, source)
-        number = 1
-        for line in lines:
+        number = 0 if names is not None else 1
+        for line in iter(lines.__next__, ""):
             # The csv module would give the same, in more time.
-            cells = line.rstrip("\r\n").split(",") if '"' not in line and len(line) <= FIELD_LIMIT else []
+            cells = line.rstrip("\r\n").split(delimiter) if '"' not in line and len(line) <= FIELD_LIMIT else []
             if len(cells) == width and cells != [""]:
                 number += 1
             else:
-                row = lines.read_row(line, width)
+                row = _read_row(line, lines, given_back, width, delimiter)
                 number += row.num_lines
                 if row.reason:
                     on_bad_row(number, row.reason, row.detail)
@@ -128,50 +135,44 @@ def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
     return unzipped
 
 
-class _Lines:
-    """The lines of a text, some of which may be given back. Of one that is too long there is only the beginning."""
+def _bounded_lines(text: IO[str], source: Path, given_back: list[str]) -> Iterator[str]:
+    """Yields the lines of a text, and again those that were given back, the last of the list first; then empty texts.
 
-    def __init__(self, text: IO[str], source: Path) -> None:
-        self._text = text
-        self._source = source
-        self._number = 0
-        self._given_back: list[str] = []  # the next one last
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self._given_back:
-            return self._given_back.pop()
-        self._number += 1
+    Of a line that is too long there is only the beginning.
+    """
+    readline = text.readline
+    number = 0
+    while True:
+        while given_back:
+            yield given_back.pop()
+        number += 1
         try:
-            line = self._text.readline(MAX_LINE_LENGTH + 1)
+            line = readline(MAX_LINE_LENGTH + 1)
             if len(line) > MAX_LINE_LENGTH:
                 rest = line
                 while rest and not rest.endswith(("\n", "\r")):
-                    rest = self._text.readline(MAX_LINE_LENGTH)
+                    rest = readline(MAX_LINE_LENGTH)
         except (EOFError, zlib.error, OSError) as error:
-            raise UserError(f"{self._source}: damaged at line {self._number}: {error}; fetch it again") from error
-        if not line:
-            raise StopIteration
+            raise UserError(f"{source}: damaged at line {number}: {error}; fetch it again") from error
         # The csv module of Python 3.10 refuses NUL and later ones take it: this way all do the same.
-        return line.replace("\0", REPLACEMENT) if "\0" in line else line
-
-    def read_row(self, first: str, width: int) -> Row:
-        """Returns the row that begins with `first`, the line that was taken last; see `parse_row`."""
-        taken: list[str] = []
-
-        def take() -> Iterator[str]:
-            for line in self:
-                taken.append(line)
-                yield line
-
-        row = parse_row(itertools.chain((first,), take()), width)
-        self._given_back += reversed(taken[row.num_lines - 1 :])
-        return row
+        yield line.replace("\0", REPLACEMENT) if "\0" in line else line
 
 
-def header_cells(line: str, source: Path) -> list[str]:
+def _read_row(first: str, lines: Iterator[str], given_back: list[str], width: int, delimiter: str) -> Row:
+    """Returns the row that begins with `first`, the line that was taken last; see `parse_row`."""
+    taken: list[str] = []
+
+    def take() -> Iterator[str]:
+        for line in iter(lines.__next__, ""):
+            taken.append(line)
+            yield line
+
+    row = parse_row(first, take(), width, delimiter)
+    given_back += reversed(taken[row.num_lines - 1 :])
+    return row
+
+
+def header_cells(line: str, source: Path, delimiter: str = ",") -> list[str]:
     """Returns the cells of a file's first line.
 
     Raises:
@@ -182,19 +183,28 @@ def header_cells(line: str, source: Path) -> list[str]:
     if len(line) > MAX_LINE_LENGTH:
         refuse_long_line(source, 1)
     try:
-        return next(csv.reader((line,), strict=True), [])
+        return next(csv.reader((line,), delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise UsageError(f"{source}:1: not CSV: {error}") from error
 
 
-def parse_row(lines: Iterable[str], width: int) -> Row:
-    """Returns the row that `lines` begin with, of which it takes no more than `MAX_ROW_LINES`.
+def parse_row(first: str, others: Iterable[str], width: int, delimiter: str = ",") -> Row:
+    """Returns the row that a line begins, of `MAX_ROW_LINES` lines at most.
 
     Args:
-        lines: Each with its end. Of one that is too long there need only be `MAX_LINE_LENGTH` characters and one more.
+        first: The line, with its end. One that is too long need only be `MAX_LINE_LENGTH` characters and one more.
+        others: Those that follow it, which are taken as they are needed.
         width: How many cells the header has.
+        delimiter: What stands between cells.
     """
-    reader = csv.reader(_lines_of_one_row(lines), strict=True)
+    if len(first) <= FIELD_LIMIT:
+        try:
+            cells = next(csv.reader((first,), delimiter=delimiter, strict=True), [])
+        except csv.Error:  # which is looked into below
+            cells = []
+        if len(cells) == width:
+            return Row(cells, 1)
+    reader = csv.reader(_lines_of_one_row(itertools.chain((first,), others)), delimiter=delimiter, strict=True)
     try:
         cells = next(reader, [])
     except _RowRefusedError as error:

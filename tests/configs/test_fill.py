@@ -194,7 +194,7 @@ def test_a_folder_whose_name_is_a_pattern_is_refused(data: Path, monkeypatch: py
     monkeypatch.chdir(data.parent / "rooms [1]")
     assert fill() == 0  # relative paths do not have it
     assert not check(["data/pipeline.config"])
-    with pytest.raises(UsageError, match="would take the name of this folder as a pattern"):
+    with pytest.raises(UsageError, match="would be taken for a pattern"):
         fill(LITE, "--train_manifest_path", str(data.parent / "rooms [1]" / "data" / "train.record.manifest.json"))
 
 

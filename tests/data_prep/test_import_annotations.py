@@ -286,6 +286,11 @@ def test_without_placing_it_says_that_names_are_not_ids(tmp_path: Path, images: 
         (["--one_based_pixels"], "for --format pascal_voc or csv"),
         (["--ledger_path", "instances.json", "--annotations_path", "instances.json"], "are the same file"),
         (["--max_overhang", "2"], "0 to 1"),
+        (["--splits", "train"], "--splits is for --format yolo or oidv4_toolkit or fiftyone or tfds, not coco"),
+        (["--file_column", "a"], "--file_column is for --format csv"),
+        (["--format", "csv", "--x_center_column", "a"], "--x_center_column needs --box_width_column"),
+        (["--format", "csv", "--xmax_column", "a", "--box_width_column", "b"], "two ways to say where a box is"),
+        (["--format", "csv", "--y_center_column", "a", "--box_height_column", "b", "--one_based_pixels"], "no edge"),
         (["--earlier_label_map_path", "nowhere.pbtxt"], "nowhere.pbtxt"),
     ],
 )

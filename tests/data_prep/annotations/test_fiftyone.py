@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from data_prep import import_annotations
-from data_prep.annotations.conversion import Options
+from data_prep.annotations.conversion_options import Options
 from data_prep.annotations.fiftyone import read_fiftyone_labels
 from data_prep.annotations.fiftyone_open_images import read_fiftyone_open_images
 from data_prep.formats.points import read_points
@@ -123,6 +123,7 @@ def test_bad_objects_are_rejected_with_their_place(tmp_path: Path, converted: An
         ('{"labels": {}, "classes": ["a", "b", "a"]}', "2 of its classes are called 'a'"),
         ('{"labels": {}, "classes": ["a", 7]}', r"classes\[1\] is 7"),
         ('{"labels": {', "not JSON"),
+        ('{"labels": {"a": [], "b": [], "a": null}}', "'a' comes twice in one object"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, word: str) -> None:
@@ -208,6 +209,8 @@ def test_the_command_takes_a_split_of_the_zoo_and_places_its_images(
     assert run(import_annotations.main, *flags, "--splits", "validation").output.startswith("nothing to do")
     nothing = [*flags[:3], tmp_path / "images", *flags[4:-2]]
     assert "neither labels.json nor SPLIT/labels/detections.csv in it" in run(import_annotations.main, *nothing).error
+    (tmp_path / "images" / "samples.json").write_text("{}")
+    assert "export the field with the boxes as" in run(import_annotations.main, *nothing).error
 
 
 def test_the_command_reads_an_export_by_its_folder_or_file(tmp_path: Path, scenes: Any, run: RunCommand) -> None:

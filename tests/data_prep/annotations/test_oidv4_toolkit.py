@@ -43,6 +43,13 @@ def test_boxes_of_an_image_in_several_class_folders_are_united(
         for scene in with_boxes:
             boxes = result.boxes_in_pixels(scene.stem, scene.width, scene.height)
             assert sorted(boxes) == sorted((label, *map(float, box)) for label, *box in scene.boxes)
+    (tmp_path / "Dataset" / "train" / "green block" / "Label").rename(
+        tmp_path / "Dataset" / "train" / "green block" / "Labels"
+    )
+    assert converted(read_oidv4_toolkit, tmp_path, **ALL).points == result.points
+    source = read_oidv4_toolkit(tmp_path, reject=lambda *_: None, **ALL)
+    assert sum(len(image.boxes) for image in source.images) == 5
+    assert source.remarks == ["1 pictures are in the folders of several classes: their boxes are united"]
     one_class = converted(read_oidv4_toolkit, tmp_path / "Dataset" / "train" / "blue block", **ALL)
     assert one_class.summary.kept_by_label == {"blue block": 3}
 

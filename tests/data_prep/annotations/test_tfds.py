@@ -91,6 +91,8 @@ def test_the_scenes_come_out_as_drawn_images_too(
     again = run(import_annotations.main, *flags, "--image_output_directory", tmp_path / "images")
     assert again.output.startswith("nothing to do")
     (tmp_path / "images" / "000001.jpg").unlink()
+    unite = run(import_annotations.main, *flags, "--images_listed_twice", "unite")
+    assert unite.code == 2 and "would hold all images of the records in memory" in unite.error
     again = run(import_annotations.main, *flags, "--image_output_directory", tmp_path / "images")
     assert "1 written out of their records, 3 were there" in again.output
 

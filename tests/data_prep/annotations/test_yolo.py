@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from data_prep.annotations.class_names import read_class_names
-from data_prep.annotations.conversion import Options
+from data_prep.annotations.conversion_options import Options
 from data_prep.annotations.yolo import read_yolo
 from data_prep.runtime.command_line import UsageError
 

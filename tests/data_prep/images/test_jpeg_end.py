@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import simplejpeg
@@ -42,6 +44,15 @@ def test_no_more_than_the_end_of_the_header_is_nothing() -> None:
     content = KINDS["baseline"]
     for length in range(4, 700):
         assert with_end_mark(content[:length]) is None
+
+
+def test_what_is_made_to_take_long_does_not() -> None:
+    start = KINDS["baseline"][:-2]
+    frame = start[start.index(b"\xff\xc0") :][:4] + bytes(13) + b"\xff" * 60_000
+    started = time.process_time()
+    for content in (start + b"\xff" * 5_000_000, start + frame * 100, start + b"\xff\xfe\0\2" * 100_000):
+        assert with_end_mark(content + bytes(64)) is None
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("kind", KINDS)
