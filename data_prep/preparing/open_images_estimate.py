@@ -187,7 +187,7 @@ def _count(split: str, sample: BoxesSample | Path, choice: Choice) -> dict[str, 
             )
         with Ledger(None) as ledger:
             process_metadata(
-                Sources(str(boxes), str(index)),
+                Sources([str(boxes)], [str(index)]),
                 choice,
                 point_path=str(folder / "points.json"),
                 images_path=str(folder / "images.json"),
