@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ from data_prep.downloading.http_download import DownloadLimits
 from data_prep.downloading.image_download import DownloadOptions, download_images
 from data_prep.downloading.image_sources import ImageSource, bucket_template, hosts_named_by
 from data_prep.images.image_file import ImageError
+from data_prep.runtime.command_line import UserError
+
+
+class NoImagesError(UserError):
+    """Not one image of a trial came."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ def try_images(
     max_dimension: int,
     num_threads: int | None,
     allow_private_addresses: bool,
-) -> ImageTrial | None:
+) -> ImageTrial:
     """Fetches a few images as `download_images` does, decodes them as `validate_images` does, and keeps none.
 
     Args:
@@ -57,7 +63,10 @@ def try_images(
         allow_private_addresses: As `download_images` has it.
 
     Returns:
-        What was measured; None where no image came.
+        What was measured.
+
+    Raises:
+        NoImagesError: None came.
     """
     template = bucket_template(base_url)
     sources = [ImageSource(name, template.format(id=name, subset=subset)) for name in image_ids]
@@ -72,10 +81,13 @@ def try_images(
         started = time.monotonic()
         with OutcomeLog(Path(name) / "outcomes.jsonl") as log:
             report = download_images(sources, folder, limits=limits, options=options, log=log)
+            outcomes = [log.get(source.image_id) for source in sources]
         seconds = time.monotonic() - started
         images = [path.read_bytes() for path in folder.glob("*.jpg")]
+    reasons = Counter(outcome.reason for outcome in outcomes if outcome is not None and outcome.reason)
     if not images:
-        return None
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        raise NoImagesError(f"none of {len(sources)} could be fetched from {base_url} for a trial: {why}")
     started = time.monotonic()
     for content in images:
         _decode(content, max_dimension)

@@ -20,7 +20,7 @@ from pathlib import Path
 from data_prep.metadata.class_choice import EXCLUDE, INCLUDE, Choice, Sources, filters_of_flags
 from data_prep.preparing.boxes_sample import BoxesSample, Scaled, sample_of, scaled
 from data_prep.preparing.file_download import fetch_start
-from data_prep.preparing.image_trial import ImageTrial, try_images
+from data_prep.preparing.image_trial import ImageTrial, NoImagesError, try_images
 from data_prep.preparing.open_images_steps import TRAIN, OpenImagesChoice
 from data_prep.preparing.release_files import SplitFiles
 from data_prep.preparing.release_metadata import ReleaseMetadata, size_in_words
@@ -76,6 +76,7 @@ def estimate_lines(
     """
     wanted = [name for found in files.values() for name in (found.boxes, found.image_index)]
     wanted += [found.image_labels for found in files.values()] * flags.with_image_labels
+    metadata.compare(wanted)
     remotes = metadata.ask(wanted)
     speed = _Speed()
     splits = {}
@@ -231,9 +232,10 @@ def _cost_lines(
             line += f"; {_duration(fetching)} at {speed.bytes_a_second / 1e6:,.1f} MB/s, as the sample came"
         lines.append(line)
     num_images = sum(estimate.images.value for estimate in splits.values())
-    trial = _trial(flags, choice, splits)
-    if trial is None:
-        return [*lines, f"  images: none of {IMAGES_TRIED} could be fetched from {flags.images_base_url} for a trial"]
+    try:
+        trial = _trial(flags, choice, splits)
+    except NoImagesError as error:
+        return [*lines, f"  images: {error}; so nothing is known of their gigabytes and minutes"]
     fetching = num_images / trial.fetched_a_second
     processes = default_num_processes()
     decoding = PASSES * num_images / (trial.decoded_a_second * processes)
@@ -251,9 +253,7 @@ def _cost_lines(
     return lines
 
 
-def _trial(
-    flags: argparse.Namespace, choice: OpenImagesChoice, splits: Mapping[str, SplitEstimate]
-) -> ImageTrial | None:
+def _trial(flags: argparse.Namespace, choice: OpenImagesChoice, splits: Mapping[str, SplitEstimate]) -> ImageTrial:
     split, estimate = next(iter(splits.items()))
     ids = random.Random(choice.seed).sample(list(estimate.image_ids), min(IMAGES_TRIED, len(estimate.image_ids)))
     return try_images(

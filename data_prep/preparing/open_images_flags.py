@@ -101,6 +101,8 @@ def _check(parser: PassingParser, flags: argparse.Namespace, unknown: Sequence[s
     filters_of_flags(flags)
     if flags.num_shards is not None:
         check_num_shards(flags)
+    if flags.classes is not None:
+        flags.classes = [name.strip() for name in flags.classes]  # a list with Windows' line ends, say
     flags.splits = [split for split in SPLITS if split in flags.splits]
     flags.metadata_base_url = check_base_url("--metadata_base_url", flags.metadata_base_url)
     flags.images_base_url = check_base_url("--images_base_url", flags.images_base_url)

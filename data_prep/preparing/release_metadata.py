@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_prep.preparing.file_download import fetch
 from data_prep.preparing.release_requests import RemoteFile, ask, new_session
+from data_prep.runtime.command_line import UserError
 from data_prep.runtime.url_credentials import without_credentials
 
 
@@ -49,6 +50,7 @@ class ReleaseMetadata:
         Raises:
             UserError: One cannot be had.
         """
+        self.compare(names)
         remotes = self.ask(names)
         if remotes:
             print(f"to fetch into {self.directory}: {_total_size(list(remotes.values()))}")
@@ -59,6 +61,29 @@ class ReleaseMetadata:
             fetched = fetch(self.session, remote, target)
             print(f"fetched {target}: {_size(fetched)}, {_checked_by(fetched)}", flush=True)
         return [path for name in names if (path := self.find(name)) is not None]
+
+    def compare(self, names: Sequence[str]) -> None:
+        """Notes files of another size than the release's, such as one that a browser has fetched half.
+
+        What lies under its path was fetched here, and verified then; what lies under its name alone may be anything. It
+        is taken, for it may be a part on purpose, and the server may be out of reach.
+        """
+        for name in names:
+            path = self.find(name)
+            if path != self.directory / Path(name).name or path == self.directory / name:
+                continue
+            try:
+                remote = ask(self.session, f"{self._base_url}/{name}", max_tries=1)
+            except UserError as error:
+                why = without_credentials(str(error))
+                print(f"note: {path} is taken as it is, for its size cannot be compared: {why}")
+                return
+            size, of_release = path.stat().st_size, _size(remote)
+            if remote.num_bytes not in (None, size):
+                print(
+                    f"note: {path} has {size_in_words(size)}, and {of_release} in the release; it is taken as it is "
+                    "(moved away, it is fetched)"
+                )
 
 
 def _total_size(remotes: Sequence[RemoteFile]) -> str:

@@ -70,11 +70,16 @@ def new_session() -> requests.Session:
     return session
 
 
-def ask(session: requests.Session, url: str) -> RemoteFile:
+def ask(session: requests.Session, url: str, max_tries: int = MAX_TRIES) -> RemoteFile:
     """Asks a server what it has at `url`, without fetching it.
 
+    Args:
+        session: Of `new_session`.
+        url: Of the file.
+        max_tries: How often.
+
     Raises:
-        UserError: It has no such file, or does not answer after several tries.
+        UserError: It has no such file, or does not answer.
     """
 
     def head() -> RemoteFile:
@@ -84,7 +89,7 @@ def ask(session: requests.Session, url: str) -> RemoteFile:
         with send(session, "GET", url, {}) as response:  # its head alone is read
             return described(url, response)
 
-    return persistently(url, head)
+    return persistently(url, head, max_tries=max_tries)
 
 
 def body_chunks(response: requests.Response, start: int) -> Iterator[bytes]:
@@ -117,13 +122,16 @@ def body_chunks(response: requests.Response, start: int) -> Iterator[bytes]:
             looked_at, looked_size = now, size
 
 
-def persistently(url: str, work: Callable[[], Result], size: Callable[[], int] = lambda: 0) -> Result:
-    """Returns what `work` returns, which is tried again after a `PassingError`, `MAX_TRIES` times.
+def persistently(
+    url: str, work: Callable[[], Result], size: Callable[[], int] = lambda: 0, *, max_tries: int = MAX_TRIES
+) -> Result:
+    """Returns what `work` returns, which is tried again after a `PassingError`.
 
     Args:
         url: What it is about.
         work: Does it.
         size: How much of the file there is, in bytes; when that has grown by a megabyte, tries count anew.
+        max_tries: In a row without getting on.
 
     Raises:
         UserError: It was tried often enough, or the server asks for more than `MAX_WAIT_SECONDS`.
@@ -139,10 +147,9 @@ def persistently(url: str, work: Callable[[], Result], size: Callable[[], int] =
             wait = failure.wait_seconds if failure.wait_seconds is not None else min(60.0, 0.5 * 2**failures)
             if wait > MAX_WAIT_SECONDS:
                 raise UserError(f"{url}: {failure}, and asks to wait for {wait:.0f} s; try again then") from failure
-            if failures >= MAX_TRIES:
-                raise UserError(
-                    f"{url}: {failure}; given up after {failures} tries, the same command goes on from here"
-                ) from failure
+            if failures >= max_tries:
+                times = f"given up after {failures} tries, the same command goes on from here"
+                raise UserError(f"{url}: {failure}{f'; {times}' * (failures > 1)}") from failure
             print(f"{without_credentials(url)}: {failure}; trying again in {wait:.0f} s", flush=True)
             time.sleep(wait)
 
