@@ -1,7 +1,7 @@
 """Makes records, a label map and a pipeline config of one's own annotations: the whole way in one command.
 
 Imports the annotations, verifies and shrinks the images, splits them (or takes a validation set of its own), writes and
-verifies records, and fills --recipe in. Near-duplicate images never lie on both sides. Each step is a command that is
+verifies records, and fills a recipe in. Near-duplicate images never lie on both sides. Each step is a command that is
 shown and can be run alone; stopped or killed, the same command goes on where it was, and run again it does only what
 has changed. Formats, and what --annotations_path is for each:
 {formats}
@@ -40,11 +40,12 @@ from data_prep.runtime.command_line import (
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, add_max_failures_flag
+from data_prep.runtime.work_folders import exclusive_folder
 from data_prep.splitting.image_hash import DEFAULT_MAX_DISTANCE, LARGEST_MAX_DISTANCE
 
 EXAMPLE = """\
   python -m data_prep.prepare_dataset --format coco --annotations_path annotations.json --image_directory photos \\
-      --output_directory data --recipe configs/ssd_efficientnet-lite0_fpn_320.config
+      --output_directory data
   python -m data_prep.prepare_dataset --format pascal_voc --annotations_path VOC2012/Annotations \\
       --image_directory VOC2012/JPEGImages --image_list_path VOC2012/ImageSets/Main/train.txt \\
       --validation_image_list_path VOC2012/ImageSets/Main/val.txt --output_directory data"""
@@ -61,21 +62,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n\n".join(f"# {step.title}\n{step.wrapped_command()}" for step in steps))
         return EXIT_DONE
     runner = StepRunner(len(steps))
-    for step in steps:
-        runner.run(step)
+    with exclusive_folder(preparation.folder.path):
+        for step in steps:
+            runner.run(step)
     print("\n== done")
     print("\n".join([*runner.summary_lines(), *_result_lines(preparation), *_rejected_lines(preparation)]))
-    print(f"next: {_next_command(preparation, has_config=flags.recipe is not None)}")
+    words = ["--pipeline_config_path", preparation.folder.pipeline_config, "--model_dir", preparation.folder.model]
+    print(f"next: {shlex.join(['python', '-m', 'train.train', *map(str, words)])}")
     return EXIT_DONE
 
 
 def _result_lines(preparation: Preparation) -> Iterator[str]:
     for split in preparation.splits:
-        manifest = read_manifest(preparation.manifest_of(split))
+        manifest = read_manifest(preparation.folder.split(split).manifest)
         assert manifest is not None, "make_tfrecords has ended well"
         total = manifest.total()
         yield f"{split}: {total.num_images} images with {total.boxes_by_label.total()} boxes"
-    test = preparation.manifest_of(own_data.TEST)
+    test = preparation.folder.split(own_data.TEST).manifest
     if own_data.TEST not in preparation.splits and test.exists():
         yield f"note: {test} and its records are an earlier run's, and their images may be in these splits; delete them"
 
@@ -87,19 +90,6 @@ def _rejected_lines(preparation: Preparation) -> Iterator[str]:
                 reasons = Counter(str(json.loads(line)["reason"]) for line in lines)
             shown = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(5))
             yield f"left out by {step}: {shown}{', ...' * (len(reasons) > 5)}; {path} names each"
-
-
-def _next_command(preparation: Preparation, *, has_config: bool) -> str:
-    if has_config:
-        words = ["train.train", "--pipeline_config_path", str(preparation.config_path)]
-        words += ["--model_dir", str(preparation.folder / "model")]
-    else:
-        words = ["configs.fill", "--recipe", "configs/ssd_efficientnet-lite0_fpn_320.config"]
-        words += ["--label_map_path", str(preparation.label_map_path)]
-        words += ["--train_manifest_path", str(preparation.manifest_of(own_data.TRAIN))]
-        words += ["--validation_manifest_path", str(preparation.manifest_of(own_data.VALIDATION))]
-        words += ["--output_path", str(preparation.config_path)]
-    return shlex.join(["python", "-m", *words])
 
 
 def _parser() -> PassingParser:
@@ -128,7 +118,6 @@ def _parser() -> PassingParser:
     parser.add_argument(
         "--output_directory", required=True, type=Path, help="gets the records, the label map, the config, and the rest"
     )
-    parser.add_argument("--recipe", type=Path, help="a recipe of configs/, or any pipeline config, to be filled in")
     parser.add_argument(
         "--validation_fraction", type=fraction, default=0.2, help="of the pictures, where there is one set to split"
     )
@@ -148,8 +137,11 @@ def _parser() -> PassingParser:
             default=DEFAULT_MAX_DISTANCE,
             help="how unlike, of 64 bits, near-duplicates may be",
         )
-    with parser.passing_to(own_data.VALIDATE):
-        parser.add_argument("--max_dimension", type=positive_int, default=1024, help="the longest side kept, in pixels")
+    parser.add_argument(
+        "--max_dimension",
+        type=positive_int,
+        help="the longest side kept, in pixels (by default twice what the recipe's network takes, at most 1024)",
+    )
     with parser.passing_to(own_data.RECORDS):
         add_record_flags(parser)
     with parser.passing_to(own_data.VALIDATE, own_data.SPLIT, own_data.DUPLICATES, own_data.RECORDS, own_data.VERIFY):
@@ -169,6 +161,7 @@ def _check_flags(flags: argparse.Namespace) -> None:
         UsageError: With the flag.
     """
     check_source_flags(flags)
+    check_fill_flags(flags)
     check_num_shards(flags)
     output: Path = flags.output_directory
     refuse_pattern(output)
@@ -186,7 +179,6 @@ def _check_flags(flags: argparse.Namespace) -> None:
     for path in (flags.recipe, flags.image_list_path, flags.validation_image_list_path, flags.earlier_label_map_path):
         if path is not None and not path.is_file():
             raise UsageError(f"{path}: no such file")
-    check_fill_flags(flags)
     _check_split(flags)
 
 

@@ -28,8 +28,6 @@ from data_prep.records.record_flags import add_record_flags, check_num_shards
 from data_prep.runtime.command_line import UsageError, UserError, int_between, number_above_zero, positive_int
 from data_prep.runtime.failure_limit import failure_limit
 
-RECIPE = Path("configs/ssd_efficientnet-lite0_fpn_320.config")
-_ROOT = Path(__file__).resolve().parents[2]
 _DECIDED_HERE = ("is_group_of", "group_of_boxes", "num_shards")  # flags of steps whose default depends on the split
 
 
@@ -106,17 +104,8 @@ def _check(parser: PassingParser, flags: argparse.Namespace, unknown: Sequence[s
     if flags.classes is not None:
         flags.classes = [name.strip() for name in flags.classes]  # a list with Windows' line ends, say
     flags.splits = [split for split in SPLITS if split in flags.splits]
-    flags.recipe = _recipe(flags.recipe)
     flags.metadata_base_url = check_base_url("--metadata_base_url", flags.metadata_base_url)
     flags.images_base_url = check_base_url("--images_base_url", flags.images_base_url)
-
-
-def _recipe(path: Path) -> Path:
-    """Returns where the recipe is: there, or in the project's folder."""
-    ours = _ROOT / path
-    if path.is_file() or not ours.is_file():
-        return path
-    return ours
 
 
 def _parser(description: str, example: str) -> PassingParser:
@@ -147,7 +136,6 @@ def _parser(description: str, example: str) -> PassingParser:
     _add_source_flags(parser)
     _add_choice_flags(parser)
     _add_record_flags(parser)
-    parser.add_argument("--recipe", type=Path, default=RECIPE, help="config to fill in; docs/training.md lists them")
     add_fill_flags(parser)
     parser.add_argument(
         "--runner",

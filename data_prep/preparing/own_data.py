@@ -11,8 +11,10 @@ from data_prep.cleaning.validation_log import log_path
 from data_prep.formats.tf_example import shard_path
 from data_prep.preparing.command_step import CommandStep
 from data_prep.preparing.fill_flags import CHECK, FILL
+from data_prep.preparing.flag_words import flag_words
 from data_prep.preparing.passed_flags import PassingParser
-from data_prep.records.manifest import manifest_path
+from data_prep.preparing.prepared_folder import PreparedFolder
+from data_prep.preparing.recipe_resolution import max_dimension_for
 from data_prep.runtime.step_stamp import Step
 
 IMPORT, VALIDATE, SPLIT, DUPLICATES = "import_annotations", "validate_images", "split_points", "find_duplicates"
@@ -20,13 +22,8 @@ RECORDS, VERIFY = "make_tfrecords", "verify_tfrecords"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _WHOLE = "all"  # one set of annotations, before it is split
 _LIMITED = (IMPORT, VALIDATE, SPLIT, DUPLICATES, RECORDS)  # they have --max_failures
-_SET_FLAGS = (
-    "format",
-    "annotations_path",
-    "image_directory",
-    "image_list_path",
-    "splits",
-)  # each set of annotations has its own
+# Each set of annotations has its own.
+_SET_FLAGS = ("format", "annotations_path", "image_directory", "image_list_path", "splits")
 
 
 @dataclass(frozen=True)
@@ -59,149 +56,150 @@ class Preparation:
             flags: As it parsed them.
         """
         self._parser, self._flags = parser, flags
-        self.folder: Path = flags.output_directory
-        self.label_map_path = self.folder / "label_map.pbtxt"
-        self.config_path = self.folder / "pipeline.config"
+        self.folder = PreparedFolder(flags.output_directory)
         self.sets = list(_annotation_sets(flags))
         self.is_split = len(self.sets) == 1
         self.splits = [TRAIN, VALIDATION, *([TEST] if self.is_split and flags.test_fraction else [])]
 
     def steps(self) -> list[CommandStep]:
         """Returns the commands, in their order."""
-        flags, steps = self._flags, []
-        if flags.recipe is not None:
-            words = [str(flags.recipe), *self._passed(CHECK)]
-            steps.append(CommandStep("the recipe checked, before it is filled in", CHECK, words))
+        words = [str(self._flags.recipe), *self._passed(CHECK)]
+        steps = [CommandStep("the recipe checked, before it is filled in", CHECK, words)]
         for one in self.sets:
             steps += [self._import(one), self._validate(one)]
         if self.is_split:
             steps.append(self._split())
-        elif not flags.keep_near_duplicates:
+        elif not self._flags.keep_near_duplicates:
             steps.append(self._drop_duplicates())
         for split in self.splits:
             steps += [self._records(split), self._verify(split)]
-        if flags.recipe is not None:
-            steps.append(self._fill(flags.recipe))
-        return steps
-
-    def manifest_of(self, split: str) -> Path:
-        """Returns where the manifest of a split's records is."""
-        return manifest_path(self._records_path(split))
+        return [*steps, self._fill()]
 
     def ledgers(self) -> list[tuple[str, Path]]:
         """Returns the ledgers that the steps write where they reject something, each with the step's name."""
-        points = [(IMPORT, self._file(one.name, "points.rejected.jsonl")) for one in self.sets]
-        images = [(VALIDATE, self._file(one.name, "clean.json.rejected.jsonl")) for one in self.sets]
+        sets, splits = ([self.folder.split(one) for one in names] for names in (self._set_names, self.splits))
+        points = [(IMPORT, one.points.with_name(one.points.stem + ".rejected.jsonl")) for one in sets]
+        images = [(VALIDATE, _with_ending(one.clean_points, ".rejected.jsonl")) for one in sets]
         splitting = (SPLIT, self._split_folder / "split.rejected.jsonl")
         copies = (DUPLICATES, self._duplicates_path)
-        records = [(RECORDS, self._file(split, "record.rejected.jsonl")) for split in self.splits]
+        records = [(RECORDS, _with_ending(one.record, ".rejected.jsonl")) for one in splits]
         return [*points, *images, splitting if self.is_split else copies, *records]
 
     @property
+    def _set_names(self) -> list[str]:
+        return [one.name for one in self.sets]
+
+    @property
     def _split_folder(self) -> Path:
-        return self.folder / "split"
+        return self.folder.path / "split"
 
     @property
     def _duplicates_path(self) -> Path:
-        return self.folder / "duplicates.jsonl"
+        return self.folder.path / "duplicates.jsonl"
 
-    def _file(self, name: str, ending: str) -> Path:
-        return self.folder / f"{name}.{ending}"
-
-    def _records_path(self, split: str) -> Path:
-        return self._file(split, "record")
-
-    def _images(self, name: str) -> Path:
-        return self.folder / "images" / name
+    def _linked(self, name: str) -> Path:
+        return self.folder.path / "linked" / name
 
     def _states_of_images(self, names: Sequence[str]) -> dict[str, Path]:
         """Returns files that change with the images: points do not, when an image becomes another of the same name."""
-        return {f"images of {name}": log_path(self._images(name)) for name in names}
+        return {f"images of {name}": log_path(self.folder.split(name).image_directory) for name in names}
 
     def _points_of_split(self, split: str) -> Path:
         if self.is_split:
             return self._split_folder / split / "points.json"
-        return self._file(split, "clean.json" if self._flags.keep_near_duplicates else "unique.json")
+        if self._flags.keep_near_duplicates:
+            return self.folder.split(split).clean_points
+        return self.folder.path / f"{split}.unique.json"
 
     def _passed(self, step: str) -> list[str]:
         limit = ["--max_failures", str(self._flags.max_failures)] if step in _LIMITED else []
         return [*self._parser.words_for(step, self._flags, without=_SET_FLAGS), *limit]
 
     def _import(self, one: AnnotationSet) -> CommandStep:
-        words = ["--format", self._flags.format, "--annotations_path", *map(str, one.annotations_paths)]
-        if one.image_directories:
-            words += ["--image_directory", *map(str, one.image_directories)]
-        if one.image_list_path is not None:
-            words += ["--image_list_path", str(one.image_list_path)]
-        if one.splits:
-            words += ["--splits", *one.splits]
-        words += ["--image_output_directory", str(self.folder / "linked" / one.name)]
-        words += ["--point_output_path", str(self._file(one.name, "points.json"))]
-        words += ["--label_map_path", str(self.label_map_path)]
+        words = flag_words(
+            format=self._flags.format,
+            annotations_path=one.annotations_paths,
+            image_directory=one.image_directories or None,
+            image_list_path=one.image_list_path,
+            splits=one.splits or None,
+            image_output_directory=self._linked(one.name),
+            point_output_path=self.folder.split(one.name).points,
+            label_map_path=self.folder.label_map,
+        )
         return CommandStep(
             f"{_shown(one.name)}: boxes and classes", f"data_prep.{IMPORT}", words + self._passed(IMPORT)
         )
 
     def _validate(self, one: AnnotationSet) -> CommandStep:
-        words = ["--image_directory", str(self.folder / "linked" / one.name)]
-        words += ["--image_saving_directory", str(self._images(one.name))]
-        words += ["--datapoints_input_path", str(self._file(one.name, "points.json"))]
-        words += ["--datapoints_output_path", str(self._file(one.name, "clean.json"))]
+        files = self.folder.split(one.name)
+        words = flag_words(
+            image_directory=self._linked(one.name),
+            image_saving_directory=files.image_directory,
+            datapoints_input_path=files.points,
+            datapoints_output_path=files.clean_points,
+            max_dimension=self._flags.max_dimension or max_dimension_for(self._flags.recipe),
+        )
         return CommandStep(f"{_shown(one.name)}: images", f"data_prep.{VALIDATE}", words + self._passed(VALIDATE))
 
     def _split(self) -> CommandStep:
-        flags, points = self._flags, self._file(_WHOLE, "clean.json")
-        train_fraction = round(1.0 - flags.validation_fraction - flags.test_fraction, 9)
-        words = ["--datapoints_input_path", str(points), "--output_directory", str(self._split_folder)]
-        words += ["--train_fraction", f"{train_fraction:.9g}"]
-        words += ["--validation_fraction", f"{flags.validation_fraction:.9g}"]
-        words += ["--test_fraction", f"{flags.test_fraction:.9g}"] * bool(flags.test_fraction)
-        if not flags.keep_near_duplicates:
-            words += ["--near_duplicates", "--image_directory", str(self._images(_WHOLE))]
+        flags, files = self._flags, self.folder.split(_WHOLE)
+        shares = {"validation_fraction": flags.validation_fraction, "test_fraction": flags.test_fraction or None}
+        words = flag_words(
+            datapoints_input_path=files.clean_points,
+            output_directory=self._split_folder,
+            train_fraction=round(1.0 - flags.validation_fraction - flags.test_fraction, 9),
+            **shares,
+            near_duplicates=not flags.keep_near_duplicates,
+            image_directory=None if flags.keep_near_duplicates else files.image_directory,
+        )
         words += self._passed(SPLIT)
+        read = {"points": files.clean_points, **self._states_of_images([_WHOLE])}
         outputs = [self._points_of_split(split) for split in self.splits]
-        read = {"points": points, **self._states_of_images([_WHOLE])}
         stamp = Step("prepare_dataset: split_points, rules 1", {"words": words}, read, outputs)
         return CommandStep(f"{' and '.join(self.splits)} parted", f"data_prep.{SPLIT}", words, stamp)
 
     def _drop_duplicates(self) -> CommandStep:
-        inputs = [self._file(split, "clean.json") for split in self.splits]
+        files = [self.folder.split(split) for split in self.splits]
         outputs = [self._points_of_split(split) for split in self.splits]
-        words = ["--datapoints_input_path", *map(str, inputs)]
-        words += ["--image_directory", *(str(self._images(split)) for split in self.splits)]
-        words += ["--datapoints_output_path", *map(str, outputs), "--ledger_path", str(self._duplicates_path)]
-        # Ids are made of file names: 0001.jpg of the one set is not that of the other.
-        words += ["--likeness_only", *self._passed(DUPLICATES)]
-        read = {**dict(zip(self.splits, inputs, strict=True)), **self._states_of_images(self.splits)}
+        words = flag_words(
+            datapoints_input_path=[one.clean_points for one in files],
+            image_directory=[one.image_directory for one in files],
+            datapoints_output_path=outputs,
+            ledger_path=self._duplicates_path,
+            likeness_only=True,  # ids are made of file names: 0001.jpg of the one set is not that of the other
+        )
+        words += self._passed(DUPLICATES)
+        read = {**{one.name: one.clean_points for one in files}, **self._states_of_images(self.splits)}
         stamp = Step("prepare_dataset: find_duplicates, rules 1", {"words": words}, read, outputs)
         return CommandStep("images in both sets", f"data_prep.{DUPLICATES}", words, stamp)
 
     def _records(self, split: str) -> CommandStep:
-        images = self._images(_WHOLE if self.is_split else split)
-        words = ["--datapoints_input_path", str(self._points_of_split(split)), "--image_directory", str(images)]
-        words += ["--label_map_path", str(self.label_map_path)]
-        words += ["--record_output_path", str(self._records_path(split))]
+        words = flag_words(
+            datapoints_input_path=self._points_of_split(split),
+            image_directory=self.folder.split(_WHOLE if self.is_split else split).image_directory,
+            label_map_path=self.folder.label_map,
+            record_output_path=self.folder.split(split).record,
+        )
         return CommandStep(f"{split}: records", f"data_prep.{RECORDS}", words + self._passed(RECORDS))
 
     def _verify(self, split: str) -> CommandStep:
-        path, count = self._records_path(split), self._flags.num_shards
-        words = ["--input_path", f"{path}-?????-of-{count:05d}", "--label_map_path", str(self.label_map_path)]
-        words += self._passed(VERIFY)
-        shards = {f"shard {number}": shard_path(path, number, count) for number in range(count)}
-        stamp = Step(
-            "prepare_dataset: verify_tfrecords, rules 1",
-            {"words": words},
-            {"label_map": self.label_map_path, **shards},
-            [self.manifest_of(split)],
-        )
+        files, count = self.folder.split(split), self._flags.num_shards
+        pattern = f"{files.record}-?????-of-{count:05d}"
+        words = flag_words(input_path=pattern, label_map_path=self.folder.label_map) + self._passed(VERIFY)
+        read = {f"shard {number}": shard_path(files.record, number, count) for number in range(count)}
+        read["label_map"] = self.folder.label_map
+        stamp = Step("prepare_dataset: verify_tfrecords, rules 1", {"words": words}, read, [files.manifest])
         return CommandStep(f"{split}: records verified", f"data_prep.{VERIFY}", words, stamp)
 
-    def _fill(self, recipe: Path) -> CommandStep:
-        words = ["--recipe", str(recipe), "--label_map_path", str(self.label_map_path)]
-        words += ["--train_manifest_path", str(self.manifest_of(TRAIN))]
-        words += ["--validation_manifest_path", str(self.manifest_of(VALIDATION))]
-        words += ["--output_path", str(self.config_path), *self._passed(FILL)]
-        return CommandStep("the pipeline config", FILL, words)
+    def _fill(self) -> CommandStep:
+        words = flag_words(
+            recipe=self._flags.recipe,
+            label_map_path=self.folder.label_map,
+            train_manifest_path=self.folder.split(TRAIN).manifest,
+            validation_manifest_path=self.folder.split(VALIDATION).manifest,
+            output_path=self.folder.pipeline_config,
+        )
+        return CommandStep("the pipeline config", FILL, words + self._passed(FILL))
 
 
 def has_validation_set(flags: argparse.Namespace) -> bool:
@@ -220,6 +218,10 @@ def _annotation_sets(flags: argparse.Namespace) -> Iterator[AnnotationSet]:
             flags.validation_image_list_path,
             flags.validation_splits or ([] if flags.validation_annotations_path else flags.splits or []),
         )
+
+
+def _with_ending(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
 
 
 def _shown(name: str) -> str:

@@ -265,6 +265,15 @@ def test_each_step_can_be_run_alone(finished: Path, folder: Path, capsys: pytest
     assert digests(folder / "data") == digests(finished / "data")
 
 
+def test_without_a_recipe_it_is_the_one_for_cpus_and_images_are_made_for_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word for word in words("coco", "--dry_run") if word not in ("--recipe", RECIPE)]) == 0
+    output = capsys.readouterr().out
+    assert f"--recipe {RECIPE}" in output
+    assert "--max_dimension 640" in output  # twice the 320 of the network
+
+
 def test_splits_that_lie_in_one_place_are_taken_apart(folder: Path) -> None:
     images = [
         Annotated(name, label, (int(xmin), int(ymin), int(xmax), int(ymax)))
@@ -377,6 +386,7 @@ def test_flags_go_to_the_steps_that_have_them(folder: Path, capsys: pytest.Captu
     [
         (["--annotations_path", "nowhere"], "nowhere does not exist"),
         (["--recipe", "nowhere.config"], "nowhere.config: no such file"),
+        (["--num_shards", "100001"], "at most"),
         (["--output_directory", "photos/data"], "is within photos"),
         (["--output_directory", "beds,lamps"], "beds,lamps: records in this folder would be taken for"),
         (["--validation_fraction", "0"], "leave nothing"),
