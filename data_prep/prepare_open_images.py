@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from data_prep.formats.tf_example import refuse_pattern
 from data_prep.preparing.open_images_classes import read_classes
 from data_prep.preparing.open_images_estimate import estimate_lines
 from data_prep.preparing.open_images_flags import OpenImagesFlags
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     line = OpenImagesFlags(words, description=__doc__ or "", example=EXAMPLE)
     flags = line.values
+    refuse_pattern(flags.output_directory)
     folder = PreparedFolder(flags.output_directory)
     metadata = ReleaseMetadata(flags.metadata_directory or folder.metadata, flags.metadata_base_url)
     with exclusive_folder(folder.path):

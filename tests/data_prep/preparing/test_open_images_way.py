@@ -142,6 +142,7 @@ def test_sizes_are_told_before_anything_large_is_fetched(release: OpenImagesSite
         (["--direct_num_workers=2"], "unrecognized arguments: --direct_num_workers=2"),
         (["--version", "v3"], "invalid choice: 'v3'"),
         (["--num_epochs", "3", "--num_steps", "3"], "say the same thing twice"),
+        (["--output_directory", "a,b"], "taken for a pattern, or for several; rename it"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_before_anything_large_is_fetched(
