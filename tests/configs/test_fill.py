@@ -162,6 +162,10 @@ def test_an_edited_file_is_not_overwritten(data: Path, capsys: pytest.CaptureFix
     path.write_text("model { }")
     with pytest.raises(UserError, match=r"was not written by configs\.fill"):
         fill()
+    with pytest.raises(UserError, match=r"was not written by configs\.fill"):  # a recipe is not lost by a slip
+        fill(LITE, "--output_path", LITE)
+    with pytest.raises(UsageError, match="are the same file"):
+        fill(LITE, "--force", "--output_path", "data/train.record.manifest.json")
     assert fill(LITE, "--force") == 0
     assert read_pipeline_config(path).train_config.batch_size == 8
 
