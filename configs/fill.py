@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.filling.header import is_as_written, seal_of, with_header
-from configs.filling.recipe import FROM_SCRATCH, FilledRecipe, Wishes, fill_recipe, read_records
+from configs.filling.recipe import CHECKPOINT, FROM_SCRATCH, FilledRecipe, Wishes, fill_recipe, read_records
 from configs.schema.pipeline_file import read_config_text
 from configs.schema.problem import ConfigError
 from configs.settings.loading import examine
@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{done}, from {flags.recipe}")
     print("\n".join(f"  {line}" for line in filled.lines))
     if filled.unfilled:
-        print(
-            f"  to fill  {', '.join(filled.unfilled)}: give --fine_tune_checkpoint what training is to start from, or "
-            f"{FROM_SCRATCH}"
-        )
+        print(f"  to fill  {', '.join(filled.unfilled)}: replace PATH_TO_BE_CONFIGURED before a run")
+        if CHECKPOINT in filled.unfilled:
+            print(
+                f"           --fine_tune_checkpoint PATH says what training starts from, and {FROM_SCRATCH} from nothing"
+            )
     print(f"next: {command}")
     return EXIT_DONE
 
