@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from data_prep.preparing.open_images_classes import read_classes
 from data_prep.preparing.open_images_estimate import estimate_lines
 from data_prep.preparing.open_images_flags import OpenImagesFlags
-from data_prep.preparing.open_images_way import files_of, read_classes, run_steps
+from data_prep.preparing.open_images_way import files_of, run_steps
 from data_prep.preparing.prepared_folder import PreparedFolder
 from data_prep.preparing.release_metadata import ReleaseMetadata
 from data_prep.runtime.command_line import EXIT_DONE, run_command
@@ -34,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         classes = read_classes(flags, metadata)
         choice = line.choice(classes.descriptions, classes.hierarchy)
         if flags.estimate:
-            files = files_of(flags)
-            print("\n".join(estimate_lines(flags, choice, files, metadata, classes.labels, classes.names)))
+            print("\n".join(estimate_lines(flags, choice, files_of(flags), metadata, classes)))
         else:
             run_steps(flags, choice, folder, metadata)
     return EXIT_DONE

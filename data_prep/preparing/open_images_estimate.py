@@ -21,6 +21,7 @@ from data_prep.metadata.class_choice import EXCLUDE, INCLUDE, Choice, Sources, f
 from data_prep.preparing.boxes_sample import BoxesSample, Scaled, sample_of, scaled
 from data_prep.preparing.file_download import fetch_start
 from data_prep.preparing.image_trial import ImageTrial, NoImagesError, try_images
+from data_prep.preparing.open_images_classes import Classes
 from data_prep.preparing.open_images_steps import TRAIN, OpenImagesChoice
 from data_prep.preparing.release_files import SplitFiles
 from data_prep.preparing.release_metadata import ReleaseMetadata, size_in_words
@@ -58,8 +59,7 @@ def estimate_lines(
     choice: OpenImagesChoice,
     files: Mapping[str, SplitFiles],
     metadata: ReleaseMetadata,
-    labels: Sequence[str],
-    names: Mapping[str, str],
+    classes: Classes,
 ) -> list[str]:
     """Returns the estimate, as lines to print.
 
@@ -68,8 +68,7 @@ def estimate_lines(
         choice: What the steps share.
         files: Of each split.
         metadata: Where they are.
-        labels: The classes asked for, kinds among them.
-        names: All class names by label.
+        classes: Those asked for.
 
     Raises:
         UserError: A server cannot be asked, or the sample has no box of the classes.
@@ -83,10 +82,19 @@ def estimate_lines(
     for split, found in files.items():
         is_group_of = flags.is_group_of or (EXCLUDE if split == TRAIN else INCLUDE)
         filters = filters_of_flags(argparse.Namespace(**{**vars(flags), "is_group_of": is_group_of}))
-        of_process = Choice(labels, names, filters, max_images_per_class=flags.max_images_per_class, seed=choice.seed)
+        of_process = Choice(
+            classes.labels,
+            classes.names,
+            filters,
+            max_images_per_class=flags.max_images_per_class,
+            seed=choice.seed,
+            expansion=classes.expansion,
+        )
         sample, source = _sample(found.boxes, remotes, metadata, flags.estimate_megabytes, speed)
         splits[split] = _split_estimate(split, sample, source, of_process, choice.fraction)
-    lines = [f"estimate for {len(labels)} classes of Open Images {flags.version.upper()}; nothing large was fetched"]
+    lines = [
+        f"estimate for {len(classes.labels)} classes of Open Images {flags.version.upper()}; nothing large was fetched"
+    ]
     lines += [f"  {split}: {estimate.source}" for split, estimate in splits.items()]
     lines += [f"  {'':<12}{'images':>22}{'boxes':>22}"]
     lines += [f"  {split:<12}{estimate.images!s:>22}{estimate.boxes!s:>22}" for split, estimate in splits.items()]
@@ -187,7 +195,7 @@ def _count(split: str, sample: BoxesSample | Path, choice: Choice) -> dict[str, 
             )
         with Ledger(None) as ledger:
             process_metadata(
-                Sources(str(boxes), str(index)),
+                Sources([str(boxes)], [str(index)]),
                 choice,
                 point_path=str(folder / "points.json"),
                 images_path=str(folder / "images.json"),

@@ -62,17 +62,19 @@ class OpenImagesFlags:
 
         Args:
             descriptions: The class descriptions.
-            hierarchy: The classes' hierarchy, where kinds are asked for.
+            hierarchy: The classes' hierarchy, where a flag wants it.
         """
         flags, passed = self.values, {}
         for step in (POINTS, DOWNLOAD, VALIDATE, RECORDS, VERIFY, BEAM, CHECK, FILL):
             passed[step] = self._parser.words_for(step, flags, without=_DECIDED_HERE)
+        if flags.expand_hierarchy and not flags.with_descendants:
+            passed[POINTS] += flag_words(hierarchy_path=hierarchy)
         return OpenImagesChoice(
             classes=flag_words(
                 classes=flags.classes,
                 trainable_classes_path=flags.trainable_classes_path,
                 with_descendants=flags.with_descendants,
-                hierarchy_path=hierarchy,
+                hierarchy_path=hierarchy if flags.with_descendants else None,
             ),
             class_descriptions=descriptions,
             passed=passed,
@@ -167,6 +169,11 @@ def _add_source_flags(parser: PassingParser) -> None:
 def _add_choice_flags(parser: PassingParser) -> None:
     with parser.passing_to(POINTS):
         add_filter_flags(parser)
+        parser.add_argument(
+            "--expand_hierarchy",
+            action="store_true",
+            help="as the challenge evaluates: repeat a box for each class asked for that is above its own",
+        )
         parser.add_argument("--max_images_per_class", type=positive_int, help="of each split")
     parser.set_defaults(is_group_of=None)
     parser.add_argument(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.metadata.hierarchy import read_hierarchy
-from data_prep.metadata.open_images import read_class_descriptions, wanted_classes, with_descendants
-from data_prep.preparing import open_images_steps, release_files
+from data_prep.preparing import open_images_steps
 from data_prep.preparing.class_table import class_table
 from data_prep.preparing.open_images_steps import OpenImagesChoice, fills_config
 from data_prep.preparing.prepared_folder import PreparedFolder
@@ -19,41 +16,6 @@ from data_prep.preparing.release_metadata import ReleaseMetadata
 from data_prep.preparing.step_runner import StepRunner
 from data_prep.records.manifest import Manifest, read_manifest
 from data_prep.runtime.command_line import UserError
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes asked for.
-
-    Attributes:
-        labels: Their MIDs, kinds among them where they are asked for.
-        names: The names of all classes of the release, by MID.
-        descriptions: The file that has the names.
-        hierarchy: The file that has the kinds; None where they are not asked for.
-    """
-
-    labels: Sequence[str]
-    names: Mapping[str, str]
-    descriptions: Path
-    hierarchy: Path | None
-
-
-def read_classes(flags: argparse.Namespace, metadata: ReleaseMetadata) -> Classes:
-    """Looks the classes up, before anything large is fetched.
-
-    Raises:
-        UsageError: One is unknown.
-        UserError: A file cannot be had.
-    """
-    names = [release_files.CLASS_DESCRIPTIONS[flags.version]]
-    names += [release_files.HIERARCHY] * flags.with_descendants
-    paths = metadata.have(names)
-    descriptions = read_class_descriptions(paths[0])
-    labels = wanted_classes(flags.trainable_classes_path, flags.classes, descriptions)
-    hierarchy = paths[1] if flags.with_descendants else None
-    if hierarchy is not None:
-        labels = with_descendants(labels, read_hierarchy(hierarchy), descriptions)
-    return Classes(labels or (), descriptions, paths[0], hierarchy)
 
 
 def files_of(flags: argparse.Namespace) -> dict[str, SplitFiles]:

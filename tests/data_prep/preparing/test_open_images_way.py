@@ -156,7 +156,7 @@ def test_two_runs_do_not_share_a_folder(release: OpenImagesSite, tmp_path: Path)
     (tmp_path / "data").mkdir()
     with exclusive_folder(tmp_path / "data"):
         output = prepare(release, tmp_path, code=1)
-    assert output == "error: another run is fetching into data; wait for it, or name another folder\n"
+    assert output == "error: another run is at work in data; wait for it, or name another folder\n"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("apache_beam") is not None, reason="Apache Beam is installed")
@@ -179,10 +179,13 @@ def test_a_step_that_fails_is_named_with_its_command_and_its_exit_code(prepared:
 
 
 def test_a_share_of_the_images(release: OpenImagesSite, tmp_path: Path):
-    words = ["--splits", "validation", "--fraction", 0.5, "--with_image_labels", "--with_descendants"]
+    words = ["--splits", "validation", "--fraction", 0.5, "--with_image_labels", "--expand_hierarchy"]
     output = prepare(release, tmp_path, *words)
     assert "== step 2 of 7: a part of validation" in output
     assert "absent kept" in output
+    assert "--expand_hierarchy --hierarchy_path data/metadata/2018_04/bbox_labels_600_hierarchy.json" in output.replace(
+        " \\\n   ", ""
+    )
     assert "next:" not in output
     assert not (tmp_path / "data" / "pipeline.config").exists()
     again = prepare(release, tmp_path, *words)
@@ -192,10 +195,12 @@ def test_a_share_of_the_images(release: OpenImagesSite, tmp_path: Path):
 def test_another_split_and_rules_for_boxes(release: OpenImagesSite, tmp_path: Path):
     release.publish({"test": 40}, classes=6)
     words = ["--splits", "test", "--max_images_per_class", 2, "--is_group_of", "only", "--num_shards", 2]
+    words += ["--classes", NAMES[0], "--with_descendants"]
     output = prepare(release, tmp_path, *words)
     manifest = read_manifest(tmp_path / "data" / "test.record.manifest.json")
     assert manifest is not None
     assert len(manifest.shards) == 2
+    assert [item.display_name for item in manifest.label_map] == NAMES[:3]
     assert max(manifest.total().images_by_label.values()) <= 3
     assert "not is_group_of" in output
 
