@@ -54,9 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if filled.unfilled:
         print(f"  to fill  {', '.join(filled.unfilled)}: replace PATH_TO_BE_CONFIGURED before a run")
         if CHECKPOINT in filled.unfilled:
-            print(
-                f"           --fine_tune_checkpoint PATH says what training starts from, and {FROM_SCRATCH} from nothing"
-            )
+            print(f"           --fine_tune_checkpoint PATH says what training starts from, {FROM_SCRATCH} from nothing")
     print(f"next: {command}")
     return EXIT_DONE
 
