@@ -52,28 +52,26 @@ class Feature:
     Attributes:
         kind: The list of `tf.train.Feature` that it is stored in, by its value type.
         is_list: Whether it holds any number of values (one an object, mostly) rather than exactly one.
-        is_required: Whether training cannot do without it.
     """
 
     kind: Literal["bytes", "float", "int64"]
     is_list: bool = False
-    is_required: bool = False
 
 
 FEATURES: dict[str, Feature] = {
-    IMAGE_ENCODED: Feature("bytes", is_required=True),
+    IMAGE_ENCODED: Feature("bytes"),
     IMAGE_FORMAT: Feature("bytes"),
     IMAGE_FILENAME: Feature("bytes"),
-    IMAGE_SOURCE_ID: Feature("bytes", is_required=True),
+    IMAGE_SOURCE_ID: Feature("bytes"),
     IMAGE_SHA256: Feature("bytes"),
-    IMAGE_HEIGHT: Feature("int64", is_required=True),
-    IMAGE_WIDTH: Feature("int64", is_required=True),
-    BOX_XMIN: Feature("float", is_list=True, is_required=True),
-    BOX_XMAX: Feature("float", is_list=True, is_required=True),
-    BOX_YMIN: Feature("float", is_list=True, is_required=True),
-    BOX_YMAX: Feature("float", is_list=True, is_required=True),
+    IMAGE_HEIGHT: Feature("int64"),
+    IMAGE_WIDTH: Feature("int64"),
+    BOX_XMIN: Feature("float", is_list=True),
+    BOX_XMAX: Feature("float", is_list=True),
+    BOX_YMIN: Feature("float", is_list=True),
+    BOX_YMAX: Feature("float", is_list=True),
     CLASS_TEXT: Feature("bytes", is_list=True),
-    CLASS_LABEL: Feature("int64", is_list=True, is_required=True),
+    CLASS_LABEL: Feature("int64", is_list=True),
     OBJECT_IS_CROWD: Feature("int64", is_list=True),
     OBJECT_DIFFICULT: Feature("int64", is_list=True),
     OBJECT_TRUNCATED: Feature("int64", is_list=True),
