@@ -136,12 +136,12 @@ def format_classes(summary: ShardSummary, label_map: LabelMap) -> str:
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Reads every record and fails on what would stop training: class ids outside the label map that no\n"
-        "known text stands beside, lists of unequal length, an image that is missing or does not decode, keys of\n"
+        description="Reads every record and fails on what would stop training: class ids outside the label map beside\n"
+        "which no known text stands, lists of unequal length, an image that is missing or does not decode, keys of\n"
         "another type, a corrupt file, and shards or a label map that are not those of the manifest beside them.\n"
         "What trains all the same is shown and counted as a warning: boxes that training leaves out, as they are\n"
         "without area, reversed, far outside the image or not finite; class texts that the map lacks or that disagree\n"
-        "with their id; keys that are missing, and sizes, formats and checksums that are not those of the image.\n"
+        "with their id; keys that are missing; sizes, formats and checksums that are not those of the image.\n"
         "data_prep.repair_tfrecords writes the records anew without what is left out.",
         example="  python -m data_prep.verify_tfrecords --input_path 'train.record-?????-of-00010' \\\n"
         "      --label_map_path label_map.pbtxt",

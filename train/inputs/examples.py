@@ -69,6 +69,7 @@ class InputExample:
         fed_objects: On `fed`.
         num_cut: How many more there were than `max_number_of_boxes`.
         num_unknown: How many the record has of classes that the label map does not know.
+        num_unusable: How many the record has that cannot be trained on.
     """
 
     source_id: str
@@ -80,6 +81,7 @@ class InputExample:
     fed_objects: Objects
     num_cut: int
     num_unknown: int
+    num_unusable: int
 
     def is_left(self) -> np.ndarray:
         """Tells which of `original_objects` are among `fed_objects`: bool [N].
@@ -180,6 +182,7 @@ def _example(fed: tuple[Any, Any], original: tuple[Any, Any]) -> InputExample:
         fed_objects=_objects(fed_images[0], fed_labels),
         num_cut=int(fed_labels["num_groundtruth_boxes_cut"][0]),
         num_unknown=int(fed_labels["num_groundtruth_boxes_unknown"][0]),
+        num_unusable=int(fed_labels["num_groundtruth_boxes_unusable"][0]),
     )
 
 
