@@ -22,6 +22,7 @@ from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
 from train.inputs.left_out import LeftOut, count_batch, count_record, first_unusable
 from train.inputs.reader import build_evaluation_dataset
+from train.inputs.record_errors import explained_records
 from train.inputs.record_order import read_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
@@ -178,7 +179,7 @@ class CheckpointEvaluator:
         """
         self._losses = {}
         left_out = LeftOut.of_evaluation(self._pipeline.settings, self._reader_index)
-        with batch_norm_apart():
+        with batch_norm_apart(), explained_records(self._pipeline.settings.eval_input_reader[self._reader_index]):
             result = _measure(self._pipeline, self._detected_images(left_out))
         result = dataclasses.replace(result, left_out=tuple(left_out.sentences()), graph=self._take_graph())
         if not self._has_losses:
@@ -233,7 +234,7 @@ def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_ind
         raise UsageError(f"{folder}: the input must be {SAVED_MODEL_INPUT}, but is {', '.join(inputs)}")
     dtype = inputs[SAVED_MODEL_INPUT].dtype
     left_out = LeftOut.of_evaluation(pipeline.settings, reader_index)
-    with batch_norm_apart():
+    with batch_norm_apart(), explained_records(pipeline.settings.eval_input_reader[reader_index]):
         result = _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index, left_out))
     return dataclasses.replace(result, left_out=tuple(left_out.sentences()))
 

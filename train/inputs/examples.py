@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from configs.settings.inputs import InputReader
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import read_settings_text
 from configs.settings.resizers import KeepAspectRatioResizer
-from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS
-from train.inputs.input_errors import readable_error
 from train.inputs.reader import build_evaluation_dataset, build_training_dataset
+from train.inputs.record_errors import explained_records
 
 LONGER_SIDE_OF_ORIGINALS = 640
 # Of the original's boxes, none is to be cut.
@@ -128,6 +129,7 @@ def read_training_examples(settings: PipelineSettings, count: int, *, seed: int)
         build_training_dataset(dataclasses.replace(settings, train_input_reader=reader), batch_size=1, seed=seed),
         build_training_dataset(plain, batch_size=1, seed=seed),
         count,
+        reader,
     )
 
 
@@ -150,18 +152,14 @@ def read_evaluation_examples(
         build_evaluation_dataset(settings, reader_index=reader_index, batch_size=1),
         build_evaluation_dataset(plain, reader_index=reader_index, batch_size=1),
         count,
+        readers[reader_index],
     )
 
 
-def _pairs(fed: tf.data.Dataset, originals: tf.data.Dataset, count: int) -> Iterator[InputExample]:
-    try:
+def _pairs(fed: tf.data.Dataset, originals: tf.data.Dataset, count: int, reader: InputReader) -> Iterator[InputExample]:
+    with explained_records(reader):
         for one, other in tf.data.Dataset.zip((fed, originals)).take(count).as_numpy_iterator():
             yield _example(one, other)
-    except tf.errors.OpError as error:
-        sentence = readable_error(error)
-        if sentence is None:
-            raise
-        raise UserError(f"{sentence}; verify the records with python -m data_prep.verify_tfrecords") from error
 
 
 def _example(fed: tuple[Any, Any], original: tuple[Any, Any]) -> InputExample:

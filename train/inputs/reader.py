@@ -52,6 +52,7 @@ from train.inputs.mixing.groups import GROUP_SIZE, mixed_examples
 from train.inputs.order_seed import LARGEST_SEED
 from train.inputs.preparation import Labels, Preparation
 from train.inputs.record_cache import cached_sets
+from train.inputs.record_errors import explained_records
 from train.inputs.record_order import order_records, read_records
 from train.inputs.records import RecordSet, check_filled_in, read_every_record, record_sets
 from train.inputs.sharding import shard_input
@@ -232,7 +233,8 @@ def _class_sampler(
     num_classes = settings.model.num_classes
     label_map = _label_map(reader, where)
     look_up = ClassLookup(label_map, num_classes)
-    counts = count_classes(read_every_record(sets, reader), look_up, num_classes, where)
+    with explained_records(reader):
+        counts = count_classes(read_every_record(sets, reader), look_up, num_classes, where)
     if says_so:
         print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
     return ClassSampler(counts, look_up, max_repeats)

@@ -32,7 +32,9 @@ def count_records_of_files(paths: Sequence[str]) -> list[int]:
         try:
             is_listed = num_bytes == tf.io.gfile.stat(path).length
             counts.append(num_records if is_listed else count_records(path))
-        except (CorruptRecordError, OSError, tf.errors.OpError) as error:
+        except CorruptRecordError as error:
+            raise UserError(f"{path}, record {error.number}: {error}; write it again, or leave it out") from error
+        except (OSError, tf.errors.OpError) as error:
             raise UserError(f"{path}: {error}; write it again, or leave it out") from error
     return counts
 
