@@ -49,10 +49,10 @@ def verify_records(
     for _ in progress(steps, description="verify", unit="records"):
         pass
     for manifest_path in dict.fromkeys(map(manifest_path_of_shard, shards)):
-        manifest = read_manifest(manifest_path) if manifest_path is not None else None
+        manifest = read_manifest(manifest_path)
         if manifest is not None:
             of_manifest = [summary for summary in summaries if manifest_path_of_shard(summary.shard) == manifest_path]
-            _check_manifest(str(manifest_path), manifest, of_manifest, label_map)
+            _check_manifest(manifest_path, manifest, of_manifest, label_map)
     return sum_of(summaries, max_problems_shown)
 
 

@@ -109,10 +109,10 @@ def manifest_path(output_path: str | os.PathLike[str]) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def manifest_path_of_shard(shard: str) -> str | None:
-    """Returns where the manifest of a shard would lie; None for a file whose name is no shard's."""
+def manifest_path_of_shard(shard: str) -> str:
+    """Returns where the manifest of a shard would lie, or of a file that is a set of its own."""
     match = _SHARD_NAME.fullmatch(shard)
-    return match["prefix"] + SUFFIX if match else None
+    return (match["prefix"] if match else shard) + SUFFIX
 
 
 def format_manifest(manifest: Manifest) -> str:
