@@ -30,7 +30,7 @@ MAX_SHOWN = 80  # characters of a value in a message: records come from anywhere
 TENSORFLOW_ENVIRONMENT: Final = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 # What `image/format` may be, in small letters, by what the file's first bytes say that it is.
-_FORMAT_NAMES: Final = {
+FORMAT_NAMES: Final = {
     "JPEG": (b"jpeg", b"jpg"), "MPO": (b"jpeg", b"jpg"), "PNG": (b"png",), "BMP": (b"bmp",), "GIF": (b"gif",),
     "WEBP": (b"webp",),
 }  # fmt: skip
@@ -53,6 +53,8 @@ class RecordReport:
         class_ids: Label map ids of the boxes that training takes, counted.
         verified_class_ids: Those that a person looked for in the whole image, found or not.
         has_image: Whether there is an image that decodes, as far as it was looked at.
+        image_size: Its height and width, where there is one.
+        image_format: Pillow's name for its format.
         problems: (kind, detail); the kinds are those of `record_rules.SEVERITIES`.
     """
 
@@ -62,6 +64,8 @@ class RecordReport:
     class_ids: Counter[int] = field(default_factory=Counter)
     verified_class_ids: set[int] = field(default_factory=set)
     has_image: bool = False
+    image_size: tuple[int, int] = (0, 0)
+    image_format: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def note(self, kind: str, detail: str) -> None:
@@ -274,7 +278,7 @@ def _check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: 
         except ImageError as error:
             report.note(rules.BROKEN_IMAGE, str(error) if error.detail else error.reason)
             return
-    report.has_image = True
+    report.has_image, report.image_size, report.image_format = True, size, image_format
     _check_format(image_format, values, report)
     height, width = size
     for key, actual in ((tf_example.IMAGE_HEIGHT, height), (tf_example.IMAGE_WIDTH, width)):
@@ -295,8 +299,8 @@ def _check_sum(encoded: bytes, values: dict[str, list[Any]], report: RecordRepor
 
 def _check_format(image_format: str, values: dict[str, list[Any]], report: RecordReport) -> None:
     stored = values.get(tf_example.IMAGE_FORMAT)
-    if stored and stored[0] and stored[0].lower() not in _FORMAT_NAMES[image_format]:
-        named = _FORMAT_NAMES[image_format][0].decode()
+    if stored and stored[0] and stored[0].lower() not in FORMAT_NAMES[image_format]:
+        named = FORMAT_NAMES[image_format][0].decode()
         detail = f"{tf_example.IMAGE_FORMAT} is {text_of_value(stored[0])!r}, the image a {named}"
         report.note(rules.OTHER_FORMAT, detail)
 

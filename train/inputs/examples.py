@@ -82,7 +82,7 @@ class InputExample:
     fed_objects: Objects
     num_cut: int
     num_unknown: int
-    num_unusable: int
+    num_unusable: int = 0
 
     def is_left(self) -> np.ndarray:
         """Tells which of `original_objects` are among `fed_objects`: bool [N].
