@@ -162,13 +162,18 @@ def sum_of(summaries: Sequence[ShardSummary], max_problems_shown: int) -> ShardS
     return total
 
 
-def judge_usable(summary: ShardSummary) -> None:
-    """Notes it as a problem of all the records if most of their boxes cannot be used, at which training stops."""
-    if most_are_unusable(summary.num_unusable, summary.num_boxes):
-        summary.note(
-            MOSTLY_UNUSABLE,
-            f"{summary.num_unusable} of {summary.num_boxes} boxes; coordinates are relative to the image, from 0 to 1",
-        )
+def judge_usable(summary: ShardSummary) -> str:
+    """Notes it as a problem of all the records if most of their boxes cannot be used, at which training stops.
+
+    Returns:
+        What was noted; empty where nothing was.
+    """
+    if not most_are_unusable(summary.num_unusable, summary.num_boxes):
+        return ""
+    counts = f"{summary.num_unusable} of {summary.num_boxes} boxes"
+    sentence = f"{counts}; coordinates are relative to the image, from 0 to 1"
+    summary.note(MOSTLY_UNUSABLE, sentence)
+    return sentence
 
 
 def num_repeated(summary: ShardSummary) -> int:
