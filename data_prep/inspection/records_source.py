@@ -18,7 +18,7 @@ from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
 from data_prep.records.record_checks import RecordChecker, RecordReport, text_of_value
 from data_prep.records.record_files import CorruptRecordError, read_record_file
-from data_prep.records.record_rules import ids_by_text
+from data_prep.records.record_rules import READ_KEYS, ids_by_text
 from data_prep.records.shard_checks import CORRUPT_FILE, MOSTLY_UNUSABLE, ShardSummary, judge_usable
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
@@ -67,7 +67,8 @@ def read_records_data_set(
             flags = data_set.REPEATED_ID if image_id in seen else 0
             flags |= data_set.BAD_RECORD if report.errors else 0
             flags |= 0 if report.has_image else data_set.NO_IMAGE
-            _add_record(builder, features, labels, image_id or f"record {index}", flags, (shard, index))
+            size = report.image_size if report.has_image else _stored_size(features)
+            _add_record(builder, features, labels, image_id or f"record {index}", size, flags, (shard, index))
         except ValueError as error:
             ledger.reject(f"{shard}, record {index}", "unreadable record", str(error))
             continue
@@ -134,6 +135,7 @@ def _add_record(
     features: Any,
     labels: _Labels | None,
     image_id: str,
+    size: tuple[int, int],
     flags: int,
     place: tuple[str, int],
 ) -> None:
@@ -143,16 +145,12 @@ def _add_record(
     lengths = {len(column) for column in (*columns, classes)}
     if len(lengths) > 1:
         raise ValueError(f"{image_id}: lists of {', '.join(map(str, sorted(lengths)))} coordinates and classes")
-    width, height = (
-        min(max(int(_value(features, key) or 0), 0), _MAX_SIDE)
-        for key in (tf_example.IMAGE_WIDTH, tf_example.IMAGE_HEIGHT)
-    )
     flag_lists = [(_values(features, key), bit) for key, bit in _FLAGS.items()]
     image_classes, image_texts = (
         _values(features, key) for key in (tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT)
     )
     # From here on nothing fails: a record is in the data set whole or not at all.
-    builder.add_image(image_id, width=width, height=height, flags=flags, place=place)
+    builder.add_image(image_id, width=size[1], height=size[0], flags=flags, place=place)
     boxed = set()
     for index, (class_id, *box) in enumerate(zip(classes, *columns, strict=True)):
         box_flags = sum(bit for values, bit in flag_lists if index < len(values) and values[index])
@@ -188,12 +186,23 @@ def _label(class_id: int, text: str, labels: _Labels | None) -> str:
     return labels.name_of(class_id, text)
 
 
+def _stored_size(features: Any) -> tuple[int, int]:
+    """Returns height and width as the record says them."""
+    height, width = (
+        min(max(int(_value(features, key) or 0), 0), _MAX_SIDE)
+        for key in (tf_example.IMAGE_HEIGHT, tf_example.IMAGE_WIDTH)
+    )
+    return height, width
+
+
 def _values(features: Any, key: str) -> Sequence[Any]:
     if key not in features:
         return ()
     stored, kind = features[key], tf_example.FEATURES[key].kind
     found = stored.WhichOneof("kind")
     if found is not None and found != f"{kind}_list":
+        if key not in READ_KEYS:
+            return ()
         raise ValueError(f"{key} is a {found}, not a {kind}_list")
     values: Sequence[Any] = getattr(stored, f"{kind}_list").value
     return values

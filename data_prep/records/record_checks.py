@@ -131,7 +131,7 @@ class RecordChecker:
             text = texts[index] if index < len(texts) else b""
             class_id = ids[index] if index < len(ids) else 0
             if self._ids_by_text is None:
-                if class_id < 1:
+                if ids and class_id < 1:  # where texts stand alone, only a label map could tell
                     detail = f"{tf_example.CLASS_LABEL} {class_id}; 0 is the background, ids begin at 1"
                     report.note(rules.ID_BELOW_ONE, detail)
             elif not text:
