@@ -13,8 +13,9 @@ from pathlib import Path
 
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.formats.tf_example import find_shards
+from data_prep.records.image_checks import TENSORFLOW_ENVIRONMENT
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
-from data_prep.records.record_checks import TENSORFLOW_ENVIRONMENT, RecordChecker
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.shard_checks import ShardCheck, ShardSummary, check_shard, num_repeated, sum_of
 from data_prep.runtime import worker_pool
 from data_prep.runtime.command_line import ArgumentParser, UserError, fraction, positive_int, run_command

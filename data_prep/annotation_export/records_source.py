@@ -17,9 +17,10 @@ from data_prep.images.image_file import read_header, read_orientation
 from data_prep.images.png_data import has_metadata
 from data_prep.records import record_rules as rules
 from data_prep.records.manifest import class_differences, manifest_path_of_shard, read_manifest
-from data_prep.records.record_checks import RecordChecker, text_of_value
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.record_files import CorruptRecordError, read_record_file
 from data_prep.records.record_images import plain_jpeg_size
+from data_prep.records.record_report import text_of_value
 from data_prep.records.shard_checks import CORRUPT_FILE
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger, RejectedError

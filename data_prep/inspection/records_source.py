@@ -16,8 +16,9 @@ from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.records.record_checks import RecordChecker, RecordReport, text_of_value
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.record_files import CorruptRecordError, read_record_file
+from data_prep.records.record_report import RecordReport, text_of_value
 from data_prep.records.record_rules import READ_KEYS, ids_by_text
 from data_prep.records.shard_checks import CORRUPT_FILE, MOSTLY_UNUSABLE, ShardSummary, judge_usable
 from data_prep.runtime.command_line import UserError

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -16,66 +12,17 @@ from google.protobuf.message import DecodeError
 from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
-from data_prep.images.image_file import FORMATS, NO_END_MARK, ImageError, prepare_image, read_header
 from data_prep.records import record_rules as rules
+from data_prep.records.image_checks import check_image
 from data_prep.records.point_index import chance
-from data_prep.records.record_images import is_sound_jpeg, plain_jpeg_size
-from data_prep.records.record_rules import SEVERITIES, Severity
-from data_prep.runtime.command_line import printable
-from data_prep.runtime.large_image_turn import LARGE_PIXELS
+from data_prep.records.record_report import RecordReport, text_of_value
 
-MAX_SHOWN = 80  # characters of a value in a message: records come from anywhere
-
-# An image that TensorFlow must decode after all wants no accelerator, whose memory it would take from a training.
-TENSORFLOW_ENVIRONMENT: Final = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-# What `image/format` may be, in small letters, by what the file's first bytes say that it is.
-FORMAT_NAMES: Final = {
-    "JPEG": (b"jpeg", b"jpg"), "MPO": (b"jpeg", b"jpg"), "PNG": (b"png",), "BMP": (b"bmp",), "GIF": (b"gif",),
-    "WEBP": (b"webp",),
-}  # fmt: skip
 # Keys that a record need not have, and what stands in for each; others that are optional are not missed.
 _MISSED_KEYS: Final = {
     tf_example.IMAGE_SOURCE_ID: "the image goes by its filename, checksum or number",
     tf_example.IMAGE_HEIGHT: "the image has one of its own",
     tf_example.IMAGE_WIDTH: "the image has one of its own",
 }
-
-
-@dataclass
-class RecordReport:
-    """Contents and problems of one record.
-
-    Attributes:
-        source_id: The image's id, or else what training names it by, made safe to print; empty where there is neither.
-        num_boxes: How many boxes it has.
-        num_unusable: Of these, those that training leaves out for their place or weight.
-        class_ids: Label map ids of the boxes that training takes, counted.
-        verified_class_ids: Those that a person looked for in the whole image, found or not.
-        has_image: Whether there is an image that decodes, as far as it was looked at.
-        image_size: Its height and width, where there is one.
-        image_format: Pillow's name for its format.
-        problems: (kind, detail); the kinds are those of `record_rules.SEVERITIES`.
-    """
-
-    source_id: str = ""
-    num_boxes: int = 0
-    num_unusable: int = 0
-    class_ids: Counter[int] = field(default_factory=Counter)
-    verified_class_ids: set[int] = field(default_factory=set)
-    has_image: bool = False
-    image_size: tuple[int, int] = (0, 0)
-    image_format: str = ""
-    problems: list[tuple[str, str]] = field(default_factory=list)
-
-    def note(self, kind: str, detail: str) -> None:
-        """Notes a problem."""
-        self.problems.append((kind, detail))
-
-    @property
-    def errors(self) -> list[tuple[str, str]]:
-        """The problems that stop training."""
-        return [problem for problem in self.problems if SEVERITIES[problem[0]] is Severity.ERROR]
 
 
 class RecordChecker:
@@ -117,7 +64,7 @@ class RecordChecker:
         class_ids = self._check_classes(values, report)
         self._check_verified(values, report)
         usable = _check_boxes(values, report) if fits else np.ones(report.num_boxes, np.bool_)
-        _check_image(values, report, decode=decode_fraction >= 1 or chance(report.source_id, 0) < decode_fraction)
+        check_image(values, report, decode=decode_fraction >= 1 or chance(report.source_id, 0) < decode_fraction)
         report.class_ids.update(
             class_id for class_id, is_usable in zip(class_ids, usable, strict=False) if class_id and is_usable
         )
@@ -166,17 +113,6 @@ class RecordChecker:
                 stored = [f"{tf_example.IMAGE_CLASS_LABEL} {ids[index]}"] if index < len(ids) else []
                 stored += [f"{tf_example.IMAGE_CLASS_TEXT} {text_of_value(text)!r}"] if text else []
                 report.note(rules.UNKNOWN_VERIFIED, ", ".join(stored))
-
-
-def text_of_value(value: Any) -> str:
-    """Returns a value of a record as text that is short and without control characters."""
-    text = printable(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value))
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
-
-
-def tensorflow_message(error: Any) -> str:
-    """Returns what a `tf.errors.OpError` says in one line, without the name of the node that said it."""
-    return re.sub(r"^\{\{[^}]*\}\} ?|\s*\[Op:.*", "", str(error.message), flags=re.DOTALL).strip()
 
 
 def _name_of(values: dict[str, list[Any]]) -> str:
@@ -264,74 +200,3 @@ def _check_boxes(values: dict[str, list[Any]], report: RecordReport) -> npt.NDAr
 
 def _every(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return np.all(mask, axis=1)
-
-
-def _check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: bool) -> None:
-    encoded = values.get(tf_example.IMAGE_ENCODED)
-    if not encoded:
-        return  # said already
-    _check_sum(encoded[0], values, report)
-    size, image_format = plain_jpeg_size(encoded[0]), "JPEG"
-    if size is None or (decode and not is_sound_jpeg(encoded[0], size)):
-        try:
-            size, image_format = _doubtful_image(encoded[0], decode)
-        except ImageError as error:
-            report.note(rules.BROKEN_IMAGE, str(error) if error.detail else error.reason)
-            return
-    report.has_image, report.image_size, report.image_format = True, size, image_format
-    _check_format(image_format, values, report)
-    height, width = size
-    for key, actual in ((tf_example.IMAGE_HEIGHT, height), (tf_example.IMAGE_WIDTH, width)):
-        if key in values and values[key] != [actual]:
-            report.note(rules.OTHER_SIZE, f"{key} is {values[key][0]}, the picture's {actual}")
-
-
-def _check_sum(encoded: bytes, values: dict[str, list[Any]], report: RecordReport) -> None:
-    """Notes a checksum that is another file's; an empty one is none, as it reads where the key is left out."""
-    stored = values.get(tf_example.IMAGE_SHA256)
-    if not stored or not stored[0]:
-        return
-    actual = hashlib.sha256(encoded).hexdigest()
-    if stored[0].lower() != actual.encode():
-        detail = f"{tf_example.IMAGE_SHA256} is {text_of_value(stored[0])}, {tf_example.IMAGE_ENCODED}'s {actual}"
-        report.note(rules.OTHER_CHECKSUM, detail)
-
-
-def _check_format(image_format: str, values: dict[str, list[Any]], report: RecordReport) -> None:
-    stored = values.get(tf_example.IMAGE_FORMAT)
-    if stored and stored[0] and stored[0].lower() not in FORMAT_NAMES[image_format]:
-        named = FORMAT_NAMES[image_format][0].decode()
-        detail = f"{tf_example.IMAGE_FORMAT} is {text_of_value(stored[0])!r}, the image a {named}"
-        report.note(rules.OTHER_FORMAT, detail)
-
-
-def _doubtful_image(encoded: bytes, decode: bool) -> tuple[tuple[int, int], str]:
-    """Returns (height, width) and Pillow's name for the format of what is no plain, sound JPEG.
-
-    Raises:
-        ImageError: What training decodes with cannot decode it.
-    """
-    header = read_header(encoded)  # first, for its bound on the pixels: TensorFlow has none
-    if not decode:
-        return (header.height, header.width), header.format
-    if header.height * header.width > LARGE_PIXELS:
-        _check_large_image(encoded, header.format)
-        return (header.height, header.width), header.format
-    import tensorflow as tf
-
-    try:
-        height, width, _ = tf.io.decode_image(encoded, channels=3, expand_animations=False).shape
-    except tf.errors.InvalidArgumentError as error:
-        raise ImageError(tensorflow_message(error)) from error
-    return (height, width), header.format
-
-
-def _check_large_image(encoded: bytes, image_format: str) -> None:
-    """Decodes a large image by Pillow: TensorFlow takes 1 GB for it, and keeps the pixels when they are not wanted.
-
-    Raises:
-        ImageError: It does not decode, or is one that TensorFlow does not take though Pillow does.
-    """
-    prepared = prepare_image(encoded, keep_formats=FORMATS)
-    if image_format == "WEBP" or NO_END_MARK in prepared.changes:
-        raise ImageError("does not decode", f"a {image_format} that TensorFlow does not take: write it as a JPEG")

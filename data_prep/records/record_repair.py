@@ -19,7 +19,9 @@ from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.records import record_rules as rules
-from data_prep.records.record_checks import FORMAT_NAMES, RecordChecker, RecordReport, text_of_value
+from data_prep.records.image_checks import FORMAT_NAMES
+from data_prep.records.record_checks import RecordChecker
+from data_prep.records.record_report import RecordReport, text_of_value
 
 _OBJECT: Final = "image/object/"
 _UNREAD_OBJECT_KEYS: Final = tuple(key for key in tf_example.OBJECT_KEYS if key not in rules.READ_KEYS)

@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 from data_prep.formats.label_map import LabelMap
+from data_prep.records.image_checks import TENSORFLOW_ENVIRONMENT
 from data_prep.records.manifest import Manifest, ShardEntry, label_map_hash
-from data_prep.records.record_checks import TENSORFLOW_ENVIRONMENT
 from data_prep.records.record_files import CorruptRecordError, RecordWriter, read_damaged_file
 from data_prep.records.record_repair import RecordRepairer
 from data_prep.records.record_set import record_set

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.formats.label_map import LabelMap
-from data_prep.records.record_checks import RecordChecker, RecordReport
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.record_files import CorruptRecordError, read_record_file
+from data_prep.records.record_report import RecordReport
 from data_prep.records.record_rules import SEVERITIES, Severity, most_are_unusable
 
 CORRUPT_FILE: Final = "corrupt record file"

@@ -16,8 +16,10 @@ from configs.settings.inputs import InputReader
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.formats.tf_example import find_shards
 from data_prep.records import record_rules as rules
-from data_prep.records.record_checks import RecordChecker, RecordReport, tensorflow_message
+from data_prep.records.image_checks import tensorflow_message
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.record_files import CorruptRecordError, find_damage, read_record_file
+from data_prep.records.record_report import RecordReport
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.progress import progress
 from train.inputs.input_errors import readable_error

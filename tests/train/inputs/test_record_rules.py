@@ -17,7 +17,8 @@ tf = pytest.importorskip("tensorflow")
 from data_prep.formats import tf_example  # noqa: E402
 from data_prep.formats.label_map import LabelMap, LabelMapItem  # noqa: E402
 from data_prep.records import record_rules as rules  # noqa: E402
-from data_prep.records.record_checks import RecordChecker, RecordReport  # noqa: E402
+from data_prep.records.record_checks import RecordChecker  # noqa: E402
+from data_prep.records.record_report import RecordReport  # noqa: E402
 from data_prep.records.record_rules import SEVERITIES, Severity  # noqa: E402
 from train.inputs.class_labels import VerifiedLabelReader  # noqa: E402
 from train.inputs.decode import RecordDecoder  # noqa: E402
