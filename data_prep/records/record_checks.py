@@ -185,6 +185,10 @@ def _check_boxes(values: dict[str, list[Any]], report: RecordReport) -> npt.NDAr
     # [N, 4], ymin xmin ymax xmax
     boxes: npt.NDArray[np.float32] = np.array([values.get(key, []) for key in rules.BOX_KEYS], np.float32).T
     weights = np.array(values.get(tf_example.OBJECT_WEIGHT) or [1.0] * len(boxes), np.float32)
+    if not len(boxes) or (
+        boxes.min() >= 0.0 and boxes.max() <= 1.0 and (boxes[:, 2:] > boxes[:, :2]).all() and np.isfinite(weights).all()
+    ):
+        return np.ones(len(boxes), np.bool_)  # as nearly always, in a fifth of the time
     with np.errstate(invalid="ignore"):
         usable: npt.NDArray[np.bool_] = rules.are_usable(boxes, weights, _every)
         reasons = {} if usable.all() else rules.reasons_unusable(boxes, weights, _every)
