@@ -22,7 +22,7 @@ FROM_SCRATCH = "none"
 _FINE_TUNING = (
     "fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version", "from_detection_checkpoint",
 )  # fmt: skip
-_CHECKPOINT = f"train_config.{_FINE_TUNING[0]}"
+CHECKPOINT = f"train_config.{_FINE_TUNING[0]}"
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _wished(config: Any, wishes: Wishes) -> Iterator[Change]:
             if config.train_config.HasField(name):
                 yield Change(f"train_config.{name}", None)
     elif wishes.fine_tune_checkpoint is not None:
-        yield Change(_CHECKPOINT, wishes.fine_tune_checkpoint)
+        yield Change(CHECKPOINT, wishes.fine_tune_checkpoint)
 
 
 def _about_gaps(label_map: LabelMap) -> str:

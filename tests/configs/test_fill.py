@@ -132,7 +132,9 @@ def test_the_header_says_what_is_the_recipes_own(data: Path) -> None:
 def test_a_checkpoint_that_is_still_to_be_named_is_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = "ssd_resnet50_v1_fpn_640.config"
     assert fill(recipe) == 0
-    assert "to fill  train_config.fine_tune_checkpoint: give --fine_tune_checkpoint" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "to fill  train_config.fine_tune_checkpoint: replace PATH_TO_BE_CONFIGURED" in output
+    assert "--fine_tune_checkpoint PATH says" in output
     assert fill(recipe, "--fine_tune_checkpoint", "zoo/ckpt-0", "--batch_size", "4") == 0
     assert "batch_size: 8 -> 4; the learning rates are those for 8" in capsys.readouterr().out
     train = read_pipeline_config(data / "pipeline.config").train_config
@@ -173,6 +175,10 @@ def test_an_edited_file_is_not_overwritten(data: Path, capsys: pytest.CaptureFix
     path.write_text("model { }")
     with pytest.raises(UserError, match=r"was not written by configs\.fill"):
         fill()
+    with pytest.raises(UserError, match=r"was not written by configs\.fill"):  # a recipe is not lost by a slip
+        fill(LITE, "--output_path", LITE)
+    with pytest.raises(UsageError, match="are the same file"):
+        fill(LITE, "--force", "--output_path", "data/train.record.manifest.json")
     assert fill(LITE, "--force") == 0
     assert read_pipeline_config(path).train_config.batch_size == 8
 
