@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import numpy as np
 import tensorflow as tf
 
 from configs.settings.evaluation import EvalConfig
+from configs.settings.plugins import PluginPart
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
-from train.evaluation.detected_image import DetectedImage
+from train.evaluation.detected_image import DetectedImage, ImageObserver
+from train.evaluation.given_detections import ImageBoxes
 from train.evaluation.summary_images import EvaluationImages
 from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
-from train.inputs.decode import RecordDecoder
+from train.inputs.decode import DecodedRecord, RecordDecoder
 from train.inputs.left_out import LeftOut, count_batch
 from train.inputs.reader import build_evaluation_dataset
 from train.inputs.record_order import read_records
@@ -148,7 +150,9 @@ class CheckpointEvaluator:
         self._losses: dict[str, list[float]] = {}
         self._has_losses = eval_config.has_losses
         self.folder = evaluation_folder(pipeline, reader_index)
-        _measuring(pipeline)  # whose mistakes in the config are better told before the training than after
+        _measuring(
+            eval_config, pipeline.names_by_id, pipeline.settings.extensions.metric
+        )  # whose mistakes in the config are better told before the training than after
 
         @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow long to find out
         def step(images: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tuple[Any, Any]:
@@ -170,8 +174,8 @@ class CheckpointEvaluator:
         self._graph: Any = None
         self._shows_graph = eval_config.save_graph
 
-    def evaluate(self) -> EvaluationResult:
-        """Goes once over the input.
+    def evaluate(self, observers: Sequence[ImageObserver] = ()) -> EvaluationResult:
+        """Goes once over the input, and shows the observers each image.
 
         Losses are among the metrics unless `eval_config.use_dummy_loss_in_eval` or `ignore_groundtruth` is set: a
         number that stands for nothing is not reported.
@@ -179,7 +183,7 @@ class CheckpointEvaluator:
         self._losses = {}
         left_out = LeftOut.of_evaluation(self._pipeline.settings, self._reader_index)
         with batch_norm_apart():
-            result = _measure(self._pipeline, self._detected_images(left_out))
+            result = _measure(self._pipeline, self._detected_images(left_out), observers)
         result = dataclasses.replace(result, left_out=tuple(left_out.sentences()), graph=self._take_graph())
         if not self._has_losses:
             return result
@@ -208,13 +212,16 @@ class CheckpointEvaluator:
             yield from _unbatch(images.numpy(), {name: value.numpy() for name, value in labels.items()}, detections)
 
 
-def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0) -> EvaluationResult:
+def evaluate_saved_model(
+    pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0, observers: Sequence[ImageObserver] = ()
+) -> EvaluationResult:
     """Evaluates an exported SavedModel on the same input, image by image, as a client would ask it.
 
     Args:
         pipeline: Its `eval_input_reader` says what to evaluate on.
         saved_model_dir: The folder with `saved_model.pb`, or one with `saved_model/` inside.
         reader_index: Which `eval_input_reader`.
+        observers: They are shown each image.
 
     Raises:
         UsageError: There is no SavedModel, or its signature is not a detector's.
@@ -232,12 +239,41 @@ def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_ind
     if list(inputs) != [SAVED_MODEL_INPUT]:
         raise UsageError(f"{folder}: the input must be {SAVED_MODEL_INPUT}, but is {', '.join(inputs)}")
     dtype = inputs[SAVED_MODEL_INPUT].dtype
+
+    def ask(encoded: tf.Tensor, decoded: DecodedRecord) -> dict[str, np.ndarray]:
+        pixels = encoded if dtype == tf.string else tf.cast(decoded.image, dtype)
+        outputs = signature(**{SAVED_MODEL_INPUT: pixels[tf.newaxis]})
+        return _valid_detections({name: value.numpy()[0] for name, value in outputs.items()})
+
     with batch_norm_apart():
-        return _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index))
+        return _measure(pipeline, _ask_about_records(pipeline, ask, reader_index), observers)
 
 
-def _ask_saved_model(
-    pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int
+def evaluate_given(
+    pipeline: Pipeline,
+    detections: Mapping[str, ImageBoxes],
+    *,
+    reader_index: int = 0,
+    observers: Sequence[ImageObserver] = (),
+) -> EvaluationResult:
+    """Evaluates detections that are there already on the same input.
+
+    Args:
+        pipeline: Its `eval_input_reader` says what to evaluate on.
+        detections: By the records' ids; in an image without any, nothing was found.
+        reader_index: Which `eval_input_reader`.
+        observers: They are shown each image.
+    """
+
+    def look_up(_: tf.Tensor, decoded: DecodedRecord) -> dict[str, np.ndarray]:
+        height, width = decoded.image.shape[:2]
+        return detections.get(_text(decoded.source_id), ImageBoxes()).as_arrays(height, width)
+
+    return _measure(pipeline, _ask_about_records(pipeline, look_up, reader_index), observers)
+
+
+def _ask_about_records(
+    pipeline: Pipeline, ask: Callable[[tf.Tensor, DecodedRecord], dict[str, np.ndarray]], reader_index: int
 ) -> Iterator[DetectedImage]:
     reader = pipeline.settings.eval_input_reader[reader_index]
     decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes)
@@ -251,15 +287,13 @@ def _ask_saved_model(
     records = read_records(reader, where, num_epochs=1)
     examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)
     for encoded, decoded, verified in examples:
-        pixels = encoded if dtype == tf.string else tf.cast(decoded.image, dtype)
-        outputs = signature(**{SAVED_MODEL_INPUT: pixels[tf.newaxis]})
         image = decoded.image.numpy()
         truth = {name.removeprefix("groundtruth_"): value.numpy() for name, value in decoded.ground_truth.items()}
         yield DetectedImage(
-            source_id=decoded.source_id.numpy().decode("utf-8", "replace"),
+            source_id=_text(decoded.source_id),
             image=image,
             groundtruth=truth,
-            detections=_valid_detections({name: value.numpy()[0] for name, value in outputs.items()}),
+            detections=ask(encoded, decoded),
             original_shape=image.shape[:2],
             verified_class_ids=verified.numpy(),
         )
@@ -285,27 +319,58 @@ def _unbatch(
         )
 
 
+def _text(value: tf.Tensor) -> str:
+    return value.numpy().decode("utf-8", "replace")
+
+
 def _valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     count = int(outputs["num_detections"])
     return {name: outputs[f"detection_{name}"][:count] for name in ("boxes", "scores", "classes")}
 
 
-def _measuring(pipeline: Pipeline) -> tuple[MetricSets, EvaluationImages]:
-    eval_config, names = pipeline.settings.eval_config, pipeline.names_by_id
-    metric_sets = MetricSets(eval_config, names, pipeline.settings.extensions.metric)
-    return metric_sets, EvaluationImages(eval_config, names)
+def _measuring(
+    eval_config: EvalConfig, names_by_id: Mapping[int, str], plugins: Sequence[PluginPart]
+) -> tuple[MetricSets, EvaluationImages]:
+    return MetricSets(eval_config, names_by_id, plugins), EvaluationImages(eval_config, names_by_id)
 
 
-def _measure(pipeline: Pipeline, images: Iterator[DetectedImage]) -> EvaluationResult:
-    eval_config = pipeline.settings.eval_config
-    metric_sets, summary_images = _measuring(pipeline)
+def _measure(
+    pipeline: Pipeline, images: Iterator[DetectedImage], observers: Sequence[ImageObserver]
+) -> EvaluationResult:
+    settings = pipeline.settings
+    return measure_images(settings.eval_config, pipeline.names_by_id, images, settings.extensions.metric, observers)
+
+
+def measure_images(
+    eval_config: EvalConfig,
+    names_by_id: Mapping[int, str],
+    images: Iterator[DetectedImage],
+    plugins: Sequence[PluginPart] = (),
+    observers: Sequence[ImageObserver] = (),
+) -> EvaluationResult:
+    """Measures images.
+
+    Args:
+        eval_config: Says how.
+        names_by_id: Class names by label map id.
+        images: With ground truth and detections.
+        plugins: Metrics to measure beside the config's.
+        observers: They are shown each image.
+
+    Raises:
+        UserError: There are no images, or ground truth or detections that cannot be measured.
+    """
+    metric_sets, summary_images = _measuring(eval_config, names_by_id, plugins)
     limit = eval_config.max_images
     started = time.monotonic()
     for detected in progress(images, description="evaluating", unit="image"):
         if limit and metric_sets.num_images >= limit:
             break
-        metric_sets.add(detected.measured())
+        measured = detected.measured()
+        metric_sets.add(measured)
         summary_images.add(detected)
+        for observer in observers:
+            observer.add(detected, measured)
     if not metric_sets.num_images:
         raise UserError("the evaluation input holds no records; is eval_input_reader's input_path the right one?")
     seconds = time.monotonic() - started
