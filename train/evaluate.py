@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from configs.settings.api_flags import add_api_arguments, settle_api_flags
+from configs.settings.evaluation import EvalConfig
 from configs.settings.loading import add_config_arguments
 from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
 from data_prep.runtime.command_line import EXIT_DONE, UsageError, int_from_zero, run_command
@@ -118,7 +119,7 @@ def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace, opt
     file_names = {}
     if options.detections_path is not None:
         file_names = read_record_names(pipeline.settings.eval_input_reader[index], f"eval_input_reader[{index}]")
-    study = EvaluationStudy(options, pipeline.names_by_id, file_names)
+    study = EvaluationStudy(options, pipeline.settings.eval_config, pipeline.names_by_id, file_names)
     result = evaluate_saved_model(pipeline, source, reader_index=index, observers=[study])
     name = evaluation_folder(pipeline, index).relative_to("eval")
     eval_dir = arguments.eval_dir or Path(source).parent / "eval_saved_model" / name
@@ -129,8 +130,10 @@ def _evaluate_detections(pipeline: Pipeline | None, arguments: argparse.Namespac
     from train.evaluation.given import evaluate_on_coco, evaluate_on_records
     from train.evaluation.study import EvaluationStudy
 
-    def make_study(names_by_id: Mapping[int, str], file_names: Mapping[str, str]) -> EvaluationStudy:
-        return EvaluationStudy(options, names_by_id, file_names)
+    def make_study(
+        eval_config: EvalConfig, names_by_id: Mapping[int, str], file_names: Mapping[str, str]
+    ) -> EvaluationStudy:
+        return EvaluationStudy(options, eval_config, names_by_id, file_names)
 
     path = arguments.from_detections
     eval_dir = arguments.eval_dir or path.parent / f"eval_{path.name.partition('.')[0]}"

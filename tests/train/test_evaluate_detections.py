@@ -47,6 +47,31 @@ def test_perfect_detections_of_a_folder_are_measured_as_such(words, tmp_path):
     assert metrics_in(tmp_path / "e")["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
 
 
+def test_thresholds_give_what_they_promise_on_the_same_images(words, tmp_path, capsys):
+    # Right ones at 0.6 to 0.9, and for every image a wrong one at 0.3: the default of 0.5 is as good as 0.45.
+    right = [[*row[:3], 0.6 + 0.025 * number, *row[4:]] for number, row in enumerate(perfect_rows())]
+    wrong = [[row[0], 1, "Red block", 0.3, 0, 0, 20, 20] for row in right[::2]]
+    path, thresholds = write_csv(tmp_path / "detections.csv", [*right, *wrong]), tmp_path / "t.json"
+    more = ["--thresholds_path", str(thresholds), "--operating_point", "precision=0.9", "--min_score_cut", "0.7"]
+    assert evaluate([*words, "--from_detections", str(path), "--eval_dir", str(tmp_path / "e"), *more]) == 0
+    written = json.loads(thresholds.read_text())
+    assert written["operating_point"] == "precision=0.9"
+    red = written["classes"][0]
+    assert (red["precision"], red["recall"], red["threshold"]) == (1.0, 1.0, 0.45)
+    metrics = metrics_in(tmp_path / "e")
+    assert metrics["OperatingPoint_PerformanceByCategory/F1/Red block"] == 1.0
+    # Eight of twelve objects have a score of at least 0.7, four of each class: 67 of the 101 recalls.
+    assert metrics["MinScore0.7/DetectionBoxes_Precision/mAP"] == pytest.approx(67 / 101)
+    assert metrics["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
+    assert {"operating_points.csv", "confusion_matrix.csv", "reliability.csv"} <= {
+        file.name for file in (tmp_path / "e").iterdir()
+    }
+    assert "thresholds for precision=0.9, at an IoU of 0.5:" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        evaluate([*words, "--from_detections", str(path), "--operating_point", "precision=2"])
+    assert caught.value.code == 2
+
+
 def test_results_go_beside_the_file_where_nothing_else_is_said(words, tmp_path):
     path = write_csv(tmp_path / "detections.csv", perfect_rows())
     assert evaluate([*words, "--from_detections", str(path)]) == 0

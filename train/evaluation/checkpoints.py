@@ -61,7 +61,7 @@ def evaluate_checkpoints(
     while prefix is not None:
         averages = pipeline.settings.eval_config.use_moving_averages
         step = restore_trained(detector, prefix, moving_averages=averages)
-        study = EvaluationStudy(options, pipeline.names_by_id, file_names)
+        study = EvaluationStudy(options, pipeline.settings.eval_config, pipeline.names_by_id, file_names)
         result = evaluator.evaluate([study])
         study.finish(result, eval_dir, step=step, source=prefix, title=f"{prefix}, step {step},")
         if once:

@@ -22,8 +22,8 @@ from train.pipeline import Pipeline
 NO_DETECTIONS = "image without detections"
 _SHOWN = 3
 
-# Makes a study of the classes' names by id, and the images' file names by id.
-MakeStudy = Callable[[Mapping[int, str], Mapping[str, str]], EvaluationStudy]
+# Makes a study of how to measure, the classes' names by id, and the images' file names by id.
+MakeStudy = Callable[[EvalConfig, Mapping[int, str], Mapping[str, str]], EvaluationStudy]
 
 
 def evaluate_on_records(
@@ -46,7 +46,7 @@ def evaluate_on_records(
     class_ids = {name: item.id for item in pipeline.label_map for name in (item.name, item.display_name) if name}
     file_names = read_record_names(reader, where)
     found = _matched_detections(path, class_ids, file_names, ledger)
-    study = make_study(pipeline.names_by_id, file_names)
+    study = make_study(pipeline.settings.eval_config, pipeline.names_by_id, file_names)
     return evaluate_given(pipeline, found, reader_index=reader_index, observers=[study]), study
 
 
@@ -69,9 +69,9 @@ def evaluate_on_coco(
     truth = read_coco_ground_truth(ground_truth, ledger.reject)
     class_ids = {name: class_id for class_id, name in truth.names_by_id.items()}
     found = _matched_detections(path, class_ids, truth.file_names, ledger)
-    study = make_study(truth.names_by_id, truth.file_names)
     default = read_settings_text(EvalConfig, "")
     eval_config = dataclasses.replace(settings.eval_config if settings else default, num_visualizations=0)  # no pixels
+    study = make_study(eval_config, truth.names_by_id, truth.file_names)
     plugins = settings.extensions.metric if settings else ()
     return measure_images(eval_config, truth.names_by_id, truth.detected_images(found), plugins, [study]), study
 
