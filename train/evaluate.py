@@ -111,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace, options: StudyOptions) -> None:
-    from train.evaluation.evaluator import evaluate_saved_model, evaluation_folder
+    from train.evaluation.evaluator import evaluation_folder
+    from train.evaluation.record_evaluation import evaluate_saved_model
     from train.evaluation.record_names import read_record_names
     from train.evaluation.study import EvaluationStudy
 

@@ -22,7 +22,7 @@ FROM_SCRATCH = "none"
 _FINE_TUNING = (
     "fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version", "from_detection_checkpoint",
 )  # fmt: skip
-_CHECKPOINT = f"train_config.{_FINE_TUNING[0]}"
+CHECKPOINT = f"train_config.{_FINE_TUNING[0]}"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def read_records(path: Path, label_map: LabelMap) -> RecordSource:
     if not num_images:
         raise UsageError(f"{path}: the records hold no image; there is nothing to train or evaluate on")
     refuse_pattern(path.parent)
-    name = f"{manifest.name}-?????-of-{len(manifest.shards):05d}"
+    is_one_file = [shard.name for shard in manifest.shards] == [manifest.name]
+    name = manifest.name if is_one_file else f"{manifest.name}-?????-of-{len(manifest.shards):05d}"
     return RecordSource(str(path.with_name(name)), num_images)
 
 
@@ -201,7 +202,7 @@ def _wished(config: Any, wishes: Wishes) -> Iterator[Change]:
             if config.train_config.HasField(name):
                 yield Change(f"train_config.{name}", None)
     elif wishes.fine_tune_checkpoint is not None:
-        yield Change(_CHECKPOINT, wishes.fine_tune_checkpoint)
+        yield Change(CHECKPOINT, wishes.fine_tune_checkpoint)
 
 
 def _about_gaps(label_map: LabelMap) -> str:

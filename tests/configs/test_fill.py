@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from configs.check import main as check
 from configs.fill import main
+from configs.filling.recipe import read_records
 from configs.schema.pipeline_file import read_pipeline_config
 from configs.schema.problem import ConfigError
 from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
-from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, write_manifest
+from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, read_manifest, write_manifest
 from data_prep.records.shard_report import ShardReport
 from data_prep.runtime.command_line import UsageError, UserError
 from tests.configs.conftest import CONFIGS, RECIPES
@@ -87,6 +89,15 @@ next: python -m train.train --pipeline_config_path data/pipeline.config --model_
     assert "to fill" not in capsys.readouterr().out
 
 
+def test_a_set_of_one_file_is_named_by_it(tmp_path: Path) -> None:
+    write_counts(tmp_path, "train", 70)
+    path = tmp_path / "train.record.manifest.json"
+    manifest = read_manifest(path)
+    assert manifest is not None
+    write_manifest(path, replace(manifest, shards=(replace(manifest.shards[0], name="train.record"),)))
+    assert read_records(path, CLASSES).pattern == str(tmp_path / "train.record")
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.stem for recipe in RECIPES])
 def test_every_recipe_becomes_a_config_that_can_be_used(
     data: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
@@ -121,7 +132,9 @@ def test_the_header_says_what_is_the_recipes_own(data: Path) -> None:
 def test_a_checkpoint_that_is_still_to_be_named_is_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = "ssd_resnet50_v1_fpn_640.config"
     assert fill(recipe) == 0
-    assert "to fill  train_config.fine_tune_checkpoint: give --fine_tune_checkpoint" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "to fill  train_config.fine_tune_checkpoint: replace PATH_TO_BE_CONFIGURED" in output
+    assert "--fine_tune_checkpoint PATH says" in output
     assert fill(recipe, "--fine_tune_checkpoint", "zoo/ckpt-0", "--batch_size", "4") == 0
     assert "batch_size: 8 -> 4; the learning rates are those for 8" in capsys.readouterr().out
     train = read_pipeline_config(data / "pipeline.config").train_config
@@ -162,6 +175,10 @@ def test_an_edited_file_is_not_overwritten(data: Path, capsys: pytest.CaptureFix
     path.write_text("model { }")
     with pytest.raises(UserError, match=r"was not written by configs\.fill"):
         fill()
+    with pytest.raises(UserError, match=r"was not written by configs\.fill"):  # a recipe is not lost by a slip
+        fill(LITE, "--output_path", LITE)
+    with pytest.raises(UsageError, match="are the same file"):
+        fill(LITE, "--force", "--output_path", "data/train.record.manifest.json")
     assert fill(LITE, "--force") == 0
     assert read_pipeline_config(path).train_config.batch_size == 8
 

@@ -1,4 +1,4 @@
-"""Measuring a detector on an evaluation input: from a checkpoint's network, or from an exported SavedModel."""
+"""Measuring a checkpoint's network on an evaluation input, and what every evaluation has in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,14 @@ import tensorflow as tf
 
 from configs.settings.evaluation import EvalConfig
 from configs.settings.plugins import PluginPart
-from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UserError
 from data_prep.runtime.progress import progress
 from train.evaluation.detected_image import DetectedImage, ImageObserver
-from train.evaluation.given_detections import ImageBoxes
 from train.evaluation.summary_images import EvaluationImages
-from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
-from train.inputs.decode import DecodedRecord, RecordDecoder
-from train.inputs.left_out import LeftOut, count_batch
+from train.inputs.class_labels import VERIFIED_CLASS_IDS
+from train.inputs.left_out import LeftOut, count_batch, first_unusable
 from train.inputs.reader import build_evaluation_dataset
-from train.inputs.record_order import read_records
+from train.inputs.record_errors import explained_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
 from train.metrics.coco import BY_CATEGORY
@@ -35,7 +33,6 @@ from train.pipeline import Pipeline
 from train.tracking.recorder import Recorder
 
 DEFAULT_BATCH_SIZE = 8
-SAVED_MODEL_INPUT = "input_tensor"
 METRICS_FILE = "metrics.json"
 _GROUNDTRUTH = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")
 
@@ -182,8 +179,8 @@ class CheckpointEvaluator:
         """
         self._losses = {}
         left_out = LeftOut.of_evaluation(self._pipeline.settings, self._reader_index)
-        with batch_norm_apart():
-            result = _measure(self._pipeline, self._detected_images(left_out), observers)
+        with batch_norm_apart(), explained_records(self._pipeline.settings.eval_input_reader[self._reader_index]):
+            result = measure_input(self._pipeline, self._detected_images(left_out), observers)
         result = dataclasses.replace(result, left_out=tuple(left_out.sentences()), graph=self._take_graph())
         if not self._has_losses:
             return result
@@ -205,98 +202,11 @@ class CheckpointEvaluator:
             detections, losses = step(images, labels)
             if self._shows_graph and self._graph is None:
                 self._graph = step.get_concrete_function().graph  # which the call has traced
-            left_out.add(count_batch(labels))
+            left_out.add(count_batch(labels), first_unusable(labels).numpy())
             for name, value in losses.items():
                 self._losses.setdefault(name, []).append(float(value))
             detections = {name: value.numpy() for name, value in detections.items()}
             yield from _unbatch(images.numpy(), {name: value.numpy() for name, value in labels.items()}, detections)
-
-
-def evaluate_saved_model(
-    pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0, observers: Sequence[ImageObserver] = ()
-) -> EvaluationResult:
-    """Evaluates an exported SavedModel on the same input, image by image, as a client would ask it.
-
-    Args:
-        pipeline: Its `eval_input_reader` says what to evaluate on.
-        saved_model_dir: The folder with `saved_model.pb`, or one with `saved_model/` inside.
-        reader_index: Which `eval_input_reader`.
-        observers: They are shown each image.
-
-    Raises:
-        UsageError: There is no SavedModel, or its signature is not a detector's.
-    """
-    folder = Path(saved_model_dir)
-    if not (folder / "saved_model.pb").is_file():
-        folder = folder / "saved_model"
-    if not (folder / "saved_model.pb").is_file():
-        raise UsageError(f"{saved_model_dir} has no saved_model.pb; give the folder that the exporter wrote")
-    loaded = tf.saved_model.load(str(folder))
-    signature = loaded.signatures.get("serving_default")
-    if signature is None:
-        raise UsageError(f"{folder} has no signature serving_default")
-    inputs = signature.structured_input_signature[1]
-    if list(inputs) != [SAVED_MODEL_INPUT]:
-        raise UsageError(f"{folder}: the input must be {SAVED_MODEL_INPUT}, but is {', '.join(inputs)}")
-    dtype = inputs[SAVED_MODEL_INPUT].dtype
-
-    def ask(encoded: tf.Tensor, decoded: DecodedRecord) -> dict[str, np.ndarray]:
-        pixels = encoded if dtype == tf.string else tf.cast(decoded.image, dtype)
-        outputs = signature(**{SAVED_MODEL_INPUT: pixels[tf.newaxis]})
-        return _valid_detections({name: value.numpy()[0] for name, value in outputs.items()})
-
-    with batch_norm_apart():
-        return _measure(pipeline, _ask_about_records(pipeline, ask, reader_index), observers)
-
-
-def evaluate_given(
-    pipeline: Pipeline,
-    detections: Mapping[str, ImageBoxes],
-    *,
-    reader_index: int = 0,
-    observers: Sequence[ImageObserver] = (),
-) -> EvaluationResult:
-    """Evaluates detections that are there already on the same input.
-
-    Args:
-        pipeline: Its `eval_input_reader` says what to evaluate on.
-        detections: By the records' ids; in an image without any, nothing was found.
-        reader_index: Which `eval_input_reader`.
-        observers: They are shown each image.
-    """
-
-    def look_up(_: tf.Tensor, decoded: DecodedRecord) -> dict[str, np.ndarray]:
-        height, width = decoded.image.shape[:2]
-        return detections.get(_text(decoded.source_id), ImageBoxes()).as_arrays(height, width)
-
-    return _measure(pipeline, _ask_about_records(pipeline, look_up, reader_index), observers)
-
-
-def _ask_about_records(
-    pipeline: Pipeline, ask: Callable[[tf.Tensor, DecodedRecord], dict[str, np.ndarray]], reader_index: int
-) -> Iterator[DetectedImage]:
-    reader = pipeline.settings.eval_input_reader[reader_index]
-    decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes)
-
-    def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
-        encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})
-        return encoded["image/encoded"], decode(record, index), read_verified_labels(record)
-
-    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.settings.model.num_classes)
-    where = f"eval_input_reader[{reader_index}]"
-    records = read_records(reader, where, num_epochs=1)
-    examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)
-    for encoded, decoded, verified in examples:
-        image = decoded.image.numpy()
-        truth = {name.removeprefix("groundtruth_"): value.numpy() for name, value in decoded.ground_truth.items()}
-        yield DetectedImage(
-            source_id=_text(decoded.source_id),
-            image=image,
-            groundtruth=truth,
-            detections=ask(encoded, decoded),
-            original_shape=image.shape[:2],
-            verified_class_ids=verified.numpy(),
-        )
 
 
 def _unbatch(
@@ -313,17 +223,14 @@ def _unbatch(
             source_id=labels["source_id"][row].decode("utf-8", "replace"),
             image=image[:height, :width],
             groundtruth=truth,
-            detections=_valid_detections({name: value[row] for name, value in detections.items()}),
+            detections=valid_detections({name: value[row] for name, value in detections.items()}),
             original_shape=(int(original_height), int(original_width)),
             verified_class_ids=labels[VERIFIED_CLASS_IDS][row],
         )
 
 
-def _text(value: tf.Tensor) -> str:
-    return value.numpy().decode("utf-8", "replace")
-
-
-def _valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the detections of one image's outputs that are some, as `DetectedImage` has them."""
     count = int(outputs["num_detections"])
     return {name: outputs[f"detection_{name}"][:count] for name in ("boxes", "scores", "classes")}
 
@@ -334,9 +241,10 @@ def _measuring(
     return MetricSets(eval_config, names_by_id, plugins), EvaluationImages(eval_config, names_by_id)
 
 
-def _measure(
+def measure_input(
     pipeline: Pipeline, images: Iterator[DetectedImage], observers: Sequence[ImageObserver]
 ) -> EvaluationResult:
+    """Measures images as the pipeline says, with its plugins' metrics too; see `measure_images`."""
     settings = pipeline.settings
     return measure_images(settings.eval_config, pipeline.names_by_id, images, settings.extensions.metric, observers)
 

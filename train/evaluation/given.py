@@ -12,9 +12,10 @@ from configs.settings.reading import read_settings_text
 from data_prep.runtime.command_line import UserError, printable
 from data_prep.runtime.ledger import Ledger
 from train.evaluation.coco_ground_truth import read_coco_ground_truth
-from train.evaluation.evaluator import EvaluationResult, evaluate_given, measure_images
+from train.evaluation.evaluator import EvaluationResult, measure_images
 from train.evaluation.given_detections import ImageBoxes, read_given_detections
 from train.evaluation.image_matching import match_images
+from train.evaluation.record_evaluation import evaluate_given
 from train.evaluation.record_names import read_record_names
 from train.evaluation.study import EvaluationStudy
 from train.pipeline import Pipeline
