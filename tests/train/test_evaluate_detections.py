@@ -105,8 +105,16 @@ def test_a_file_of_other_images_or_other_classes_is_refused(words, tmp_path):
         evaluate([*words, "--from_detections", str(path)])
     results = tmp_path / "results.json"
     results.write_text(json.dumps([{"image_id": "picture100", "category_id": 77, "bbox": [1, 2, 30, 4], "score": 0.5}]))
-    with pytest.raises(UserError, match="no detection can be used; 1 rejected \\(1 unknown class"):
+    with pytest.raises(UserError, match="no detection can be used: 1 rejected \\(1 unknown class"):
         evaluate([*words, "--from_detections", str(results)])
+
+
+def test_a_table_without_scores_or_without_rows_is_refused(words, tmp_path):
+    path = write_csv(tmp_path / "detections.csv", [[*row[:3], "", *row[4:]] for row in perfect_rows()])
+    with pytest.raises(UserError, match=r"no detection can be used: 12 rejected \(12 bad score"):
+        evaluate([*words, "--from_detections", str(path)])
+    with pytest.raises(UserError, match="no detections"):
+        evaluate([*words, "--from_detections", str(write_csv(tmp_path / "none.csv", []))])
 
 
 @pytest.fixture

@@ -83,12 +83,14 @@ def _matched_detections(
     """Returns the detections by the ids of the ground truth, and says what did not match."""
     given = read_given_detections(path, class_ids, ledger.reject)
     matches = match_images(given, file_names)
-    if not matches.references:
-        theirs, ours = ", ".join(list(given)[:_SHOWN]) or "none", ", ".join(list(file_names)[:_SHOWN]) or "none"
-        problem = (
-            "none of its images is in the ground truth" if given else f"no detection can be used; {ledger.summary()}"
+    if not any(boxes.rows for boxes in given.values()):
+        raise UserError(
+            f"{path}: {f'no detection can be used: {ledger.summary()}' if ledger.total else 'no detections'}"
         )
-        raise UserError(f"{path}: {problem}; its images: {theirs}; those of the ground truth: {ours}")
+    if not matches.references:
+        theirs, ours = (", ".join(printable(name, 80) for name in list(some)[:_SHOWN]) for some in (given, file_names))
+        problem = "none of its images is in the ground truth"
+        raise UserError(f"{path}: {problem}; its images: {theirs}; those of the ground truth: {ours or 'none'}")
     for reference, reason in matches.unmatched.items():
         ledger.reject(reference, reason, f"{len(given[reference].rows)} detections")
     without = [source_id for source_id in file_names if source_id not in matches.references]
