@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--eval_dir",
         type=Path,
-        help="for metrics.json and TensorBoard; by default `eval` beside the source, and in it the reader's name",
+        help="for metrics.json and TensorBoard; by default `eval` beside the source, and in it the reader's name; of a "
+        "file of detections D.csv `eval_D` beside it",
     )
     parser.add_argument(
         "--once", "--run_once", action=BooleanFlag, default=False, help="evaluate what is there and end"

@@ -51,7 +51,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
         "--min_score_cut",
         type=fraction,
         metavar="SCORE",
-        help="measure all averages a second time, on detections from this score on",
+        help="measure the metrics sets a second time, on detections from this score on",
     )
 
 
