@@ -40,7 +40,7 @@ def build(model_config: Any, is_training: bool, add_summaries: bool = True) -> D
     if model_config.WhichOneof("model") == "ssd":
         from object_detection.meta_architectures.ssd_meta_arch import SSDMetaArch
 
-        return SSDMetaArch(detector, is_training=is_training)  # type: ignore[arg-type]
+        return SSDMetaArch(detector, is_training=is_training)
     from object_detection.meta_architectures.faster_rcnn_meta_arch import FasterRCNNMetaArch
 
-    return FasterRCNNMetaArch(detector, is_training=is_training)  # type: ignore[arg-type]
+    return FasterRCNNMetaArch(detector, is_training=is_training)

@@ -265,9 +265,7 @@ def filter_greater_than(boxlist: BoxList, thresh: float, scope: str | None = Non
     return boolean_mask(boxlist, tf.reshape(boxlist.get_field("scores") > thresh, [-1]))
 
 
-def non_max_suppression(
-    boxlist: BoxList, thresh: float, max_output_size: int, scope: str | None = None
-) -> BoxList:
+def non_max_suppression(boxlist: BoxList, thresh: float, max_output_size: int, scope: str | None = None) -> BoxList:
     """Keeps the best boxes by `scores`, of one class, that overlap no better one by an IoU above `thresh`.
 
     Raises:

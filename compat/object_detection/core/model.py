@@ -17,6 +17,8 @@ from train.inputs.resize import resize_image
 from train.models.detector import Detector, Labels
 
 AnyDetector = TypeVar("AnyDetector", bound=Detector)
+# Within a notebook's tf.function there is nothing to convert here, and what AutoGraph adds to local names is in the way.
+as_written = tf.autograph.experimental.do_not_convert
 
 
 @dataclasses.dataclass
@@ -30,9 +32,9 @@ class _State:
 class DetectionModel(tf_keras.layers.Layer, Generic[AnyDetector]):
     """A model that preprocesses, predicts, postprocesses, and compares with ground truth.
 
-    Its attributes hold its layers under the API's names, so that `tf.train.Checkpoint(model=model)` reads and writes the
-    API's checkpoints. It reads those of `train.train` and of exports too, whose names are others. Variables exist, and
-    have the API's names, as soon as the model is built.
+    Its attributes hold its layers under the API's names, so that `tf.train.Checkpoint(model=model)` reads and writes
+    the API's checkpoints. It reads those of `train.train` and of exports too, whose names are others. Variables exist,
+    and have the API's names, as soon as the model is built.
 
     Attributes:
         detector: What does the work.
@@ -89,6 +91,7 @@ class DetectionModel(tf_keras.layers.Layer, Generic[AnyDetector]):
         found = super()._lookup_dependency(name, cached_dependencies)
         return children_of(self.detector.network).get(name) if found is None else found
 
+    @as_written
     def preprocess(self, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Resizes, pads and normalises images.
 
@@ -156,11 +159,13 @@ class DetectionModel(tf_keras.layers.Layer, Generic[AnyDetector]):
             ValueError: It is none of these.
         """
 
+    @as_written
     def call(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """From images [B, height, width, 3], RGB 0..255, to detections."""
         preprocessed, shapes = self.preprocess(images)
         return self.postprocess(self.predict(preprocessed, shapes), shapes)
 
+    @as_written
     def provide_groundtruth(
         self,
         groundtruth_boxes_list: Sequence[Any],
@@ -222,8 +227,7 @@ class DetectionModel(tf_keras.layers.Layer, Generic[AnyDetector]):
             groundtruth_image_classes: [num_classes].
             training_step: For `training_step`.
         """
-        given = {name: value for name, value in locals().items() if name not in ("self", "training_step")}
-        self._state.ground_truth |= kept_by_field(given)
+        self._state.ground_truth |= kept_by_field(locals())
         if training_step is not None:
             self._state.training_step = training_step
 

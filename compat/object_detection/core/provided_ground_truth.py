@@ -39,13 +39,15 @@ _FIELDS = {
 }
 
 
-def kept_by_field(given: Mapping[str, Sequence[Any] | None]) -> dict[str, Sequence[Any]]:
+def kept_by_field(given: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """Ground truth by the field under which it is kept, without what was not given.
 
     Args:
-        given: By the names of `provide_groundtruth`'s arguments.
+        given: By the names of `provide_groundtruth`'s arguments; what has another name is left out.
     """
-    return {_FIELDS[name]: value for name, value in given.items() if value is not None and len(value)}
+    return {
+        field: given[name] for name, field in _FIELDS.items() if given.get(name) is not None and len(given[name]) > 0
+    }
 
 
 def as_labels(

@@ -77,7 +77,7 @@ def give_api_names(tree: Any, feature_extractor_type: str) -> None:
 
 def _tower_positions(paths: Any) -> dict[str, int]:
     """By a tower's norm's position in its list, which convolution it follows."""
-    positions = {match[3] for path in paths if (match := _TOWER_NORM.fullmatch(path)) and match[4] == "gamma"}
+    positions = {match[3] for path in paths if (match := _TOWER_NORM.fullmatch(path)) and match[4] == "moving_mean"}
     return {position: index for index, position in enumerate(sorted(positions, key=int))}
 
 

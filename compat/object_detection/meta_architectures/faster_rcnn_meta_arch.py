@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from object_detection.core.model import DetectionModel, api_detections, shapes_of
+from object_detection.core.model import DetectionModel, api_detections, as_written, shapes_of
 from train.models.detector import GroundTruth
 from train.models.faster_rcnn import FasterRcnnDetector
 from train.models.first_stage import InputAnchors, first_stage_losses, propose_regions
@@ -17,6 +17,7 @@ from train.models.second_stage import detections_of, sample_proposals, second_st
 class FasterRCNNMetaArch(DetectionModel[FasterRcnnDetector]):
     """A Faster R-CNN; see `DetectionModel`. In training `provide_groundtruth` comes before `predict`, which samples."""
 
+    @as_written
     def predict(self, preprocessed_inputs: tf.Tensor, true_image_shapes: Any, **side_inputs: Any) -> dict[str, Any]:
         """See `DetectionModel.predict`.
 
@@ -65,6 +66,7 @@ class FasterRCNNMetaArch(DetectionModel[FasterRcnnDetector]):
             "refined_box_encodings": tf.reshape(box_codes, [-1, *box_codes.shape[2:]]),
         }
 
+    @as_written
     def postprocess(self, prediction_dict: dict[str, Any], true_image_shapes: Any) -> dict[str, tf.Tensor]:
         """See `DetectionModel.postprocess`; of one stage the proposals, without classes and anchor indices."""
         settings = self.detector.settings
@@ -81,6 +83,7 @@ class FasterRCNNMetaArch(DetectionModel[FasterRcnnDetector]):
         logits, codes, proposals = self._second_stage(prediction_dict)
         return api_detections(detections_of(logits, codes, proposals, shapes, settings, with_anchors=True))
 
+    @as_written
     def loss(self, prediction_dict: dict[str, Any], true_image_shapes: Any, scope: Any = None) -> dict[str, tf.Tensor]:
         """See `DetectionModel.loss`: `Loss/RPNLoss/*` and, with two stages, `Loss/BoxClassifierLoss/*`."""
         settings = self.detector.settings

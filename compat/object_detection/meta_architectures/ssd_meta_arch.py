@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from object_detection.core.box_list import BoxList
-from object_detection.core.model import DetectionModel, api_detections, shapes_of
+from object_detection.core.model import DetectionModel, api_detections, as_written, shapes_of
 from train.models.ssd import Predictions, SsdDetector
 
 
@@ -34,6 +34,7 @@ class SSDMetaArch(DetectionModel[SsdDetector]):
             raise RuntimeError("there are no anchors before predict was called")
         return BoxList(self._last_anchors)
 
+    @as_written
     def predict(self, preprocessed_inputs: tf.Tensor, true_image_shapes: Any, **side_inputs: Any) -> dict[str, Any]:
         """See `DetectionModel.predict`.
 
@@ -57,6 +58,7 @@ class SSDMetaArch(DetectionModel[SsdDetector]):
             "class_predictions_with_background": logits,
         }
 
+    @as_written
     def postprocess(self, prediction_dict: dict[str, Any], true_image_shapes: Any) -> dict[str, tf.Tensor]:
         """See `DetectionModel.postprocess`."""
         images = prediction_dict["preprocessed_inputs"]
@@ -64,6 +66,7 @@ class SSDMetaArch(DetectionModel[SsdDetector]):
         predictions = _predictions(prediction_dict)
         return api_detections(self.detector.detections_of(predictions, images, shapes, with_anchors=True))
 
+    @as_written
     def loss(self, prediction_dict: dict[str, Any], true_image_shapes: Any, scope: Any = None) -> dict[str, tf.Tensor]:
         """See `DetectionModel.loss`: `Loss/classification_loss` and `Loss/localization_loss`."""
         labels = self._labels(true_image_shapes)

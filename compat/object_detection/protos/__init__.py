@@ -40,7 +40,8 @@ _MODULES = {
     "keypoint_box_coder": "KeypointBoxCoder",
     "losses": "BootstrappedSigmoidClassificationLoss ClassificationLoss HardExampleMiner L1LocalizationLoss "
     "LocalizationLoss Loss PenaltyReducedLogisticFocalLoss RandomExampleSampler SigmoidFocalClassificationLoss "
-    "WeightedDiceClassificationLoss WeightedGIOULocalizationLoss WeightedIOULocalizationLoss WeightedL2LocalizationLoss "
+    "WeightedDiceClassificationLoss WeightedGIOULocalizationLoss WeightedIOULocalizationLoss "
+    "WeightedL2LocalizationLoss "
     "WeightedSigmoidClassificationLoss WeightedSmoothL1LocalizationLoss WeightedSoftmaxClassificationAgainstLogitsLoss "
     "WeightedSoftmaxClassificationLoss",
     "matcher": "Matcher",
