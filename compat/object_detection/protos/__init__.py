@@ -52,8 +52,8 @@ _MODULES = {
     "ManualStepLearningRate MomentumOptimizer Optimizer RMSPropOptimizer",
     "pipeline": "TrainEvalPipelineConfig",
     "post_processing": "BatchNonMaxSuppression PostProcessing",
-    "preprocessor": "AutoAugmentImage ConvertClassLogitsToSoftmax DropLabelProbabilistically NormalizeImage "
-    "PreprocessingStep RGBtoGray RandomAbsolutePadImage RandomAdjustBrightness RandomAdjustContrast RandomAdjustHue "
+    "preprocessor": "AdjustGamma AutoAugmentImage ConvertClassLogitsToSoftmax DropLabelProbabilistically "
+    "NormalizeImage PreprocessingStep RGBtoGray RandomAbsolutePadImage RandomAdjustBrightness RandomAdjustContrast RandomAdjustHue "
     "RandomAdjustSaturation RandomBlackPatches RandomCropImage RandomCropPadImage RandomCropToAspectRatio "
     "RandomDistortColor RandomDownscaleToTargetPixels RandomHorizontalFlip RandomImageScale RandomJitterBoxes "
     "RandomJpegQuality RandomPadImage RandomPatchGaussian RandomPixelValueScale RandomRGBtoGray RandomResizeMethod "
