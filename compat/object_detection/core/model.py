@@ -17,7 +17,8 @@ from train.inputs.resize import resize_image
 from train.models.detector import Detector, Labels
 
 AnyDetector = TypeVar("AnyDetector", bound=Detector)
-# Within a notebook's tf.function there is nothing to convert here, and what AutoGraph adds to local names is in the way.
+# Within a notebook's tf.function there is nothing to convert here, and what AutoGraph adds to local names is in the
+# way.
 as_written = tf.autograph.experimental.do_not_convert
 
 

@@ -53,15 +53,15 @@ _MODULES = {
     "pipeline": "TrainEvalPipelineConfig",
     "post_processing": "BatchNonMaxSuppression PostProcessing",
     "preprocessor": "AdjustGamma AutoAugmentImage ConvertClassLogitsToSoftmax DropLabelProbabilistically "
-    "NormalizeImage PreprocessingStep RGBtoGray RandomAbsolutePadImage RandomAdjustBrightness RandomAdjustContrast RandomAdjustHue "
-    "RandomAdjustSaturation RandomBlackPatches RandomCropImage RandomCropPadImage RandomCropToAspectRatio "
-    "RandomDistortColor RandomDownscaleToTargetPixels RandomHorizontalFlip RandomImageScale RandomJitterBoxes "
-    "RandomJpegQuality RandomPadImage RandomPatchGaussian RandomPixelValueScale RandomRGBtoGray RandomResizeMethod "
-    "RandomRotation90 RandomScaleCropAndPadToSquare RandomSelfConcatImage RandomSquareCropByScale RandomVerticalFlip "
-    "RemapLabels ResizeImage SSDRandomCrop SSDRandomCropFixedAspectRatio SSDRandomCropFixedAspectRatioOperation "
-    "SSDRandomCropOperation SSDRandomCropPad SSDRandomCropPadFixedAspectRatio "
-    "SSDRandomCropPadFixedAspectRatioOperation SSDRandomCropPadOperation ScaleBoxesToPixelCoordinates "
-    "SubtractChannelMean",
+    "NormalizeImage PreprocessingStep RGBtoGray RandomAbsolutePadImage RandomAdjustBrightness RandomAdjustContrast "
+    "RandomAdjustHue RandomAdjustSaturation RandomBlackPatches RandomCropImage RandomCropPadImage "
+    "RandomCropToAspectRatio RandomDistortColor RandomDownscaleToTargetPixels RandomHorizontalFlip "
+    "RandomImageScale RandomJitterBoxes RandomJpegQuality RandomPadImage RandomPatchGaussian "
+    "RandomPixelValueScale RandomRGBtoGray RandomResizeMethod RandomRotation90 RandomScaleCropAndPadToSquare "
+    "RandomSelfConcatImage RandomSquareCropByScale RandomVerticalFlip RemapLabels ResizeImage SSDRandomCrop "
+    "SSDRandomCropFixedAspectRatio SSDRandomCropFixedAspectRatioOperation SSDRandomCropOperation SSDRandomCropPad "
+    "SSDRandomCropPadFixedAspectRatio SSDRandomCropPadFixedAspectRatioOperation SSDRandomCropPadOperation "
+    "ScaleBoxesToPixelCoordinates SubtractChannelMean",
     "region_similarity_calculator": "IoaSimilarity IouSimilarity NegSqDistSimilarity RegionSimilarityCalculator "
     "ThresholdedIouSimilarity",
     "square_box_coder": "SquareBoxCoder",
