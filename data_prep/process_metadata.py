@@ -13,6 +13,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from data_prep.metadata.class_choice import MAX_SEED, Choice, Sources, add_filter_flags, filters_of_flags
+from data_prep.metadata.hierarchy import Expansion, read_hierarchy
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
 from data_prep.runtime.atomic_files import remove_leftovers
 from data_prep.runtime.command_line import (
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     step = _step(flags, ledger_path)
     refuse_same_paths(
         [
-            *((f"--{flag}", Path(path)) for flag, path in step.inputs.items()),
+            *((f"--{flag.partition(' ')[0]}", Path(path)) for flag, path in step.inputs.items()),
             ("--point_output_path", point_path),
             ("--image_index_output_path", Path(flags.image_index_output_path)),
             ("--ledger_path", ledger_path),
@@ -73,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with_images_of_rejected_boxes=flags.keep_images_of_rejected_boxes,
         max_images_per_class=flags.max_images_per_class,
         seed=flags.seed,
+        expansion=Expansion(read_hierarchy(flags.hierarchy_path), labels, descriptions)
+        if flags.expand_hierarchy
+        else None,
     )
     if choice.with_images_without_boxes and flags.image_labels_input_path is None:
         raise UsageError("--keep_images_without_boxes keeps those with verified labels; give --image_labels_input_path")
@@ -86,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with Ledger(ledger_path) as ledger:
         summary = process_metadata(
-            Sources(flags.annotations_input_path, flags.image_index_input_path, flags.image_labels_input_path),
+            Sources(flags.annotations_input_path, flags.image_index_input_path, flags.image_labels_input_path or ()),
             choice,
             point_path=flags.point_output_path,
             images_path=flags.image_index_output_path,
@@ -101,14 +105,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__ or "", example=EXAMPLE)
-    parser.add_argument("--annotations_input_path", required=True, help="boxes CSV, plain or gzipped")
-    parser.add_argument("--image_index_input_path", required=True, help="image index CSV, plain or gzipped")
+    parser.add_argument(
+        "--annotations_input_path",
+        required=True,
+        nargs="+",
+        metavar="CSV",
+        help="boxes CSVs, plain or gzipped; a box that an earlier one has as well is taken once",
+    )
+    parser.add_argument(
+        "--image_index_input_path",
+        required=True,
+        nargs="+",
+        metavar="CSV",
+        help="image index CSVs, plain or gzipped; points stand in their order, one after the other",
+    )
     parser.add_argument(
         "--image_labels_input_path",
-        help="CSV of labels of pictures as a whole that people verified, present (1) and absent (0); "
+        nargs="+",
+        metavar="CSV",
+        help="CSVs of labels of pictures as a whole that people verified, present (1) and absent (0); "
         "they go into points.json, where evaluation on Open Images looks for them",
     )
     add_class_flags(parser, "classes to keep (default: all)")
+    parser.add_argument(
+        "--expand_hierarchy",
+        action="store_true",
+        help="as the challenge evaluates: repeat a box for each class above its own in --hierarchy_path (a Bed is "
+        "Furniture), and verified labels: present ones for those above, absent ones for those below; classes that "
+        "were not asked for are left out",
+    )
     add_filter_flags(parser)
     parser.add_argument(
         "--keep_images_without_boxes",
@@ -149,7 +174,11 @@ def _parser() -> ArgumentParser:
 
 def _step(flags: argparse.Namespace, ledger_path: Path) -> Step:
     values = vars(flags)
-    inputs = {flag: path for flag, path in values.items() if flag in _PATH_FLAGS and "output" not in flag and path}
+    inputs = {}
+    for flag in sorted(_PATH_FLAGS):
+        paths = values[flag] if "output" not in flag else None
+        for number, path in enumerate([paths] if isinstance(paths, str) else paths or (), start=1):
+            inputs[flag if number == 1 else f"{flag} {number}"] = path
     others = {flag: value for flag, value in values.items() if flag not in {*_PATH_FLAGS, "max_failures", "force"}}
     others["ledger_path"] = str(ledger_path)
     return Step(RULES, others, inputs, (flags.point_output_path, flags.image_index_output_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -49,13 +50,13 @@ def holds_all_pixels(content: bytes) -> bool:
     return missing <= 0
 
 
-def has_metadata(path: Path) -> bool:
+def has_metadata(source: Path | io.BytesIO) -> bool:
     """Tells whether a PNG has a chunk that may hold an EXIF orientation; its pixels are passed over unread.
 
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
+    with source.open("rb") if isinstance(source, Path) else source as file:
         file.seek(len(_SIGNATURE))
         while len(head := file.read(8)) == 8:
             length = int.from_bytes(head[:4], "big")

@@ -188,6 +188,11 @@ class Boxes:
         """Returns how many boxes there are."""
         return len(self.image)
 
+    def pick(self, rows: NDArray[np.int64]) -> Boxes:
+        """Returns the boxes of those numbers, in their order."""
+        numbers = tuple(column[rows] for column in self.numbers)
+        return Boxes(self.image[rows], self.label[rows], numbers, self.flags[rows])
+
 
 class BoxTable:
     """Boxes in the order they come, as columns.

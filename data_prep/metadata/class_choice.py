@@ -6,9 +6,11 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.formats.points import FLAGS
+from data_prep.metadata.hierarchy import Expansion
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
 from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction, printable
 
@@ -76,11 +78,20 @@ class BoxFilters:
 
 @dataclass(frozen=True)
 class Sources:
-    """The files to read; plain or gzipped, the image labels None where there are none."""
+    """The files to read, plain or gzipped; of image labels there may be none.
 
-    boxes: str
-    image_index: str
-    image_labels: str | None = None
+    Points stand in the order of the image indexes, one after the other.
+    """
+
+    boxes: Sequence[str]
+    image_index: Sequence[str]
+    image_labels: Sequence[str] = ()
+
+
+def names_of(paths: Sequence[str]) -> list[str]:
+    """Returns what the ledger calls each file: its name, or its whole path where two have one name."""
+    names = [Path(path).name for path in paths]
+    return [name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,7 @@ class Choice:
         with_images_of_rejected_boxes: Whether that holds for images, too, whose boxes were all rejected.
         max_images_per_class: None keeps all images.
         seed: For the draw of these, 0..`MAX_SEED`.
+        expansion: Which classes boxes and image labels stand for beside their own; None for no others.
     """
 
     labels: Sequence[str] | None = None
@@ -104,6 +116,12 @@ class Choice:
     with_images_of_rejected_boxes: bool = False
     max_images_per_class: int | None = None
     seed: int = 0
+    expansion: Expansion | None = None
+
+    @property
+    def labels_of_boxes(self) -> Sequence[str] | None:
+        """The classes whose boxes are read; None for all."""
+        return self.labels if self.expansion is None else self.expansion.labels_of_boxes
 
     def name_of(self, label: str) -> str:
         """Returns what people call a label."""

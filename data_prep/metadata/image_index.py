@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from data_prep.downloading.image_sources import MAX_URL_LENGTH
 from data_prep.metadata.box_table import IMAGE_ID, Numbering
+from data_prep.metadata.class_choice import names_of
 from data_prep.metadata.csv_frames import LINE, read_frames
-from data_prep.metadata.csv_rows import REPLACEMENT
+from data_prep.metadata.csv_rows import REPLACEMENT, BadRow
 from data_prep.metadata.open_images import IMAGE_OPTIONAL_COLUMNS, IMAGE_REQUIRED_COLUMNS
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.url_credentials import without_credentials
@@ -54,6 +54,7 @@ class IndexCounts:
         bad_rows: Of these, rows that are no CSV, or lack a cell, so that no image can be found in them.
         without_url: Wanted images that get no URL, since there is none or it is among `left_out`.
         left_out: Cells of wanted images that hold nothing that can be used, by column; the image is kept without them.
+        of_earlier_file: Rows of wanted images that an index read before this one lists as well.
         examples: Of each of these columns the line of the first such cell, and its text, shortened.
     """
 
@@ -61,28 +62,40 @@ class IndexCounts:
     bad_rows: int = 0
     without_url: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    of_earlier_file: int = 0
     examples: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
-def read_image_index(path: str, wanted: Numbering, ledger: Ledger, counts: IndexCounts) -> pl.DataFrame:
-    """Reads the wanted images of the index, in the index's order.
+def read_image_index(paths: Sequence[str], wanted: Numbering, ledger: Ledger, counts: IndexCounts) -> pl.DataFrame:
+    """Reads the wanted images of the indexes, in their order, one index after the other.
 
-    An image is kept whatever its row says beside its id: a cell that cannot be used is left out and counted.
+    An image is kept whatever its row says beside its id: a cell that cannot be used is left out and counted. Of an
+    image that several indexes list the first one's row is taken, and the others' are counted.
 
     Args:
-        path: The image index CSV, plain or gzipped.
+        paths: The image index CSVs, plain or gzipped.
         wanted: The ids of the images to read.
-        ledger: Gets the rows that cannot be read, and those of an image that was listed before.
+        ledger: Gets the rows that cannot be read, and those of an image that its file has listed before.
         counts: The rows and cells are counted in it.
 
     Returns:
         A row an image: `number` (uint32, of its id in `wanted`) and `entry`, what images.json holds of it, as JSON.
 
     Raises:
-        UsageError: The file cannot be read or lacks a column.
-        UserError: It is damaged.
+        UsageError: A file cannot be read or lacks a column.
+        UserError: One is damaged.
     """
-    name = Path(path).name
+    parts = [pl.DataFrame(schema={NUMBER: pl.UInt32, ENTRY: pl.String})]
+    seen = np.zeros(len(wanted), np.bool_)
+    for path, name in zip(paths, names_of(paths), strict=True):
+        parts += _entries_of_file(path, name, wanted, seen, ledger, counts)
+    return pl.concat(parts, rechunk=True)
+
+
+def _entries_of_file(
+    path: str, name: str, wanted: Numbering, seen: NDArray[np.bool_], ledger: Ledger, counts: IndexCounts
+) -> Iterator[pl.DataFrame]:
+    """Yields the entries of images that are wanted and not `seen` in earlier files; adds them to these at the end."""
 
     def reject_row(line: int, reason: str, detail: str) -> None:
         ledger.reject(f"{name}:{line}", reason, detail)
@@ -101,17 +114,23 @@ def read_image_index(path: str, wanted: Numbering, ledger: Ledger, counts: Index
         on_bad_row=reject_and_count,
         description="reading the image index",
     )
-    seen = np.zeros(len(wanted), np.bool_)
-    parts = [pl.DataFrame(schema={NUMBER: pl.UInt32, ENTRY: pl.String})]
+    in_file = np.zeros(len(wanted), np.bool_)
+    may_be_seen = bool(seen.any())
     for rows, frame in frames:
         counts.read += rows
-        if len(frame):
-            numbered = frame.with_columns(pl.Series(NUMBER, wanted.numbers_of(frame[IMAGE_ID])))
-            parts.append(_entries(_without_repeated(numbered, seen, reject_row), counts))
-    return pl.concat(parts, rechunk=True)
+        if not len(frame):
+            continue
+        numbered = frame.with_columns(pl.Series(NUMBER, wanted.numbers_of(frame[IMAGE_ID])))
+        once = _without_repeated(numbered, in_file, reject_row)
+        if may_be_seen:
+            new = once.filter(pl.Series(~seen[once[NUMBER].to_numpy()], dtype=pl.Boolean))
+            counts.of_earlier_file += len(once) - len(new)
+            once = new
+        yield _entries(once, counts)
+    seen |= in_file
 
 
-def _without_repeated(frame: pl.DataFrame, seen: np.ndarray, reject: Any) -> pl.DataFrame:
+def _without_repeated(frame: pl.DataFrame, seen: NDArray[np.bool_], reject: BadRow) -> pl.DataFrame:
     numbers = frame[NUMBER].to_numpy()
     first = frame[NUMBER].is_first_distinct().to_numpy() & ~seen[numbers]
     seen[numbers] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from data_prep.formats.json_array import encoded_json_array_writer
 from data_prep.metadata.box_points import encoded_points
 from data_prep.metadata.box_reading import read_boxes, refuse_unknown_labels, why_no_boxes
-from data_prep.metadata.box_table import Boxes, count_by_label
+from data_prep.metadata.box_repeats import are_in_earlier_file
+from data_prep.metadata.box_table import Boxes, BoxTable, Numbering, count_by_label
 from data_prep.metadata.class_choice import Choice, Sources
+from data_prep.metadata.hierarchy_expansion import expand_boxes, expand_image_labels
 from data_prep.metadata.image_choice import choose_images
 from data_prep.metadata.image_index import NUMBER, images_in_order, read_image_index
 from data_prep.metadata.image_labels import read_image_labels
@@ -39,24 +42,26 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
         UserError: A file is damaged, or nothing is left to write; earlier outputs then stay as they were.
     """
     summary = Summary()
-    table = read_boxes(sources.boxes, choice, ledger, summary)
-    if choice.names is None and choice.labels is not None:
+    files = ", ".join(sources.boxes)
+    table, num_by_file = read_boxes(sources.boxes, choice, ledger, summary)
+    if choice.names is None and choice.labels is not None and choice.expansion is None:
         refuse_unknown_labels(sources.boxes, choice.labels, table)
     if not len(table) and not choice.with_images_without_boxes:
         raise UserError(why_no_boxes(sources.boxes, choice, ledger, summary))
-    if sources.image_labels is not None:
+    if sources.image_labels:
         rejected_before = ledger.total
         summary.image_labels = read_image_labels(
             sources.image_labels,
             labels=choice.labels,
+            expansion=choice.expansion,
             images=table.images,
             label_numbers=table.labels,
             with_new_images=choice.with_images_without_boxes,
             ledger=ledger,
         )
         summary.image_labels_rejected = ledger.total - rejected_before
+    boxes = _expanded(_of_all_files(table, num_by_file, summary), table.labels, choice, summary)
     image_ids, labels = table.images.texts, table.labels.texts
-    boxes = table.take()
     rejected_before = ledger.total
     entries = read_image_index(sources.image_index, table.images, ledger, summary.index)
     summary.index_rejected = ledger.total - rejected_before
@@ -64,14 +69,15 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
     if not len(entries):
         raise UserError(
             f"none of the {len(image_ids)} images with boxes, such as {image_ids[0]}, "
-            f"can be had from the {summary.index.read} of {sources.image_index}; are both files of the same subset?"
+            f"can be had from the {summary.index.read} of {', '.join(sources.image_index)}; "
+            "are both files of the same subset?"
             if len(image_ids)
-            else f"{sources.boxes}: no boxes are left, and no verified labels; {ledger.summary()}"
+            else f"{files}: no boxes are left, and no verified labels; {ledger.summary()}"
         )
     _reject_images_without_entry(boxes, image_ids, entries, ledger, summary)
     entries = _without_images_of_rejected_boxes(boxes, image_ids, entries, choice, ledger, summary)
     if not len(entries):
-        raise UserError(f"{sources.boxes}: the boxes of all images were rejected; {ledger.summary()}")
+        raise UserError(f"{files}: the boxes of all images were rejected; {ledger.summary()}")
     if choice.max_images_per_class is not None:
         entries = _drawn(boxes, image_ids, labels, entries, choice, summary)
     images = entries[NUMBER].to_numpy()
@@ -87,6 +93,28 @@ def process_metadata(sources: Sources, choice: Choice, *, point_path: str, image
         counted.result()
         images_written.result()
     return summary
+
+
+def _of_all_files(table: BoxTable, num_by_file: Sequence[int], summary: Summary) -> Boxes:
+    """Returns the boxes read, without those that an earlier file has as well."""
+    boxes = table.take()
+    if len(num_by_file) < 2:
+        return boxes
+    repeated = are_in_earlier_file(boxes, num_by_file)
+    summary.boxes_in_earlier_file = int(np.count_nonzero(repeated))
+    return boxes.pick(np.flatnonzero(~repeated)) if summary.boxes_in_earlier_file else boxes
+
+
+def _expanded(boxes: Boxes, labels: Numbering, choice: Choice, summary: Summary) -> Boxes:
+    """Returns the boxes, and copies for classes above theirs where these are asked for; image labels likewise."""
+    if choice.expansion is None:
+        return boxes
+    if summary.image_labels is not None:
+        summary.image_labels, summary.image_labels_copied = expand_image_labels(
+            summary.image_labels, labels, choice.expansion
+        )
+    boxes, summary.boxes_copied, summary.boxes_not_copied = expand_boxes(boxes, labels, choice.expansion)
+    return boxes
 
 
 def _reject_images_without_entry(

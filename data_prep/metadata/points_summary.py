@@ -24,6 +24,9 @@ class Summary:
         boxes_rejected: Of these, rows that cannot be trained on, images missing from the index aside.
         boxes_of_other_classes: Rows of classes that were not asked for.
         boxes_filtered: Boxes that the filters drop, by reason.
+        boxes_in_earlier_file: Boxes that an earlier file has as well, of the same image and class with the same edges.
+        boxes_copied: Copies of boxes for classes above theirs.
+        boxes_not_copied: Copies left out, as the box is annotated with the class as well.
         boxes_without_image: Good boxes whose image the index lacks, or lists in a row that cannot be read.
         images_without_entry: Images with such boxes, or with verified labels that are kept.
         images_wanted: All images that the index was asked for.
@@ -38,6 +41,7 @@ class Summary:
         index_rejected: Rows of the index that cannot be read, or list an image again.
         image_labels: The verified labels read; None where there are none.
         image_labels_rejected: Rows of labels that cannot be used.
+        image_labels_copied: Labels of classes above and below those that a person verified.
         image_labels_kept: How many were written, present and absent.
     """
 
@@ -45,6 +49,9 @@ class Summary:
     boxes_rejected: int = 0
     boxes_of_other_classes: int = 0
     boxes_filtered: Counter[str] = field(default_factory=Counter)
+    boxes_in_earlier_file: int = 0
+    boxes_copied: int = 0
+    boxes_not_copied: int = 0
     boxes_without_image: int = 0
     images_without_entry: int = 0
     images_wanted: int = 0
@@ -59,6 +66,7 @@ class Summary:
     index_rejected: int = 0
     image_labels: ImageLabels | None = None
     image_labels_rejected: int = 0
+    image_labels_copied: int = 0
     image_labels_kept: tuple[int, int] = (0, 0)
 
     @property
@@ -94,6 +102,10 @@ def summary_lines(summary: Summary, ledger: Ledger, choice: Choice) -> list[str]
         f"boxes a class: {commonest(summary.kept_by_label, choice)}",
         f"images a class: {commonest(summary.images_by_label, choice)}",
     ]
+    if summary.boxes_in_earlier_file:
+        lines.append(f"boxes that an earlier file has as well, taken once: {summary.boxes_in_earlier_file}")
+    if choice.expansion is not None:
+        lines.append(_expansion_line(summary))
     lines += _index_lines(summary.index)
     if summary.image_labels is not None:
         present, absent = summary.image_labels_kept
@@ -116,9 +128,19 @@ def summary_lines(summary: Summary, ledger: Ledger, choice: Choice) -> list[str]
     return [*lines, ledger.summary()]
 
 
+def _expansion_line(summary: Summary) -> str:
+    labels = f"; {summary.image_labels_copied} verified labels follow from others" * (summary.image_labels is not None)
+    return (
+        f"hierarchy: {summary.boxes_copied} boxes are copies for a class above their own, {summary.boxes_not_copied} "
+        f"copies left out, whose box is annotated with that class as well{labels}"
+    )
+
+
 def _index_lines(index: IndexCounts) -> list[str]:
     """Returns what images.json lacks of the images that are in the index."""
     lines = []
+    if index.of_earlier_file:
+        lines.append(f"images that an earlier index lists as well, whose row was taken: {index.of_earlier_file}")
     if index.without_url:
         lines.append(
             f"images without a URL: {index.without_url}; download_images needs --base_url or --url_template for them"

@@ -1,0 +1,1 @@
+"""Export of points or records to other tools' annotation formats."""
