@@ -242,6 +242,8 @@ def _expand(part: str) -> list[str]:
         paths = _set_of(sharded["prefix"], int(sharded["count"]))
         _check_complete(part, paths)
         return paths
+    if "://" not in part and Path(part).exists():
+        raise UsageError(f"{part}: not a regular file, as records must be in")
     if not _WILDCARDS & set(part):
         raise UsageError(f"no such record file: {part}")
     matches = _glob(part)
