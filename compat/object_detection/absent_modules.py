@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 _PACKAGE = "object_detection."
 _EVALUATE = "python -m train.evaluate measures, with --detections_path for what was detected"
 _OWN_DATA = "python -m data_prep.import_annotations, or object_detection.utils.dataset_util in a script of your own"
-_TF1 = "TensorFlow 1's models and graphs are not here; use the TF2 name of the network (docs/migration.md)"
+_TF1 = "TensorFlow 1's models and graphs are not here; python -m configs.migrate writes a config that trains here"
 _INSIDE = "it is inside the models here; object_detection.builders.model_builder.build gives the whole model"
 
 # By the start of the module's name below the package; the longest that fits counts.

@@ -122,8 +122,8 @@ def write_graph(
     """
     height, width = detector.input_shape
     module = tf.Module()
-    # With a variable the call is stateful, and outputs are called StatefulPartitionedCall:0 and so on, as the API's are:
-    # by that, scripts tell them from those of TensorFlow 1.
+    # With a variable the call is stateful, and outputs are called StatefulPartitionedCall:0 and so on, as the API's
+    # are: by that, scripts tell them from those of TensorFlow 1.
     module.anchors = tf.Variable(_centers_and_sides(detector), trainable=False) if as_the_api else None
     anchors = module.anchors if as_the_api else tf.constant(_centers_and_sides(detector))
     post_process = _post_process(detector, nms)

@@ -159,9 +159,7 @@ class SsdDetector(Detector):
         """
         return self.predict_on(self.network.feature_maps(normalized, training=training), images, training=training)
 
-    def predict_on(
-        self, features: dict[str, tf.Tensor], images: tf.Tensor, *, training: bool | None
-    ) -> Predictions:
+    def predict_on(self, features: dict[str, tf.Tensor], images: tf.Tensor, *, training: bool | None) -> Predictions:
         """Runs the heads; what `predict` does after the feature extractor.
 
         Args:
