@@ -7,6 +7,7 @@ names, arguments and what comes back are those that the API documents; the work 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -28,15 +29,14 @@ def _find_project() -> None:
     """
     if str(_PROJECT) not in sys.path:
         sys.path.append(str(_PROJECT))
-    import configs
-    import train
-
-    for package in (configs, train):
-        places = [Path(place).resolve() for place in getattr(package, "__path__", [])] or [Path(str(package.__file__))]
-        if _PROJECT not in places[0].parents:
+    for package in ("configs", "data_prep", "train", "export"):
+        # Not imported yet: somebody's own train.py would begin to train.
+        found = importlib.util.find_spec(package)
+        origin = Path(str(found.origin)).resolve() if found is not None else None
+        if origin is None or origin.parent != _PROJECT / package:
             raise ImportError(
-                f"object_detection needs {_PROJECT / package.__name__}, and {places[0]} is found first; rename it, or "
-                f"put {_PROJECT} first in PYTHONPATH"
+                f"object_detection needs the package {_PROJECT / package}, and {origin} is found first; rename that, "
+                f"or put {_PROJECT} first in PYTHONPATH"
             )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
+from object_detection.utils import config_util, label_map_util
 
 from tests.conftest import block_image
 
@@ -135,9 +138,31 @@ def test_open_images(images, tmp_path):
     require_blocks(records(tmp_path / "records", "train.record-0000?-of-00002"))
 
 
-def test_what_is_not_there_says_what_to_do():
-    from object_detection.utils import config_util
+def test_a_label_map_that_does_not_parse_is_named_with_its_line(tmp_path):
+    (tmp_path / "map.pbtxt").write_text("item {\n  id: 1\n  name: \u2018cat\u2019\n}\n", encoding="utf-8")
+    with pytest.raises(text_format.ParseError, match=r"map\.pbtxt:3: "):
+        label_map_util.get_label_map_dict(str(tmp_path / "map.pbtxt"))
 
+
+def test_somebodys_own_train_is_not_run(tmp_path):
+    """A workspace may have a folder called train, and says so where it has a file of that name."""
+    environment = os.environ | {"PYTHONPATH": str(TOOLS.parents[1])}
+    words = [sys.executable, "-c", "import object_detection, train.pipeline; print('imported')"]
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "picture.jpg").touch()
+
+    def imported() -> str:
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    assert "imported" in imported()
+    (tmp_path / "train.py").write_text("print('training begins')")
+    said = imported()
+    assert "training begins" not in said
+    assert f"{tmp_path / 'train.py'} is found first; rename that" in said
+
+
+def test_what_is_not_there_says_what_to_do():
     for name, words in {
         "object_detection.dataset_tools.create_pet_tf_record": "import_annotations",
         "object_detection.model_lib_v2": "python -m train.train trains",

@@ -237,6 +237,47 @@ def test_losses_of_training_are_the_trainers(block_config):
             assert np.allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+def test_a_keras_model_around_it_trains_it(block_config):
+    """Shops wrap it for `fit`: variables are found, and `training=True` reaches batch norm."""
+    configs = config_util.get_configs_from_pipeline_file(str(block_config("ssd")))
+    detection_model = model_builder.build(configs["model"], is_training=True)
+
+    class CustomDetectorModel(tf.keras.Model):
+        def __init__(self, detection_model):
+            super().__init__()
+            self.detection_model = detection_model
+
+        def call(self, inputs, training=False):
+            images, shapes = inputs
+            return self.detection_model.predict(images, shapes)
+
+        def train_step(self, data):
+            images, labels, boxes = data
+            shapes = tf.constant(2 * [[96, 96, 3]])
+            self.detection_model.provide_groundtruth(
+                groundtruth_boxes_list=tf.unstack(boxes),
+                groundtruth_classes_list=[tf.one_hot(one, 2) for one in tf.unstack(labels)],
+            )
+            with tf.GradientTape() as tape:
+                losses = self.detection_model.loss(self([images, shapes], training=True), shapes)
+                total_loss = losses["Loss/localization_loss"] + losses["Loss/classification_loss"]
+            gradients = tape.gradient(total_loss, self.trainable_variables)
+            pairs = zip(gradients, self.trainable_variables, strict=True)
+            self.optimizer.apply_gradients((gradient, variable) for gradient, variable in pairs if gradient is not None)
+            return {"loss": total_loss}
+
+    model = CustomDetectorModel(detection_model)
+    model.compile(optimizer=tf.keras.optimizers.Adam(1e-3))
+    images, boxes, ids = decoded(range(2))
+    batch = (np.stack(images)[:, :, :96].astype(np.float32) / 127.5 - 1, np.stack(ids) - 1, np.stack(boxes))
+    moving = next(v for v in detection_model.non_trainable_variables if "moving_mean" in v.name)
+    before = moving.numpy()
+    history = model.fit(tf.data.Dataset.from_tensors(batch).repeat(4), epochs=2, verbose=0).history["loss"]
+    assert history[1] < history[0]
+    assert not np.array_equal(before, moving.numpy())
+    assert len(model.trainable_variables) == len(detection_model.trainable_variables) > 100
+
+
 def test_batch_norm_trains_in_the_learning_phase_alone(block_config):
     configs = config_util.get_configs_from_pipeline_file(str(block_config("ssd")))
     images = tf.random.stateless_uniform([2, 96, 96, 3], [1, 2]) * 255.0

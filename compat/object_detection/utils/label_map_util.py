@@ -9,6 +9,8 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf import text_format
 
+from data_prep.formats.label_map import parse_label_map
+from data_prep.runtime.command_line import UsageError
 from object_detection.absent_modules import absent_names
 from object_detection.protos import string_int_label_map_pb2  # type: ignore[attr-defined]
 
@@ -76,7 +78,7 @@ def load_labelmap(path: str | os.PathLike[str]) -> Any:
         The message.
 
     Raises:
-        google.protobuf.text_format.ParseError: It is no label map; the message names the file, line and column.
+        google.protobuf.text_format.ParseError: It is no label map; the message names the file and the line.
         ValueError: An id is negative, or 0 and not `background`'s.
     """
     with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
@@ -85,9 +87,7 @@ def load_labelmap(path: str | os.PathLike[str]) -> Any:
     try:
         text_format.Merge(text, label_map)
     except text_format.ParseError as error:
-        raise text_format.ParseError(
-            f"{path}: {error}; python -m data_prep.verify_tfrecords and train.train say more of such a label map"
-        ) from None
+        raise text_format.ParseError(_explained(text, str(path), error)) from None
     _require_ids(label_map)
     return label_map
 
@@ -132,6 +132,15 @@ def create_category_index_from_labelmap(label_map_path: str, use_display_name: b
 def create_class_agnostic_category_index() -> dict[int, Any]:
     """One class, `object`."""
     return {1: {"id": 1, "name": "object"}}
+
+
+def _explained(text: str, path: str, error: Exception) -> str:
+    """What is wrong with a label map and where; protobuf's words where this project has none."""
+    try:
+        parse_label_map(text, path)
+    except UsageError as explained:
+        return str(explained)
+    return f"{path}:{error}"
 
 
 def _require_ids(label_map: Any) -> None:
