@@ -340,6 +340,9 @@ def test_models_say_what_they_were_not_given(block_config, block_records):
     model.provide_groundtruth([np.array([[0.1, 0.1, 0.5, 0.5]])], [np.array([1])])
     with pytest.raises(ValueError, match=r"must be \[boxes, num_classes\], one-hot"):
         model.predict(image, shapes)
+    # A name of TensorFlow 1 is read as its equal, and one without an equal is refused with the nearest.
+    configs["model"].faster_rcnn.feature_extractor.type = "faster_rcnn_resnet50"
+    assert model_builder.build(configs["model"], is_training=False).num_classes == 2
     configs["model"].faster_rcnn.feature_extractor.type = "faster_rcnn_nas"
     with pytest.raises(ValueError, match="faster_rcnn_resnet152_keras"):
         model_builder.build(configs["model"], is_training=True)

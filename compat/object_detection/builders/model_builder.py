@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.schema.descriptors import ROOT_MESSAGE, message_class
 from configs.settings.declaration import SettingsError
+from configs.settings.migration import migrate
 from configs.settings.model import read_model
 from data_prep.runtime.command_line import UserError
 from object_detection.core.model import DetectionModel
@@ -32,6 +33,8 @@ def build(model_config: Any, is_training: bool, add_summaries: bool = True) -> D
         )
     config: Any = message_class(ROOT_MESSAGE)()
     config.model.CopyFrom(model_config)
+    # Names of TensorFlow 1, and what an older config leaves unsaid, are read as everywhere here.
+    config, _ = migrate(config)
     try:
         detector = build_detector(read_model(config))
     except (SettingsError, UserError) as error:
