@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.filling.header import is_as_written, seal_of, with_header
-from configs.filling.recipe import FROM_SCRATCH, FilledRecipe, Wishes, fill_recipe, read_records
+from configs.filling.recipe import CHECKPOINT, FROM_SCRATCH, FilledRecipe, Wishes, fill_recipe, read_records
 from configs.schema.pipeline_file import read_config_text
 from configs.schema.problem import ConfigError
 from configs.settings.loading import examine
@@ -41,19 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     flags = _parser().parse_args(argv)
     output: Path = flags.output_path
-    refuse_same_paths([("--label_map_path", flags.label_map_path), ("--output_path", output)])
+    for name in ("label_map_path", "train_manifest_path", "validation_manifest_path"):
+        refuse_same_paths([(f"--{name}", getattr(flags, name)), ("--output_path", output)])
     filled = _fill(flags)
     command = (
         f"python -m train.train --pipeline_config_path {_word(output)} --model_dir {_word(output.parent / 'model')}"
     )
     new = with_header(filled.text, str(flags.recipe), filled.lines, command)
-    print(f"{_put(output, new, may_overwrite=flags.force or _is_same(flags.recipe, output))}, from {flags.recipe}")
+    done = _put(output, new, is_forced=flags.force, is_recipe=flags.recipe.resolve() == output.resolve())
+    print(f"{done}, from {flags.recipe}")
     print("\n".join(f"  {line}" for line in filled.lines))
     if filled.unfilled:
-        print(
-            f"  to fill  {', '.join(filled.unfilled)}: give --fine_tune_checkpoint what training is to start from, or "
-            f"{FROM_SCRATCH}"
-        )
+        print(f"  to fill  {', '.join(filled.unfilled)}: replace PATH_TO_BE_CONFIGURED before a run")
+        if CHECKPOINT in filled.unfilled:
+            print(f"           --fine_tune_checkpoint PATH says what training starts from, {FROM_SCRATCH} from nothing")
     print(f"next: {command}")
     return EXIT_DONE
 
@@ -81,8 +82,14 @@ def _fill(flags: argparse.Namespace) -> FilledRecipe:
     return filled
 
 
-def _put(path: Path, new: str, *, may_overwrite: bool) -> str:
+def _put(path: Path, new: str, *, is_forced: bool, is_recipe: bool) -> str:
     """Writes a filled config, if there is anything to write and nobody's edits are lost by it; returns what was done.
+
+    Args:
+        path: Where to.
+        new: The text.
+        is_forced: Whether what is there does not matter.
+        is_recipe: Whether `new` was made of what is there, so that edits are in it.
 
     Raises:
         UserError: The file was edited since it was written, or is not one of ours, and would become another.
@@ -95,22 +102,21 @@ def _put(path: Path, new: str, *, may_overwrite: bool) -> str:
         found = ""
     if found == new:
         return f"nothing to do: {path} is there already"
-    if found is not None and not may_overwrite and not is_as_written(found):
+    if found is not None and not (is_forced or is_as_written(found) or (is_recipe and seal_of(found) is not None)):
         if seal_of(found) == seal_of(new):
             return f"kept {path}, which was edited since it was filled in with the same"
-        what = "was edited since it was filled in" if seal_of(found) else "was not written by configs.fill"
+        what, anew = "was not written by configs.fill", ""
+        if seal_of(found) is not None:
+            what, anew = (
+                "was edited since it was filled in",
+                f", and --recipe {path} fills that file in anew, with its edits",
+            )
         raise UserError(
-            f"{path} {what}, and is left as it is; --force overwrites it, another --output_path writes beside it, and "
-            f"--recipe {path} fills that file in anew, with its edits"
+            f"{path} {what}, and is left as it is; --force overwrites it, another --output_path writes beside it{anew}"
         )
     remove_leftovers(path)
     write_text(path, new)
     return f"wrote {path}"
-
-
-def _is_same(recipe: Path, output: Path) -> bool:
-    """Whether a config is filled in where it stands: who names it as the recipe knows that it is there."""
-    return recipe.resolve() == output.resolve()
 
 
 def _word(path: Path) -> str:
@@ -127,7 +133,12 @@ def _parser() -> ArgumentParser:
         "--train_manifest_path", required=True, type=Path, help="NAME.record.manifest.json beside the training records"
     )
     parser.add_argument("--validation_manifest_path", required=True, type=Path, help="that of the evaluation's records")
-    parser.add_argument("--output_path", required=True, type=Path, help="pipeline.config to write; may be the recipe")
+    parser.add_argument(
+        "--output_path",
+        required=True,
+        type=Path,
+        help="pipeline.config to write; may be the recipe, if that was filled in before",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--num_epochs", type=number_above_zero, help="passes over the training images")
     length.add_argument("--num_steps", type=positive_int, help="steps of training, in place of passes")

@@ -77,7 +77,7 @@ def count_steps(
 
 def _counted(steps: float, why: str) -> StepCount:
     if steps > _LARGEST:
-        raise UsageError(f"{steps:.0f} training steps are more than can be counted ({_LARGEST}); ask for fewer")
+        raise UsageError(f"{steps:.12g} training steps are more than can be counted ({_LARGEST}); ask for fewer")
     return StepCount(int(steps), why)
 
 

@@ -121,7 +121,9 @@ def test_the_header_says_what_is_the_recipes_own(data: Path) -> None:
 def test_a_checkpoint_that_is_still_to_be_named_is_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = "ssd_resnet50_v1_fpn_640.config"
     assert fill(recipe) == 0
-    assert "to fill  train_config.fine_tune_checkpoint: give --fine_tune_checkpoint" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "to fill  train_config.fine_tune_checkpoint: replace PATH_TO_BE_CONFIGURED" in output
+    assert "--fine_tune_checkpoint PATH says" in output
     assert fill(recipe, "--fine_tune_checkpoint", "zoo/ckpt-0", "--batch_size", "4") == 0
     assert "batch_size: 8 -> 4; the learning rates are those for 8" in capsys.readouterr().out
     train = read_pipeline_config(data / "pipeline.config").train_config
@@ -162,6 +164,10 @@ def test_an_edited_file_is_not_overwritten(data: Path, capsys: pytest.CaptureFix
     path.write_text("model { }")
     with pytest.raises(UserError, match=r"was not written by configs\.fill"):
         fill()
+    with pytest.raises(UserError, match=r"was not written by configs\.fill"):  # a recipe is not lost by a slip
+        fill(LITE, "--output_path", LITE)
+    with pytest.raises(UsageError, match="are the same file"):
+        fill(LITE, "--force", "--output_path", "data/train.record.manifest.json")
     assert fill(LITE, "--force") == 0
     assert read_pipeline_config(path).train_config.batch_size == 8
 
@@ -194,7 +200,7 @@ def test_a_folder_whose_name_is_a_pattern_is_refused(data: Path, monkeypatch: py
     monkeypatch.chdir(data.parent / "rooms [1]")
     assert fill() == 0  # relative paths do not have it
     assert not check(["data/pipeline.config"])
-    with pytest.raises(UsageError, match="would take the name of this folder as a pattern"):
+    with pytest.raises(UsageError, match="would be taken for a pattern"):
         fill(LITE, "--train_manifest_path", str(data.parent / "rooms [1]" / "data" / "train.record.manifest.json"))
 
 
@@ -215,6 +221,16 @@ def test_several_evaluation_sets_and_several_inputs_become_one(data: Path, capsy
     assert len(config.eval_input_reader) == 1
     assert config.eval_config.num_examples == 70
     assert not config.train_input_reader.sample_from_datasets_weights
+    assert check(["data/pipeline.config"]) == 0
+
+
+def test_readers_that_are_missing_are_written(data: Path) -> None:
+    text = Path(LITE).read_text()
+    Path("bare.config").write_text(text[: text.index("train_input_reader {")].rstrip())
+    assert fill("bare.config") == 0
+    config = read_pipeline_config(data / "pipeline.config")
+    assert config.train_input_reader.label_map_path == "data/label_map.pbtxt"
+    assert [reader.label_map_path for reader in config.eval_input_reader] == ["data/label_map.pbtxt"]
     assert check(["data/pipeline.config"]) == 0
 
 
