@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,19 @@ from typing import Any
 
 from configs.filling.changes import Change, changed_text, place_of
 from configs.filling.schedule_steps import steps_of_recipe, stretched
-from configs.filling.step_count import StepCount, count_steps
+from configs.filling.step_count import count_steps
 from configs.schema.fields import unfilled_paths
 from configs.schema.pipeline_file import parse_pipeline_config
 from configs.schema.problem import ConfigError
 from data_prep.formats.label_map import LabelMap
+from data_prep.formats.tf_example import refuse_pattern
 from data_prep.records.manifest import SUFFIX, Manifest, class_differences, read_manifest
 from data_prep.runtime.command_line import UsageError
 
 FROM_SCRATCH = "none"
-_FINE_TUNING = ("fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version")
+_FINE_TUNING = (
+    "fine_tune_checkpoint", "fine_tune_checkpoint_type", "fine_tune_checkpoint_version", "from_detection_checkpoint",
+)  # fmt: skip
 _CHECKPOINT = f"train_config.{_FINE_TUNING[0]}"
 
 
@@ -60,16 +62,12 @@ class FilledRecipe:
     Attributes:
         text: With the recipe's comments, its header among them.
         config: The same as a `TrainEvalPipelineConfig`.
-        num_classes: Of the model.
-        steps: Of training.
         lines: What was filled in, for people.
         unfilled: Paths of fields that still hold PATH_TO_BE_CONFIGURED.
     """
 
     text: str
     config: Any
-    num_classes: int
-    steps: StepCount
     lines: tuple[str, ...]
     unfilled: tuple[str, ...]
 
@@ -92,8 +90,7 @@ def read_records(path: Path, label_map: LabelMap) -> RecordSource:
     num_images = manifest.total().num_images
     if not num_images:
         raise UsageError(f"{path}: the records hold no image; there is nothing to train or evaluate on")
-    if re.search(r"[*?\[\]{}\\]", str(path.parent)):
-        raise UsageError(f"{path.parent}: an input_path would take the name of this folder as a pattern; rename it")
+    refuse_pattern(path.parent)
     name = f"{manifest.name}-?????-of-{len(manifest.shards):05d}"
     return RecordSource(str(path.with_name(name)), num_images)
 
@@ -158,7 +155,7 @@ def fill_recipe(
         *_about_steps(recipe, scaled, recipe_steps),
         *_about_batch_size(recipe, batch_size),
     ]
-    return FilledRecipe(filled, config, label_map.max_id, steps, tuple(lines), tuple(unfilled_paths(config)))
+    return FilledRecipe(filled, config, tuple(lines), tuple(unfilled_paths(config)))
 
 
 def _check_classes(path: Path, manifest: Manifest, label_map: LabelMap) -> None:
@@ -173,14 +170,9 @@ def _check_classes(path: Path, manifest: Manifest, label_map: LabelMap) -> None:
 
 def _with_readers(text: str, config: Any) -> str:
     """Returns the text with an empty reader where one is missing, to be filled in."""
-    missing = [name for name in ("train_input_reader", "eval_input_reader") if name not in _names(config)]
-    return "".join(
-        [text, "\n" if missing and not text.endswith("\n") else "", *(f"{name} {{\n}}\n" for name in missing)]
-    )
-
-
-def _names(config: Any) -> set[str]:
-    return {field.name for field, _ in config.ListFields()}
+    there = {field.name for field, _ in config.ListFields()}
+    missing = [name for name in ("train_input_reader", "eval_input_reader") if name not in there]
+    return "".join([text, *(f"\n{name} {{\n}}\n" for name in missing)])
 
 
 def _reader_changes(reader: Any, path: str, label_map_path: str, pattern: str) -> Iterator[Change]:

@@ -234,6 +234,16 @@ def find_shards(pattern: str | Sequence[str]) -> list[str]:
     return list(shards)
 
 
+def refuse_pattern(folder: Path) -> None:
+    """Refuses a folder whose name, before that of records, `find_shards` would not take as it is.
+
+    Raises:
+        UsageError: It has a comma or a wildcard.
+    """
+    if {",", *_WILDCARDS} & set(str(folder)):
+        raise UsageError(f"{folder}: records in this folder would be taken for a pattern, or for several; rename it")
+
+
 def _expand(part: str) -> list[str]:
     if _exists(part):
         return [part]

@@ -194,7 +194,7 @@ def test_a_folder_whose_name_is_a_pattern_is_refused(data: Path, monkeypatch: py
     monkeypatch.chdir(data.parent / "rooms [1]")
     assert fill() == 0  # relative paths do not have it
     assert not check(["data/pipeline.config"])
-    with pytest.raises(UsageError, match="would take the name of this folder as a pattern"):
+    with pytest.raises(UsageError, match="would be taken for a pattern"):
         fill(LITE, "--train_manifest_path", str(data.parent / "rooms [1]" / "data" / "train.record.manifest.json"))
 
 
@@ -215,6 +215,16 @@ def test_several_evaluation_sets_and_several_inputs_become_one(data: Path, capsy
     assert len(config.eval_input_reader) == 1
     assert config.eval_config.num_examples == 70
     assert not config.train_input_reader.sample_from_datasets_weights
+    assert check(["data/pipeline.config"]) == 0
+
+
+def test_readers_that_are_missing_are_written(data: Path) -> None:
+    text = Path(LITE).read_text()
+    Path("bare.config").write_text(text[: text.index("train_input_reader {")].rstrip())
+    assert fill("bare.config") == 0
+    config = read_pipeline_config(data / "pipeline.config")
+    assert config.train_input_reader.label_map_path == "data/label_map.pbtxt"
+    assert [reader.label_map_path for reader in config.eval_input_reader] == ["data/label_map.pbtxt"]
     assert check(["data/pipeline.config"]) == 0
 
 
