@@ -235,7 +235,7 @@ def test_restored_from_the_trainings_checkpoint(workspace):
 def test_written_for_tensorflow_lite(workspace):
     python(
         workspace, SCRIPTS / "export_tflite_graph_tf2.py", "--pipeline_config_path=models/my_model/pipeline.config",
-        "--trained_checkpoint_dir=models/my_model", "--output_directory=models/tfliteexport", "--check_min_score=0",
+        "--trained_checkpoint_dir=models/my_model", "--output_directory=models/tfliteexport",
     )  # fmt: skip
     converter = tf.lite.TFLiteConverter.from_saved_model(str(workspace / "models" / "tfliteexport" / "saved_model"))
     converter.allow_custom_ops = True
