@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--set", default="train", choices=("train", "val", "trainval", "test"), help="which images")
     parser.add_argument("--annotations_dir", default="Annotations", help="the XML files, below the year")
     parser.add_argument("--year", default="VOC2007", choices=("VOC2007", "VOC2012"), help="which challenge")
-    parser.add_argument("--output_path", type=Path, required=True, help="what the records' names begin with")
+    parser.add_argument("--output_path", type=Path, required=True, help="the file of records to write")
     parser.add_argument(
         "--label_map_path", type=Path, required=True, help="its ids are taken; classes that it lacks, or all, are added"
     )
