@@ -407,8 +407,6 @@ def test_what_cannot_be_is_refused_before_any_step(folder: Path, more: list[str]
 
 def test_a_recipe_that_cannot_be_used_ends_it_at_once(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "bad.config").write_text("model { center_net { } }")
-    with pytest.raises(
-        Exception, match="step 1 of 9, the recipe checked, ended with exit code 2"
-    ):
+    with pytest.raises(Exception, match="step 1 of 9, the recipe checked, ended with exit code 2"):
         main(words("coco", "--recipe", "bad.config"))
     assert not (folder / "data" / "all.points.json").exists()
