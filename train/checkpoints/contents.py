@@ -11,12 +11,11 @@ import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
 from train.checkpoints.architecture import architecture_of
-from train.checkpoints.efficientnet_lite0_weights import PACKAGE, find_efficientnet_lite0_weights
 from train.checkpoints.files import READ_ERRORS, find_checkpoint
 from train.checkpoints.keras_weights import read_keras_weights
 from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, ObjectCheckpoint, TensorFlow1Error
 from train.checkpoints.restore import expectations_of
-from train.checkpoints.torch_archive import read_torch_archive
+from train.checkpoints.torch_weights import families_in, is_torch_source, read_torch_source
 
 # Names of variables in a group, by its own name, with their shapes.
 _GROUP_DEPTH = 2
@@ -61,12 +60,12 @@ def contents_of(path: str | Path) -> Contents:
     Raises:
         UserError: There is none, or it cannot be read.
     """
-    if str(path).replace("-", "_") == PACKAGE:
-        path = find_efficientnet_lite0_weights()
-    if str(path).endswith(".pth"):
-        tensors = read_torch_archive(path)
+    if is_torch_source(path):
+        path, tensors = read_torch_source(path)
         shapes = {name.replace(".", "/"): value.shape for name, value in tensors.items()}
-        return Contents(str(path), "a torch file", _groups(shapes, 1))
+        families = " and ".join(families_in(tensors))
+        facts = [f"looks like {families}" if families else "of no network that is known here"]
+        return Contents(str(path), "a torch file", _groups(shapes, 1), facts)
     if str(path).endswith((".h5", ".hdf5", ".keras")):
         layers = read_keras_weights(path)
         shapes = {f"{layer}/{name}": value.shape for layer, values in layers.items() for name, value in values.items()}

