@@ -1,4 +1,4 @@
-"""Makes a checkpoint, a config and a label map of a detector of TensorFlow 1: a frozen graph or a model.ckpt."""
+"""Makes a checkpoint, config and label map of a detector of TensorFlow 1: a frozen graph, model.ckpt or *.tflite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         example="  python -m train.import_checkpoint ssd_mobilenet_v2_coco_2018_03_29/frozen_inference_graph.pb \\\n"
         "      --output_directory imported",
     )
-    parser.add_argument("file", type=Path, help="a frozen graph *.pb, or a checkpoint's prefix (model.ckpt) or folder")
+    parser.add_argument(
+        "file", type=Path, help="a frozen graph *.pb, a checkpoint's prefix (model.ckpt) or folder, or a *.tflite"
+    )
     parser.add_argument(
         "--output_directory",
         type=Path,
@@ -31,6 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the classes' names: a label map *.pbtxt, or a *.txt of one name a line; by default COCO's where there "
         "are 90, else numbers",
     )
+    parser.add_argument(
+        "--calibration_images",
+        type=Path,
+        metavar="DIRECTORY",
+        help="JPEGs and PNGs, of which up to 64 are looked at: batch norms that a *.tflite has no more get their "
+        "statistics from them, so that the model can be trained on",
+    )
     arguments = parser.parse_args(argv)
     if arguments.config_override and not arguments.pipeline_config_path:
         raise UsageError("--config_override needs --pipeline_config_path, the config that it is merged over")
@@ -41,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     config = model_config_from(arguments) if arguments.pipeline_config_path else None
     imported = import_model(
-        arguments.file, arguments.output_directory, config=config, label_map_path=arguments.label_map_path
+        arguments.file,
+        arguments.output_directory,
+        config=config,
+        label_map_path=arguments.label_map_path,
+        calibration_folder=arguments.calibration_images,
     )
     print(imported.summary())
     print(

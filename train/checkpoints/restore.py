@@ -22,6 +22,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from train.checkpoints.architecture import Architecture, architecture_of
 from train.checkpoints.class_head import ClassMapping, class_rows
 from train.checkpoints.efficientnet_lite0_weights import PACKAGE, efficientnet_lite0_values
+from train.checkpoints.folded_norms import has_folded_norms
 from train.checkpoints.keras_applications import is_keras_source, keras_values
 from train.checkpoints.matching import Match, match_by_name, match_by_path
 from train.checkpoints.object_checkpoint import ObjectCheckpoint, TensorFlow1Error
@@ -150,6 +151,7 @@ def plan_restore(
         report.notes += differences_of(model)
     else:
         matches = match_by_path(parts_of(model), source, moving_averages=moving_averages)
+        report.has_folded_norms = has_folded_norms(source)
     kinds = class_rows(match.name for match in matches)
     taken = _sort(matches, kinds, checkpoint_type, report, class_mapping)
     used = {str(match.key) for match in taken}
@@ -178,8 +180,14 @@ def open_source(checkpoint: str | Path) -> ObjectCheckpoint | NamedSource:
     """Opens a checkpoint of TensorFlow 2 or of TensorFlow 1, or a frozen graph.
 
     Raises:
+        UsageError: It is a TensorFlow Lite file.
         UserError: There is none, or it cannot be read.
     """
+    if str(checkpoint).endswith(".tflite"):
+        raise UsageError(
+            f"{checkpoint}: a TensorFlow Lite file has its batch norms folded away; python -m train.import_checkpoint "
+            "makes a checkpoint of it"
+        )
     if str(checkpoint).endswith(FROZEN_GRAPH_SUFFIX):
         return FrozenGraph(checkpoint)
     try:

@@ -13,6 +13,8 @@ from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.staged_folder import staged
 from train.checkpoints.api_export import CONFIG_NAME, require_new_folder, write_api_checkpoint
 from train.checkpoints.architecture import Architecture
+from train.checkpoints.folded_norms import CHILD_NAME as FOLDED_NAME
+from train.checkpoints.folded_norms import FoldedBatchNorm
 from train.checkpoints.model_config import build_model
 from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.checkpoints.restore import open_source, plan_restore
@@ -20,13 +22,20 @@ from train.checkpoints.restore_report import RestoreReport
 from train.checkpoints.tensorflow_1.frozen_graph import FrozenGraph, GraphFacts
 from train.checkpoints.tensorflow_1.named_source import NamedSource
 from train.checkpoints.tensorflow_1.slim_architecture import slim_architecture, unknown_trunk
+from train.importing.calibration import calibrate, calibration_images
 from train.importing.class_names import label_map_for
 from train.importing.ssd_config import SsdShape, config_text
+from train.importing.tflite_file import SUFFIX as TFLITE_SUFFIX
+from train.importing.tflite_file import TfliteFile
 
 LABEL_MAP_NAME = "label_map.pbtxt"
 REPORT_NAME = "import_report.json"
 _TORCH_SUFFIXES = (".pth", ".pt")
 _PLAIN_SSDS = ("ssd_mobilenet_v1_keras", "ssd_mobilenet_v2_keras")
+_FOLDED = (
+    "batch norms: were folded into convolutions; unfolded with gamma 1, which is exact in inference and has no "
+    "statistics to train with: freeze_batchnorm is true, or give --calibration_images"
+)
 _UNFILLED = "PATH_TO_BE_CONFIGURED"
 
 
@@ -52,15 +61,21 @@ class Imported:
 
 
 def import_model(
-    path: Path, folder: Path, *, config: Any | None = None, label_map_path: Path | None = None
+    path: Path,
+    folder: Path,
+    *,
+    config: Any | None = None,
+    label_map_path: Path | None = None,
+    calibration_folder: Path | None = None,
 ) -> Imported:
     """Writes `checkpoint/ckpt-0`, `pipeline.config` and `label_map.pbtxt` of a model of TensorFlow 1.
 
     Args:
-        path: A frozen graph `*.pb`, or a checkpoint of TensorFlow 1.
+        path: A frozen graph `*.pb`, a checkpoint of TensorFlow 1, or a TensorFlow Lite file `*.tflite`.
         folder: New or empty; it appears whole or not at all.
         config: The `TrainEvalPipelineConfig` of its model; None writes one for it, where names and shapes say enough.
         label_map_path: As `label_map_for` takes it.
+        calibration_folder: Images, for the statistics of batch norms that were folded away.
 
     Raises:
         UsageError: The folder is not empty, or a config is needed and not given.
@@ -68,11 +83,17 @@ def import_model(
     """
     require_new_folder(folder)
     source = _open(path)
+    is_folded = isinstance(source, TfliteFile)
+    if calibration_folder is not None and not is_folded:
+        raise UsageError(f"--calibration_images: {path} has statistics of its own; they are for a TensorFlow Lite file")
+    images = calibration_images(calibration_folder) if calibration_folder is not None else []
     architecture = _recognised(source)
     notes: list[str] = []
     averages = config is not None and config.eval_config.use_moving_averages and source.has_moving_averages
     if config is None:
-        config_source, config_notes = _own_config(source, architecture, folder)
+        config_source, config_notes = _own_config(
+            source, architecture, folder, freeze_batch_norm=is_folded and not images
+        )
         notes += config_notes
         config = pipeline_file.parse_pipeline_config(config_source, "the config that fits")
     else:
@@ -82,9 +103,15 @@ def import_model(
     plan = plan_restore(detector.network, source, "full", exact=True, moving_averages=averages)
     report = plan.apply()
     label_map, sentence = label_map_for(label_map_path, detector.num_classes)
+    more: dict[str, Any] = {}
+    if images:
+        notes.append(calibrate(detector, images))
+    elif is_folded:
+        more[FOLDED_NAME] = FoldedBatchNorm()
+        notes.append(_FOLDED)
     imported = Imported(architecture, report, label_map, (*notes, *_facts_against(source, config), sentence))
     with staged(folder) as staging:
-        write_api_checkpoint(detector.network, staging)
+        write_api_checkpoint(detector.network, staging, **more)
         (staging / CONFIG_NAME).write_text(config_source, encoding="utf-8")
         write_label_map(staging / LABEL_MAP_NAME, label_map)
         told = {**report.to_json(), "import_notes": list(imported.notes)}
@@ -98,6 +125,8 @@ def _open(path: Path) -> NamedSource:
             f"{path}: a torch file holds a classifier and no detector; write it as train_config.fine_tune_checkpoint "
             'with fine_tune_checkpoint_type: "classification"'
         )
+    if path.suffix == TFLITE_SUFFIX:
+        return TfliteFile(path)
     source = open_source(path)
     if isinstance(source, ObjectCheckpoint):
         raise UsageError(
@@ -123,7 +152,9 @@ def _recognised(source: NamedSource) -> Architecture:
     return found
 
 
-def _own_config(source: NamedSource, found: Architecture, folder: Path) -> tuple[str, list[str]]:
+def _own_config(
+    source: NamedSource, found: Architecture, folder: Path, *, freeze_batch_norm: bool
+) -> tuple[str, list[str]]:
     kind = found.feature_extractor_type
     if kind not in _PLAIN_SSDS or found.num_classes is None:
         raise UsageError(
@@ -131,11 +162,11 @@ def _own_config(source: NamedSource, found: Architecture, folder: Path) -> tuple
             "with --pipeline_config_path"
         )
     shape = SsdShape.of(source, kind, found.trunk, found.num_classes)
-    facts = source.facts if isinstance(source, FrozenGraph) else GraphFacts()
+    facts = source.facts if isinstance(source, (FrozenGraph, TfliteFile)) else GraphFacts()
     header = [f"The model of {Path(source.prefix).name}, {source.kind}, written by train.import_checkpoint."]
     if facts.score_threshold:
         header.append(f"Its graph left out what scores less than {facts.score_threshold:g}; this gives all.")
-    return config_text(shape, facts, header=header, folder=_quoted(folder))
+    return config_text(shape, facts, header=header, folder=_quoted(folder), freeze_batch_norm=freeze_batch_norm)
 
 
 def _quoted(folder: Path) -> str:

@@ -19,25 +19,14 @@ from tests.train.checkpoints.tensorflow_1.named_checkpoints import (
     write_checkpoint,
     write_graph,
 )
+from tests.train.importing.small_detector import SHAPE
 from train.checkpoints.object_paths import variables_by_path
 from train.checkpoints.restore import restore
 from train.checkpoints.tensorflow_1.frozen_graph import MAX_FILE_BYTES, GraphFacts
 from train.import_checkpoint import main
 from train.importing.class_names import coco_label_map
-from train.importing.ssd_config import SsdShape, config_text
+from train.importing.ssd_config import config_text
 
-SHAPE = SsdShape(
-    type="ssd_mobilenet_v2_keras",
-    num_classes=3,
-    num_maps=3,
-    depth_multiplier=0.25,
-    use_depthwise=True,
-    head_kernel=3,
-    head_depthwise=False,
-    head_layers=0,
-    head_depth=0,
-    has_scale=True,
-)
 # As a detection graph has them, besides weights.
 NODES = """
 node { name: "height" op: "Const"
