@@ -6,6 +6,7 @@ filled in are no problem here, so that a recipe can be checked as it is. Ends wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from configs.schema.problem import ConfigError
@@ -15,15 +16,26 @@ from data_prep.runtime.command_line import EXIT_DONE, EXIT_USAGE, run_command
 
 def describe_verdict(loaded: LoadedConfig) -> str:
     """A page about one config: the verdict, then a line for each problem, each dropped field and each note."""
-    count = len(loaded.problems)
-    verdict = "can be used" if not count else f"cannot be used: {count} problem{'s' if count > 1 else ''}"
+    problems = [*loaded.problems, *loaded.training_problems]
+    verdict = "can be used"
+    if problems:
+        verb = "used" if loaded.problems else "trained, only evaluated and exported"
+        verdict = f"cannot be {verb}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = [f"{loaded.where}: {verdict}"]
-    lines += [f"  problem  {problem}" for problem in loaded.problems]
+    lines += [f"  problem  {problem}" for problem in problems]
     lines += [f"  warning  {warning}" for warning in loaded.warnings]
     lines += [f"  note     {note}" for note in loaded.notes]
     if loaded.unfilled:
         lines.append(f"  to fill  {', '.join(loaded.unfilled)}: replace PATH_TO_BE_CONFIGURED before a run")
     return "\n".join(lines)
+
+
+def _without_path(problem: str, path: str) -> str:
+    """A problem of a file's text in words that go below the file's path: its line and column, and what is wrong."""
+    place = re.match(r":(\d+):(\d+): ", problem.removeprefix(path))
+    if place is None:
+        return problem.removeprefix(f"{path}: ")
+    return f"line {place[1]}, column {place[2]}: {problem[len(path) + place.end() :]}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,10 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             loaded = load_config(path, arguments.config_override, arguments.ignore_unsupported)
         except ConfigError as error:
             print(f"{path}: cannot be loaded")
-            print("\n".join(f"  problem  {problem.removeprefix(f'{path}: ')}" for problem in error.problems))
+            print("\n".join(f"  problem  {_without_path(problem, path)}" for problem in error.problems))
             continue
         print(describe_verdict(loaded))
-        usable += not loaded.problems
+        usable += not loaded.problems and not loaded.training_problems
     if len(arguments.paths) > 1:
         print(f"{len(arguments.paths)} configs: {usable} can be used, {len(arguments.paths) - usable} cannot")
     return EXIT_DONE if usable == len(arguments.paths) else EXIT_USAGE

@@ -48,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     described = loaded if loaded.settings is not None else _without_what_is_refused(loaded)
     if described.settings is not None:
         print(_as_comments("In words", summarize(described.config, described.settings)))
-    if loaded.warnings or loaded.notes:
-        print(_as_comments("To know", [("", line) for line in [*loaded.warnings, *map(str, loaded.notes)]]))
+    to_know = [*loaded.warnings, *map(str, loaded.notes), *(f"{one} (to train)" for one in loaded.training_problems)]
+    if to_know:
+        print(_as_comments("To know", [("", line) for line in to_know]))
     if loaded.problems:
         refused = [("", str(problem)) for problem in loaded.problems]
         print(_as_comments("Refused, so that nothing runs", refused))

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _hashed(flags, name, table, directory, unreadable)
             for name, table, directory in zip(names, tables, directories, strict=True)
         ]
-        found = copies_across_splits(splits, flags.max_distance)
+        found = copies_across_splits(splits, flags.max_distance, likeness_only=flags.likeness_only)
         for copy in found:
             match = f"{splits[copy.of_split].name}/{splits[copy.of_split].image_ids[copy.of_image]}"
             ledger.reject(
@@ -122,6 +122,7 @@ def _split_names(paths: Sequence[Path]) -> list[str]:
     """Returns a short name for each split: the folder's, the file's, or as much of the path as tells them apart."""
     for names in (
         [path.resolve().parent.name for path in paths],
+        [path.name.partition(".")[0] for path in paths],
         [path.stem for path in paths],
         [str(path) for path in paths],
     ):
@@ -188,6 +189,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--report_path", type=Path, help="HTML page to write, with both pictures of each pair")
     parser.add_argument(
         "--num_pairs_shown", type=positive_int, default=500, help="pairs in the page, least alike first"
+    )
+    parser.add_argument(
+        "--likeness_only",
+        action="store_true",
+        help="take pictures of the same id for copies only if they look alike: for ids that are made of file names, of "
+        "which 0001 of the one split is not that of the other",
     )
     add_hash_flags(parser)
     add_max_failures_flag(parser, FailureLimit(0), "more pictures without a hash than this end with exit code 3")

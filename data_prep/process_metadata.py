@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ("--ledger_path", ledger_path),
         ]
     )
+    # Here too, for a run that finds nothing to do: a killed one may have been told to --force it.
     remove_leftovers(point_path, flags.image_index_output_path, ledger_path, step.stamp_path)
     notes = step.earlier_notes()
     if notes is not None and not flags.force:

@@ -23,7 +23,6 @@ from data_prep.cleaning.image_validation import (
 )
 from data_prep.formats.points import write_points
 from data_prep.records.point_index import PointIndex, index_points
-from data_prep.runtime.atomic_files import remove_leftovers
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
@@ -84,7 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"{flags.datapoints_input_path} lists no pictures: nothing to validate")
     ledger_path = flags.ledger_path or output_path.with_name(output_path.name + ".rejected.jsonl")
     counts = _Counts()
-    remove_leftovers(output_path, ledger_path)
     with Ledger(ledger_path) as ledger:
         num_processes = min(flags.num_processes, len(points))
         num_kept = write_points(output_path, _sound_points(points, validation, num_processes, counts, ledger))

@@ -29,6 +29,7 @@ class Pipeline:
         label_map_path: Where it was read from.
         notes: A line for each field that was read as another, or that has no effect here.
         warnings: A line for each field that was dropped because `--ignore_unsupported` names it.
+        training_problems: A line for each field that only training cannot honour.
     """
 
     config: Any
@@ -36,6 +37,7 @@ class Pipeline:
     label_map_path: Path
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    training_problems: tuple[str, ...] = ()
     settings: PipelineSettings = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -48,11 +50,13 @@ class Pipeline:
 
     @property
     def train_config(self) -> TrainConfig:
-        """The training settings.
+        """The training settings, for what trains.
 
         Raises:
-            UsageError: The config has no `train_config`.
+            UsageError: The config has no `train_config`, or training cannot honour what it says.
         """
+        if self.training_problems:
+            raise UsageError("\n".join(self.training_problems))
         if self.settings.train_config is None:
             raise UsageError("train_config is not set, and training needs one")
         return self.settings.train_config
@@ -102,4 +106,5 @@ def load_pipeline(path: str, override: str = "", ignore_unsupported: Sequence[st
             f"to {label_map.max_id}; set num_classes: {label_map.max_id}"
         )
     notes = tuple(map(str, loaded.notes))
-    return Pipeline(loaded.config, label_map, Path(reader.label_map_path), notes, loaded.warnings)
+    training_problems = tuple(f"{path}: {problem}" for problem in loaded.training_problems)
+    return Pipeline(loaded.config, label_map, Path(reader.label_map_path), notes, loaded.warnings, training_problems)

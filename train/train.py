@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, words = scale_to_batch_size(pipeline.config, arguments.scale_learning_rate_to_batch_size)
         pipeline = dataclasses.replace(pipeline, config=config)
         print(words)
-    if arguments.map_classes and not pipeline.train_config.fine_tune_checkpoint:
+    train_config = pipeline.train_config
+    if arguments.map_classes and not train_config.fine_tune_checkpoint:
         raise UsageError("--map_classes maps a checkpoint's classes, and train_config.fine_tune_checkpoint names none")
     fine_tune_label_map = read_label_map(arguments.map_classes) if arguments.map_classes else None
     extensions = pipeline.settings.extensions

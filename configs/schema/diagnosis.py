@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from google.protobuf import text_format
@@ -10,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from configs.schema.descriptors import paths_by_field_name, short_name
 from configs.schema.mentions import EXTENSION, Mention, Scan, find_mentions
-from data_prep.formats.text_tokens import Token, tokens_of
+from data_prep.formats.text_tokens import Token, tokens_of, typographic_advice
 
 _MOST_PROBLEMS_TOLD = 20
 _MOST_NAMES_LISTED = 12
@@ -19,6 +20,18 @@ _LONGEST_MESSAGE = 200
 # Higher than difflib's own: of "batch_size" and "num_parallel_batches", neither is a slip of the other.
 _NEARNESS = 0.72
 _SHORTEST_PART = 4
+
+# What a notebook shows of the dictionary that the API's config_util reads a config as.
+_PRINTED = re.compile(r"\s*\{\s*['\"]\w+['\"]\s*:")
+_PRINTED_ADVICE = (
+    "is what Python prints of a dictionary of configs, and no pipeline config; take the pipeline.config that was read"
+)
+
+# Fields that the API's schema once had, by message and name: its own parser refuses them now.
+FORMER_FIELDS = {
+    ("SsdFeatureExtractor", "batch_norm_trainable"): "the API's schema had it until 2018; delete it, or write "
+    "model.ssd.freeze_batchnorm: true where it is false"
+}
 
 _NEEDS = {
     FieldDescriptor.TYPE_INT32: "a whole number from -2147483648 to 2147483647",
@@ -53,6 +66,8 @@ def diagnose(error: text_format.ParseError, text: str, where: str, root: Descrip
     Returns:
         A line for each problem, in the order of the text: `where:line:column: full.path: what is wrong`.
     """
+    if _PRINTED.match(text):
+        return [f"{where}: {_PRINTED_ADVICE}"]
     scan = find_mentions(text, root)
     place = (error.GetLine() or 1, error.GetColumn() or 1)
     said = _bare_message(error, text)
@@ -65,7 +80,8 @@ def diagnose(error: text_format.ParseError, text: str, where: str, root: Descrip
     if place not in told and not _is_of_extension(said):
         # A missing brace shows up far from where it is missing, and what follows it is misread: tell what lies before.
         told = {other: problem for other, problem in told.items() if other < place}
-        told[place] = _parser_error(said, text, place, scan)
+        advice = typographic_advice("".join(text.split("\n")[place[0] - 1 : place[0]]))
+        told[place] = f"{_parser_error(said, text, place, scan)}{advice}"
     lines = [f"{where}:{line}:{column}: {problem}" for (line, column), problem in sorted(told.items())]
     if len(lines) > _MOST_PROBLEMS_TOLD:
         rest = len(lines) - _MOST_PROBLEMS_TOLD
@@ -77,6 +93,9 @@ def _unknown_field(mention: Mention) -> str:
     assert mention.parent is not None
     if mention.name == EXTENSION:
         return "extensions registered by somebody's own code cannot be read here; delete it"
+    former = FORMER_FIELDS.get((short_name(mention.parent), mention.name))
+    if former is not None:
+        return f"no such field in {short_name(mention.parent)}: {former}"
     names = [field.name for field in mention.parent.fields]
     near = nearest(mention.name, names)
     elsewhere = paths_by_field_name().get(mention.name, ())

@@ -36,6 +36,18 @@ def read_pipeline_config(path: str | os.PathLike[str]) -> Any:
         ConfigError: The file is missing, too large, not UTF-8, or has problems: a line for each, with file, line,
             column and the full path of the field.
     """
+    return parse_pipeline_config(read_config_text(path), str(path))
+
+
+def read_config_text(path: str | os.PathLike[str]) -> str:
+    """Reads the text of a `pipeline.config`.
+
+    Args:
+        path: A UTF-8 text file of at most 4 MiB.
+
+    Raises:
+        ConfigError: The file is missing, too large, or not UTF-8.
+    """
     try:
         with Path(path).open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
@@ -46,12 +58,11 @@ def read_pipeline_config(path: str | os.PathLike[str]) -> Any:
     if len(content) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is no pipeline config")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         raise ConfigError(f"{path}:{line}:{column}: not UTF-8 text; a pipeline config is a text file") from None
-    return parse_pipeline_config(text, str(path))
 
 
 def parse_pipeline_config(text: str, where: str = "") -> Any:

@@ -47,6 +47,11 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainingProblem(Problem):
+    """A field that training cannot honour, and that evaluation and export have no use for: they run all the same."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Note:
     """Something that is no problem, but that a person should know: a field without effect, or one read as another.
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeGuard, TypeVar
 
-from configs.schema.problem import Note, Problem
+from configs.schema.problem import Note, Problem, TrainingProblem
 from configs.settings.values import SPEC, Scalar, Spec, as_text, attribute
 from data_prep.runtime.command_line import UsageError
 
@@ -70,7 +70,7 @@ class Settings:
             SettingsError: Values that cannot be honoured, with paths from this message.
         """
         remarks = self.remarks(list(fields_of(type(self))))
-        problems = [remark for remark in remarks if isinstance(remark, Problem)]
+        problems = [remark for remark in remarks if is_refusal(remark)]
         if problems:
             raise SettingsError(problems)
 
@@ -218,6 +218,11 @@ class Mapped(Spec):
     """
 
     settings: type[Settings] | None = dataclasses.field(default=None, kw_only=False)
+
+
+def is_refusal(remark: Problem | Note) -> TypeGuard[Problem]:
+    """Whether a remark says that a message makes no settings: a problem, and not one of training alone."""
+    return isinstance(remark, Problem) and not isinstance(remark, TrainingProblem)
 
 
 nested = attribute(Nested)

@@ -42,6 +42,8 @@ The text format, the names and the defaults are those of the Object Detection AP
 API never had is in `extensions`. A value that cannot be honoured is refused by its path:
 
     python -m configs.check pipeline.config         what is wrong with a config, and what to know about it
+    python -m configs.migrate pipeline.config --output new.config
+                                                    the same from TensorFlow 1, rewritten for TensorFlow 2
     python -m configs.show pipeline.config          its text with every default, and what it does in plain words
     python -m configs.plot_schedule pipeline.config its learning rate, drawn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from configs.schema.problem import Note, Problem
+from configs.schema.problem import Note, Problem, TrainingProblem
 from configs.settings.anchors import (
     ANCHOR_GENERATORS,
     AnchorGenerator,
@@ -33,7 +33,7 @@ _LARGEST_WEIGHT = 1e6
 # The API's Faster R-CNN reads these; whatever else is set, it takes weighted_softmax without a word.
 _SECOND_STAGE_LOSSES = ("weighted_softmax", "weighted_sigmoid", "weighted_logits_softmax", "weighted_sigmoid_focal")
 # What the second stage's sizes usually are, in cells.
-_USUAL_SIZES = {"initial_crop_size": 14, "maxpool_kernel_size": 2, "maxpool_stride": 2}
+USUAL_SIZES = {"initial_crop_size": 14, "maxpool_kernel_size": 2, "maxpool_stride": 2}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,14 +157,15 @@ class FasterRcnn(Settings, message="FasterRcnn"):
     def _are_there_so_many_proposals(self) -> Iterator[Problem]:
         if self.number_of_stages > 1 and self.second_stage_batch_size > self.first_stage_max_proposals:
             reason = f"{self.second_stage_batch_size} is more than first_stage_max_proposals"
-            yield Problem("second_stage_batch_size", reason, f"use {self.first_stage_max_proposals} or fewer")
+            yield TrainingProblem("second_stage_batch_size", reason, f"use {self.first_stage_max_proposals} or fewer")
 
-    @between("number_of_stages", *_USUAL_SIZES)
+    # A head that is refused takes other crops: what else there is to say of them would only repeat it.
+    @between("number_of_stages", "second_stage_box_predictor", *USUAL_SIZES)
     def _are_crops_large_enough(self) -> Iterator[Problem]:
-        sizes = {name: getattr(self, name) for name in _USUAL_SIZES} if self.number_of_stages > 1 else {}
+        sizes = {name: getattr(self, name) for name in USUAL_SIZES} if self.number_of_stages > 1 else {}
         for name, size in sizes.items():
             if size < 1:
-                yield Problem(name, f"{size} is not a size", f"set it, such as {name}: {_USUAL_SIZES[name]}")
+                yield Problem(name, f"{size} is not a size", f"set it, such as {name}: {USUAL_SIZES[name]}")
         if sizes and min(sizes.values()) >= 1 and self.maxpool_kernel_size > self.initial_crop_size:
             reason = f"{self.maxpool_kernel_size} is more than initial_crop_size, {self.initial_crop_size}"
             yield Problem("maxpool_kernel_size", reason, "use a smaller one, such as 2")

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from configs.schema.problem import Problem
 from configs.settings.declaration import Choice, Settings, nested
 from configs.settings.layers import Hyperparams, channels, kernel_side, layer_count
+from configs.settings.networks import MIGRATE
 from configs.settings.reasons import BOXES_ONLY, KEYPOINTS
 from configs.settings.values import Number, declared, scalar
 
@@ -157,7 +158,7 @@ class MaskRcnnBoxPredictor(Settings, message="MaskRCNNBoxPredictor"):
 
 SsdBoxPredictor: TypeAlias = ConvolutionalBoxPredictor | WeightSharedConvolutionalBoxPredictor
 
-_R_FCN = ("R-FCN is not supported", "use mask_rcnn_box_predictor")
+_R_FCN = ("R-FCN is not supported", f"use mask_rcnn_box_predictor, with which {MIGRATE} writes the config anew")
 _OF_SSD = ("is SSD's head", "use mask_rcnn_box_predictor { ... }")
 
 # What SSD's `BoxPredictor` message may be.

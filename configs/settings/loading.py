@@ -31,7 +31,8 @@ class LoadedConfig:
         config: The effective `TrainEvalPipelineConfig`: overridden, with TensorFlow 2's names, and without what
             `--ignore_unsupported` names.
         settings: The same as settings; None if there are problems.
-        problems: What training here cannot honour, and what is missing.
+        problems: What cannot be honoured here, and what is missing.
+        training_problems: What training alone cannot honour: the model can be evaluated and exported.
         warnings: A line for each field that was dropped.
         notes: What was read as something else, and what has no effect.
         unfilled: The paths of fields that still hold PATH_TO_BE_CONFIGURED.
@@ -41,12 +42,13 @@ class LoadedConfig:
     config: Any
     settings: PipelineSettings | None
     problems: tuple[Problem, ...]
+    training_problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
     notes: tuple[Note, ...]
     unfilled: tuple[str, ...]
 
     def require_usable(self) -> PipelineSettings:
-        """Checks that a run can begin.
+        """Checks that a run can begin; one that trains looks at `training_problems` too.
 
         Returns:
             The settings.
@@ -161,8 +163,9 @@ def examine(config: Any, where: str, ignore: Sequence[str] = ()) -> LoadedConfig
     reading = read_pipeline(config)
     warnings = []
     if ignore:
-        require_refused(ignore, reading.problems)
-        refused = {problem.path: problem for problem in reading.problems}
+        told = [*reading.problems, *reading.training_problems]
+        require_refused(ignore, told)
+        refused = {problem.path: problem for problem in told}
         warnings = [
             f"{name}: is ignored as if it had not been written ({refused[name].reason})"
             for name in dict.fromkeys(ignore)
@@ -174,6 +177,7 @@ def examine(config: Any, where: str, ignore: Sequence[str] = ()) -> LoadedConfig
         config=config,
         settings=reading.settings,
         problems=reading.problems,
+        training_problems=reading.training_problems,
         warnings=tuple(warnings),
         notes=(*notes, *reading.notes),
         unfilled=tuple(unfilled_paths(config)),

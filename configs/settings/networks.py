@@ -35,6 +35,8 @@ class Network:
     tensorflow_1_name: str = ""
 
 
+# What rewrites a config of TensorFlow 1.
+MIGRATE = "python -m configs.migrate CONFIG --output NEW"
 # The network that a plugin builds, which `extensions.feature_extractor` names.
 PLUGIN_NETWORK = "ssd_plugin_fpn"
 _WIDTHS = frozenset({"depth_multiplier", "min_depth"})
@@ -145,10 +147,12 @@ def type_problem(given: str, model: str) -> Problem | None:
         return Problem("type", "is not set", one_of)
     if TF1_WITHOUT_EQUAL.get(given) in supported:
         reason = f"'{given}' is a network that the API has in TensorFlow 1 only"
-        return Problem("type", reason, f"the nearest that is here: '{TF1_WITHOUT_EQUAL[given]}'")
+        instead = f"the nearest that is here: '{TF1_WITHOUT_EQUAL[given]}', with which {MIGRATE} writes the config anew"
+        return Problem("type", reason, instead)
     if TF1_EQUALS.get(given) in supported:
         return Problem("type", f"{given!r} is the network's name in TensorFlow 1", f"use '{TF1_EQUALS[given]}'")
     if given in NETWORKS:
         return Problem("type", f"'{given}' is a network of model.{NETWORKS[given].model}", one_of)
     near = nearest(given, supported)
-    return Problem("type", f"{given!r} is not a network here", f"use {near!r}" if near else one_of)
+    other = f"{one_of}; {MIGRATE} --network NAME writes the config anew with another"
+    return Problem("type", f"{given!r} is not a network here", f"use {near!r}" if near else other)

@@ -210,12 +210,14 @@ class Reading:
 
     Attributes:
         settings: None if there are problems.
-        problems: What training here cannot honour, and what is missing; each path once.
+        problems: What cannot be honoured here, and what is missing; each path once.
+        training_problems: What training alone cannot honour.
         notes: What has no effect, and what else is worth knowing.
     """
 
     settings: PipelineSettings | None
     problems: tuple[Problem, ...]
+    training_problems: tuple[Problem, ...]
     notes: tuple[Note, ...]
 
 
@@ -231,4 +233,4 @@ def read_pipeline(config: Message) -> Reading:
     problems: dict[str, Problem] = {}
     for problem in found.problems:
         problems.setdefault(problem.path, problem)
-    return Reading(settings, tuple(problems.values()), tuple(found.notes))
+    return Reading(settings, tuple(problems.values()), tuple(found.training_problems), tuple(found.notes))

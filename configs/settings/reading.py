@@ -16,7 +16,16 @@ from configs.schema.descriptors import is_map, is_repeated
 from configs.schema.fields import children
 from configs.schema.pipeline_file import parse_text
 from configs.schema.problem import Note, Problem
-from configs.settings.declaration import Choice, Mapped, Nested, Settings, SettingsError, declared_names, fields_of
+from configs.settings.declaration import (
+    Choice,
+    Mapped,
+    Nested,
+    Settings,
+    SettingsError,
+    declared_names,
+    fields_of,
+    is_refusal,
+)
 from configs.settings.values import Scalar, Spec
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
@@ -28,10 +37,12 @@ class Findings:
 
     Attributes:
         problems: What cannot be honoured, with paths from the root.
+        training_problems: What training alone cannot honour, with paths from the root.
         notes: What is worth knowing, with paths from the root.
     """
 
     problems: list[Problem] = dataclasses.field(default_factory=list)
+    training_problems: list[Problem] = dataclasses.field(default_factory=list)
     notes: list[Note] = dataclasses.field(default_factory=list)
 
 
@@ -129,10 +140,13 @@ class _Reader:
             object.__setattr__(incomplete, name, value)
         problems = []
         for remark in incomplete.remarks(list(values)):
-            if isinstance(remark, Problem):
-                problems.append(Problem(_join(path, remark.path), remark.reason, remark.use_instead))
+            told = dataclasses.replace(remark, path=_join(path, remark.path))
+            if isinstance(told, Note):
+                self._found.notes.append(told)
+            elif is_refusal(told):
+                problems.append(told)
             else:
-                self._found.notes.append(Note(_join(path, remark.path), remark.text))
+                self._found.training_problems.append(told)
         self._found.problems += problems
         if invalid or is_refused or problems:
             raise _NotReadableError

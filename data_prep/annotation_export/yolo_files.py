@@ -11,7 +11,7 @@ import yaml
 
 from data_prep.annotation_export.exported_image import ExportedBox, ExportedClasses, ExportedImage
 from data_prep.annotation_export.output_folder import OutputFolder
-from data_prep.annotations.yolo import CLASS_FILES, read_class_names
+from data_prep.annotations.class_names import CLASS_FILES, read_class_names
 from data_prep.runtime.atomic_files import atomic_path, remove_leftovers, write_text
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError

@@ -1,15 +1,18 @@
-"""COCO's `instances_*.json`, and LVIS' and Objects365's, which follow it."""
+"""COCO's `instances_*.json` and `panoptic_*.json`, and LVIS' and Objects365's, which follow it.
+
+A panoptic annotation is an image's list of segments, each with a box; things (`isthing`) are objects, and stuff, such
+as sky, is left out: https://cocodataset.org/#format-data.
+"""
 
 from __future__ import annotations
 
-import json
 import re
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from data_prep.annotations.large_json import read_json
 from data_prep.annotations.source_image import (
     Reject,
     SourceBox,
@@ -21,29 +24,28 @@ from data_prep.annotations.source_image import (
     shown,
 )
 from data_prep.formats.label_map import MAX_ID
-from data_prep.metadata.csv_rows import open_bytes
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
-MAX_BYTES = 4 * 1024**3  # unpacked; instances_train2017.json has 0.45e9, LVIS' training set 1.1e9
 MAX_URL_LENGTH = 2000
 CHANGES_SHOWN = 3
 
-_PIECE_BYTES = 64 * 1024
 _BLANK = re.compile(r"\s")
 _PARTS = ("images", "annotations", "categories")
 # Polygons are nine tenths of the file and none of our business: dropped while parsing, they never pile up in memory.
 _KEYS = frozenset(
     {*_PARTS, "id", "file_name", "width", "height", "coco_url", "flickr_url", "name"}
-    | {"image_id", "category_id", "bbox", "iscrowd", "area", "segmentation"}
+    | {"image_id", "category_id", "bbox", "iscrowd", "area", "segmentation", "segments_info", "isthing"}
 )
+
+_WHERE = "where"  # a key of ours, which `_KEYS` lets no file set
 
 
 def read_coco(path: Path, *, keep_category_ids: bool, reject: Reject) -> SourceSet:
     """Reads a COCO file.
 
-    `iscrowd` becomes `is_group_of` and `is_crowd`. Where an object has a segmentation, its `area` becomes
-    `segment_area`, a share of the image: COCO's small, medium and large go by it.
+    `iscrowd` becomes `is_group_of` and `is_crowd`. Where an object has a segmentation, or is a segment itself, its
+    `area` becomes `segment_area`, a share of the image: COCO's small, medium and large go by it.
 
     Args:
         path: The JSON, plain or gzipped.
@@ -53,28 +55,64 @@ def read_coco(path: Path, *, keep_category_ids: bool, reject: Reject) -> SourceS
     Raises:
         UsageError: It is no such file, or its categories are ambiguous.
     """
-    content = _read_json(path)
+    content = _read_coco_json(path)
     names = _read_categories(path, content["categories"])
-    class_ids, remark = _class_ids(path, names, keep_category_ids)
-    return SourceSet(_images(path.name, content, names, reject), class_ids, class_remark=remark)
+    stuff = {category["id"] for category in content["categories"] if category.get("isthing", 1) in (0, False)}
+    things = {class_id: name for class_id, name in names.items() if class_id not in stuff}
+    if not things:
+        raise UsageError(f"{path}: all its categories are stuff (isthing is 0), which has no boxes to detect")
+    class_ids, remark = _class_ids(path, things, keep_category_ids)
+    source = SourceSet(iter(()), class_ids, class_remark=remark)
+    if any(isinstance(at, dict) and "segments_info" in at for at in content["annotations"]):
+        content["annotations"] = list(_flat(path.name, content["annotations"]))
+    source.images = _images(path.name, content, things, stuff, source, reject)
+    return source
 
 
-def _images(file: str, content: Mapping[str, Any], names: Mapping[int, str], reject: Reject) -> Iterator[SourceImage]:
-    known: dict[Any, int] = {}
-    for number, image in enumerate(content["images"]):
-        where = f"{file}:images[{number}]"
-        image_id = image.get("id") if isinstance(image, dict) else None
-        if not _is_id(image_id):
-            reject(where, "image without an id", shown(image_id))
-        elif known.setdefault(image_id, number) != number:
-            reject(where, "image listed twice", f"id {image_id}, before at images[{known[image_id]}]")
+def _flat(file: str, annotations: list[Any]) -> Iterator[Any]:
+    """Yields each annotation, and of a panoptic one each of its segments, which knows where it stands."""
+    for number, annotation in enumerate(annotations):
+        if not isinstance(annotation, dict) or "segments_info" not in annotation:
+            yield annotation
+            continue
+        where = f"{file}:annotations[{number}].segments_info"
+        of_all = {"image_id": annotation.get("image_id"), "segmentation": True}
+        segments = annotation["segments_info"]
+        if not isinstance(segments, list):
+            yield {"bbox": segments, **of_all, _WHERE: where}  # to be rejected as a box, so that its image has lost one
+            continue
+        for segment_number, segment in enumerate(segments):
+            keys = segment if isinstance(segment, dict) else {"bbox": segment}
+            yield {**keys, **of_all, _WHERE: f"{where}[{segment_number}]"}
+
+
+def _where_of(file: str, number: int, annotation: Any) -> str:
+    where = annotation.get(_WHERE) if isinstance(annotation, dict) else None
+    return where if where is not None else f"{file}:annotations[{number}]"
+
+
+def _images(
+    file: str,
+    content: Mapping[str, Any],
+    names: Mapping[int, str],
+    stuff: Collection[int],
+    source: SourceSet,
+    reject: Reject,
+) -> Iterator[SourceImage]:
+    known = _known_images(file, content["images"], reject)
     numbers_of_image: dict[Any, list[int]] = {}
+    num_stuff = 0
     for number, annotation in enumerate(content["annotations"]):
         image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if _is_id(image_id) and image_id in known:
-            numbers_of_image.setdefault(image_id, []).append(number)
+        if not _is_id(image_id) or image_id not in known:
+            where = _where_of(file, number, annotation)
+            reject(where, "image not in the file", f"image_id {shown(image_id)}")
+        elif stuff and _is_id(category := annotation.get("category_id")) and category in stuff:
+            num_stuff += 1
         else:
-            reject(f"{file}:annotations[{number}]", "image not in the file", f"image_id {shown(image_id)}")
+            numbers_of_image.setdefault(image_id, []).append(number)
+    if stuff:
+        source.remarks.append(f"{num_stuff} segments of stuff left out, of {len(stuff)} categories that are no things")
     for image_id, number in known.items():
         image = content["images"][number]
         width, height = read_side(image.get("width")), read_side(image.get("height"))
@@ -82,7 +120,7 @@ def _images(file: str, content: Mapping[str, Any], names: Mapping[int, str], rej
         numbers = numbers_of_image.pop(image_id, [])
         for annotation_number in numbers:
             annotation = content["annotations"][annotation_number]
-            where = f"{file}:annotations[{annotation_number}]"
+            where = _where_of(file, annotation_number, annotation)
             if _is_id(annotation.get("id")):
                 where += f" (id {str(annotation['id'])[:40]})"
             try:
@@ -105,15 +143,28 @@ def _images(file: str, content: Mapping[str, Any], names: Mapping[int, str], rej
         )
 
 
+def _known_images(file: str, images: list[Any], reject: Reject) -> dict[Any, int]:
+    """Returns the numbers of the images in the file, by their ids."""
+    known: dict[Any, int] = {}
+    for number, image in enumerate(images):
+        where = f"{file}:images[{number}]"
+        image_id = image.get("id") if isinstance(image, dict) else None
+        if not _is_id(image_id):
+            reject(where, "image without an id", shown(image_id))
+        elif known.setdefault(image_id, number) != number:
+            reject(where, "image listed twice", f"id {image_id}, before at images[{known[image_id]}]")
+    return known
+
+
 def _box(
     where: str, annotation: Mapping[str, Any], names: Mapping[int, str], size: tuple[int | None, int | None]
 ) -> SourceBox:
-    category = annotation.get("category_id")
-    if isinstance(category, bool) or not isinstance(category, int) or category not in names:
-        raise RejectedError("unknown category", f"category_id {shown(category)}")
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise RejectedError("not a box", f"bbox {shown(box)}, not x, y, width and height")
+    category = annotation.get("category_id")
+    if isinstance(category, bool) or not isinstance(category, int) or category not in names:
+        raise RejectedError("unknown category", f"category_id {shown(category)}")
     x, y, width, height = (read_number(value, "bbox") for value in box)
     extra: dict[str, Any] = {}
     if annotation.get("iscrowd") not in (None, 0, False):
@@ -125,30 +176,8 @@ def _box(
     return SourceBox(where, names[category], x, y, x + width, y + height, extra)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        with open_bytes(path) as file:
-            content = bytearray()
-            while len(content) <= MAX_BYTES and (piece := file.read(_PIECE_BYTES)):
-                content += piece
-    except (EOFError, zlib.error) as error:
-        raise UsageError(f"{path}: damaged: {error}; fetch it again") from error
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{path}: larger than {MAX_BYTES // 2**30} GiB; split it by image")
-    try:
-        text = content.decode("utf-8-sig")
-        del content  # hundreds of megabytes, before as many are made of them
-        root = json.loads(text, object_pairs_hook=_without_polygons)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: nested too deeply to be COCO's") from error
-    except ValueError as error:  # a whole number of thousands of digits
-        raise UsageError(f"{path}: not JSON: {error}") from error
+def _read_coco_json(path: Path) -> dict[str, Any]:
+    root = read_json(path, _without_polygons)
     if not isinstance(root, dict):
         raise UsageError(f"{path}: must be a JSON object with {', '.join(_PARTS)}; a list is COCO's form of detections")
     for part in _PARTS:

@@ -2,95 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from data_prep.annotations.frame import BoxesAreOf, Frame, frame_of
-from data_prep.annotations.image_folder import (
-    ImageFile,
-    Placing,
-    examine_image_file,
-    find_image_file,
-    place_image,
-)
-from data_prep.annotations.image_ids import image_id_of, safe_parts, stem_of
-from data_prep.annotations.image_list import ImageList
-from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label, shown
-from data_prep.formats.points import FLAGS
+from data_prep.annotations.conversion_options import Options, Summary
+from data_prep.annotations.frame import Frame
+from data_prep.annotations.image_entries import Entry, entries_by_id
+from data_prep.annotations.image_folder import place_image, write_image
+from data_prep.annotations.image_ids import stem_of
+from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, check_label
+from data_prep.formats.points import COORDINATES, FLAGS
+from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
-DEFAULT_MAX_OVERHANG = 0.02
 ALL_BOXES_REJECTED = "all its boxes were rejected"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of a conversion.
-
-    Attributes:
-        image_directory: Holds the images; None trusts the annotations' sizes.
-        placing_directory: Where images go under their ids; None leaves them.
-        placing: How they go there.
-        ids_with_folders: Whether the folders in an image's name count for its id.
-        max_overhang: How far a box may stick out of its image, as a share of its side, and be cut; beyond it is
-            rejected.
-        wanted: The images to take; None takes all.
-        boxes_are_of: Whether boxes were drawn on the images as EXIF turns them, or as they are stored.
-        with_images_of_rejected_boxes: Whether an image whose boxes were all rejected is kept, as one without objects.
-    """
-
-    image_directory: Path | None = None
-    placing_directory: Path | None = None
-    placing: Placing = "link"
-    ids_with_folders: bool = True
-    max_overhang: float = DEFAULT_MAX_OVERHANG
-    wanted: ImageList | None = None
-    boxes_are_of: BoxesAreOf = "shown"
-    with_images_of_rejected_boxes: bool = False
-
-
-@dataclass
-class Summary:
-    """Counts of the images and boxes that were read, by result.
-
-    Attributes:
-        images_read: Images.
-        images_not_wanted: Of these, left out because a list does not name them.
-        images_kept: Written to points.
-        images_without_boxes: Of these.
-        images_of_rejected_boxes: Images whose boxes were all rejected, dropped or kept as `Options` say.
-        boxes_read: Boxes of the images wanted.
-        kept_by_label: Boxes written, by label.
-        boxes_cut: Boxes that stuck out a little.
-        largest_cut: By how much at most, as a share of the side.
-        images_scaled: Images of another size than the annotations say, at the same aspect ratio.
-        images_turned: Images that their EXIF orientation turns in a viewer.
-        images_placed: Images that were put under their ids.
-        images_in_place: Images that were there already.
-        images_under_other_names: Images whose file is not called ID.jpg (.png, ...).
-        renamed: The first image whose id is not its file's name, and that id.
-        num_renamed: How many there are.
-    """
-
-    images_read: int = 0
-    images_not_wanted: int = 0
-    images_kept: int = 0
-    images_without_boxes: int = 0
-    images_of_rejected_boxes: int = 0
-    boxes_read: int = 0
-    kept_by_label: Counter[str] = field(default_factory=Counter)
-    boxes_cut: int = 0
-    largest_cut: float = 0.0
-    images_scaled: int = 0
-    images_turned: int = 0
-    images_placed: int = 0
-    images_in_place: int = 0
-    images_under_other_names: int = 0
-    renamed: tuple[str, str] | None = None
-    num_renamed: int = 0
 
 
 def convert(
@@ -112,76 +38,68 @@ def convert(
         note_dropped: Takes images that are left out since all of their boxes were rejected.
 
     Raises:
+        UsageError: Images are to be placed, and it is not known where they are.
         OSError: An image cannot be placed.
     """
-    places: dict[str, str] = {}
-    for image in images:
-        summary.images_read += 1
-        try:
-            names = _names(image)
-            if options.wanted is not None and not options.wanted.includes(names):
-                summary.images_not_wanted += 1
-                continue
-            name, file = _find(names, options.image_directory)
-            image_id = image_id_of(name, with_folders=options.ids_with_folders)
-            if image_id in places:
-                raise RejectedError("image listed twice", f"{shown(name)} is {image_id}, as at {places[image_id]}")
-            frame = frame_of(image, file, options.boxes_are_of)
-        except RejectedError as error:
-            reject(image.where, error.reason, error.detail)
-            continue
-        places[image_id] = image.where
-        annotations = list(_annotations(image, frame, options.max_overhang, summary, reject))
-        if not annotations and (num_rejected := image.num_rejected + len(image.boxes)):
+    for image_id, entries in entries_by_id(images, options, summary, reject):
+        first = entries[0]
+        annotations = _united_annotations(entries, options.max_overhang, summary, reject)
+        num_boxes = sum(entry.image.num_rejected + len(entry.image.boxes) for entry in entries)
+        if not annotations and num_boxes:
             summary.images_of_rejected_boxes += 1
             if not options.with_images_of_rejected_boxes:
                 note_dropped(
-                    image.where, ALL_BOXES_REJECTED, f"image {image_id}: {num_rejected} box{'es' * (num_rejected != 1)}"
+                    first.image.where, ALL_BOXES_REJECTED, f"image {image_id}: {num_boxes} box{'es' * (num_boxes != 1)}"
                 )
                 continue
-        summary.images_scaled += frame.is_scaled
-        summary.images_turned += file is not None and file.orientation != 1
-        if file is not None and options.placing_directory is not None:
-            was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
+        summary.images_scaled += any(entry.frame.is_scaled for entry in entries)
+        file = first.file
+        if file is not None:
+            summary.images_examined += 1
+            summary.images_turned += file.orientation != 1
+        if options.placing_directory is not None:
+            if file is None:
+                raise UsageError("--image_output_directory needs --image_directory, where the pictures are")
+            if file.content is None:
+                was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
+            else:
+                was_placed = write_image(file, options.placing_directory, image_id)
+                summary.images_written += was_placed
             summary.images_placed += was_placed
             summary.images_in_place += not was_placed
         elif file is not None:
-            is_found = file.path == file.path.with_name(image_id + file.path.suffix.lower())
-            summary.images_under_other_names += not (is_found and file.path.parent == options.image_directory)
+            is_found = file.content is None and file.path.name == image_id + file.suffix
+            summary.images_under_other_names += not (is_found and file.path.parent == first.directory)
         point: dict[str, Any] = {"id": image_id}
-        if stem_of(name) != image_id:
+        if stem_of(first.name) != image_id:
             summary.num_renamed += 1
-            summary.renamed = summary.renamed or (name, image_id)
-            point["file_name"] = name
+            summary.renamed = summary.renamed or (first.name, image_id)
+            point["file_name"] = first.name
         point["annotations"] = annotations
         summary.images_kept += 1
         summary.images_without_boxes += not annotations
-        yield point, image.url
+        yield point, next((entry.image.url for entry in entries if entry.image.url), "")
 
 
-def _names(image: SourceImage) -> list[str]:
-    """Returns the image's names that are names, raising for the first if none is."""
-    names = []
-    problem = RejectedError("unsafe image name", "none")
-    for name in image.names:
-        try:
-            names.append("/".join(safe_parts(name)))
-        except RejectedError as error:
-            problem = error
-    if not names:
-        raise problem
-    return names
+def _united_annotations(
+    entries: list[Entry], max_overhang: float, summary: Summary, reject: Reject
+) -> list[dict[str, Any]]:
+    """Returns the annotations of all entries of an image, those that an earlier entry has too left out and counted."""
+    annotations = list(_annotations(entries[0].image, entries[0].frame, max_overhang, summary, reject))
+    for entry in entries[1:]:
+        known = {_identity(annotation) for annotation in annotations}
+        for annotation in _annotations(entry.image, entry.frame, max_overhang, summary, reject):
+            if _identity(annotation) in known:
+                summary.boxes_listed_twice += 1
+                summary.kept_by_label[annotation["label"]] -= 1
+            else:
+                annotations.append(annotation)
+    return annotations
 
 
-def _find(names: list[str], directory: Path | None) -> tuple[str, ImageFile | None]:
-    """Returns the name by which the image is found and its file; the first name where no folder is given."""
-    if directory is None:
-        return names[0], None
-    for name in names:
-        path = find_image_file(directory, name)
-        if path is not None:
-            return name, examine_image_file(path)
-    raise RejectedError("missing", f"no {shown(names[0])} in {directory}")
+def _identity(annotation: dict[str, Any]) -> tuple[Any, ...]:
+    """Returns what is equal for a box that two files state, in pixels or in shares with six digits."""
+    return (annotation["label"], *(round(annotation[key], 5) for key in COORDINATES))
 
 
 def _annotations(

@@ -7,12 +7,12 @@ ten are such, the file is in shares; where at most one in ten are, in pixels; in
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from data_prep.annotations.csv_columns import OPTIONAL_COLUMNS, CsvLayout, find_layout
 from data_prep.annotations.source_image import (
     Reject,
     SourceBox,
@@ -22,8 +22,8 @@ from data_prep.annotations.source_image import (
     read_side,
     shown,
 )
-from data_prep.metadata.csv_rows import MAX_LINE_LENGTH, open_text, read_rows
-from data_prep.runtime.command_line import UsageError, printable
+from data_prep.metadata.csv_rows import BadRow, read_rows
+from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
 Coordinates = Literal["auto", "pixel", "relative"]
@@ -31,24 +31,11 @@ Coordinates = Literal["auto", "pixel", "relative"]
 LARGEST_RELATIVE = 2.0
 CLEAR_MAJORITY = 0.9
 
-_COLUMNS = {
-    "filename": ("filename", "file_name", "image", "image_path", "path", "file", "img", "image_id", "imageid"),
-    "class": ("class", "label", "class_name", "classname", "category", "labelname", "name"),
-    "xmin": ("xmin", "x_min", "x1", "x0", "left"),
-    "ymin": ("ymin", "y_min", "y1", "y0", "top"),
-    "xmax": ("xmax", "x_max", "x2", "right"),
-    "ymax": ("ymax", "y_max", "y2", "bottom"),
-}
-_ZERO_BASED = {"x0": "x1", "y0": "y1"}  # with x0 there, x1 is the right edge
-_OPTIONAL_COLUMNS = {
-    "width": ("width", "image_width", "img_width"),
-    "height": ("height", "image_height", "img_height"),
-    "is_occluded": ("is_occluded", "occluded", "isoccluded"),
-    "is_truncated": ("is_truncated", "truncated", "istruncated"),
-    "is_group_of": ("is_group_of", "group_of", "isgroupof"),
-    "is_difficult": ("is_difficult", "difficult", "isdifficult"),
-}
-_FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
+_NUM_REQUIRED = 6  # file, class, and two an axis
+_FLAG_COLUMNS = OPTIONAL_COLUMNS[3:]
+_FLAGS = dict.fromkeys(("", "0", "0.0", "-1", "-1.0", "false", "nan"), False)  # -1 is Open Images' unknown
+_FLAGS |= dict.fromkeys(("1", "1.0", "true"), True)
+_MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})  # what pandas and others write for nothing
 
 
 @dataclass
@@ -62,58 +49,97 @@ class _Image:
     num_rejected: int = 0
 
 
-def read_flat_csv(path: Path, *, coordinates: Coordinates, first_pixel: int, reject: Reject) -> SourceSet:
+def read_flat_csv(
+    path: Path,
+    *,
+    coordinates: Coordinates,
+    first_pixel: int,
+    columns: Mapping[str, str] | None = None,
+    without_header: bool = False,
+    reject: Reject,
+) -> SourceSet:
     """Reads the CSV.
 
     A row with a file name and neither box nor class is an image without boxes.
 
     Args:
-        path: The CSV, plain or gzipped, with a header.
+        path: The CSV, plain or gzipped; cells may be separated by semicolons or tabs, and then numbers have commas.
         coordinates: What the boxes are in; `auto` tells by the rule above.
         first_pixel: The number of the first column and row of pixels: 1 takes one pixel from xmin and ymin.
+        columns: What the file calls columns, by the names of `csv_columns.COLUMNS`; None finds all by usual names.
+        without_header: Whether it has no header, and keras-retinanet's columns; such a file is also told by itself.
         reject: Takes what cannot be used.
 
     Raises:
         UsageError: A column is missing, or the rule cannot tell.
         UserError: The file is damaged.
     """
-    required, optional = _find_columns(path)
+    layout = find_layout(path, asked=columns or {}, without_header=without_header)
     if coordinates == "auto":
-        is_relative, remark = _guess_coordinates(path, required)
+        is_relative, remark = _guess_coordinates(path, layout)
     else:
         is_relative, remark = coordinates == "relative", f"coordinates: {coordinates}, as --coordinates says"
-    images = _images(path, (required, optional), is_relative, 0 if is_relative else first_pixel, reject)
-    return SourceSet(images, None, remarks=(remark,))
+    source = SourceSet(iter(()), None, remarks=[*layout.remarks, remark])
+    source.images = _images(path, layout, is_relative, 0 if is_relative else first_pixel, source, reject)
+    return source
+
+
+def _rows(path: Path, layout: CsvLayout, on_bad_row: BadRow) -> Iterator[tuple[int, list[str]]]:
+    """Yields the line and the cells of each row, in the order of the layout's columns."""
+    for line, cells in read_rows(
+        path,
+        required=layout.required,
+        optional=layout.optional,
+        on_bad_row=on_bad_row,
+        delimiter=layout.delimiter,
+        names=layout.names,
+    ):
+        stripped = [cell.strip() for cell in cells]
+        if any(stripped):  # spreadsheets end with rows of nothing
+            yield line, stripped
 
 
 def _images(
-    path: Path, columns: tuple[Sequence[str], Sequence[str]], is_relative: bool, first_pixel: int, reject: Reject
+    path: Path, layout: CsvLayout, is_relative: bool, first_pixel: int, source: SourceSet, reject: Reject
 ) -> Iterator[SourceImage]:
     images: dict[str, _Image] = {}
+    num_bad_confidences = 0
 
     def reject_row(line: int, reason: str, detail: str) -> None:
         reject(f"{path.name}:{line}", reason, detail)
 
-    required, optional = columns
-    for line, cells in read_rows(path, required=required, optional=optional, on_bad_row=reject_row):
-        name, label, *edges = (cell.strip() for cell in cells[: len(required)])
-        width, height, *flags = (cell.strip() for cell in cells[len(required) :])
+    for line, cells in _rows(path, layout, reject_row):
+        name, label, *edges = cells[:_NUM_REQUIRED]
+        width, height, confidence, *flags = cells[_NUM_REQUIRED:]
+        has_box = any(edge.casefold() not in _MISSING for edge in edges)
         image = images.get(name)
         if image is None:
             image = images[name] = _Image(line)
+        sides = read_side(_decimal(width, layout)), read_side(_decimal(height, layout))
         if image.width is None or image.height is None:
-            image.width, image.height = read_side(width), read_side(height)
-        elif (image.width, image.height) != (read_side(width) or image.width, read_side(height) or image.height):
+            image.width, image.height = sides
+        elif (image.width, image.height) != (sides[0] or image.width, sides[1] or image.height):
             reject_row(line, "two sizes of one picture", f"{width}x{height}, before {image.width}x{image.height}")
-            image.num_rejected += bool(label or any(edges))
+            image.num_rejected += has_box or bool(label)
             continue
-        if not label and not any(edges):
+        if not has_box and label.casefold() in _MISSING:
             continue
         try:
-            image.boxes.append(_box(f"{path.name}:{line}", label, edges, flags, first_pixel))
+            extra = _flags(flags)
+            if confidence.casefold() not in _MISSING:
+                try:
+                    extra["confidence"] = _share(confidence, layout)
+                except RejectedError:  # no reason to lose a box: a column of such a name may hold something else
+                    num_bad_confidences += 1
+            image.boxes.append(_box(f"{path.name}:{line}", label, edges, layout, extra, first_pixel))
         except RejectedError as error:
             reject_row(line, error.reason, error.detail)
             image.num_rejected += 1
+    if num_bad_confidences:
+        column = layout.optional[OPTIONAL_COLUMNS.index("confidence")]
+        source.remarks.append(
+            f"{num_bad_confidences} cells of column {column!r} are no confidence from 0 to 1; their boxes have none"
+        )
     for name, image in images.items():
         yield SourceImage(
             f"{path.name}:{image.line}",
@@ -126,29 +152,58 @@ def _images(
         )
 
 
-def _box(where: str, label: str, edges: Sequence[str], flags: Sequence[str], first_pixel: int) -> SourceBox:
-    xmin, ymin, xmax, ymax = (
-        read_number(edge, name) for edge, name in zip(edges, ("xmin", "ymin", "xmax", "ymax"), strict=True)
+def _box(
+    where: str, label: str, edges: Sequence[str], layout: CsvLayout, extra: Mapping[str, Any], first_pixel: int
+) -> SourceBox:
+    across, down = (
+        _edges(layout, names, texts, first_pixel)
+        for names, texts in ((layout.horizontal, edges[:2]), (layout.vertical, edges[2:]))
     )
-    extra = {}
-    for name, text in zip(list(_OPTIONAL_COLUMNS)[2:], flags, strict=True):
+    return SourceBox(where, label, across[0], down[0], across[1], down[1], extra)
+
+
+def _edges(layout: CsvLayout, names: Sequence[str], texts: Sequence[str], first_pixel: int) -> tuple[float, float]:
+    """Returns where a box begins and ends along an axis, from what the file states."""
+    low, high = (read_number(_decimal(text, layout), name) for text, name in zip(texts, names, strict=True))
+    if not names[1].startswith("box_"):
+        return low - first_pixel, high
+    if names[0].endswith("_center"):
+        return low - high / 2, low + high / 2
+    return low - first_pixel, low - first_pixel + high
+
+
+def _flags(texts: Sequence[str]) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    for name, text in zip(_FLAG_COLUMNS, texts, strict=True):
         if text.casefold() not in _FLAGS:
             raise RejectedError("bad flag", f"{name} is {shown(text)}, not 0 or 1")
         if _FLAGS[text.casefold()]:
             extra[name] = True
-    return SourceBox(where, label, xmin - first_pixel, ymin - first_pixel, xmax, ymax, extra)
+    return extra
 
 
-def _guess_coordinates(path: Path, required: Sequence[str]) -> tuple[bool, str]:
+def _share(text: str, layout: CsvLayout) -> float:
+    number = read_number(_decimal(text, layout), "confidence")
+    if not 0 <= number <= 1:
+        raise RejectedError("bad confidence", f"{number}, outside 0..1")
+    return number
+
+
+def _decimal(text: str, layout: CsvLayout) -> str:
+    """Returns a number's text with a point where it has a comma, which it can only where none is between cells."""
+    return text.replace(",", ".") if layout.delimiter != "," and text.count(",") == 1 and "." not in text else text
+
+
+def _guess_coordinates(path: Path, layout: CsvLayout) -> tuple[bool, str]:
     """Returns whether boxes are in shares of the image, and what to say of it."""
     count = small = 0
-    for _, (_, _, *edges) in read_rows(path, required=required, on_bad_row=lambda *_: None):
+    for _, cells in _rows(path, layout, lambda *_: None):
         try:
-            largest = max(abs(read_number(edge.strip(), "an edge")) for edge in edges)
+            edges = [read_number(_decimal(cell, layout), "an edge") for cell in cells[2:_NUM_REQUIRED]]
         except RejectedError:
             continue
         count += 1
-        small += largest <= LARGEST_RELATIVE
+        small += max(map(abs, edges)) <= LARGEST_RELATIVE
     share = small / count if count else 0.0
     counted = f"{small} of {count} boxes have every edge within 0..{LARGEST_RELATIVE:g}"
     if 1 - CLEAR_MAJORITY < share < CLEAR_MAJORITY:
@@ -156,29 +211,3 @@ def _guess_coordinates(path: Path, required: Sequence[str]) -> tuple[bool, str]:
     is_relative = share >= CLEAR_MAJORITY
     kind = "relative (shares of the picture)" if is_relative else "pixel"
     return is_relative, f"coordinates: {kind}, for {counted}; --coordinates says otherwise"
-
-
-def _find_columns(path: Path) -> tuple[list[str], list[str]]:
-    """Returns what the file calls the columns of `_COLUMNS` and of `_OPTIONAL_COLUMNS`."""
-    with open_text(path) as text:
-        try:
-            header = next(csv.reader([text.readline(MAX_LINE_LENGTH).replace("\0", "")]), [])
-        except (EOFError, OSError, csv.Error) as error:
-            raise UsageError(f"{path}: its first line cannot be read: {error}") from error
-    names = {cell.strip().casefold() for cell in header}
-    aliases = dict(_COLUMNS)
-    for low, high in _ZERO_BASED.items():
-        if low in names and high in names:
-            edge = low[0]
-            aliases[f"{edge}min"] = (low,)
-            aliases[f"{edge}max"] = (high,)
-    found = {column: next((name for name in known if name in names), None) for column, known in aliases.items()}
-    missing = [column for column, name in found.items() if name is None]
-    if missing:
-        seen = printable(", ".join(cell.strip() for cell in header), 200) or "nothing"
-        raise UsageError(
-            f"{path}: no column {', '.join(missing)} (nor one of another usual name); its first line has: {seen}; "
-            "a file without a header needs one, such as filename,xmin,ymin,xmax,ymax,class"
-        )
-    optional = [next((name for name in known if name in names), known[0]) for known in _OPTIONAL_COLUMNS.values()]
-    return [name for name in found.values() if name is not None], optional

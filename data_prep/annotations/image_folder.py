@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_prep.annotations.image_ids import safe_parts, stem_of
-from data_prep.images.image_file import SUFFIXES, ImageError, read_header, read_image_file, read_orientation
+from data_prep.images.image_file import MAX_BYTES, SUFFIXES, ImageError, read_header, read_image_file, read_orientation
 from data_prep.images.png_data import has_metadata
 from data_prep.runtime.atomic_files import atomic_path
 from data_prep.runtime.ledger import RejectedError
@@ -18,6 +20,7 @@ HEADER_BYTES = 64 * 1024  # enough for most; a JPEG with large metadata is read 
 
 Placing = Literal["link", "copy"]
 
+_SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "MPO": ".jpg"}
 _ALL_SUFFIXES = tuple(suffix for lower in SUFFIXES for suffix in (lower, lower.upper()))
 
 
@@ -30,12 +33,21 @@ class ImageFile:
         width: Of the pixels as stored, whatever EXIF says.
         height: Likewise.
         orientation: Its EXIF orientation, 1 (as stored) to 8.
+        content: Its bytes, where `path` is a file of many images; None where it is the image's own.
+        content_suffix: Of the file that they are to be written to.
     """
 
     path: Path
     width: int
     height: int
     orientation: int = 1
+    content: bytes | None = None
+    content_suffix: str = ""
+
+    @property
+    def suffix(self) -> str:
+        """Of the file name that it has, or is to have, in small letters."""
+        return self.path.suffix.lower() if self.content is None else self.content_suffix
 
 
 def find_image_file(directory: Path, name: str) -> Path | None:
@@ -58,6 +70,21 @@ def find_image_file(directory: Path, name: str) -> Path | None:
             if candidate.is_file():
                 return candidate
     return None
+
+
+def is_same_content(image: ImageFile, other: ImageFile) -> bool:
+    """Tells whether two images are one file, or hold the same bytes.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    if image.content is None and other.content is None:
+        if image.path.samefile(other.path):
+            return True
+        is_same_size = image.path.stat().st_size == other.path.stat().st_size
+        return is_same_size and filecmp.cmp(image.path, other.path, shallow=False)
+    contents = (at.content if at.content is not None else at.path.read_bytes() for at in (image, other))
+    return next(contents) == next(contents)
 
 
 def all_images(directory: Path) -> Iterator[str]:
@@ -92,6 +119,20 @@ def examine_image_file(path: Path) -> ImageFile:
     return ImageFile(path, header.width, header.height, orientation)
 
 
+def examine_content(content: bytes, container: Path) -> ImageFile:
+    """Returns the size and orientation of an image that lies within another file; see `examine_image_file`.
+
+    Raises:
+        RejectedError: It is no image, or larger than an image's file may be.
+    """
+    if len(content) > MAX_BYTES:
+        raise RejectedError("too many bytes", f"more than {MAX_BYTES / 2**20:g} MiB")
+    header = read_header(content)
+    suffix = _SUFFIX_OF_FORMAT.get(header.format, f".{header.format.lower()}")
+    orientation = read_orientation(io.BytesIO(content))
+    return ImageFile(container, header.width, header.height, orientation, content, suffix)
+
+
 def place_image(source: Path, directory: Path, image_id: str, placing: Placing) -> bool:
     """Puts an image into `directory` under its id, with its suffix in small letters.
 
@@ -115,7 +156,7 @@ def place_image(source: Path, directory: Path, image_id: str, placing: Placing) 
     if target.is_symlink():
         if placing == "link" and target.readlink() == absolute:
             return False
-    elif target.exists() and target.stat().st_mtime_ns >= absolute.stat().st_mtime_ns:
+    elif _is_up_to_date(target, absolute):
         return False
     with atomic_path(target) as temporary:
         if placing == "link":
@@ -124,3 +165,23 @@ def place_image(source: Path, directory: Path, image_id: str, placing: Placing) 
         else:
             shutil.copy2(absolute, temporary)
     return True
+
+
+def write_image(source: ImageFile, directory: Path, image_id: str) -> bool:
+    """Writes an image that lies within another file into `directory` under its id; see `place_image`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if source.content is None:
+        raise ValueError(f"{source.path} is the image's own file: it is placed, not written")
+    target = directory / f"{image_id}{source.suffix}"
+    if not target.is_symlink() and _is_up_to_date(target, source.path):
+        return False
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(source.content)
+    return True
+
+
+def _is_up_to_date(target: Path, source: Path) -> bool:
+    return target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns

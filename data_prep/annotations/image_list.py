@@ -60,6 +60,18 @@ def read_image_list(path: Path) -> ImageList:
     Raises:
         UsageError: It is missing, empty or no text.
     """
+    images = ImageList(read_list_lines(path))
+    if not len(images):
+        raise UsageError(f"{path}: the list names no picture")
+    return images
+
+
+def read_list_lines(path: Path) -> list[str]:
+    """Returns the lines of a list, without blanks around them.
+
+    Raises:
+        UsageError: It is missing, damaged, or too large.
+    """
     with open_text(path) as file:
         try:
             text = file.read(MAX_CHARACTERS)
@@ -67,10 +79,7 @@ def read_image_list(path: Path) -> ImageList:
             raise UsageError(f"{path}: damaged: {error}") from error
     if len(text) == MAX_CHARACTERS:
         raise UsageError(f"{path}: over {MAX_CHARACTERS // 2**20} MiB, so not a list of pictures")
-    images = ImageList(text.splitlines())
-    if not len(images):
-        raise UsageError(f"{path}: the list names no picture")
-    return images
+    return [line.strip() for line in text.splitlines()]
 
 
 def _keys(name: str) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.annotations.conversion import Options, Summary, convert
+from data_prep.annotations.conversion import convert
+from data_prep.annotations.conversion_options import Options, Summary
 from data_prep.annotations.frame import SIZED_AS_SHOWN, SIZED_AS_STORED
+from data_prep.annotations.image_entries import LISTED_TWICE
 from data_prep.annotations.source_image import SourceSet
 from data_prep.formats.json_array import json_array_writer, write_json_array
-from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
+from data_prep.formats.label_map import MAX_ID, LabelMap, LabelMapItem, read_label_map, write_label_map
 from data_prep.runtime.command_line import UserError, printable
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
@@ -48,7 +50,6 @@ def import_annotations(
         UserError: Nothing is left to write; earlier files stay as they were.
     """
     summary = Summary()
-    remarks = list(source.remarks)
     addresses: list[dict[str, str]] = []
     with json_array_writer(point_path) as write_point:
         shown = progress(source.images, description="import annotations", unit="images")
@@ -59,7 +60,7 @@ def import_annotations(
         if not summary.kept_by_label:
             raise UserError(_why_nothing(summary, ledger, options))
         label_map, remark = _label_map_of(source.class_ids, source.class_remark, summary.kept_by_label, earlier)
-    remarks.append(f"label map: {remark}")
+    remarks = [*source.remarks, f"label map: {remark}"]
     # An equal file keeps its time of change: the other splits' imports, which share it, stay up to date.
     if not label_map_path.exists() or read_label_map(label_map_path) != label_map:
         write_label_map(label_map_path, label_map)
@@ -85,13 +86,17 @@ def _label_map_of(
     Raises:
         UsageError: There are no classes.
     """
+    names = sorted(labels)
+    if class_ids is not None:  # what only boxes name, where not all of several files list classes, comes last
+        unlisted = [name for name in names if name not in class_ids]
+        numbers = range(max(class_ids.values(), default=0) + 1, MAX_ID + 1)
+        class_ids = {**class_ids, **dict(zip(unlisted, numbers, strict=False))}
     if earlier is None:
         if class_ids is not None:
             return LabelMap(LabelMapItem(class_id, name) for name, class_id in class_ids.items()), class_remark
-        names = sorted(labels)
         label_map = LabelMap(LabelMapItem(number, name) for number, name in enumerate(names, start=1))
         return label_map, f"{len(names)} classes in the order of their names"
-    ordered = sorted(class_ids, key=class_ids.__getitem__) if class_ids is not None else sorted(labels)
+    ordered = sorted(class_ids, key=class_ids.__getitem__) if class_ids is not None else names
     new = [name for name in ordered if name not in earlier]
     items = [LabelMapItem(number, name) for number, name in enumerate(new, start=earlier.max_id + 1)]
     if not new:
@@ -117,6 +122,16 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         more = ", ..." * (len(unmatched) > SHOWN)
         count = f"{len(unmatched)} of the {len(options.wanted)}"
         lines.append(f"{count} pictures in the list have no annotations: {examples}{more}")
+    if summary.images_united:
+        lines.append(
+            f"{summary.images_united} entries were united with an earlier one of their picture, "
+            f"{summary.boxes_listed_twice} boxes that both have taken once"
+        )
+    if (num_left_out := ledger.counts[LISTED_TWICE]) and not options.unites_entries:
+        lines.append(
+            f"{num_left_out} entries left out: their pictures have an entry already; --images_listed_twice unite takes "
+            "the boxes of all"
+        )
     if summary.boxes_cut:
         lines.append(
             f"{summary.boxes_cut} boxes stuck out and were cut, the most by {summary.largest_cut:.2g} of the side"
@@ -140,6 +155,8 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         )
     if options.placing_directory is not None:
         done = "linked" if options.placing == "link" else "copied"
+        if summary.images_written:
+            done = "written out of their records"
         lines.append(
             f"pictures in {options.placing_directory}: {summary.images_placed} {done}, "
             f"{summary.images_in_place} were there"
@@ -148,14 +165,14 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         count = str(summary.images_under_other_names or summary.num_renamed)
         lines.append(
             f"note: {count} pictures are not called ID.jpg (.png, ...), as the next steps look for them; "
-            "--image_directory with --image_output_directory puts them there"
+            "--image_output_directory (with --image_directory, if their place is not known) puts them there"
         )
     return [*lines, ledger.summary()]
 
 
 def _orientation_lines(summary: Summary, ledger: Ledger, options: Options) -> list[str]:
     """Returns what is to say of EXIF orientations."""
-    if options.image_directory is None:
+    if not summary.images_examined:
         return ["no --image_directory, so no EXIF orientation was looked at: boxes are taken as of the stored pixels"]
     lines = []
     if summary.images_turned:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from data_prep.formats.number_text import float_of
@@ -56,6 +57,9 @@ class SourceImage:
         height: In pixels.
         url: Where it can be downloaded, or an empty string.
         num_rejected: How many boxes more it has that the reader rejected.
+        directory: The folder below which its file lies, where the reader knows it; None leaves it to the options.
+        content: The image's file, where the annotations hold it; `container` then is the file that they are in.
+        container: See `content`.
     """
 
     where: str
@@ -66,11 +70,16 @@ class SourceImage:
     height: int | None = None
     url: str = ""
     num_rejected: int = 0
+    directory: Path | None = None
+    content: bytes | None = None
+    container: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class SourceSet:
     """Images and classes that a reader found in a file or folder.
+
+    All but `images` may be complete only once these have been read.
 
     Attributes:
         images: The images, read as they are asked for.
@@ -83,7 +92,7 @@ class SourceSet:
     images: Iterator[SourceImage]
     class_ids: Mapping[str, int] | None
     class_remark: str = ""
-    remarks: tuple[str, ...] = ()
+    remarks: list[str] = field(default_factory=list)
 
 
 def read_number(value: Any, name: str) -> float:

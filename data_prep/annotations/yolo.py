@@ -3,173 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import yaml
-
-from data_prep.annotations.image_folder import all_images
-from data_prep.annotations.image_ids import stem_of
-from data_prep.annotations.source_image import (
-    Reject,
-    SourceBox,
-    SourceImage,
-    SourceSet,
-    check_label,
-    read_number,
-    shown,
-)
+from data_prep.annotations.class_names import YAML_SUFFIXES, find_class_names, read_class_names
+from data_prep.annotations.label_text import read_label_lines
+from data_prep.annotations.source_image import Reject, SourceBox, SourceImage, SourceSet, read_number, shown
+from data_prep.annotations.yolo_layout import LabelledFolder, data_yaml_folders, data_yaml_of, labels_folder
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
-MAX_LABEL_BYTES = 16 * 1024 * 1024  # of one image's file
-MAX_NAMES_BYTES = 4 * 1024 * 1024
-MAX_CLASSES = 100_000
-CLASS_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "classes.names")
 
-
-def read_yolo(path: Path, *, class_names_path: Path | None, image_directory: Path | None, reject: Reject) -> SourceSet:
-    """Reads a folder of label files.
+def read_yolo(
+    path: Path,
+    *,
+    class_names_path: Path | None,
+    image_directory: Path | None,
+    splits: Sequence[str] | None = None,
+    reject: Reject,
+) -> SourceSet:
+    """Reads a folder of label files, or the data set that an Ultralytics YAML describes.
 
     A sixth number in a line is a confidence; an odd number of seven or more (or those of a segmentation set) is a class
     and a polygon, whose bounds are the box. Where `kpt_shape` in the YAML says that keypoints follow, they are left
     out. An image whose file is empty has no boxes, and so has one without a file.
 
     Args:
-        path: The folder; folders in it are read as well.
-        class_names_path: A data.yaml with `names`, or a text with a class a line; None looks for one of `CLASS_FILES`
-            in the folder and the two above it.
-        image_directory: Holds the images in the same folders; None lists only images that have a label file.
+        path: The folder, folders in which are read as well, or one that holds `images` and `labels`; or a YAML with
+            `train`, `val` or `test`, or the folder that holds it.
+        class_names_path: A YAML with `names`, or a text with a class a line; None takes that of `find_class_names`.
+        image_directory: Holds the images in the same folders; None lists only images that have a label file, or that
+            the YAML or a folder `images` has.
+        splits: Those of a YAML to take where it has several.
         reject: Takes what cannot be used.
 
     Raises:
         UsageError: The folder has no label files, or the classes cannot be found.
     """
-    if not path.is_dir():
-        raise UsageError(f"{path} is no folder; YOLO has one text file a picture in a folder")
-    names_path = class_names_path or find_class_names(path)
+    names_path = names_file(path, class_names_path)
     names, has_keypoints = read_class_names(names_path)
-    files = {
-        file.relative_to(path).with_suffix("").as_posix(): file
-        for file in path.rglob("*.txt")
-        if file.name not in CLASS_FILES and file.resolve() != names_path.resolve()
-    }
-    if not files:
-        raise UsageError(f"{path}: no label files (*.txt) in it")
-    files_: dict[str, str] = {}
-    for name in sorted(all_images(image_directory)) if image_directory is not None else ():
-        image = PurePosixPath(name)
-        files_.setdefault(str(image.with_name(stem_of(image.name))), name)
-    class_ids = {name: number + 1 for number, name in sorted(names.items())}
-    class_remark = "class 0 has id 1, and so on"
-    remarks = [f"{len(names)} class names from {names_path}"]
-    unlabelled = files_.keys() - files.keys()
-    if unlabelled:
-        remarks.append(f"{len(unlabelled)} pictures have no label file: pictures without boxes, as YOLO takes them")
-    images = _images(files, files_, names, has_keypoints, reject)
-    return SourceSet(images, class_ids, class_remark, tuple(remarks))
-
-
-def read_class_names(path: Path) -> tuple[dict[int, str], bool]:
-    """Returns the class names by their number, from 0, and whether label files hold keypoints.
-
-    Raises:
-        UsageError: The file holds no class names, or one twice.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_NAMES_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    if len(content) > MAX_NAMES_BYTES:
-        raise UsageError(f"{path}: over {MAX_NAMES_BYTES // 2**20} MiB, so not a list of classes")
-    has_keypoints = False
-    if path.suffix.lower() in (".yaml", ".yml"):
-        names, has_keypoints = _names_of_yaml(path, text)
+    described_by = data_yaml_of(path, names_path)
+    if described_by is not None:
+        folders = data_yaml_folders(described_by, splits=splits, image_directory=image_directory)
+    elif splits is not None:
+        raise UsageError(f"{path}: --splits are those of a YAML with train, val or test, which it has not")
     else:
-        lines = text.strip("\n").splitlines()
-        names = {number: line.strip() for number, line in enumerate(lines)}
-    if not names or len(names) > MAX_CLASSES:
-        raise UsageError(f"{path}: {len(names)} class names; 1 to {MAX_CLASSES} are taken")
-    seen: dict[str, int] = {}
-    for number, name in names.items():
-        if not name:
-            raise UsageError(f"{path}: class {number} has an empty name")
-        try:
-            check_label(name)
-        except RejectedError as error:
-            raise UsageError(f"{path}: class {number} is {error.detail}, which is no name of a class") from error
-        if seen.setdefault(name, number) != number:
-            raise UsageError(f"{path}: classes {seen[name]} and {number} are both called {name!r}; rename one")
-    return names, has_keypoints
+        folders = [labels_folder(path, image_directory, except_file=names_path)]
+    if not any(folder.files for folder in folders):
+        raise UsageError(f"{path}: no label files (*.txt) in {'it' if path.is_dir() else 'the folders that it names'}")
+    class_ids = {name: number + 1 for number, name in sorted(names.items())}
+    remarks = [f"{len(names)} class names from {names_path}"]
+    if num_unlabelled := sum(len(folder.images.keys() - folder.files.keys()) for folder in folders):
+        remarks.append(f"{num_unlabelled} pictures have no label file: pictures without boxes, as YOLO takes them")
+    images = (image for folder in folders for image in _images(folder, names, has_keypoints, reject))
+    return SourceSet(images, class_ids, "class 0 has id 1, and so on", remarks)
 
 
-def _names_of_yaml(path: Path, text: str) -> tuple[dict[int, str], bool]:
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path}: not YAML: {problem}") from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict):
-        raise UsageError(f"{path}: no 'names': a list of class names, or a mapping from class numbers")
-    by_number: dict[int, str] = {}
-    for number, name in names.items():
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < MAX_CLASSES:
-            raise UsageError(f"{path}: names: {shown(number)} is no class number from 0")
-        if isinstance(name, bool) or not isinstance(name, str | int | float):
-            raise UsageError(f"{path}: names: class {number} must be a text (in quotes?), not {shown(name)}")
-        by_number[number] = str(name).strip()
-    return by_number, "kpt_shape" in content
-
-
-def find_class_names(path: Path) -> Path:
-    """Returns the first of `CLASS_FILES` in the folder `path` or the two above it.
+def names_file(path: Path, class_names_path: Path | None) -> Path:
+    """Returns the file with the class names of what `read_yolo` is given.
 
     Raises:
         UsageError: There is none.
     """
-    folder = path.resolve()
-    for place in (folder, *folder.parents[:2]):
-        for name in CLASS_FILES:
-            if (place / name).is_file():
-                return place / name
-    raise UsageError(
-        f"{path}: no {', '.join(CLASS_FILES[:4])} in it or the two folders above; give one by --class_names_path"
-    )
+    if class_names_path is not None:
+        return class_names_path
+    if path.is_dir():
+        return find_class_names(path)
+    if path.suffix.lower() not in YAML_SUFFIXES:
+        raise UsageError(f"{path} is neither a folder of label files nor a YAML that names such folders")
+    return path
 
 
 def _images(
-    files: Mapping[str, Path],
-    images: Mapping[str, str],
-    names: Mapping[int, str],
-    has_keypoints: bool,
-    reject: Reject,
+    folder: LabelledFolder, names: Mapping[int, str], has_keypoints: bool, reject: Reject
 ) -> Iterator[SourceImage]:
-    for stem in sorted(files.keys() | images.keys()):
+    for stem in sorted(folder.files.keys() | folder.images.keys()):
         boxes: list[SourceBox] = []
         num_rejected = 0
-        if stem in files:
+        where = folder.where(stem)
+        if stem in folder.files:
             try:
-                for box in _boxes(f"{stem}.txt", files[stem], names, has_keypoints, reject):
+                for box in _boxes(where, folder.files[stem], names, has_keypoints, reject):
                     if box is None:
                         num_rejected += 1
                     else:
                         boxes.append(box)
             except RejectedError as error:
-                reject(f"{stem}.txt", error.reason, error.detail)
+                reject(where, error.reason, error.detail)
                 continue
         yield SourceImage(
-            f"{stem}.txt",
-            (images.get(stem, stem),),
+            where,
+            (folder.images.get(stem, stem),),
             is_relative=True,
             boxes=tuple(boxes),
             num_rejected=num_rejected,
+            directory=folder.directory,
         )
 
 
@@ -177,20 +105,7 @@ def _boxes(
     file: str, path: Path, names: Mapping[int, str], has_keypoints: bool, reject: Reject
 ) -> Iterator[SourceBox | None]:
     """Yields the box of each line, None for one that is rejected."""
-    try:
-        with path.open("rb") as label_file:
-            content = label_file.read(MAX_LABEL_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise RejectedError("unreadable", error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise RejectedError("not text", f"byte {error.start} is not UTF-8") from error
-    if len(content) > MAX_LABEL_BYTES:
-        raise RejectedError("too many bytes", f"more than {MAX_LABEL_BYTES // 2**20} MiB")
-    for number, line in enumerate(text.split("\n"), start=1):
-        words = line.split()
-        if not words:
-            continue
+    for number, words in read_label_lines(path):
         where = f"{file}:{number}"
         try:
             yield _box(where, words, names, has_keypoints)

@@ -21,6 +21,7 @@ from data_prep.images.image_file import (
     PreparedImage,
     find_image,
     fitted_size,
+    is_srgb,
     prepare_image,
     read_header,
     read_image_file,
@@ -121,7 +122,8 @@ def validate_image(image_id: str, validation: Validation, *, may_be_done: bool =
         header = read_header(content)
         entry = replace(entry, width=header.width, height=header.height)
         size = _size_kept(header, validation.max_dimension, validation.min_dimension)
-        if may_be_done and not is_in_place and _is_done(source, target, size):
+        # An earlier version of this step left other colours than sRGB as they were, where no log tells of it.
+        if may_be_done and not is_in_place and _is_done(source, target, size) and is_srgb(content):
             return _kept(DONE_EARLIER, entry, target)
         prepared = _prepared(content, validation.max_dimension)
     except ImageError as error:

@@ -17,7 +17,7 @@ from typing import Final
 from data_prep.runtime.row_store import RowStore
 
 SUFFIX: Final = ".validated.sqlite"
-_TABLE: Final = "validated_1"  # to be counted up when the same image is to become another
+_TABLE: Final = "validated_2"  # to be counted up when the same image is to become another
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-from data_prep.runtime.atomic_files import atomic_path
+from data_prep.runtime.atomic_files import atomic_path, remove_leftovers
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.input_files import open_regular
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024  # the fullest image of Open Images has some 700 boxes: 0.2 MB
 MAX_WHOLE_BYTES: Final = 2 * 1024 * 1024 * 1024  # of a file that has not an item a line
@@ -105,8 +106,9 @@ def json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], 
 def encoded_json_array_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[bytes], None]]:
     """Yields a function that writes items that are JSON already, one or several with `,` and a line's end in between.
 
-    Otherwise as `json_array_writer`.
+    Otherwise as `json_array_writer`. What killed runs have left of the file is removed.
     """
+    remove_leftovers(path)
     with atomic_path(path) as temporary, temporary.open("wb", buffering=1024 * 1024) as file:
         separator = b"["
 
@@ -127,7 +129,7 @@ def on_one_line(text: bytes) -> bytes:
 
 def _opened(source: Path) -> IO[bytes]:
     try:
-        return source.open("rb")
+        return open_regular(source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
 

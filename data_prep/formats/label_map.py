@@ -2,7 +2,8 @@
 
 The reader needs neither TensorFlow nor protobuf, so that a client machine can name what it detects. It takes what
 protobuf's own parser takes (both quotes, escapes, comments, `item {` and `item: {`, commas and semicolons after a
-field) and says in which line something is wrong.
+field), reads it as the API does (an item may have a display name alone, and `background` may stand there with id 0),
+and says in which line something is wrong.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pathlib import Path
 from data_prep.formats.label_map_text import parse_items, quote
 from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.input_files import open_input
 
 MAX_BYTES = 16 * 1024 * 1024  # some fifty times the label map of all 20,000 image-level classes of Open Images
 MAX_ID = 2**31 - 1  # int32 in the schema
+_BACKGROUND = "background"  # the one class that may have id 0: no box has it
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class LabelMapItem:
 
     Attributes:
         id: What records and detections carry, from 1.
-        name: What annotations carry: an Open Images MID such as `/m/03ssj5`, or a plain name.
+        name: What annotations carry: an Open Images MID such as `/m/03ssj5`, or a plain name. Of an item that is
+            written with a display name alone, that.
         display_name: What people read; empty where the name says it.
     """
 
@@ -140,7 +144,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     """
     source = Path(path)
     try:
-        with source.open("rb") as file:
+        with open_input(source) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"label map {source}: {error.strerror or error}") from error
@@ -159,6 +163,9 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
 def parse_label_map(text: str, where: str = "label map") -> LabelMap:
     """Reads a label map's text.
 
+    As in the API, the name of an item without `name` is its `display_name`, and the class `background` with id 0, which
+    the API's complete label maps have, is no class that a box can have: it is left out.
+
     Args:
         text: Protobuf text format of the API's StringIntLabelMap.
         where: The file's name, for messages.
@@ -169,8 +176,11 @@ def parse_label_map(text: str, where: str = "label map") -> LabelMap:
     check = _uniqueness_check()
     items = []
     for line, fields in parse_items(text, where):
-        item = LabelMapItem(int(fields["id"]), str(fields["name"]), str(fields.get("display_name", "")))
-        problem = check(item)
+        display_name = str(fields.get("display_name", ""))
+        item = LabelMapItem(int(fields["id"]), str(fields.get("name", "")) or display_name, display_name)
+        if item.id == 0 and _BACKGROUND in (item.name, item.display_name):
+            continue
+        problem = check(item, line)
         if problem:
             raise UsageError(f"{where}:{line}: {problem}")
         items.append(item)
@@ -195,12 +205,15 @@ def write_label_map(path: str | os.PathLike[str], label_map: LabelMap) -> None:
     write_text(path, format_label_map(label_map))
 
 
-def _uniqueness_check() -> Callable[[LabelMapItem], str]:
-    """Returns a function that takes one item after the other and returns what is wrong with it, or an empty string."""
-    ids: dict[int, str] = {}
-    names: dict[str, int] = {}
+def _uniqueness_check() -> Callable[..., str]:
+    """Returns a function that takes one item after the other and returns what is wrong with it, or an empty string.
 
-    def check(item: LabelMapItem) -> str:
+    Its second argument is the line that an item is written in; 0: it was made in code.
+    """
+    ids: dict[int, tuple[str, int]] = {}
+    names: dict[str, tuple[int, int]] = {}
+
+    def check(item: LabelMapItem, line: int = 0) -> str:
         if not item.name.strip():
             return f"the item with id {item.id} has an empty name"
         if item.id == 0:
@@ -208,11 +221,23 @@ def _uniqueness_check() -> Callable[[LabelMapItem], str]:
         if not 1 <= item.id <= MAX_ID:
             return f"item {item.name!r} has id {item.id}; ids go from 1 to {MAX_ID}"
         if item.id in ids:
-            return f"id {item.id} is given twice, to {ids[item.id]!r} and to {item.name!r}"
+            name, earlier = ids[item.id]
+            return (
+                f"id {item.id} is given twice, to {name!r}{_in_line(earlier)} and to {item.name!r}{_in_line(line)}; "
+                f"give each class an id of its own (the API would train both as one class and call it {name!r})"
+            )
         if item.name in names:
-            return f"name {item.name!r} is given twice, with id {names[item.name]} and with id {item.id}"
-        ids[item.id] = item.name
-        names[item.name] = item.id
+            class_id, earlier = names[item.name]
+            return (
+                f"name {item.name!r} is given twice, with id {class_id}{_in_line(earlier)} and with id {item.id}"
+                f"{_in_line(line)}; delete one of the two (the API would give records' {item.name!r} id {item.id})"
+            )
+        ids[item.id] = item.name, line
+        names[item.name] = item.id, line
         return ""
 
     return check
+
+
+def _in_line(line: int) -> str:
+    return f" in line {line}" if line else ""

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from data_prep.formats.text_tokens import Token, tokens_of
+from data_prep.formats.text_tokens import Token, tokens_of, typographic_advice
 from data_prep.runtime.command_line import UsageError
 
 _ESCAPE = re.compile(
@@ -36,7 +36,7 @@ _KEYPOINT_FIELDS = {"id": "integer", "label": "string"}
 
 
 def parse_items(text: str, where: str) -> Iterator[tuple[int, dict[str, str | int]]]:
-    """Yields the line and the fields (`name`, `id` and, where given, `display_name`) of each item of a label map.
+    """Yields the line and the fields (`id`, and `name`, `display_name` or both) of each item of a label map.
 
     Args:
         text: Protobuf text format of the API's StringIntLabelMap.
@@ -53,6 +53,7 @@ class _Parser:
 
     def __init__(self, text: str, where: str) -> None:
         self._where = where
+        self._text = text
         self._tokens = self._tokenize(text)
         self._next = next(self._tokens)
 
@@ -63,9 +64,10 @@ class _Parser:
             if field.kind != "word" or field.text != "item":
                 raise self._error(field, f"expected 'item {{', found {_shown(field)}")
             values = self._read_message(field, _ITEM_FIELDS)
-            for required in ("name", "id"):
-                if required not in values:
-                    raise self._error(field, f"an item without {required!r}")
+            if "id" not in values:
+                raise self._error(field, "an item without 'id'")
+            if "name" not in values and "display_name" not in values:
+                raise self._error(field, "an item without 'name' and without 'display_name'")
             yield field.line, values
 
     def _read_message(self, field: Token, fields: dict[str, str]) -> dict[str, str | int]:
@@ -183,13 +185,17 @@ class _Parser:
         for token in tokens_of(text):
             if token.kind == "unclosed" or (token.kind == "mark" and token.text not in _SYMBOLS):
                 problem = "a quote that is never closed:" if token.is_string else "cannot read"
-                rest = text.split("\n")[token.line - 1][token.column - 1 :][:20]
+                rest = self._line(token)[token.column - 1 :][:20]
                 raise self._error(token, f"{problem} {rest!r}")
             yield token
         yield Token("end", "", text.count("\n") + 1, 1)
 
     def _error(self, token: Token, message: str) -> UsageError:
+        message += typographic_advice(self._line(token))
         return UsageError(f"{self._where}:{token.line}: {message}")
+
+    def _line(self, token: Token) -> str:
+        return self._text.split("\n")[token.line - 1]
 
 
 def _shown(token: Token) -> str:

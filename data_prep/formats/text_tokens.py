@@ -16,6 +16,12 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+# What word processors, chats and web pages make of the two quotes that text format knows.
+_TYPOGRAPHIC_QUOTES = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4`", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
+}
+
 
 @dataclass(frozen=True)
 class Token:
@@ -50,3 +56,13 @@ def tokens_of(text: str) -> Iterator[Token]:
         if newlines:
             line += newlines
             line_start = match.start() + match.group().rindex("\n") + 1
+
+
+def typographic_advice(line: str) -> str:
+    """What to add to an error about a line of text in which somebody's quotes are typographic; else nothing."""
+    pairs = dict.fromkeys(
+        f"{quote} (U+{ord(quote):04X}) as {_TYPOGRAPHIC_QUOTES[quote]}"
+        for quote in line
+        if quote in _TYPOGRAPHIC_QUOTES
+    )
+    return f"; typographic quotes close or open no text: write {', '.join(pairs)}" if pairs else ""

@@ -234,6 +234,16 @@ def find_shards(pattern: str | Sequence[str]) -> list[str]:
     return list(shards)
 
 
+def refuse_pattern(folder: Path) -> None:
+    """Refuses a folder whose name, before that of records, `find_shards` would not take as it is.
+
+    Raises:
+        UsageError: It has a comma or a wildcard.
+    """
+    if {",", *_WILDCARDS} & set(str(folder)):
+        raise UsageError(f"{folder}: records in this folder would be taken for a pattern, or for several; rename it")
+
+
 def _expand(part: str) -> list[str]:
     if _exists(part):
         return [part]
@@ -242,6 +252,8 @@ def _expand(part: str) -> list[str]:
         paths = _set_of(sharded["prefix"], int(sharded["count"]))
         _check_complete(part, paths)
         return paths
+    if "://" not in part and Path(part).exists():
+        raise UsageError(f"{part}: not a regular file, as records must be in")
     if not _WILDCARDS & set(part):
         raise UsageError(f"no such record file: {part}")
     matches = _glob(part)

@@ -1,4 +1,4 @@
-"""Image files: recognised by content, not by name, decoded whole within bounds, and turned into RGB for training.
+"""Image files: recognised by content, not by name, decoded whole within bounds, and turned into sRGB for training.
 
 Open Images' boxes relate to the pixels as they are stored. An EXIF orientation is therefore never applied (TensorFlow's
 decoders ignore it as well); an image that carries one is encoded anew without it, so that viewers, which do apply it,
@@ -23,7 +23,9 @@ from PIL import Image
 
 from data_prep.formats.points import check_image_id
 from data_prep.images.area_filter import shrink
+from data_prep.images.colour_profile import ColourProfileError, Conversion, conversion_to_srgb
 from data_prep.images.jpeg import MAX_SCANS, JpegError, check_jpeg, decode_jpeg, encode_jpeg, num_scans
+from data_prep.images.jpeg_end import with_end_mark
 from data_prep.images.png_data import holds_all_pixels
 from data_prep.runtime.large_image_turn import large_image_turn
 from data_prep.runtime.ledger import RejectedError
@@ -34,7 +36,9 @@ JPEG_QUALITY: Final = 92
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the order in which a file is looked for
 
-NO_END_MARK: Final = "no end of file mark"  # a reason for which a PNG is encoded anew
+NO_END_MARK: Final = "no end of file mark"  # reasons for which an image is encoded anew
+NOT_SRGB: Final = "not sRGB"
+UNUSABLE_PROFILE: Final = "unusable colour profile"
 
 _STRIP_PIXELS: Final = 4_000_000  # that are turned into RGB at a time: a large image's other copies are small
 
@@ -148,7 +152,7 @@ def read_header(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageHeader:
 def decode_rgb(content: bytes) -> Image.Image:
     """Returns the image decoded whole, as 8-bit RGB; of an animation the first frame.
 
-    Transparency is laid over white, 16-bit grey is cut to 8 bits. EXIF orientation is not applied.
+    Transparency is laid over white, 16-bit grey is cut to 8 bits. EXIF orientation and colour profile are not applied.
 
     Raises:
         ImageError: It does not decode, or only in part.
@@ -156,6 +160,7 @@ def decode_rgb(content: bytes) -> Image.Image:
     image = _open(content, MAX_PIXELS)
     with large_image_turn(image.width * image.height), contextlib.closing(image):
         _refuse_many_scans(image, content)
+        image, content, _ = _with_end_mark(image, content)
         _load(image, content)
         return _to_rgb(image)
 
@@ -171,8 +176,9 @@ def prepare_image(
     """Decodes an image whole and encodes it anew where something has to change, and only there.
 
     It has to where the format is not one of `keep_formats`, the pixels are not 8-bit RGB or grey, the longest side is
-    above `max_dimension`, an EXIF orientation would turn it in a viewer, or the end of a PNG is missing. What is
-    encoded anew is an RGB JPEG of quality 92 without metadata; everything else stays the bytes it was.
+    above `max_dimension`, an EXIF orientation would turn it in a viewer, a colour profile says that it is not sRGB, or
+    the end mark of a PNG or a JPEG is missing. What is encoded anew is an sRGB JPEG of quality 92 without metadata;
+    everything else stays the bytes it was. A profile that cannot be used is ignored, and goes.
 
     A JPEG that stays is read to its last coefficient, but only a 64th of its pixels are computed. Large images are
     decoded one at a time; see `large_image_turn`.
@@ -202,11 +208,16 @@ def _prepared(
 ) -> PreparedImage:
     """Does what `prepare_image` says, with the image as it was opened, and closes that when its pixels are copied."""
     _refuse_many_scans(image, content)
+    image, content, is_mended = _with_end_mark(image, content)
     if refuse_animations and _is_animated(image):
         raise ImageError("animation", f"a {image.format} file of several frames")
     width, height = image.width, image.height
     size = fitted_size(width, height, max_dimension)
     changes = _reasons_to_change(image, content, keep_formats, keep_grey)
+    if is_mended:
+        changes = (*changes, NO_END_MARK)
+    conversion, profile_changes = _conversion(image)
+    changes += profile_changes
     if size != (width, height):
         changes = (*changes, "too large")
     pixels = None
@@ -224,11 +235,25 @@ def _prepared(
         _load(image, content)
         if not changes:
             return PreparedImage(content, str(image.format), width, height, ())
-        pixels = _rgb_pixels(image)
+        pixels = _rgb_pixels(image, conversion)
         image.close()
     shrunk = shrink(pixels, *size)
-    encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=shrunk is not pixels)
+    is_shrunk = shrunk is not pixels
+    del pixels  # which may take as much as what comes of them
+    if conversion is not None and conversion.mode != "CMYK":  # whose ink has become RGB already
+        shrunk = conversion.of_pixels(shrunk)
+    encoded = encode_jpeg(shrunk, JPEG_QUALITY, with_opencv=is_shrunk)
     return PreparedImage(encoded, "JPEG", *size, changes)
+
+
+def is_srgb(content: bytes) -> bool:
+    """Tells whether an image's colours stay as they are: it has no colour profile, or one of sRGB.
+
+    Raises:
+        ImageError: It is no image.
+    """
+    with _open(content, MAX_PIXELS) as image:
+        return not _conversion(image)[1]
 
 
 def read_orientation(source: Path | io.BytesIO) -> int:
@@ -269,6 +294,21 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     if not 1 <= pixels <= max_pixels:
         raise ImageError("too many pixels", f"{image.width}x{image.height}, at most {max_pixels} pixels are taken")
     return image
+
+
+def _with_end_mark(image: Image.Image, content: bytes) -> tuple[Image.Image, bytes, bool]:
+    """Returns image and content, and whether they had to be mended: those of a JPEG that lacked just its end mark."""
+    mended = with_end_mark(content) if image.format in _JPEG_CONTENT else None
+    return (image, content, False) if mended is None else (_open(mended, MAX_PIXELS), mended, True)
+
+
+def _conversion(image: Image.Image) -> tuple[Conversion | None, tuple[str, ...]]:
+    """Returns what makes an image's colours sRGB, None where nothing has to, and the reason to change it for them."""
+    try:
+        conversion = conversion_to_srgb(image)
+    except ColourProfileError:
+        return None, (UNUSABLE_PROFILE,)
+    return conversion, (NOT_SRGB,) if conversion is not None else ()
 
 
 def _load(image: Image.Image, content: bytes) -> None:
@@ -331,14 +371,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _rgb_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Returns the pixels of what `_to_rgb` returns, uint8 [H, W, 3]."""
+def _rgb_pixels(image: Image.Image, conversion: Conversion | None) -> npt.NDArray[np.uint8]:
+    """Returns the pixels of what `_to_rgb` returns, uint8 [H, W, 3]; ink becomes sRGB as its colour profile says."""
+    in_rgb = conversion.of_image if conversion is not None and conversion.mode == "CMYK" else _strip_to_rgb
     strips = _strips(image)
     if strips == [(0, image.height)]:
-        return np.asarray(_strip_to_rgb(image))
+        return np.asarray(in_rgb(image))
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top, bottom in strips:
-        pixels[top:bottom] = np.asarray(_strip_to_rgb(image.crop((0, top, image.width, bottom))))
+        pixels[top:bottom] = np.asarray(in_rgb(image.crop((0, top, image.width, bottom))))
     return pixels
 
 

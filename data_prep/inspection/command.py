@@ -226,7 +226,7 @@ def _check(flags: argparse.Namespace) -> None:
         raise UsageError(f"--image_directory {flags.image_directory} is no folder")
     if flags.pipeline_config_path is not None:
         if not flags.pipeline_config_path.is_file():
-            raise UsageError(f"--pipeline_config_path {flags.pipeline_config_path}: no such file")
+            raise UsageError(f"--pipeline_config_path {flags.pipeline_config_path}: no such file, or not a regular one")
         if flags.datapoints_input_path is not None and flags.image_directory is None:
             raise UsageError("--pipeline_config_path needs the pictures' sizes: give --image_directory too")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data_prep.formats.points import FLAGS
 from data_prep.metadata.hierarchy import Expansion
 from data_prep.metadata.open_images import BOX_FLAG_COLUMNS
-from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction, printable
+from data_prep.runtime.command_line import UsageError, fraction, printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -128,7 +128,7 @@ class Choice:
         return (self.names or {}).get(label) or printable(label, 80)
 
 
-def add_filter_flags(parser: ArgumentParser) -> None:
+def add_filter_flags(parser: argparse._ActionsContainer) -> None:
     """Adds the flags of `BoxFilters` to a command's parser."""
     for flag in FLAGS:
         parser.add_argument(

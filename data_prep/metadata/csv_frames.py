@@ -7,7 +7,6 @@ reads the others one by one, so that each bad row is found and reported.
 from __future__ import annotations
 
 import codecs
-import csv
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,16 +24,17 @@ from data_prep.metadata.csv_rows import (
     REPLACEMENT,
     BadRow,
     find_columns,
-    has_all_cells,
-    next_row,
+    header_cells,
     open_bytes,
+    parse_row,
     refuse_long_line,
 )
-from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UserError
 from data_prep.runtime.progress import progress
 
 LINE = "line"  # the column with the line of the file, from 1, where a row ends
 BLOCK_BYTES = 8 * 1024 * 1024
+LONG_LINE_BYTES = 4 * MAX_LINE_LENGTH + 4  # no line that is not too long has as many, whatever its characters
 
 Keep = Callable[[pl.Series], pl.Series]
 
@@ -61,8 +61,8 @@ def read_frames(
         key: The one of `required` that tells which rows matter.
         keep: Takes a Series of its cells (texts, never null) and returns a Series of Booleans: the rows to yield. None
             yields all.
-        on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
-            the header. The rows of earlier blocks have been yielded then.
+        on_bad_row: Called with line number, reason and detail for a row that is no CSV, is too long, or has more or
+            fewer cells than the header. The rows of earlier blocks have been yielded then.
         description: What progress is shown as; None shows none.
 
     Yields:
@@ -70,8 +70,7 @@ def read_frames(
         texts, empty where the file lacks them or a cell is empty, and `LINE`.
 
     Raises:
-        UsageError: The file is missing or empty, lacks a required column, has one twice, or a line of over a million
-            characters, or a quote that is never closed.
+        UsageError: The file is missing or empty, or its first line is no row, lacks a required column or has one twice.
         UserError: It is damaged.
     """
     source = Path(path)
@@ -161,10 +160,7 @@ class _FrameReader:
 
     def find_columns(self, header: bytes, required: Sequence[str], optional: Sequence[str]) -> None:
         """Finds the columns by the first line, which must have been read."""
-        header = header.removeprefix(codecs.BOM_UTF8)
-        if not header:
-            raise UsageError(f"{self._source}: the file is empty; it should begin with a line naming its columns")
-        names = next_row(csv.reader([header.decode()], strict=True), self._source, None) or []
+        names = header_cells(header.removeprefix(codecs.BOM_UTF8).decode(), self._source)
         positions = find_columns(names, required, optional, self._source)
         self._width = len(names)
         self._positions = dict(zip((*required, *optional), positions, strict=True))
@@ -173,21 +169,30 @@ class _FrameReader:
     def read_block(self, size: int) -> bytes:
         """Returns the next `size` bytes and those up to the end of their line; fewer at the file's end.
 
-        They are UTF-8 without NUL and have Unix line ends, so that Polars and the csv module see the same.
+        They are UTF-8 without NUL and have Unix line ends, so that Polars and the csv module see the same. A line that
+        is too long may lack some of its end, but is too long still.
         """
         try:
             block = self._file.read(size)
-            rest_of_line = b"" if block.endswith(b"\n") else self._file.readline(MAX_LINE_LENGTH)
+            rest_of_line = b"" if block.endswith(b"\n") else self._file.readline(LONG_LINE_BYTES)
+            if len(rest_of_line) == LONG_LINE_BYTES and not rest_of_line.endswith(b"\n"):
+                self._skip_line(block)
+                rest_of_line += b"\n"
         except (EOFError, zlib.error, OSError) as error:
             raise UserError(f"{self._source}: damaged at line {self._line}: {error}; fetch it again") from error
-        if len(rest_of_line) == MAX_LINE_LENGTH:
-            refuse_long_line(self._source, self._line + (self.unread + block).count(b"\n"))
         block += rest_of_line
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if not block.isascii():
             block = block.decode("utf-8", "replace").encode()
         return block.replace(b"\0", REPLACEMENT.encode())
+
+    def _skip_line(self, block: bytes) -> None:
+        """Reads on to the end of a line that is too long, so that it takes no memory."""
+        piece = b""
+        while not piece.endswith(b"\n") and (piece := self._file.readline(LONG_LINE_BYTES)):
+            if b"\r" in piece.removesuffix(b"\r\n"):  # the end of a line as well, so that rows would be skipped
+                refuse_long_line(self._source, self._line + (self.unread + block).count(b"\n"))
 
     def read_rows(self, block: bytes, *, is_last: bool = False) -> tuple[int, pl.DataFrame]:
         """Returns how many rows a block of whole lines has, and a frame of those that matter."""
@@ -244,11 +249,7 @@ class _FrameReader:
         self.unread = b""
 
         def texts_from(index: int) -> Iterator[str]:
-            for number in range(index, len(lines)):
-                text = lines.text(number)
-                if len(text) > MAX_LINE_LENGTH:
-                    refuse_long_line(self._source, self._line + number)
-                yield text
+            yield from map(lines.text, range(index, len(lines)))
             if not is_last:
                 raise _RowGoesOn
 
@@ -258,18 +259,19 @@ class _FrameReader:
         for start in np.flatnonzero(~in_plain_row).tolist():
             if start < end:
                 continue
-            reader = csv.reader(texts_from(start), strict=True)
             try:
-                row = next_row(reader, self._source, self._on_bad_row, lines_before=self._line + start - 1)
+                row = parse_row(lines.text(start), texts_from(start + 1), self._width)
             except _RowGoesOn:
                 in_plain_row[start:] = False
                 self.unread = lines.bytes_from(start)
                 break
-            end = start + reader.line_num
+            end = start + row.num_lines
             in_plain_row[start:end] = False
             last_line = self._line + end - 1
-            if row and has_all_cells(row, self._width, last_line, self._on_bad_row):
-                rows.append(row)
+            if row.reason:
+                self._on_bad_row(last_line, row.reason, row.detail)
+            elif row.cells:
+                rows.append(row.cells)
                 last_lines.append(last_line)
         cells = {
             name: ["" if position is None else row[position] for row in rows]

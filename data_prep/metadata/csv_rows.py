@@ -1,63 +1,107 @@
-"""Large CSVs, plain or gzipped, row by row, with their columns found by name and every bad row accounted for."""
+"""Large CSVs, plain or gzipped, row by row, with their columns found by name and every bad row accounted for.
+
+A cell in quotes may go over lines. Where that makes no good row (its quote is never closed, or closed by the quote that
+opens another cell), the line that it begins in is the bad row, and reading goes on with the next line.
+"""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import itertools
 import operator
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn
 
 from data_prep.runtime.command_line import UsageError, UserError, printable
+from data_prep.runtime.input_files import open_input
 
-MAX_LINE_LENGTH = 1024 * 1024  # characters; the longest line of Open Images has some two thousand
+MAX_LINE_LENGTH = 1024 * 1024  # characters, also of a row's lines together; Open Images' longest has some two thousand
+MAX_ROW_LINES = 200  # so that a quote that is never closed costs a look at no more of them
 FIELD_LIMIT = csv.field_size_limit()  # characters of a cell
 MAX_CELLS_SHOWN = 30
 GZIP_MAGIC = b"\x1f\x8b"
 REPLACEMENT = "\ufffd"  # stands where bytes were not UTF-8, and for NUL
 
+_NOT_CSV = "not CSV"
+_NEVER_CLOSED = "; is a quote in this line never closed?"
+
 BadRow = Callable[[int, str, str], None]
 
 
-def read_rows(
-    path: str | os.PathLike[str], *, required: Sequence[str], optional: Sequence[str] = (), on_bad_row: BadRow
-) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yields the line number and the cells of each row of a CSV with a header.
+class Row(NamedTuple):
+    """A row of a CSV, or what is wrong with it.
 
-    The file may be gzipped, whatever it is called. Bytes that are not UTF-8, and NUL, become U+FFFD: harmless in a
-    column that is not read, and for the caller to refuse in one that matters.
+    Attributes:
+        cells: Its cells; empty for a blank line, and for a bad row.
+        num_lines: How many lines it takes; a bad row takes one.
+        reason: Why it is bad, in a few words from a small fixed set; empty where it is not.
+        detail: What was seen.
+    """
+
+    cells: list[str]
+    num_lines: int
+    reason: str = ""
+    detail: str = ""
+
+
+def read_rows(
+    path: str | os.PathLike[str],
+    *,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    on_bad_row: BadRow,
+    delimiter: str = ",",
+    names: Sequence[str] | None = None,
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields the line number and the cells of each row of a CSV.
+
+    The file may be gzipped, whatever it is called, and may be a pipe. Bytes that are not UTF-8, and NUL, become U+FFFD:
+    harmless in a column that is not read, and for the caller to refuse in one that matters.
 
     Args:
         path: The CSV.
         required: Columns that must be there, in any order and letter case.
         optional: Columns that may be.
-        on_bad_row: Called with line number, reason and detail for a row that is no CSV or has more or fewer cells than
-            the header; reading goes on with the next line.
+        on_bad_row: Called with line number, reason and detail for a row that is no CSV, is too long, or has more or
+            fewer cells than the header; reading goes on with the next line.
+        delimiter: What stands between cells.
+        names: The columns of a file without a header; None takes the first line for one.
 
     Yields:
         The line, from 1, where the row ends, and its cells in the order of `required` and then `optional`; a column
         that the file lacks gives empty cells.
 
     Raises:
-        UsageError: The file is missing or empty, lacks a required column, has one twice, or a line of over a million
-            characters, or a quote that is never closed.
+        UsageError: The file is missing or empty, or its first line is no row, lacks a required column or has one twice.
         UserError: It is damaged.
     """
     source = Path(path)
     with open_text(source) as text:
-        reader = csv.reader(_bounded_lines(text, source), strict=True)
-        header = next_row(reader, source, None)
-        if header is None:
-            raise UsageError(f"{source}: the file is empty; it should begin with a line naming its columns")
+        given_back: list[str] = []
+        lines = _bounded_lines(text, source, given_back)
+        header = list(names) if names is not None else header_cells(next(lines), source, delimiter)
+        width = len(header)
         pick = _column_picker(header, required, optional, source)
-        while (row := next_row(reader, source, on_bad_row)) is not None:
-            if row and has_all_cells(row, len(header), reader.line_num, on_bad_row):
-                row.append("")  # what columns that the file lacks point to
-                yield reader.line_num, pick(row)
+        number = 0 if names is not None else 1
+        for line in iter(lines.__next__, ""):
+            # The csv module would give the same, in more time.
+            cells = line.rstrip("\r\n").split(delimiter) if '"' not in line and len(line) <= FIELD_LIMIT else []
+            if len(cells) == width and cells != [""]:
+                number += 1
+            else:
+                row = _read_row(line, lines, given_back, width, delimiter)
+                number += row.num_lines
+                if row.reason:
+                    on_bad_row(number, row.reason, row.detail)
+                cells = row.cells
+            if cells:
+                cells.append("")  # what columns that the file lacks point to
+                yield number, pick(cells)
 
 
 def open_text(path: str | os.PathLike[str], errors: str = "replace") -> IO[str]:
@@ -77,63 +121,115 @@ def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
     """
     source = Path(path)
     try:
-        with source.open("rb") as raw:
-            start = raw.read(2)
-        stream: Any = gzip.open(source, "rb") if start == GZIP_MAGIC else source.open("rb")  # noqa: SIM115
+        raw = open_input(source)
+        start = raw.peek(2)[:2]
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
     if start in (b"\xff\xfe", b"\xfe\xff"):
-        stream.close()
+        raw.close()
         raise UsageError(f"{source}: the text is UTF-16; save it as UTF-8")
-    return stream
+    if start != GZIP_MAGIC:
+        return raw
+    unzipped: Any = gzip.GzipFile(fileobj=raw)
+    unzipped.myfileobj = raw  # to be closed with it, as it is where gzip opens a file itself
+    return unzipped
 
 
-def _bounded_lines(text: IO[str], source: Path) -> Iterator[str]:
+def _bounded_lines(text: IO[str], source: Path, given_back: list[str]) -> Iterator[str]:
+    """Yields the lines of a text, and again those that were given back, the last of the list first; then empty texts.
+
+    Of a line that is too long there is only the beginning.
+    """
+    readline = text.readline
     number = 0
     while True:
+        while given_back:
+            yield given_back.pop()
         number += 1
         try:
-            line = text.readline(MAX_LINE_LENGTH)
+            line = readline(MAX_LINE_LENGTH + 1)
+            if len(line) > MAX_LINE_LENGTH:
+                rest = line
+                while rest and not rest.endswith(("\n", "\r")):
+                    rest = readline(MAX_LINE_LENGTH)
         except (EOFError, zlib.error, OSError) as error:
             raise UserError(f"{source}: damaged at line {number}: {error}; fetch it again") from error
-        if not line:
-            return
-        if len(line) == MAX_LINE_LENGTH:
-            refuse_long_line(source, number)
         # The csv module of Python 3.10 refuses NUL and later ones take it: this way all do the same.
         yield line.replace("\0", REPLACEMENT) if "\0" in line else line
 
 
-def next_row(reader: Any, source: Path, on_bad_row: BadRow | None, lines_before: int = 0) -> list[str] | None:
-    """Returns the next row of a strict `csv.reader`, empty for a blank line; None at the end.
+def _read_row(first: str, lines: Iterator[str], given_back: list[str], width: int, delimiter: str) -> Row:
+    """Returns the row that begins with `first`, the line that was taken last; see `parse_row`."""
+    taken: list[str] = []
 
-    Args:
-        reader: The reader.
-        source: The file, for messages.
-        on_bad_row: Called for a row that is no CSV, which then counts as empty; None refuses it.
-        lines_before: Lines of the file before those that `reader` is given.
+    def take() -> Iterator[str]:
+        for line in iter(lines.__next__, ""):
+            taken.append(line)
+            yield line
+
+    row = parse_row(first, take(), width, delimiter)
+    given_back += reversed(taken[row.num_lines - 1 :])
+    return row
+
+
+def header_cells(line: str, source: Path, delimiter: str = ",") -> list[str]:
+    """Returns the cells of a file's first line.
 
     Raises:
-        UsageError: A quote is never closed, or the row is refused.
+        UsageError: There is none, or it is no row.
     """
-    begins = reader.line_num + 1
+    if not line:
+        raise UsageError(f"{source}: the file is empty; it should begin with a line naming its columns")
+    if len(line) > MAX_LINE_LENGTH:
+        refuse_long_line(source, 1)
     try:
-        return next(reader, None)
+        return next(csv.reader((line,), delimiter=delimiter, strict=True), [])
     except csv.Error as error:
-        several_lines = reader.line_num > begins  # so rows in between may have been swallowed
-        if on_bad_row is None or several_lines:
-            hint = "; is a quote in this line never closed?" if several_lines else ""
-            raise UsageError(f"{source}:{lines_before + begins}: not CSV: {error}{hint}") from error
-        on_bad_row(lines_before + begins, "not CSV", str(error))
-        return []
+        raise UsageError(f"{source}:1: not CSV: {error}") from error
 
 
-def has_all_cells(row: Sequence[str], width: int, line: int, on_bad_row: BadRow) -> bool:
-    """Returns whether a row has as many cells as the header; tells `on_bad_row` if not."""
-    if len(row) == width:
-        return True
-    on_bad_row(line, "wrong number of cells", f"{len(row)} cells, the header has {width}")
-    return False
+def parse_row(first: str, others: Iterable[str], width: int, delimiter: str = ",") -> Row:
+    """Returns the row that a line begins, of `MAX_ROW_LINES` lines at most.
+
+    Args:
+        first: The line, with its end. One that is too long need only be `MAX_LINE_LENGTH` characters and one more.
+        others: Those that follow it, which are taken as they are needed.
+        width: How many cells the header has.
+        delimiter: What stands between cells.
+    """
+    if len(first) <= FIELD_LIMIT:
+        try:
+            cells = next(csv.reader((first,), delimiter=delimiter, strict=True), [])
+        except csv.Error:  # which is looked into below
+            cells = []
+        if len(cells) == width:
+            return Row(cells, 1)
+    reader = csv.reader(_lines_of_one_row(itertools.chain((first,), others)), delimiter=delimiter, strict=True)
+    try:
+        cells = next(reader, [])
+    except _RowRefusedError as error:
+        return Row([], 1, *error.args)
+    except csv.Error as error:
+        return Row([], 1, _NOT_CSV, f"{error}{_NEVER_CLOSED if reader.line_num > 1 else ''}")
+    if cells and len(cells) != width:
+        return Row([], 1, "wrong number of cells", f"{len(cells)} cells, the header has {width}")
+    return Row(cells, reader.line_num)
+
+
+class _RowRefusedError(csv.Error):
+    """A row is too long; the arguments are reason and detail."""
+
+
+def _lines_of_one_row(lines: Iterable[str]) -> Iterator[str]:
+    num_characters = 0
+    for number, line in enumerate(lines):
+        num_characters += len(line)
+        if num_characters > MAX_LINE_LENGTH:
+            problem = f"over {MAX_LINE_LENGTH} characters"
+            raise _RowRefusedError(*((_NOT_CSV, problem + _NEVER_CLOSED) if number else ("line too long", problem)))
+        if number >= MAX_ROW_LINES:
+            raise _RowRefusedError(_NOT_CSV, f"a row of over {MAX_ROW_LINES} lines{_NEVER_CLOSED}")
+        yield line
 
 
 def find_columns(

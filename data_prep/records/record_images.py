@@ -14,7 +14,7 @@ import struct
 import simplejpeg
 from PIL import Image
 
-from data_prep.images.image_file import EXIF_ORIENTATION, MAX_PIXELS, PreparedImage, prepare_image
+from data_prep.images.image_file import EXIF_ORIENTATION, MAX_PIXELS, PreparedImage, is_srgb, prepare_image
 from data_prep.runtime.large_image_turn import large_image_turn
 
 _JPEG_START = b"\xff\xd8\xff"
@@ -35,7 +35,7 @@ def record_image(content: bytes, *, decode: bool = True) -> PreparedImage:
         ImageError: It does not decode.
     """
     size = plain_jpeg_size(content)
-    if size is None or _may_be_turned(content):
+    if size is None or _is_to_be_changed(content):
         return prepare_image(content, keep_formats=("JPEG", "PNG"))
     if is_sound_jpeg(content, size) if decode else _JPEG_END in content[-_END_BYTES:]:
         height, width = size
@@ -66,9 +66,11 @@ def is_sound_jpeg(content: bytes, size: tuple[int, int]) -> bool:
     return True
 
 
-def _may_be_turned(content: bytes) -> bool:
-    """Tells whether metadata turn the image in a viewer, or are broken; the long way mends either."""
+def _is_to_be_changed(content: bytes) -> bool:
+    """Tells whether metadata turn the image in a viewer, change its colours, or are broken; the long way mends it."""
     metadata = _metadata(content)
+    if b"ICC_PROFILE\0" in metadata and not is_srgb(content):
+        return True
     if b"Exif\0\0" not in metadata and b"rientation" not in metadata:
         return False
     with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:

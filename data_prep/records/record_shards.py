@@ -32,7 +32,7 @@ ENTRY_SUFFIX = ".json"
 UNFINISHED_SUFFIX = ".unfinished"
 
 # Part of every fingerprint: to be counted up when the same input is to give other bytes.
-_RECORDS_VERSION = 2
+_RECORDS_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def held(temporary: Path) -> Iterator[None]:
-    """Marks a file as one that a live process writes; the mark goes with the process, however that ends."""
+    """Marks a file or a folder as one that a live process writes; the mark goes with the process, however that ends."""
     descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):  # some network file systems have no locks
@@ -66,8 +67,24 @@ def remove_leftovers(*targets: str | os.PathLike[str]) -> int:
         names.setdefault(path.parent, []).append(re.escape(path.name[-_NAME_LENGTH:]))
     for folder, endings in names.items():
         leftover = re.compile(f"{re.escape(TEMPORARY_PREFIX)}[0-9a-f]{{12}}-({'|'.join(endings)})", re.DOTALL)
-        num_removed += sum(_remove_if_left(path) for path in _paths_in(folder) if leftover.fullmatch(path.name))
+        num_removed += _remove_matching(folder, leftover, stat.S_ISREG, Path.unlink)
     return num_removed
+
+
+def remove_left_folders(parent: Path, prefix: str) -> int:
+    """Removes, as `remove_leftovers` does files, folders that `tempfile.mkdtemp` made; returns how many.
+
+    Args:
+        parent: Where they are.
+        prefix: What their names begin with, `.partial-` and more.
+    """
+    return _remove_matching(parent, re.compile(re.escape(prefix) + "[a-z0-9_]{8}"), stat.S_ISDIR, shutil.rmtree)
+
+
+def _remove_matching(
+    folder: Path, name: re.Pattern[str], is_kind: Callable[[int], bool], remove: Callable[[Path], object]
+) -> int:
+    return sum(_remove_if_left(path, is_kind, remove) for path in _paths_in(folder) if name.fullmatch(path.name))
 
 
 def _paths_in(folder: Path) -> Iterable[Path]:
@@ -78,17 +95,17 @@ def _paths_in(folder: Path) -> Iterable[Path]:
         return []
 
 
-def _remove_if_left(path: Path) -> bool:
+def _remove_if_left(path: Path, is_kind: Callable[[int], bool], remove: Callable[[Path], object]) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # gone meanwhile, a link, or another user's
         return False
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or max(status.st_mtime, status.st_ctime) >= _START:
+        if not is_kind(status.st_mode) or max(status.st_mtime, status.st_ctime) >= _START:
             return False
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        remove(path)
     except OSError:  # held by a process that writes it, or not ours to remove
         return False
     finally:
@@ -119,7 +136,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
-    """Writes `content` to `path` as UTF-8, whole or not at all."""
+    """Writes `content` to `path` as UTF-8, whole or not at all, and removes what killed runs have left of it."""
+    remove_leftovers(path)
     write_bytes(path, content.encode("utf-8"))
 
 

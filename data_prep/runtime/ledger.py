@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-from data_prep.runtime.atomic_files import held, new_temporary_path
+from data_prep.runtime.atomic_files import held, new_temporary_path, remove_leftovers
 from data_prep.runtime.command_line import EXIT_DONE, EXIT_TOO_MANY_REJECTED
 from data_prep.runtime.url_credentials import without_credentials
 
@@ -38,7 +38,7 @@ class Ledger:
     """Collects rejected items; `with Ledger(path) as ledger:` writes the file even when the work in it fails.
 
     The file is replaced when the ledger closes, so an earlier run's stays until then. An empty ledger leaves no file:
-    what is there always names something that a person may want to look at.
+    what is there always names something that a person may want to look at. What killed runs have left of it is removed.
 
     Attributes:
         counts: How many items were rejected, by reason.
@@ -103,6 +103,8 @@ class Ledger:
         self._file = None
 
     def __enter__(self) -> Ledger:
+        if self.path is not None:
+            remove_leftovers(self.path)
         return self
 
     def __exit__(self, *error: object) -> None:

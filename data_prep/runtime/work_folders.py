@@ -38,7 +38,7 @@ def exclusive_folder(directory: str | Path, *files: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"another run is fetching into {folder}; wait for it, or name another folder") from error
+            raise UserError(f"another run is at work in {folder}; wait for it, or name another folder") from error
         left = [*folder.glob(f"{TEMPORARY_PREFIX}*.jpg")]
         for file in files:
             left += file.parent.glob(f"{TEMPORARY_PREFIX}*-{glob.escape(file.name[-_NAME_LENGTH:])}")

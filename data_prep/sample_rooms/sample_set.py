@@ -136,7 +136,7 @@ def make_sample_set(
             f"{directory} holds a sample set made with other options ({made_with}): give another --output_directory, "
             "or --overwrite to replace it"
         )
-    with folder_beside(directory, TEMPORARY_PREFIX) as building:
+    with folder_beside(directory, f"{TEMPORARY_PREFIX}sample-set-") as building:
         images = list(_all_images(options, num_processes))
         manifest = _write_set(building, options, images)
         if previous is not None:

@@ -49,7 +49,9 @@ class Duplicate:
     distance: int | None
 
 
-def copies_across_splits(splits: Sequence[SplitHashes], max_distance: int) -> list[Duplicate]:
+def copies_across_splits(
+    splits: Sequence[SplitHashes], max_distance: int, *, likeness_only: bool = False
+) -> list[Duplicate]:
     """Returns what to drop so that no two splits have an image in common.
 
     From the smallest split up, an image is dropped when an image that a smaller split keeps has the same id or a hash
@@ -58,6 +60,7 @@ def copies_across_splits(splits: Sequence[SplitHashes], max_distance: int) -> li
     Args:
         splits: Of equally large ones, the earlier counts as the smaller.
         max_distance: In bits, 0..64.
+        likeness_only: Whether images of the same id are copies only if they look alike.
 
     Returns:
         At most one duplicate an image, in the order of splits and their images.
@@ -72,7 +75,7 @@ def copies_across_splits(splits: Sequence[SplitHashes], max_distance: int) -> li
         kept_here: list[tuple[int, int]] = []
         images = zip(splits[split].image_ids, number_of_hash[split].tolist(), strict=True)
         for image, (image_id, number) in enumerate(images):
-            match, distance = kept_with_id.get(image_id), None
+            match, distance = None if likeness_only else kept_with_id.get(image_id), None
             if match is None and number >= 0:
                 near = [(bits, kept_with_hash[other]) for other, bits in neighbours(number) if other in kept_with_hash]
                 if near:

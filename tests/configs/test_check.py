@@ -106,10 +106,36 @@ def test_what_cannot_be_read_is_told_by_line_and_does_not_hide_the_others(
     bad = written(tmp_path, "model { sdd { } }\ntrain_config { batch_sise: 3 }\n")
     code, page = checked(capsys, bad, RECIPE, str(tmp_path / "missing.config"))
     assert code == 2
-    assert ":1:9: model.sdd: no such field" in page and ":2:16: train_config.batch_sise" in page
+    assert "  problem  line 1, column 9: model.sdd: no such field" in page
+    assert "  problem  line 2, column 16: train_config.batch_sise" in page
+    assert page.count(bad) == page.count("missing.config") == 1
     assert f"{RECIPE}: can be used" in page
     assert "missing.config: cannot be loaded" in page
     assert page.endswith("3 configs: 1 can be used, 2 cannot\n")
+
+
+def test_a_field_that_the_schema_once_had_is_to_be_deleted(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    text = OLDER_SSD.replace("use_explicit_padding: true", "use_explicit_padding: true\n batch_norm_trainable: true")
+    code, page = checked(capsys, written(tmp_path, text))
+    assert code == 2
+    (problem,) = [line for line in page.splitlines() if line.startswith("  problem  ")]
+    assert "line 6, column 2: model.ssd.feature_extractor.batch_norm_trainable: no such field" in problem
+    assert "until 2018; delete it" in problem
+
+
+def test_a_typographic_quote_is_named(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    text = OLDER_SSD.replace('"ssd_mobilenet_v2"', "\u2018ssd_mobilenet_v2\u2019")
+    _, page = checked(capsys, written(tmp_path, text))
+    assert "model.ssd.feature_extractor.type: needs text in quotes" in page
+    assert "write \u2018 (U+2018) as ', \u2019 (U+2019) as '\n" in page
+
+
+def test_a_rule_of_training_is_told_as_one(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    text = OLDER.replace("initial_crop_size", "first_stage_max_proposals: 50 initial_crop_size")
+    code, page = checked(capsys, written(tmp_path, text))
+    assert code == 2
+    assert "cannot be trained, only evaluated and exported: 1 problem\n" in page
+    assert "  problem  model.faster_rcnn.second_stage_batch_size: 64 is more than first_stage_max_proposals" in page
 
 
 def test_a_config_of_tensorflow_1_is_accepted_with_notes(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

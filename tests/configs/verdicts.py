@@ -10,7 +10,8 @@ from configs.settings.pipeline import PipelineSettings, read_pipeline
 
 def check_supported(config: Message) -> list[Problem]:
     """Everything in a config that training cannot honour, and everything that it lacks."""
-    return list(read_pipeline(config).problems)
+    reading = read_pipeline(config)
+    return [*reading.problems, *reading.training_problems]
 
 
 def require_supported(config: Message, where: str = "") -> PipelineSettings:

@@ -332,7 +332,7 @@ def test_two_runs_do_not_write_into_one_folder(site: Site, download: Download) -
         holder.kill()
         holder.wait()
     assert outcome.code == 1
-    assert "another run is fetching into" in outcome.error
+    assert "another run is at work in" in outcome.error
     assert site.requests.total() == 0
 
 

@@ -218,3 +218,16 @@ def test_the_nearest_of_several_is_named() -> None:
     )
     small = SplitHashes("small", ["p", "q"], [None] * 2, np.array([0b11, 0b1], np.uint64), np.ones(2, bool))
     assert copies_across_splits([large, small], 2)[0] == Duplicate(split=0, image=0, of_split=1, of_image=1, distance=1)
+
+
+def test_where_ids_are_file_names_only_likeness_tells_copies(tmp_path: Path, run: Callable[..., Any]) -> None:
+    splits = Splits(tmp_path, run)
+    for split, old in (("train", "t0"), ("validation", "v0")):  # other images, both called 0001.jpg
+        folder = tmp_path / split / "images"
+        (folder / f"{old}.jpg").rename(folder / "0001.jpg")
+    splits.put("train", ["0001", "t3", "t6", "t7", "t8", "t9"])
+    splits.put("validation", ["0001", "v1", "v2"])
+    splits(*splits.outputs("train", "validation"), "--likeness_only")
+    assert splits.unique("train") == ["0001", "t6", "t7", "t8", "t9"]
+    splits(*splits.outputs("train", "validation"))
+    assert splits.unique("train") == ["t6", "t7", "t8", "t9"]

@@ -76,7 +76,7 @@ def write_flat_csv(folder: Path) -> Path:
 WRITERS = {"coco": write_coco, "pascal_voc": write_voc, "yolo": write_yolo, "csv": write_flat_csv}
 
 
-@pytest.mark.parametrize("kind", import_annotations.FORMATS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_imported_images_whose_boxes_were_all_rejected_are_dropped_and_counted_apart(
     kind: str, tmp_path: Path, run: RunCommand
 ) -> None:

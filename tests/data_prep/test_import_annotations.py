@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
 from data_prep import import_annotations, make_tfrecords, process_metadata, validate_images, verify_tfrecords
+from data_prep.annotations.source_formats import FORMATS
 from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
 from data_prep.formats.points import read_points
 
@@ -114,7 +115,7 @@ def words(kind: str, path: Path, folder: Path, *more: object) -> list[object]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", import_annotations.FORMATS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images: Path, run: RunCommand) -> None:
     placed = tmp_path / "by_id"
     flags = words(
@@ -285,6 +286,11 @@ def test_without_placing_it_says_that_names_are_not_ids(tmp_path: Path, images: 
         (["--one_based_pixels"], "for --format pascal_voc or csv"),
         (["--ledger_path", "instances.json", "--annotations_path", "instances.json"], "are the same file"),
         (["--max_overhang", "2"], "0 to 1"),
+        (["--splits", "train"], "--splits is for --format yolo or oidv4_toolkit or fiftyone or tfds, not coco"),
+        (["--file_column", "a"], "--file_column is for --format csv"),
+        (["--format", "csv", "--x_center_column", "a"], "--x_center_column needs --box_width_column"),
+        (["--format", "csv", "--xmax_column", "a", "--box_width_column", "b"], "two ways to say where a box is"),
+        (["--format", "csv", "--y_center_column", "a", "--box_height_column", "b", "--one_based_pixels"], "no edge"),
         (["--earlier_label_map_path", "nowhere.pbtxt"], "nowhere.pbtxt"),
     ],
 )
@@ -302,11 +308,11 @@ def test_mistakes_in_flags_are_one_line(
 def test_help_shows_the_formats(run: RunCommand) -> None:
     outcome = run(import_annotations.main, "--help")
     assert outcome.code == 0
-    for kind in import_annotations.FORMATS:
+    for kind in FORMATS:
         assert kind in outcome.output
 
 
-@pytest.mark.parametrize("kind", import_annotations.FORMATS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_a_second_run_over_unchanged_files_does_nothing_and_says_so(
     kind: str, tmp_path: Path, images: Path, run: RunCommand
 ) -> None:

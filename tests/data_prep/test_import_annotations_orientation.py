@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from data_prep import import_annotations, make_tfrecords, validate_images
+from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import read_label_map
 from data_prep.formats.points import read_points
+from data_prep.records.record_files import RecordWriter
 from tests.data_prep.image_bytes import turned
 
 RunCommand = Callable[..., Any]
@@ -142,6 +144,47 @@ def write_flat_csv(folder: Path, images: Sequence[Seen], *, with_sizes: bool, is
     return path
 
 
+def write_oidv4_toolkit(folder: Path, images: Sequence[Seen]) -> Path:
+    labels = folder / "Dataset" / "red_blue_green" / "Label"
+    labels.mkdir(parents=True)
+    for image in images:
+        lines = [" ".join([label, *(f"{edge:.1f}" for edge in edges)]) for label, edges in image.boxes.items()]
+        (labels / image.name).with_suffix(".txt").write_text("\n".join(lines) + "\n")
+    return folder / "Dataset"
+
+
+def write_fiftyone(folder: Path, images: Sequence[Seen]) -> Path:
+    labels = {}
+    for image in images:
+        labels[Path(image.name).stem] = [
+            {"label": label, "bounding_box": [
+                xmin / image.width, ymin / image.height, (xmax - xmin) / image.width, (ymax - ymin) / image.height]}
+            for label, (xmin, ymin, xmax, ymax) in image.boxes.items()
+        ]  # fmt: skip
+    path = folder / "labels.json"
+    path.write_text(json.dumps({"classes": None, "labels": labels}))
+    return path
+
+
+def write_tfds(folder: Path, images: Sequence[Seen]) -> Path:
+    target = folder / "tfds"
+    target.mkdir()
+    (target / "dataset_info.json").write_text("{}")
+    (target / "objects-label.labels.txt").write_text("".join(f"{name}\n" for name in BLOCKS))
+    with RecordWriter(target / "photos-train.tfrecord-00000-of-00001") as writer:
+        for image in images:
+            example = example_class()()
+            features = example.features.feature
+            features["image"].bytes_list.value.append((folder / "photos" / image.name).read_bytes())
+            features["image/filename"].bytes_list.value.append(image.name.encode())
+            features["objects/label"].int64_list.value.extend(range(len(image.boxes)))
+            for xmin, ymin, xmax, ymax in image.boxes.values():
+                box = (ymin / image.height, xmin / image.width, ymax / image.height, xmax / image.width)
+                features["objects/bbox"].float_list.value.extend(box)
+            writer.write(example.SerializeToString())
+    return target
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path, Sequence[Seen]], Path]]] = {
     "coco": ("coco", write_coco),
     "pascal_voc": ("pascal_voc", write_voc),
@@ -150,13 +193,17 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Sequence[Seen]], Path]]] = {
     "csv in pixels without sizes": ("csv", lambda *words: write_flat_csv(*words, with_sizes=False, is_relative=False)),
     "csv in shares": ("csv", lambda *words: write_flat_csv(*words, with_sizes=True, is_relative=True)),
     "csv in shares without sizes": ("csv", lambda *words: write_flat_csv(*words, with_sizes=False, is_relative=True)),
+    "oidv4_toolkit": ("oidv4_toolkit", write_oidv4_toolkit),
+    "fiftyone": ("fiftyone", write_fiftyone),
+    "tfds": ("tfds", write_tfds),
 }
 
 
 def words(kind: str, path: Path, folder: Path, *more: object) -> list[object]:
+    images = [] if kind == "tfds" else ["--image_directory", folder / "photos"]  # its records hold them
     return [
-        "--format", kind, "--annotations_path", path, "--image_directory", folder / "photos",
-        "--point_output_path", folder / "points.json", "--label_map_path", folder / "label_map.pbtxt", *more,
+        "--format", kind, "--annotations_path", path, *images, "--point_output_path", folder / "points.json",
+        "--label_map_path", folder / "label_map.pbtxt", *more,
     ]  # fmt: skip
 
 

@@ -6,8 +6,25 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from data_prep import (
+    choose_subset,
+    download_images,
+    find_duplicates,
+    import_annotations,
+    inspect_data,
+    make_label_map,
+    make_sample_set,
+    make_tfrecords,
+    split_points,
+    translate_classes,
+)
+from data_prep.runtime import atomic_files
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 from tests.data_prep.conftest import BOX_COLUMNS, IMAGE_COLUMNS, box_row, image_row, write_csv
 from tests.data_prep.image_bytes import encoded, new_image
@@ -73,3 +90,96 @@ def test_a_killed_process_metadata_leaves_nothing_to_the_next(tmp_path: Path) ->
     assert run_to_its_end(*words, "--force") == 0
     assert leftovers(tmp_path) == []
     assert len(json.loads((tmp_path / "points.json").read_text())) == 60_000
+
+
+MIDS = ("/m/03ssj5", "/m/07c52")
+COMMANDS: dict[str, tuple[Any, str, tuple[str, ...]]] = {  # main, its words, and the files and folders that it writes
+    "choose_subset": (
+        choose_subset.main,
+        "--datapoints_input_path IN/points.json --images_path IN/images.json --num_images 5 "
+        "--datapoints_output_path p.json --images_output_path i.json",
+        ("p.json", "i.json"),
+    ),
+    "split_points": (
+        split_points.main,
+        "--datapoints_input_path IN/points.json --images_path IN/images.json --output_directory split",
+        ("split/train/points.json", "split/validation/images.json", "split/split.rejected.jsonl"),
+    ),
+    "find_duplicates": (
+        find_duplicates.main,
+        "--datapoints_input_path IN/points.json IN/others.json --image_directory IN/images --ledger_path l.jsonl "
+        "--num_processes 1 --datapoints_output_path a.json b.json --report_path page.html",
+        ("l.jsonl", "l.unreadable.jsonl", "a.json", "b.json", "page.html"),
+    ),
+    "make_label_map": (
+        make_label_map.main, "--class_description_path IN/classes.csv --label_map_path map.pbtxt", ("map.pbtxt",),
+    ),
+    "translate_classes": (
+        translate_classes.main,
+        "--trainable_classes_path IN/classes.txt --class_description_path IN/classes.csv "
+        "--trainable_translated_path names.json",
+        ("names.json",),
+    ),
+    "make_tfrecords": (
+        make_tfrecords.main,
+        "--datapoints_input_path IN/points.json --image_directory IN/images --label_map_path IN/map.pbtxt "
+        "--record_output_path t.record --num_shards 1 --num_processes 1",
+        ("t.record.rejected.jsonl",),
+    ),
+    "inspect_data": (
+        inspect_data.main,
+        "--datapoints_input_path IN/points.json --image_directory IN/images --output_path page.html",
+        ("page.html", "page.html.rejected.jsonl"),
+    ),
+    "import_annotations": (
+        import_annotations.main,
+        "--format csv --annotations_path IN/boxes.csv --point_output_path p.json --label_map_path map.pbtxt",
+        ("p.json", "map.pbtxt", "p.rejected.jsonl"),
+    ),
+    "download_images": (
+        download_images.main,
+        "--images_path IN/images.json --images_output_directory fetched --max_failures 99",
+        ("fetched/image00.jpg", "fetched.downloads.jsonl", "fetched.rejected.jsonl"),
+    ),
+    "make_sample_set": (make_sample_set.main, "--output_directory rooms --num_train 1 --num_validation 1", ()),
+}  # fmt: skip
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Ten images, their points and what else commands read."""
+    folder = tmp_path / "inputs"
+    (folder / "images").mkdir(parents=True)
+    ids = [f"image{number:02}" for number in range(10)]
+    for seed, image_id in enumerate(ids):
+        (folder / "images" / f"{image_id}.jpg").write_bytes(encoded(new_image(90, 70, seed)))
+    box = {"label": MIDS[0], "x0": 0.1, "x1": 0.5, "y0": 0.1, "y1": 0.5}
+    points = [{"id": image_id, "annotations": [box]} for image_id in ids]
+    (folder / "points.json").write_text(json.dumps(points))
+    (folder / "others.json").write_text(json.dumps(points[:3]))
+    (folder / "images.json").write_text(json.dumps([{"id": image_id} for image_id in ids]))
+    (folder / "classes.csv").write_text("".join(f"{mid},name{mid[-2:]}\n" for mid in MIDS))
+    (folder / "classes.txt").write_text("\n".join(MIDS))
+    (folder / "map.pbtxt").write_text(f"item {{ name: '{MIDS[0]}' id: 1 }}\n")
+    (folder / "boxes.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,90,70,bed,1,1,50,50\n")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_removes_what_was_left_of_the_files_it_writes(
+    command: str, tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any]
+) -> None:
+    main, words, outputs = COMMANDS[command]
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    for path in (folder / name for name in outputs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f"{TEMPORARY_PREFIX}0123456789ab-{path.name}").write_text("half")
+    if command == "make_sample_set":
+        (folder / f"{TEMPORARY_PREFIX}sample-set-abcd_012" / "images").mkdir(parents=True)
+    (folder / f"{TEMPORARY_PREFIX}0123456789ab-other").write_text("another step's")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(atomic_files, "_START", time.time() + 1)  # as if this process were a later one
+    outcome = run(main, *words.replace("IN/", f"{inputs}/").split())
+    assert outcome.code == (1 if command == "download_images" else 0), outcome.error
+    assert leftovers(folder) == [f"{TEMPORARY_PREFIX}0123456789ab-other"]

@@ -13,8 +13,11 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from data_prep.formats.tf_example import make_example
+from data_prep.records.record_files import RecordWriter
 from data_prep.runtime.large_image_turn import LARGE_PIXELS
 from tests.data_prep import loopback_site
 
@@ -118,6 +121,7 @@ def peak_bytes(*words: object) -> tuple[int, int]:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, output
+    print(f"{words[0]}: {usage.ru_maxrss / 1024:.0f} MiB, all processes {most / 2**20:.0f} MiB")
     return usage.ru_maxrss * 1024, most
 
 
@@ -158,4 +162,25 @@ def test_commands_that_decode_bombs_stay_small(tmp_path: Path, images: Path, com
     own, all_together = peak_bytes(
         f"data_prep.{command}", "--datapoints_input_path", points, "--image_directory", images, *words
     )
+    assert max(own, all_together) < MOST_BYTES
+
+
+@pytest.mark.parametrize("command", ["verify_tfrecords", "inspect_data"])
+def test_records_of_bombs_are_looked_at_in_little_memory(
+    tmp_path: Path, images: Path, content: bytes, command: str
+) -> None:
+    with RecordWriter(tmp_path / "t.record-00000-of-00001") as writer:
+        for image_id in IDS:
+            writer.write(
+                make_example(
+                    encoded_image=content, image_format="png", filename=f"{image_id}.png", source_id=image_id,
+                    height=SIDE, width=SIDE, boxes_ymin_xmin_ymax_xmax=np.array([[0.1, 0.1, 0.5, 0.5]]),
+                    class_labels=[1], class_texts=[LABEL],
+                )
+            )  # fmt: skip
+    own, all_together = peak_bytes(
+        f"data_prep.{command}", "--input_path", tmp_path / "t.record-00000-of-00001",
+        "--label_map_path", tmp_path / "label_map.pbtxt",
+        *(("--output_path", tmp_path / "page.html") if command == "inspect_data" else ()),
+    )  # fmt: skip
     assert max(own, all_together) < MOST_BYTES

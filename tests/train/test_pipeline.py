@@ -54,6 +54,14 @@ def test_fields_without_effect_are_noted(block_config):
     assert any(note.startswith("train_config.sync_replicas: has no effect") for note in notes)
 
 
+def test_a_rule_of_training_stops_what_trains_and_nothing_else(block_config):
+    override = "model { faster_rcnn { second_stage_batch_size: 1000 } }"
+    pipeline = load_pipeline(str(block_config("faster_rcnn")), override)
+    assert pipeline.settings.model.second_stage_batch_size == 1000
+    with pytest.raises(UsageError, match=r"second_stage_batch_size: 1000 is more than first_stage_max_proposals; use"):
+        _ = pipeline.train_config
+
+
 def test_refused_fields_are_dropped_on_request_and_each_command_takes_the_flag(block_config, capsys):
     config = str(block_config("ssd"))
     refused = "graph_rewriter { quantization { delay: 3 } }"

@@ -9,6 +9,7 @@ import pytest
 from configs.schema import pipeline_file
 from configs.schema.problem import ConfigError
 from configs.settings.augmentations.options import AUGMENTATIONS
+from configs.settings.pipeline import read_pipeline
 from tests.configs import verdicts
 
 
@@ -320,6 +321,21 @@ class TestFasterRcnn:
         problems = problems_after(faster_rcnn_config, f"model {{ faster_rcnn {{ {override} }} }}")
         assert f"model.faster_rcnn.{path}" in problems
         assert hint in str(problems[f"model.faster_rcnn.{path}"])
+
+    def test_r_fcn_is_one_problem(self, faster_rcnn_config: Any) -> None:
+        model = faster_rcnn_config.model.faster_rcnn
+        for name in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
+            model.ClearField(name)
+        problems = problems_after(
+            faster_rcnn_config, "model { faster_rcnn { second_stage_box_predictor { rfcn_box_predictor { } } } }"
+        )
+        assert list(problems) == ["model.faster_rcnn.second_stage_box_predictor.rfcn_box_predictor"]
+
+    def test_a_rule_of_training_leaves_a_model_to_evaluate_and_export(self, faster_rcnn_config: Any) -> None:
+        override = "model { faster_rcnn { second_stage_batch_size: 301 } }"
+        reading = read_pipeline(pipeline_file.merge(faster_rcnn_config, override))
+        assert reading.problems == () and reading.settings is not None
+        assert [problem.path for problem in reading.training_problems] == ["model.faster_rcnn.second_stage_batch_size"]
 
     @pytest.mark.parametrize(
         "override",

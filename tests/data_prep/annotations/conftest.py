@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from data_prep.annotations.conversion import Options, Summary, convert
+from data_prep.annotations.conversion import convert
+from data_prep.annotations.conversion_options import Options, Summary
 from data_prep.annotations.source_image import SourceSet
 
 COLORS = {"red block": (220, 40, 40), "blue block": (40, 60, 220), "green block": (30, 180, 60)}

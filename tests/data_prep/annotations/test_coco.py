@@ -227,3 +227,65 @@ def test_polygons_do_not_stay_in_memory(tmp_path: Path, scenes: Any, converted: 
     tracemalloc.stop()
     # The text as bytes and as str, and little besides; all polygons as Python's floats would be five times the file.
     assert peak < 3 * path.stat().st_size
+
+
+def panoptic_of(scenes: Any) -> dict[str, Any]:
+    """Returns the scenes as COCO's panoptic JSON: their blocks are things, and sky is around them."""
+    instances = coco_of(scenes, ids=(1, 27, 90)).dataset
+    sky = {"id": 187, "name": "sky-other", "supercategory": "sky", "isthing": 0}
+    segments: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in instances["images"]}
+    for box in instances["annotations"]:
+        keys = ("id", "category_id", "bbox", "area", "iscrowd")
+        segments[box["image_id"]].append({key: box[key] for key in keys})
+    annotations = []
+    for image in instances["images"]:
+        air = {"id": 7, "category_id": 187, "bbox": [0, 0, image["width"], image["height"]], "area": 9, "iscrowd": 0}
+        name = f"{image['id']}.png"
+        annotations.append({"image_id": image["id"], "file_name": name, "segments_info": [*segments[image["id"]], air]})
+    categories = [category | {"isthing": 1} for category in instances["categories"]]
+    return {"images": instances["images"], "annotations": annotations, "categories": [*categories, sky]}
+
+
+def test_things_of_a_panoptic_file_are_boxes_and_stuff_is_counted(
+    tmp_path: Path, scenes: Any, converted: Any, agrees_with_scenes: Callable[[Any], None]
+) -> None:
+    content = panoptic_of(scenes)
+    path = write(tmp_path / "panoptic_val2017.json", content)
+    result = converted(read_coco, path, **NO_KEEPING)
+    agrees_with_scenes(result)
+    assert result.points[0]["annotations"][0]["segment_area"] == pytest.approx(48 * 48 / (160 * 120))
+    source = read_coco(path, reject=lambda *_: None, **NO_KEEPING)
+    assert source.class_ids == {"red block": 1, "blue block": 2, "green block": 3}
+    assert sum(1 for _ in source.images) == 4
+    assert source.remarks == ["4 segments of stuff left out, of 1 categories that are no things"]
+    assert read_coco(path, keep_category_ids=True, reject=lambda *_: None).class_ids == {
+        "red block": 1, "blue block": 27, "green block": 90
+    }  # fmt: skip
+
+
+def test_bad_segments_are_rejected_with_their_place(tmp_path: Path, scenes: Any, converted: Any) -> None:
+    content = panoptic_of(scenes)
+    first, second, third, _ = content["annotations"]
+    first["segments_info"][0]["iscrowd"] = 1
+    first["segments_info"][1]["bbox"] = [1, 2, 3]
+    second["segments_info"] = {"id": 1}
+    third["segments_info"] = [5, {"id": 8, "category_id": 3, "bbox": [0, 0, 1, 1]}]
+    content["annotations"].append({"image_id": 5, "segments_info": [{"id": 1}]})
+    result = converted(read_coco, write(tmp_path / "panoptic.json", content), **NO_KEEPING)
+    assert sorted((where, reason) for where, reason, _ in result.rejected) == [
+        ("panoptic.json:annotations[0].segments_info[1] (id 9001)", "not a box"),
+        ("panoptic.json:annotations[1].segments_info", "not a box"),
+        ("panoptic.json:annotations[2].segments_info[0]", "not a box"),
+        ("panoptic.json:annotations[2].segments_info[1] (id 8)", "unknown category"),
+        ("panoptic.json:annotations[4].segments_info[0]", "image not in the file"),
+    ]
+    assert [point["id"] for point in result.points] == ["000001", "img.v2.rf.4"]  # the others lost all they had
+    (crowd,) = result.points[0]["annotations"]
+    assert crowd["is_crowd"] and crowd["is_group_of"]
+
+
+def test_a_file_of_stuff_alone_is_refused(tmp_path: Path, scenes: Any) -> None:
+    content = panoptic_of(scenes)
+    content["categories"] = content["categories"][-1:]
+    with pytest.raises(UsageError, match="all its categories are stuff"):
+        read_coco(write(tmp_path / "panoptic.json", content), reject=lambda *_: None, **NO_KEEPING)

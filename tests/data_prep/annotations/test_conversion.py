@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from data_prep.annotations.conversion import Options, Summary, convert
+from data_prep.annotations.conversion import convert
+from data_prep.annotations.conversion_options import Options, Summary
 from data_prep.annotations.image_folder import find_image_file, place_image
 from data_prep.annotations.image_list import ImageList, read_image_list
 from data_prep.annotations.source_image import SourceBox, SourceImage
@@ -153,17 +154,18 @@ def test_placed_images_are_found_by_the_next_steps_and_the_originals_are_safe(tm
 
 def test_copies_are_made_once_and_again_when_the_source_is_newer(tmp_path: Path) -> None:
     image = tmp_path / "a.JPEG"
-    image.write_bytes(b"one")
+    Image.new("RGB", (8, 8)).save(image)
+    first = image.read_bytes()
     target = tmp_path / "by_id"
     target.mkdir()
     assert place_image(image, target, "x", "copy") is True
     assert place_image(image, target, "x", "copy") is False
-    assert (target / "x.jpeg").read_bytes() == b"one" and not (target / "x.jpeg").is_symlink()
-    image.write_bytes(b"two")
+    assert (target / "x.jpeg").read_bytes() == first and not (target / "x.jpeg").is_symlink()
+    Image.new("RGB", (9, 9)).save(image)
     later = (target / "x.jpeg").stat().st_mtime + 5
     os.utime(image, (later, later))
     assert place_image(image, target, "x", "copy") is True
-    assert (target / "x.jpeg").read_bytes() == b"two"
+    assert (target / "x.jpeg").read_bytes() == image.read_bytes() != first
     assert sorted(path.name for path in target.iterdir()) == ["x.jpeg"]
 
 

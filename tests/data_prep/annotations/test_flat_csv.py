@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_prep.annotations.conversion import Options
+from data_prep.annotations.conversion_options import Options
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.runtime.command_line import UsageError
 
@@ -150,9 +151,10 @@ def test_rows_of_an_image_need_not_be_together_and_gzip_is_read(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("", "no column filename"),
-        ("a/b.jpg,1,2,3,4,cat\n", "a file without a header needs one"),
-        ("filename,x,y,w,h,class\n", "no column xmin, ymin, xmax, ymax"),
+        ("", "no column file, class"),
+        ("a/b.jpg,cat,1,2,3,4\n", "a file without a header needs one"),
+        ("a/b,1,2,3,4,cat\n", "a file without a header needs one"),
+        ("filename,x,y,w,h,class\n", "no column xmin, ymin, xmax, ymax .*--xmin_column says which is the xmin"),
     ],
 )
 def test_missing_columns_are_named(tmp_path: Path, text: str, word: str) -> None:
@@ -160,3 +162,166 @@ def test_missing_columns_are_named(tmp_path: Path, text: str, word: str) -> None
     path.write_text(text)
     with pytest.raises(UsageError, match=word):
         read_flat_csv(path, coordinates="auto", first_pixel=0, reject=lambda *_: None)
+
+
+def points_of(path: Path, text: str | bytes, converted: Any, **more: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """Returns label, x0, y0, x1, y1 of the boxes of each image of a CSV, in which nothing may be rejected."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    result = converted(read_flat_csv, path, **(AUTO | more))
+    assert result.rejected == []
+    edges = ("x0", "y0", "x1", "y1")
+    return {
+        point["id"]: [(box["label"], *(round(box[edge], 9) for edge in edges)) for box in point["annotations"]]
+        for point in result.points
+    }
+
+
+CAT = {"a": [("cat", 0.1, 0.2, 0.3, 0.4)]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefffilename;class;xmin;ymin;xmax;ymax\r\na.jpg;cat;0,1;0,2;0,3;0,4\r\n;;;;;\r\n",  # Excel, by commas
+        '\ufefffilename;class;xmin;ymin;xmax;ymax\r\n"a.jpg";"cat";0.1;0.2;0.3;0.4\r\n',
+        "filename\twidth\theight\tclass\txmin\tymin\txmax\tymax\na.jpg\t100\t100\tcat\t10,0\t20\t30\t40\n",
+        "Unnamed: 0,Image Path,filename,class,xmin,ymin,xmax,ymax\n0,x,a.jpg,cat,0.1,0.2,0.3,0.4\n",  # pandas
+        ",filename,width,height,class,xmin,ymin,xmax,ymax\n0,a.jpg,100.0,100.0,cat,10.0,20.0,30.0,40.0\n",
+        "picture,class_id,name,score,xmin,ymin,xmax,ymax\na.jpg,17,cat,1,0.1,0.2,0.3,0.4\n",
+        "Image_Name,Label_Name,left,top,right,bottom\na.jpg,cat,.1,.2,.3,.4\n",
+        'path,"x;y",x1,y1,x2,y2,label\na.jpg,9,.1,.2,.3,.4,cat\n',
+    ],
+)
+def test_what_spreadsheets_pandas_and_tools_write(tmp_path: Path, converted: Any, text: str) -> None:
+    assert points_of(tmp_path / "a.csv", text, converted) == CAT
+
+
+def test_what_predict_folder_writes(tmp_path: Path, converted: Any) -> None:
+    from serving.folders.tables import DETECTION_COLUMNS
+
+    path = tmp_path / "detections.csv"
+    path.write_text(
+        ",".join(DETECTION_COLUMNS) + "\na.jpg,1,cat,0.75,0.1,0.2,0.3,0.4\na.jpg,1,cat,85%,0.1,0.2,0.3,0.4\n"
+    )
+    result = converted(read_flat_csv, path, **AUTO)
+    assert [box["confidence"] for box in result.points[0]["annotations"]] == [0.75, 1.0]
+    source = read_flat_csv(path, reject=lambda *_: None, **AUTO)
+    assert [len(image.boxes) for image in source.images] == [2]
+    assert source.remarks[-1] == "1 cells of column 'score' are no confidence from 0 to 1; their boxes have none"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "columns"),
+    [
+        ("photo,kind,l,t,r,b", "a.jpg,cat,.1,.2,.3,.4",
+         {"file": "Photo", "class": "kind", "xmin": "l", "ymin": "t", "xmax": "r", "ymax": " b "}),
+        ("filename,class,cx,cy,w,h", "a.jpg,cat,.2,.3,.2,.2",
+         {"x_center": "cx", "y_center": "cy", "box_width": "w", "box_height": "h"}),
+        ("filename,class,x,y,width,height", "a.jpg,cat,.1,.2,.2,.2",
+         {"xmin": "x", "ymin": "y", "box_width": "width", "box_height": "height"}),
+        ("filename,id,label,x0,x1,y0,y1", "a.jpg,cat,3,.1,.3,.2,.4", {"class": "id"}),
+        ("filename,W,H,class,xmin,ymin,xmax,ymax", "a.jpg,100,200,cat,10,40,30,80", {"width": "W", "height": "H"}),
+    ],
+)  # fmt: skip
+def test_columns_that_are_asked_for(
+    tmp_path: Path, converted: Any, header: str, row: str, columns: dict[str, str]
+) -> None:
+    assert points_of(tmp_path / "a.csv", f"{header}\n{row}\n", converted, columns=columns) == CAT
+
+
+def test_all_flags_of_open_images_are_kept(tmp_path: Path, converted: Any) -> None:
+    flags = ("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
+    path = tmp_path / "boxes.csv"
+    rows = [f"a,/m/x,1,.1,.3,.2,.4,{','.join('1.0' if n == m else '-1' for m in range(5))}\n" for n in range(5)]
+    path.write_text(f"ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax,{','.join(flags)}\n{''.join(rows)}")
+    boxes = converted(read_flat_csv, path, **AUTO).points[0]["annotations"]
+    keys = ("is_occluded", "is_truncated", "is_group_of", "is_depiction", "is_inside")
+    assert [[box[key] for key in keys] for box in boxes] == [[n == m for m in range(5)] for n in range(5)]
+
+
+def test_a_column_that_is_asked_for_is_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("filename,width,class,xmin,ymin,xmax,ymax\na.jpg,90,cat,1,2,3,4\n")
+    source = read_flat_csv(
+        path, columns={"height": "width"}, coordinates="pixel", first_pixel=0, reject=lambda *_: None
+    )
+    assert [(image.width, image.height) for image in source.images] == [(None, 90)]
+
+
+def test_a_second_column_that_might_be_meant_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("filename,class,class_name,xmin,ymin,xmax,ymax\na.jpg,3,cat,.1,.2,.3,.4\n")
+    source = read_flat_csv(path, reject=lambda *_: None, **AUTO)
+    assert source.remarks[0] == (
+        "the class is in column 'class', though there is 'class_name' as well; --class_column says otherwise"
+    )
+    source = read_flat_csv(path, columns={"class": "class_name"}, reject=lambda *_: None, **AUTO)
+    assert [box.label for image in source.images for box in image.boxes] == ["cat"] and len(source.remarks) == 1
+
+
+def test_a_file_without_a_header_and_images_without_objects(tmp_path: Path, converted: Any) -> None:
+    rows = "a.jpg,.1,.2,.3,.4,cat\nb.PNG,,,,,\n"
+    expected = CAT | {"b": []}
+    path = tmp_path / "a.csv"
+    assert points_of(path, rows, converted) == expected  # told by itself
+    assert points_of(path, "b.PNG,,,,,\na.jpg,.1,.2,.3,.4,cat\n", converted) == expected
+    assert points_of(path, rows.replace(".jpg", ""), converted, without_header=True) == expected
+    source = read_flat_csv(path, without_header=True, reject=lambda *_: None, **AUTO)
+    assert source.remarks[0] == "no header: its columns are taken as file, xmin, ymin, xmax, ymax, class"
+    nothing = "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,.1,.2,.3,.4\nb.jpg,nan,NaN,nan,,<NA>\n"
+    assert points_of(path, nothing, converted) == expected
+    path.write_text("a.jpg,.1,.2,.3,x,cat\na.jpg,.1,.2,.3,.4,cat\na.jpg,.1\n")
+    result = converted(read_flat_csv, path, without_header=True, **AUTO)
+    assert sorted(result.rejected) == [
+        ("a.csv:1", "not a number", "ymax is 'x'"),
+        ("a.csv:3", "wrong number of cells", "2 cells, the header has 6"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "word"),
+    [
+        (
+            "filename,class,a,b,c,d\n",
+            {"columns": {"xmin": "q"}},
+            r"no column 'q' \(--xmin_column\); its first line has",
+        ),
+        (",".join(LONG) + "\n", {"columns": {"width": "q"}}, r"no column 'q' \(--width_column\)"),
+        (",".join(LONG) + "\n", {"columns": {"class": "filename"}}, "no column file"),
+        (",".join(LONG) + "\n", {"columns": {"xmin": "ymin", "ymin": "ymin"}}, "'ymin' is asked for as two things"),
+        ("a.jpg,1,2,3\n", {"without_header": True}, "without a header its lines must be .*; the first has 4 cells"),
+        (",".join(LONG) + "\n", {"without_header": True, "columns": {"class": "a"}}, "--class_column names a column"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(tmp_path: Path, text: str, more: dict[str, Any], word: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=word) as refused:
+        read_flat_csv(path, reject=lambda *_: None, **AUTO, **more)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_long_line_an_open_quote_and_bad_decimals_cost_their_row_alone(tmp_path: Path, converted: Any) -> None:
+    path = tmp_path / "a.csv"
+    good = "a.jpg;cat;0,1;0,2;0,3;0,4"
+    bad = [
+        '"a.jpg;cat;0;0;1;1',
+        f"a.jpg;{'c' * 2_000_000};0;0;1;1",
+        "a.jpg;cat;1.000,5;0,2;0,3;0,4",
+        "a.jpg;cat;0;0,1,2;1;1",
+    ]
+    path.write_text("\n".join(["filename;class;xmin;ymin;xmax;ymax", good, *bad, good]) + "\n")
+    result = converted(read_flat_csv, path, **AUTO)
+    assert [(where, reason) for where, reason, _ in result.rejected] == [
+        ("a.csv:3", "not CSV"),
+        ("a.csv:4", "line too long"),
+        ("a.csv:5", "not a number"),
+        ("a.csv:6", "not a number"),
+    ]
+    assert result.summary.kept_by_label == {"cat": 2}
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="not a regular file"):
+        read_flat_csv(tmp_path / "pipe", reject=lambda *_: None, **AUTO)

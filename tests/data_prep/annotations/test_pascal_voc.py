@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data_prep.annotations.conversion import Options
+from data_prep.annotations.conversion_options import Options
 from data_prep.annotations.pascal_voc import MAX_BYTES, parse_untrusted_xml, read_pascal_voc
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError

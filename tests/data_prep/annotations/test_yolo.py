@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_prep.annotations.conversion import Options
-from data_prep.annotations.yolo import read_class_names, read_yolo
+from data_prep.annotations.class_names import read_class_names
+from data_prep.annotations.conversion_options import Options
+from data_prep.annotations.yolo import read_yolo
 from data_prep.runtime.command_line import UsageError
 
 NAMES = ("red block", "blue block", "green block")
@@ -44,6 +46,45 @@ def test_the_scenes_come_out_as_drawn(
     result = converted(read_yolo, labels, Options(image_directory=image_folder), **with_images)
     agrees_with_scenes(result)
     assert result.summary.images_without_boxes == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [(".", "."), ("labels", "."), ("labels/train", "images/train"), ("train/labels", "train/images"), ("a", "b")],
+)
+def test_labels_find_their_images_in_folders_of_other_names(
+    tmp_path: Path, scenes: Any, image_folder: Path, converted: Any, labels: str, images: str
+) -> None:
+    """Told apart, each image would come twice: with its boxes, and as one without objects."""
+    folder = tmp_path / "set"
+    (folder / labels).parent.mkdir(parents=True, exist_ok=True)
+    write_scenes(tmp_path, scenes).rename(folder / labels)
+    shutil.copytree(image_folder, folder / images, dirs_exist_ok=True)
+    result = converted(
+        read_yolo,
+        folder,
+        Options(image_directory=folder),
+        class_names_path=tmp_path / "data.yaml",
+        image_directory=folder,
+    )
+    assert (result.summary.images_kept, result.summary.images_without_boxes) == (4, 1)
+    assert result.summary.kept_by_label.total() == sum(len(scene.boxes) for scene in scenes)
+
+
+@pytest.mark.parametrize("labels", [".", "labels"])
+def test_of_two_folders_each_label_file_finds_the_image_of_its_own(
+    tmp_path: Path, scenes: Any, image_folder: Path, converted: Any, labels: str
+) -> None:
+    folder = tmp_path / "set"
+    for split in ("train", "val"):
+        (folder / "labels").mkdir(parents=True, exist_ok=True)
+        write_scenes(tmp_path / split, scenes).rename(folder / "labels" / split)
+        shutil.copytree(image_folder, folder / "images" / split)
+    result = converted(
+        read_yolo, folder / labels, Options(image_directory=folder), class_names_path=tmp_path / "val" / "data.yaml",
+        image_directory=folder,
+    )  # fmt: skip
+    assert (result.summary.images_kept, result.summary.images_without_boxes) == (8, 2)
 
 
 def test_polygons_confidences_and_bad_lines(tmp_path: Path, converted: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from data_prep import beam_pipeline, download_images, make_tfrecords, validate_images
-from tests.data_prep import image_bytes, loopback_site
+from tests.data_prep import icc_profiles, image_bytes, loopback_site
 
 LABEL_MAP = """
 item { name: '/m/03ssj5' id: 1 display_name: 'Bed' }
@@ -112,7 +112,13 @@ class Road:
             image_format = "PNG" if number % 40 == 7 else "JPEG"
             size = (100 + 3 * number, 90 + number)
             labels = ["/m/03ssj5", "/m/07c52"][: number % 3]
-            self.put(f"p{number:03d}", encoded(number, *size, mode, image_format), *labels, is_group_of=number % 4 == 0)
+            content = encoded(number, *size, mode, image_format)
+            if number % 40 == 9:
+                profile = icc_profiles.rgb_profile(icc_profiles.DISPLAY_P3)
+                content = image_bytes.encoded(image_bytes.new_image(*size, number), icc_profile=profile)
+            elif number % 40 == 11:
+                content = content[:-2]  # without its end mark
+            self.put(f"p{number:03d}", content, *labels, is_group_of=number % 4 == 0)
         self.write()
 
     def rejects(self, output: str = "beam") -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ from data_prep.cleaning import image_validation
 from data_prep.cleaning.image_validation import Outcome, Validation, validate_images
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import UserError
+from tests.data_prep.icc_profiles import ADOBE_RGB, in_srgb, rgb_profile
 from tests.data_prep.image_bytes import encoded, turned
 
 REPOSITORY = Path(__file__).parents[3]
@@ -119,7 +120,7 @@ HOSTILE = {
     "sliver.jpg": (encoded(photo(0, 300, 15)), "too small"),
     "long.jpg": (encoded(photo(0, 4000, 200)), "too small"),  # 200x10 once it is shrunk
     "cut.jpg": (encoded(photo(0))[:-1000], "does not decode"),
-    "cut_by_a_byte.jpg": (encoded(photo(0))[:-1], "does not decode"),
+    "cut_by_ten_bytes.jpg": (encoded(photo(0))[:-10], "does not decode"),
     "zeros_inside.jpg": (encoded(photo(0))[:1500] + bytes(300) + encoded(photo(0))[1800:], "damaged"),
     "cut_progressive.jpg": (encoded(photo(0), progressive=True)[:-1000], "does not decode"),
     "cut_grey.jpg": (encoded(photo(0).convert("L"))[:-500], "does not decode"),
@@ -176,6 +177,8 @@ def test_bombs_take_little_memory(folder: Folder) -> None:
         (encoded(blocks().convert("L")), "L pixels"),
         (encoded(blocks(), "PNG"), "PNG file"),
         (encoded(blocks(), "WEBP"), "WEBP file"),
+        (encoded(blocks())[:-2], "no end of file mark"),
+        (encoded(blocks(), icc_profile=b"nothing"), "unusable colour profile"),
         (encoded(blocks(), "MPO", save_all=True, append_images=[blocks()]), "MPO file"),
     ],
 )  # fmt: skip
@@ -310,6 +313,18 @@ def test_without_its_log_results_are_checked_and_taken(folder: Folder) -> None:
     assert {outcome.what for outcome in outcomes} == {"done by an earlier run"}
     assert not any(outcome.is_known for outcome in outcomes)
     assert {path: path.stat().st_mtime_ns for path in folder.target.iterdir()} == stamps
+
+
+def test_colours_that_an_earlier_version_left_are_made_srgb(folder: Folder) -> None:
+    folder.put("a.jpg", encoded(blocks(), icc_profile=rgb_profile(ADOBE_RGB)))
+    folder.target.mkdir()
+    (folder.target / "a.jpg").write_bytes(encoded(blocks(200, 120)))  # newer, of the right size, and sound
+    (outcome,) = folder.validate()
+    assert outcome.changes == ("not sRGB", "too large")
+    with Image.open(folder.target / "a.jpg") as image:
+        red = np.asarray(image, float)[60, 30]
+    assert np.abs(red - in_srgb(COLOURS["red"], ADOBE_RGB)).max() < 8
+    assert folder.validate()[0].what == "done by an earlier run"
 
 
 def test_a_log_that_is_none_is_one_clear_line(folder: Folder) -> None:

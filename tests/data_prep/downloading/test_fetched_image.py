@@ -58,9 +58,9 @@ def test_a_sound_image_is_kept_as_it_came(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("image_format", "cut"),
     [
-        *(("JPEG", cut) for cut in (1, 2, 50, 1000)),
+        *(("JPEG", cut) for cut in (4, 50, 1000)),  # the last two bytes are its end mark
         *(("WEBP", cut) for cut in (1, 50, 1000)),
-        # The last 12 bytes of a PNG say no more than that it ends; validate_images adds them.
+        # The last 12 bytes of a PNG say no more than that it ends; validate_images encodes it anew.
         *(("PNG", cut) for cut in (50, 1000)),
     ],
 )
@@ -72,6 +72,11 @@ def test_an_image_without_its_end_is_refused(image_format: str, cut: int) -> Non
         error = refused(content, source, complete=complete)
         assert error.permanent is complete
         assert source.url in error.detail
+
+
+def test_an_end_mark_that_is_missing_is_left_to_validate_images() -> None:
+    content = encoded("JPEG")[:-2]
+    assert accept_image(ImageSource("a", URL), Fetched(content, URL, False), None).content == content
 
 
 def test_pixels_of_a_progressive_jpeg_must_all_be_there() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
@@ -12,6 +14,8 @@ from data_prep.formats.label_map import (
     write_label_map,
 )
 from data_prep.runtime.command_line import UsageError
+
+STRANGERS = Path(__file__).resolve().parents[4] / "shared" / "wild" / "label_maps"
 
 IN_THE_WILD = r"""# by hand
 item {
@@ -102,18 +106,63 @@ def test_is_written_as_the_apis_own_files_are():
     )
 
 
+def test_an_item_with_a_display_name_alone_is_called_that_as_in_the_api():
+    label_map = parse_label_map("item { id: 1 display_name: 'barcode' } item { id: 2 name: '' display_name: 'table' }")
+    assert label_map.items == (LabelMapItem(1, "barcode", "barcode"), LabelMapItem(2, "table", "table"))
+    assert label_map.id_of("table") == 2
+    assert parse_label_map(format_label_map(label_map)) == label_map
+
+
+def test_a_background_of_id_0_is_no_class_as_in_the_api():
+    text = """item { name: "background" id: 0 display_name: "background" }
+    item { name: "/m/01g317" id: 1 display_name: "person" } item { name: "12" id: 12 display_name: "12" }"""
+    label_map = parse_label_map(text)
+    assert [item.id for item in label_map] == [1, 12]
+    assert "background" not in label_map
+    by_display_name = parse_label_map("item { id: 0 display_name: 'background' } item { id: 1 name: 'a' }")
+    assert by_display_name.items == (LabelMapItem(1, "a"),)
+
+
+@pytest.mark.skipif(not STRANGERS.is_dir(), reason="no ../shared/wild: label maps of public repositories")
+@pytest.mark.parametrize("path", sorted(STRANGERS.glob("*.pbtxt")), ids=lambda path: path.name.partition("__")[0])
+def test_strangers_label_maps_are_read(path):
+    label_map = read_label_map(path)
+    assert parse_label_map(format_label_map(label_map)) == label_map
+
+
+def test_a_typographic_quote_within_a_text_is_text():
+    assert parse_label_map("item { name: 'it\u2019s \u201cit\u201d' id: 1 }").name_of(1) == "it\u2019s \u201cit\u201d"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
         ("item { name: 'a' id: 1 }\nitem { name: 'bg' id: 0 }", 2, "'bg' has id 0; ids start at 1"),
         ("item { name: 'a' id: -1 }", 1, "id -1"),
-        ("item { name: 'a' id: 1 }\n\nitem { name: 'b' id: 1 }", 3, "id 1 is given twice, to 'a' and to 'b'"),
-        ("item { name: 'a' id: 1 }\nitem { name: 'a' id: 2 }", 2, "name 'a' is given twice"),
+        (
+            "item { name: 'a' id: 1 }\n\nitem { name: 'b' id: 1 }",
+            3,
+            "id 1 is given twice, to 'a' in line 1 and to 'b' in line 3; give each class an id of its own "
+            "(the API would train both as one class and call it 'a')",
+        ),
+        (
+            "item { name: 'a' id: 1 }\nitem { name: 'a' id: 2 }",
+            2,
+            "name 'a' is given twice, with id 1 in line 1 and with id 2 in line 2; delete one of the two "
+            "(the API would give records' 'a' id 2)",
+        ),
         ("item {\n name: 'a' id: 1\n displayname: 'A' }", 3, "no field 'displayname'; did you mean 'display_name'?"),
         ("item { name: 'a' id: 1 colour { } }", 1, "no field 'colour'; known are name, id"),
         ("item { name: 'a' name: 'b' id: 1 }", 1, "'name' is given twice in one item"),
         ("item { name: 'a' }", 1, "an item without 'id'"),
-        ("item { id: 1 }", 1, "an item without 'name'"),
+        ("item { id: 1 }", 1, "an item without 'name' and without 'display_name'"),
+        ("item { id: 1 display_name: '' }", 1, "empty name"),
+        ("item { id: 0 name: 'background' }", 1, "no items"),
+        ("item { id: 0 name: 'Background' }", 1, "has id 0"),
+        ("item {\n name: \u2018cat\u2019 id: 1 }", 2, "write \u2018 (U+2018) as ', \u2019 (U+2019) as '"),
+        ("item { name: \u201ccat\u201d id: 1 }", 1, 'write \u201c (U+201C) as ", \u201d (U+201D) as "'),
+        ("item { name: 'cat\u2019 id: 1 }", 1, "write \u2019 (U+2019) as '"),
+        ("item { name: 'cat\u2019 display_name: 'Cat' id: 1 }", 1, "write \u2019 (U+2019) as '"),
         ("item { id: 1 name: ' ' }", 1, "empty name"),
         ("item { id: '1' name: 'a' }", 1, "'id' must be a whole number, not \"'1'\""),
         ("item { id: 1.0 name: 'a' }", 1, "must be a whole number"),

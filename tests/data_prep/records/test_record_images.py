@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from data_prep.images.image_file import ImageError, prepare_image
 from data_prep.records.record_images import record_image
+from tests.data_prep.icc_profiles import DISPLAY_P3, SRGB, rgb_profile
 from tests.data_prep.image_bytes import encoded
 
 
@@ -35,6 +36,11 @@ IMAGES = {
     "upright by exif": turned(1),
     "turned by exif": turned(6),
     "broken exif": JPEG[:2] + b"\xff\xe1\x00\x10Exif\0\0" + b"II*\0\xff\xff\xff\xff" + JPEG[2:],
+    "wide gamut": encoded(image(), icc_profile=rgb_profile(DISPLAY_P3)),
+    "nearly sRGB": encoded(image(), icc_profile=rgb_profile(SRGB, 2.3)),
+    "sRGB": encoded(image(), icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+    "grey of a wide gamut": encoded(image("L"), icc_profile=rgb_profile(DISPLAY_P3)),
+    "broken profile": encoded(image(), icc_profile=b"nothing"),
     "half": JPEG[: len(JPEG) // 2],
     "without its end mark": JPEG[:-2],
     "garbage within": JPEG[: len(JPEG) // 2] + b"\xff\xd9" + JPEG[len(JPEG) // 2 + 2 :],

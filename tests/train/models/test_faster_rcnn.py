@@ -212,7 +212,6 @@ def test_heads_share_the_convolution_over_levels_and_nothing_else():
     ("override", "message"),
     [
         ("number_of_stages: 3", r"number_of_stages: the third stage predicts masks; use 2"),
-        ("second_stage_batch_size: 13", r"second_stage_batch_size: 13 is more than first_stage_max_proposals; use 12"),
         ("first_stage_anchor_generator { ssd_anchor_generator {} }", r"ssd_anchor_generator"),
         (
             "feature_extractor { first_stage_features_stride: 4 }",
