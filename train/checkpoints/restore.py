@@ -152,7 +152,7 @@ def plan_restore(
     if isinstance(source, NamedSource):
         report.kind = f"{kind}{source.kind}, restored as {checkpoint_type}"
         matches = match_by_name(parts_of(model), source, _slim_names_of(model, source), moving_averages=moving_averages)
-        report.notes += differences_of(model)
+        report.notes += differences_of(model, checkpoint_type)
     else:
         matches = match_by_path(parts_of(model), source, moving_averages=moving_averages)
         report.has_folded_norms = has_folded_norms(source)

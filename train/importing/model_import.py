@@ -157,9 +157,10 @@ def _own_config(
 ) -> tuple[str, list[str]]:
     kind = found.feature_extractor_type
     if kind not in _PLAIN_SSDS or found.num_classes is None:
+        beside = Path(source.prefix).with_name(CONFIG_NAME)
         raise UsageError(
             f"{source.prefix}: {found.describe()}, whose sizes and anchors the weights do not tell; give its config "
-            "with --pipeline_config_path"
+            f"with --pipeline_config_path{f' {beside}' if beside.is_file() else ''}"
         )
     shape = SsdShape.of(source, kind, found.trunk, found.num_classes)
     facts = source.facts if isinstance(source, (FrozenGraph, TfliteFile)) else GraphFacts()
