@@ -25,8 +25,8 @@ def differences_of(network: Any, checkpoint_type: str) -> list[str]:
     pyramid = getattr(getattr(network, "feature_extractor", None), "_fpn_features_generator", None)
     if pyramid is not None and len(pyramid.conv_layers) >= _LEAST_SMOOTHED and checkpoint_type != "classification":
         found.append(
-            "differs: each level of the pyramid is made of the smoothed level above it here, as in the API of TensorFlow "
-            "2, and of the level before smoothing in TensorFlow 1: the same weights, another finest level; train on "
-            "before you measure"
+            "differs: each level of the pyramid is made of the smoothed level above it here, as in the API of "
+            "TensorFlow 2, and of the level before smoothing in TensorFlow 1: the same weights, another finest level; "
+            "train on before you measure"
         )
     return found
