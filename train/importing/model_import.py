@@ -22,7 +22,6 @@ from train.checkpoints.restore_report import RestoreReport
 from train.checkpoints.tensorflow_1.frozen_graph import FrozenGraph, GraphFacts
 from train.checkpoints.tensorflow_1.named_source import NamedSource
 from train.checkpoints.tensorflow_1.slim_architecture import slim_architecture, unknown_trunk
-from train.checkpoints.torch_archive import SUFFIXES as TORCH_SUFFIXES
 from train.importing.calibration import calibrate, calibration_images
 from train.importing.class_names import label_map_for
 from train.importing.ssd_config import SsdShape, config_text
@@ -31,6 +30,7 @@ from train.importing.tflite_file import TfliteFile
 
 LABEL_MAP_NAME = "label_map.pbtxt"
 REPORT_NAME = "import_report.json"
+_TORCH_SUFFIXES = (".pth", ".pt")
 _PLAIN_SSDS = ("ssd_mobilenet_v1_keras", "ssd_mobilenet_v2_keras")
 _FOLDED = (
     "batch norms: were folded into convolutions; unfolded with gamma 1, which is exact in inference and has no "
@@ -120,7 +120,7 @@ def import_model(
 
 
 def _open(path: Path) -> NamedSource:
-    if path.suffix in TORCH_SUFFIXES:
+    if path.suffix in _TORCH_SUFFIXES:
         raise UsageError(
             f"{path}: a torch file holds a classifier and no detector; write it as train_config.fine_tune_checkpoint "
             'with fine_tune_checkpoint_type: "classification"'
