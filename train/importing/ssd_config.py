@@ -16,11 +16,14 @@ _IMAGE_SIZE = (300, 300)
 _EPSILON = 0.001
 _CONVERTER = "SIGMOID"
 _IOU = 0.6
+_BOX_SCALES = (10.0, 10.0, 5.0, 5.0)
 _MIN_SCALE, _MAX_SCALE = 0.2, 0.95
 _RATIOS = (1.0, 2.0, 0.5, 3.0, 0.3333)
 # Channels of the first map that is added to the trunk's, at full width.
 _FIRST_ADDED = 512
 _CODE_SIZE = 4
+# Of the image; graphs hold float32.
+_SAME_SCALE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,7 @@ class SsdShape:
         head_layers: Convolutions before them.
         head_depth: Channels of those.
         has_scale: Whether batch norms have a scale.
+        reduces_boxes: Whether the first map has fewer anchors than the others.
     """
 
     type: str
@@ -50,6 +54,7 @@ class SsdShape:
     head_layers: int
     head_depth: int
     has_scale: bool
+    reduces_boxes: bool = True
 
     @classmethod
     def of(cls, source: NamedSource, extractor_type: str, trunk: str, num_classes: int) -> SsdShape:
@@ -91,6 +96,8 @@ class SsdShape:
             head_layers=len(set(before)),
             head_depth=max((depth for _, depth in before), default=0),
             has_scale=any(name.endswith("/BatchNorm/gamma") for name in source.names),
+            reduces_boxes=source.shape_of("BoxPredictor_0/BoxEncodingPredictor/biases")
+            != source.shape_of("BoxPredictor_1/BoxEncodingPredictor/biases"),
         )
 
 
@@ -111,9 +118,12 @@ def config_text(
     """
     height, width = facts.image_size or _IMAGE_SIZE
     notes = [] if facts.image_size else [f"image size: not in the file; taken for {height} x {width}"]
-    min_scale, max_scale, ratios, anchors_known = _anchors(facts)
-    if not anchors_known:
-        notes.append(f"anchors: not in the file; taken for SSD's usual, scales {min_scale:g} to {max_scale:g}")
+    anchors = _anchor_lines(shape, facts)
+    if anchors is None:
+        anchors = [f"min_scale: {_MIN_SCALE:g}", f"max_scale: {_MAX_SCALE:g}", *_ratio_lines(_RATIOS)]
+        notes.append(f"anchors: not in the file; taken for SSD's usual, scales {_MIN_SCALE:g} to {_MAX_SCALE:g}")
+    anchor_text = "\n        ".join(anchors)
+    y_scale, x_scale, height_scale, width_scale = facts.box_scales or _BOX_SCALES
     epsilon = facts.epsilons[0] if len(facts.epsilons) == 1 else _EPSILON
     hyperparams = f"""{{
         activation: RELU_6
@@ -121,7 +131,6 @@ def config_text(
         initializer {{ truncated_normal_initializer {{ mean: 0.0 stddev: 0.03 }} }}
         batch_norm {{ scale: {_bool(shape.has_scale)} center: true decay: 0.9997 epsilon: {epsilon:g} }}
       }}"""
-    ratio_lines = "\n        ".join(f"aspect_ratios: {ratio:g}" for ratio in ratios)
     text = f"""model {{
   ssd {{
     num_classes: {shape.num_classes}
@@ -133,9 +142,14 @@ def config_text(
       min_depth: 16
       num_layers: {shape.num_maps}
       use_depthwise: {_bool(shape.use_depthwise)}
+      use_explicit_padding: {_bool(facts.pads_explicitly)}
       conv_hyperparams {hyperparams}
     }}
-    box_coder {{ faster_rcnn_box_coder {{ y_scale: 10.0 x_scale: 10.0 height_scale: 5.0 width_scale: 5.0 }} }}
+    box_coder {{
+      faster_rcnn_box_coder {{
+        y_scale: {y_scale:g} x_scale: {x_scale:g} height_scale: {height_scale:g} width_scale: {width_scale:g}
+      }}
+    }}
     matcher {{
       argmax_matcher {{ matched_threshold: 0.5 unmatched_threshold: 0.5 force_match_for_each_row: true }}
     }}
@@ -143,9 +157,8 @@ def config_text(
     anchor_generator {{
       ssd_anchor_generator {{
         num_layers: {shape.num_maps}
-        min_scale: {min_scale:g}
-        max_scale: {max_scale:g}
-        {ratio_lines}
+        reduce_boxes_in_lowest_layer: {_bool(shape.reduces_boxes)}
+        {anchor_text}
       }}
     }}
     box_predictor {{
@@ -228,13 +241,26 @@ eval_input_reader {{
     return f"{comments}\n{text}", notes
 
 
-def _anchors(facts: GraphFacts) -> tuple[float, float, tuple[float, ...], bool]:
-    """Smallest and largest scale, aspect ratios, and whether the file says so."""
+def _anchor_lines(shape: SsdShape, facts: GraphFacts) -> list[str] | None:
+    """Fields of the anchor generator, from the anchors that a file holds; None where it holds none that it can make.
+
+    Each map has a box of its scale for every ratio, and a square one between its scale and the next; the first map of
+    `reduce_boxes_in_lowest_layer` has a smaller square one and two others instead.
+    """
     scales, ratios = facts.anchor_scales, facts.anchor_ratios
-    if len(scales) < 2 or len(scales[0]) < 2 or len(ratios[1]) < 2:
-        return _MIN_SCALE, _MAX_SCALE, _RATIOS, False
-    # The first map has a smaller box beside those of its scale, and each map one between its scale and the next.
-    return scales[0][1], scales[-1][0], ratios[1][:-1], True
+    if len(scales) != shape.num_maps or len(scales) < 2 or min(map(len, scales)) < 2:
+        return None
+    own = [scales[0][1 if shape.reduces_boxes else 0], *(scale[0] for scale in scales[1:])]
+    step = (own[-1] - own[0]) / (len(own) - 1)
+    is_line = all(abs(scale - own[0] - step * index) < _SAME_SCALE for index, scale in enumerate(own))
+    lines = (
+        [f"min_scale: {own[0]:g}", f"max_scale: {own[-1]:g}"] if is_line else [f"scales: {scale:g}" for scale in own]
+    )
+    return [*lines, *_ratio_lines(ratios[1][:-1])]
+
+
+def _ratio_lines(ratios: Sequence[float]) -> list[str]:
+    return [f"aspect_ratios: {ratio:g}" for ratio in ratios]
 
 
 def _bool(value: bool) -> str:

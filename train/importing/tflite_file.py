@@ -66,7 +66,9 @@ class TfliteFile(NamedSource):
             raise UserError(f"{path}: holds no convolutions with weights of floats")
         self.names = list(self._values)
         size = (shape[1], shape[2]) if len(shape) == 4 and min(shape) > 0 else None
-        self.facts = GraphFacts(image_size=size, epsilons=(epsilon,), is_folded=True)
+        self.facts = GraphFacts(
+            image_size=size, epsilons=(epsilon,), pads_explicitly=_pads_explicitly(graph), is_folded=True
+        )
 
     def shape_of(self, key: str) -> tuple[int, ...] | None:
         """See `NamedSource.shape_of`."""
@@ -131,6 +133,15 @@ def _convolutions(path: Path, model: Any, graph: Any) -> Iterator[tuple[str, boo
             for index in operator.inputs[1:3]
         )
         yield scope, kind == schema.BuiltinOperator.DEPTHWISE_CONV_2D, kernel, bias
+
+
+def _pads_explicitly(graph: Any) -> bool:
+    """Whether a depthwise convolution leaves padding to an operator of its own."""
+    return any(
+        isinstance(operator.builtinOptions, schema.DepthwiseConv2DOptionsT)
+        and operator.builtinOptions.padding == schema.Padding.VALID
+        for operator in graph.operators
+    )
 
 
 def _values(path: Path, model: Any, tensor: Any, scope: str) -> np.ndarray:

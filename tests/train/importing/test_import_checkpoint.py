@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.train.checkpoints.tensorflow_1.named_checkpoints import (
 from tests.train.importing.small_detector import SHAPE
 from train.checkpoints.object_paths import variables_by_path
 from train.checkpoints.restore import restore
-from train.checkpoints.tensorflow_1.frozen_graph import MAX_FILE_BYTES, GraphFacts
+from train.checkpoints.tensorflow_1.frozen_graph import MAX_FILE_BYTES, FrozenGraph, GraphFacts
 from train.import_checkpoint import main
 from train.importing.class_names import coco_label_map
 from train.importing.ssd_config import config_text
@@ -239,3 +240,35 @@ def test_what_needs_no_import_or_cannot_have_one_is_told(original, tmp_path):
         main([str(tmp_path / "x.pth"), "--output_directory", str(tmp_path / "again")])
     with pytest.raises(UsageError, match="exists and is not empty"):
         main([str(tmp_path / "g.pb"), "--output_directory", str(folder)])
+
+
+def test_anchors_padding_and_box_coder_are_those_of_the_graph(original, tmp_path):
+    """A line of scales, other scales, and a first map with as many boxes as the others."""
+    lists = {
+        "Sqrt": [1.0, 2.0, 0.5], "Sqrt_1": [1.0, 2.0, 1.0], "Sqrt_2": [1.0, 2.0, 1.0],
+        "mul": [0.1, 0.3, 0.3], "mul_1": [0.4, 0.4, 0.5], "mul_2": [0.9, 0.9, 0.95],
+    }  # fmt: skip
+    grid = "MultipleGridAnchorGenerator"
+    values = {f"{grid}/{name}/x": np.float32(numbers) for name, numbers in lists.items()}
+    values |= {f"Postprocessor/Decode/div{n}/y": np.float32(x) for n, x in (("", 4), ("_1", 5), ("_2", 2), ("_3", 3))}
+    nodes = "".join(
+        f'node {{ name: "{grid}/Sqrt{n}" op: "Sqrt" input: "{grid}/Sqrt{n}/x" }}'
+        f'node {{ name: "{grid}/div{n}" op: "RealDiv" input: "{grid}/mul{n}/x" input: "{grid}/Sqrt{n}" }}'
+        for n in ("", "_1", "_2")
+    )
+    nodes += 'node { name: "d" op: "DepthwiseConv2dNative" attr { key: "padding" value { s: "VALID" } } }'
+    facts = FrozenGraph(write_graph(tmp_path / "graph.pb", original.values | values, nodes)).facts
+    text, notes = config_text(SHAPE, facts, header=(), folder="x")
+    ssd = parse_pipeline_config(text).model.ssd
+    generator = ssd.anchor_generator.ssd_anchor_generator
+    assert list(generator.scales) == pytest.approx([0.3, 0.4, 0.9]) and list(generator.aspect_ratios) == [1.0, 2.0]
+    assert generator.reduce_boxes_in_lowest_layer and ssd.feature_extractor.use_explicit_padding
+    coder = ssd.box_coder.faster_rcnn_box_coder
+    assert (coder.y_scale, coder.x_scale, coder.height_scale, coder.width_scale) == (4, 5, 2, 3)
+    assert not any("anchors" in note for note in notes)
+
+    line = dataclasses.replace(facts, anchor_scales=((0.3, 0.4), (0.6, 0.7), (0.9, 0.95)))
+    text, _ = config_text(dataclasses.replace(SHAPE, reduces_boxes=False), line, header=(), folder="x")
+    generator = parse_pipeline_config(text).model.ssd.anchor_generator.ssd_anchor_generator
+    assert (generator.min_scale, generator.max_scale) == pytest.approx((0.3, 0.9)) and not generator.scales
+    assert not generator.reduce_boxes_in_lowest_layer

@@ -122,6 +122,8 @@ class GraphFacts:
         anchor_ratios: By feature map, of each anchor: width to height.
         iou_threshold: Of its NMS.
         score_threshold: Of its NMS.
+        box_scales: What codes are divided by: y, x, height, width; None where the graph does not hold them so.
+        pads_explicitly: Whether images are padded by kernels' sizes (`use_explicit_padding`).
         is_folded: Whether batch norms were folded into convolutions.
         is_simulating_quantization: Whether it rounds weights and activations as an integer model would.
     """
@@ -133,6 +135,8 @@ class GraphFacts:
     anchor_ratios: tuple[tuple[float, ...], ...] = ()
     iou_threshold: float | None = None
     score_threshold: float | None = None
+    box_scales: tuple[float, ...] | None = None
+    pads_explicitly: bool = False
     is_folded: bool = False
     is_simulating_quantization: bool = False
 
@@ -157,6 +161,10 @@ class GraphFacts:
             anchor_ratios=ratios,
             iou_threshold=ious[0] if ious else None,
             score_threshold=scores[0] if scores else None,
+            box_scales=_box_scales(constants),
+            pads_explicitly=any(
+                node.op == "DepthwiseConv2dNative" and node.attr["padding"].s == b"VALID" for node in nodes
+            ),
             is_folded=any(_FOLDED.search(name) for name in constants),
             is_simulating_quantization=any(node.op.startswith("FakeQuant") for node in nodes),
         )
@@ -175,6 +183,12 @@ def _small(tensor: Any) -> np.ndarray | None:
 def _scalars(constants: Mapping[str, Any], pattern: str) -> list[float]:
     found = (_small(tensor) for name, tensor in constants.items() if re.search(pattern, name))
     return sorted({round(float(value), 8) for value in found if value is not None and value.size == 1})
+
+
+def _box_scales(constants: Mapping[str, Any]) -> tuple[float, ...] | None:
+    names = [f"Postprocessor/Decode/div{suffix}/y" for suffix in ("", "_1", "_2", "_3")]
+    values = [value for name in names if name in constants and (value := _small(constants[name])) is not None]
+    return tuple(float(value) for value in values) if len(values) == len(names) else None
 
 
 def _image_size(
