@@ -251,9 +251,9 @@ def _print_summary(
     )
     print_contents(total, manifest.label_map, unknown)
     num_shards, size = len(manifest.shards), f"{total.num_bytes / 1e6:.1f} MB"
-    names = f"{output_path}-00000-of-{num_shards:05d}"
+    names = output_path
     if num_shards > 1:
-        names += f" .. {num_shards - 1:05d}-of-{num_shards:05d}"
+        names += f"-00000-of-{num_shards:05d} .. {num_shards - 1:05d}-of-{num_shards:05d}"
     passing = sum(not entry.fingerprint for entry in manifest.shards)
     if done.is_unchanged:
         print(f"nothing to do: {num_shards} shards, {size}, are as they should be: {names}")

@@ -3,7 +3,7 @@
 import os
 
 from data_prep.inspection.command import main
-from data_prep.records.record_checks import TENSORFLOW_ENVIRONMENT
+from data_prep.records.image_checks import TENSORFLOW_ENVIRONMENT
 from data_prep.runtime.command_line import run_command
 
 __all__ = ["main"]

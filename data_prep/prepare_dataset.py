@@ -26,6 +26,7 @@ from data_prep.annotations.source_formats import FORMATS
 from data_prep.formats.tf_example import refuse_pattern
 from data_prep.preparing import own_data
 from data_prep.preparing.fill_flags import add_fill_flags, check_fill_flags
+from data_prep.preparing.last_steps import VERIFY
 from data_prep.preparing.own_data import Preparation
 from data_prep.preparing.passed_flags import PassingParser
 from data_prep.preparing.step_runner import StepRunner
@@ -144,7 +145,7 @@ def _parser() -> PassingParser:
     )
     with parser.passing_to(own_data.RECORDS):
         add_record_flags(parser)
-    with parser.passing_to(own_data.VALIDATE, own_data.SPLIT, own_data.DUPLICATES, own_data.RECORDS, own_data.VERIFY):
+    with parser.passing_to(own_data.VALIDATE, own_data.SPLIT, own_data.DUPLICATES, own_data.RECORDS, VERIFY):
         parser.add_argument("--num_processes", type=positive_int, help="of each step (default: as the step chooses)")
     add_fill_flags(parser)
     add_max_failures_flag(

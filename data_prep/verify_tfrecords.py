@@ -1,15 +1,21 @@
-"""Reads every record and fails on whatever would break training, with the shard, the record and the image of it."""
+"""Reads every record and fails on what would stop training, with the shard, the record and the image of it.
+
+What trains all the same, such as a box without area, which training leaves out, is a warning that is counted. The rules
+are those that the reader of training goes by: `records/record_rules.py`.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.formats.tf_example import find_shards
+from data_prep.records.image_checks import TENSORFLOW_ENVIRONMENT
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
-from data_prep.records.record_checks import TENSORFLOW_ENVIRONMENT, RecordChecker
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.shard_checks import ShardCheck, ShardSummary, check_shard, num_repeated, sum_of
 from data_prep.runtime import worker_pool
 from data_prep.runtime.command_line import ArgumentParser, UserError, fraction, positive_int, run_command
@@ -26,6 +32,7 @@ def verify_records(
     num_processes: int,
     max_problems_shown: int,
     decode_fraction: float = 1.0,
+    is_strict: bool = False,
 ) -> ShardSummary:
     """Checks every record of `shards`; see `record_checks.RecordChecker` for what; and against their manifests.
 
@@ -35,17 +42,18 @@ def verify_records(
         num_processes: Files read at a time.
         max_problems_shown: How many examples of each kind are kept.
         decode_fraction: The share of the images that is decoded whole.
+        is_strict: Whether boxes that training leaves out are errors.
     """
-    checks = [ShardCheck(shard, label_map, max_problems_shown, decode_fraction) for shard in shards]
+    checks = [ShardCheck(shard, label_map, max_problems_shown, decode_fraction, is_strict) for shard in shards]
     summaries: list[ShardSummary] = []
     steps = _in_processes(checks, summaries, num_processes) if num_processes > 1 else _one_by_one(checks, summaries)
     for _ in progress(steps, description="verify", unit="records"):
         pass
     for manifest_path in dict.fromkeys(map(manifest_path_of_shard, shards)):
-        manifest = read_manifest(manifest_path) if manifest_path is not None else None
+        manifest = read_manifest(manifest_path)
         if manifest is not None:
             of_manifest = [summary for summary in summaries if manifest_path_of_shard(summary.shard) == manifest_path]
-            _check_manifest(str(manifest_path), manifest, of_manifest, label_map)
+            _check_manifest(manifest_path, manifest, of_manifest, label_map)
     return sum_of(summaries, max_problems_shown)
 
 
@@ -92,11 +100,17 @@ def _default_num_processes(shards: Sequence[str]) -> int:
     return max(1, min(worker_pool.default_num_processes(), len(shards), worth))
 
 
-def format_problems(summary: ShardSummary) -> str:
-    """Returns the problems by kind, most frequent first, each with its examples indented below."""
+def format_problems(summary: ShardSummary, counts: Counter[str], prefix: str = "") -> str:
+    """Returns problems by kind, most frequent first, each with its examples indented below.
+
+    Args:
+        summary: Has the examples.
+        counts: Its problems, or its warnings.
+        prefix: Stands before each kind.
+    """
     lines = []
-    for kind, count in summary.problems.most_common():
-        lines.append(f"{count:>8}  {kind}")
+    for kind, count in counts.most_common():
+        lines.append(f"{count:>8}  {prefix}{kind}")
         lines.extend(f"          {example}" for example in summary.examples[kind])
         if count > len(summary.examples[kind]):
             lines.append(f"          and {count - len(summary.examples[kind])} more")
@@ -123,11 +137,13 @@ def format_classes(summary: ShardSummary, label_map: LabelMap) -> str:
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Reads every record and fails on whatever would break training: class ids outside the label map,\n"
-        "class texts that disagree with their id, lists of unequal length, boxes that are not finite, reversed,\n"
-        "without area or outside the image, an image that does not decode, or is of another size, format or checksum\n"
-        "than its record says, a missing key, a corrupt file, and shards or a label map that are not those of the\n"
-        "manifest beside them.",
+        description="Reads every record and fails on what would stop training: class ids outside the label map beside\n"
+        "which no known text stands, lists of unequal length, an image that is missing or does not decode, keys of\n"
+        "another type, a corrupt file, and shards or a label map that are not those of the manifest beside them.\n"
+        "What trains all the same is shown and counted as a warning: boxes that training leaves out, as they are\n"
+        "without area, reversed, far outside the image or not finite; class texts that the map lacks or that disagree\n"
+        "with their id; keys that are missing; sizes, formats and checksums that are not those of the image.\n"
+        "data_prep.repair_tfrecords writes the records anew without what is left out.",
         example="  python -m data_prep.verify_tfrecords --input_path 'train.record-?????-of-00010' \\\n"
         "      --label_map_path label_map.pbtxt",
     )
@@ -150,6 +166,11 @@ def make_parser() -> ArgumentParser:
         default=1.0,
         help="the share of the pictures, by chance, that is decoded; of the others only the header is read",
     )
+    parser.add_argument(
+        "--strict_records",
+        action="store_true",
+        help="fail on boxes that training leaves out as well, as training itself does with extensions.strict_records",
+    )
     return parser
 
 
@@ -164,21 +185,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         num_processes=min(flags.num_processes or _default_num_processes(shards), len(shards)),
         max_problems_shown=flags.max_problems_shown,
         decode_fraction=flags.decode_fraction,
+        is_strict=flags.strict_records,
     )
+    if summary.warnings:
+        print(format_problems(summary, summary.warnings, "warning: "))
     if summary.problems:
-        print(format_problems(summary))
+        print(format_problems(summary, summary.problems))
         raise UserError(
             f"{summary.problems.total()} problems in {summary.num_bad_records} of {summary.num_records} records of "
-            f"{len(shards)} files; they would break training"
+            f"{len(shards)} files; they would stop training (data_prep.repair_tfrecords writes the others)"
         )
     if not summary.num_records:
         raise UserError(f"{len(shards)} files, but not one record in them: {', '.join(shards[:3])}")
     print(format_classes(summary, label_map))
     if repeated := num_repeated(summary):
         print(f"note: {repeated} records have another's source_id, and evaluation confuses them")
+    unusable = f" ({summary.num_unusable} of them cannot be trained on)" if summary.num_unusable else ""
     print(
-        f"{summary.num_records} records in {len(shards)} files are sound: {summary.num_boxes} boxes, "
+        f"{summary.num_records} records in {len(shards)} files are sound: {summary.num_boxes} boxes{unusable}, "
         f"{summary.num_without_boxes} records without any"
+        + (f"; {summary.warnings.total()} warnings" if summary.warnings else "")
     )
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configs.settings.api_flags import EXPORT_INFERENCE_GRAPH, EXPORTER_MAIN_V2, add_api_arguments, settle_api_flags
 from configs.settings.loading import add_config_arguments
-from data_prep.runtime.absl_flags import AbslArgumentParser
+from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
 from data_prep.runtime.command_line import EXIT_DONE, UsageError, positive_int, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, with_nms_flags
@@ -27,61 +27,7 @@ MORE_OUTPUTS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = AbslArgumentParser(
-        description=__doc__ or "",
-        example="  python -m export.export_saved_model --pipeline_config_path pipeline.config "
-        "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models "
-        "\\\n      --input_type encoded_image_string_tensor image_tensor --output detection_class_names",
-    )
-    add_config_arguments(parser)
-    parser.add_argument(
-        "--trained_checkpoint_dir",
-        "--trained_checkpoint_prefix",
-        required=True,
-        help="a model folder, or one checkpoint's prefix",
-    )
-    parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
-    parser.add_argument(
-        "--input_type",
-        nargs="+",
-        action="extend",
-        type=_input_type,
-        choices=INPUT_TYPES,
-        help=f"what a request holds; of several, each is a signature: the first serving_default, the others by their "
-        f"own name (default: {INPUT_TYPES[0]})",
-    )
-    parser.add_argument(
-        "--output",
-        nargs="+",
-        action="extend",
-        choices=MORE_OUTPUTS,
-        default=[],
-        help="what to answer with beside boxes, scores, classes and their number",
-    )
-    add_nms_arguments(parser)
-    parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
-    parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
-    parser.add_argument(
-        "--parity_pictures",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="PICTURE",
-        help="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default the first evaluation records, "
-        "or generated pictures where there are none",
-    )
-    parser.add_argument(
-        "--warmup_batch_sizes",
-        nargs="*",
-        type=positive_int,
-        default=[1, 2, 3, 4],
-        metavar="N",
-        help="warm-up requests that the version folder gets, made from the same pictures and replayed: as many "
-        "pictures each as batching.config allows; none where no number follows",
-    )
-    add_track_argument(parser, "the exported model's path, into the training's run,")
-    add_api_arguments(parser, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     settle_api_flags(arguments, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)
     require_installed(arguments.track)
     if arguments.model_version and not arguments.model_base_path:
@@ -117,10 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         version_directory=version_directory,
         parity_images=arguments.parity_pictures,
         warmup_batch_sizes=arguments.warmup_batch_sizes,
+        also_frozen_graph=arguments.also_frozen_graph,
     )
     print(report.summary())
     print(f"signatures: {', '.join(f'{name} takes {kind}' for name, kind in signature_names(input_types).items())}")
     print(f"written to {arguments.output_directory}")
+    if arguments.also_frozen_graph:
+        print(f"frozen graph: {arguments.output_directory / 'frozen_inference_graph.pb'}, from image_tensor:0")
     if version_directory is not None:
         print(f"version {version_directory.name} for serving: {version_directory}")
     if arguments.track:
@@ -130,6 +79,71 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in record_export(arguments.track, arguments.trained_checkpoint_dir, exported):
             print(line)
     return EXIT_DONE
+
+
+def _parser() -> AbslArgumentParser:
+    parser = AbslArgumentParser(
+        description=__doc__ or "",
+        example="  python -m export.export_saved_model --pipeline_config_path pipeline.config "
+        "--trained_checkpoint_dir model \\\n      --output_directory exported --model_base_path serving_models "
+        "\\\n      --input_type encoded_image_string_tensor image_tensor --output detection_class_names",
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--trained_checkpoint_dir",
+        "--trained_checkpoint_prefix",
+        required=True,
+        help="a model folder, or one checkpoint's prefix",
+    )
+    parser.add_argument("--output_directory", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--input_type",
+        nargs="+",
+        action="extend",
+        type=_input_type,
+        choices=INPUT_TYPES,
+        help=f"what a request holds; of several, each is a signature: the first serving_default, the others by their "
+        f"own name (default: {INPUT_TYPES[0]})",
+    )
+    parser.add_argument(
+        "--output",
+        nargs="+",
+        action="extend",
+        choices=MORE_OUTPUTS,
+        default=[],
+        help="what to answer with beside boxes, scores, classes and their number",
+    )
+    parser.add_argument(
+        "--also_frozen_graph",
+        action=BooleanFlag,
+        default=False,
+        help="also write frozen_inference_graph.pb into the output folder, for programs of TensorFlow 1: "
+        "image_tensor:0 in, detection_boxes:0 and so on out",
+    )
+    add_nms_arguments(parser)
+    parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
+    parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
+    parser.add_argument(
+        "--parity_pictures",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PICTURE",
+        help="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default the first evaluation records, "
+        "or generated pictures where there are none",
+    )
+    parser.add_argument(
+        "--warmup_batch_sizes",
+        nargs="*",
+        type=positive_int,
+        default=[1, 2, 3, 4],
+        metavar="N",
+        help="warm-up requests that the version folder gets, made from the same pictures and replayed: as many "
+        "pictures each as batching.config allows; none where no number follows",
+    )
+    add_track_argument(parser, "the exported model's path, into the training's run,")
+    add_api_arguments(parser, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)
+    return parser
 
 
 def _input_type(text: str) -> str:

@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_images=check_images,
             representative=representative,
             min_score=arguments.check_min_score,
+            also_saved_model=arguments.also_saved_model,
         )
         print(report.summary(), flush=True)
         if problems := [found for check in report.models if (found := check.problem(arguments.min_agreement))]:
@@ -117,6 +118,13 @@ def _parser() -> AbslArgumentParser:
         default=False,
         help="let boxes compete class by class, as the config's NMS does; without it every anchor counts with its best "
         "class and boxes of all classes compete, which is faster",
+    )
+    parser.add_argument(
+        "--also_saved_model",
+        action=BooleanFlag,
+        default=False,
+        help="also write saved_model, as export_tflite_graph_tf2.py did, for tf.lite.TFLiteConverter in a script of "
+        "your own",
     )
     add_nms_arguments(parser, leave_out=["max_total_detections"])
     ranges = parser.add_argument_group("full_integer")

@@ -15,6 +15,7 @@ from configs.settings.inputs import InputReader
 from data_prep.formats.tf_example import IMAGE_ENCODED, find_shards
 from data_prep.runtime.command_line import UserError
 from export.image_inputs import decode_image
+from train.inputs.record_errors import damage_in_words, explained_records
 from train.inputs.record_order import read_records
 from train.pipeline import Pipeline
 
@@ -86,9 +87,11 @@ def images_of_records(readers: Sequence[InputReader]) -> list[SampleImage]:
         except UserError:  # an export needs no records, and may be made where there are none
             continue
         try:
-            return [
-                _of_record(f"record {row}", record.numpy()) for row, record in enumerate(records.take(_RECORDS_TAKEN))
-            ]
+            with explained_records(reader):
+                return [
+                    _of_record(f"record {row}", record.numpy())
+                    for row, record in enumerate(records.take(_RECORDS_TAKEN))
+                ]
         except tf.errors.OpError as error:
             raise UserError(f"{where}: {error.message}; give --parity_pictures") from None
     return []
@@ -105,7 +108,8 @@ def read_record_images(pattern: str, count: int, *, flag: str) -> list[SampleIma
     Raises:
         UserError: There are no such files, they hold no record, or one that cannot be read.
     """
-    records = tf.data.TFRecordDataset(find_shards(pattern))
+    paths = find_shards(pattern)
+    records = tf.data.TFRecordDataset(paths)
     try:
         total = sum(1 for _ in records)
         every = max(total // count, 1)
@@ -114,7 +118,8 @@ def read_record_images(pattern: str, count: int, *, flag: str) -> list[SampleIma
             for row, record in enumerate(records.shard(every, 0).take(count))
         ]
     except tf.errors.OpError as error:
-        raise UserError(f"{flag} {pattern}: {error.message}") from None
+        reason = damage_in_words(paths, error.message) or f"{pattern}: {error.message}"
+        raise UserError(f"{flag}: {reason}") from None
     if not found:
         raise UserError(f"{flag} {pattern}: no record in these files")
     return found

@@ -12,6 +12,7 @@ import tensorflow as tf
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.staged_folder import staged
+from export.frozen_graph import FROZEN_GRAPH_NAME, check_frozen_graph, write_frozen_graph
 from export.parity import ParityReport, check_parity
 from export.parity_images import images_for
 from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
@@ -57,6 +58,7 @@ def export(
     more_outputs: Sequence[str] = (),
     parity_images: Sequence[Path] = (),
     warmup_batch_sizes: Sequence[int] = (),
+    also_frozen_graph: bool = False,
 ) -> ParityReport:
     """Writes a detector as the Object Detection API's exporter does, and as a version folder for TensorFlow Serving.
 
@@ -74,6 +76,7 @@ def export(
         parity_images: What to compare detections on. Without them, the first evaluation records; without these,
             generated images.
         warmup_batch_sizes: The version folder gets warm-up requests of these sizes, made from the same images.
+        also_frozen_graph: Whether `output_directory` gets `frozen_inference_graph.pb` too.
 
     Returns:
         How well what was written equals the checkpoint.
@@ -99,6 +102,9 @@ def export(
             before_nms_dir=before_nms_dir if module.before_nms is not None else None,
         )
         shutil.rmtree(before_nms_dir, ignore_errors=True)
+        if also_frozen_graph:
+            write_frozen_graph(staging / FROZEN_GRAPH_NAME, detector)
+            check_frozen_graph(staging / FROZEN_GRAPH_NAME, detector, images_for(parity_images, pipeline))
         write_json(staging / PARITY_NAME, report.to_json(), indent=1)
         checkpoint = tf.train.Checkpoint(model=detector.network, **{CHILD_NAME: TrunkExpectations(detector.network)})
         tf.train.CheckpointManager(

@@ -139,6 +139,8 @@ class ServingModule(tf.Module):
             {name: answer(input_type, names) for name, input_type in signature_names(input_types).items()},
             answer(input_types[0], RAW_OUTPUTS) if available.issuperset(RAW_OUTPUTS) else None,
         )
+        # `tf.saved_model.load(path)(image)` asks serving_default, as it asks a model of the API's.
+        self.__call__ = self._functions.signatures[DEFAULT_SIGNATURE]
 
     @property
     def signatures(self) -> dict[str, Any]:

@@ -150,6 +150,8 @@ def _summary(
         f"{sum(example.num_cut for example in examples)} cut by max_number_of_boxes {max_number_of_boxes}",
         f"{sum(example.num_unknown for example in examples)} of classes that the label map does not have",
     ]
+    if unusable := sum(example.num_unusable for example in examples):
+        losses.append(f"{unusable} that cannot be trained on")
     of_records = sum(len(example.original_objects) for example in examples)
     fed = sum(len(example.fed_objects) for example in examples)
     lines.append(f"boxes: {of_records} in the records, {fed} fed; {', '.join(losses)}")

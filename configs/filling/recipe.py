@@ -91,7 +91,8 @@ def read_records(path: Path, label_map: LabelMap) -> RecordSource:
     if not num_images:
         raise UsageError(f"{path}: the records hold no image; there is nothing to train or evaluate on")
     refuse_pattern(path.parent)
-    name = f"{manifest.name}-?????-of-{len(manifest.shards):05d}"
+    is_one_file = [shard.name for shard in manifest.shards] == [manifest.name]
+    name = manifest.name if is_one_file else f"{manifest.name}-?????-of-{len(manifest.shards):05d}"
     return RecordSource(str(path.with_name(name)), num_images)
 
 

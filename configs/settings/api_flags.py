@@ -175,9 +175,7 @@ EXPORT_INFERENCE_GRAPH = Script(
         HonouredFlag("output_directory", "the same; it must be new"),
         HonouredFlag("config_override"),
         RefusedFlag("input_shape", "", "a signature takes images of every size, and any number; leave it out"),
-        RefusedFlag(
-            "write_inference_graph", False, "a graph of TensorFlow 1 is not written; the SavedModel holds it all"
-        ),
+        RefusedFlag("write_inference_graph", False, "use --also_frozen_graph, which writes frozen_inference_graph.pb"),
         RefusedFlag("additional_output_tensor_names", "", "use --output, such as --output raw_detection_boxes"),
         *_SIDE_INPUT_FLAGS,
     ),

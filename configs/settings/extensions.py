@@ -107,6 +107,7 @@ class Extensions(Settings, message="Extensions"):
     learning_rate: Schedule | None = declared(ANNEALED)
     mixing: Mixing | None = nested(Mixing, optional=True)
     cache: RecordCache | None = nested(RecordCache, optional=True)
+    strict_records: bool = scalar()
     augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
     classification_loss: PluginPart | None = nested(PluginPart, optional=True)

@@ -15,18 +15,21 @@ from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import read_header, read_orientation
 from data_prep.images.png_data import has_metadata
+from data_prep.records import record_rules as rules
 from data_prep.records.manifest import class_differences, manifest_path_of_shard, read_manifest
-from data_prep.records.record_checks import TOLERANCE, RecordChecker, text_of_value
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.record_files import CorruptRecordError, read_record_file
 from data_prep.records.record_images import plain_jpeg_size
+from data_prep.records.record_report import text_of_value
+from data_prep.records.shard_checks import CORRUPT_FILE
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger, RejectedError
 
-# What verify_tfrecords calls problems after which a record's boxes or its image mean nothing. Others are a box's own.
+# Problems after which a record's boxes or its image mean nothing. Others are a box's own.
 _OF_WHOLE_RECORD: Final = frozenset(
     {
-        "not a tf.train.Example", "missing key", "wrong type", "too many values", "unequal lengths",
-        "image does not decode", "size differs from the image",
+        rules.NOT_AN_EXAMPLE, rules.MISSING_KEY, rules.WRONG_TYPE, rules.NUMBER_OF_VALUES, rules.UNEQUAL_LENGTHS,
+        rules.WITHOUT_CLASSES, rules.BROKEN_IMAGE, rules.OTHER_SIZE,
     }
 )  # fmt: skip
 _SUFFIXES: Final = {"JPEG": ".jpg", "MPO": ".jpg"}  # of others in small letters, by their format's name
@@ -45,7 +48,7 @@ _SAME_AREA: Final = 0.001  # by how much the box's own area may be off after flo
 def refuse_another_label_map(shards: Sequence[str], label_map: LabelMap) -> None:
     """Refuses a label map that differs from the one that the shards' manifests name; raises UserError."""
     for path in dict.fromkeys(map(manifest_path_of_shard, shards)):
-        manifest = read_manifest(path) if path is not None else None
+        manifest = read_manifest(path)
         differences = class_differences(manifest, label_map) if manifest is not None else []
         if differences:
             raise UserError(f"{path} (there) and --label_map_path (here): {differences[0]}")
@@ -64,10 +67,10 @@ def images_of_records(
         label_map: The classes.
         are_shown: Whether boxes shall be of the images as EXIF turns them.
         summary: Counted in.
-        ledger: Takes records and boxes that `verify_tfrecords` would not pass.
+        ledger: Takes records and boxes that are not exported.
     """
     check, example = RecordChecker(label_map), example_class()
-    names = {item.id: (item.name, item.display_name) for item in label_map}
+    ids = {text.encode(): class_id for text, class_id in rules.ids_by_text(label_map).items()}
     places: dict[str, str] = {}
     for where, serialized in _records(shards, ledger):
         report = check(serialized, decode_fraction=0.0)
@@ -80,7 +83,7 @@ def images_of_records(
             continue
         features = example.FromString(serialized).features.feature
         try:
-            image, orientation = _image(features, names, where, ledger)
+            image, orientation = _image(features, ids, where, ledger)
             if image.image_id in places:
                 raise RejectedError("image listed twice", f"{image.image_id}, as at {places[image.image_id]}")
         except RejectedError as error:
@@ -105,12 +108,10 @@ def _records(shards: Sequence[str], ledger: Ledger) -> Iterator[tuple[str, bytes
                 yield f"{shard}, record {index}", serialized
                 index += 1
         except CorruptRecordError as error:
-            ledger.reject(f"{shard}, record {index}", "corrupt record file", str(error))
+            ledger.reject(f"{shard}, record {index}", CORRUPT_FILE, str(error))
 
 
-def _image(
-    features: Any, names: Mapping[int, tuple[str, str]], where: str, ledger: Ledger
-) -> tuple[ExportedImage, int]:
+def _image(features: Any, ids: Mapping[bytes, int], where: str, ledger: Ledger) -> tuple[ExportedImage, int]:
     """Returns an image and its EXIF orientation; raises RejectedError for a name that leads elsewhere."""
     encoded: bytes = _values(features, tf_example.IMAGE_ENCODED)[0]
     size = plain_jpeg_size(encoded)
@@ -126,7 +127,7 @@ def _image(
         suffix=_SUFFIXES.get(image_format, f".{image_format.lower()}"),
         width=width,
         height=height,
-        boxes=tuple(_boxes(features, names, (width, height), where, ledger)),
+        boxes=tuple(_boxes(features, ids, (width, height), where, ledger)),
         content=encoded,
         num_verified_labels=len(_values(features, tf_example.IMAGE_CLASS_LABEL)),
     )
@@ -141,18 +142,17 @@ def _may_be_turned(encoded: bytes, image_format: str) -> bool:
 
 
 def _boxes(
-    features: Any, names: Mapping[int, tuple[str, str]], size: tuple[int, int], where: str, ledger: Ledger
+    features: Any, ids: Mapping[bytes, int], size: tuple[int, int], where: str, ledger: Ledger
 ) -> Iterator[ExportedBox]:
     columns = [_values(features, key) for key in _BOX_KEYS]
     texts, areas, weights = (
         _values(features, key) for key in (tf_example.CLASS_TEXT, tf_example.OBJECT_AREA, tf_example.OBJECT_WEIGHT)
     )
     flags = {flag: _values(features, key) for key, flag in _FLAG_KEYS.items()}
-    rows = zip(_values(features, tf_example.CLASS_LABEL), *columns, strict=True)
-    for index, (class_id, *edges) in enumerate(rows):
-        text = texts[index] if index < len(texts) else None
+    labels = _values(features, tf_example.CLASS_LABEL) or [0] * len(texts)
+    for index, (label, *edges) in enumerate(zip(labels, *columns, strict=True)):
         try:
-            _check_class(class_id, text, names)
+            class_id = _class_id(label, texts[index] if index < len(texts) else b"", ids)
             xmin, ymin, xmax, ymax = _checked_edges(edges)
         except RejectedError as error:
             ledger.reject(f"{where}, box {index}", error.reason, error.detail)
@@ -169,26 +169,27 @@ def _boxes(
         )
 
 
-def _check_class(class_id: int, text: bytes | None, names: Mapping[int, tuple[str, str]]) -> None:
-    if class_id not in names:
-        raise RejectedError("class id outside the label map", f"class id {class_id}")
-    if text is not None and text not in [name.encode() for name in names[class_id]]:
-        detail = f"class text {text_of_value(text)!r} beside id {class_id}, which is {names[class_id][0]!r}"
-        raise RejectedError("class text disagrees with id", detail)
+def _class_id(label: int, text: bytes, ids: Mapping[bytes, int]) -> int:
+    """Returns a box's class, of which the text counts, as in training; raises RejectedError for an unknown one."""
+    if text and text not in ids:
+        raise RejectedError(rules.UNKNOWN_TEXT, f"class text {text_of_value(text)!r} beside id {label}")
+    if not text and label not in ids.values():
+        raise RejectedError(rules.UNKNOWN_ID, f"class id {label}")
+    return ids[text] if text else label
 
 
 def _checked_edges(edges: Sequence[float]) -> list[float]:
     """Returns xmin, ymin, xmax, ymax cut to 0..1; raises RejectedError for what is no box."""
     shown = ", ".join(f"{name} {edge:g}" for name, edge in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True))
     if not all(map(math.isfinite, edges)):
-        raise RejectedError("box is not finite", shown)
+        raise RejectedError(rules.NOT_FINITE, shown)
     if edges[2] < edges[0] or edges[3] < edges[1]:
-        raise RejectedError("reversed box", shown)
-    if min(edges) < -TOLERANCE or max(edges) > 1 + TOLERANCE:
-        raise RejectedError("box outside the image", shown)
+        raise RejectedError(rules.REVERSED, shown)
+    if min(edges) < -rules.MAX_OVERHANG or max(edges) > 1 + rules.MAX_OVERHANG:
+        raise RejectedError(rules.FAR_OUTSIDE, shown)
     cut = [min(max(edge, 0.0), 1.0) for edge in edges]
     if cut[2] == cut[0] or cut[3] == cut[1]:
-        raise RejectedError("box without area", shown)
+        raise RejectedError(rules.WITHOUT_AREA, shown)
     return cut
 
 

@@ -20,7 +20,7 @@ from data_prep.beam.shard_work import (
     PutInPlace,
     WriteShard,
     manifest_at,
-    shards_of_other_counts,
+    stale_shards,
 )
 from data_prep.beam.work_folder import work_folder
 from data_prep.formats.tf_example import shard_path
@@ -113,7 +113,7 @@ def run(
             plan = write_plan(file, points, find, settings, known)
         kept = tuple(entry for number, entry in in_place.items() if number not in plan.fingerprints)
         manifest = replace(manifest, shards=kept)
-        stale = shards_of_other_counts(output_path, settings.num_shards)
+        stale = stale_shards(output_path, settings.num_shards)
         if before is not None and not plan.fingerprints and not stale and _is_same_content(before, manifest):
             return BeamRun(before, 0, Counter(), is_unchanged=True)
         files.put(files.join(work, MANIFEST_NAME), format_manifest(manifest).encode())

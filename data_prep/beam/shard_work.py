@@ -6,7 +6,7 @@ which the set takes those that count, and putting the set in place goes on where
 
 from __future__ import annotations
 
-import re
+import contextlib
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,9 @@ from data_prep.beam.image_work import ImageResult
 from data_prep.formats.tf_example import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest, read_manifest
 from data_prep.records.record_files import FRAME_BYTES, RecordWriter
+from data_prep.records.record_set import is_stale_file, shards_of_other_counts
 from data_prep.records.shard_report import sum_of
+from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
 
 DONE_NAME = "done"
@@ -140,6 +142,9 @@ class PutInPlace(beam.DoFn):
         folder, name = files.split(self._output_path)
         manifest_path = files.join(folder, name + SUFFIX)
         if files.exists(manifest_path):
+            in_place = _manifest_if_sound(manifest_path)
+            if in_place is not None and is_stale_file(in_place, manifest) and files.exists(self._output_path):
+                files.remove(self._output_path)
             files.remove(manifest_path)
         for shard in written:
             target = files.join(folder, shard.entry.name)
@@ -148,7 +153,7 @@ class PutInPlace(beam.DoFn):
             elif not files.exists(target):
                 raise RuntimeError(f"{shard.path} is gone")
         files.put(manifest_path, text)
-        for stale in shards_of_other_counts(self._output_path, self._num_shards):
+        for stale in stale_shards(self._output_path, self._num_shards):
             files.remove(stale)
         files.put(done_path, text)
         yield manifest_path
@@ -166,6 +171,12 @@ def manifest_at(path: str) -> Manifest | None:
         return read_manifest(local)
 
 
+def _manifest_if_sound(path: str) -> Manifest | None:
+    with contextlib.suppress(UserError):
+        return manifest_at(path)
+    return None
+
+
 def write_ledger(manifest: Manifest, path: str) -> None:
     """Lists what was rejected, as the commands' ledgers do; where nothing was, an earlier list goes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -180,9 +191,8 @@ def write_ledger(manifest: Manifest, path: str) -> None:
             files.remove(path)
 
 
-def shards_of_other_counts(output_path: str, num_shards: int) -> list[str]:
+def stale_shards(output_path: str, num_shards: int) -> list[str]:
     """Returns the shards of `output_path` that belong to a set of another number."""
     folder, name = files.split(output_path)
-    pattern = re.compile(re.escape(name) + r"-\d{5}-of-(?P<count>\d{5})")
-    matches = (pattern.fullmatch(other) for other in sorted(files.files_in(folder)))
-    return [files.join(folder, match[0]) for match in matches if match and int(match["count"]) != num_shards]
+    stale = shards_of_other_counts(name, num_shards, sorted(files.files_in(folder)))
+    return [files.join(folder, other) for other in stale]

@@ -11,13 +11,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from data_prep.formats.example_proto import example_class
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX
 from data_prep.runtime.command_line import UsageError
 
 IMAGE_ENCODED = "image/encoded"
@@ -52,28 +53,26 @@ class Feature:
     Attributes:
         kind: The list of `tf.train.Feature` that it is stored in, by its value type.
         is_list: Whether it holds any number of values (one an object, mostly) rather than exactly one.
-        is_required: Whether training cannot do without it.
     """
 
     kind: Literal["bytes", "float", "int64"]
     is_list: bool = False
-    is_required: bool = False
 
 
 FEATURES: dict[str, Feature] = {
-    IMAGE_ENCODED: Feature("bytes", is_required=True),
+    IMAGE_ENCODED: Feature("bytes"),
     IMAGE_FORMAT: Feature("bytes"),
     IMAGE_FILENAME: Feature("bytes"),
-    IMAGE_SOURCE_ID: Feature("bytes", is_required=True),
+    IMAGE_SOURCE_ID: Feature("bytes"),
     IMAGE_SHA256: Feature("bytes"),
-    IMAGE_HEIGHT: Feature("int64", is_required=True),
-    IMAGE_WIDTH: Feature("int64", is_required=True),
-    BOX_XMIN: Feature("float", is_list=True, is_required=True),
-    BOX_XMAX: Feature("float", is_list=True, is_required=True),
-    BOX_YMIN: Feature("float", is_list=True, is_required=True),
-    BOX_YMAX: Feature("float", is_list=True, is_required=True),
+    IMAGE_HEIGHT: Feature("int64"),
+    IMAGE_WIDTH: Feature("int64"),
+    BOX_XMIN: Feature("float", is_list=True),
+    BOX_XMAX: Feature("float", is_list=True),
+    BOX_YMIN: Feature("float", is_list=True),
+    BOX_YMAX: Feature("float", is_list=True),
     CLASS_TEXT: Feature("bytes", is_list=True),
-    CLASS_LABEL: Feature("int64", is_list=True, is_required=True),
+    CLASS_LABEL: Feature("int64", is_list=True),
     OBJECT_IS_CROWD: Feature("int64", is_list=True),
     OBJECT_DIFFICULT: Feature("int64", is_list=True),
     OBJECT_TRUNCATED: Feature("int64", is_list=True),
@@ -94,6 +93,9 @@ MAX_SHARDS = 99_999  # five digits in a shard's name
 _SHARD = re.compile(r"(?P<prefix>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
 _SHARDED_NAME = re.compile(r"(?P<prefix>.+)@(?P<count>\d{1,9})", re.DOTALL)
 _WILDCARDS = frozenset("*?[")
+# Beside records lie manifests, stamps and ledgers, and parts of what is being written: never records, in any glob.
+_OTHER_SUFFIXES = (".json", ".jsonl")
+_SET_OF_ONE = re.compile(r"(?P<prefix>.+)-(\*|\?{5}|0{5})-of-0{4}1", re.DOTALL)
 
 
 def make_example(
@@ -207,8 +209,13 @@ def box_areas(boxes_ymin_xmin_ymax_xmax: npt.NDArray[np.float32], height: int, w
 
 
 def shard_path(output_path: str | Path, index: int, count: int) -> Path:
-    """Returns the path of shard `index` of `count`, such as `train.record-00000-of-00010`."""
+    """Returns the path of shard `index` of `count`, such as `train.record-00000-of-00010`.
+
+    The only shard of a set has the plain name, such as `train.record`, as the API's scripts write it.
+    """
     path = Path(output_path)
+    if count == 1:
+        return path
     return path.with_name(f"{path.name}-{index:05d}-of-{count:05d}")
 
 
@@ -217,12 +224,14 @@ def find_shards(pattern: str | Sequence[str]) -> list[str]:
 
     Args:
         pattern: A path, a glob (`train.record-*`), a sharded name (`train.record@10`), several of these with commas
-            between, or a list of them. Globs on `gs://` and the like are left to TensorFlow.
+            between, or a list of them. Globs on `gs://` and the like are left to TensorFlow; no glob takes manifests,
+            ledgers, stamps and unfinished files. `train.record@1` and `train.record-?????-of-00001` are `train.record`
+            too, where there is no other.
 
     Raises:
-        UsageError: A part matches nothing; a shard of an `-of-NNNNN` set that a glob or `@N` names is missing; or a
-            glob matches two sets of one name (an older run's, with another number of shards), which would train twice
-            on the same images.
+        UsageError: A part matches nothing, with what is there in its place; a shard of an `-of-NNNNN` set that a glob
+            or `@N` names is missing; or a glob matches two sets of one name (an older run's, with another number of
+            shards), which would train twice on the same images.
     """
     parts = pattern.split(",") if isinstance(pattern, str) else [part for item in pattern for part in item.split(",")]
     shards: dict[str, None] = {}  # a dictionary for its order: a file that two parts name is read once
@@ -248,6 +257,10 @@ def _expand(part: str) -> list[str]:
     if _exists(part):
         return [part]
     sharded = _SHARDED_NAME.fullmatch(part)
+    one = _SET_OF_ONE.fullmatch(part)
+    plain = one["prefix"] if one else sharded["prefix"] if sharded and int(sharded["count"]) == 1 else ""
+    if plain and not _WILDCARDS & set(plain) and _exists(plain) and not _exists(f"{plain}-00000-of-00001"):
+        return [plain]
     if sharded is not None:
         paths = _set_of(sharded["prefix"], int(sharded["count"]))
         _check_complete(part, paths)
@@ -255,10 +268,10 @@ def _expand(part: str) -> list[str]:
     if "://" not in part and Path(part).exists():
         raise UsageError(f"{part}: not a regular file, as records must be in")
     if not _WILDCARDS & set(part):
-        raise UsageError(f"no such record file: {part}")
+        raise UsageError(f"no such record file: {part}{_what_is_there(part)}")
     matches = _glob(part)
     if not matches:
-        raise UsageError(f"no record file matches {part}")
+        raise UsageError(f"no record file matches {part}{_what_is_there(part)}")
     counts: dict[str, set[int]] = {}
     for shard in filter(None, map(_SHARD.fullmatch, matches)):
         counts.setdefault(shard["prefix"], set()).add(int(shard["count"]))
@@ -269,9 +282,30 @@ def _expand(part: str) -> list[str]:
                 f"{part} matches two runs of {prefix}, of {in_words} shards; delete the stale ones or write the number "
                 f"out, as in {prefix}-?????-of-{max(of_prefix):05d}"
             )
+        count = of_prefix.pop()
+        if prefix in matches:
+            raise UsageError(
+                f"{part} matches two runs of {prefix}, one of a single file and one of {count} shards; delete what is "
+                f"stale, or write {prefix} or {prefix}-?????-of-{count:05d}"
+            )
         # On disk, not among the matches: who writes `-0000[0-4]-of-00010` wants just these five.
-        _check_complete(part, _set_of(prefix, of_prefix.pop()))
+        _check_complete(part, _set_of(prefix, count))
     return matches
+
+
+def _what_is_there(part: str) -> str:
+    """Returns, for a message, what records lie where there is no `part`: under the plain name, or as shards."""
+    if _WILDCARDS & set(part):
+        plain = re.sub(r"-[^-/]*(-of-[^-/]*)?$", "", part)
+        if plain != part and not _WILDCARDS & set(plain) and _exists(plain):
+            return f"; {plain} is there: write that"
+        return ""
+    shards = [path for path in _glob(glob.escape(part) + "-*-of-*") if _SHARD.fullmatch(path)]
+    if not shards:
+        return ""
+    if len(shards) == 1:
+        return f"; {shards[0]} is there: write that, or {part}-*"
+    return f"; {shards[0]} and {len(shards) - 1} more shards are there: write {part}-*"
 
 
 def _set_of(prefix: str, count: int) -> list[str]:
@@ -296,7 +330,13 @@ def _exists(path: str) -> bool:
 
 def _glob(pattern: str) -> list[str]:
     if "://" not in pattern:
-        return sorted(path for path in glob.glob(pattern) if Path(path).is_file())  # noqa: PTH207 - absolute or not
-    import tensorflow as tf
+        found = [path for path in glob.glob(pattern) if Path(path).is_file()]  # noqa: PTH207 - absolute or not
+    else:
+        import tensorflow as tf
 
-    return sorted(tf.io.gfile.glob(pattern))
+        found = tf.io.gfile.glob(pattern)
+    return sorted(path for path in found if not _is_other(PurePath(path).name))
+
+
+def _is_other(name: str) -> bool:
+    return name.endswith(_OTHER_SUFFIXES) or name.startswith(TEMPORARY_PREFIX)

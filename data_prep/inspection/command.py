@@ -52,7 +52,7 @@ _BOX_WORDS = {
 }
 _IMAGE_WORDS = {
     data_set.NO_IMAGE: "missing or not readable",
-    data_set.BAD_RECORD: "with a record that would break training",
+    data_set.BAD_RECORD: "with a record that would stop training",
     data_set.REPEATED_ID: "with the id of another",
     data_set.NO_BOXES: "without boxes",
     data_set.MANY_BOXES: "with very many boxes",
@@ -285,11 +285,13 @@ def _describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbna
 
 
 def _problems(checked: ShardSummary) -> str:
-    """Returns the problems of records by kind, most frequent first, in words."""
-    if not checked.problems:
-        return "nothing"
-    kinds = ", ".join(f"{count} {kind}" for kind, count in checked.problems.most_common())
-    return f"{kinds}, in {checked.num_bad_records} of {checked.num_records} records"
+    """Returns the problems of records by kind, most frequent first, and the warnings, in words."""
+    kinds, warnings = (
+        ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        for counts in (checked.problems, checked.warnings)
+    )
+    found = f"{kinds}, in {checked.num_bad_records} of {checked.num_records} records" if kinds else "nothing"
+    return found + (f"; warnings: {warnings}" if warnings else "")
 
 
 def _counts(flags: Any, words: Mapping[int, str]) -> str:

@@ -111,15 +111,20 @@ def script_json(content: Any) -> str:
 
 
 def _problems(found: DataSet) -> dict[str, Any] | None:
-    """Returns what `verify_tfrecords` would report of the records: kinds, most frequent first, with examples."""
+    """Returns what `verify_tfrecords` would report of the records: kinds, most frequent first, then its warnings."""
     checked = found.checked
     if checked is None:
         return None
     return {
         "badRecords": checked.num_bad_records,
         "kinds": [
-            {"kind": kind, "count": count, "examples": [example[:_MAX_TEXT] for example in checked.examples[kind]]}
-            for kind, count in checked.problems.most_common()
+            {
+                "kind": prefix + kind,
+                "count": count,
+                "examples": [example[:_MAX_TEXT] for example in checked.examples[kind]],
+            }
+            for prefix, counts in (("", checked.problems), ("warning: ", checked.warnings))
+            for kind, count in counts.most_common()
         ],
     }
 

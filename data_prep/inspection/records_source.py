@@ -1,4 +1,7 @@
-"""Reader of a data set from records, which are what training reads, checked as `verify_tfrecords` checks them."""
+"""Reader of a data set from records, which are what training reads, checked as `verify_tfrecords` checks them.
+
+As in training, a class' text counts and not the id beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,11 @@ from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.records.record_checks import RecordChecker, RecordReport, text_of_value
+from data_prep.records.record_checks import RecordChecker
 from data_prep.records.record_files import CorruptRecordError, read_record_file
-from data_prep.records.shard_checks import CORRUPT_FILE, ShardSummary
+from data_prep.records.record_report import RecordReport, text_of_value
+from data_prep.records.record_rules import READ_KEYS, ids_by_text
+from data_prep.records.shard_checks import CORRUPT_FILE, MOSTLY_UNUSABLE, ShardSummary, judge_usable
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
@@ -41,15 +46,15 @@ def read_records_data_set(
     Args:
         shards: Record files.
         label_map: Names the class ids; None: the records' own class texts do.
-        ledger: Takes records that cannot be read, which are not in the data set, and those with a problem, once for
-            each kind.
+        ledger: Takes records that cannot be read, which are not in the data set, and those with a problem that would
+            stop training, once for each kind.
         decode_fraction: The share of the images, by chance, that the checks decode; of others they read the header.
 
     Raises:
         UserError: There is not one record.
     """
     names = {item.name: item.display_name or item.name for item in label_map} if label_map is not None else {}
-    labels = {item.id: item.name for item in label_map} if label_map is not None else None
+    labels = _Labels(label_map) if label_map is not None else None
     builder = DataSetBuilder(names, lists_all=True)
     seen: set[str] = set()
     count = 0
@@ -61,9 +66,10 @@ def read_records_data_set(
             features = _features(serialized)
             image_id = _text(features, tf_example.IMAGE_SOURCE_ID) or _text(features, tf_example.IMAGE_FILENAME)
             flags = data_set.REPEATED_ID if image_id in seen else 0
-            flags |= data_set.BAD_RECORD if report.problems else 0
+            flags |= data_set.BAD_RECORD if report.errors else 0
             flags |= 0 if report.has_image else data_set.NO_IMAGE
-            _add_record(builder, features, labels, image_id or f"record {index}", flags, (shard, index))
+            size = report.image_size if report.has_image else _stored_size(features)
+            _add_record(builder, features, labels, image_id or f"record {index}", size, flags, (shard, index))
         except ValueError as error:
             ledger.reject(f"{shard}, record {index}", "unreadable record", str(error))
             continue
@@ -72,6 +78,8 @@ def read_records_data_set(
         count += 1
     if not count:
         raise UserError(f"{len(shards)} files, but not one record that can be read: {', '.join(shards[:3])}")
+    if sentence := judge_usable(checked):
+        ledger.reject(", ".join(shards[:3]), MOSTLY_UNUSABLE, sentence)
     shown = shards[0] if len(shards) == 1 else f"{shards[0]} and {len(shards) - 1} more"
     found = builder.finish(f"records of {shown}")
     found.checked = checked
@@ -80,7 +88,7 @@ def read_records_data_set(
 
 def _list_problems(report: RecordReport, where: str, ledger: Ledger) -> None:
     kinds: dict[str, list[str]] = {}
-    for kind, detail in report.problems:
+    for kind, detail in report.errors:
         kinds.setdefault(kind, []).append(detail)
     for kind, details in kinds.items():
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
@@ -126,42 +134,66 @@ def _features(serialized: bytes) -> Any:
 def _add_record(
     builder: DataSetBuilder,
     features: Any,
-    labels: dict[int, str] | None,
+    labels: _Labels | None,
     image_id: str,
+    size: tuple[int, int],
     flags: int,
     place: tuple[str, int],
 ) -> None:
     columns = [_values(features, key) for key in _BOX_KEYS]
-    classes = _values(features, tf_example.CLASS_LABEL)
+    texts = _values(features, tf_example.CLASS_TEXT)
+    classes = _values(features, tf_example.CLASS_LABEL) or [0] * len(texts)
     lengths = {len(column) for column in (*columns, classes)}
     if len(lengths) > 1:
         raise ValueError(f"{image_id}: lists of {', '.join(map(str, sorted(lengths)))} coordinates and classes")
-    texts = _values(features, tf_example.CLASS_TEXT)
-    width, height = (
-        min(max(int(_value(features, key) or 0), 0), _MAX_SIDE)
-        for key in (tf_example.IMAGE_WIDTH, tf_example.IMAGE_HEIGHT)
-    )
     flag_lists = [(_values(features, key), bit) for key, bit in _FLAGS.items()]
     image_classes, image_texts = (
         _values(features, key) for key in (tf_example.IMAGE_CLASS_LABEL, tf_example.IMAGE_CLASS_TEXT)
     )
     # From here on nothing fails: a record is in the data set whole or not at all.
-    builder.add_image(image_id, width=width, height=height, flags=flags, place=place)
+    builder.add_image(image_id, width=size[1], height=size[0], flags=flags, place=place)
+    boxed = set()
     for index, (class_id, *box) in enumerate(zip(classes, *columns, strict=True)):
         box_flags = sum(bit for values, bit in flag_lists if index < len(values) and values[index])
         text = text_of_value(texts[index]) if index < len(texts) else ""
-        builder.add_box(_label(class_id, text, labels), (box[0], box[1], box[2], box[3]), box_flags)
-    boxed = set(classes)
-    for index, class_id in enumerate(image_classes):
+        label = _label(class_id, text, labels)
+        builder.add_box(label, (box[0], box[1], box[2], box[3]), box_flags)
+        boxed.add(label)
+    for index in range(max(len(image_classes), len(image_texts))):
         # Records say which classes a person looked for, found or not; what was found has boxes.
         text = text_of_value(image_texts[index]) if index < len(image_texts) else ""
-        builder.add_verified_label(_label(class_id, text, labels), is_present=class_id in boxed)
+        label = _label(image_classes[index] if index < len(image_classes) else 0, text, labels)
+        builder.add_verified_label(label, is_present=label in boxed)
 
 
-def _label(class_id: int, text: str, labels: dict[int, str] | None) -> str:
+class _Labels:
+    """Names of classes by what records say."""
+
+    def __init__(self, label_map: LabelMap) -> None:
+        self._names = {item.id: item.name for item in label_map}
+        self._ids = ids_by_text(label_map)
+
+    def name_of(self, class_id: int, text: str) -> str:
+        if text in self._ids:
+            return self._names[self._ids[text]]
+        if text and class_id in self._names:
+            return f"{text} (not in the label map)"
+        return self._names.get(class_id) or f"{f'id {class_id}' if class_id else text or 'id 0'} (not in the label map)"
+
+
+def _label(class_id: int, text: str, labels: _Labels | None) -> str:
     if labels is None:
         return text or f"id {class_id}"
-    return labels.get(class_id) or f"id {class_id} (not in the label map)"
+    return labels.name_of(class_id, text)
+
+
+def _stored_size(features: Any) -> tuple[int, int]:
+    """Returns height and width as the record says them."""
+    height, width = (
+        min(max(int(_value(features, key) or 0), 0), _MAX_SIDE)
+        for key in (tf_example.IMAGE_HEIGHT, tf_example.IMAGE_WIDTH)
+    )
+    return height, width
 
 
 def _values(features: Any, key: str) -> Sequence[Any]:
@@ -170,6 +202,8 @@ def _values(features: Any, key: str) -> Sequence[Any]:
     stored, kind = features[key], tf_example.FEATURES[key].kind
     found = stored.WhichOneof("kind")
     if found is not None and found != f"{kind}_list":
+        if key not in READ_KEYS:
+            return ()
         raise ValueError(f"{key} is a {found}, not a {kind}_list")
     values: Sequence[Any] = getattr(stored, f"{kind}_list").value
     return values

@@ -58,7 +58,7 @@ def fetch(session: requests.Session, remote: RemoteFile, path: Path) -> RemoteFi
             part.finish()
             return part.remote
         part.discard()
-    raise UserError(f"{remote.url}: {mismatch}, twice; fetch it by other means into --metadata_directory")
+    raise UserError(f"{remote.url}: {mismatch}, twice; fetch it by other means, to {path}")
 
 
 def fetch_start(session: requests.Session, remote: RemoteFile, num_bytes: int) -> bytes:

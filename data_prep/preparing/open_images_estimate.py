@@ -22,7 +22,8 @@ from data_prep.preparing.boxes_sample import BoxesSample, Scaled, sample_of, sca
 from data_prep.preparing.file_download import fetch_start
 from data_prep.preparing.image_trial import ImageTrial, NoImagesError, try_images
 from data_prep.preparing.open_images_classes import Classes
-from data_prep.preparing.open_images_steps import TRAIN, OpenImagesChoice
+from data_prep.preparing.open_images_steps import OpenImagesChoice
+from data_prep.preparing.prepared_folder import TRAIN
 from data_prep.preparing.release_files import SplitFiles
 from data_prep.preparing.release_metadata import ReleaseMetadata, size_in_words
 from data_prep.preparing.release_requests import RemoteFile

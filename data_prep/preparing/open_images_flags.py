@@ -10,6 +10,7 @@ from pathlib import Path
 from data_prep.metadata.class_choice import MAX_SEED, add_filter_flags, filters_of_flags
 from data_prep.preparing.fill_flags import CHECK, FILL, add_fill_flags, check_fill_flags
 from data_prep.preparing.flag_words import flag_words
+from data_prep.preparing.last_steps import VERIFY
 from data_prep.preparing.open_images_steps import (
     BEAM,
     DOWNLOAD,
@@ -18,7 +19,6 @@ from data_prep.preparing.open_images_steps import (
     POINTS,
     RECORDS,
     VALIDATE,
-    VERIFY,
     OpenImagesChoice,
 )
 from data_prep.preparing.passed_flags import PassingParser

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.preparing.command_step import CommandStep
-from data_prep.preparing.fill_flags import CHECK, FILL
 from data_prep.preparing.flag_words import flag_words
-from data_prep.preparing.prepared_folder import PreparedFolder, PreparedSplit
-from data_prep.records.manifest import Manifest
+from data_prep.preparing.prepared_folder import TRAIN, VALIDATION, PreparedFolder, PreparedSplit
 from data_prep.runtime.step_stamp import Step
 
-TRAIN, VALIDATION = "train", "validation"
 POINTS, SUBSET, LABEL_MAP = "data_prep.process_metadata", "data_prep.choose_subset", "data_prep.make_label_map"
 DOWNLOAD, VALIDATE = "data_prep.download_images", "data_prep.validate_images"
-RECORDS, VERIFY, BEAM = "data_prep.make_tfrecords", "data_prep.verify_tfrecords", "data_prep.beam_pipeline"
+RECORDS, BEAM = "data_prep.make_tfrecords", "data_prep.beam_pipeline"
 LEAST_SHARDS = 10  # so that training can read several at a time, and two processes write them
 IMAGES_A_SHARD = 1000  # some 100 to 200 MB
 _LIMIT = "1%"
@@ -161,43 +158,6 @@ def record_steps(choice: OpenImagesChoice, folder: PreparedFolder, split: Prepar
         CommandStep(f"clean images of {split.name}", VALIDATE, [*validate, *sized, *choice.passed[VALIDATE], *limits]),
         CommandStep(f"records of {split.name}", RECORDS, [*write, *records, *choice.passed[RECORDS], *limits]),
     ]
-
-
-def verify_step(
-    choice: OpenImagesChoice, folder: PreparedFolder, split: PreparedSplit, manifest: Manifest
-) -> CommandStep:
-    """Returns the step that reads the records through, which are there; done once for the same files."""
-    words = flag_words(input_path=f"{split.record}@{len(manifest.shards)}", label_map_path=folder.label_map)
-    words += choice.passed[VERIFY]
-    inputs = {entry.name: split.record.with_name(entry.name) for entry in manifest.shards}
-    return CommandStep(
-        f"verification of {split.name}",
-        VERIFY,
-        words,
-        Step(
-            VERIFY,
-            {"words": words},
-            {**inputs, "label_map": folder.label_map, "manifest": split.manifest},
-            (split.manifest,),
-        ),
-    )
-
-
-def check_step(choice: OpenImagesChoice, recipe: Path) -> CommandStep:
-    """Returns the step that reads the recipe, before hours go into images for it."""
-    return CommandStep("the recipe checked", CHECK, [str(recipe), *choice.passed[CHECK]])
-
-
-def fill_step(choice: OpenImagesChoice, recipe: Path, folder: PreparedFolder) -> CommandStep:
-    """Returns the step that fills a recipe in."""
-    words = flag_words(
-        recipe=recipe,
-        label_map_path=folder.label_map,
-        train_manifest_path=folder.split(TRAIN).manifest,
-        validation_manifest_path=folder.split(VALIDATION).manifest,
-        output_path=folder.pipeline_config,
-    )
-    return CommandStep("the pipeline config", FILL, [*words, *choice.passed[FILL]])
 
 
 def _num_images(images: Path) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.preparing import open_images_steps
 from data_prep.preparing.class_table import class_table
+from data_prep.preparing.fill_flags import CHECK, FILL
+from data_prep.preparing.last_steps import VERIFY, check_step, fill_step, verify_step
 from data_prep.preparing.open_images_steps import OpenImagesChoice, fills_config
 from data_prep.preparing.prepared_folder import PreparedFolder
 from data_prep.preparing.release_files import SplitFiles, split_files
@@ -35,7 +37,7 @@ def run_steps(
     files = files_of(flags)
     runner = StepRunner(choice.num_steps(flags.splits))
     if fills_config(flags.splits):
-        runner.run(open_images_steps.check_step(choice, flags.recipe))
+        runner.run(check_step(flags.recipe, choice.passed[CHECK]))
     at_hand = _fetched(files, metadata, with_image_labels=flags.with_image_labels)
     for split, found in files.items():
         labels = at_hand.get(found.image_labels)
@@ -48,9 +50,10 @@ def run_steps(
     for split in files:
         for step in open_images_steps.record_steps(choice, folder, folder.split(split)):
             runner.run(step)
-        runner.run(open_images_steps.verify_step(choice, folder, folder.split(split), _manifest(folder, split)))
+        num_shards = len(_manifest(folder, split).shards)
+        runner.run(verify_step(f"verification of {split}", folder, split, num_shards, choice.passed[VERIFY]))
     if fills_config(flags.splits):
-        runner.run(open_images_steps.fill_step(choice, flags.recipe, folder))
+        runner.run(fill_step(folder, flags.recipe, choice.passed[FILL]))
     print()
     print("\n".join([*runner.summary_lines(), "", *_summary_lines(folder, flags.splits)]))
     if fills_config(flags.splits):

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.cleaning.validation_log import log_path
-from data_prep.formats.tf_example import shard_path
 from data_prep.preparing.command_step import CommandStep
 from data_prep.preparing.fill_flags import CHECK, FILL
 from data_prep.preparing.flag_words import flag_words
+from data_prep.preparing.last_steps import VERIFY, check_step, fill_step, verify_step
 from data_prep.preparing.passed_flags import PassingParser
-from data_prep.preparing.prepared_folder import PreparedFolder
+from data_prep.preparing.prepared_folder import TEST, TRAIN, VALIDATION, PreparedFolder
 from data_prep.preparing.recipe_resolution import max_dimension_for
 from data_prep.runtime.step_stamp import Step
 
 IMPORT, VALIDATE, SPLIT, DUPLICATES = "import_annotations", "validate_images", "split_points", "find_duplicates"
-RECORDS, VERIFY = "make_tfrecords", "verify_tfrecords"
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
+RECORDS = "make_tfrecords"
 _WHOLE = "all"  # one set of annotations, before it is split
 _LIMITED = (IMPORT, VALIDATE, SPLIT, DUPLICATES, RECORDS)  # they have --max_failures
 # Each set of annotations has its own.
@@ -63,8 +62,7 @@ class Preparation:
 
     def steps(self) -> list[CommandStep]:
         """Returns the commands, in their order."""
-        words = [str(self._flags.recipe), *self._passed(CHECK)]
-        steps = [CommandStep("the recipe checked, before it is filled in", CHECK, words)]
+        steps = [check_step(self._flags.recipe, self._passed(CHECK))]
         for one in self.sets:
             steps += [self._import(one), self._validate(one)]
         if self.is_split:
@@ -73,7 +71,7 @@ class Preparation:
             steps.append(self._drop_duplicates())
         for split in self.splits:
             steps += [self._records(split), self._verify(split)]
-        return [*steps, self._fill()]
+        return [*steps, fill_step(self.folder, self._flags.recipe, self._passed(FILL))]
 
     def ledgers(self) -> list[tuple[str, Path]]:
         """Returns the ledgers that the steps write where they reject something, each with the step's name."""
@@ -183,23 +181,9 @@ class Preparation:
         return CommandStep(f"{split}: records", f"data_prep.{RECORDS}", words + self._passed(RECORDS))
 
     def _verify(self, split: str) -> CommandStep:
-        files, count = self.folder.split(split), self._flags.num_shards
-        pattern = f"{files.record}-?????-of-{count:05d}"
-        words = flag_words(input_path=pattern, label_map_path=self.folder.label_map) + self._passed(VERIFY)
-        read = {f"shard {number}": shard_path(files.record, number, count) for number in range(count)}
-        read["label_map"] = self.folder.label_map
-        stamp = Step("prepare_dataset: verify_tfrecords, rules 1", {"words": words}, read, [files.manifest])
-        return CommandStep(f"{split}: records verified", f"data_prep.{VERIFY}", words, stamp)
-
-    def _fill(self) -> CommandStep:
-        words = flag_words(
-            recipe=self._flags.recipe,
-            label_map_path=self.folder.label_map,
-            train_manifest_path=self.folder.split(TRAIN).manifest,
-            validation_manifest_path=self.folder.split(VALIDATION).manifest,
-            output_path=self.folder.pipeline_config,
+        return verify_step(
+            f"{split}: records verified", self.folder, split, self._flags.num_shards, self._passed(VERIFY)
         )
-        return CommandStep("the pipeline config", FILL, words + self._passed(FILL))
 
 
 def has_validation_set(flags: argparse.Namespace) -> bool:

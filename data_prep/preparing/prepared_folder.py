@@ -7,6 +7,8 @@ from pathlib import Path
 
 from data_prep.records.manifest import manifest_path
 
+TRAIN, VALIDATION, TEST = "train", "validation", "test"  # of which a config wants the first two
+
 
 @dataclass(frozen=True)
 class PreparedFolder:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.formats.label_map import LabelMap, LabelMapItem, format_label_map
+from data_prep.records.record_rules import ids_by_text
 from data_prep.records.shard_report import ShardReport, report_of_json, sum_of
 from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.command_line import UsageError, UserError
@@ -86,8 +87,7 @@ def class_differences(manifest: Manifest, label_map: LabelMap) -> list[str]:
     """
     if label_map_hash(manifest.label_map) == label_map_hash(label_map):
         return []
-    ids = {item.display_name: item.id for item in label_map if item.display_name}
-    ids.update({item.name: item.id for item in label_map})  # a name goes before a display name
+    ids = ids_by_text(label_map)
     found = []
     for item in manifest.label_map:
         name = f"{item.name!r} ({item.display_name})" if item.display_name else repr(item.name)
@@ -109,10 +109,10 @@ def manifest_path(output_path: str | os.PathLike[str]) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def manifest_path_of_shard(shard: str) -> str | None:
-    """Returns where the manifest of a shard would lie; None for a file whose name is no shard's."""
+def manifest_path_of_shard(shard: str) -> str:
+    """Returns where the manifest of a shard would lie, or of a file that is a set of its own."""
     match = _SHARD_NAME.fullmatch(shard)
-    return match["prefix"] + SUFFIX if match else None
+    return (match["prefix"] if match else shard) + SUFFIX
 
 
 def format_manifest(manifest: Manifest) -> str:

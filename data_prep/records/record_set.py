@@ -12,7 +12,7 @@ import fcntl
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,21 +134,33 @@ def remove_shards_of_other_counts(output_path: Path, num_shards: int) -> list[Pa
 
     Left beside the new ones, a glob would read both.
     """
-    pattern = re.compile(re.escape(output_path.name) + r"-\d{5}-of-(?P<count>\d{5})")
+    names = [path.name for path in output_path.parent.iterdir()]
     stale = [
-        path
-        for path in sorted(output_path.parent.iterdir())
-        if (match := pattern.fullmatch(path.name)) and int(match["count"]) != num_shards
+        output_path.with_name(name) for name in sorted(shards_of_other_counts(output_path.name, num_shards, names))
     ]
     for path in stale:
         path.unlink()
     return stale
 
 
+def shards_of_other_counts(output_name: str, num_shards: int, names: Iterable[str]) -> list[str]:
+    """Returns which of some files' names are those of shards of `output_name` in a set of another number.
+
+    A file with the plain name is not among them: whose it is, only a manifest tells.
+    """
+    pattern = re.compile(re.escape(output_name) + r"-\d{5}-of-(?P<count>\d{5})")
+    matches = filter(None, map(pattern.fullmatch, names))
+    return [match[0] for match in matches if num_shards == 1 or int(match["count"]) != num_shards]
+
+
 def _finish(folder: Path, output_path: Path) -> None:
     """Puts a complete set in its place; a run that is killed in here is finished by the next."""
     new = read_manifest(folder / _MANIFEST_NAME)
     assert new is not None, "the caller has seen it"
+    before = _manifest_in_place(output_path)
+    if before is not None and is_stale_file(before, new):
+        output_path.unlink(missing_ok=True)
+        print(f"removed {output_path.name}, which the older run wrote as the only file of its set")
     manifest_path(output_path).unlink(missing_ok=True)  # of the old shards, of which some are about to go
     for entry in new.shards:
         written = folder / entry.name
@@ -157,6 +169,11 @@ def _finish(folder: Path, output_path: Path) -> None:
     for entry in new.shards:
         (folder / (entry.name + ENTRY_SUFFIX)).unlink(missing_ok=True)
     (folder / _MANIFEST_NAME).replace(manifest_path(output_path))
+
+
+def is_stale_file(before: Manifest, after: Manifest) -> bool:
+    """Tells whether an older run wrote its only file under the plain name, where the new one has shards."""
+    return [entry.name for entry in before.shards] == [before.name] and len(after.shards) > 1
 
 
 def _manifest_in_place(output_path: Path) -> Manifest | None:

@@ -27,6 +27,7 @@ class ShardReport:
         verified_present: Records with a verified label saying that the class is there.
         verified_absent: Records with one saying that it is not.
         left_out: What the rules left out, by the words of `record_policies`.
+        repaired: What a repair changed, by the words of `record_repair`: records, by what was done to them.
         rejected: (item, reason, detail) of each image or box that cannot be used, for the ledger.
     """
 
@@ -39,6 +40,7 @@ class ShardReport:
     verified_present: Counter[str] = field(default_factory=Counter)
     verified_absent: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
     rejected: list[tuple[str, str, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -52,7 +54,7 @@ class ShardReport:
 
 
 _COUNTS = ("num_points", "num_images", "num_images_without_boxes", "num_bytes")
-_COUNTERS = ("boxes_by_label", "images_by_label", "verified_present", "verified_absent", "left_out")
+_COUNTERS = ("boxes_by_label", "images_by_label", "verified_present", "verified_absent", "left_out", "repaired")
 
 
 def report_of_json(values: Mapping[str, Any]) -> ShardReport:

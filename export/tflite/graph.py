@@ -107,6 +107,7 @@ def write_graph(
     nms: NmsOptions,
     *,
     normalization: Normalization | None = None,
+    as_the_api: bool = False,
 ) -> None:
     """Writes the SavedModel for the converter; TensorFlow itself cannot run it, for the operator is not TensorFlow's.
 
@@ -116,23 +117,28 @@ def write_graph(
         predict: As `frozen_predictions` returns it.
         nms: The options of the NMS operator.
         normalization: Makes the input an image of 0..255, normalised inside; None: normalised outside.
+        as_the_api: Whether input and outputs are called, and come, as `export_tflite_graph_tf2.py` has them: `input`,
+            and `output_0` to `output_3`, number, scores, classes, boxes. Scripts find a model's outputs by their order.
     """
     height, width = detector.input_shape
-    anchors = _centers_and_sides(detector)
+    module = tf.Module()
+    # With a variable the call is stateful, and outputs are called StatefulPartitionedCall:0 and so on, as the API's
+    # are: by that, scripts tell them from those of TensorFlow 1.
+    module.anchors = tf.Variable(_centers_and_sides(detector), trainable=False) if as_the_api else None
+    anchors = module.anchors if as_the_api else tf.constant(_centers_and_sides(detector))
     post_process = _post_process(detector, nms)
 
     @tf.autograph.experimental.do_not_convert
-    def detect(image: tf.Tensor) -> dict[str, tf.Tensor]:
+    def detect(image: tf.Tensor) -> Any:
         if normalization is not None:
             # The mean first: what is left are whole numbers for most networks, which 8 bits hold without loss.
             image = (image - tf.constant(normalization.mean)) * (1.0 / tf.constant(normalization.deviation))
         codes, scores = predict(image)
-        return dict(zip(OUTPUT_NAMES, post_process(codes, scores, tf.constant(anchors)), strict=True))
+        outputs = post_process(codes, scores, tf.identity(anchors))
+        return tuple(reversed(outputs)) if as_the_api else dict(zip(OUTPUT_NAMES, outputs, strict=True))
 
-    module = tf.Module()
-    module.detect = tf.function(
-        detect, input_signature=[tf.TensorSpec([1, height, width, 3], tf.float32, name=INPUT_NAME)]
-    )
+    spec = tf.TensorSpec([1, height, width, 3], tf.float32, name="input" if as_the_api else INPUT_NAME)
+    module.detect = tf.function(detect, input_signature=[spec])
     # Nobody trains it, and the gradients of swish hold the variables that are constants now.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures=module.detect, options=options)

@@ -29,6 +29,7 @@ from train.models.ssd import SsdDetector
 from train.pipeline import Pipeline
 
 REPORT_NAME = "tflite_report.json"
+SAVED_MODEL_NAME = "saved_model"
 
 
 def write_models(
@@ -41,6 +42,7 @@ def write_models(
     check_images: Sequence[SampleImage],
     representative: Sequence[SampleImage] = (),
     min_score: float,
+    also_saved_model: bool = False,
 ) -> TfliteReport:
     """Writes models of a detector, and a report of how far they are from it, which nobody has judged yet.
 
@@ -53,6 +55,7 @@ def write_models(
         check_images: To compare on.
         representative: From which `full_integer` takes its ranges.
         min_score: What detections count from.
+        also_saved_model: Whether the folder gets `saved_model/` too, for a converter of somebody's own.
 
     Raises:
         UserError: The model cannot be converted, or an image does not decode.
@@ -63,6 +66,8 @@ def write_models(
     normalization = Normalization.of_detector(detector)
     labels = {LABELS_NAME: label_rows(pipeline.names_by_id)}
     predict = frozen_predictions(detector)
+    if also_saved_model:
+        write_graph(folder / SAVED_MODEL_NAME, detector, predict, nms, as_the_api=True)
     checks = []
     with tempfile.TemporaryDirectory(prefix="tflite-graphs-") as graphs:
         for quantization in quantizations:

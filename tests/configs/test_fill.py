@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from configs.check import main as check
 from configs.fill import main
+from configs.filling.recipe import read_records
 from configs.schema.pipeline_file import read_pipeline_config
 from configs.schema.problem import ConfigError
 from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
-from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, write_manifest
+from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, read_manifest, write_manifest
 from data_prep.records.shard_report import ShardReport
 from data_prep.runtime.command_line import UsageError, UserError
 from tests.configs.conftest import CONFIGS, RECIPES
@@ -85,6 +87,15 @@ next: python -m train.train --pipeline_config_path data/pipeline.config --model_
     assert (rate.total_steps, rate.warmup_steps) == (2000, 167)
     assert check(["data/pipeline.config"]) == 0
     assert "to fill" not in capsys.readouterr().out
+
+
+def test_a_set_of_one_file_is_named_by_it(tmp_path: Path) -> None:
+    write_counts(tmp_path, "train", 70)
+    path = tmp_path / "train.record.manifest.json"
+    manifest = read_manifest(path)
+    assert manifest is not None
+    write_manifest(path, replace(manifest, shards=(replace(manifest.shards[0], name="train.record"),)))
+    assert read_records(path, CLASSES).pattern == str(tmp_path / "train.record")
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.stem for recipe in RECIPES])

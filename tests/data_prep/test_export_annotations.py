@@ -338,7 +338,8 @@ def test_records_from_anywhere(folder: Path, run: RunCommand) -> None:
         writer.write(record("a folder/one two.png", [good], [1]))  # a JPEG whatever it is called
         writer.write(record("same.jpg", [good, (0.5, 0.5, 0.25, 0.75), (0.1, 0.1, 0.2, 1.5)], [2, 2, 2]))
         writer.write(record("same.jpg", [good], [2]))
-        writer.write(record("classes.jpg", [good, good, good], [3, 9, 2], class_texts=["müller", "?", "zebra"]))
+        texts = ["müller", "", "unicorn", "zebra"]  # which count where there is one, as in training
+        writer.write(record("classes.jpg", [good] * 4, [3, 9, 2, 9], class_texts=texts))
         writer.write(record("lost.jpg", [(0.5, 0.5, 0.25, 0.75)], [1]))
         writer.write(record("wide.jpg", [good], [1], width=161))
         writer.write(b"no example")
@@ -347,7 +348,7 @@ def test_records_from_anywhere(folder: Path, run: RunCommand) -> None:
     source: list[object] = ["--input_path", folder / "some.record", "--image_output_directory", folder / "placed"]
     outcome = run(export_annotations.main, *words("coco", folder, source))
     assert outcome.code == 3
-    assert "boxes: 11 read, 3 written" in outcome.output
+    assert "boxes: 12 read, 4 written" in outcome.output
     assert "1 pictures whose boxes were all rejected: left out with them" in outcome.output
     images = [entry["file_name"] for entry in json.loads((folder / "out.json").read_text())["images"]]
     assert images[1:] == ["same.jpg", "classes.jpg"]
@@ -356,8 +357,8 @@ def test_records_from_anywhere(folder: Path, run: RunCommand) -> None:
     assert sorted(path.name for path in (folder / "placed").iterdir()) == sorted(images)
     ledger = [json.loads(line) for line in (folder / "out.rejected.jsonl").read_text().splitlines()]
     assert [entry["reason"] for entry in ledger] == [
-        "unsafe image name", "reversed box", "box outside the image", "image listed twice",
-        "class id outside the label map", "class text disagrees with id", "reversed box",
+        "unsafe image name", "reversed box", "box far outside the image", "image listed twice",
+        "class id outside the label map", "class text outside the label map", "reversed box",
         "all its boxes were rejected", "size differs from the image",
         "not a tf.train.Example", "corrupt record file",
     ]  # fmt: skip

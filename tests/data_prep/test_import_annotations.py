@@ -144,7 +144,7 @@ def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images:
     ):  # fmt: skip
         outcome = run(command.main, *command_words)
         assert outcome.code == 0, outcome.error + outcome.output
-    _assert_boxes_lie_on_blocks(f"{record}-00000-of-00001", tmp_path / "label_map.pbtxt")
+    _assert_boxes_lie_on_blocks(str(record), tmp_path / "label_map.pbtxt")
 
 
 def _assert_boxes_lie_on_blocks(record: str, label_map_path: Path) -> None:

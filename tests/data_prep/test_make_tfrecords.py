@@ -135,7 +135,7 @@ def test_records_hold_images_boxes_and_flags(make: Make) -> None:
     with Image.open(io.BytesIO(c["image/encoded"][0])) as image:
         assert (image.format, image.mode) == ("JPEG", "RGB")
     verified = make.run(
-        verify_tfrecords.main, "--input_path", f"{make.output}-*", "--label_map_path", make.label_map_path
+        verify_tfrecords.main, "--input_path", f"{make.output}@1", "--label_map_path", make.label_map_path
     )
     assert verified.code == 0
 
@@ -212,6 +212,34 @@ def test_shards_of_another_number_are_replaced_and_others_left_alone(make: Make)
     assert "removed 4 shards of an older run" in outcome.output
     shards = ["train.record-00000-of-00002", "train.record-00001-of-00002"]
     assert sorted(contents(make.output.parent)) == sorted([*shards, "train.record.manifest.json", *others])
+
+
+def test_a_single_shard_has_the_plain_name_and_sets_of_other_numbers_take_its_place(make: Make) -> None:
+    for name in ("a", "b"):
+        (make.images / f"{name}.jpg").write_bytes(encoded(new_image()))
+    make.put({"a": [annotation()], "b": []})
+    folder, output = make.output.parent, make.output
+
+    def files() -> list[str]:
+        return sorted(path.name for path in folder.iterdir() if path.name.startswith("train.record"))
+
+    make("--num_shards", 1)
+    assert files() == ["train.record", "train.record.manifest.json"]
+    assert json.loads(make("--num_shards", 1) and (folder / files()[1]).read_text())["shards"][0]["name"] == output.name
+    before = times(folder)
+    assert "nothing to do" in make("--num_shards", 1).output
+    assert times(folder) == before
+    outcome = make("--num_shards", 2)
+    shards = ["train.record-00000-of-00002", "train.record-00001-of-00002", "train.record.manifest.json"]
+    assert files() == shards
+    assert "removed train.record" in outcome.output
+    # As an earlier version called it, and a file of the plain name that is not ours.
+    (folder / "train.record-00000-of-00001").write_bytes(b"")
+    make("--num_shards", 1)
+    assert files() == ["train.record", "train.record.manifest.json"]
+    (folder / "train.record.manifest.json").unlink()
+    make("--num_shards", 2)
+    assert files() == ["train.record", *shards]
 
 
 def test_a_run_that_fails_leaves_the_older_set(make: Make) -> None:

@@ -163,7 +163,7 @@ def folder(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_what_is_said_and_made(finished: Path) -> None:
     output = (finished / "output.txt").read_text()
     assert re.findall(r"== step (\d) of 9: (.*)\npython -m (\S+)", output) == [
-        ("1", "the recipe checked, before it is filled in", "configs.check"),
+        ("1", "the recipe checked", "configs.check"),
         ("2", "all annotations: boxes and classes", "data_prep.import_annotations"),
         ("3", "all annotations: images", "data_prep.validate_images"),
         ("4", "train and validation parted", "data_prep.split_points"),
@@ -407,8 +407,6 @@ def test_what_cannot_be_is_refused_before_any_step(folder: Path, more: list[str]
 
 def test_a_recipe_that_cannot_be_used_ends_it_at_once(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "bad.config").write_text("model { center_net { } }")
-    with pytest.raises(
-        Exception, match="step 1 of 9, the recipe checked, before it is filled in, ended with exit code 2"
-    ):
+    with pytest.raises(Exception, match="step 1 of 9, the recipe checked, ended with exit code 2"):
         main(words("coco", "--recipe", "bad.config"))
     assert not (folder / "data" / "all.points.json").exists()

@@ -178,3 +178,33 @@ def test_no_checkpoint_is_one_line(block_config, tmp_path):
         export([*words, "--output_directory", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
     assert Path(words[1]).is_file()
+
+
+def test_a_loaded_model_is_callable_as_the_apis_is(exported, tmp_path):
+    """`detect_fn = tf.saved_model.load(path)`, then `detect_fn(tensor)`."""
+    _, words, _, detector = exported
+    outputs = ["raw_detection_boxes", "raw_detection_scores", "detection_multiclass_scores"]
+    arguments = [*words[:4], "--output_directory", str(tmp_path / "out"), "--input_type", "image_tensor"]
+    assert export([*arguments, "--also_frozen_graph", "--output", *outputs]) == 0
+    detect_fn = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    pixels = tf.io.decode_jpeg(block_image(5)[0])
+    detections = detect_fn(tf.convert_to_tensor(pixels)[tf.newaxis, ...])
+    assert set(detections) == {*outputs, "detection_boxes", "detection_scores", "detection_classes", "num_detections"}
+    expected = detection_function(detector, "image_tensor")(pixels[tf.newaxis])
+    np.testing.assert_allclose(detections["detection_scores"], expected["detection_scores"], atol=1e-4)
+    # The functions are there once: nothing of the network was written twice.
+    assert (tmp_path / "out" / "saved_model" / "saved_model.pb").stat().st_size < 1.2 * sum(
+        variable.numpy().nbytes for variable in detector.network.variables
+    ) + 2e6
+
+    graph_def = tf.compat.v1.GraphDef.FromString((tmp_path / "out" / "frozen_inference_graph.pb").read_bytes())
+    assert not graph_def.library.function
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+        tf.import_graph_def(graph_def, name="")
+        image_tensor = graph.get_tensor_by_name("image_tensor:0")
+        assert (image_tensor.dtype, image_tensor.shape.as_list()) == (tf.uint8, [None, None, None, 3])
+        names = ["detection_boxes", "detection_scores", "detection_classes", "num_detections"]
+        found = session.run([f"{name}:0" for name in names], {image_tensor: pixels.numpy()[np.newaxis]})
+        np.testing.assert_allclose(found[1], expected["detection_scores"], atol=1e-4)
+        np.testing.assert_allclose(found[3], expected["num_detections"])
+        assert {f"{name}:0" for name in outputs} <= {f"{node.name}:0" for node in graph_def.node}

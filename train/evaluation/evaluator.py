@@ -20,8 +20,9 @@ from train.evaluation.detected_image import DetectedImage
 from train.evaluation.summary_images import EvaluationImages
 from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
-from train.inputs.left_out import LeftOut, count_batch
+from train.inputs.left_out import LeftOut, count_batch, count_record, first_unusable
 from train.inputs.reader import build_evaluation_dataset
+from train.inputs.record_errors import explained_records
 from train.inputs.record_order import read_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
@@ -178,7 +179,7 @@ class CheckpointEvaluator:
         """
         self._losses = {}
         left_out = LeftOut.of_evaluation(self._pipeline.settings, self._reader_index)
-        with batch_norm_apart():
+        with batch_norm_apart(), explained_records(self._pipeline.settings.eval_input_reader[self._reader_index]):
             result = _measure(self._pipeline, self._detected_images(left_out))
         result = dataclasses.replace(result, left_out=tuple(left_out.sentences()), graph=self._take_graph())
         if not self._has_losses:
@@ -201,7 +202,7 @@ class CheckpointEvaluator:
             detections, losses = step(images, labels)
             if self._shows_graph and self._graph is None:
                 self._graph = step.get_concrete_function().graph  # which the call has traced
-            left_out.add(count_batch(labels))
+            left_out.add(count_batch(labels), first_unusable(labels).numpy())
             for name, value in losses.items():
                 self._losses.setdefault(name, []).append(float(value))
             detections = {name: value.numpy() for name, value in detections.items()}
@@ -232,15 +233,18 @@ def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_ind
     if list(inputs) != [SAVED_MODEL_INPUT]:
         raise UsageError(f"{folder}: the input must be {SAVED_MODEL_INPUT}, but is {', '.join(inputs)}")
     dtype = inputs[SAVED_MODEL_INPUT].dtype
-    with batch_norm_apart():
-        return _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index))
+    left_out = LeftOut.of_evaluation(pipeline.settings, reader_index)
+    with batch_norm_apart(), explained_records(pipeline.settings.eval_input_reader[reader_index]):
+        result = _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index, left_out))
+    return dataclasses.replace(result, left_out=tuple(left_out.sentences()))
 
 
 def _ask_saved_model(
-    pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int
+    pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int, left_out: LeftOut
 ) -> Iterator[DetectedImage]:
     reader = pipeline.settings.eval_input_reader[reader_index]
-    decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes)
+    is_strict = pipeline.settings.extensions.strict_records
+    decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes, is_strict=is_strict)
 
     def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
         encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})
@@ -255,6 +259,7 @@ def _ask_saved_model(
         outputs = signature(**{SAVED_MODEL_INPUT: pixels[tf.newaxis]})
         image = decoded.image.numpy()
         truth = {name.removeprefix("groundtruth_"): value.numpy() for name, value in decoded.ground_truth.items()}
+        left_out.add(count_record(decoded), decoded.unusable_box.numpy())
         yield DetectedImage(
             source_id=decoded.source_id.numpy().decode("utf-8", "replace"),
             image=image,

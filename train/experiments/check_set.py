@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
-from data_prep.formats.tf_example import make_example, shard_path
+from data_prep.formats.tf_example import make_example
 from data_prep.runtime.progress import progress
 from data_prep.sample_rooms.sample_set import SampleSetOptions, make_image
 from data_prep.sample_rooms.scene import CLASS_MIDS
@@ -17,9 +17,7 @@ from data_prep.sample_rooms.scene import CLASS_MIDS
 _CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 _SSD = "ssd_mobilenet_v2_fpnlite_320_cpu.config"
 _FASTER_RCNN = "faster_rcnn_resnet50_v1_256_cpu.config"
-_RECORDS = (
-    'label_map_path: "{folder}/label_map.pbtxt" tf_record_input_reader {{ input_path: "{folder}/train.record-*" }}'
-)
+_RECORDS = 'label_map_path: "{folder}/label_map.pbtxt" tf_record_input_reader {{ input_path: "{folder}/train.record" }}'
 # From nothing, on the records here, with any batch.
 _INPUT = f"train_input_reader {{{{ {_RECORDS} }}}} eval_input_reader {{{{ {_RECORDS} }}}} "
 _SSD_TRAINING = 'train_config {{ batch_size: {batch_size} fine_tune_checkpoint: "" }} '
@@ -52,7 +50,7 @@ def write_check_set(folder: Path, *, num_images: int = 24, width: int = 320, hei
     """Draws rooms and writes them as records, with their label map.
 
     Args:
-        folder: Of `label_map.pbtxt` and `train.record-00000-of-00001`; it is there.
+        folder: Of `label_map.pbtxt` and `train.record`; it is there.
         num_images: How many.
         width: In pixels.
         height: In pixels.
@@ -63,7 +61,7 @@ def write_check_set(folder: Path, *, num_images: int = 24, width: int = 320, hei
     write_label_map(folder / "label_map.pbtxt", LabelMap(items))
     ids = {item.name: item.id for item in items}
     options = SampleSetOptions(num_train=num_images, image_width=width, image_height=height)
-    with tf.io.TFRecordWriter(str(shard_path(folder / "train.record", 0, 1))) as writer:
+    with tf.io.TFRecordWriter(str(folder / "train.record")) as writer:
         for index in progress(range(num_images), description="drawing rooms", unit="image"):
             made = make_image(options, "train", index)
             with Image.open(io.BytesIO(made.jpeg)) as image:

@@ -107,7 +107,7 @@ def run_trial(
     trainer = build_trainer(pipeline, parts, dataset, Workers(strategy), StopRequests())
     losses, seconds, waits = [], [], []
     try:
-        with explained_failures(), strategy.scope():
+        with explained_failures(pipeline.settings.train_input_reader), strategy.scope():
             for loss, took, waited in _steps(trainer, dataset):
                 losses.append(loss)
                 seconds.append(took)

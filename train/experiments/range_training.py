@@ -75,7 +75,7 @@ def run_range_test(
 
     def loss_of_step(step: int) -> float | None:
         try:
-            with explained_failures():
+            with explained_failures(pipeline.settings.train_input_reader):
                 return float(trainer.train(tf.constant(1))[TOTAL_LOSS])
         except (UserError, tf.errors.OpError) as error:
             # Weights that are not finite fail in many ways, and the loss is only one of them.

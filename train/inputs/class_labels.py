@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from data_prep.formats import tf_example
 from data_prep.formats.label_map import LabelMap
+from data_prep.records.record_rules import ids_by_text
 from train.inputs.input_errors import ensure, sentence
 
 VERIFIED_CLASS_IDS = "verified_class_ids"
@@ -44,8 +45,7 @@ class ClassLookup:
         self._ids_by_name: tf.lookup.StaticHashTable | None = None
         known = [False] + [True] * num_classes
         if label_map is not None:
-            ids = {item.display_name: item.id for item in label_map.items if item.display_name}
-            ids.update({item.name: item.id for item in label_map.items})  # a name goes before a display name
+            ids = ids_by_text(label_map)
             self._ids_by_name = tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(list(ids), list(ids.values()), tf.string, tf.int64),
                 default_value=-1,

@@ -1,12 +1,13 @@
 """Decoder of a serialised record into an image and its ground truth, checked so that nothing broken reaches a loss.
 
-What would make a loss NaN, or the training silently learn the wrong thing, stops the pipeline with a sentence that
-names the image (see `input_errors`): an image that does not decode, lists of unequal lengths, a box that is not
-finite, reversed, empty, or far outside the image, a class id that the label map does not know.
+What is read, and what of it stops the pipeline, with a sentence that names the image (see `input_errors`), is said in
+`data_prep/records/record_rules.py`: an image that does not decode, lists of unequal lengths, a class id that the label
+map does not know.
 
-An object whose class has a name that the label map does not know is left out, as in the Object Detection API (so that a
-smaller label map trains on some of the records' classes), and counted. Features of other kinds, such as keypoints and
-masks, are not read.
+Boxes that cannot be trained on are left out and counted, or stop the pipeline too where `extensions.strict_records` is
+set. An object whose class has a name that the label map does not know is left out, as in the Object Detection API (so
+that a smaller label map trains on some of the records' classes), and counted. Features of other kinds, such as
+keypoints and masks, are not read.
 
 Crowd boxes are trained on like others unless their `image/object/weight` is 0: so did the Object Detection API, which
 uses `is_crowd` in evaluation only.
@@ -20,32 +21,13 @@ import tensorflow as tf
 
 from data_prep.formats import tf_example
 from data_prep.formats.label_map import LabelMap
+from data_prep.records import record_rules as rules
 from train.inputs.class_labels import ClassLookup
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS, GroundTruth, keep
 from train.inputs.input_errors import ensure, sentence
 
-# How far a box may reach beyond the image, as a part of the image, before it is an error and not rounding; the API
-# drew the line at the same place. What reaches out is cut off.
-MAX_OVERHANG = 0.1
-
-_COORDINATES = (tf_example.BOX_YMIN, tf_example.BOX_XMIN, tf_example.BOX_YMAX, tf_example.BOX_XMAX)
-_LISTS = {
-    **dict.fromkeys(_COORDINATES, tf.float32),
-    tf_example.CLASS_TEXT: tf.string,
-    tf_example.CLASS_LABEL: tf.int64,
-    tf_example.OBJECT_WEIGHT: tf.float32,
-    tf_example.OBJECT_AREA: tf.float32,
-    tf_example.OBJECT_IS_CROWD: tf.int64,
-    tf_example.OBJECT_DIFFICULT: tf.int64,
-    tf_example.OBJECT_GROUP_OF: tf.int64,
-}
-# Only the image itself is required: records of the Object Detection API leave out what they like.
-_STRINGS = (
-    tf_example.IMAGE_ENCODED,
-    tf_example.IMAGE_SOURCE_ID,
-    tf_example.IMAGE_FILENAME,
-    tf_example.IMAGE_SHA256,
-)
+_DTYPES = {"bytes": tf.string, "float": tf.float32, "int64": tf.int64}
+_LISTS = {key: _DTYPES[tf_example.FEATURES[key].kind] for key in rules.LIST_KEYS}
 
 
 class DecodedRecord(NamedTuple):
@@ -56,26 +38,32 @@ class DecodedRecord(NamedTuple):
         ground_truth: Its N objects, boxes relative to the image.
         source_id: String scalar, never empty.
         num_unknown: int32 scalar, objects left out because the label map does not have their class's name.
+        num_unusable: int32 scalar, objects left out because their box cannot be trained on.
+        unusable_box: String scalar, a sentence about the first of these; empty where there is none.
     """
 
     image: tf.Tensor
     ground_truth: GroundTruth
     source_id: tf.Tensor
     num_unknown: tf.Tensor
+    num_unusable: tf.Tensor
+    unusable_box: tf.Tensor
 
 
 class RecordDecoder:
     """Decodes records; to be called inside `tf.data.Dataset.map`."""
 
-    def __init__(self, label_map: LabelMap | None, num_classes: int) -> None:
+    def __init__(self, label_map: LabelMap | None, num_classes: int, *, is_strict: bool = False) -> None:
         """Prepares the look-up of class names.
 
         Args:
             label_map: Gives ids to `image/object/class/text`, by `name` or `display_name`; where a record has names,
                 they count and not its ids, as in the Object Detection API. None takes the ids.
             num_classes: The largest id that the network can learn.
+            is_strict: Whether a box that cannot be trained on stops the pipeline, and is not left out.
         """
         self._look_up = ClassLookup(label_map, num_classes)
+        self._is_strict = is_strict
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, record: tf.Tensor, index: tf.Tensor) -> DecodedRecord:
@@ -86,25 +74,24 @@ class RecordDecoder:
             index: int64 scalar, names a record that carries no id of its own.
         """
         spec: dict[str, tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature] = {
-            key: tf.io.FixedLenFeature((), tf.string, default_value=None if key == tf_example.IMAGE_ENCODED else "")
-            for key in _STRINGS
+            key: tf.io.FixedLenFeature((), tf.string, default_value="") for key in rules.SINGLE_KEYS
         }
         for key, dtype in _LISTS.items():
             spec[key] = tf.io.FixedLenSequenceFeature((), dtype, allow_missing=True)
         fields = tf.io.parse_single_example(record, spec)
         source_id = _first_non_empty(
-            fields[tf_example.IMAGE_SOURCE_ID],
-            fields[tf_example.IMAGE_FILENAME],
-            fields[tf_example.IMAGE_SHA256],
+            *(fields[key] for key in rules.NAME_KEYS),
             tf.strings.join(["record ", tf.strings.as_string(index)]),
         )
         image = _decode_image(fields[tf_example.IMAGE_ENCODED], source_id)
         with tf.control_dependencies([_check_lengths(fields, source_id)]):
             fields = {key: tf.identity(fields[key]) for key in _LISTS}
-        boxes = tf.stack([fields[key] for key in _COORDINATES], axis=1)
-        with tf.control_dependencies([_check_boxes(boxes, source_id)]):
-            boxes = tf.clip_by_value(boxes, 0.0, 1.0)
+        boxes = tf.stack([fields[key] for key in rules.BOX_KEYS], axis=1)
         count = tf.shape(boxes)[0]
+        weights = _or_default(fields[tf_example.OBJECT_WEIGHT], tf.ones([count]))
+        is_usable = rules.are_usable(boxes, weights, _every)
+        unusable_box = self._sentence_about_unusable(is_usable, boxes, weights, source_id)
+        boxes = tf.clip_by_value(boxes, 0.0, 1.0)
         sides = (boxes[:, 2:] - boxes[:, :2]) * tf.cast(tf.shape(image)[:2], tf.float32)
         names = _or_default(fields[tf_example.CLASS_TEXT], tf.fill([count], ""))
         ids = _or_default(fields[tf_example.CLASS_LABEL], tf.zeros([count], tf.int64))
@@ -114,14 +101,35 @@ class RecordDecoder:
         ground_truth = {
             BOXES: boxes,
             CLASSES: classes.ids,
-            WEIGHTS: _or_default(fields[tf_example.OBJECT_WEIGHT], tf.ones([count])),
+            WEIGHTS: weights,
             IS_CROWD: _flags(fields[tf_example.OBJECT_IS_CROWD], count),
             DIFFICULT: _flags(fields[tf_example.OBJECT_DIFFICULT], count),
             GROUP_OF: _flags(fields[tf_example.OBJECT_GROUP_OF], count),
             AREA: _or_default(fields[tf_example.OBJECT_AREA], sides[:, 0] * sides[:, 1]),
         }
-        num_unknown = tf.reduce_sum(tf.cast(~is_known, tf.int32))
-        return DecodedRecord(image, keep(ground_truth, is_known), source_id, num_unknown)
+        is_kept = is_usable & is_known
+        num_usable, num_kept = (tf.reduce_sum(tf.cast(mask, tf.int32)) for mask in (is_usable, is_kept))
+        return DecodedRecord(
+            image,
+            keep(ground_truth, is_kept),
+            source_id,
+            num_unknown=num_usable - num_kept,
+            num_unusable=count - num_usable,
+            unusable_box=unusable_box,
+        )
+
+    def _sentence_about_unusable(
+        self, is_usable: tf.Tensor, boxes: tf.Tensor, weights: tf.Tensor, source_id: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns a sentence about the first box that cannot be used, or nothing; stops with it where that is asked."""
+
+        def about_first() -> tf.Tensor:
+            return _unusable_box(tf.argmax(~is_usable), boxes, weights, source_id)
+
+        if not self._is_strict:
+            return tf.cond(tf.reduce_all(is_usable), lambda: tf.constant(""), about_first)
+        with tf.control_dependencies([ensure(tf.reduce_all(is_usable), about_first)]):
+            return tf.constant("")
 
 
 def _decode_image(encoded: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
@@ -151,7 +159,7 @@ def _check_lengths(fields: dict[str, tf.Tensor], source_id: tf.Tensor) -> tf.Ten
     keys = list(_LISTS)
     sizes = tf.stack([tf.size(fields[key]) for key in keys])
     count = sizes[keys.index(tf_example.BOX_YMIN)]
-    may_be_empty = tf.constant([key not in _COORDINATES for key in keys])
+    may_be_empty = tf.constant([key not in rules.BOX_KEYS for key in keys])
     fits = (sizes == count) | (may_be_empty & (sizes == 0))
     num_classes = tf.maximum(sizes[keys.index(tf_example.CLASS_LABEL)], sizes[keys.index(tf_example.CLASS_TEXT)])
 
@@ -167,23 +175,18 @@ def _check_lengths(fields: dict[str, tf.Tensor], source_id: tf.Tensor) -> tf.Ten
     return ensure(tf.reduce_all(fits) & (num_classes == count), message)
 
 
-def _check_boxes(boxes: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
-    is_finite = tf.reduce_all(tf.math.is_finite(boxes), axis=1)
-    is_relative = tf.reduce_all((boxes >= -MAX_OVERHANG) & (boxes <= 1.0 + MAX_OVERHANG), axis=1)
-    clipped = tf.clip_by_value(boxes, 0.0, 1.0)
-    has_area = tf.reduce_all(clipped[:, :2] < clipped[:, 2:], axis=1)
-    is_right = is_finite & is_relative & has_area
+def _unusable_box(number: tf.Tensor, boxes: tf.Tensor, weights: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
+    """Says which box cannot be trained on, and why."""
+    problem = tf.constant("")
+    for kind, holds in reversed(rules.reasons_unusable(boxes, weights, _every).items()):
+        problem = tf.where(holds[number], rules.UNUSABLE_IN_WORDS[kind], problem)
+    coordinates = tf.strings.reduce_join(tf.strings.as_string(boxes[number], shortest=True), separator=" ")
+    box = ["box ", tf.strings.as_string(number), " (ymin xmin ymax xmax ", coordinates, ") "]
+    return sentence(source_id, *box, problem)
 
-    def message() -> tf.Tensor:
-        number = tf.argmax(~is_right)
-        coordinates = tf.strings.reduce_join(tf.strings.as_string(boxes[number], shortest=True), separator=" ")
-        outside = "lies outside the picture: coordinates are relative to it, from 0 to 1"
-        problem = tf.where(is_relative[number], "is reversed or empty", outside)
-        problem = tf.where(is_finite[number], problem, "is not finite")
-        box = ["box ", tf.strings.as_string(number), " (ymin xmin ymax xmax ", coordinates, ") "]
-        return sentence(source_id, *box, problem)
 
-    return ensure(tf.reduce_all(is_right), message)
+def _every(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(mask, axis=1)
 
 
 def _first_non_empty(*candidates: tf.Tensor) -> tf.Tensor:

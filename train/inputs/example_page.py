@@ -129,6 +129,8 @@ def _not_fed(example: InputExample, names_by_id: Mapping[int, str], max_number_o
         parts.append(f"{example.num_cut} cut by max_number_of_boxes {max_number_of_boxes}")
     if example.num_unknown:
         parts.append(f"{example.num_unknown} of classes that the label map does not have")
+    if example.num_unusable:
+        parts.append(f"{example.num_unusable} that cannot be trained on")
     objects = example.original_objects.where(lost)
     names = Counter(object_name(objects, index, names_by_id) for index in range(len(objects)))
     listed = "; ".join(f"{name} x {count}" if count > 1 else name for name, count in names.most_common(12))

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from configs.settings.inputs import InputReader
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import read_settings_text
 from configs.settings.resizers import KeepAspectRatioResizer
-from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.command_line import UsageError
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS
-from train.inputs.input_errors import readable_error
 from train.inputs.reader import build_evaluation_dataset, build_training_dataset
+from train.inputs.record_errors import explained_records
 
 LONGER_SIDE_OF_ORIGINALS = 640
 # Of the original's boxes, none is to be cut.
@@ -69,6 +70,7 @@ class InputExample:
         fed_objects: On `fed`.
         num_cut: How many more there were than `max_number_of_boxes`.
         num_unknown: How many the record has of classes that the label map does not know.
+        num_unusable: How many the record has that cannot be trained on.
     """
 
     source_id: str
@@ -80,6 +82,7 @@ class InputExample:
     fed_objects: Objects
     num_cut: int
     num_unknown: int
+    num_unusable: int = 0
 
     def is_left(self) -> np.ndarray:
         """Tells which of `original_objects` are among `fed_objects`: bool [N].
@@ -126,6 +129,7 @@ def read_training_examples(settings: PipelineSettings, count: int, *, seed: int)
         build_training_dataset(dataclasses.replace(settings, train_input_reader=reader), batch_size=1, seed=seed),
         build_training_dataset(plain, batch_size=1, seed=seed),
         count,
+        reader,
     )
 
 
@@ -148,18 +152,14 @@ def read_evaluation_examples(
         build_evaluation_dataset(settings, reader_index=reader_index, batch_size=1),
         build_evaluation_dataset(plain, reader_index=reader_index, batch_size=1),
         count,
+        readers[reader_index],
     )
 
 
-def _pairs(fed: tf.data.Dataset, originals: tf.data.Dataset, count: int) -> Iterator[InputExample]:
-    try:
+def _pairs(fed: tf.data.Dataset, originals: tf.data.Dataset, count: int, reader: InputReader) -> Iterator[InputExample]:
+    with explained_records(reader):
         for one, other in tf.data.Dataset.zip((fed, originals)).take(count).as_numpy_iterator():
             yield _example(one, other)
-    except tf.errors.OpError as error:
-        sentence = readable_error(error)
-        if sentence is None:
-            raise
-        raise UserError(f"{sentence}; verify the records with python -m data_prep.verify_tfrecords") from error
 
 
 def _example(fed: tuple[Any, Any], original: tuple[Any, Any]) -> InputExample:
@@ -180,6 +180,7 @@ def _example(fed: tuple[Any, Any], original: tuple[Any, Any]) -> InputExample:
         fed_objects=_objects(fed_images[0], fed_labels),
         num_cut=int(fed_labels["num_groundtruth_boxes_cut"][0]),
         num_unknown=int(fed_labels["num_groundtruth_boxes_unknown"][0]),
+        num_unusable=int(fed_labels["num_groundtruth_boxes_unusable"][0]),
     )
 
 

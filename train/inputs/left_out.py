@@ -1,4 +1,8 @@
-"""Counting the ground truth that records hold and batches do not: boxes beyond the maximum, and unknown classes."""
+"""Counting the ground truth that records hold and batches do not.
+
+That is boxes beyond the maximum, boxes of unknown classes, and unusable ones, which cannot be trained on:
+`data_prep/records/record_rules.py` says which.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from configs.settings.pipeline import PipelineSettings
+from data_prep.records.record_rules import most_are_unusable
+from data_prep.runtime.command_line import UserError
+from train.inputs.decode import DecodedRecord
+from train.inputs.ground_truth import BOXES
 
 # What `count_batch` returns, in this order.
-COUNTS = ("pictures", "boxes", "cut boxes", "cut pictures", "fullest picture", "unknown boxes", "unknown pictures")
+COUNTS = (
+    "pictures", "boxes", "cut boxes", "cut pictures", "fullest picture", "unknown boxes", "unknown pictures",
+    "unusable boxes", "unusable pictures",
+)  # fmt: skip
 _IS_MAXIMUM = np.array([name == "fullest picture" for name in COUNTS])
 
 
@@ -24,8 +35,8 @@ def count_batch(labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
     Returns:
         int64 [len(COUNTS)].
     """
-    names = ("num_groundtruth_boxes", "num_groundtruth_boxes_cut", "num_groundtruth_boxes_unknown")
-    kept, cut, unknown = (tf.cast(labels[name], tf.int64) for name in names)
+    names = [f"num_groundtruth_boxes{kind}" for kind in ("", "_cut", "_unknown", "_unusable")]
+    kept, cut, unknown, unusable = (tf.cast(labels[name], tf.int64) for name in names)
 
     def number_of(condition: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(condition, tf.int64))
@@ -33,14 +44,34 @@ def count_batch(labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return tf.stack(
         [
             tf.size(kept, tf.int64),
-            tf.reduce_sum(kept + cut + unknown),
+            tf.reduce_sum(kept + cut + unknown + unusable),
             tf.reduce_sum(cut),
             number_of(cut > 0),
             tf.reduce_max(kept + cut),
             tf.reduce_sum(unknown),
             number_of(unknown > 0),
+            tf.reduce_sum(unusable),
+            number_of(unusable > 0),
         ]
     )
+
+
+def count_record(decoded: DecodedRecord) -> tf.Tensor:
+    """Counts what one record holds, of which nothing is cut: int64 [len(COUNTS)], as `count_batch` does."""
+    count = tf.shape(decoded.ground_truth[BOXES])[0]
+    labels = {
+        "": count,
+        "_cut": tf.zeros_like(count),
+        "_unknown": decoded.num_unknown,
+        "_unusable": decoded.num_unusable,
+    }
+    return count_batch({f"num_groundtruth_boxes{kind}": number[tf.newaxis] for kind, number in labels.items()})
+
+
+def first_unusable(labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns a sentence about the first box of a batch that cannot be used: string scalar, empty where all can."""
+    sentences = labels["unusable_box"]
+    return sentences[tf.argmax(tf.not_equal(sentences, ""))]
 
 
 def add_counts(counts: tf.Tensor) -> tf.Tensor:
@@ -60,6 +91,7 @@ class LeftOut:
 
     Attributes:
         counts: By the names in `COUNTS`.
+        unusable_box: A sentence about a box that cannot be used; empty where none was met.
     """
 
     def __init__(self, setting: str, maximum: int) -> None:
@@ -72,6 +104,7 @@ class LeftOut:
         self._setting = setting
         self._maximum = maximum
         self.counts = dict.fromkeys(COUNTS, 0)
+        self.unusable_box = ""
 
     @classmethod
     def of_training(cls, settings: PipelineSettings) -> LeftOut:
@@ -84,17 +117,38 @@ class LeftOut:
         maximum = settings.eval_input_reader[reader_index].max_number_of_boxes
         return cls(f"eval_input_reader[{reader_index}].max_number_of_boxes", maximum)
 
-    def add(self, counts: Any) -> None:
-        """Adds a batch's counts, or several batches' counts added up."""
+    def add(self, counts: Any, unusable_box: bytes = b"") -> None:
+        """Adds a batch's counts, or several batches' counts added up.
+
+        Args:
+            counts: int64 [len(COUNTS)].
+            unusable_box: A sentence about one of the batch's boxes that cannot be used, where it has one.
+
+        Raises:
+            UserError: Most boxes so far cannot be used.
+        """
         ours = np.array([self.counts[name] for name in COUNTS], np.int64)
         theirs = np.asarray(counts)
         total = np.where(_IS_MAXIMUM, np.maximum(ours, theirs), ours + theirs)
         self.counts = dict(zip(COUNTS, total.tolist(), strict=True))
+        self.unusable_box = self.unusable_box or " ".join(unusable_box.decode("utf-8", "replace").split())
+        if most_are_unusable(self.counts["unusable boxes"], self.counts["boxes"]):
+            raise UserError(f"{self._about_unusable()}; that is most of them, so the others are not used either")
+
+    def _about_unusable(self) -> str:
+        counts = self.counts
+        example = f", such as {self.unusable_box}" if self.unusable_box else ""
+        return (
+            f"{counts['unusable boxes']} of {counts['boxes']} boxes cannot be trained on and were left out, in "
+            f"{counts['unusable pictures']} of {counts['pictures']} pictures{example}"
+        )
 
     def sentences(self) -> list[str]:
         """One sentence a reason for which boxes were left out; none where all were kept."""
         counts = self.counts
         found = []
+        if counts["unusable boxes"]:
+            found.append(f"{self._about_unusable()}; python -m data_prep.verify_tfrecords names each")
         if counts["cut boxes"]:
             found.append(
                 f"{counts['cut boxes']} of {counts['boxes']} boxes were cut, in {counts['cut pictures']} of "

@@ -35,7 +35,7 @@ def check_manifests(reader: InputReader, where: str) -> None:
     shards = find_shards(input_paths(reader, where))
     manifests: dict[str, Manifest] = {}
     num_listed = 0
-    for path in dict.fromkeys(filter(None, map(manifest_path_of_shard, shards))):
+    for path in dict.fromkeys(map(manifest_path_of_shard, shards)):
         manifest = read_manifest(path)
         if manifest is None:
             continue

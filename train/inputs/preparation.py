@@ -21,7 +21,8 @@ class AugmentedRecord(NamedTuple):
 
     Attributes:
         example: The image and its objects.
-        of_record: `num_groundtruth_boxes_unknown`, `original_image_shape` and `source_id`.
+        of_record: `num_groundtruth_boxes_unknown`, `num_groundtruth_boxes_unusable`, `unusable_box`,
+            `original_image_shape`, `source_id` and `sampling_seed`.
     """
 
     example: Example
@@ -77,6 +78,8 @@ class Preparation:
         image, ground_truth = self._augment(decoded.image, decoded.ground_truth, self.seed_of(number))
         of_record = {
             "num_groundtruth_boxes_unknown": decoded.num_unknown,
+            "num_groundtruth_boxes_unusable": decoded.num_unusable,
+            "unusable_box": decoded.unusable_box,
             "original_image_shape": tf.shape(decoded.image),
             "source_id": decoded.source_id,
             "sampling_seed": self.seed_of(number),

@@ -15,6 +15,8 @@ labels, with M the reader's or the training's `max_number_of_boxes`:
     num_groundtruth_boxes: int32 [B]
     num_groundtruth_boxes_cut: int32 [B], how many more there were than M
     num_groundtruth_boxes_unknown: int32 [B], how many were left out for a class' name that the label map does not have
+    num_groundtruth_boxes_unusable: int32 [B], how many were left out as they cannot be trained on (`record_rules`)
+    unusable_box: string [B], a sentence about the first of these; empty where there is none
     groundtruth_class_targets: float32 [B, M, num_classes], 1 for each class of a box, column 0 being label map id 1;
         only in training with `train_config.merge_multiple_label_boxes`
     true_image_shape: int32 [B, 3], of the resized image without its padding
@@ -50,6 +52,7 @@ from train.inputs.mixing.groups import GROUP_SIZE, mixed_examples
 from train.inputs.order_seed import LARGEST_SEED
 from train.inputs.preparation import Labels, Preparation
 from train.inputs.record_cache import cached_sets
+from train.inputs.record_errors import explained_records
 from train.inputs.record_order import order_records, read_records
 from train.inputs.records import RecordSet, check_filled_in, read_every_record, record_sets
 from train.inputs.sharding import shard_input
@@ -160,7 +163,9 @@ def build_training_dataset(
 def _training_preparation(settings: PipelineSettings, reader: InputReader, where: str, seed: int) -> Preparation:
     train = settings.train_config
     return Preparation(
-        RecordDecoder(_label_map(reader, where), settings.model.num_classes),
+        RecordDecoder(
+            _label_map(reader, where), settings.model.num_classes, is_strict=settings.extensions.strict_records
+        ),
         build_augmentation(
             train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
         ),
@@ -198,7 +203,7 @@ def build_evaluation_dataset(
     records = read_records(reader, where, num_epochs=1)
     num_classes = settings.model.num_classes
     prepare = Preparation(
-        RecordDecoder(_label_map(reader, where), num_classes),
+        RecordDecoder(_label_map(reader, where), num_classes, is_strict=settings.extensions.strict_records),
         build_augmentation(()),
         settings.model.image_resizer,
         num_classes=num_classes,
@@ -228,7 +233,8 @@ def _class_sampler(
     num_classes = settings.model.num_classes
     label_map = _label_map(reader, where)
     look_up = ClassLookup(label_map, num_classes)
-    counts = count_classes(read_every_record(sets, reader), look_up, num_classes, where)
+    with explained_records(reader):
+        counts = count_classes(read_every_record(sets, reader), look_up, num_classes, where)
     if says_so:
         print(counts.summary(label_map.names_by_id() if label_map is not None else {}, max_repeats), flush=True)
     return ClassSampler(counts, look_up, max_repeats)

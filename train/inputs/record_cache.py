@@ -20,6 +20,7 @@ from configs.settings.inputs import RecordCache
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, new_temporary_path
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.progress import progress
+from train.inputs.record_errors import damage_in_words
 from train.inputs.records import RecordFiles, RecordSet
 
 _SUFFIX = ".tfrecord"
@@ -78,7 +79,7 @@ class RecordsInMemory(RecordFiles):
         try:
             self._records = records.get_single_element() if total else tf.zeros([0], tf.string)
         except tf.errors.OpError as error:
-            raise UserError(f"{_SETTING}: {error.message}; see data_prep.verify_tfrecords") from error
+            raise UserError(damage_in_words(files.paths, error.message) or f"{_SETTING}: {error.message}") from error
 
     def read(self, index: tf.Tensor) -> tf.data.Dataset:
         """See `RecordFiles.read`."""

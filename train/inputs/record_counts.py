@@ -25,14 +25,16 @@ def count_records_of_files(paths: Sequence[str]) -> list[int]:
     manifests: dict[str, dict[str, tuple[int, int]]] = {}
     counts = []
     for path in progress(paths, description="counting records", unit="file"):
-        manifest_path = manifest_path_of_shard(path) or ""
-        if manifest_path and manifest_path not in manifests:
+        manifest_path = manifest_path_of_shard(path)
+        if manifest_path not in manifests:
             manifests[manifest_path] = _counts_of_manifest(manifest_path)
-        num_bytes, num_records = manifests.get(manifest_path, {}).get(PurePath(path).name, (None, 0))
+        num_bytes, num_records = manifests[manifest_path].get(PurePath(path).name, (None, 0))
         try:
             is_listed = num_bytes == tf.io.gfile.stat(path).length
             counts.append(num_records if is_listed else count_records(path))
-        except (CorruptRecordError, OSError, tf.errors.OpError) as error:
+        except CorruptRecordError as error:
+            raise UserError(f"{path}, record {error.number}: {error}; write it again, or leave it out") from error
+        except (OSError, tf.errors.OpError) as error:
             raise UserError(f"{path}: {error}; write it again, or leave it out") from error
     return counts
 

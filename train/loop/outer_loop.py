@@ -236,7 +236,8 @@ class TrainingRun:
         """Trains up to a step; returns False where the input ended before it."""
         log = self._model_dir / ORBIT_LOG_NAME if self._workers.is_chief else Path(os.devnull)
         try:
-            with self._stop.deferred(), explained_failures(), _orbit_log(log):
+            reader = self._pipeline.settings.train_input_reader
+            with self._stop.deferred(), explained_failures(reader), _orbit_log(log):
                 self._controller.train(target)
         except tf.errors.OutOfRangeError:
             if step_of(self._global_step) == self._start_step:

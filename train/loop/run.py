@@ -187,7 +187,7 @@ def _train(
     dataset = batches_from(start)
     if workers.is_chief:
         forget_training_end(options.model_dir)
-    with explained_failures():
+    with explained_failures(pipeline.settings.train_input_reader):
         images = draw_first_batch(pipeline, dataset, start)
     summarize_gradients = train_config.summarize_gradients and options.record_summaries
     trainer = build_trainer(pipeline, parts, dataset, workers, stop, summarize_gradients=summarize_gradients)

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from train.inputs.input_errors import ensure
-from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch
+from train.inputs.left_out import COUNTS, LeftOut, add_counts, count_batch, first_unusable
 from train.loop.accumulation import Part, accumulate
 from train.loop.failures import NOT_FINITE
 from train.loop.gradients import add_gradients, clip_gradients, scale_bias_gradients
@@ -26,7 +26,12 @@ TOTAL_LOSS = "Loss/total_loss"
 REGULARIZATION_LOSS = "Loss/regularization_loss"
 LEARNING_RATE = "learning_rate"
 # Of the images of one loop, for TensorBoard: the counts that a person would want to see change.
-_COUNTS_SHOWN = {"Input/boxes": "boxes", "Input/cut_boxes": "cut boxes", "Input/unknown_boxes": "unknown boxes"}
+_COUNTS_SHOWN = {
+    "Input/boxes": "boxes",
+    "Input/cut_boxes": "cut boxes",
+    "Input/unknown_boxes": "unknown boxes",
+    "Input/unusable_boxes": "unusable boxes",
+}
 
 
 def step_of(global_step: tf.Variable) -> int:
@@ -100,6 +105,8 @@ class DetectionTrainer(orbit.StandardTrainer):
             names = [*detector.loss_names, *([REGULARIZATION_LOSS] if add_regularization_loss else []), TOTAL_LOSS]
             self._means = {name: tf_keras.metrics.Mean(name) for name in names}
         self._counts = tf.Variable(tf.zeros([len(COUNTS)], tf.int64), trainable=False)
+        with tf.device("CPU:0"):  # where texts are
+            self._unusable_box = tf.Variable("", trainable=False)
 
     def create_train_loop_fn(self) -> Callable[[Any, tf.Tensor], None]:
         """The loop is Python's, so that a signal is heard between two steps; Orbit's own would hear it at the end."""
@@ -127,6 +134,7 @@ class DetectionTrainer(orbit.StandardTrainer):
         for mean in self._means.values():
             mean.reset_state()
         self._counts.assign(tf.zeros_like(self._counts))
+        self._unusable_box.assign("")
         self._first_step = step_of(self.global_step)
         self.input_wait.begin_loop()
 
@@ -135,7 +143,7 @@ class DetectionTrainer(orbit.StandardTrainer):
         num_replicas = self._strategy.num_replicas_in_sync
 
         @tf.autograph.experimental.do_not_convert  # nothing to convert; looking through every layer took half the trace
-        def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tf.Tensor:
+        def step(images: tf.Tensor, labels: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
             look = self._look_at_whole if self._micro_batches == 1 else self._look_at_parts
             losses, of_all = look(images, labels)
             of_all = scale_bias_gradients(of_all, self._variables, self._bias_multiplier)
@@ -151,11 +159,15 @@ class DetectionTrainer(orbit.StandardTrainer):
             self._optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
             for name, value in losses.items():
                 self._means[name].update_state(value)
-            return count_batch(labels)
+            return count_batch(labels), first_unusable(labels)
 
         batch = self.input_wait.take(iterator)
-        counts = self._strategy.experimental_local_results(self._strategy.run(step, args=batch))
+        of_replicas = self._strategy.run(step, args=batch)
+        counts, unusable_boxes = (self._strategy.experimental_local_results(each) for each in of_replicas)
         self._counts.assign(add_counts(tf.stack([self._counts, *counts])))
+        with tf.device("CPU:0"):
+            of_loop = tf.stack([self._unusable_box, *unusable_boxes])
+            self._unusable_box.assign(of_loop[tf.argmax(tf.not_equal(of_loop, ""))])
         self.global_step.assign_add(1)
 
     def _look_at_whole(
@@ -247,7 +259,7 @@ class DetectionTrainer(orbit.StandardTrainer):
         results = {name: mean.result() for name, mean in self._means.items()}
         gathered = self._workers.gather(self._counts.numpy().tolist())
         counts = dict(zip(COUNTS, add_counts(gathered).numpy().tolist(), strict=True))
-        self.left_out.add(list(counts.values()))
+        self.left_out.add(list(counts.values()), self._unusable_box.numpy())
         results |= {name: np.float32(counts[shown]) for name, shown in _COUNTS_SHOWN.items()}
         results[LEARNING_RATE] = np.float32(self._learning_rate(step_of(self.global_step) - 1))
         results |= self.input_wait.end_loop(step_of(self.global_step) - self._first_step)

@@ -96,16 +96,28 @@ class FasterRcnnDetector(Detector):
             Feature maps, finest first; logits float32 [B, A, 2] and codes float32 [B, A, 4] of the anchors; the
             anchors; height and width of the input.
         """
-        features, logits, codes = self.network(self.preprocess(images, true_image_shape), training=training)
+        # Training drops anchors that leave the input, unless clip_anchors_to_image is set; inference always clips.
+        prune = training and not self.settings.clip_anchors_to_image
+        return self.first_stage_of(self.preprocess(images, true_image_shape), training=training, prune=prune)
+
+    def first_stage_of(
+        self, normalized: tf.Tensor, *, training: bool | None, prune: bool
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor, InputAnchors, ActualShape]:
+        """Runs the first stage's network; what `first_stage` does after `preprocess`, whose result it takes.
+
+        Args:
+            normalized: [B, height, width, 3].
+            training: Whether batch norm trains; None leaves it to Keras' learning phase.
+            prune: Whether anchors that leave the input are dropped; else they are clipped.
+        """
+        features, logits, codes = self.network(normalized, training=training)
         maps = [features[level] for level in self._levels]
-        input_shape = actual_shape(images, self.input_shape)
+        input_shape = actual_shape(normalized, self.input_shape)
         if self.anchors is not None:
             boxes = tf.constant(self.anchors)
         else:
             shapes = [tuple(tf.unstack(tf.shape(feature_map)[1:3])) for feature_map in maps]
             boxes = tf.concat(self._generator.generate(shapes, _DIVISIBLE_SHAPE), axis=0)
-        # Training drops anchors that leave the input, unless clip_anchors_to_image is set; inference always clips.
-        prune = training and not self.settings.clip_anchors_to_image
         anchors = InputAnchors.within(boxes, input_shape, prune=prune)
         return (
             maps,
@@ -116,7 +128,7 @@ class FasterRcnnDetector(Detector):
         )
 
     def second_stage(
-        self, maps: list[tf.Tensor], proposals: Proposals, input_shape: ActualShape, *, training: bool
+        self, maps: list[tf.Tensor], proposals: Proposals, input_shape: ActualShape, *, training: bool | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs the second stage's network.
 
@@ -124,7 +136,7 @@ class FasterRcnnDetector(Detector):
             maps: Feature maps, finest first.
             proposals: What to classify, N an image.
             input_shape: Height and width of the input.
-            training: Whether batch norm trains and dropout acts.
+            training: Whether batch norm trains and dropout acts; None leaves it to Keras' learning phase.
 
         Returns:
             Class logits float32 [B, N, classes + 1] and box codes float32 [B, N, 1 or classes, 4].

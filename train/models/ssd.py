@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +22,9 @@ from train.models.ssd_targets import ClassSlots, SsdTargetAssigner, SsdTargets
 
 if TYPE_CHECKING:
     from train.models.model_garden_network import ModelGardenSsdNetwork
+
+# Logits float32 [B, A, slots], codes float32 [B, A, code size], and anchors float32 [A, 4] in 0..1 of the input.
+Predictions: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 class SsdDetector(Detector):
@@ -115,21 +118,24 @@ class SsdDetector(Detector):
 
     def compute_losses(self, images: tf.Tensor, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
         """See `Detector.compute_losses`; names are `Loss/classification_loss` and `Loss/localization_loss`."""
-        return self._losses(*self._compared(images, labels, training=training))
+        predictions = self.predict(images, self.preprocess(images, labels["true_image_shape"]), training=training)
+        return self.losses_of(predictions, labels, training=training)
 
     def compute_losses_of_part(
         self, images: tf.Tensor, labels: Labels, *, training: bool
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """See `Detector.compute_losses_of_part`; the number is what is matched, or 0 where that divides nothing."""
-        return self._losses.of_part(*self._compared(images, labels, training=training))
+        predictions = self.predict(images, self.preprocess(images, labels["true_image_shape"]), training=training)
+        return self._losses.of_part(*self._compared(predictions, labels, training=training))
 
-    def _compared(self, images: tf.Tensor, labels: Labels, *, training: bool) -> tuple[Any, ...]:
+    def losses_of(self, predictions: Predictions, labels: Labels, *, training: bool) -> dict[str, tf.Tensor]:
+        """Compares what `predict` returned with a batch's ground truth; returns what `compute_losses` does."""
+        return self._losses(*self._compared(predictions, labels, training=training))
+
+    def _compared(self, predictions: Predictions, labels: Labels, *, training: bool) -> tuple[Any, ...]:
         """What the losses take: targets and predictions."""
-        logits, codes, anchors = self.predict(
-            images, self.preprocess(images, labels["true_image_shape"]), training=training
-        )
-        targets = self._assign(labels, anchors, training=training)
-        return targets, logits, codes, anchors, labels.get("sampling_seed")
+        targets = self._assign(labels, predictions[2], training=training)
+        return targets, *predictions, labels.get("sampling_seed")
 
     def detect_and_compute_losses(
         self, images: tf.Tensor, labels: Labels
@@ -137,24 +143,30 @@ class SsdDetector(Detector):
         """See `Detector.detect_and_compute_losses`."""
         true_image_shape = labels["true_image_shape"]
         predictions = self.predict(images, self.preprocess(images, true_image_shape), training=False)
-        _, _, anchors = predictions
-        losses = self._losses(self._assign(labels, anchors, training=False), *predictions, labels.get("sampling_seed"))
-        return without_raw(self._detections(predictions, images, true_image_shape)), losses
+        losses = self.losses_of(predictions, labels, training=False)
+        return without_raw(self.detections_of(predictions, images, true_image_shape)), losses
 
-    def predict(
-        self, images: tf.Tensor, normalized: tf.Tensor, *, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def predict(self, images: tf.Tensor, normalized: tf.Tensor, *, training: bool) -> Predictions:
         """Runs the network.
 
         Args:
-            images: float32 [B, height, width, 3], RGB 0..255.
+            images: float32 [B, height, width, 3], RGB 0..255; only the shape counts.
             normalized: What `preprocess` makes of them.
             training: Whether batch norm trains and dropout acts.
 
         Returns:
             Logits float32 [B, A, slots], codes float32 [B, A, code size], and anchors float32 [A, 4] in 0..1.
         """
-        features = self.network.feature_maps(normalized, training=training)
+        return self.predict_on(self.network.feature_maps(normalized, training=training), images, training=training)
+
+    def predict_on(self, features: dict[str, tf.Tensor], images: tf.Tensor, *, training: bool | None) -> Predictions:
+        """Runs the heads; what `predict` does after the feature extractor.
+
+        Args:
+            features: By level, finest first, [B, h, w, channels].
+            images: As for `predict`.
+            training: As for `predict`; None leaves it to Keras' learning phase.
+        """
         logits, codes, _ = self.network.head(features, training=training)
         return (
             flatten_levels(logits, self._levels, self._slots.num_slots),
@@ -197,17 +209,17 @@ class SsdDetector(Detector):
     ) -> dict[str, tf.Tensor]:
         """See `Detector.detect_with_raw`; raw boxes are in 0..1 of the padded input, not clipped, as in the API."""
         predictions = self.predict(images, self.preprocess(images, true_image_shape), training=False)
-        return self._detections(predictions, images, true_image_shape, with_anchors=with_anchors)
+        return self.detections_of(predictions, images, true_image_shape, with_anchors=with_anchors)
 
-    def _detections(
+    def detections_of(
         self,
-        predictions: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        predictions: Predictions,
         images: tf.Tensor,
         true_image_shape: tf.Tensor,
         *,
         with_anchors: bool = False,
     ) -> dict[str, tf.Tensor]:
-        """The detections of `detect_with_raw`, from the outputs of `predict`."""
+        """The detections of `detect_with_raw`, from what `predict` returned; of `images` only the shape counts."""
         logits, codes, anchors = predictions
         shape = actual_shape(images, self.input_shape)
         raw_boxes = self.box_coder.decode(codes, anchors[tf.newaxis])

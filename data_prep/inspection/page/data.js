@@ -48,7 +48,7 @@ const PICTURE_FLAGS = [
   { bit: 1 << 2, word: "many boxes", why: `more than ${limits.many_boxes}` },
   { bit: 1 << 3, word: "small picture", why: `a side below ${limits.small_pixels} pixels` },
   { bit: 1 << 4, word: "repeated id", why: "another record has this id" },
-  { bit: 1 << 5, word: "bad record", why: "verify_tfrecords reports it: it would break training" },
+  { bit: 1 << 5, word: "bad record", why: "verify_tfrecords reports it: it would stop training" },
 ];
 const NO_PICTURE = 1;
 

@@ -36,8 +36,8 @@ function drawProblems() {
   const problems = data.problems;
   if (!problems || !problems.kinds.length) return;
   byId("problems").replaceChildren(
-    element("h2", {}, "These records would break training"),
-    element("p", { class: "quiet" }, `${countOf(problems.badRecords, "record")}, as verify_tfrecords reports too.`),
+    element("h2", {}, "What verify_tfrecords reports of the records"),
+    element("p", { class: "quiet" }, `${countOf(problems.badRecords, "record")} would stop training; warnings train all the same.`),
     ...problems.kinds.map((entry) => element("details", {},
       element("summary", {}, `${entry.kind}: ${entry.count.toLocaleString("en")}`),
       element("ul", {}, ...entry.examples.map((example) => element("li", {}, element("bdi", {}, example))),

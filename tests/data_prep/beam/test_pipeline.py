@@ -130,6 +130,22 @@ def test_nothing_is_touched_where_no_image_can_be_used(road: Any) -> None:
     assert after == first
 
 
+def test_a_single_shard_has_the_plain_name_and_shards_take_its_place(road: Any) -> None:
+    road.put_many(5)
+
+    def files() -> list[str]:
+        return sorted(path.name for path in (road.folder / "beam").iterdir() if path.name.startswith("train.record"))
+
+    assert road.beam("--num_shards", 1).code == 0
+    assert files() == ["train.record", "train.record.manifest.json"]
+    assert "nothing to do" in road.beam("--num_shards", 1).output
+    assert road.beam("--num_shards", 2).code == 0
+    shards = ["train.record-00000-of-00002", "train.record-00001-of-00002"]
+    assert files() == [*shards, "train.record.manifest.json"]
+    assert road.beam("--num_shards", 1).code == 0
+    assert files() == ["train.record", "train.record.manifest.json"]
+
+
 def test_shards_of_another_number_go(road: Any) -> None:
     road.put_many(5)
     assert road.beam("--num_shards", 3).code == 0

@@ -119,6 +119,7 @@ def make_shards(folder: Path, name: str, count: int, present: range | None = Non
 
 def test_shard_path() -> None:
     assert tf_example.shard_path("out/train.record", 0, 10) == Path("out/train.record-00000-of-00010")
+    assert tf_example.shard_path("out/train.record", 0, 1) == Path("out/train.record")
     assert tf_example.shard_path("train.record", 123, 99_999) == Path("train.record-00123-of-99999")
 
 
@@ -163,6 +164,65 @@ def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"two runs .* of 4 and 10 shards"):
         tf_example.find_shards(str(tmp_path / "train.record-*"))
     assert tf_example.find_shards(str(tmp_path / "train.record-?????-of-00010")) == shards
+
+
+def test_no_glob_takes_what_lies_beside_records(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path, "train.record", 2)
+    others = [
+        "train.record.manifest.json",
+        "train.record.rejected.jsonl",
+        "train.record.stamp.json",
+        ".partial-1-train.record",
+    ]
+    for name in others:
+        (tmp_path / name).write_bytes(b"{}")
+    for pattern in ("train.record*", "*train*", "*"):
+        assert tf_example.find_shards(f"{tmp_path}/{pattern}") == shards
+    for pattern in ("train.record.*", ".partial-*"):
+        with pytest.raises(UsageError, match="no record file matches"):
+            tf_example.find_shards(f"{tmp_path}/{pattern}")
+
+
+@pytest.mark.parametrize("pattern", ["train.record", "train.record*", "train.record@1", "train.record-?????-of-00001"])
+def test_the_only_shard_has_the_plain_name(tmp_path: Path, pattern: str) -> None:
+    (plain := tmp_path / "train.record").write_bytes(b"")
+    (tmp_path / "train.record.manifest.json").write_bytes(b"{}")
+    assert tf_example.find_shards(str(tmp_path / pattern)) == [str(plain)]
+
+
+@pytest.mark.parametrize("pattern", ["train.record@1", "train.record-*", "train.record-?????-of-00001"])
+def test_the_only_shard_may_have_a_number(tmp_path: Path, pattern: str) -> None:
+    shards = make_shards(tmp_path, "train.record", 1)
+    assert tf_example.find_shards(str(tmp_path / pattern)) == shards
+    (tmp_path / "train.record").write_bytes(b"")  # another run's
+    assert tf_example.find_shards(str(tmp_path / pattern)) == shards
+
+
+def test_a_name_in_the_other_form_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "train.record"
+    for count, there in (
+        (1, f"{path}-00000-of-00001 is there: write that, or {path}-*"),
+        (3, f"{path}-00000-of-00003 and 2 more shards are there: write {path}-*"),
+    ):
+        shards = make_shards(tmp_path, "train.record", count)
+        with pytest.raises(UsageError) as caught:
+            tf_example.find_shards(str(path))
+        assert str(caught.value) == f"no such record file: {path}; {there}"
+        for shard in shards:
+            Path(shard).unlink()
+    path.write_bytes(b"")
+    for pattern in ("train.record-*", "train.record-?????-of-00010"):
+        with pytest.raises(UsageError) as caught:
+            tf_example.find_shards(str(tmp_path / pattern))
+        assert str(caught.value) == f"no record file matches {tmp_path / pattern}; {path} is there: write that"
+
+
+def test_a_single_file_beside_shards_of_its_name_is_refused(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path, "train.record", 4)
+    (tmp_path / "train.record").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"two runs of .* one of a single file and one of 4 shards"):
+        tf_example.find_shards(str(tmp_path / "train.record*"))
+    assert tf_example.find_shards(str(tmp_path / "train.record-*")) == shards
 
 
 @pytest.mark.parametrize("pattern", ["none.record", "none-*", "none@3", "none@0", "none@999999999", "", " , "])

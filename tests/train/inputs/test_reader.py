@@ -19,11 +19,11 @@ from configs.settings.declaration import SettingsError  # noqa: E402
 from configs.settings.pipeline import PipelineSettings  # noqa: E402
 from configs.settings.reading import read_settings  # noqa: E402
 from data_prep.formats.tf_example import make_example  # noqa: E402
-from data_prep.runtime.command_line import UsageError  # noqa: E402
+from data_prep.runtime.command_line import UsageError, UserError  # noqa: E402
 from tests.configs.verdicts import check_supported  # noqa: E402
 from train.inputs import reader  # noqa: E402
 from train.inputs.input_errors import readable_error  # noqa: E402
-from train.inputs.left_out import LeftOut, add_counts, count_batch  # noqa: E402
+from train.inputs.left_out import LeftOut, add_counts, count_batch, first_unusable  # noqa: E402
 
 LABEL_MAP = """
 item { name: '/m/1' id: 1 display_name: 'Bed' }
@@ -164,6 +164,8 @@ def test_a_batch_holds_what_the_contract_says(workplace):
         "num_groundtruth_boxes": ((2,), tf.int32),
         "num_groundtruth_boxes_cut": ((2,), tf.int32),
         "num_groundtruth_boxes_unknown": ((2,), tf.int32),
+        "num_groundtruth_boxes_unusable": ((2,), tf.int32),
+        "unusable_box": ((2,), tf.string),
         "true_image_shape": ((2, 3), tf.int32),
         "original_image_shape": ((2, 3), tf.int32),
         "source_id": ((2,), tf.string),
@@ -253,14 +255,6 @@ BROKEN = {
     "truncated": (lambda: example("x", encoded=jpeg()[:300]), "image 'x': its picture does not decode (300 bytes)"),
     "not a picture": (lambda: example("x", encoded=b"hello"), "image 'x': its picture does not decode (5 bytes)"),
     "no bytes": (lambda: example("x", encoded=b""), "image 'x': its picture does not decode (0 bytes)"),
-    "reversed": (
-        lambda: example("x", boxes=[BOX, [0.5, 0.25, 0.25, 0.75]], labels=[1, 1], texts=["/m/1"] * 2),
-        "image 'x': box 1 (ymin xmin ymax xmax 0.5 0.25 0.25 0.75) is reversed or empty",
-    ),
-    "empty": (lambda: example("x", boxes=[[0.5, 0.5, 0.5, 0.75]]), "is reversed or empty"),
-    "beyond the edge": (lambda: example("x", boxes=[[1.01, 0.1, 1.05, 0.5]]), "is reversed or empty"),
-    "not finite": (lambda: example("x", boxes=[[0.5, float("nan"), 0.75, 0.75]]), "image 'x': box 0 (ymin xmin ymax"),
-    "in pixels": (lambda: example("x", boxes=[[5, 5, 20, 30]]), "coordinates are relative to it, from 0 to 1"),
     "unequal": (
         lambda: edited(example("x"), "image/object/bbox/xmax", [0.5, 0.75]),
         "image 'x': image/object/bbox/xmax has 2 values for 1 boxes",
@@ -301,6 +295,67 @@ def test_a_broken_record_stops_with_a_sentence_that_names_it(workplace):
         assert "\n" not in sentence
     with pytest.raises(StopIteration):
         next(iterator)
+
+
+UNUSABLE = {
+    "image 'reversed': box 1 (ymin xmin ymax xmax 0.5 0.25 0.25 0.75) is reversed": [0.5, 0.25, 0.25, 0.75],
+    "image 'empty': box 1 (ymin xmin ymax xmax 0.5 0.5 0.5 0.75) has no area in the picture": [0.5, 0.5, 0.5, 0.75],
+    "image 'beside': box 1 (ymin xmin ymax xmax 1.01 0.1 1.05 0.5) has no area": [1.01, 0.1, 1.05, 0.5],
+    "image 'not finite': box 1 (ymin xmin ymax xmax 0.5 nan 0.75 0.75) is not finite": [0.5, float("nan"), 0.75, 0.75],
+    "image 'pixels': box 1 (ymin xmin ymax xmax 5 5 20 30) lies outside the picture: coordinates are": [5, 5, 20, 30],
+}
+
+
+def write_unusable(workplace) -> None:
+    two = {"labels": [1, 2, 1], "texts": ["/m/1", "/m/2", "/m/1"]}
+    boxes = [(sentence.split("'")[1], [BOX, box, [0, 0, 1, 1]]) for sentence, box in UNUSABLE.items()]
+    workplace.write([example(name, boxes=each, **two) for name, each in boxes])
+
+
+@pytest.mark.parametrize("build", [build_training_dataset, build_evaluation_dataset])
+def test_boxes_that_cannot_be_trained_on_are_left_out_and_counted_with_the_images_name(workplace, build):
+    write_unusable(workplace)
+    config = workplace.config()
+    left_out = LeftOut.of_training(settings_of(config))
+    seen = {}
+    for _, labels in build(config, batch_size=1).take(5):
+        np.testing.assert_array_equal(labels["groundtruth_boxes"][0, :3], [BOX, [0, 0, 1, 1], [0] * 4])
+        np.testing.assert_array_equal(labels["groundtruth_classes"][0], [1, 1, 0, 0, 0])
+        assert labels["num_groundtruth_boxes_unusable"].numpy().tolist() == [1]
+        assert labels["num_groundtruth_boxes_unknown"].numpy().tolist() == [0]
+        seen[labels["source_id"][0].numpy().decode()] = labels["unusable_box"][0].numpy().decode()
+        left_out.add(count_batch(labels), first_unusable(labels).numpy())
+    assert len(seen) == 5
+    for sentence in UNUSABLE:
+        assert any(found.startswith(sentence) for found in seen.values()), sentence
+    (sentence,) = left_out.sentences()
+    assert sentence.startswith(
+        "5 of 15 boxes cannot be trained on and were left out, in 5 of 5 pictures, such as image"
+    )
+    assert next(iter(seen.values())) in sentence
+
+
+@pytest.mark.parametrize("build", [build_training_dataset, build_evaluation_dataset])
+def test_strict_records_refuse_boxes_that_cannot_be_trained_on(workplace, build):
+    write_unusable(workplace)
+    config = workplace.config("extensions { strict_records: true } train_input_reader { num_epochs: 1 }")
+    iterator, sentences = iter(build(config, batch_size=1)), []
+    for _ in range(5):
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            next(iterator)
+        sentences.append(readable_error(caught.value))
+    assert all(any(found.startswith(sentence) for found in sentences) for sentence in UNUSABLE)
+
+
+def test_where_most_boxes_cannot_be_trained_on_the_others_are_not_either(workplace):
+    workplace.write([example("pixels", boxes=[[5, 5, 20, 30]] * 4, labels=[1] * 4, texts=["/m/1"] * 4)])
+    config = workplace.config()
+    left_out = LeftOut.of_evaluation(settings_of(config))
+    ((_, labels),) = list(build_evaluation_dataset(config))
+    for _ in range(24):
+        left_out.add(count_batch(labels), first_unusable(labels).numpy())
+    with pytest.raises(UserError, match=r"100 of 100 boxes cannot be .* 'pixels': box 0 .* that is most of them"):
+        left_out.add(count_batch(labels), first_unusable(labels).numpy())
 
 
 def test_slight_overhang_is_cut_off(workplace):

@@ -33,7 +33,7 @@ def test_a_manifest_counts_the_records_of_files_that_are_as_it_says(tmp_path: Pa
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "records").write_bytes(b"no record at all")
-    with pytest.raises(UserError, match=r"records: corrupted record at byte 0: .*; write it again, or leave it out"):
+    with pytest.raises(UserError, match=r"records, record 0: corrupted record at byte 0: .*; write it again"):
         count_records_of_files([str(tmp_path / "records")])
     with pytest.raises(UserError, match=r"nowhere: .*; write it again"):
         count_records_of_files([str(tmp_path / "nowhere")])

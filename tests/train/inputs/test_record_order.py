@@ -137,5 +137,5 @@ def test_a_broken_file_is_named_where_its_records_are_counted(records: Records) 
     records.write(4)
     path = records.folder / "data.record-00000-of-00001"
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(UserError, match=r"data\.record-00000-of-00001: truncated record"):
+    with pytest.raises(UserError, match=r"data\.record-00000-of-00001, record 3: truncated record"):
         batches(records.settings(), 1, resume_step=1)

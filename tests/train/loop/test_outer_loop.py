@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data_prep.records.record_files import RecordWriter, read_record_file
 from data_prep.runtime.command_line import UserError
 from tests.train.loop.one_box import Run
 from train.inputs.reader import build_training_dataset
@@ -94,6 +95,33 @@ def test_what_was_cut_is_said_with_the_setting(block_config, tmp_path, capsys):
     setting = "train_input_reader.max_number_of_boxes is 1, and 2 would have kept them all"
     assert f"note: 2 of 4 boxes were cut, in 2 of 2 pictures: {setting}" in out  # after the first step
     assert f"in all, 6 of 12 boxes were cut, in 6 of 6 pictures: {setting}" in out
+
+
+def test_boxes_that_cannot_be_trained_on_are_said_with_an_images_name(block_config, block_records, tmp_path, capsys):
+    message = tf.train.Example.FromString(next(read_record_file(f"{block_records}/train.record-00000-of-00001")))
+    features = message.features.feature
+    for key, value in {"ymin": 0.5, "xmin": 0.25, "ymax": 0.5, "xmax": 0.75}.items():
+        features[f"image/object/bbox/{key}"].float_list.value.append(value)
+    features["image/object/class/label"].int64_list.value.append(1)
+    for key in ("class/text", "area", "is_crowd", "difficult", "group_of"):
+        features.pop(f"image/object/{key}")
+    with RecordWriter(tmp_path / "one.record") as writer:
+        writer.write(message.SerializeToString())
+    config = tmp_path / "pipeline.config"
+    text = block_config("ssd").read_text()
+    for name in ("train", "validation"):
+        text = text.replace(f"{block_records}/{name}.record-*", f"{tmp_path}/one.record")
+    config.write_text(text)
+    Run(config, tmp_path / "run", num_steps=4).run.to_the_end()
+    out = capsys.readouterr().out
+    box = "image 'picture0': box 2 (ymin xmin ymax xmax 0.5 0.25 0.5 0.75) has no area in the picture"
+    in_all = f"boxes cannot be trained on and were left out, in {{}} pictures, such as {box}; python -m data_prep"
+    assert f"note: 2 of 6 {in_all.format('2 of 2')}" in out  # after the first step
+    assert f"in all, 8 of 24 {in_all.format('8 of 8')}" in out
+    assert f"1 of 3 {in_all.format('1 of 1')}" in out  # of the evaluation
+    strict = Run(config, tmp_path / "strict", "extensions { strict_records: true }", num_steps=4)
+    with pytest.raises(UserError, match=r"^image 'picture0': box 2 .* has no area in the picture$"):
+        strict.run.to_the_end()
 
 
 def test_regularization_is_left_out_where_the_config_says_so(block_config, tmp_path):

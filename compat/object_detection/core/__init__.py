@@ -1,0 +1,1 @@
+"""Boxes with fields, names of fields, and the model class."""

@@ -1,0 +1,1 @@
+"""The API's `create_*_tf_record` command lines."""

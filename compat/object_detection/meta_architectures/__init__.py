@@ -1,0 +1,1 @@
+"""The two families of models, by the API's names."""
