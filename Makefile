@@ -1,5 +1,6 @@
 # make demo   a fresh machine to served detections: installs, draws a sample set, prepares it, fine-tunes, exports, serves, asks
 # make test   a fresh machine to a green suite: lint, format, types, tests; makes .venv, and .venv-beam for Apache Beam's
+# make try    MODEL=ssd_mobilenet_v2_320x320_coco17_tpu-8 IMAGE=photo.jpg: a detector of the zoo, or a file of one, on a photograph
 # make .venv  the virtual environment alone
 # make gpu-check  on a machine with GPUs: trains both families in each precision, and compares with the CPU
 SHELL := /bin/bash
@@ -16,10 +17,10 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 BIN := .venv/bin
 IN_VENV := $(BIN)/python -m
 
-.PHONY: help demo test lint benchmark gpu-check .venv clean
+.PHONY: help demo try test lint benchmark gpu-check .venv clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -5
 
 # ---------------------------------------------------------------------------------------------------- installing
 
@@ -163,6 +164,13 @@ $(DEMO)/detections.txt: $(DEMO)/exported/saved_model/saved_model.pb
 	$(IN_VENV) serving.client --server localhost:$(PORT) --model_name rooms --label_map_path $(DEMO)/label_map.pbtxt \
 	    --max_retries 30 --output_directory $(DEMO)/detections $$(ls $(DEMO)/images/validation/*.jpg | sed -n $(ROOM)p) \
 	    > $@ || { cat $(DEMO)/server.log >&2; exit 1; }
+
+# ----------------------------------------------------------------------------------------------------------- try
+# A detector's name in the TensorFlow 2 Detection Zoo, or a file of one, to its detections on a photograph.
+
+try: | .venv/.installed
+	@[ -n "$(MODEL)" ] && [ -n "$(IMAGE)" ] || { echo "error: make try MODEL=NAME_OR_PATH IMAGE=photo.jpg" >&2; exit 2; }
+	@$(IN_VENV) serving.try_detector "$(MODEL)" $(IMAGE)
 
 clean:
 	rm -rf $(DEMO)
