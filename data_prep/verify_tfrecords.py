@@ -139,7 +139,8 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         description="Reads every record and fails on what would stop training: class ids outside the label map beside\n"
         "which no known text stands, lists of unequal length, an image that is missing or does not decode, keys of\n"
-        "another type, a corrupt file, and shards or a label map that are not those of the manifest beside them.\n"
+        "another type, a corrupt file, shards or a label map that are not those of the manifest beside them, and\n"
+        "records of which training would leave every box out.\n"
         "What trains all the same is shown and counted as a warning: boxes that training leaves out, as they are\n"
         "without area, reversed, far outside the image or not finite; class texts that the map lacks or that disagree\n"
         "with their id; keys that are missing; sizes, formats and checksums that are not those of the image.\n"
@@ -197,6 +198,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if not summary.num_records:
         raise UserError(f"{len(shards)} files, but not one record in them: {', '.join(shards[:3])}")
+    if summary.num_boxes and not summary.boxes_by_class:
+        raise UserError(
+            f"training would leave out every one of {summary.num_boxes} boxes, for the reasons above; is "
+            f"{flags.label_map_path} the label map of these records?"
+        )
     print(format_classes(summary, label_map))
     if repeated := num_repeated(summary):
         print(f"note: {repeated} records have another's source_id, and evaluation confuses them")

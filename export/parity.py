@@ -118,7 +118,7 @@ def check_parity(
     """
     images = list(images) or generated_images()
     pixels = [image.pixels() for image in images]
-    expected = _ask_checkpoint(detector, pixels)
+    expected = ask_checkpoint(detector, pixels)
     checks = []
     plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
         (saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)
@@ -172,7 +172,8 @@ def _through_session(saved_model_dir: Path) -> Iterator[Ask]:
 LOADERS = {"TF2 function": _as_functions, "Session": _through_session}
 
 
-def _ask_checkpoint(detector: Detector, pixels: Sequence[np.ndarray]) -> list[Outputs]:
+def ask_checkpoint(detector: Detector, pixels: Sequence[np.ndarray]) -> list[Outputs]:
+    """What a detector finds in images, uint8 [H, W, 3] each, and its raw predictions, without the batch's dimension."""
     read = batch_reader("image_tensor", detector.settings.image_resizer)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])

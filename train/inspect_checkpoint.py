@@ -18,7 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         example="  python -m train.inspect_checkpoint zoo/checkpoint/ckpt-0 --pipeline_config_path pipeline.config",
     )
     parser.add_argument(
-        "checkpoint", help="a prefix (M/ckpt-0), a folder with checkpoints, a SavedModel's folder, a *.h5 or *.pth file"
+        "checkpoint",
+        help="a prefix (M/ckpt-0), a folder with checkpoints, a SavedModel's folder, a frozen graph *.pb, a *.h5 or "
+        "*.pth file",
     )
     add_config_arguments(parser, is_path_required=False)
     parser.add_argument(
@@ -38,8 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     contents = contents_of(arguments.checkpoint)
     print(contents.table())
     if arguments.pipeline_config_path:
-        if not contents.restorable:
-            raise UserError(f"{contents.path}: {contents.kind}")
         _show_plan(arguments)
     return EXIT_DONE
 

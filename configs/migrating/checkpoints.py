@@ -44,7 +44,7 @@ _IMAGENET = "imagenet"
 _OF_TENSORFLOW_1 = re.compile(r"model\.ckpt(-\d+)?(\.\w+)?")
 _OF_TENSORFLOW_2 = re.compile(r"ckpt-\d+")
 _V2 = 2
-_WHY = "of TensorFlow 1, whose variables no network of TensorFlow 2 has"
+_WHY = "of TensorFlow 1, which fits a network like its own alone"
 
 
 def zoo_model(network: str, side: int) -> str | None:

@@ -23,7 +23,7 @@ _FOLDER = Path(__file__).resolve().parent.parent
 _RECIPES = {
     "ssd_mobilenet_v2_fpn_keras": "ssd_mobilenet_v2_fpnlite_320.config",
     **{f"ssd_resnet{depth}_v1_fpn_keras": "ssd_resnet50_v1_fpn_640.config" for depth in (50, 101, 152)},
-    "ssd_efficientnet-lite0_fpn_keras": "ssd_efficientnet-lite0_fpn_320.config",
+    **{f"ssd_efficientnet-lite{size}_fpn_keras": f"ssd_efficientnet-lite{size}_fpn_320.config" for size in range(3)},
     "ssd_efficientnet-b0_bifpn_keras": "ssd_efficientdet_d0_512.config",
 }
 # What may take the place of a network that is not here, by model.

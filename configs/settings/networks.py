@@ -39,11 +39,16 @@ class Network:
 MIGRATE = "python -m configs.migrate CONFIG --output NEW"
 # The network that a plugin builds, which `extensions.feature_extractor` names.
 PLUGIN_NETWORK = "ssd_plugin_fpn"
+# EfficientNet-Lites by name, with their size.
+EFFICIENTNET_LITES = {f"ssd_efficientnet-lite{size}_fpn_keras": size for size in range(3)}
 _WIDTHS = frozenset({"depth_multiplier", "min_depth"})
 _MOBILENET = _WIDTHS | {"use_depthwise", "use_explicit_padding"}
 _LAYERS = frozenset({"conv_hyperparams", "override_base_feature_extractor_hyperparams"})
 _ROWS = (
-    Network(name="ssd_efficientnet-lite0_fpn_keras", model="ssd", pyramid="fpn", honours=frozenset({"use_depthwise"})),
+    *(
+        Network(name=name, model="ssd", pyramid="fpn", honours=frozenset({"use_depthwise"}))
+        for name in EFFICIENTNET_LITES
+    ),
     *(
         Network(
             name=f"ssd_mobilenet_{version}{suffix}_keras",

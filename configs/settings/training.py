@@ -105,13 +105,10 @@ class TrainConfig(Settings, message="TrainConfig"):
         is_unset = "fine_tune_checkpoint_version" not in self.written
         if self.fine_tune_checkpoint_version == "V1" and not is_unset:
             text = (
-                "V1 is a checkpoint of TensorFlow 1, whose variables no network of TensorFlow 2 has: if it really is "
-                "one, it is refused when it is read; the API's TensorFlow 2 model zoo has most models' V2 ones"
+                "V1 is a checkpoint of TensorFlow 1: the file itself tells, and its variables are found by the names "
+                "that tf_slim gave them"
             )
             yield Note("fine_tune_checkpoint_version", text)
         elif is_unset and self.fine_tune_checkpoint:
-            text = (
-                "unset, which in the API means V1, a checkpoint of TensorFlow 1; here the file itself tells, and one "
-                "of TensorFlow 1 is refused when it is read"
-            )
+            text = "unset, which in the API means V1, a checkpoint of TensorFlow 1; here the file itself tells"
             yield Note("fine_tune_checkpoint_version", text)

@@ -18,7 +18,7 @@ PUBLISHED = CONFIGS.parent.parent / "shared" / "odapi_configs"
 
 def test_all_are_there() -> None:
     assert {recipe.name for recipe in RECIPES} >= {
-        "ssd_efficientnet-lite0_fpn_320.config",
+        *(f"ssd_efficientnet-lite{size}_fpn_320.config" for size in range(3)),
         "ssd_mobilenet_v2_fpnlite_320.config",
         "ssd_resnet50_v1_fpn_640.config",
         "faster_rcnn_resnet50_v1_640.config",

@@ -267,6 +267,14 @@ def test_boxes_are_counted_under_the_class_that_training_gives_them(verify: Veri
     assert ["1", "1", "Television", "(7)"] in lines
 
 
+def test_another_data_sets_label_map_fails(verify: Verify) -> None:
+    verify.write(good("a", class_texts=["Sofa", "Lamp"]), good("b", class_texts=["Sofa", "Lamp"]))
+    outcome = verify()
+    assert outcome.code == 1
+    assert "warning: class text outside the label map" in outcome.output
+    assert "training would leave out every one of 4 boxes, for the reasons above; is " in outcome.error
+
+
 def test_coordinates_in_pixels_fail_as_a_whole(verify: Verify) -> None:
     in_pixels = good(boxes_ymin_xmin_ymax_xmax=[[10, 20, 50, 60]] * 2)
     verify.write(*[in_pixels] * 60)

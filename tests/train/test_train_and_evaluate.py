@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from data_prep.runtime.command_line import UserError
 from train.evaluate import main as evaluate
@@ -101,6 +103,33 @@ def test_evaluating_the_checkpoint_again_gives_the_same_metrics(trained, tmp_pat
         assert again[name] == pytest.approx(first[name], abs=1e-4), name
     out = capsys.readouterr().out
     assert "Red block" in out and "DetectionBoxes_Precision/mAP" in out
+
+
+def test_detections_are_a_file_that_gives_the_same_metrics_without_the_checkpoint(trained, tmp_path, capsys):
+    config, model_dir = trained
+    words = ["--pipeline_config_path", str(config)]
+    path, truth_path = tmp_path / "d.json", tmp_path / "d.ground_truth.json"
+    more = ["--checkpoint_dir", str(model_dir), "--once", "--detections_path", str(path)]
+    assert evaluate([*words, *more, "--eval_dir", str(tmp_path / "model")]) == 0
+    assert evaluate([*words, "--from_detections", str(path), "--eval_dir", str(tmp_path / "records")]) == 0
+    coco = ["--ground_truth_path", str(truth_path), "--from_detections", str(path)]
+    assert evaluate([*coco, "--eval_dir", str(tmp_path / "coco")]) == 0
+    assert "in 6 of 6 images" in capsys.readouterr().out
+    expected, *others = (
+        json.loads((tmp_path / folder / "metrics.json").read_text())["metrics"]
+        for folder in ("model", "records", "coco")
+    )
+    for metrics in others:
+        for name, value in metrics.items():
+            if name.startswith("Detection"):
+                assert value == pytest.approx(expected[name], abs=1e-4), name
+    # And pycocotools, which knows nothing of this project, reads both files.
+    coco_truth = COCO(str(truth_path))
+    evaluation = COCOeval(coco_truth, coco_truth.loadRes(str(path)), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(expected["DetectionBoxes_Precision/mAP"], abs=1e-4)
 
 
 def test_going_on_starts_at_the_last_step_and_keeps_the_optimizer(trained, capsys):

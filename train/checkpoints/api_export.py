@@ -54,16 +54,31 @@ def export_for_api(network: Any, config: Any, folder: Path) -> int:
             "Object Detection API's networks; it could not be read back there"
         )
     with staged(folder) as staging:
-        checkpoint = tf.train.Checkpoint(model=api_objects)
-        prefix = tf.train.CheckpointManager(checkpoint, str(staging / CHECKPOINT_FOLDER), max_to_keep=1).save(
-            checkpoint_number=0
-        )
-        statistics = trunk_statistics(network)
-        if statistics is not None:
-            (staging / CHECKPOINT_FOLDER / FILE_NAME).write_text(json.dumps(statistics))
+        prefix = write_api_checkpoint(network, staging)
         pipeline_file.write_pipeline_config(staging / CONFIG_NAME, _for_api(config))
-    names = tf.train.list_variables(str(folder / CHECKPOINT_FOLDER / Path(prefix).name))
+    names = tf.train.list_variables(str(folder / CHECKPOINT_FOLDER / prefix.name))
     return sum(name.startswith("model/") for name, _ in names)
+
+
+def write_api_checkpoint(network: Any, folder: Path, **more: Any) -> Path:
+    """Writes `checkpoint/ckpt-0` into a folder, and what the trunk makes of a test image beside it.
+
+    Args:
+        network: With `api_objects`.
+        folder: Where to.
+        **more: Objects that the checkpoint holds besides, by name.
+
+    Returns:
+        The checkpoint's prefix.
+    """
+    checkpoint = tf.train.Checkpoint(model=network.api_objects, **more)
+    prefix = tf.train.CheckpointManager(checkpoint, str(folder / CHECKPOINT_FOLDER), max_to_keep=1).save(
+        checkpoint_number=0
+    )
+    statistics = trunk_statistics(network)
+    if statistics is not None:
+        (folder / CHECKPOINT_FOLDER / FILE_NAME).write_text(json.dumps(statistics))
+    return Path(prefix)
 
 
 def _for_api(config: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from train.checkpoints.efficientnet_lite_weights import SIZES
 from train.checkpoints.object_checkpoint import VALUE_SUFFIX, ObjectCheckpoint
 from train.checkpoints.parts import trunk_places
 
@@ -21,7 +22,9 @@ EFFICIENTNETS = {
 _MOBILENETS = {13: "mobilenet_v1", 17: "mobilenet_v2"}
 _MOBILENET_V2_LAST = 960
 _INCEPTION_CONVOLUTIONS = 244
-_LITE0_BLOCKS, _LITE0_FIRST = 16, 32
+_LITE_FIRST = 32
+# Of a block of Model Garden's.
+_LAST_PROJECTION = "_conv2/kernel"
 _CODE_SIZE = 4
 _MAX_LAYERS = 2000
 
@@ -83,8 +86,8 @@ def architecture_of(source: ObjectCheckpoint) -> Architecture | None:
         kind = _two_stage_type(trunk, is_pyramid)
     elif any("bifpn_stage/" in name for name in names):
         kind = f"ssd_{trunk}_bifpn_keras" if trunk.startswith("efficientnet-b") else None
-    elif trunk == "efficientnet-lite0":
-        kind = "ssd_efficientnet-lite0_fpn_keras" if any("decoder/" in name for name in names) else None
+    elif trunk.startswith("efficientnet-lite"):
+        kind = f"ssd_{trunk}_fpn_keras" if any("decoder/" in name for name in names) else None
     elif is_pyramid:
         kind = f"ssd_{trunk}_v1_fpn_keras" if trunk.startswith("resnet") else f"ssd_{trunk}_fpn_keras"
         if any("fpn_features_generator/" in name and "depthwise_kernel" in name for name in names):
@@ -137,8 +140,9 @@ def _trunk_of(layers: list[dict[str, Shape]]) -> tuple[str, tuple[str, ...]] | N
     nested = [layer for layer in layers if any("/" in path for path in layer)]
     if nested:
         has_excitation = any("_squeeze_excitation" in path for layer in nested for path in layer)
-        is_lite0 = len(nested) == _LITE0_BLOCKS and not has_excitation and convolutions[0][-1] == 32
-        return ("efficientnet-lite0" if is_lite0 else "backbone of Model Garden's", ())
+        size = SIZES.get((len(nested), nested[-1].get(_LAST_PROJECTION, (0,))[-1]))
+        is_lite = size is not None and not has_excitation and convolutions[0][-1] == _LITE_FIRST
+        return (f"efficientnet-lite{size}" if is_lite else "backbone of Model Garden's", ())
     if not convolutions:
         return None
     has_bias = any("bias" in layer for layer in layers if len(layer.get("kernel", ())) == 4)

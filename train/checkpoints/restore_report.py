@@ -26,6 +26,7 @@ class RestoreReport:
         missing: The model's variables that should have taken a value and for which the checkpoint holds none.
         details: More about some variables, by name: both shapes where they differ.
         unused: How many of the checkpoint's variables were not used, by part.
+        has_folded_norms: Whether the checkpoint's batch norms have no statistics, so that they must not train.
         notes: Further sentences, such as which classes kept their rows.
         trunk_check: How the trunk's first activations compare with what the checkpoint says of them; empty where it
             says nothing.
@@ -39,6 +40,7 @@ class RestoreReport:
     missing: list[str] = field(default_factory=list)
     details: dict[str, str] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
+    has_folded_norms: bool = False
     notes: list[str] = field(default_factory=list)
     trunk_check: str = ""
     trunk_agrees: bool | None = None

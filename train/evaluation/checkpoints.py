@@ -6,12 +6,12 @@ from pathlib import Path
 
 from train.checkpoints.files import find_checkpoint
 from train.evaluation.evaluator import CheckpointEvaluator
+from train.evaluation.record_names import read_record_names
+from train.evaluation.study import EvaluationStudy, StudyOptions
 from train.loop.checkpoint_files import read_training_end, restore_trained, wait_for_new_checkpoint
 from train.loop.devices import set_precision
 from train.models.build import build_or_explain
 from train.pipeline import Pipeline
-from train.tracking.recorder import Recorder
-from train.tracking.tensorboard_tracker import TensorBoardTracker
 
 
 def evaluate_checkpoints(
@@ -24,6 +24,7 @@ def evaluate_checkpoints(
     timeout_seconds: float = 3600.0,
     reader_index: int = 0,
     num_train_steps: int | None = None,
+    options: StudyOptions | None = None,
 ) -> None:
     """Measures the newest checkpoint, and unless told otherwise each that comes after it, until the training has ended.
 
@@ -36,6 +37,7 @@ def evaluate_checkpoints(
         timeout_seconds: How long to wait for a new checkpoint.
         reader_index: Which `eval_input_reader`.
         num_train_steps: The training's last step; by default `train_config.num_steps`.
+        options: What to find out beside the averages.
     """
     # One checkpoint's prefix stays what it is: there is nothing to wait for.
     once = once or Path(f"{path}.index").is_file()
@@ -51,15 +53,17 @@ def evaluate_checkpoints(
     train_config = pipeline.settings.train_config
     in_config = train_config.num_steps if train_config is not None else 0
     last_step = num_train_steps or in_config
+    options = options or StudyOptions()
+    file_names: dict[str, str] = {}
+    if options.detections_path is not None:
+        reader = pipeline.settings.eval_input_reader[reader_index]
+        file_names = read_record_names(reader, f"eval_input_reader[{reader_index}]")
     while prefix is not None:
         averages = pipeline.settings.eval_config.use_moving_averages
         step = restore_trained(detector, prefix, moving_averages=averages)
-        result = evaluator.evaluate()
-        result.write(eval_dir, step=step, source=prefix)
-        with Recorder([TensorBoardTracker(eval_dir)]) as recorder:
-            result.record(recorder, "", step=step)
-        print(f"{prefix}, step {step}, on {result.num_images} images:\n\n{result.table()}")
-        print(f"written to {eval_dir}", flush=True)
+        study = EvaluationStudy(options, pipeline.settings.eval_config, pipeline.names_by_id, file_names)
+        result = evaluator.evaluate([study])
+        study.finish(result, eval_dir, step=step, source=prefix, title=f"{prefix}, step {step},")
         if once:
             return
         if last_step and step >= last_step:

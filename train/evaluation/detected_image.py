@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -46,6 +47,13 @@ class DetectedImage:
             detection_classes=self.detections["classes"],
             verified_class_ids=self.verified_class_ids,
         )
+
+
+class ImageObserver(Protocol):
+    """What looks at every image of an evaluation beside the metrics."""
+
+    def add(self, detected: DetectedImage, measured: MeasuredImage) -> None:
+        """Takes one image: with its pixels, and as the metrics have it."""
 
 
 _MEASURED = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")

@@ -1,4 +1,4 @@
-"""Measuring a detector on an evaluation input: from a checkpoint's network, or from an exported SavedModel."""
+"""Measuring a checkpoint's network on an evaluation input, and what every evaluation has in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from configs.settings.evaluation import EvalConfig
-from data_prep.runtime.command_line import UsageError, UserError
+from configs.settings.plugins import PluginPart
+from data_prep.runtime.command_line import UserError
 from data_prep.runtime.progress import progress
-from train.evaluation.detected_image import DetectedImage
+from train.evaluation.detected_image import DetectedImage, ImageObserver
 from train.evaluation.summary_images import EvaluationImages
-from train.inputs.class_labels import VERIFIED_CLASS_IDS, VerifiedLabelReader
-from train.inputs.decode import RecordDecoder
-from train.inputs.left_out import LeftOut, count_batch, count_record, first_unusable
+from train.inputs.class_labels import VERIFIED_CLASS_IDS
+from train.inputs.left_out import LeftOut, count_batch, first_unusable
 from train.inputs.reader import build_evaluation_dataset
 from train.inputs.record_errors import explained_records
-from train.inputs.record_order import read_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
 from train.metrics.coco import BY_CATEGORY
@@ -34,7 +33,6 @@ from train.pipeline import Pipeline
 from train.tracking.recorder import Recorder
 
 DEFAULT_BATCH_SIZE = 8
-SAVED_MODEL_INPUT = "input_tensor"
 METRICS_FILE = "metrics.json"
 _GROUNDTRUTH = ("boxes", "classes", "is_crowd", "difficult", "group_of", "area")
 
@@ -149,7 +147,9 @@ class CheckpointEvaluator:
         self._losses: dict[str, list[float]] = {}
         self._has_losses = eval_config.has_losses
         self.folder = evaluation_folder(pipeline, reader_index)
-        _measuring(pipeline)  # whose mistakes in the config are better told before the training than after
+        _measuring(
+            eval_config, pipeline.names_by_id, pipeline.settings.extensions.metric
+        )  # whose mistakes in the config are better told before the training than after
 
         @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes TensorFlow long to find out
         def step(images: tf.Tensor, labels: Mapping[str, tf.Tensor]) -> tuple[Any, Any]:
@@ -171,8 +171,8 @@ class CheckpointEvaluator:
         self._graph: Any = None
         self._shows_graph = eval_config.save_graph
 
-    def evaluate(self) -> EvaluationResult:
-        """Goes once over the input.
+    def evaluate(self, observers: Sequence[ImageObserver] = ()) -> EvaluationResult:
+        """Goes once over the input, and shows the observers each image.
 
         Losses are among the metrics unless `eval_config.use_dummy_loss_in_eval` or `ignore_groundtruth` is set: a
         number that stands for nothing is not reported.
@@ -180,7 +180,7 @@ class CheckpointEvaluator:
         self._losses = {}
         left_out = LeftOut.of_evaluation(self._pipeline.settings, self._reader_index)
         with batch_norm_apart(), explained_records(self._pipeline.settings.eval_input_reader[self._reader_index]):
-            result = _measure(self._pipeline, self._detected_images(left_out))
+            result = measure_input(self._pipeline, self._detected_images(left_out), observers)
         result = dataclasses.replace(result, left_out=tuple(left_out.sentences()), graph=self._take_graph())
         if not self._has_losses:
             return result
@@ -209,67 +209,6 @@ class CheckpointEvaluator:
             yield from _unbatch(images.numpy(), {name: value.numpy() for name, value in labels.items()}, detections)
 
 
-def evaluate_saved_model(pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0) -> EvaluationResult:
-    """Evaluates an exported SavedModel on the same input, image by image, as a client would ask it.
-
-    Args:
-        pipeline: Its `eval_input_reader` says what to evaluate on.
-        saved_model_dir: The folder with `saved_model.pb`, or one with `saved_model/` inside.
-        reader_index: Which `eval_input_reader`.
-
-    Raises:
-        UsageError: There is no SavedModel, or its signature is not a detector's.
-    """
-    folder = Path(saved_model_dir)
-    if not (folder / "saved_model.pb").is_file():
-        folder = folder / "saved_model"
-    if not (folder / "saved_model.pb").is_file():
-        raise UsageError(f"{saved_model_dir} has no saved_model.pb; give the folder that the exporter wrote")
-    loaded = tf.saved_model.load(str(folder))
-    signature = loaded.signatures.get("serving_default")
-    if signature is None:
-        raise UsageError(f"{folder} has no signature serving_default")
-    inputs = signature.structured_input_signature[1]
-    if list(inputs) != [SAVED_MODEL_INPUT]:
-        raise UsageError(f"{folder}: the input must be {SAVED_MODEL_INPUT}, but is {', '.join(inputs)}")
-    dtype = inputs[SAVED_MODEL_INPUT].dtype
-    left_out = LeftOut.of_evaluation(pipeline.settings, reader_index)
-    with batch_norm_apart(), explained_records(pipeline.settings.eval_input_reader[reader_index]):
-        result = _measure(pipeline, _ask_saved_model(pipeline, signature, dtype, reader_index, left_out))
-    return dataclasses.replace(result, left_out=tuple(left_out.sentences()))
-
-
-def _ask_saved_model(
-    pipeline: Pipeline, signature: Callable[..., Any], dtype: tf.DType, reader_index: int, left_out: LeftOut
-) -> Iterator[DetectedImage]:
-    reader = pipeline.settings.eval_input_reader[reader_index]
-    is_strict = pipeline.settings.extensions.strict_records
-    decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes, is_strict=is_strict)
-
-    def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
-        encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})
-        return encoded["image/encoded"], decode(record, index), read_verified_labels(record)
-
-    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.settings.model.num_classes)
-    where = f"eval_input_reader[{reader_index}]"
-    records = read_records(reader, where, num_epochs=1)
-    examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)
-    for encoded, decoded, verified in examples:
-        pixels = encoded if dtype == tf.string else tf.cast(decoded.image, dtype)
-        outputs = signature(**{SAVED_MODEL_INPUT: pixels[tf.newaxis]})
-        image = decoded.image.numpy()
-        truth = {name.removeprefix("groundtruth_"): value.numpy() for name, value in decoded.ground_truth.items()}
-        left_out.add(count_record(decoded), decoded.unusable_box.numpy())
-        yield DetectedImage(
-            source_id=decoded.source_id.numpy().decode("utf-8", "replace"),
-            image=image,
-            groundtruth=truth,
-            detections=_valid_detections({name: value.numpy()[0] for name, value in outputs.items()}),
-            original_shape=image.shape[:2],
-            verified_class_ids=verified.numpy(),
-        )
-
-
 def _unbatch(
     images: np.ndarray, labels: Mapping[str, np.ndarray], detections: Mapping[str, np.ndarray]
 ) -> Iterator[DetectedImage]:
@@ -284,33 +223,62 @@ def _unbatch(
             source_id=labels["source_id"][row].decode("utf-8", "replace"),
             image=image[:height, :width],
             groundtruth=truth,
-            detections=_valid_detections({name: value[row] for name, value in detections.items()}),
+            detections=valid_detections({name: value[row] for name, value in detections.items()}),
             original_shape=(int(original_height), int(original_width)),
             verified_class_ids=labels[VERIFIED_CLASS_IDS][row],
         )
 
 
-def _valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def valid_detections(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the detections of one image's outputs that are some, as `DetectedImage` has them."""
     count = int(outputs["num_detections"])
     return {name: outputs[f"detection_{name}"][:count] for name in ("boxes", "scores", "classes")}
 
 
-def _measuring(pipeline: Pipeline) -> tuple[MetricSets, EvaluationImages]:
-    eval_config, names = pipeline.settings.eval_config, pipeline.names_by_id
-    metric_sets = MetricSets(eval_config, names, pipeline.settings.extensions.metric)
-    return metric_sets, EvaluationImages(eval_config, names)
+def _measuring(
+    eval_config: EvalConfig, names_by_id: Mapping[int, str], plugins: Sequence[PluginPart]
+) -> tuple[MetricSets, EvaluationImages]:
+    return MetricSets(eval_config, names_by_id, plugins), EvaluationImages(eval_config, names_by_id)
 
 
-def _measure(pipeline: Pipeline, images: Iterator[DetectedImage]) -> EvaluationResult:
-    eval_config = pipeline.settings.eval_config
-    metric_sets, summary_images = _measuring(pipeline)
+def measure_input(
+    pipeline: Pipeline, images: Iterator[DetectedImage], observers: Sequence[ImageObserver]
+) -> EvaluationResult:
+    """Measures images as the pipeline says, with its plugins' metrics too; see `measure_images`."""
+    settings = pipeline.settings
+    return measure_images(settings.eval_config, pipeline.names_by_id, images, settings.extensions.metric, observers)
+
+
+def measure_images(
+    eval_config: EvalConfig,
+    names_by_id: Mapping[int, str],
+    images: Iterator[DetectedImage],
+    plugins: Sequence[PluginPart] = (),
+    observers: Sequence[ImageObserver] = (),
+) -> EvaluationResult:
+    """Measures images.
+
+    Args:
+        eval_config: Says how.
+        names_by_id: Class names by label map id.
+        images: With ground truth and detections.
+        plugins: Metrics to measure beside the config's.
+        observers: They are shown each image.
+
+    Raises:
+        UserError: There are no images, or ground truth or detections that cannot be measured.
+    """
+    metric_sets, summary_images = _measuring(eval_config, names_by_id, plugins)
     limit = eval_config.max_images
     started = time.monotonic()
     for detected in progress(images, description="evaluating", unit="image"):
         if limit and metric_sets.num_images >= limit:
             break
-        metric_sets.add(detected.measured())
+        measured = detected.measured()
+        metric_sets.add(measured)
         summary_images.add(detected)
+        for observer in observers:
+            observer.add(detected, measured)
     if not metric_sets.num_images:
         raise UserError("the evaluation input holds no records; is eval_input_reader's input_path the right one?")
     seconds = time.monotonic() - started

@@ -12,7 +12,8 @@ import tf_keras
 from configs.settings.faster_rcnn import FasterRcnn
 from data_prep.formats.label_map import LabelMap
 from train.checkpoints.class_head import ClassMapping
-from train.checkpoints.restore import restore
+from train.checkpoints.folded_norms import require_frozen_norms
+from train.checkpoints.restore import plan_restore
 from train.checkpoints.restore_report import RestoreReport
 from train.inputs.left_out import LeftOut
 from train.inputs.reader import build_training_dataset
@@ -98,12 +99,15 @@ def restore_fine_tune_checkpoint(
             has_background=isinstance(model, FasterRcnn) or model.add_background_class,
         )
     train_config = pipeline.train_config
-    return restore(
+    plan = plan_restore(
         parts.detector.network,
         train_config.fine_tune_checkpoint,
         train_config.checkpoint_type,
         class_mapping=mapping,
     )
+    if plan.report.has_folded_norms:
+        require_frozen_norms(parts.detector.network, train_config.fine_tune_checkpoint)
+    return plan.apply()
 
 
 def distribute_training_input(

@@ -37,7 +37,7 @@ def metrics_table(
     lines = [*_class_table(metrics, groundtruth_counts, max_classes), ""] if groundtruth_counts else []
     overall = {name: value for name, value in metrics.items() if _OF_A_CATEGORY not in name}
     overall_width = max(map(len, overall), default=0)
-    lines += [f"{name:<{overall_width}}  {_number(value):>6}" for name, value in overall.items()]
+    lines += [f"{name:<{overall_width}}  {number_text(value):>6}" for name, value in overall.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -56,8 +56,8 @@ def _class_table(
     width = max([len("class"), *(min(len(row[0]), _NAME_WIDTH) for row in rows)])
     lines = [f"{'class':<{width}}  {'boxes':>7}" + "".join(f"  {head:>6}" for head, _ in columns)]
     for name, count, values in rows:
-        numbers = "".join(f"  {_number(value):>6}" for value in values)
-        lines.append(f"{_shortened(name):<{width}}  {count:>7}{numbers}")
+        numbers = "".join(f"  {number_text(value):>6}" for value in values)
+        lines.append(f"{shortened_name(name):<{width}}  {count:>7}{numbers}")
     left_out = len(groundtruth_counts) - len(rows)
     if left_out:
         lines.append(f"... and {left_out} classes with fewer boxes")
@@ -82,9 +82,11 @@ def _sortable(value: float) -> float:
     return -2.0 if math.isnan(value) else value
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Returns a figure from 0 on with three digits; a dash for what could not be measured (-1 or NaN)."""
     return "-" if math.isnan(value) or value < 0 else f"{value:.3f}"
 
 
-def _shortened(name: str) -> str:
+def shortened_name(name: str) -> str:
+    """Returns a class name for a table."""
     return name if len(name) <= _NAME_WIDTH else name[: _NAME_WIDTH - 2] + ".."

@@ -1,4 +1,4 @@
-"""Model Garden's backbones (EfficientNet-Lite0, and any other by Model Garden's name) and its feature pyramid."""
+"""Model Garden's backbones (EfficientNet-Lite, and any other by Model Garden's name) and its feature pyramid."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 
 import tf_keras
 from official.vision.configs import backbones, common
-from official.vision.modeling.backbones import efficientnet, factory
+from official.vision.modeling.backbones import factory
 from official.vision.modeling.decoders import fpn
 
 from configs.settings.backbones import READER as ANY_BACKBONE
 from configs.settings.backbones import ModelGardenBackbone
 from configs.settings.extractors import FeaturePyramidNetworks, SsdFeatureExtractor
+from configs.settings.networks import EFFICIENTNET_LITES
+from train.models.efficientnet_lite import EfficientNetLite
 from train.models.hyperparams import LayerHyperparams
 
-# Without `override_base_feature_extractor_hyperparams`, as EfficientNet-Lite0 was trained.
+# Without `override_base_feature_extractor_hyperparams`, as EfficientNet-Lite was trained.
 _LITE_MOMENTUM, _LITE_EPSILON = 0.99, 1e-3
 
 
@@ -47,11 +49,9 @@ def build_backbone(
     override = settings.override_base_feature_extractor_hyperparams
     input_specs = tf_keras.layers.InputSpec(shape=[None, height, width, 3])
     if settings.type != ANY_BACKBONE:
-        # Lite: no squeeze and excitation, ReLU6 throughout. At B0's scale its stem and head are not scaled either way.
-        network = efficientnet.EfficientNet(
-            model_id="b0",
+        network = EfficientNetLite(
+            EFFICIENTNET_LITES[settings.type],
             input_specs=input_specs,
-            se_ratio=0.0,
             activation=hyperparams.activation if override else "relu6",
             use_sync_bn=override and hyperparams.is_synchronized,
             norm_momentum=hyperparams.norm_momentum if override else _LITE_MOMENTUM,

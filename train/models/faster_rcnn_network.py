@@ -73,6 +73,10 @@ class FasterRcnnNetwork(tf_keras.Model):
             parts["_mask_rcnn_box_predictor"] = head.api_objects
         return tree(**parts)
 
+    def normalize(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixels, float32 RGB 0..255, as the network takes them."""
+        return self._extractor.normalize(images)
+
     def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
         """By level, finest first, [B, h, w, channels] of normalised images [B, height, width, 3]."""
         return self._extractor.proposal_maps(images, training)

@@ -49,6 +49,10 @@ class ApiSsdNetwork(tf_keras.Model):
             return None
         return tree(_feature_extractor=self.feature_extractor.api_objects, _box_predictor=self.head.api_objects)
 
+    def normalize(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixels, float32 RGB 0..255, as the network takes them."""
+        return self.feature_extractor.normalize(images)
+
     def feature_maps(self, images: tf.Tensor, training: bool | None = None) -> dict[str, tf.Tensor]:
         """By level, finest first, [B, h, w, channels] of normalised images [B, height, width, 3]."""
         return self.feature_extractor(images, training=training)

@@ -407,8 +407,9 @@ class TestInspecting:
             prefix = tf.compat.v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
         assert inspect_checkpoint([prefix]) == 0
         out = capsys.readouterr().out
-        assert "TensorFlow 1, which cannot be restored here" in out and "FeatureExtractor/MobilenetV2" in out
-        with pytest.raises(UserError, match="cannot be restored here"):
+        assert 'a checkpoint of TensorFlow 1\n  looks like feature_extractor.type: "ssd_mobilenet_v2_keras"' in out
+        assert "FeatureExtractor/MobilenetV2" in out
+        with pytest.raises(UserError, match="a checkpoint of another architecture: 0 of the"):
             inspect_checkpoint([prefix, "--pipeline_config_path", str(ssd.config)])
 
     def test_other_files(self, tmp_path, capsys):

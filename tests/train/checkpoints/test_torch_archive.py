@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data_prep.runtime.command_line import UserError
-from train.checkpoints import torch_archive
+from train.checkpoints import torch_pickle
 from train.checkpoints.torch_archive import read_torch_archive
 
 
@@ -101,6 +101,18 @@ def test_reads_shapes_strides_offsets_and_types(write):
     np.testing.assert_array_equal(tensors["flags"], [False, True, True])
     assert tensors["empty"].shape == (0, 3)
     assert not any(array.flags.writeable for name, array in tensors.items() if name != "empty")
+
+
+def test_reads_what_training_scripts_save(write):
+    """As torch's ImageNet example: a state dictionary of DataParallel's beside the epoch and the optimizer's state."""
+    row = tensor(storage("a", 6), 0, (6,), (1,))
+    state = b"}(" + text("module.w") + imported("torch._utils", "_rebuild_parameter")
+    state += tuple_of(row, b"\x88", imported("collections", "OrderedDict") + b")R") + b"Ru"
+    optimizer = b"}(" + number(0) + b"G" + struct.pack(">d", 0.1) + text("step") + row + b"u"
+    content = archive({"epoch": number(90), "state_dict": state, "optimizer": optimizer}, {"a": SIX})
+    tensors = read_torch_archive(write(content))
+    assert list(tensors) == ["w"]
+    np.testing.assert_array_equal(tensors["w"], SIX)
 
 
 def test_every_truncation_is_one_line(write):
@@ -207,7 +219,7 @@ def test_refuses_in_little_time_and_memory(write, opcodes, message):
 
 
 def test_a_pickle_is_read_up_to_a_length(write, monkeypatch):
-    monkeypatch.setattr(torch_archive, "MAX_PICKLE_BYTES", 1000)
+    monkeypatch.setattr(torch_pickle, "MAX_PICKLE_BYTES", 1000)
     with pytest.raises(UserError, match=r"its pickle at byte [0-9]+ does not end in 1000 bytes"):
         read_torch_archive(write(archive({"w": b"]" * 2000}, {"a": SIX})))
 
@@ -223,8 +235,9 @@ def test_a_list_of_storages_that_is_none(write):
 def test_says_what_other_files_are(write, tmp_path):
     good = archive({"w": tensor(storage("a", 6), 0, (6,), (1,))}, {"a": SIX})
     for content, message in (
-        (b"PK\x03\x04" + bytes(100), "zip format"),
+        (b"PK\x03\x04" + bytes(100), "zip archive that is cut short or damaged"),
         (b"", "is empty"),
+        (b"storages".ljust(257, b"\0") + b"ustar" + bytes(250), "is a tar archive, as torch wrote before"),
         (b"\x89PNG\r\n" + bytes(100), "magic number"),
         (archive({}, {}, magic=12), "magic number"),
         (archive({}, {}, little_endian=False), "little-endian"),

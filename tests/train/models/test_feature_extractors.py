@@ -188,7 +188,10 @@ ANY = 'type: "ssd_model_garden_fpn" fpn { min_level: 3 max_level: 6 additional_l
 @pytest.mark.parametrize(
     ("text", "backbone"),
     [
-        ('type: "ssd_efficientnet-lite0_fpn_keras" fpn { max_level: 6 additional_layer_depth: 8 }', ""),
+        *(
+            (f'type: "ssd_efficientnet-lite{size}_fpn_keras" fpn {{ max_level: 6 additional_layer_depth: 8 }}', "")
+            for size in range(3)
+        ),
         (ANY, "type: 'resnet' parameter: 'model_id: 18' parameter: 'depth_multiplier: 0.25'"),
         (ANY, "type: 'mobilenet' parameter: 'model_id: MobileNetV3Small'"),
     ],

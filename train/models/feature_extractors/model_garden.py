@@ -13,6 +13,7 @@ import tf_keras
 from configs.settings.backbones import READER as ANY_BACKBONE
 from configs.settings.extractors import SsdFeatureExtractor
 from configs.settings.model import ModelExtensions
+from configs.settings.networks import EFFICIENTNET_LITES
 from train.models.detector import InputShape
 from train.models.feature_extractors import pixels
 from train.models.feature_extractors.pixels import pad_to_multiple, padding_multiple
@@ -92,5 +93,6 @@ def _build(
     )
 
 
-register("ssd_efficientnet-lite0_fpn_keras", functools.partial(_build, normalize=pixels.lite_centered))
+for _name in EFFICIENTNET_LITES:
+    register(_name, functools.partial(_build, normalize=pixels.lite_centered))
 register(ANY_BACKBONE, functools.partial(_build, normalize=pixels.standardized))

@@ -1,0 +1,202 @@
+"""What an evaluation says of the scores to ship a model with, and of its mistakes: figures, a table, and CSV files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.runtime.atomic_files import atomic_path
+from train.evaluation.thresholds_file import write_thresholds
+from train.metrics.box_matches import BoxMatches
+from train.metrics.calibration import expected_calibration_error, reliability
+from train.metrics.confusion import BACKGROUND, confusion_matrix
+from train.metrics.operating_points import Criterion, OperatingPoint, added_up, curve_of_all, curves_by_class
+from train.metrics.report import number_text, shortened_name
+from train.metrics.tide import Mistake, TideErrors
+
+CURVES_FILE, CONFUSION_FILE, RELIABILITY_FILE = "operating_points.csv", "confusion_matrix.csv", "reliability.csv"
+USUAL_SCORE = 0.5  # the client's --min_score
+FEW_OBJECTS = 20  # fewer say little of where a threshold should be
+ALL_CLASSES = "all classes"
+_PREFIX = "OperatingPoint"
+_STEPS = 100  # of the thresholds in the CSV
+_KINDS = {  # in the order in which TIDE's authors list them
+    Mistake.CLASSIFICATION: "classification",
+    Mistake.LOCALIZATION: "localization",
+    Mistake.BOTH: "both",
+    Mistake.DUPLICATE: "duplicate",
+    Mistake.BACKGROUND: "background",
+    Mistake.MISSED: "missed",
+}
+
+
+class OperatingStudy:
+    """Everything that follows from which detection is which object.
+
+    Attributes:
+        points: The chosen point of each class, by label map id; its threshold is infinite where none is found.
+    """
+
+    def __init__(self, matches: BoxMatches, criterion: Criterion) -> None:
+        """Computes it.
+
+        Args:
+            matches: Of an evaluation.
+            criterion: What the thresholds are chosen for.
+        """
+        self._matches = matches
+        self._criterion = criterion
+        self._curves = curves_by_class(matches)
+        self._of_all = curve_of_all(matches)
+        self.points = {
+            class_id: criterion.choose(curve) or curve.at(math.inf) for class_id, curve in self._curves.items()
+        }
+        self._usual = {class_id: curve.at(USUAL_SCORE) for class_id, curve in self._curves.items()}
+        self._errors = TideErrors(matches)
+        self._costs = self._errors.costs()
+        self._bins = reliability(matches)
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the figures by name; NaN where there is nothing to measure.
+
+        `OperatingPoint/{Precision,Recall,F1}` of all classes, counted together: `@score0.5`, at one threshold for all
+        (`@OneThreshold`, with `OperatingPoint/OneThreshold`), and at the thresholds of the classes
+        (`@ClassThresholds`); `OperatingPoint_PerformanceByCategory/{Precision,Recall,F1,Threshold}/NAME`;
+        `Calibration/ExpectedCalibrationError`; `TIDE/LostAP@.50IOU/KIND` and `TIDE/Count/KIND`.
+        """
+        one = self._one_threshold()
+        together = {
+            f"@score{USUAL_SCORE:g}": self._of_all.at(USUAL_SCORE),
+            "@OneThreshold": one,
+            "@ClassThresholds": added_up(self.points.values()),
+        }
+        metrics = {f"{_PREFIX}/{name}{at}": value for at, point in together.items() for name, value in _figures(point)}
+        metrics[f"{_PREFIX}/OneThreshold"] = _finite(one.threshold)
+        for class_id, point in self.points.items():
+            for name, value in (*_figures(point), ("Threshold", _finite(point.threshold))):
+                metrics[f"{_PREFIX}_PerformanceByCategory/{name}/{self._matches.names[class_id]}"] = value
+        metrics["Calibration/ExpectedCalibrationError"] = expected_calibration_error(self._bins)
+        metrics.update({f"TIDE/LostAP@.50IOU/{name}": self._costs[kind] for kind, name in _KINDS.items()})
+        counts = self._errors.counts()
+        metrics.update({f"TIDE/Count/{name}": float(counts[kind]) for kind, name in _KINDS.items()})
+        return metrics
+
+    def table(self, max_classes: int = 40) -> str:
+        """Returns a row a class and three for all together, and a line each on scores and mistakes.
+
+        Args:
+            max_classes: How many classes to show at most, those with the most objects.
+        """
+        names = self._matches.names
+        shown = sorted(self.points, key=lambda class_id: -_num_objects(self.points[class_id]))[:max_classes]
+        rows = [(names[class_id], self.points[class_id], self._usual[class_id].f1) for class_id in shown]
+        usual = self._of_all.at(USUAL_SCORE)
+        rows += [
+            ("all, these thresholds", added_up(self.points.values()), usual.f1),
+            ("all, one threshold", self._one_threshold(), usual.f1),
+            (f"all, from {USUAL_SCORE:g} on", usual, usual.f1),
+        ]
+        width = max(len(shortened_name(name)) for name, *_ in rows)
+        heads = ("objects", "threshold", "precision", "recall", "   F1", f"F1 at {USUAL_SCORE:g}")
+        lines = [f"thresholds for {self._criterion}, at an IoU of 0.5:", "", "  ".join([f"{'class':<{width}}", *heads])]
+        for name, point, usual_f1 in rows:
+            figures = (_finite(point.threshold), *(value for _, value in _figures(point)), usual_f1)
+            cells = (str(_num_objects(point)), *map(number_text, figures))
+            aligned = (f"{cell:>{len(head)}}" for cell, head in zip(cells, heads, strict=True))
+            lines.append("  ".join([f"{shortened_name(name):<{width}}", *aligned]))
+        if len(self.points) > len(shown):
+            lines.append(f"... and {len(self.points) - len(shown)} classes with fewer objects")
+        return "\n".join([*lines, "", *self._remarks()]) + "\n"
+
+    def _remarks(self) -> list[str]:
+        names = self._matches.names
+        few = [names[class_id] for class_id, point in self.points.items() if 0 < _num_objects(point) < FEW_OBJECTS]
+        without = [
+            names[class_id]
+            for class_id, point in self.points.items()
+            if math.isinf(point.threshold) and _num_objects(point)
+        ]
+        error = expected_calibration_error(self._bins)
+        costs = ", ".join(f"{name} {number_text(self._costs[kind])}" for kind, name in _KINDS.items())
+        remarks = [f"fewer than {FEW_OBJECTS} objects, which say little of a threshold: {_listed(few)}"] if few else []
+        if without:
+            remarks.append(f"no score gives {self._criterion}: {_listed(without)}")
+        return [
+            *remarks,
+            f"expected calibration error {number_text(error)}",
+            f"AP@.50 {number_text(self._errors.average_precision())}; lost to mistakes (TIDE): {costs}",
+        ]
+
+    def write(self, eval_dir: Path) -> None:
+        """Writes the curves, the confusion matrix at the chosen thresholds, and the reliability of scores as CSV."""
+        names = self._matches.names
+        curves = [(class_id, names[class_id], curve) for class_id, curve in self._curves.items()]
+        header = ("class_id", "name", "threshold", "precision", "recall", "f1", "true_positives", "false_positives",
+                  "false_negatives")  # fmt: skip
+        _write_csv(
+            eval_dir / CURVES_FILE,
+            header,
+            (
+                (class_id, name, *_curve_row(curve.at(step / _STEPS)))
+                for class_id, name, curve in (*curves, ("", ALL_CLASSES, self._of_all))
+                for step in range(_STEPS + 1)
+            ),
+        )
+        matrix = confusion_matrix(self._matches, {class_id: point.threshold for class_id, point in self.points.items()})
+        labels = (*names.values(), BACKGROUND)
+        rows = ((label, *row) for label, row in zip(labels, matrix.tolist(), strict=True))
+        _write_csv(eval_dir / CONFUSION_FILE, ("object, then detected as", *labels), rows)
+        _write_csv(
+            eval_dir / RELIABILITY_FILE,
+            ("lowest_score", "detections", "mean_score", "share_right"),
+            ((one.lowest, one.count, _cell(one.mean_score), _cell(one.share_right)) for one in self._bins),
+        )
+
+    def write_thresholds(self, path: Path, *, source: str) -> None:
+        """Writes the chosen thresholds for who ships the model; `source` is what was evaluated."""
+        write_thresholds(
+            path,
+            self.points,
+            self._matches.names,
+            operating_point=str(self._criterion),
+            source=source,
+            num_images=self._matches.num_images,
+        )
+
+    def _one_threshold(self) -> OperatingPoint:
+        return self._criterion.choose(self._of_all) or self._of_all.at(math.inf)
+
+
+def _figures(point: OperatingPoint) -> tuple[tuple[str, float], ...]:
+    return ("Precision", point.precision), ("Recall", point.recall), ("F1", point.f1)
+
+
+def _num_objects(point: OperatingPoint) -> int:
+    return point.true_positives + point.false_negatives
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _curve_row(point: OperatingPoint) -> tuple[Any, ...]:
+    figures = (_cell(value) for _, value in _figures(point))
+    return point.threshold, *figures, point.true_positives, point.false_positives, point.false_negatives
+
+
+def _cell(value: float) -> float | str:
+    return round(value, 6) if math.isfinite(value) else ""
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

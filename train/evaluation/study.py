@@ -1,0 +1,95 @@
+"""What an evaluation does beside its averages, as the flags ask for it: files, and further figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from configs.settings.evaluation import EvalConfig
+from train.evaluation.detected_image import DetectedImage
+from train.evaluation.detections_file import DetectionsFile, ground_truth_path
+from train.evaluation.evaluator import EvaluationResult
+from train.evaluation.operating_study import OperatingStudy
+from train.evaluation.study_options import StudyOptions
+from train.metrics.box_matches import BoxMatcher
+from train.metrics.measured_image import MeasuredImage
+from train.metrics.report import metrics_table
+from train.metrics.sets import MetricSets
+from train.tracking.recorder import Recorder
+from train.tracking.tensorboard_tracker import TensorBoardTracker
+
+
+class EvaluationStudy:
+    """One evaluation's: it is shown each image, and then writes and tells."""
+
+    def __init__(
+        self,
+        options: StudyOptions,
+        eval_config: EvalConfig,
+        names_by_id: Mapping[int, str],
+        file_names: Mapping[str, str],
+    ) -> None:
+        """Starts empty.
+
+        Args:
+            options: What is asked for.
+            eval_config: Says how to measure.
+            names_by_id: Class names by label map id.
+            file_names: The images' file names by id, where they are known.
+        """
+        self._options = options
+        self._matcher = self._cut = self._detections = None
+        if not eval_config.ignore_groundtruth:
+            skip = eval_config.skip_predictions_for_unlabeled_class
+            self._matcher = BoxMatcher(names_by_id, skip_predictions_for_unlabeled_class=skip)
+            if options.min_score_cut is not None:
+                self._cut = MetricSets(eval_config, names_by_id)
+        if options.detections_path is not None:
+            self._detections = DetectionsFile(options.detections_path, names_by_id, file_names)
+
+    def add(self, detected: DetectedImage, measured: MeasuredImage) -> None:
+        """Takes one image."""
+        if self._detections is not None:
+            self._detections.add(detected, measured)
+        if self._matcher is not None:
+            self._matcher.add(measured)
+        if self._cut is not None:
+            self._cut.add(measured.with_detections_where(measured.detection_scores >= self._options.min_score_cut))
+
+    def finish(self, result: EvaluationResult, eval_dir: Path, *, step: int, source: str, title: str) -> None:
+        """Writes everything, and prints it.
+
+        Args:
+            result: The averages.
+            eval_dir: For metrics.json, TensorBoard and tables; made if missing.
+            step: The training step of what was evaluated.
+            source: What was evaluated, for the JSON.
+            title: The same for a person.
+        """
+        table = result.table()
+        operating = OperatingStudy(self._matcher.match(), self._options.criterion) if self._matcher else None
+        if operating is not None:
+            table += "\n" + operating.table()
+            result = _with_metrics(result, operating.metrics())
+            operating.write(eval_dir)
+        if self._cut is not None:
+            prefix = f"MinScore{self._options.min_score_cut:g}"
+            cut = {f"{prefix}/{name}": value for name, value in self._cut.evaluate().items()}
+            table += "\n" + metrics_table(cut, {})
+            result = _with_metrics(result, cut)
+        result.write(eval_dir, step=step, source=source)
+        with Recorder([TensorBoardTracker(eval_dir)]) as recorder:
+            result.record(recorder, "", step=step)
+        print(f"{title} on {result.num_images} images:\n\n{table}")
+        if self._detections is not None:
+            count, path = self._detections.write(), self._detections.path
+            print(f"{count} detections written to {path}, the ground truth to {ground_truth_path(path)}")
+        if operating is not None and (thresholds := self._options.thresholds_path) is not None:
+            operating.write_thresholds(thresholds, source=source)
+            print(f"thresholds for {self._options.criterion} written to {thresholds}")
+        print(f"written to {eval_dir}", flush=True)
+
+
+def _with_metrics(result: EvaluationResult, more: Mapping[str, float]) -> EvaluationResult:
+    return dataclasses.replace(result, metrics={**result.metrics, **more})

@@ -1,0 +1,74 @@
+"""Flags that say what an evaluation finds out beside its averages."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from data_prep.runtime.command_line import UsageError, fraction
+from train.metrics.operating_points import BEST_F1, Criterion
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyOptions:
+    """What is asked for.
+
+    Attributes:
+        detections_path: Where detections go, in COCO's format of results; None: nowhere.
+        thresholds_path: Where the classes' thresholds go; None: nowhere.
+        criterion: What these are chosen for.
+        min_score_cut: The score from which detections count in a second set of averages; None: there is none.
+    """
+
+    detections_path: Path | None = None
+    thresholds_path: Path | None = None
+    criterion: Criterion = BEST_F1
+    min_score_cut: float | None = None
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `StudyOptions`."""
+    group = parser.add_argument_group("what to find out beside the averages")
+    group.add_argument(
+        "--detections_path",
+        type=Path,
+        metavar="D.json",
+        help="write the detections there in COCO's format of results, and the ground truth beside them as "
+        "D.ground_truth.json",
+    )
+    group.add_argument(
+        "--operating_point",
+        type=_criterion,
+        default=BEST_F1,
+        metavar="f1|precision=P|recall=R",
+        help="what each class's threshold is chosen for: the best F1, or a precision or recall to reach",
+    )
+    group.add_argument(
+        "--thresholds_path", type=Path, metavar="T.json", help="write the classes' thresholds there, for a client"
+    )
+    group.add_argument(
+        "--min_score_cut",
+        type=fraction,
+        metavar="SCORE",
+        help="measure the metrics sets a second time, on detections from this score on",
+    )
+
+
+def study_options(arguments: argparse.Namespace) -> StudyOptions:
+    """Returns what the flags of `add_study_arguments` say.
+
+    Raises:
+        UsageError: A file is not called as its format is.
+    """
+    path = arguments.detections_path
+    if path is not None and path.suffix.lower() != ".json":
+        raise UsageError(f"--detections_path {path}: a file of COCO's results ends in .json")
+    return StudyOptions(path, arguments.thresholds_path, arguments.operating_point, arguments.min_score_cut)
+
+
+def _criterion(text: str) -> Criterion:
+    try:
+        return Criterion.of_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of f1, precision=0.9 and recall=0.8") from error

@@ -1,0 +1,1 @@
+"""Models of elsewhere as checkpoints and configs of this project."""
