@@ -9,8 +9,6 @@ Lite. The small network and images are the tests'.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +20,8 @@ from object_detection.protos import pipeline_pb2
 from object_detection.utils import config_util, label_map_util
 from object_detection.utils import visualization_utils as viz_utils
 
-from tests.conftest import CLASSES, RUN_CONFIG, SSD_CONFIG, block_image
-
-COMPAT = Path(__file__).resolve().parents[2] / "compat"
-SCRIPTS = COMPAT / "object_detection"
-NAMES = ("red", "blue")
+from tests.compat.workspaces import NAMES, SCRIPTS, python, write_labelled_image
+from tests.conftest import CLASSES, RUN_CONFIG, SSD_CONFIG
 
 # As shops have it: the script of the first tutorial, whose pandas and PIL calls are the same.
 GENERATE_TFRECORD = """
@@ -97,32 +92,6 @@ def main(_):
 if __name__ == '__main__':
     tf.app.run(argv=['generate_tfrecord.py'])
 """
-
-
-def python(workspace: Path, *words: object) -> str:
-    """Runs Python in the workspace with the package on the path, and nothing else of the project."""
-    environment = os.environ | {"PYTHONPATH": str(COMPAT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=workspace, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def write_labelled_image(folder: Path, number: int) -> None:
-    """An image and its XML, as LabelImg writes it."""
-    encoded, boxes, ids = block_image(number)
-    (folder / f"picture{number}.jpg").write_bytes(encoded)
-    objects = "".join(
-        f"<object><name>{NAMES[class_id - 1]}</name><pose>Unspecified</pose><truncated>0</truncated>"
-        f"<difficult>0</difficult><bndbox><xmin>{round(box[1] * 128)}</xmin><ymin>{round(box[0] * 96)}</ymin>"
-        f"<xmax>{round(box[3] * 128)}</xmax><ymax>{round(box[2] * 96)}</ymax></bndbox></object>"
-        for box, class_id in zip(boxes, ids, strict=True)
-    )
-    (folder / f"picture{number}.xml").write_text(
-        f"<annotation><filename>picture{number}.jpg</filename><size><width>128</width><height>96</height>"
-        f"<depth>3</depth></size>{objects}</annotation>"
-    )
 
 
 @pytest.fixture(scope="module")
