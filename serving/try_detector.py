@@ -7,11 +7,13 @@ Each step is a command, shown as it would be typed; what an earlier run has made
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from configs.settings.loading import load_config
+from configs.schema.pipeline_file import read_pipeline_config, write_pipeline_config
 from data_prep.formats.label_map import write_label_map
 from data_prep.preparing.command_step import CommandStep
 from data_prep.preparing.flag_words import flag_words
@@ -19,7 +21,6 @@ from data_prep.preparing.step_runner import StepRunner
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, fraction, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from data_prep.runtime.work_folders import exclusive_folder
-from serving.local_server import LocalServer
 from train.checkpoints.detection_zoo import PUBLISHED_AT, zoo_model
 from train.importing.class_names import label_map_for
 
@@ -78,20 +79,26 @@ def _try(
     runner = StepRunner()
     detector = _detector(runner, model, output, label_map_path, base_url)
     base_path, label_map = output / "serving_models", output / "label_map.pbtxt"
+    own = detector.path / "label_map.pbtxt"
+    config = read_pipeline_config(detector.config)
+    num_classes = getattr(config.model, config.model.WhichOneof("model") or "ssd").num_classes
+    names, where_from = label_map_for(label_map_path or (own if own.is_file() else None), num_classes)
+    write_label_map(label_map, names)
+    write_pipeline_config(output / "pipeline.config", _for_export(config, label_map))
     if not (base_path / "1").is_dir():
         words = flag_words(
-            pipeline_config_path=detector.config,
+            pipeline_config_path=output / "pipeline.config",
             trained_checkpoint_dir=detector.checkpoints,
             output_directory=output / "exported",
             model_base_path=base_path,
             model_version=1,
         )
         runner.run(CommandStep("a SavedModel, compared with the checkpoint", "export.export_saved_model", words))
-    num_classes = load_config(detector.config).require_usable().model.num_classes
-    own = detector.path / "label_map.pbtxt"
-    names, where_from = label_map_for(label_map_path or (own if own.is_file() else None), num_classes)
-    write_label_map(label_map, names)
     quiet_tensorflow()
+    # The step below is a process of its own, and gRPC would tell of every fork beside its threads.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    from serving.local_server import LocalServer
+
     with LocalServer.of_model(MODEL_NAME, base_path) as server:
         print(f"\nserving version {server.version} of {base_path} at {server.address}; {where_from}")
         words = flag_words(
@@ -130,6 +137,15 @@ def _detector(
         words += flag_words(base_url=None if base_url == PUBLISHED_AT else base_url)
         runner.run(CommandStep("the zoo's archive", "train.fetch_zoo_checkpoint", words))
     return fetched
+
+
+def _for_export(config: Any, label_map: Path) -> Any:
+    """Returns a config with what the zoo's leave to be filled in for a training: names of classes, and no records."""
+    config.train_config.ClearField("fine_tune_checkpoint")
+    for reader in (config.train_input_reader, *config.eval_input_reader):
+        reader.label_map_path = str(label_map)
+        reader.tf_record_input_reader.input_path[:] = ["no.record"]
+    return config
 
 
 def _folder_name(model: str) -> str:
