@@ -33,8 +33,9 @@ def require_metrics_of_one_device(config: Path, model_dir: Path, family: str, fo
     checkpoint = ["--checkpoint_dir", str(model_dir / "ckpt-3"), "--eval_dir", str(folder)]
     assert evaluate(["--pipeline_config_path", str(config), "--config_override", FROZEN[family], *checkpoint]) == 0
     ours, theirs = (json.loads((path / "metrics.json").read_text())["metrics"] for path in (model_dir / "eval", folder))
-    ours.pop("images_per_second"), theirs.pop("images_per_second")
-    assert ours == theirs and len(ours) > 15
+    ours.pop("images_per_second")
+    # An evaluation of its own also finds thresholds, which one within a training leaves out.
+    assert ours == {name: theirs.get(name) for name in ours} and len(ours) > 15
 
 
 @pytest.fixture(scope="module", params=["ssd", "faster_rcnn"])
