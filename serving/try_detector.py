@@ -7,7 +7,6 @@ Each step is a command, shown as it would be typed; what an earlier run has made
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from data_prep.preparing.step_runner import StepRunner
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, fraction, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from data_prep.runtime.work_folders import exclusive_folder
+from serving.local_server import LocalServer
 from train.checkpoints.detection_zoo import PUBLISHED_AT, zoo_model
 from train.importing.class_names import label_map_for
 
@@ -95,10 +95,6 @@ def _try(
         )
         runner.run(CommandStep("a SavedModel, compared with the checkpoint", "export.export_saved_model", words))
     quiet_tensorflow()
-    # The step below is a process of its own, and gRPC would tell of every fork beside its threads.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    from serving.local_server import LocalServer
-
     with LocalServer.of_model(MODEL_NAME, base_path) as server:
         print(f"\nserving version {server.version} of {base_path} at {server.address}; {where_from}")
         words = flag_words(

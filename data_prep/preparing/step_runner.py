@@ -7,13 +7,12 @@ is waited for; one that outlived us would hold its folder against the next run, 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from data_prep.runtime.command_line import EXIT_DONE, EXIT_FAILED, EXIT_TOO_MANY
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1
+_PROCESS = "data_prep.preparing.step_process"
 _MEANINGS = {
     EXIT_USAGE: "which means a flag or file that it cannot use",
     EXIT_TOO_MANY_REJECTED: "which means that more was rejected than --max_failures allows; its ledger names each",
@@ -68,7 +67,7 @@ class StepRunner:
             print("nothing to do: an earlier run has done it over these files")
         else:
             inputs = step.stamp.inputs_now() if step.stamp is not None else None
-            _check(step, number, *_run_process([sys.executable, "-m", step.module, *step.words]))
+            _check(step, number, *_run_process([step.module, *step.words]))
             if step.stamp is not None and inputs is not None:
                 step.stamp.write(inputs, {})
         self._done.append((step, time.monotonic() - started))
@@ -107,8 +106,9 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _run_process(command: list[str]) -> tuple[int, int | None]:
-    """Runs a process with our files and our terminal; returns its exit code, and the signal that we got meanwhile."""
+def _run_process(module_and_words: Sequence[str]) -> tuple[int, int | None]:
+    """Runs a module with our files and our terminal; returns its exit code, and the signal that we got meanwhile."""
+    command = [sys.executable, "-m", _PROCESS, str(os.getpid()), *module_and_words]
     paths = os.environ.get("PYTHONPATH")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, paths] if paths else [_ROOT])}
     received: list[int] = []
@@ -123,8 +123,7 @@ def _run_process(command: list[str]) -> tuple[int, int | None]:
             children[0].send_signal(number)
 
     with _handling(pass_on):
-        # Nothing but one system call between fork and exec, so that threads of ours are no danger to it.
-        child = subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent())  # noqa: PLW1509
+        child = subprocess.Popen(command, env=environment)
         children.append(child)
         if received and not _is_of_terminal():
             child.send_signal(received[-1])
@@ -154,17 +153,3 @@ def _is_of_terminal() -> bool:
         return False
     finally:
         os.close(terminal)
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """Returns what a child calls to be killed when its parent is; None where the system has no such thing."""
-    if sys.platform != "linux":
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def end_with_parent() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it went before we asked
-            os._exit(EXIT_FAILED)
-
-    return end_with_parent

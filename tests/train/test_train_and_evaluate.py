@@ -194,8 +194,9 @@ def test_a_broken_record_stops_training_and_names_the_image(block_config, tmp_pa
     config = block_config("ssd")
     text = config.read_text()
     config.write_text(re.sub(r'input_path: "[^"]*train.record-\*"', f'input_path: "{tmp_path}/bad.record-*"', text))
+    words = ["--pipeline_config_path", str(config), "--model_dir", str(tmp_path / "model")]
     with pytest.raises(UserError, match="reversed-box"):
-        train(["--pipeline_config_path", str(config), "--model_dir", str(tmp_path / "model")])
+        train([*words, "--config_override", "extensions { strict_records: true }"])
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(block_config, tmp_path):

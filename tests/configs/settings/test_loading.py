@@ -59,7 +59,8 @@ class TestMigration:
     def test_a_checkpoint_of_tensorflow_1_is_explained_and_not_refused(self, ssd_config: Any) -> None:
         override = "train_config { fine_tune_checkpoint_version: V1 }"
         assert examine(pipeline_file.merge(ssd_config, override), "p").problems == ()
-        assert "V2" in notes_of(ssd_config, override)["train_config.fine_tune_checkpoint_version"]
+        note = notes_of(ssd_config, override)["train_config.fine_tune_checkpoint_version"]
+        assert "V1 is a checkpoint of TensorFlow 1: the file itself tells" in note
 
     def test_a_pyramid_that_says_nothing_has_the_levels_of_its_family(self, faster_rcnn_config: Any) -> None:
         override = (
