@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import ssl
 import threading
 import time
@@ -15,6 +14,7 @@ import urllib3
 
 from data_prep.downloading.download_errors import DownloadError, TransientError
 from data_prep.downloading.http_connections import Attempt, ConnectionPools, Watchdog
+from data_prep.downloading.retry_after import retry_after_seconds
 
 USER_AGENT = "object-detection-road/0.1 (data set preparation; python-urllib3)"
 MAX_REDIRECTS = 5
@@ -209,19 +209,9 @@ def _check_status(response: urllib3.BaseHTTPResponse, url: str) -> None:
         return
     _drain(response)
     if status in _RETRIED_STATUSES or status >= 500:
-        asked = _retry_after_seconds(response.headers.get("Retry-After", ""))
+        asked = retry_after_seconds(response.headers.get("Retry-After", ""))
         raise TransientError(f"HTTP {status}", url, retry_after_seconds=asked, status=status)
     raise DownloadError(f"HTTP {status}", url, permanent=status != 407)
-
-
-def _retry_after_seconds(text: str) -> float | None:
-    """Reads `Retry-After`: a number of seconds, or a date."""
-    if text.isdecimal() and len(text) < 10:
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _drain(response: urllib3.BaseHTTPResponse) -> None:

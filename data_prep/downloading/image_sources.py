@@ -80,20 +80,29 @@ def check_url_template(template: str) -> None:
         raise UsageError(f"--url_template {template!r}: the fields are {{id}}, {{subset}} and {{url}}")
 
 
+def check_base_url(flag: str, url: str) -> str:
+    """Returns a base URL without the slash at its end.
+
+    Raises:
+        UsageError: It is no http URL.
+    """
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise UsageError(f"{flag} {url!r}: must begin with http:// or https:// and name a host")
+    return url.rstrip("/")
+
+
 def bucket_template(base_url: str) -> str:
     """Returns the URL template of a bucket laid out as Open Images' own, `SUBSET/ID.jpg` below `base_url`.
 
     Raises:
         UsageError: It is no http URL.
     """
-    try:
-        parts = urlsplit(base_url)
-        is_url = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise UsageError(f"--base_url {base_url!r}: must begin with http:// or https:// and name a host")
-    return base_url.rstrip("/").replace("{", "{{").replace("}", "}}") + "/{subset}/{id}.jpg"
+    return check_base_url("--base_url", base_url).replace("{", "{{").replace("}", "}}") + "/{subset}/{id}.jpg"
 
 
 def hosts_named_by(url_template: str | None) -> frozenset[str]:

@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.downloading.image_sources import check_base_url
 from data_prep.metadata.class_choice import MAX_SEED, add_filter_flags, filters_of_flags
 from data_prep.preparing.fill_flags import CHECK, FILL, add_fill_flags, check_fill_flags
 from data_prep.preparing.flag_words import flag_words
@@ -23,7 +24,7 @@ from data_prep.preparing.open_images_steps import (
 )
 from data_prep.preparing.passed_flags import PassingParser
 from data_prep.preparing.recipe_resolution import max_dimension_for
-from data_prep.preparing.release_files import IMAGES_AT, PUBLISHED_AT, SPLITS, VERSIONS, check_base_url
+from data_prep.preparing.release_files import IMAGES_AT, PUBLISHED_AT, SPLITS, VERSIONS
 from data_prep.records.record_flags import add_record_flags, check_num_shards
 from data_prep.runtime.command_line import UsageError, UserError, int_between, number_above_zero, positive_int
 from data_prep.runtime.failure_limit import failure_limit

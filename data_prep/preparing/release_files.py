@@ -7,9 +7,6 @@ the server tells them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-
-from data_prep.runtime.command_line import UsageError
 
 PUBLISHED_AT = "https://storage.googleapis.com/openimages"
 # Common Visual Data Foundation's copies, at most 1,024 pixels a side, as SUBSET/ID.jpg.
@@ -58,19 +55,3 @@ def split_files(version: str, split: str) -> SplitFiles:
     folder = f"2018_04/{split}" if version == "v4" else "v5"
     boxes = _TRAIN_BOXES[version] if split == "train" else f"{folder}/{split}-annotations-bbox.csv"
     return SplitFiles(boxes, IMAGE_INDEXES[split], f"{folder}/{split}-annotations-human-imagelabels-boxable.csv")
-
-
-def check_base_url(flag: str, url: str) -> str:
-    """Returns a base URL without the slash at its end.
-
-    Raises:
-        UsageError: It is no http URL.
-    """
-    try:
-        parts = urlsplit(url)
-        is_url = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise UsageError(f"{flag} {url!r}: must begin with http:// or https:// and name a host")
-    return url.rstrip("/")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email.utils
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import requests
 import urllib3
 
+from data_prep.downloading.retry_after import retry_after_seconds
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.url_credentials import without_credentials
 
@@ -172,7 +172,7 @@ def send(session: requests.Session, method: str, url: str, headers: dict[str, st
         return response
     response.close()
     if status in _RETRIED:
-        raise PassingError(f"HTTP {status}", _retry_after_seconds(response.headers.get("Retry-After", "")))
+        raise PassingError(f"HTTP {status}", retry_after_seconds(response.headers.get("Retry-After", "")))
     raise UserError(f"{url}: HTTP {status} {response.reason}; is the address right, or the mirror complete?")
 
 
@@ -211,12 +211,3 @@ def _of_base64(text: str, num_bytes: int) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return value if len(value) == num_bytes else None
-
-
-def _retry_after_seconds(text: str) -> float | None:
-    if text.isdecimal() and len(text) < 10:
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.downloading.image_sources import check_base_url
 from data_prep.preparing.release_files import (
     CLASS_DESCRIPTIONS,
     HIERARCHY,
     SPLITS,
     VERSIONS,
-    check_base_url,
     split_files,
 )
 from data_prep.runtime.command_line import UsageError
