@@ -46,7 +46,7 @@ def verify_records(
     """
     checks = [ShardCheck(shard, label_map, max_problems_shown, decode_fraction, is_strict) for shard in shards]
     summaries: list[ShardSummary] = []
-    steps = _in_processes(checks, summaries, num_processes) if num_processes > 1 else _one_by_one(checks, summaries)
+    steps = worker_pool.counted_steps(_one_by_one, checks, summaries, num_processes, environment=TENSORFLOW_ENVIRONMENT)
     for _ in progress(steps, description="verify", unit="records"):
         pass
     for manifest_path in dict.fromkeys(map(manifest_path_of_shard, shards)):
@@ -75,22 +75,6 @@ def _one_by_one(checks: Sequence[ShardCheck], summaries: list[ShardSummary]) -> 
     checker = RecordChecker(checks[0].label_map)
     for check in checks:
         summaries.append((yield from check_shard(check, checker)))
-
-
-def _in_processes(checks: Sequence[ShardCheck], summaries: list[ShardSummary], num_processes: int) -> Iterator[None]:
-    counter = worker_pool.SharedCounter()
-    with worker_pool.process_pool(num_processes, environment=TENSORFLOW_ENVIRONMENT, counter=counter) as executor:
-        futures = [executor.submit(_check_counting, check) for check in checks]
-        with worker_pool.ending_cleanly(futures):
-            yield from counter.until_done(futures)
-            summaries.extend(future.result() for future in futures)
-
-
-def _check_counting(check: ShardCheck) -> ShardSummary:
-    summaries: list[ShardSummary] = []
-    for _ in _one_by_one([check], summaries):
-        worker_pool.count_one()
-    return summaries[0]
 
 
 def _default_num_processes(shards: Sequence[str]) -> int:

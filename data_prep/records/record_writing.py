@@ -83,7 +83,7 @@ def write_records(
             for path, part in zip(made.paths, points.shards(num_shards), strict=True)
         ]
         outcomes: list[ShardOutcome] = []
-        steps = _in_processes(tasks, outcomes, num_processes) if num_processes > 1 else _one_by_one(tasks, outcomes)
+        steps = worker_pool.counted_steps(_one_by_one, tasks, outcomes, num_processes)
         for _ in progress(steps, description="write records", total=len(points), unit="images"):
             pass
         manifest = Manifest(
@@ -123,19 +123,3 @@ def _one_by_one(tasks: Sequence[ShardTask], outcomes: list[ShardOutcome]) -> Ite
                 break
             for _ in range(num_images):
                 yield
-
-
-def _in_processes(tasks: Sequence[ShardTask], outcomes: list[ShardOutcome], num_processes: int) -> Iterator[None]:
-    counter = worker_pool.SharedCounter()
-    with worker_pool.process_pool(num_processes, counter=counter) as executor:
-        futures = [executor.submit(_make_shard_counting, task) for task in tasks]
-        with worker_pool.ending_cleanly(futures):
-            yield from counter.until_done(futures)
-            outcomes.extend(future.result() for future in futures)
-
-
-def _make_shard_counting(task: ShardTask) -> ShardOutcome:
-    outcomes: list[ShardOutcome] = []
-    for _ in _one_by_one([task], outcomes):
-        worker_pool.count_one()
-    return outcomes[0]

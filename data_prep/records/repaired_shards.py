@@ -115,7 +115,9 @@ def write_repaired(
             for path, sources in zip(made.paths, sources_of_shards(paths, num_shards), strict=True)
         ]
         entries: list[tuple[ShardEntry, bool]] = []
-        steps = _in_processes(tasks, entries, num_processes) if num_processes > 1 else _one_by_one(tasks, entries)
+        steps = worker_pool.counted_steps(
+            _one_by_one, tasks, entries, num_processes, environment=TENSORFLOW_ENVIRONMENT
+        )
         for _ in progress(steps, description="repair records", unit="records"):
             pass
         manifest = Manifest(
@@ -142,24 +144,6 @@ def write_repaired(
 def _one_by_one(tasks: Sequence[RepairTask], entries: list[tuple[ShardEntry, bool]]) -> Iterator[None]:
     for task in tasks:
         entries.append((yield from _make_shard(task)))
-
-
-def _in_processes(
-    tasks: Sequence[RepairTask], entries: list[tuple[ShardEntry, bool]], num_processes: int
-) -> Iterator[None]:
-    counter = worker_pool.SharedCounter()
-    with worker_pool.process_pool(num_processes, environment=TENSORFLOW_ENVIRONMENT, counter=counter) as executor:
-        futures = [executor.submit(_make_shard_counting, task) for task in tasks]
-        with worker_pool.ending_cleanly(futures):
-            yield from counter.until_done(futures)
-            entries.extend(future.result() for future in futures)
-
-
-def _make_shard_counting(task: RepairTask) -> tuple[ShardEntry, bool]:
-    entries: list[tuple[ShardEntry, bool]] = []
-    for _ in _one_by_one([task], entries):
-        worker_pool.count_one()
-    return entries[0]
 
 
 def _make_shard(task: RepairTask) -> Generator[None, None, tuple[ShardEntry, bool]]:

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from data_prep.runtime import large_image_turn
 from data_prep.runtime.command_line import UserError
 
 Item = TypeVar("Item")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 ITEMS_IN_FLIGHT_PER_WORKER = 4
@@ -124,6 +125,45 @@ class SharedCounter:
             for _ in range(counted, now):
                 yield
             counted = now
+
+
+def counted_steps(
+    one_by_one: Callable[[Sequence[Task], list[Result]], Iterator[None]],
+    tasks: Sequence[Task],
+    results: list[Result],
+    num_processes: int,
+    *,
+    environment: dict[str, str] | None = None,
+) -> Iterator[None]:
+    """Does tasks of many items each, in this process or several; yields once for each item that is done.
+
+    Args:
+        one_by_one: Does the tasks that it is given in turn, appends a result for each to the list, and yields once for
+            each item; a function of a module, as other processes have to find it.
+        tasks: What to do; they go to other processes, one at a time each.
+        results: Gets a result for each task, in their order.
+        num_processes: How many tasks are worked at; 1 stays in this process.
+        environment: As `process_pool` takes it.
+
+    Raises:
+        UserError: A worker process died.
+    """
+    if num_processes <= 1:
+        yield from one_by_one(tasks, results)
+        return
+    counter = SharedCounter()
+    with process_pool(num_processes, environment=environment, counter=counter) as executor:
+        futures = [executor.submit(_counting, one_by_one, task) for task in tasks]
+        with ending_cleanly(futures):
+            yield from counter.until_done(futures)
+            results.extend(future.result() for future in futures)
+
+
+def _counting(one_by_one: Callable[[Sequence[Task], list[Result]], Iterator[None]], task: Task) -> Result:
+    results: list[Result] = []
+    for _ in one_by_one([task], results):
+        count_one()
+    return results[0]
 
 
 def count_one() -> None:
