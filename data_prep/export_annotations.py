@@ -24,7 +24,7 @@ from data_prep.annotation_export.yolo_files import yolo_writer
 from data_prep.annotations.frame import BoxesAreOf
 from data_prep.annotations.image_folder import Placing
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.atomic_files import remove_leftovers
 from data_prep.runtime.command_line import ArgumentParser, UsageError, positive_int, refuse_same_paths, run_command
 from data_prep.runtime.failure_limit import FailureLimit, add_max_failures_flag

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.formats.label_map import read_label_map
-from data_prep.formats.tf_example import shard_path
+from data_prep.formats.shard_names import shard_path
 from data_prep.records.manifest import manifest_path
 from data_prep.records.point_index import index_points
 from data_prep.records.record_flags import (

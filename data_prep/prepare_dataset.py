@@ -23,7 +23,7 @@ from data_prep.annotations.source_flags import (
     format_lines,
 )
 from data_prep.annotations.source_formats import FORMATS
-from data_prep.formats.tf_example import refuse_pattern
+from data_prep.formats.shard_names import refuse_pattern
 from data_prep.preparing import own_data
 from data_prep.preparing.fill_flags import add_fill_flags, check_fill_flags
 from data_prep.preparing.last_steps import VERIFY

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from data_prep.formats.tf_example import refuse_pattern
+from data_prep.formats.shard_names import refuse_pattern
 from data_prep.preparing.open_images_classes import read_classes
 from data_prep.preparing.open_images_estimate import estimate_lines
 from data_prep.preparing.open_images_flags import OpenImagesFlags

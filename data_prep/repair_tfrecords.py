@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.formats.label_map import read_label_map
-from data_prep.formats.tf_example import find_shards, shard_path
+from data_prep.formats.shard_names import find_shards, shard_path
 from data_prep.records.image_checks import TENSORFLOW_ENVIRONMENT
 from data_prep.records.manifest import manifest_path, manifest_path_of_shard
 from data_prep.records.record_flags import check_num_shards

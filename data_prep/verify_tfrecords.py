@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from data_prep.records.image_checks import TENSORFLOW_ENVIRONMENT
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
 from data_prep.records.record_checks import RecordChecker

@@ -12,7 +12,8 @@ import tensorflow as tf
 from PIL import Image
 
 from configs.settings.inputs import InputReader
-from data_prep.formats.tf_example import IMAGE_ENCODED, find_shards
+from data_prep.formats.shard_names import find_shards
+from data_prep.formats.tf_example import IMAGE_ENCODED
 from data_prep.runtime.command_line import UserError
 from export.image_inputs import decode_image
 from train.inputs.record_errors import damage_in_words, explained_records

@@ -14,7 +14,7 @@ from configs.schema.fields import unfilled_paths
 from configs.schema.pipeline_file import parse_pipeline_config
 from configs.schema.problem import ConfigError
 from data_prep.formats.label_map import LabelMap
-from data_prep.formats.tf_example import refuse_pattern
+from data_prep.formats.shard_names import refuse_pattern
 from data_prep.records.manifest import SUFFIX, Manifest, class_differences, read_manifest
 from data_prep.runtime.command_line import UsageError
 

@@ -13,6 +13,7 @@ from data_prep.annotations.image_ids import image_id_of
 from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
+from data_prep.formats.tf_example import values_of
 from data_prep.images.image_file import read_header, read_orientation
 from data_prep.images.png_data import has_metadata
 from data_prep.records import record_rules as rules
@@ -113,14 +114,14 @@ def _records(shards: Sequence[str], ledger: Ledger) -> Iterator[tuple[str, bytes
 
 def _image(features: Any, ids: Mapping[bytes, int], where: str, ledger: Ledger) -> tuple[ExportedImage, int]:
     """Returns an image and its EXIF orientation; raises RejectedError for a name that leads elsewhere."""
-    encoded: bytes = _values(features, tf_example.IMAGE_ENCODED)[0]
+    encoded: bytes = values_of(features, tf_example.IMAGE_ENCODED)[0]
     size = plain_jpeg_size(encoded)
     image_format = "JPEG"
     if size is None:
         header = read_header(encoded)
         size, image_format = (header.height, header.width), header.format
     height, width = size
-    given = (_values(features, key) for key in (tf_example.IMAGE_FILENAME, tf_example.IMAGE_SOURCE_ID))
+    given = (values_of(features, key) for key in (tf_example.IMAGE_FILENAME, tf_example.IMAGE_SOURCE_ID))
     name = next((values[0].decode("utf-8", "replace") for values in given if len(values) and values[0]), "")
     image = ExportedImage(
         image_id=image_id_of(name),
@@ -129,7 +130,7 @@ def _image(features: Any, ids: Mapping[bytes, int], where: str, ledger: Ledger) 
         height=height,
         boxes=tuple(_boxes(features, ids, (width, height), where, ledger)),
         content=encoded,
-        num_verified_labels=len(_values(features, tf_example.IMAGE_CLASS_LABEL)),
+        num_verified_labels=len(values_of(features, tf_example.IMAGE_CLASS_LABEL)),
     )
     return image, read_orientation(io.BytesIO(encoded)) if _may_be_turned(encoded, image_format) else 1
 
@@ -144,12 +145,12 @@ def _may_be_turned(encoded: bytes, image_format: str) -> bool:
 def _boxes(
     features: Any, ids: Mapping[bytes, int], size: tuple[int, int], where: str, ledger: Ledger
 ) -> Iterator[ExportedBox]:
-    columns = [_values(features, key) for key in _BOX_KEYS]
+    columns = [values_of(features, key) for key in _BOX_KEYS]
     texts, areas, weights = (
-        _values(features, key) for key in (tf_example.CLASS_TEXT, tf_example.OBJECT_AREA, tf_example.OBJECT_WEIGHT)
+        values_of(features, key) for key in (tf_example.CLASS_TEXT, tf_example.OBJECT_AREA, tf_example.OBJECT_WEIGHT)
     )
-    flags = {flag: _values(features, key) for key, flag in _FLAG_KEYS.items()}
-    labels = _values(features, tf_example.CLASS_LABEL) or [0] * len(texts)
+    flags = {flag: values_of(features, key) for key, flag in _FLAG_KEYS.items()}
+    labels = values_of(features, tf_example.CLASS_LABEL) or [0] * len(texts)
     for index, (label, *edges) in enumerate(zip(labels, *columns, strict=True)):
         try:
             class_id = _class_id(label, texts[index] if index < len(texts) else b"", ids)
@@ -201,10 +202,3 @@ def _segment_area(areas: Sequence[float], index: int, box_share: float, num_pixe
     # Below a pixel it is no object's area in pixels, and beyond its box neither.
     is_known = areas[index] >= 1.0 and share < box_share * (1 - _SAME_AREA)
     return share if is_known else None
-
-
-def _values(features: Any, key: str) -> Sequence[Any]:
-    if key not in features:
-        return ()
-    values: Sequence[Any] = getattr(features[key], f"{tf_example.FEATURES[key].kind}_list").value
-    return values

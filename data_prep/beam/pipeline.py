@@ -23,7 +23,7 @@ from data_prep.beam.shard_work import (
     stale_shards,
 )
 from data_prep.beam.work_folder import work_folder
-from data_prep.formats.tf_example import shard_path
+from data_prep.formats.shard_names import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest
 from data_prep.records.point_index import PointIndex
 from data_prep.runtime.command_line import UsageError, UserError

@@ -18,7 +18,7 @@ import apache_beam as beam
 
 from data_prep.beam import files
 from data_prep.beam.image_work import ImageResult
-from data_prep.formats.tf_example import shard_path
+from data_prep.formats.shard_names import shard_path
 from data_prep.records.manifest import SUFFIX, Manifest, ShardEntry, format_manifest, read_manifest
 from data_prep.records.record_files import FRAME_BYTES, RecordWriter
 from data_prep.records.record_set import is_stale_file, shards_of_other_counts

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.formats.label_map import read_label_map
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from data_prep.inspection import data_set
 from data_prep.inspection.anchors import anchor_coverage
 from data_prep.inspection.data_set import DataSet

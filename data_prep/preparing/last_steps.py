@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.formats.tf_example import shard_path
+from data_prep.formats.shard_names import shard_path
 from data_prep.preparing.command_step import CommandStep
 from data_prep.preparing.fill_flags import CHECK, FILL
 from data_prep.preparing.flag_words import flag_words

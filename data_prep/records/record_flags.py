@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.formats.label_map import LabelMap
-from data_prep.formats.tf_example import MAX_SHARDS
+from data_prep.formats.shard_names import MAX_SHARDS
 from data_prep.records import record_policies
 from data_prep.records.point_index import PointIndex, shuffle_key
 from data_prep.records.record_policies import RecordPolicies

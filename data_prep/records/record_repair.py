@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.label_map import LabelMap
+from data_prep.formats.tf_example import values_of
 from data_prep.records import record_rules as rules
 from data_prep.records.image_checks import FORMAT_NAMES
 from data_prep.records.record_checks import RecordChecker
@@ -90,7 +91,7 @@ class RecordRepairer:
 
     def _keep_usable_boxes(self, features: Any, count: int, repair: Repair) -> None:
         """Takes out the boxes that training would leave out, and cuts the others to the image."""
-        boxes = np.array([_values(features, key) for key in rules.BOX_KEYS], np.float32).T.reshape(-1, 4)
+        boxes = np.array([values_of(features, key) for key in rules.BOX_KEYS], np.float32).T.reshape(-1, 4)
         kept = []
         for index, (reason, detail) in enumerate(self._reasons_to_leave_out(features, boxes)):
             if reason:
@@ -107,13 +108,13 @@ class RecordRepairer:
             for key, column in zip(rules.BOX_KEYS, clipped.T, strict=True):
                 features[key].float_list.value[:] = column.tolist()
         for key in _UNREAD_OBJECT_KEYS:
-            if key in features and len(_values(features, key)) not in (0, len(kept)):
+            if key in features and len(values_of(features, key)) not in (0, len(kept)):
                 features.pop(key)
                 repair.changes.append(f"{key} taken out, as its values are not one a box")
 
     def _reasons_to_leave_out(self, features: Any, boxes: npt.NDArray[np.float32]) -> list[tuple[str, str]]:
         """Returns (reason, detail) for each box; both empty for one that is kept."""
-        weights = np.array(list(_values(features, tf_example.OBJECT_WEIGHT)) or [1.0] * len(boxes), np.float32)
+        weights = np.array(list(values_of(features, tf_example.OBJECT_WEIGHT)) or [1.0] * len(boxes), np.float32)
         with np.errstate(invalid="ignore"):
             reasons = rules.reasons_unusable(boxes, weights, lambda mask: np.all(mask, axis=1))
         found = []
@@ -139,7 +140,7 @@ class RecordRepairer:
         repair.labels = [self._names[class_id] for class_id in ids]
         if not ids:
             return
-        stored = list(_values(features, tf_example.CLASS_LABEL))
+        stored = list(values_of(features, tf_example.CLASS_LABEL))
         if stored != ids:
             repair.changes.append(f"{tf_example.CLASS_LABEL} {'corrected by the text' if stored else 'filled in'}")
             features[tf_example.CLASS_LABEL].int64_list.value[:] = ids
@@ -156,7 +157,7 @@ class RecordRepairer:
         texts = [self._names[class_id].encode() for class_id in ids]
         if len(ids) < len(found):
             repair.changes.append("verified classes outside the label map taken out")
-        elif ids == list(_values(features, tf_example.IMAGE_CLASS_LABEL)) and all(text for text, _ in pairs):
+        elif ids == list(values_of(features, tf_example.IMAGE_CLASS_LABEL)) and all(text for text, _ in pairs):
             return
         else:
             repair.changes.append("verified classes filled in")
@@ -167,7 +168,7 @@ class RecordRepairer:
 def _name_image(features: Any, repair: Repair, place: str) -> None:
     """Gives the image one source id and one filename; from the other, or its place, where it has none."""
     keys = (tf_example.IMAGE_SOURCE_ID, tf_example.IMAGE_FILENAME)
-    names = [next(filter(None, _values(features, key)), b"") for key in keys]
+    names = [next(filter(None, values_of(features, key)), b"") for key in keys]
     for key, name in zip(keys, (names[0] or names[1], names[1] or names[0]), strict=True):
         if key in features and features[key].WhichOneof("kind") not in (None, "bytes_list"):
             continue  # of another type: the checks say so
@@ -180,16 +181,16 @@ def _describe_image(features: Any, report: RecordReport, repair: Repair) -> None
     _set(features, tf_example.IMAGE_HEIGHT, height, repair)
     _set(features, tf_example.IMAGE_WIDTH, width, repair)
     names = FORMAT_NAMES[report.image_format]
-    stored = list(_values(features, tf_example.IMAGE_FORMAT))
+    stored = list(values_of(features, tf_example.IMAGE_FORMAT))
     if len(stored) != 1 or stored[0].lower() not in names:
         _set(features, tf_example.IMAGE_FORMAT, names[0], repair)
-    digest = hashlib.sha256(_values(features, tf_example.IMAGE_ENCODED)[0]).hexdigest().encode()
-    stored = list(_values(features, tf_example.IMAGE_SHA256))
+    digest = hashlib.sha256(values_of(features, tf_example.IMAGE_ENCODED)[0]).hexdigest().encode()
+    stored = list(values_of(features, tf_example.IMAGE_SHA256))
     if len(stored) != 1 or stored[0].lower() != digest:
         _set(features, tf_example.IMAGE_SHA256, digest, repair)
-    areas = np.array(_values(features, tf_example.OBJECT_AREA), np.float32)
+    areas = np.array(values_of(features, tf_example.OBJECT_AREA), np.float32)
     if not np.isfinite(areas).all():
-        boxes = np.array([_values(features, key) for key in rules.BOX_KEYS], np.float32).T
+        boxes = np.array([values_of(features, key) for key in rules.BOX_KEYS], np.float32).T
         of_boxes = tf_example.box_areas(boxes, height, width)
         features[tf_example.OBJECT_AREA].float_list.value[:] = np.where(np.isfinite(areas), areas, of_boxes).tolist()
         repair.changes.append(f"{tf_example.OBJECT_AREA} corrected")
@@ -197,7 +198,7 @@ def _describe_image(features: Any, report: RecordReport, repair: Repair) -> None
 
 def _set(features: Any, key: str, value: Any, repair: Repair) -> None:
     """Gives a key one value, unless it has just that."""
-    stored = list(_values(features, key))
+    stored = list(values_of(features, key))
     if stored == [value]:
         return
     repair.changes.append(f"{key} {'corrected' if any(stored) else 'filled in'}")
@@ -220,17 +221,8 @@ def _keep_values(feature: Any, kept: Sequence[int], count: int) -> bool:
 
 def _texts_and_ids(features: Any, text_key: str, id_key: str) -> list[tuple[bytes, int]]:
     """Returns class texts and ids in pairs; an empty text or 0 where there is none."""
-    texts, ids = _values(features, text_key), _values(features, id_key)
+    texts, ids = values_of(features, text_key), values_of(features, id_key)
     return [
         (texts[index] if index < len(texts) else b"", ids[index] if index < len(ids) else 0)
         for index in range(max(len(texts), len(ids)))
     ]
-
-
-def _values(features: Any, key: str) -> Sequence[Any]:
-    """Returns the values of a key of the schema; none where it is missing or of another type."""
-    feature, kind = features.get(key), f"{tf_example.FEATURES[key].kind}_list"
-    if feature is None or feature.WhichOneof("kind") != kind:
-        return ()
-    values: Sequence[Any] = getattr(feature, kind).value
-    return values

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.formats.tf_example import shard_path
+from data_prep.formats.shard_names import shard_path
 from data_prep.records.manifest import Manifest, ShardEntry, manifest_path, read_manifest, write_manifest
 from data_prep.records.record_shards import ENTRY_SUFFIX
 from data_prep.records.shard_report import report_of_json

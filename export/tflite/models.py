@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.settings.resizers import KeepAspectRatioResizer
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.atomic_files import write_bytes, write_json
 from data_prep.runtime.command_line import UsageError
 from export.parity_images import (

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from data_prep import make_tfrecords, validate_images, verify_tfrecords
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from tests.data_prep.image_bytes import encoded, new_image
 
 REPOSITORY = Path(__file__).parents[2]

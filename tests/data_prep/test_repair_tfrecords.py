@@ -19,6 +19,7 @@ from PIL import Image
 from data_prep import repair_tfrecords, verify_tfrecords
 from data_prep.formats import tf_example
 from data_prep.formats.example_proto import example_class
+from data_prep.formats.shard_names import find_shards
 from data_prep.records.record_files import RecordWriter, read_record_file
 
 REPOSITORY = Path(__file__).parents[2]
@@ -80,7 +81,7 @@ class Repair:
         return self.run(repair_tfrecords.main, *self.words(*more))
 
     def records(self) -> list[bytes]:
-        paths = tf_example.find_shards(f"{self.output}*")
+        paths = find_shards(f"{self.output}*")
         return [record for path in paths for record in read_record_file(path)]
 
     def ledger(self) -> list[tuple[str, str]]:
@@ -216,7 +217,7 @@ def test_records_are_shared_out_to_any_number_of_shards(repair: Repair, num_file
     assert repair(*words).code == 0
     found = [values(record, tf_example.IMAGE_SOURCE_ID)[0].decode() for record in repair.records()]
     assert sorted(found) == sorted(name for of_file in names for name in of_file)
-    assert len(tf_example.find_shards(f"{repair.output}*")) == (num_shards or num_files)
+    assert len(find_shards(f"{repair.output}*")) == (num_shards or num_files)
     before = {path: path.stat().st_mtime_ns for path in repair.output.parent.iterdir()}
     assert "nothing to do" in repair(*words, "--num_processes", 2).output
     assert {path: path.stat().st_mtime_ns for path in repair.output.parent.iterdir()} == before
@@ -225,7 +226,7 @@ def test_records_are_shared_out_to_any_number_of_shards(repair: Repair, num_file
 def test_only_the_shard_whose_file_changed_is_written_again(repair: Repair) -> None:
     repair.write([good("a")], [good("b")])
     repair()
-    paths = tf_example.find_shards(f"{repair.output}*")
+    paths = find_shards(f"{repair.output}*")
     before = [Path(path).stat().st_ino for path in paths]
     with RecordWriter(repair.folder / "their.record-00001-of-00002") as writer:
         writer.write(good("c"))

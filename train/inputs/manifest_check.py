@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from configs.settings.inputs import InputReader
 from data_prep.formats.label_map import LabelMapItem, read_label_map
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from data_prep.records.manifest import Manifest, class_differences, manifest_path_of_shard, read_manifest
 from data_prep.runtime.command_line import UsageError
 from train.inputs.records import check_filled_in, input_paths

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from configs.settings.inputs import InputReader
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from data_prep.records import record_rules as rules
 from data_prep.records.image_checks import tensorflow_message
 from data_prep.records.record_checks import RecordChecker

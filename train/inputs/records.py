@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from configs.schema.fields import PLACEHOLDER
 from configs.settings.inputs import InputReader
-from data_prep.formats.tf_example import find_shards
+from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.command_line import UsageError
 from train.inputs.record_counts import count_records_of_files
 
