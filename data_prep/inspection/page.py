@@ -1,16 +1,8 @@
-"""HTML of the page: the template, the style, the scripts and the data in one file that needs nothing else.
-
-Class names and file names come from anywhere. They are data in the page and never markup: JSON in a script element of
-a type that no browser runs, with what could end the element escaped, and put into the page by its scripts as text. The
-page's own policy lets nothing run but the scripts that are written here, and nothing be fetched.
-"""
+"""HTML of the data page: what of a data set goes into it."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import html
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.inspection.data_set import DataSet
+from data_prep.pages.page_file import COORDINATE_STEPS, encoded_column, page_pieces, script_json
 
 _FOLDER = Path(__file__).resolve().parent / "page"
 # In this order: a later one uses what the earlier ones define.
-_SCRIPTS = ("data.js", "elements.js", "charts.js", "classes.js", "anchors.js", "filters.js", "gallery.js", "main.js")
-_COORDINATE_STEPS = 65535
+_SCRIPTS = ("data.js", "charts.js", "classes.js", "anchors.js", "filters.js", "gallery.js", "main.js")
 _MAX_TEXT = 300  # characters of an id or a name, which may be a megabyte long
 _MAX_LISTED_BOXES = 1_500_000  # 12 bytes each, a third more as text
 
@@ -86,28 +78,8 @@ def page(
         **_images(found, listed, scores),
     }
     encoded = [base64.b64encode(thumbnails[row]).decode("ascii") if row in thumbnails else 0 for row in listed.tolist()]
-    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
-    script = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{script}\n}})();'
-    parts = {
-        "POLICY": "; ".join(
-            ("default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}")
-        ),
-        "TITLE": html.escape(title),
-        "STYLE": style,
-        "SCRIPT": script,
-        "DATA": script_json(data),
-        "THUMBNAILS": script_json(encoded),
-    }
-    # One piece after the other, so that no part is looked through for the marks of another.
-    pieces = (_FOLDER / "page.html").read_text(encoding="utf-8").split("@@")
-    return "".join(parts[piece] if index % 2 else piece for index, piece in enumerate(pieces))
-
-
-def script_json(content: Any) -> str:
-    """Returns `content` as JSON that can stand in a script element, whatever texts are in it."""
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    contents = {"DATA": script_json(data), "THUMBNAILS": script_json(encoded)}
+    return "".join(page_pieces(_FOLDER, _SCRIPTS, title=title, contents=contents))
 
 
 def _problems(found: DataSet) -> dict[str, Any] | None:
@@ -136,29 +108,20 @@ def _images(found: DataSet, listed: npt.NDArray[np.int64], scores: npt.NDArray[n
     ends = np.cumsum(counts)
     # For each listed box its row: where its image's begin, and how far into them it is.
     rows = np.repeat(offsets[listed] - (ends - counts), counts) + np.arange(int(counts.sum()))
-    boxes = np.rint(found.clipped_boxes()[rows] * _COORDINATE_STEPS)
+    boxes = np.rint(found.clipped_boxes()[rows] * COORDINATE_STEPS)
     return {
         "ids": [found.image_ids[row][:_MAX_TEXT] for row in listed.tolist()],
-        "offsets": _column(np.concatenate([[0], ends]), "<u4"),
-        "widths": _column(found.widths[listed], "<u4"),
-        "heights": _column(found.heights[listed], "<u4"),
-        "pictureFlags": _column(found.image_flags[listed], "<u2"),
-        "scores": _column(scores[listed], "<u2"),
-        "boxes": _column(boxes, "<u2"),
-        "boxClasses": _column(found.box_classes[rows], "<u4" if len(found.labels) > 65535 else "<u2"),
+        "offsets": encoded_column(np.concatenate([[0], ends]), "<u4"),
+        "widths": encoded_column(found.widths[listed], "<u4"),
+        "heights": encoded_column(found.heights[listed], "<u4"),
+        "pictureFlags": encoded_column(found.image_flags[listed], "<u2"),
+        "scores": encoded_column(scores[listed], "<u2"),
+        "boxes": encoded_column(boxes, "<u2"),
+        "boxClasses": encoded_column(found.box_classes[rows], "<u4" if len(found.labels) > 65535 else "<u2"),
         "wideClasses": len(found.labels) > 65535,
-        "boxFlags": _column(found.box_flags[rows], "<u2"),
+        "boxFlags": encoded_column(found.box_flags[rows], "<u2"),
     }
-
-
-def _column(values: npt.NDArray[Any], kind: str) -> str:
-    return base64.b64encode(values.astype(kind).tobytes()).decode("ascii")
 
 
 def _shortened(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, "label": entry["label"][:_MAX_TEXT], "name": entry["name"][:_MAX_TEXT]}
-
-
-def _hash(text: str) -> str:
-    """Returns a content security policy's source expression for exactly this style or script."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.images.image_file import ImageError, decode_rgb, find_image, prepare_image, read_image_file
+from data_prep.images.image_file import ImageError, find_image, read_image_file
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet
+from data_prep.pages.thumbnail import thumbnail
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 from data_prep.runtime.worker_pool import map_in_order
@@ -133,7 +133,7 @@ def make_thumbnails(
                 content = read_image_file(content)
             if isinstance(content, ImageError):
                 return row, content
-            return row, thumbnail(content, side)
+            return row, thumbnail(content, side, _JPEG_QUALITY)
         except ImageError as error:
             return row, error
 
@@ -154,18 +154,6 @@ def make_thumbnails(
         ledger.reject(found.image_ids[row], error.reason, error.detail)
         found.image_flags[row] |= np.uint8(data_set.NO_IMAGE)
     return _within(thumbnails, chosen, max_bytes)
-
-
-def thumbnail(content: bytes, side: int) -> bytes:
-    """Returns an image as a JPEG of which no side is longer than `side` pixels, in the frame that boxes refer to.
-
-    Raises:
-        ImageError: It does not decode.
-    """
-    small = prepare_image(content, max_dimension=side)
-    encoded = io.BytesIO()
-    decode_rgb(small.content).save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return encoded.getvalue()
 
 
 def _within(thumbnails: dict[int, bytes], chosen: Sequence[int], max_bytes: int) -> dict[int, bytes]:

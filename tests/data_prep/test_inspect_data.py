@@ -21,7 +21,7 @@ from data_prep import verify_tfrecords
 from data_prep.formats.example_proto import example_class
 from data_prep.formats.tf_example import make_example
 from data_prep.inspect_data import main
-from data_prep.inspection.page import script_json
+from data_prep.pages.page_file import script_json
 from data_prep.records.record_files import RecordWriter
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,10 +3,6 @@
 const WIDTH = 460;
 const HEIGHT = 190;
 
-function chartCard(title, note, drawing) {
-  return element("figure", { class: "card chart" }, element("h3", {}, title), element("p", {}, note), drawing);
-}
-
 // bars: [{label, count, tip, pick}]; a bar with `pick` can be clicked.
 function barChart(bars, { labelEvery = 1, name = "bars" } = {}) {
   const [left, bottom, top] = [4, 20, 14];
@@ -30,11 +26,6 @@ function barChart(bars, { labelEvery = 1, name = "bars" } = {}) {
     drawing.append(withTip(group, bar.tip));
   });
   return drawing;
-}
-
-function compact(number) {
-  if (number < 10000) return String(number);
-  return number < 1e6 ? `${Math.round(number / 1000)}k` : `${(number / 1e6).toFixed(1)}M`;
 }
 
 // counts: row by row from the top left, `grid` by `grid`.

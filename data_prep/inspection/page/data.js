@@ -5,11 +5,6 @@ const thumbnails = JSON.parse(document.getElementById("thumbnails").textContent)
 const statistics = data.statistics;
 const classes = statistics.classes;
 
-function column(text, Kind) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return new Kind(bytes.buffer);
-}
-
 // Of the listed pictures; a picture's boxes are those from its offset up to the next one's.
 const ids = data.ids;
 const offsets = column(data.offsets, Uint32Array);
@@ -52,18 +47,6 @@ const PICTURE_FLAGS = [
 ];
 const NO_PICTURE = 1;
 
-function countOf(number, one, many = `${one}s`) {
-  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
-}
-
-function percent(share) {
-  if (!Number.isFinite(share)) return "–";
-  const value = share * 100;
-  if (value > 0 && value < 0.1) return "<0.1%";
-  if (value < 100 && value > 99.9) return ">99.9%";
-  return `${value < 10 ? Number(value.toFixed(1)) : Math.round(value)}%`;
-}
-
 // Height and width of a box in pixels of its picture, or null where these are not known.
 function boxPixels(picture, box) {
   if (!widths[picture]) return null;
@@ -85,10 +68,3 @@ function boxSide(picture, box) {
   return widths[picture] ? Math.sqrt(boxShare(box) * heights[picture] * widths[picture]) : NaN;
 }
 const SIDE_UNIT = sizesKnown ? "pixels" : "% of the side";
-
-// Neighbouring classes get colours far apart; all are light enough for dark letters.
-function classColour(row) {
-  const hue = (row * 137.508 + 25) % 360;
-  const lift = hue > 215 && hue < 300 ? 10 : 0; // blue and violet look darker than the others
-  return `hsl(${hue} 88% ${62 + (row % 3) * 7 + lift}%)`;
-}

@@ -1,9 +1,6 @@
 // The pictures that are asked for, and one of them at large.
 
 const PICTURES_AT_A_TIME = 48;
-const ROW_HEIGHT = 190;
-const LABEL_HEIGHT = 16; // in pixels, as the style has it
-const LABEL_LETTER = 7; // a letter's width, about
 const MAX_BOXES = 400; // on a small picture
 const gallery = { found: [], drawn: 0, opened: -1 };
 
@@ -30,67 +27,29 @@ function frameOf(picture, large, width, height) {
   // Small ones last, so that they lie above large ones; those that are not asked for below all others.
   rows.sort(([a, askedA], [b, askedB]) => askedA - askedB || boxShare(b) - boxShare(a));
   const kept = large ? rows : rows.slice(-MAX_BOXES);
-  const labelled = labelledBoxes(kept.filter(([, asked]) => asked).map(([box]) => box), width, height);
+  const isSuspicious = (box) => BOX_FLAGS.some((flag) => flag.suspicious && boxFlags[box] & flag.bit);
+  const wanted = kept.filter(([, asked]) => asked).map(([box]) => box).sort((a, b) => isSuspicious(b) - isSuspicious(a));
+  const labelled = labelsThatFit(wanted, edgesOf, (box) => classes[boxClasses[box]].name, width, height);
   frame.append(...kept.map(([box, asked]) => boxElement(box, asked, labelled.has(box))));
   return frame;
 }
 
-// Those whose labels do not lie over each other's: suspicious ones have theirs first, then large ones.
-function labelledBoxes(candidates, width, height) {
-  const isSuspicious = (box) => BOX_FLAGS.some((flag) => flag.suspicious && boxFlags[box] & flag.bit);
-  const ordered = [...candidates].sort((a, b) => isSuspicious(b) - isSuspicious(a));
-  const taken = [];
-  const labelled = new Set();
-  for (const box of ordered) {
-    const [ymin, xmin, , xmax] = boxes.subarray(4 * box, 4 * box + 4);
-    const length = Math.min(190, 10 + LABEL_LETTER * classes[boxClasses[box]].name.length);
-    const place = labelPlace(ymin, xmin);
-    const left = place.right ? (xmax / STEPS) * width - length : (xmin / STEPS) * width;
-    const top = (ymin / STEPS) * height - (place.within ? 0 : LABEL_HEIGHT);
-    const free = taken.every(([x, y, across]) => Math.abs(y - top) >= LABEL_HEIGHT || left >= x + across || x >= left + length);
-    if (!free) continue;
-    taken.push([left, top, length]);
-    labelled.add(box);
-  }
-  return labelled;
-}
-
-function labelPlace(ymin, xmin) {
-  return { within: ymin / STEPS < 0.08, right: xmin / STEPS > 0.75 };
+function edgesOf(box) {
+  return [0, 1, 2, 3].map((edge) => boxes[4 * box + edge] / STEPS);
 }
 
 function boxElement(box, asked, labelled) {
-  const [ymin, xmin, ymax, xmax] = boxes.subarray(4 * box, 4 * box + 4);
-  const made = element("span", { class: asked ? "box" : "box other", "data-box": box });
-  const colour = classColour(boxClasses[box]);
-  Object.assign(made.style, {
-    left: `${(xmin / STEPS) * 100}%`, top: `${(ymin / STEPS) * 100}%`, borderColor: colour,
-    width: `${((xmax - xmin) / STEPS) * 100}%`, height: `${((ymax - ymin) / STEPS) * 100}%`,
-  });
-  if (labelled) {
-    const label = element("i", {}, classes[boxClasses[box]].name);
-    for (const [name, holds] of Object.entries(labelPlace(ymin, xmin))) label.classList.toggle(name, holds);
-    label.style.background = colour;
-    made.append(label);
-  }
-  return made;
+  const name = labelled ? classes[boxClasses[box]].name : null;
+  return placedBox(edgesOf(box), classColour(boxClasses[box]), name, { class: asked ? "box" : "box other", "data-box": box });
 }
 
 function card(picture) {
-  const shape = shapeOf(picture);
-  const stageShape = Math.min(2.4, Math.max(0.7, shape));
-  const stage = element("span", { class: "stage" },
-    frameOf(picture, false, Math.min(shape, stageShape) * ROW_HEIGHT, Math.min(1, stageShape / shape) * ROW_HEIGHT));
-  stage.style.aspectRatio = stageShape;
-  const frame = stage.firstChild;
-  frame.style.width = `${Math.min(1, shape / stageShape) * 100}%`;
-  frame.style.height = `${Math.min(1, stageShape / shape) * 100}%`;
+  const { stage, setWidth } = stageFor(shapeOf(picture), (width, height) => frameOf(picture, false, width, height));
   const count = offsets[picture + 1] - offsets[picture];
   const size = widths[picture] ? `${widths[picture]} x ${heights[picture]}, ` : "";
   const made = element("button", { type: "button", class: "picture", "data-picture": picture, onclick: () => openViewer(picture) }, stage,
     element("span", { class: "caption" }, element("bdi", {}, ids[picture]), element("small", {}, `${size}${countOf(count, "box", "boxes")}`), tagsOf(picture)));
-  made.style.flex = `${stageShape} 1 ${Math.round(stageShape * ROW_HEIGHT)}px`;
-  made.style.maxWidth = `${Math.round(stageShape * ROW_HEIGHT * 1.6)}px`;
+  setWidth(made);
   return made;
 }
 
@@ -156,10 +115,5 @@ function openViewer(picture) {
     element("aside", {}, element("p", { class: "quiet" }, `${size}${countOf(lines.length, "box", "boxes")}`), tagsOf(picture) ? element("p", {}, tagsOf(picture)) : null,
       element("table", {}, element("thead", {}, element("tr", {}, ["class", widths[picture] ? "width x height" : "side", ""].map((title) => element("th", {}, title)))), element("tbody", {}, lines)))));
   if (!viewer.open) viewer.showModal();
-  const shape = shapeOf(picture);
-  const [across, down] = [stage.clientWidth - 48, stage.clientHeight - 48];
-  const [width, height] = [Math.min(across, down * shape), Math.min(down, across / shape)];
-  const frame = frameOf(picture, true, width, height);
-  Object.assign(frame.style, { width: `${width}px`, height: `${height}px` });
-  stage.append(frame);
+  fillStage(stage, shapeOf(picture), (width, height) => frameOf(picture, true, width, height));
 }

@@ -1,9 +1,5 @@
 // Puts the page together, and keeps its parts in step.
 
-function tile(value, words) {
-  return element("div", { class: "tile" }, element("b", {}, value), element("span", {}, words));
-}
-
 function drawOverview() {
   byId("title").textContent = data.title;
   byId("short-title").textContent = data.title;

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from PIL import Image
 
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet, DataSetBuilder
-from data_prep.inspection.thumbnails import choose_images, make_thumbnails, thumbnail
+from data_prep.inspection.thumbnails import choose_images, make_thumbnails
 from data_prep.runtime.ledger import Ledger
 
 
@@ -50,19 +48,6 @@ def test_all_are_chosen_where_there_are_no_more():
     found = long_tail()
     assert sorted(choose_images(found, np.zeros(1000, np.int32), 5000, seed=0)) == [n for n in range(1000) if n != 7]
     assert choose_images(found, np.zeros(1000, np.int32), 0, seed=0) == []
-
-
-def test_a_thumbnail_keeps_the_frame_that_boxes_refer_to():
-    pixels = np.zeros((400, 800, 3), np.uint8)
-    pixels[:, :400] = 255
-    turned = Image.Exif()
-    turned[0x0112] = 6  # a viewer would turn it on its side
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "JPEG", exif=turned)
-    small = np.asarray(Image.open(io.BytesIO(thumbnail(content.getvalue(), 100))))
-    assert small.shape == (50, 100, 3)
-    assert small[:, :45].min() > 200
-    assert small[:, 55:].max() < 55
 
 
 def test_bytes_are_bounded_and_what_does_not_decode_is_flagged_and_counted(tmp_path):

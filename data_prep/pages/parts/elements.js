@@ -44,3 +44,11 @@ function withTip(made, text) {
   }
   return made;
 }
+
+function chartCard(title, note, drawing) {
+  return element("figure", { class: "card chart" }, element("h3", {}, title), element("p", {}, note), drawing);
+}
+
+function tile(value, words) {
+  return element("div", { class: "tile" }, element("b", {}, value), element("span", {}, words));
+}
