@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from configs.settings.evaluation import EvalConfig
+from data_prep.runtime.command_line import UsageError
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.detections_file import DetectionsFile, ground_truth_path
 from train.evaluation.evaluator import EvaluationResult
 from train.evaluation.operating_study import OperatingStudy
+from train.evaluation.page.report import EvaluationReport, Findings
 from train.evaluation.study_options import StudyOptions
 from train.metrics.box_matches import BoxMatcher
 from train.metrics.measured_image import MeasuredImage
@@ -39,7 +41,7 @@ class EvaluationStudy:
             file_names: The images' file names by id, where they are known.
         """
         self._options = options
-        self._matcher = self._cut = self._detections = None
+        self._matcher = self._cut = self._detections = self._report = None
         if not eval_config.ignore_groundtruth:
             skip = eval_config.skip_predictions_for_unlabeled_class
             self._matcher = BoxMatcher(names_by_id, skip_predictions_for_unlabeled_class=skip)
@@ -47,11 +49,17 @@ class EvaluationStudy:
                 self._cut = MetricSets(eval_config, names_by_id)
         if options.detections_path is not None:
             self._detections = DetectionsFile(options.detections_path, names_by_id, file_names)
+        if options.report is not None:
+            if self._matcher is None:
+                raise UsageError("--report_path needs ground truth, and eval_config.ignore_groundtruth is set")
+            self._report = EvaluationReport(options.report, file_names)
 
     def add(self, detected: DetectedImage, measured: MeasuredImage) -> None:
         """Takes one image."""
         if self._detections is not None:
             self._detections.add(detected, measured)
+        if self._report is not None:
+            self._report.add(detected, measured)
         if self._matcher is not None:
             self._matcher.add(measured)
         if self._cut is not None:
@@ -88,7 +96,21 @@ class EvaluationStudy:
         if operating is not None and (thresholds := self._options.thresholds_path) is not None:
             operating.write_thresholds(thresholds, source=source)
             print(f"thresholds for {self._options.criterion} written to {thresholds}")
+        if operating is not None and self._report is not None:
+            print(self._report.write(_findings(operating, result), source=source))
         print(f"written to {eval_dir}", flush=True)
+
+
+def _findings(operating: OperatingStudy, result: EvaluationResult) -> Findings:
+    return Findings(
+        matches=operating.matches,
+        errors=operating.errors,
+        costs=operating.costs,
+        metrics=result.metrics,
+        points=operating.points,
+        one_threshold=operating.one_threshold().threshold,
+        criterion=str(operating.criterion),
+    )
 
 
 def _with_metrics(result: EvaluationResult, more: Mapping[str, float]) -> EvaluationResult:

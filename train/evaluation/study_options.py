@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from data_prep.runtime.command_line import UsageError, fraction
+from data_prep.runtime.command_line import UsageError, fraction, number_above_zero
+from train.evaluation.page.report import DEFAULT_MEGABYTES, ReportOptions
 from train.metrics.operating_points import BEST_F1, Criterion
 
 
@@ -19,12 +20,14 @@ class StudyOptions:
         thresholds_path: Where the classes' thresholds go; None: nowhere.
         criterion: What these are chosen for.
         min_score_cut: The score from which detections count in a second set of averages; None: there is none.
+        report: The page to look at; None: there is none.
     """
 
     detections_path: Path | None = None
     thresholds_path: Path | None = None
     criterion: Criterion = BEST_F1
     min_score_cut: float | None = None
+    report: ReportOptions | None = None
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +56,24 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SCORE",
         help="measure the metrics sets a second time, on detections from this score on",
     )
+    group.add_argument(
+        "--report_path",
+        type=Path,
+        metavar="R.html",
+        help="write a page there to look through the images and their mistakes with: one file, opened from disk",
+    )
+    group.add_argument(
+        "--report_megabytes",
+        type=number_above_zero,
+        default=DEFAULT_MEGABYTES,
+        metavar="MB",
+        help="of all thumbnails in the page; where this is too little for all images, the worst ones are shown",
+    )
+    group.add_argument(
+        "--image_directory",
+        type=Path,
+        help="with --report_path and --ground_truth_path: the folder of the images, for the thumbnails",
+    )
 
 
 def study_options(arguments: argparse.Namespace) -> StudyOptions:
@@ -64,7 +85,22 @@ def study_options(arguments: argparse.Namespace) -> StudyOptions:
     path = arguments.detections_path
     if path is not None and path.suffix.lower() != ".json":
         raise UsageError(f"--detections_path {path}: a file of COCO's results ends in .json")
-    return StudyOptions(path, arguments.thresholds_path, arguments.operating_point, arguments.min_score_cut)
+    return StudyOptions(
+        path, arguments.thresholds_path, arguments.operating_point, arguments.min_score_cut, _report_options(arguments)
+    )
+
+
+def _report_options(arguments: argparse.Namespace) -> ReportOptions | None:
+    path, images = arguments.report_path, arguments.image_directory
+    if images is not None and (path is None or arguments.ground_truth_path is None):
+        raise UsageError("--image_directory goes with --report_path and --ground_truth_path: records hold their images")
+    if images is not None and not images.is_dir():
+        raise UsageError(f"--image_directory {images} is no folder")
+    if path is None:
+        return None
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report_path {path}: a page ends in .html")
+    return ReportOptions(path, arguments.report_megabytes, images)
 
 
 def _criterion(text: str) -> Criterion:

@@ -35,8 +35,8 @@ class TideErrors:
 
     Attributes:
         mistake_of: int64 [D], the kind of each detection, -1 for true positives.
-        object_near: int64 [D], the place of the object that a wrong class or place would be, else `NO_MATCH`; also
-            where another detection has found it.
+        object_meant: int64 [D], the place of the object that a wrong class or place would be, else `NO_MATCH`.
+        object_near: int64 [D], the same, but `NO_MATCH` where another detection has found the object.
         is_missed: bool [N], objects that no detection found or was near.
     """
 
@@ -49,7 +49,7 @@ class TideErrors:
         self._matches = matches
         count = len(matches.object_of)
         self.mistake_of = np.full(count, -1, np.int64)
-        self.object_near = np.full(count, NO_MATCH, np.int64)
+        self.object_meant = np.full(count, NO_MATCH, np.int64)
         images = matches.groundtruth.image
         order = np.argsort(images, kind="stable")
         wrong = np.flatnonzero(~matches.is_right)
@@ -61,10 +61,11 @@ class TideErrors:
             self._look(wrong[first:last], order[start:end])
         is_found = matches.detection_of != NO_MATCH
         is_near = np.zeros(len(images), bool)
-        near = np.flatnonzero(self.object_near != NO_MATCH)
-        is_near[self.object_near[near]] = True
+        near = np.flatnonzero(self.object_meant != NO_MATCH)
+        is_near[self.object_meant[near]] = True
         self.is_missed = ~is_found & ~is_near
-        self.object_near[near[is_found[self.object_near[near]]]] = NO_MATCH  # another detection has it
+        self.object_near = self.object_meant.copy()
+        self.object_near[near[is_found[self.object_meant[near]]]] = NO_MATCH
 
     def _look(self, wrong: np.ndarray, objects: np.ndarray) -> None:
         """Tells the kinds of one image's false positives."""
@@ -89,7 +90,7 @@ class TideErrors:
         self.mistake_of[wrong] = mistakes
         near = np.where(mistakes == Mistake.LOCALIZATION, same.argmax(axis=1), other.argmax(axis=1))
         has_near = np.isin(mistakes, (Mistake.LOCALIZATION, Mistake.CLASSIFICATION))
-        self.object_near[wrong[has_near]] = objects[near[has_near]]
+        self.object_meant[wrong[has_near]] = objects[near[has_near]]
 
     def counts(self) -> dict[Mistake, int]:
         """Returns how many there are of each kind."""
