@@ -1,4 +1,4 @@
-"""Chooses a part of points.json in which every class has the share of the images that it has in all of them."""
+"""Chooses a part of points.json: listed images, or some with the class shares of all of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.formats.image_id_list import IMAGE_IDS_HELP, read_image_ids, told_missing
 from data_prep.metadata.open_images import read_class_descriptions
 from data_prep.runtime.command_line import (
     ArgumentParser,
@@ -65,20 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = read_points_table([flags.datapoints_input_path])
     if not len(table):
         raise UserError(f"{flags.datapoints_input_path} lists no pictures: nothing to choose from")
-    num_images = flags.num_images if flags.num_images is not None else round(flags.fraction * len(table))
-    if not 1 <= num_images <= len(table):
-        raise UsageError(
-            f"a subset of {num_images} of the {len(table)} pictures of {flags.datapoints_input_path} cannot be chosen"
-        )
     started = time.monotonic()
-    chosen = choose_subset(table, num_images, seed=flags.seed, keep_every_class=flags.keep_every_class)
+    if flags.image_ids_path is not None:
+        chosen, how = _listed(table, flags), f"as {flags.image_ids_path} lists them"
+    else:
+        chosen, how = _drawn(table, flags), f"(seed {flags.seed})"
     seconds = time.monotonic() - started
+    num_images = int(np.count_nonzero(chosen))
     table.write(flags.datapoints_output_path, chosen)
     whole = Part("all", len(table), table.image_counts(), table.box_counts())
     subset = Part("subset", num_images, table.image_counts(chosen), table.box_counts(chosen))
     print("\n".join(distribution_lines(whole, [subset], table.labels, names, flags.num_classes_shown)))
     print(
-        f"{num_images} of {len(table)} pictures chosen in {seconds:.1f} s (seed {flags.seed}); "
+        f"{num_images} of {len(table)} pictures chosen in {seconds:.1f} s {how}; "
         f"wrote their {int(subset.box_counts.sum())} boxes to {flags.datapoints_output_path}"
     )
     if flags.images_path is not None:
@@ -90,6 +90,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _drawn(table: PointsTable, flags: argparse.Namespace) -> np.ndarray:
+    num_images = flags.num_images if flags.num_images is not None else round(flags.fraction * len(table))
+    if not 1 <= num_images <= len(table):
+        raise UsageError(
+            f"a subset of {num_images} of the {len(table)} pictures of {flags.datapoints_input_path} cannot be chosen"
+        )
+    return choose_subset(table, num_images, seed=flags.seed, keep_every_class=flags.keep_every_class)
+
+
+def _listed(table: PointsTable, flags: argparse.Namespace) -> np.ndarray:
+    ids = read_image_ids(flags.image_ids_path)
+    chosen = np.array([image_id in ids for image_id in table.image_ids], bool)
+    if missing := ids.difference(table.image_ids):
+        told = told_missing(flags.image_ids_path, list(missing), flags.datapoints_input_path)
+        if not chosen.any():
+            raise UsageError(told)
+        print(told)
+    return chosen
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__ or "", example=EXAMPLE)
     parser.add_argument("--datapoints_input_path", required=True, type=Path, help="points.json")
@@ -99,6 +119,7 @@ def _parser() -> ArgumentParser:
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--fraction", type=_positive_fraction, help="the part of the pictures to choose, such as 0.1")
     size.add_argument("--num_images", type=positive_int, help="how many pictures to choose")
+    size.add_argument("--image_ids_path", type=Path, help=f"choose just these images: {IMAGE_IDS_HELP}")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another subset")
     parser.add_argument(
         "--keep_every_class",

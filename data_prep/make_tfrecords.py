@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.formats.image_id_list import IMAGE_IDS_HELP, read_image_ids, told_missing
 from data_prep.formats.label_map import read_label_map
 from data_prep.formats.shard_names import shard_path
 from data_prep.records.manifest import manifest_path
@@ -53,6 +54,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--image_directory", required=True, type=Path, help="holds ID.jpg (or .jpeg, .png, .webp, ...)")
     parser.add_argument("--label_map_path", required=True, type=Path, help="label_map.pbtxt")
     parser.add_argument("--record_output_path", required=True, type=Path, help="what the shards' names begin with")
+    parser.add_argument("--image_ids_path", type=Path, help=f"write only these images: {IMAGE_IDS_HELP}")
     add_record_flags(parser)
     parser.add_argument(
         "--num_processes",
@@ -77,7 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(f"--image_directory {flags.image_directory} is no folder")
     label_map = read_label_map(flags.label_map_path)
     ledger_path = flags.ledger_path or output_path.with_name(output_path.name + ".rejected.jsonl")
-    points = index_points(flags.datapoints_input_path, functools.partial(key_of_image, flags))
+    ids_path: Path | None = flags.image_ids_path
+    image_ids = read_image_ids(ids_path) if ids_path is not None else None
+    points = index_points(flags.datapoints_input_path, functools.partial(key_of_image, flags), image_ids)
+    if ids_path is not None and points.missing_ids:
+        missing = told_missing(ids_path, list(points.missing_ids), flags.datapoints_input_path)
+        if not len(points):
+            raise UsageError(missing)
+        print(missing)
     unknown = check_labels(
         points, label_map, flags, points_path=flags.datapoints_input_path, label_map_path=flags.label_map_path
     )
@@ -92,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 num_shards=flags.num_shards,
                 num_processes=min(flags.num_processes or _default_num_processes(len(points)), flags.num_shards),
                 policies=policies_of(flags),
-                settings=settings_of(flags),
+                settings={**settings_of(flags), **({"image_ids_path": str(ids_path)} if ids_path is not None else {})},
                 command=shlex.join(
                     ["python", "-m", "data_prep.make_tfrecords", *(sys.argv[1:] if argv is None else argv)]
                 ),

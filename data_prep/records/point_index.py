@@ -29,12 +29,14 @@ class PointIndex:
     Attributes:
         places: Where they are.
         keys: uint64 [N], what `key_of` of `index_points` returned of each image.
-        boxes_by_label: How many boxes there are, by label; of the whole file.
+        boxes_by_label: How many boxes there are, by label; of all images that were indexed.
+        missing_ids: Of the ids that were asked for, those that the file lacks.
     """
 
     places: PointTexts
     keys: npt.NDArray[np.uint64]
     boxes_by_label: Counter[str]
+    missing_ids: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Returns how many images there are."""
@@ -52,12 +54,13 @@ class PointIndex:
         return self.places.read()
 
 
-def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:
+def index_points(path: Path, key_of: Callable[[str, int], int], image_ids: frozenset[str] | None = None) -> PointIndex:
     """Checks points.json and returns where its images are.
 
     Args:
         path: The file.
         key_of: Takes an image id and its number in the file, from 0; returns a key of 64 bits.
+        image_ids: Which images to take; None takes all.
 
     Raises:
         UsageError: The file is missing, not JSON, or not of the schema; with the item and annotation, from 1.
@@ -66,12 +69,16 @@ def index_points(path: Path, key_of: Callable[[str, int], int]) -> PointIndex:
     places = array("q")
     keys: list[int] = []
     boxes_by_label: Counter[str] = Counter()
+    missing = set(image_ids or ())
     for item in read_point_items(path):
+        if image_ids is not None and item.value["id"] not in image_ids:
+            continue
+        missing.discard(item.value["id"])
         places.extend((item.start, len(item.text)))
         keys.append(key_of(item.value["id"], item.number - 1))
         boxes_by_label.update(annotation["label"] for annotation in item.value["annotations"])
     texts = PointTexts(path, version, np.array(places, np.int64).reshape(-1, 2))
-    return PointIndex(texts, np.array(keys, np.uint64), boxes_by_label)
+    return PointIndex(texts, np.array(keys, np.uint64), boxes_by_label, tuple(sorted(missing)))
 
 
 def shuffle_key(image_id: str, seed: int) -> int:

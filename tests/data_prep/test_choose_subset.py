@@ -154,3 +154,30 @@ def test_images_without_an_entry_are_counted(subset: Subset) -> None:
     outcome = subset("--num_images", 1000, *flags)
     assert outcome.code == 2
     assert "item 1: must be an object with an 'id'" in outcome.error
+
+
+def test_listed_images_are_chosen_as_they_are_and_others_are_told(subset: Subset) -> None:
+    listed = subset.folder / "image_ids.txt"
+    listed.write_bytes("\ufeffi7\r\n\n i3 \ni7\nelsewhere\n".encode())
+    done = subset("--image_ids_path", listed)
+    assert done.code == 0
+    assert subset.chosen() == [subset.points[3], subset.points[7]]
+    assert "2 of 1000 pictures chosen" in done.output
+    assert f"1 of the ids in {listed} are not in" in done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "lists no image ids"), (b"elsewhere\n", "1 of the ids"), (b"i1\n../i2\n", "line 2: image id"),
+     (b"\xff\xfe", "no text in UTF-8"), (None, "No such file")],
+)  # fmt: skip
+def test_a_list_that_chooses_nothing_is_refused_in_one_line(
+    subset: Subset, content: bytes | None, message: str
+) -> None:
+    listed = subset.folder / "image_ids.txt"
+    if content is not None:
+        listed.write_bytes(content)
+    done = subset("--image_ids_path", listed)
+    assert done.code == 2
+    assert message in done.error
+    assert done.error.count("\n") == 1

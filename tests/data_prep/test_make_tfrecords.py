@@ -612,3 +612,16 @@ def test_what_validate_images_has_left_is_not_decoded_again(make: Make) -> None:
     make.images.with_name("clean.validated.sqlite").write_bytes(b"damaged" * 1000)  # then all are looked at
     make("--num_shards", 1, "--rewrite")
     assert sorted(item for item, _ in make.ledger()) == names[:2]
+
+
+def test_only_the_images_of_a_list_are_written_and_another_list_rewrites(make: Make) -> None:
+    names = make.put_many(6)
+    listed = make.folder / "image_ids.txt"
+    listed.write_text(f"{names[4]}\n{names[1]}\nelsewhere\n")
+    done = make("--num_shards", 2, "--image_ids_path", listed)
+    assert (done.code, done.error) == (0, "")
+    assert "1 of the ids in" in done.output
+    assert {record["image/source_id"][0].decode() for record in records(make.output, 2)} == {names[1], names[4]}
+    listed.write_text(f"{names[2]}\n")
+    assert make("--num_shards", 2, "--image_ids_path", listed).code == 0
+    assert {record["image/source_id"][0].decode() for record in records(make.output, 2)} == {names[2]}

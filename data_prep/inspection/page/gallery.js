@@ -30,7 +30,7 @@ function frameOf(picture, large, width, height) {
   const isSuspicious = (box) => BOX_FLAGS.some((flag) => flag.suspicious && boxFlags[box] & flag.bit);
   const wanted = kept.filter(([, asked]) => asked).map(([box]) => box).sort((a, b) => isSuspicious(b) - isSuspicious(a));
   const labelled = labelsThatFit(wanted, edgesOf, (box) => classes[boxClasses[box]].name, width, height);
-  frame.append(...kept.map(([box, asked]) => boxElement(box, asked, labelled.has(box))));
+  frame.append(...kept.map(([box, asked]) => boxElement(box, asked, labelled.get(box))));
   return frame;
 }
 
@@ -38,9 +38,8 @@ function edgesOf(box) {
   return [0, 1, 2, 3].map((edge) => boxes[4 * box + edge] / STEPS);
 }
 
-function boxElement(box, asked, labelled) {
-  const name = labelled ? classes[boxClasses[box]].name : null;
-  return placedBox(edgesOf(box), classColour(boxClasses[box]), name, { class: asked ? "box" : "box other", "data-box": box });
+function boxElement(box, asked, place) {
+  return placedBox(edgesOf(box), classColour(boxClasses[box]), classes[boxClasses[box]].name, place, { class: asked ? "box" : "box other", "data-box": box });
 }
 
 function card(picture) {

@@ -3,39 +3,36 @@
 const ROW_HEIGHT = 190; // of a gallery's images, in pixels
 const LABEL_HEIGHT = 16; // in pixels, as the style has it
 const LABEL_LETTER = 7; // a letter's width, about
-const LONGEST_LABEL = 190;
+const LONGEST_LABEL = 220; // the same
 
-// Of boxes, most wanted first, those whose labels do not lie over each other's, as a set; for a frame in pixels.
+// Of boxes, most wanted first, those whose labels do not lie over each other's: a map from the box to where its label is
+// at it, in a frame of so many pixels.
 function labelsThatFit(ordered, edges, text, width, height) {
   const taken = [];
-  const labelled = new Set();
+  const labelled = new Map();
   for (const box of ordered) {
     const [ymin, xmin, , xmax] = edges(box);
     const length = Math.min(LONGEST_LABEL, 10 + LABEL_LETTER * text(box).length);
-    const place = labelPlace(ymin, xmin);
+    const place = { within: ymin < 0.08, right: xmin * width + length > width && xmax * width >= length };
     const left = place.right ? xmax * width - length : xmin * width;
     const top = ymin * height - (place.within ? 0 : LABEL_HEIGHT);
     const free = taken.every(([x, y, across]) => Math.abs(y - top) >= LABEL_HEIGHT || left >= x + across || x >= left + length);
     if (!free) continue;
     taken.push([left, top, length]);
-    labelled.add(box);
+    labelled.set(box, place);
   }
   return labelled;
 }
 
-function labelPlace(ymin, xmin) {
-  return { within: ymin < 0.08, right: xmin > 0.75 };
-}
-
-// A box at its place in a frame, with a label unless that is null.
-function placedBox([ymin, xmin, ymax, xmax], colour, text, attributes) {
+// A box at its place in a frame; with a label where `place` is one of `labelsThatFit`.
+function placedBox([ymin, xmin, ymax, xmax], colour, text, place, attributes) {
   const made = element("span", attributes);
   Object.assign(made.style, {
     left: `${xmin * 100}%`, top: `${ymin * 100}%`, borderColor: colour, width: `${(xmax - xmin) * 100}%`, height: `${(ymax - ymin) * 100}%`,
   });
-  if (text !== null) {
+  if (place) {
     const label = element("i", {}, text);
-    for (const [name, holds] of Object.entries(labelPlace(ymin, xmin))) label.classList.toggle(name, holds);
+    for (const [name, holds] of Object.entries(place)) label.classList.toggle(name, holds);
     label.style.background = colour;
     made.append(label);
   }

@@ -1,1 +1,1 @@
-"""A page in one file to look through an evaluation with: figures, curves, confusions, and the images with their mistakes."""
+"""A page in one file to look through an evaluation with: figures, curves, confusions, images and their mistakes."""

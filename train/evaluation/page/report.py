@@ -19,7 +19,7 @@ from train.evaluation.detected_image import DetectedImage
 from train.evaluation.page.box_columns import BoxColumns, box_columns, boxes_as_json
 from train.evaluation.page.thumbnail_store import ThumbnailStore
 from train.metrics.box_matches import NO_MATCH, BoxMatches
-from train.metrics.coco_boxes import BoxList, Boxes
+from train.metrics.coco_boxes import Boxes, BoxList
 from train.metrics.measured_image import MeasuredImage
 from train.metrics.operating_points import OperatingPoint
 from train.metrics.tide import Mistake, TideErrors

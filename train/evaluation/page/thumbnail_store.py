@@ -124,7 +124,7 @@ class _JpegFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it stays open as long as the store
         self._starts = array("q")
         self.sizes = array("q")
         self.num_bytes = 0

@@ -62,7 +62,7 @@ function frameOf(item, marks, width, height) {
   const labelled = labelsThatFit(told, (mark) => mark.edges, (mark) => mark.words, width, height);
   const isAboutBoxes = item.detection >= 0 || item.object >= 0;
   // What matters least is drawn first, so that all else lies above it.
-  frame.append(...[...marks].reverse().map((mark) => placedBox(mark.edges, mark.colour, labelled.has(mark) ? mark.words : null, {
+  frame.append(...[...marks].reverse().map((mark) => placedBox(mark.edges, mark.colour, mark.words, labelled.get(mark), {
     class: `box ${mark.kind}${mark.isWanted ? (isAboutBoxes ? " wanted" : "") : " other"}`, "data-box": mark.key,
   })));
   return frame;
