@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from data_prep.images.image_file import decode_rgb, prepare_image, read_image_file
+from data_prep.images.jpeg import encode_jpeg
 from data_prep.images.opencv import opencv
 
 
@@ -45,6 +45,4 @@ def thumbnail_of_pixels(
     scale = min(side / max(height, width), max(pixels.shape[0] / height, pixels.shape[1] / width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = opencv().resize(pixels, size, interpolation=opencv().INTER_AREA)
-    encoded = io.BytesIO()
-    Image.fromarray(small).save(encoded, "JPEG", quality=quality, optimize=True)
-    return encoded.getvalue()
+    return encode_jpeg(small, quality, with_opencv=True)

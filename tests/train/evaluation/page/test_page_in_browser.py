@@ -82,9 +82,8 @@ def test_counts_classes_and_confusions_are_those_of_the_metrics_at_every_thresho
             of_class = curves[class_id].at(threshold)
             found = (of_class.true_positives, of_class.false_positives, of_class.false_negatives)
             assert tuple(map(int, cells[4:7])) == found
-        shown = page.locator("#matrix tbody tr").evaluate_all(
-            "rows => rows.map(row => [...row.querySelectorAll('td')].map(cell => Number(cell.textContent.replace('·', 0))))"
-        )
+        cells = page.locator("#matrix tbody td").all_inner_texts()
+        shown = np.array([int(cell.replace("·", "") or 0) for cell in cells]).reshape(len(NAMES) + 1, -1)
         expected = confusion_matrix(matches, dict.fromkeys(NAMES, threshold))
         np.testing.assert_array_equal(shown, expected)
         off_diagonal = expected[:-1, :-1] - np.diag(np.diag(expected[:-1, :-1]))
