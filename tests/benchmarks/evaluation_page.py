@@ -3,9 +3,9 @@
     python -m tests.benchmarks.evaluation_page [--images 3353] [--classes 30] [--detections 100] [--page page.html]
 
 The images are photographs of 1024x768 (as decoded: what an evaluation shows the page), with 8 objects and 100
-detections each. Measured apart are what each image costs while the evaluation runs (its thumbnails), and the writing at the end,
-the kinds of mistakes included. The process that does it measures its own peak memory; a quarter of the images goes
-first, in a process of its own, so that what grows with their number shows.
+detections each. Measured apart are what each image costs while the evaluation runs (its thumbnails), and the writing
+at the end. The process that does it measures its own peak memory; a quarter of the images goes first, in a process of
+its own, so that what grows with their number shows.
 """
 
 from __future__ import annotations
@@ -136,26 +136,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = flags.page or Path(folder) / "page.html"
         peaks, seconds = [], 0.0
         for count in (flags.images // 4, flags.images):
-            words = [
-                "--images",
-                count,
-                "--classes",
-                flags.classes,
-                "--detections",
-                flags.detections,
-                "--page",
-                path,
-                "--alone",
-            ]
-            wall, processor, said = run_process(
-                [sys.executable, "-m", "tests.benchmarks.evaluation_page", *map(str, words)]
-            )
+            sizes = ["--images", count, "--classes", flags.classes, "--detections", flags.detections]
+            words = [*map(str, sizes), "--page", str(path), "--alone"]
+            wall, processor, said = run_process([sys.executable, "-m", "tests.benchmarks.evaluation_page", *words])
             found = json.loads(said.splitlines()[-1])
             peaks.append(found["peak"])
             seconds = found["adding"] + found["writing"]
-            print(f"{count} images: thumbnails {found['adding']:.1f} s, writing {found['writing']:.1f} s, {found['processor']:.1f} s of a "
-                  f"processor for both, peak memory "
-                  f"{found['peak'] / 1e6:.0f} MB; with the rest {wall:.0f} s, {processor:.0f} s of a processor")  # fmt: skip
+            print(
+                f"{count} images: thumbnails {found['adding']:.1f} s, writing {found['writing']:.1f} s (of a processor "
+                f"{found['processor']:.1f} s), peak memory {found['peak'] / 1e6:.0f} MB; with metrics and making "
+                f"the input {wall:.0f} s ({processor:.0f} s)"
+            )
             print(f"  {found['said']}", flush=True)
         growth = (peaks[1] - peaks[0]) / (flags.images - flags.images // 4)
         print(f"memory grows by {growth / 1e3:.0f} kB an image; bounds: {MOST_SECONDS:.0f} s, "

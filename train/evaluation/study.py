@@ -41,7 +41,7 @@ class EvaluationStudy:
             file_names: The images' file names by id, where they are known.
         """
         self._options = options
-        self._matcher = self._cut = self._detections = self._report = None
+        self._matcher = self._cut = self._detections = None
         if not eval_config.ignore_groundtruth:
             skip = eval_config.skip_predictions_for_unlabeled_class
             self._matcher = BoxMatcher(names_by_id, skip_predictions_for_unlabeled_class=skip)
@@ -49,8 +49,9 @@ class EvaluationStudy:
                 self._cut = MetricSets(eval_config, names_by_id)
         if options.detections_path is not None:
             self._detections = DetectionsFile(options.detections_path, names_by_id, file_names)
+        self._report: EvaluationReport | None = None
         if options.report is not None:
-            if self._matcher is None:
+            if eval_config.ignore_groundtruth:
                 raise UsageError("--report_path needs ground truth, and eval_config.ignore_groundtruth is set")
             self._report = EvaluationReport(options.report, file_names)
 
