@@ -12,7 +12,7 @@ from train.evaluation.detections_file import DetectionsFile, ground_truth_path
 from train.evaluation.evaluator import EvaluationResult
 from train.evaluation.operating_study import OperatingStudy
 from train.evaluation.study_options import StudyOptions
-from train.metrics.box_matches import BoxMatcher
+from train.metrics.box_matches import match_collection
 from train.metrics.measured_image import MeasuredImage
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets
@@ -39,12 +39,9 @@ class EvaluationStudy:
             file_names: The images' file names by id, where they are known.
         """
         self._options = options
-        self._matcher = self._cut = self._detections = None
-        if not eval_config.ignore_groundtruth:
-            skip = eval_config.skip_predictions_for_unlabeled_class
-            self._matcher = BoxMatcher(names_by_id, skip_predictions_for_unlabeled_class=skip)
-            if options.min_score_cut is not None:
-                self._cut = MetricSets(eval_config, names_by_id)
+        self._cut = self._detections = None
+        if options.min_score_cut is not None and not eval_config.ignore_groundtruth:
+            self._cut = MetricSets(eval_config, names_by_id)
         if options.detections_path is not None:
             self._detections = DetectionsFile(options.detections_path, names_by_id, file_names)
 
@@ -52,8 +49,6 @@ class EvaluationStudy:
         """Takes one image."""
         if self._detections is not None:
             self._detections.add(detected, measured)
-        if self._matcher is not None:
-            self._matcher.add(measured)
         if self._cut is not None:
             self._cut.add(measured.with_detections_where(measured.detection_scores >= self._options.min_score_cut))
 
@@ -68,7 +63,9 @@ class EvaluationStudy:
             title: The same for a person.
         """
         table = result.table()
-        operating = OperatingStudy(self._matcher.match(), self._options.criterion) if self._matcher else None
+        operating = None
+        if result.boxes is not None:
+            operating = OperatingStudy(match_collection(result.boxes), self._options.criterion)
         if operating is not None:
             table += "\n" + operating.table()
             result = _with_metrics(result, operating.metrics())
