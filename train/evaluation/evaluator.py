@@ -25,6 +25,7 @@ from train.inputs.reader import build_evaluation_dataset
 from train.inputs.record_errors import explained_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
+from train.metrics.box_collection import BoxCollection
 from train.metrics.coco import BY_CATEGORY
 from train.metrics.report import metrics_table, write_metrics_json
 from train.metrics.sets import MetricSets
@@ -69,6 +70,7 @@ class EvaluationResult:
         num_images: How many images were evaluated.
         coco_by_category: Which of COCO's metrics of each class are there to watch; the table and the JSON have all.
         left_out: Sentences about ground truth that was not measured against, because batches leave it out.
+        boxes: Ground truth and detections, for what follows from them; None with `eval_config.ignore_groundtruth`.
         graph: The `tf.Graph` of the evaluation's step, where it is to be shown and was not yet.
     """
 
@@ -78,6 +80,7 @@ class EvaluationResult:
     num_images: int
     coco_by_category: ByCategory
     left_out: tuple[str, ...] = ()
+    boxes: BoxCollection | None = None
     graph: Any = None
 
     def table(self, max_classes: int | None = 40) -> str:
@@ -288,4 +291,5 @@ def measure_images(
         images=summary_images.drawn,
         num_images=metric_sets.num_images,
         coco_by_category=ByCategory.of(eval_config),
+        boxes=metric_sets.boxes,
     )

@@ -14,7 +14,7 @@ from train.evaluation.evaluator import EvaluationResult
 from train.evaluation.operating_study import OperatingStudy
 from train.evaluation.page.report import EvaluationReport, Findings
 from train.evaluation.study_options import StudyOptions
-from train.metrics.box_matches import BoxMatcher
+from train.metrics.box_matches import match_collection
 from train.metrics.measured_image import MeasuredImage
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets
@@ -41,12 +41,9 @@ class EvaluationStudy:
             file_names: The images' file names by id, where they are known.
         """
         self._options = options
-        self._matcher = self._cut = self._detections = None
-        if not eval_config.ignore_groundtruth:
-            skip = eval_config.skip_predictions_for_unlabeled_class
-            self._matcher = BoxMatcher(names_by_id, skip_predictions_for_unlabeled_class=skip)
-            if options.min_score_cut is not None:
-                self._cut = MetricSets(eval_config, names_by_id)
+        self._cut = self._detections = None
+        if options.min_score_cut is not None and not eval_config.ignore_groundtruth:
+            self._cut = MetricSets(eval_config, names_by_id)
         if options.detections_path is not None:
             self._detections = DetectionsFile(options.detections_path, names_by_id, file_names)
         self._report: EvaluationReport | None = None
@@ -61,8 +58,6 @@ class EvaluationStudy:
             self._detections.add(detected, measured)
         if self._report is not None:
             self._report.add(detected, measured)
-        if self._matcher is not None:
-            self._matcher.add(measured)
         if self._cut is not None:
             self._cut.add(measured.with_detections_where(measured.detection_scores >= self._options.min_score_cut))
 
@@ -77,7 +72,9 @@ class EvaluationStudy:
             title: The same for a person.
         """
         table = result.table()
-        operating = OperatingStudy(self._matcher.match(), self._options.criterion) if self._matcher else None
+        operating = None
+        if result.boxes is not None:
+            operating = OperatingStudy(match_collection(result.boxes), self._options.criterion)
         if operating is not None:
             table += "\n" + operating.table()
             result = _with_metrics(result, operating.metrics())

@@ -1,26 +1,21 @@
-"""COCO detection metrics under the Object Detection API's names, on pycocotools.
+"""COCO detection metrics under the Object Detection API's names.
 
-pycocotools holds an entry for every class and image at once: for 600 classes and 100,000 images that alone is
-gigabytes. Here it is given one class at a time, with only the images in which that class was annotated or detected.
-The others contribute nothing to its precision and recall, so the figures are the same, in memory that grows with the
-boxes.
+Precision and recall are those of pycocotools' `COCOeval.accumulate`, on the matches of `coco_matching`: one class at a
+time, in memory that grows with the boxes. pycocotools holds an entry for every class and image at once: for 600 classes
+and 100,000 images that alone is gigabytes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
 
 from configs.settings.evaluation import EvalConfig
 from data_prep.runtime.command_line import UsageError
-from train.metrics.coco_boxes import Boxes, BoxList
-from train.metrics.measured_image import MeasuredImage, MetricsSet, check_named, unique_names
-
-MAX_DETECTIONS = (1, 10, 100)  # a class and image, the best first, as COCO counts them
+from train.metrics.box_collection import BoxCollection
+from train.metrics.coco_curves import MAX_DETECTIONS, ClassCurves
+from train.metrics.measured_image import MeasuredImage, MetricsSet
 
 PREFIX = "DetectionBoxes"
 BY_CATEGORY = f"{PREFIX}_PerformanceByCategory/mAP"
@@ -36,7 +31,7 @@ class CocoEvaluator:
     """Collects detections and ground truth image by image, then measures.
 
     Attributes:
-        num_unknown_detections: How many detections had a class id without a name, and were left out.
+        boxes: What was added.
     """
 
     def __init__(
@@ -59,21 +54,17 @@ class CocoEvaluator:
         Raises:
             UsageError: A super category names a class that is not there.
         """
-        self._names = unique_names(names_by_id)
-        self._ids = np.array(list(self._names), np.int32)
+        self.boxes = BoxCollection(
+            names_by_id, skip_predictions_for_unlabeled_class=skip_predictions_for_unlabeled_class
+        )
         self._all_metrics_per_category = all_metrics_per_category
         self._super_categories = super_categories or {}
-        self._skip_unlabeled = skip_predictions_for_unlabeled_class
         for group, members in self._super_categories.items():
-            unknown = [member for member in members if member not in self._names.values()]
+            unknown = [member for member in members if member not in self.boxes.names.values()]
             if unknown:
                 raise UsageError(
                     f"eval_config.super_categories[{group!r}] names {unknown[0]!r}, which is not in the label map"
                 )
-        self._groundtruth = BoxList()
-        self._detections = BoxList()
-        self._num_images = 0
-        self.num_unknown_detections = 0
 
     def add(self, image: MeasuredImage) -> None:
         """Takes one image into account. Detections in a crowd count neither for nor against.
@@ -81,29 +72,7 @@ class CocoEvaluator:
         Raises:
             UserError: A ground truth class is not among the names.
         """
-        check_named(image, self._names)
-        known = np.isin(image.detection_classes, self._ids)
-        self.num_unknown_detections += int(np.count_nonzero(~known))
-        image = image.with_detections_where(known)
-        if self._skip_unlabeled:
-            image = image.of_verified_classes(none_means_all=True)
-        self._groundtruth.append(
-            Boxes(
-                self._num_images,
-                image.groundtruth_boxes,
-                image.groundtruth_classes,
-                is_crowd=image.groundtruth_is_crowd,
-                area=image.groundtruth_area,
-            )
-        )
-        self._detections.append(
-            Boxes(self._num_images, image.detection_boxes, image.detection_classes, scores=image.detection_scores)
-        )
-        self._num_images += 1
-
-    def num_detections(self) -> int:
-        """Returns how many detections of known classes were added."""
-        return len(self._detections.all().classes)
+        self.boxes.add(image)
 
     def evaluate(self) -> dict[str, float]:
         """Measures what was added.
@@ -115,16 +84,14 @@ class CocoEvaluator:
             `DetectionBoxes_PerformanceBySuperCategory/GROUP`, and likewise all twelve as `... BySuperCategory/GROUP`,
             are the means over those of its classes that could be measured.
         """
-        groundtruth, detections = self._groundtruth.all(), self._detections.all()
         # By class: precision [10 thresholds, 101 recalls, 4 areas], recall [10 thresholds, 4 areas, 3 max detections].
         precision: list[np.ndarray] = []
         recall: list[np.ndarray] = []
         by_category: dict[str, float] = {}
         summaries: dict[str, dict[str, float]] = {}
-        for class_id, name in self._names.items():
-            of_class = _evaluate_class(
-                groundtruth.where(groundtruth.classes == class_id), detections.where(detections.classes == class_id)
-            )
+        curves = ClassCurves(self.boxes)
+        for class_id, name in self.boxes.names.items():
+            of_class = curves.of_class(class_id)
             if of_class is not None:
                 precision.append(of_class[0])
                 recall.append(of_class[1])
@@ -175,23 +142,6 @@ def _summary(precision: list[np.ndarray], recall: list[np.ndarray]) -> dict[str,
     for area, size in enumerate(_SIZES, start=1):
         numbers[f"Recall/AR@{MAX_DETECTIONS[-1]} ({size})"] = _mean(recalls[:, :, area, -1])
     return numbers
-
-
-def _evaluate_class(groundtruth: Boxes, detections: Boxes) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns one class's precision [10, 101, 4] and recall [10, 4, 3], or None without ground truth.
-
-    Both are -1 for areas without ground truth. Crowds alone are no ground truth: nothing can be recalled.
-    """
-    if not np.any(groundtruth.is_crowd == 0):
-        return None
-    images = np.unique(np.concatenate([groundtruth.image, detections.image])).tolist()
-    # pycocotools reports each of its steps on standard output.
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(groundtruth.as_coco(images), detections.as_coco(images), iouType="bbox")
-        evaluation.params.maxDets = list(MAX_DETECTIONS)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval["precision"][:, :, 0, :, -1], evaluation.eval["recall"][:, 0]
 
 
 def _mean(values: np.ndarray) -> float:

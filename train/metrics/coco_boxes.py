@@ -1,14 +1,12 @@
-"""Boxes of many images in a few arrays, and in pycocotools' format."""
+"""Boxes of many images in a few arrays."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-from pycocotools.coco import COCO
 
 _IMAGES_PER_PART = 1000
+_MORE = ("scores", "area", "is_crowd", "is_group")
 
 
 class Boxes:
@@ -18,7 +16,7 @@ class Boxes:
         image: int32 [N], the number of the image that each is in.
         boxes: float32 [N, 4], ymin xmin ymax xmax in pixels.
         classes: int32 [N].
-        scores, area, is_crowd: float32 [N] each; empty where there are none of them.
+        scores, area, is_crowd, is_group: float32 [N] each; empty where there are none of them.
     """
 
     def __init__(self, image: int, boxes: npt.ArrayLike, classes: npt.ArrayLike, **more: npt.ArrayLike) -> None:
@@ -28,56 +26,23 @@ class Boxes:
             image: Its number.
             boxes: [N, 4].
             classes: [N].
-            **more: `scores`, or `area` and `is_crowd`, [N] each.
+            **more: `scores`, or `area`, `is_crowd` and `is_group`, [N] each.
         """
         self.boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         self.classes = np.asarray(classes, np.int32)
         self.image = np.full(len(self.boxes), image, np.int32)
-        self.scores = self.area = self.is_crowd = np.zeros(0, np.float32)
+        self.scores = self.area = self.is_crowd = self.is_group = np.zeros(0, np.float32)
         for name, values in more.items():
             setattr(self, name, np.asarray(values, np.float32))
 
     def where(self, mask: np.ndarray) -> Boxes:
-        """Returns the boxes for which `mask` holds."""
+        """Returns the boxes for which `mask` holds, or those at its places."""
         chosen = Boxes(0, self.boxes[mask], self.classes[mask])
         chosen.image = self.image[mask]
-        for name in ("scores", "area", "is_crowd"):
+        for name in _MORE:
             values = getattr(self, name)
             setattr(chosen, name, values[mask] if len(values) else values)
         return chosen
-
-    def as_coco(self, images: list[int]) -> COCO:
-        """Returns the boxes, all as of one class, as pycocotools takes them.
-
-        Args:
-            images: The numbers of the images to look at, those of the boxes among them.
-        """
-        coco = COCO()
-        coco.dataset = {
-            "images": [{"id": image} for image in images],
-            "categories": [{"id": 1}],
-            "annotations": self._annotations(),
-        }
-        coco.createIndex()
-        return coco
-
-    def _annotations(self) -> list[dict[str, Any]]:
-        """Ids run from 1; boxes are left, top, width, height."""
-        annotations = []
-        for index in range(len(self.boxes)):
-            ymin, xmin, ymax, xmax = self.boxes[index].tolist()
-            annotation = {
-                "id": index + 1,
-                "image_id": int(self.image[index]),
-                "category_id": 1,
-                "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
-                "area": float(self.area[index]) if len(self.area) else (xmax - xmin) * (ymax - ymin),
-                "iscrowd": int(self.is_crowd[index]) if len(self.is_crowd) else 0,
-            }
-            if len(self.scores):
-                annotation["score"] = float(self.scores[index])
-            annotations.append(annotation)
-        return annotations
 
 
 class BoxList:
@@ -106,6 +71,6 @@ class BoxList:
 def _concatenated(parts: list[Boxes]) -> Boxes:
     whole = Boxes(0, [], [])
     if parts:
-        for name in ("image", "boxes", "classes", "scores", "area", "is_crowd"):
+        for name in ("image", "boxes", "classes", *_MORE):
             setattr(whole, name, np.concatenate([getattr(part, name) for part in parts]))
     return whole

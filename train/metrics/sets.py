@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from configs.settings.evaluation import EvalConfig
 from configs.settings.plugins import METRIC, PluginPart
+from train.metrics.box_collection import BoxCollection
+from train.metrics.coco import CocoEvaluator
 from train.metrics.measured_image import MeasuredImage, Metric, MetricsSet, check_named, unique_names
 
 
@@ -17,6 +19,7 @@ class MetricSets:
     """Measures every image with each of the sets, and counts what it is given.
 
     Attributes:
+        boxes: What was added, for whatever else is to be found out; None with `ignore_groundtruth`.
         num_images: How many images were added.
         num_repeated_ids: How many of them had the source id of an earlier one. They count as images of their own.
     """
@@ -42,6 +45,12 @@ class MetricSets:
         if self._is_measuring:
             self._metrics = [metrics_sets()[name](eval_config, names_by_id) for name in eval_config.metrics_sets]
             self._metrics += [_PluginMetric(part, names_by_id) for part in plugins]
+        coco = next((metric for metric in self._metrics if isinstance(metric, CocoEvaluator)), None)
+        self.boxes = coco.boxes if coco is not None else None
+        self._collects = self._is_measuring and coco is None
+        if self._collects:
+            skip = eval_config.skip_predictions_for_unlabeled_class
+            self.boxes = BoxCollection(names_by_id, skip_predictions_for_unlabeled_class=skip)
         self._source_ids: set[str] = set()
         self._counts: Counter[int] = Counter()
         self.num_images = 0
@@ -58,6 +67,8 @@ class MetricSets:
             self._counts.update(image.groundtruth_classes[~image.groundtruth_is_crowd].tolist())
         for metric in self._metrics:
             metric.add(image)
+        if self._collects and self.boxes is not None:
+            self.boxes.add(image)
         self.num_images += 1
         self.num_repeated_ids += image.source_id in self._source_ids
         self._source_ids.add(image.source_id)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from data_prep.runtime.command_line import UsageError, UserError
 from train.metrics.coco import CocoEvaluator
@@ -127,7 +123,7 @@ def test_images_without_objects_bring_false_alarms_only():
     add(evaluator, "b", [], [(1, 0.9, BIG)])
     add(evaluator, "c", [], [])
     assert evaluator.evaluate()["DetectionBoxes_Precision/mAP@.50IOU"] == pytest.approx(0.5)
-    assert evaluator.num_detections() == 2
+    assert len(evaluator.boxes.detections().classes) == 2
 
 
 def test_a_repeated_id_is_an_image_of_its_own():
@@ -142,7 +138,7 @@ def test_a_repeated_id_is_an_image_of_its_own():
 def test_unknown_detections_are_counted_and_left_out():
     evaluator = CocoEvaluator(NAMES)
     add(evaluator, "a", [(1, BIG)], [(7, 0.9, BIG), (1, 0.8, BIG)])
-    assert evaluator.num_unknown_detections == 1
+    assert evaluator.boxes.num_unknown_detections == 1
     assert evaluator.evaluate()["DetectionBoxes_Precision/mAP"] == pytest.approx(1.0)
 
 
@@ -219,76 +215,6 @@ def test_detections_of_classes_that_nobody_looked_for_are_left_out_where_asked()
     assert lamps([1], skip_predictions_for_unlabeled_class=True) == pytest.approx(1.0)
     assert lamps([1, 2, 0, 0], skip_predictions_for_unlabeled_class=True) == pytest.approx(0.5)
     assert lamps([], skip_predictions_for_unlabeled_class=True) == pytest.approx(0.5)
-
-
-def test_class_by_class_equals_pycocotools_on_everything_at_once(capsys):
-    rng = np.random.default_rng(5)
-    names = {class_id: f"class {class_id}" for class_id in (1, 2, 3, 7)}
-    evaluator = CocoEvaluator(names)
-    annotations, results = [], []
-    num_images = 1100  # more than are put together at a time
-    for image in range(num_images):
-        count = int(rng.integers(0, 4))
-        corner, sides = rng.uniform(0, 300, (count, 2)), rng.uniform(8, 200, (count, 2))
-        boxes = np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
-        classes = rng.choice([1, 2, 3], count)
-        crowd = rng.random(count) < 0.1
-        found = np.repeat(boxes, 2, axis=0) + rng.normal(0, 8, (2 * count, 4)).astype(np.float32)
-        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
-        found_classes = np.where(rng.random(2 * count) < 0.8, np.repeat(classes, 2), 7)
-        scores = rng.permutation(2 * count).astype(np.float32) / 10 + np.float32(image) / 5000
-        evaluator.add(
-            measured_image(
-                str(image),
-                groundtruth_boxes=boxes,
-                groundtruth_classes=classes,
-                groundtruth_is_crowd=crowd,
-                detection_boxes=found,
-                detection_scores=scores,
-                detection_classes=found_classes,
-            )
-        )
-        for index in range(count):
-            ymin, xmin, ymax, xmax = boxes[index].tolist()
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image,
-                    "category_id": int(classes[index]),
-                    "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
-                    "area": (xmax - xmin) * (ymax - ymin),
-                    "iscrowd": int(crowd[index]),
-                }
-            )
-        for index in range(2 * count):
-            ymin, xmin, ymax, xmax = found[index].tolist()
-            results.append(
-                {
-                    "image_id": image,
-                    "category_id": int(found_classes[index]),
-                    "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
-                    "score": float(scores[index]),
-                }
-            )
-    metrics = evaluator.evaluate()
-    assert capsys.readouterr().out == ""
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = {
-            "images": [{"id": image} for image in range(num_images)],
-            "categories": [{"id": class_id} for class_id in names],
-            "annotations": annotations,
-            "info": {},
-        }
-        coco.createIndex()
-        reference = COCOeval(coco, coco.loadRes(results), "bbox")
-        reference.evaluate()
-        reference.accumulate()
-        reference.summarize()
-    ours = [value for name, value in metrics.items() if "ByCategory" not in name]
-    assert len(ours) == 12
-    assert 0.1 < ours[0] < 0.9
-    np.testing.assert_allclose(ours, reference.stats, atol=1e-5)
 
 
 def test_table_and_json(tmp_path):
