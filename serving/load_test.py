@@ -22,27 +22,34 @@ from data_prep.runtime.command_line import (
     positive_int,
     run_command,
 )
+from serving.client_library.channels import is_loopback
 from serving.client_library.client_errors import ImageRequestError
 from serving.client_library.client_flags import add_connection_flags, add_model_flags, connection_of
 from serving.client_library.connection import Connection
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.image_requests import find_images
 from serving.load.generator import CONSTANT, POISSON, LoadBounds, measure
-from serving.load.measurement import OK, Pace, Step, knee
+from serving.load.knee import find_knee
+from serving.load.measurement import OK, Pace, Step
 from serving.load.report import html_report, text_header, text_line
-from serving.load.server_counts import BatchCounts, read_batch_counts
+from serving.load.server_counts import BatchCounts, parse_batch_counts, read_metrics
+from serving.load.server_use import ServerUse, listening_process, process_name, use_of_metrics, use_of_process
 
 DESCRIPTION = """Asks a served detector about pictures, over and over, and prints latencies, throughput and errors.
 
 --concurrency keeps so many requests on their way (closed loop: a slow server is asked less); --rate lets so many fall
 due in a second whether or not the earlier are answered (open loop: as the world asks; latencies count from when a
-request was due). Several numbers, or --sweep, are measured one after the other; the knee is the least load that has
-nine tenths of the best throughput. Nothing is retried."""
+request was due). Several numbers, or --sweep, are measured one after the other. The knee of an open loop is the last
+load before answers fall behind what is offered, or before p99 crosses --max_p99_milliseconds; that of a closed loop the
+least load that has nine tenths of the best throughput, within the same bound. Nothing is retried. What the server used
+of its machine is printed where its metrics tell (process_cpu_seconds_total, process_resident_memory_bytes), or where it
+is a process of this machine."""
 EXAMPLE = """  python -m serving.load_test --model_name detector photo.jpg --sweep --report_path load.html \\
       --monitoring_url http://localhost:8501/monitoring/prometheus/metrics
   python -m serving.load_test --model_name detector photos/ --rate 50 --max_p99_milliseconds 200"""
 SWEEP_GROWTH = 1.05  # a doubling that brings less than this is the end of a sweep
 BUSY_CLIENT = 0.9
+_FORWARDERS = ("docker-proxy", "kubectl", "ssh", "sshd")  # that listen for a server which is elsewhere
 
 
 def build_parser() -> ArgumentParser:
@@ -92,17 +99,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     images = find_images(arguments.images)[: arguments.max_pictures]
     connection = connection_of(arguments)
     requests = _requests(arguments, connection, images)
-    if arguments.monitoring_url:
-        read_batch_counts(arguments.monitoring_url)  # a mistake in it is reported before the load, not after
-    print(text_header(bool(arguments.monitoring_url)), flush=True)
+    observer = _Observer(arguments)
+    columns = {"has_batches": bool(arguments.monitoring_url), "has_use": observer.look()[1] is not None}
+    print(observer.about, file=sys.stderr, flush=True)
+    print(text_header(**columns), flush=True)
     steps: list[Step] = []
     start = time.monotonic()
     for pace in _paces(arguments, steps):
         if steps and time.monotonic() - start > arguments.max_total_seconds:
             print(f"ended after --max_total_seconds {arguments.max_total_seconds:g}", file=sys.stderr)
             break
-        steps.append(_measure(arguments, connection, requests, pace))
-        print(text_line(steps[-1], bool(arguments.monitoring_url)), flush=True)
+        steps.append(_measure(arguments, connection, requests, pace, observer))
+        print(text_line(steps[-1], **columns), flush=True)
     _write(arguments, steps, len(images))
     return _verdict(arguments, steps)
 
@@ -146,13 +154,48 @@ def _paces(arguments: argparse.Namespace, steps: list[Step]) -> Iterator[Pace]:
             concurrency *= 2
 
 
-def _measure(arguments: argparse.Namespace, connection: Connection, requests: list[bytes], pace: Pace) -> Step:
-    before = BatchCounts()
+class _Observer:
+    """Looks at a server between two steps: at its metrics, and at its process where that is on this machine."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._url: str | None = arguments.monitoring_url
+        self._process: int | None = None
+        host, _, port = arguments.server.rpartition(":")
+        if is_loopback(arguments.server) and port.isdecimal() and host:
+            self._process = listening_process(int(port))
+        if self._process is not None and process_name(self._process) in _FORWARDERS:
+            self._process = None
+
+    @property
+    def about(self) -> str:
+        """Whose use of the machine is told."""
+        if self._url and use_of_metrics(read_metrics(self._url)) is not None:
+            return f"what the server used is what {self._url} says"
+        if self._process is not None:
+            return f"what the server used is that of process {self._process} ({process_name(self._process)})"
+        return "what the server used is not known: its metrics do not say, and it is no process of this machine"
+
+    def look(self) -> tuple[BatchCounts, ServerUse | None, float]:
+        """Returns the server's batches, what it has used if that is known, and when that was, in seconds.
+
+        Raises:
+            UserError: The metrics cannot be read.
+        """
+        metrics = read_metrics(self._url) if self._url else ""
+        use = use_of_metrics(metrics)
+        if use is None and self._process is not None:
+            use = use_of_process(self._process)
+        return parse_batch_counts(metrics), use, time.monotonic()
+
+
+def _measure(
+    arguments: argparse.Namespace, connection: Connection, requests: list[bytes], pace: Pace, observer: _Observer
+) -> Step:
+    before = observer.look()
 
     def when_warm() -> None:
         nonlocal before
-        if arguments.monitoring_url:
-            before = read_batch_counts(arguments.monitoring_url)
+        before = observer.look()
 
     bounds = LoadBounds(
         warm_up_seconds=arguments.warm_up_seconds,
@@ -165,8 +208,12 @@ def _measure(arguments: argparse.Namespace, connection: Connection, requests: li
     step = asyncio.run(
         measure(connection, requests, pace, bounds, images_per_request=arguments.batch_size, when_warm=when_warm)
     )
+    batches, use, now = observer.look()
     if arguments.monitoring_url:
-        step.batch_sizes, step.mean_batch_size = read_batch_counts(arguments.monitoring_url).since(before)
+        step.batch_sizes, step.mean_batch_size = batches.since(before[0])
+    if use is not None and before[1] is not None:
+        step.server_cores = (use.cpu_seconds - before[1].cpu_seconds) / max(now - before[2], 1e-9)
+        step.server_memory_bytes = use.memory_bytes
     return step
 
 
@@ -175,23 +222,25 @@ def _write(arguments: argparse.Namespace, steps: list[Step], images: int) -> Non
         f"{arguments.server}, model {arguments.model_name}; {images} pictures, {arguments.batch_size} in a request; "
         f"{arguments.duration_seconds:g} s at each pace after {arguments.warm_up_seconds:g} s of warm-up"
     )
+    found = find_knee(steps, arguments.max_p99_milliseconds)
     if arguments.report_path is not None:
-        atomic_files.write_text(arguments.report_path, html_report(steps, title="Load test", about=about))
+        atomic_files.write_text(arguments.report_path, html_report(steps, found, title="Load test", about=about))
     if arguments.json_path is not None:
-        best = knee(steps)
-        found = best.as_json() if best is not None and len(steps) > 1 else None
-        content = {"about": about, "steps": [step.as_json() for step in steps], "knee": found}
+        content = {
+            "about": about,
+            "steps": [step.as_json() for step in steps],
+            # With a step after it at which the server no longer keeps up: else it is not known to be one.
+            "knee": found.step.as_json() if found and found.step and found.beyond else None,
+            "verdict": None if found is None else str(found),
+        }
         atomic_files.write_json(arguments.json_path, content, indent=2)
 
 
 def _verdict(arguments: argparse.Namespace, steps: list[Step]) -> int:
     """Prints what the figures mean and returns the exit code."""
-    best = knee(steps)
-    if best is not None and len(steps) > 1:
-        more = "; it is the last that was measured, more load may bring more" if best is steps[-1] else ""
-        print(
-            f"knee: {best.pace}, {best.requests_per_second:.1f} requests/s, p99 {best.milliseconds_at(99):.1f} ms{more}"
-        )
+    found = find_knee(steps, arguments.max_p99_milliseconds)
+    if found is not None and (len(steps) > 1 or found.beyond is not None):
+        print(found)
     code = EXIT_DONE
     for step in steps:
         if step.errors:

@@ -14,11 +14,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import metadata
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, UserError, run_command
 from serving.local_server.batching_options import BatchingOptions, batching_options
+from serving.local_server.listening import channel_arguments
 from serving.local_server.options import LoadingOptions, RestOptions, ServerOptions
 from serving.operating.backends import (
     DOCKER,
@@ -30,7 +32,7 @@ from serving.operating.backends import (
     model_server_command,
 )
 from serving.operating.ports import check_port_free
-from serving.operating.server_flags import add_own_flags, add_server_flags, settings_of
+from serving.operating.server_flags import add_own_flags, add_server_flags, flags_without_effect, settings_of
 from serving.wire.server_files import BatchingParameters, MonitoringConfig, SSLConfig, read_server_file
 
 if TYPE_CHECKING:
@@ -43,12 +45,13 @@ DESCRIPTION = """Serves the newest version of a model, BASE/1, BASE/2, ..., over
   docker                    with a running daemon: starts the image tensorflow/serving
   local                     a server in Python, for development and tests; production is TensorFlow Serving
 
-The first two get the flags as they are; the local server takes the same ones, and the same files."""
+The first two get the flags as they are. The local server takes the same files and the same flags: it does what they
+ask, says which of them change nothing there, and refuses the others."""
 EXAMPLE = """  python -m serving.serve --model_name detector --model_base_path exported/detector
   python -m serving.serve --model_config_file models.config --enable_batching \\
       --batching_parameters_file batching.config --monitoring_config_file monitoring.config
   python -m serving.serve --model_name detector --model_base_path exported/detector --backend docker \\
-      -- --enable_profiler=true        (what follows -- goes to tensorflow_model_server as it is)"""
+      -- --v=1        (what follows -- goes to tensorflow_model_server as it is)"""
 ALL_ADDRESSES = "0.0.0.0"
 DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -96,7 +99,13 @@ def run_local_server(choice: Choice, settings: ServerSettings, arguments: argpar
             f"the local server (used since: {choice.reason}) does not know {settings.extra_arguments[0]}; "
             "leave out what follows --"
         )
+    without_effect = flags_without_effect(arguments, choice.reason)
+    if arguments.version:
+        print(versions_text())
+        return EXIT_DONE
     print(f"backend local ({choice.reason}): for development and tests; production is TensorFlow Serving", flush=True)
+    for line in without_effect:
+        print(line, flush=True)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     bound_arenas()
     asked_to_stop = threading.Event()
@@ -121,6 +130,14 @@ def run_local_server(choice: Choice, settings: ServerSettings, arguments: argpar
     return EXIT_DONE
 
 
+def versions_text() -> str:
+    """Returns what `--version` prints, without TensorFlow's import."""
+    names = ("tensorflow-serving-api", "tensorflow", "grpcio")
+    return "\n".join(
+        ["local server, for development and tests", *(f"{name} {metadata.version(name)}" for name in names)]
+    )
+
+
 def local_server_of(settings: ServerSettings, arguments: argparse.Namespace) -> LocalServer:
     """Returns the local server that the flags ask for, not started yet.
 
@@ -133,9 +150,13 @@ def local_server_of(settings: ServerSettings, arguments: argparse.Namespace) -> 
     options = ServerOptions(
         host=settings.host,
         port=settings.port,
+        socket_path=arguments.grpc_socket_path,
+        channel_arguments=channel_arguments(arguments.grpc_channel_arguments or ""),
+        answer_in_one_piece=bool(arguments.enable_serialization_as_tensor_content),
         ssl_config=read_server_file(arguments.ssl_config_file, SSLConfig) if arguments.ssl_config_file else None,
         max_workers=arguments.grpc_max_threads,
         max_message_mebibytes=arguments.max_message_mebibytes,
+        max_request_memory_mebibytes=arguments.max_request_memory_mebibytes,
         max_image_megapixels=arguments.max_image_megapixels,
         grace_seconds=arguments.drain_seconds,
         rest=_rest_options(settings, arguments),
@@ -155,8 +176,8 @@ def _loading_options(settings: ServerSettings, arguments: argparse.Namespace) ->
         model_config_file=settings.model_config_file,
         model_config_poll_wait_seconds=arguments.model_config_file_poll_wait_seconds or 0,
         warm_up_iterations=iterations if arguments.enable_model_warmup in (None, True) else 0,
-        intra_op_threads=arguments.tensorflow_intra_op_parallelism or 0,
-        inter_op_threads=arguments.tensorflow_inter_op_parallelism or 0,
+        intra_op_threads=arguments.tensorflow_intra_op_parallelism or arguments.tensorflow_session_parallelism or 0,
+        inter_op_threads=arguments.tensorflow_inter_op_parallelism or arguments.tensorflow_session_parallelism or 0,
     )
 
 
@@ -168,6 +189,7 @@ def _rest_options(settings: ServerSettings, arguments: argparse.Namespace) -> Re
     return replace(
         options,
         threads=arguments.rest_api_num_threads or options.threads,
+        allow_other_origins=bool(arguments.rest_api_enable_cors_support),
         request_seconds=(arguments.rest_api_timeout_in_ms or options.request_seconds * 1000) / 1000,
     )
 

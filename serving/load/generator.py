@@ -90,11 +90,12 @@ class _Run:
         self._pace = pace
         self._bounds = bounds
         self._next = 0
+        self._start = 0.0
         self._random = random.Random(0)
 
     async def ask_for(self, seconds: float, step: Step) -> None:
         """Asks until `seconds` are over or enough was asked, waits for the last answers, and counts into `step`."""
-        start = time.perf_counter()
+        start = self._start = time.perf_counter()
         end = start + seconds
         if self._pace.concurrency is not None:
             budget = iter(range(self._bounds.max_requests))
@@ -118,6 +119,7 @@ class _Run:
                 due += self._gap_seconds()
                 if due >= end:
                     break
+                step.due_seconds.append(due - start)
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 if len(on_their_way) >= self._bounds.max_in_flight:
                     step.statuses[NOT_SENT] += 1
@@ -148,4 +150,5 @@ class _Run:
         now = time.perf_counter()
         step.statuses[OK] += 1
         step.latencies_seconds.append(now - due)
+        step.answer_seconds.append(now - self._start)
         step.answered_in_time += int(now <= end)

@@ -1,9 +1,8 @@
-"""Measurements of a load test's steps: percentiles, throughput, errors, and a sweep's knee."""
+"""Measurements of a load test's steps: percentiles, throughput and errors."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 PERCENTILES = (50.0, 90.0, 99.0)
 OK = "OK"
 NOT_SENT = "NOT_SENT"  # open loop: as many requests as allowed were on their way when one more was due
-KNEE_FRACTION = 0.9
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,13 @@ class Step:
             what would have been asked meanwhile.
         statuses: How many requests ended how, by gRPC's status name, or `NOT_SENT`.
         answered_in_time: Answers that came within `seconds`; later ones count for latency, not for throughput.
+        due_seconds: When each request fell due, from the step's beginning.
+        answer_seconds: When each answer came, in order, from the step's beginning.
         client_cpu_fraction: Of one core, that this process used.
         batch_sizes: What the server says its batches were: size limit (as text) to number; empty where not asked.
         mean_batch_size: The same in one number; None where not known.
+        server_cores: How many cores the server kept busy; None where not known.
+        server_memory_bytes: What it held in the end; None where not known.
     """
 
     pace: Pace
@@ -63,9 +65,13 @@ class Step:
     latencies_seconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     answered_in_time: int = 0
+    due_seconds: list[float] = field(default_factory=list)
+    answer_seconds: list[float] = field(default_factory=list)
     client_cpu_fraction: float = 0.0
     batch_sizes: dict[str, int] = field(default_factory=dict)
     mean_batch_size: float | None = None
+    server_cores: float | None = None
+    server_memory_bytes: float | None = None
 
     @property
     def requests(self) -> int:
@@ -81,6 +87,20 @@ class Step:
     def requests_per_second(self) -> float:
         """Answers in a second."""
         return self.answered_in_time / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def offered_per_second(self) -> float | None:
+        """Requests that fell due in a second; None in a closed loop, which asks as fast as it is answered."""
+        return None if self.pace.rate_per_second is None else _per_second(self.due_seconds)
+
+    @property
+    def answered_per_second(self) -> float:
+        """Answers in a second from the first to the last, late ones included.
+
+        Of a server that keeps up it is what is offered, however long an answer takes; of one that does not, what it
+        can do.
+        """
+        return _per_second(self.answer_seconds)
 
     @property
     def images_per_second(self) -> float:
@@ -111,23 +131,22 @@ class Step:
                 **{f"p{value:g}": round(self.milliseconds_at(value), 3) for value in PERCENTILES if answered},
                 **({"max": round(self.milliseconds_at(100), 3)} if answered else {}),
             },
+            "offered_per_second": _rounded(self.offered_per_second),
+            "answered_per_second": _rounded(self.answered_per_second),
             "statuses": dict(self.statuses.most_common()),
             "client_cpu_fraction": round(self.client_cpu_fraction, 3),
             "batch_sizes": self.batch_sizes,
-            "mean_batch_size": None if self.mean_batch_size is None else round(self.mean_batch_size, 3),
+            "mean_batch_size": _rounded(self.mean_batch_size),
+            "server_cores": _rounded(self.server_cores),
+            "server_memory_bytes": self.server_memory_bytes,
         }
 
 
-def knee(steps: Sequence[Step]) -> Step | None:
-    """Returns the step where more load stops paying: the least load with nine tenths of the best throughput.
+def _per_second(times_seconds: list[float]) -> float:
+    """Returns how many events a second there were, by the time from the first to the last; 0 where there is none."""
+    span = max(times_seconds) - min(times_seconds) if times_seconds else 0.0
+    return (len(times_seconds) - 1) / span if span > 0 else 0.0
 
-    Beyond it requests only wait longer. Where it is the last step, the server may have more to give.
 
-    Returns:
-        One of `steps`, or None where nothing was answered.
-    """
-    best = max((step.requests_per_second for step in steps), default=0.0)
-    if best <= 0:
-        return None
-    enough = [step for step in steps if step.requests_per_second >= KNEE_FRACTION * best]
-    return min(enough, key=lambda step: step.pace.value)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,4 +1,4 @@
-"""A server's own counts, read from its Prometheus endpoint: how large its batches were."""
+"""A server's own counts, read from its Prometheus endpoint: how large its batches were, and what it used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class BatchCounts:
         return sizes, (self.images - earlier.images) / batches if batches > 0 else None
 
 
-def read_batch_counts(url: str) -> BatchCounts:
+def read_metrics(url: str) -> str:
     """Reads a Prometheus endpoint.
 
     Raises:
@@ -60,7 +60,7 @@ def read_batch_counts(url: str) -> BatchCounts:
         raise UserError(f"--monitoring_url {url}: {error}") from error
     if len(content) > MAX_BYTES:
         raise UserError(f"--monitoring_url {url}: more than {MAX_BYTES >> 20} MiB, which no server's counts take")
-    return parse_batch_counts(content.decode("utf-8", "replace"))
+    return content.decode("utf-8", "replace")
 
 
 def parse_batch_counts(text: str) -> BatchCounts:

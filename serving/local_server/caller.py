@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
+from serving.local_server.request_memory import HeldMemory
 from serving.saved_models.status_errors import StatusError
 
 
@@ -18,10 +19,12 @@ class Caller:
     Attributes:
         deadline: When the answer is no longer wanted, by `time.monotonic()`; None for never.
         is_connected: Whether it is still connected and has not cancelled.
+        memory: What its request holds of the server's memory for requests.
     """
 
     deadline: float | None = None
     is_connected: Callable[[], bool] = lambda: True
+    memory: HeldMemory = field(default_factory=HeldMemory)
 
     def seconds_left(self) -> float | None:
         """Returns the seconds until the deadline, None where there is none.

@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import grpc
 
-from data_prep.runtime.command_line import UserError
+from data_prep.runtime.command_line import UsageError, UserError
 
 
 def address_of(host: str, port: int) -> str:
     """Returns `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def channel_arguments(text: str) -> list[tuple[str, Any]]:
+    """Reads gRPC's options as `--grpc_channel_arguments` has them: `name=value,...`, values that are numbers as such.
+
+    Raises:
+        UsageError: A part has no `=`.
+    """
+    options: list[tuple[str, Any]] = []
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--grpc_channel_arguments: {part!r} is not name=value")
+        options.append((name, int(value) if re.fullmatch(r"-?\d{1,9}", value) else value))
+    return options
+
+
+def bind_socket(server: grpc.Server, path: Path, ssl_config: Any = None) -> None:
+    """Lets `server` listen at a UNIX socket as well, once it is started.
+
+    Raises:
+        UserError: The socket cannot be made, or the keys are no PEM.
+    """
+    try:
+        taken = (
+            server.add_insecure_port(f"unix:{path}")
+            if ssl_config is None
+            else server.add_secure_port(f"unix:{path}", credentials_of(ssl_config))
+        )
+    except RuntimeError:
+        taken = 0
+    if not taken:
+        raise UserError(f"cannot listen at --grpc_socket_path {path}: see that its folder is there and can be written")
 
 
 def bind_port(server: grpc.Server, host: str, port: int, ssl_config: Any = None) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER_MODELS = "(unknown)"  # one name for all that is not served, or callers could invent names without end
@@ -85,7 +88,7 @@ class Metrics:
                     lines += [f"# HELP {name} {_HISTOGRAMS[name][0]}", f"# TYPE {name} histogram"]
                     for labels, histogram in histograms.items():
                         lines += histogram.lines(name, _text_of(labels))
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *_process_lines()]) + "\n"
 
 
 class _Histogram:
@@ -107,6 +110,24 @@ class _Histogram:
             f"{name}_sum{{{labels}}} {self._sum:g}",
             f"{name}_count{{{labels}}} {totals[-1]}",
         ]
+
+
+def _process_lines() -> list[str]:
+    """Returns what this process has used, under the names of Prometheus's own clients; its memory on Linux alone."""
+    used = os.times()
+    lines = [
+        "# HELP process_cpu_seconds_total Seconds of all cores together that this process has used.",
+        "# TYPE process_cpu_seconds_total counter",
+        f"process_cpu_seconds_total {used.user + used.system:.2f}",
+    ]
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        lines += [
+            "# HELP process_resident_memory_bytes Resident memory of this process.",
+            "# TYPE process_resident_memory_bytes gauge",
+            f"process_resident_memory_bytes {pages * os.sysconf('SC_PAGE_SIZE')}",
+        ]
+    return lines
 
 
 def _text_of(labels: _Labels) -> str:

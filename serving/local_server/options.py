@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving.client_library.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, DEFAULT_MAX_MESSAGE_MEBIBYTES, MEBIBYTE
+from data_prep.runtime.command_line import UsageError
+from serving.client_library.channels import DEFAULT_MAX_IMAGE_MEGAPIXELS, MEBIBYTE
 from serving.local_server.batching_options import BatchingOptions
+from serving.local_server.request_memory import half_of_memory
 
 DEFAULT_MAX_WORKERS = 8
-MAX_WORKERS_FOR_BATCHING = 32  # each may hold one message; more would be more memory
+MAX_WORKERS_FOR_BATCHING = 32
+MAX_MESSAGE_MEBIBYTES = 2047  # TensorFlow Serving's and protobuf's limit is 2 GiB less one byte
+MESSAGES_AT_A_TIME = 4  # of the largest size, that can be received within the memory for requests
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class RestOptions:
         receive_seconds: How long a client may take to send a request, first to last byte.
         idle_seconds: How long a connection stays open without a request.
         max_connections: Beyond them a connection is answered 503 at once.
+        allow_other_origins: Whether pages of any web site may ask, by CORS headers in the answers.
     """
 
     port: int = 0
@@ -48,6 +54,7 @@ class RestOptions:
     receive_seconds: float = 30.0
     idle_seconds: float = 60.0
     max_connections: int = 500
+    allow_other_origins: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,10 +89,16 @@ class ServerOptions:
     Attributes:
         host: The address to listen at; clients are not authenticated, so by default only this machine's.
         port: The TCP port for gRPC; 0 for any free one, which `LocalServer.port` then tells.
+        socket_path: A UNIX socket for gRPC beside the port; None for none.
+        channel_arguments: gRPC's own options, name and value.
+        answer_in_one_piece: Whether arrays are answered as `tensor_content` rather than value by value.
         ssl_config: An SSLConfig message: gRPC is TLS then; None for plain text.
         max_workers: gRPC requests that run at the same time; more wait. None for 8, and with batching more.
-        max_message_mebibytes: The largest request taken.
+        max_message_mebibytes: The largest request taken; None for a quarter of the memory for requests, at most
+            `MAX_MESSAGE_MEBIBYTES`.
+        max_request_memory_mebibytes: What all requests together may hold; None for half of what there is.
         max_image_megapixels: The largest encoded image taken, by its header.
+        receive_seconds: How long a gRPC request may take to arrive once it is waited for.
         grace_seconds: How long `LocalServer.stop` lets running requests go on.
         rest: The REST side; None for no REST.
         batching: How concurrent requests are batched; None runs each by itself.
@@ -94,19 +107,52 @@ class ServerOptions:
 
     host: str = "localhost"
     port: int = 0
+    socket_path: Path | None = None
+    channel_arguments: Sequence[tuple[str, Any]] = ()
+    answer_in_one_piece: bool = False
     ssl_config: Any = None
     max_workers: int | None = None
-    max_message_mebibytes: int = DEFAULT_MAX_MESSAGE_MEBIBYTES
+    max_message_mebibytes: int | None = None
+    max_request_memory_mebibytes: int | None = None
     max_image_megapixels: float = DEFAULT_MAX_IMAGE_MEGAPIXELS
+    receive_seconds: float = 60.0
     grace_seconds: float = 30.0
     rest: RestOptions | None = None
     batching: BatchingOptions | None = None
     loading: LoadingOptions = field(default_factory=LoadingOptions)
 
+    def __post_init__(self) -> None:
+        """Checks the sizes.
+
+        Raises:
+            UsageError: A message may be larger than protobuf can read, or than the memory for requests.
+        """
+        if self.max_message_mebibytes is None:
+            return
+        if self.max_message_mebibytes > MAX_MESSAGE_MEBIBYTES:
+            raise UsageError(
+                f"--max_message_mebibytes {self.max_message_mebibytes} is above {MAX_MESSAGE_MEBIBYTES}, the most that "
+                "protobuf can read"
+            )
+        if self.max_message_bytes > self.max_request_memory_bytes:
+            raise UsageError(
+                f"--max_message_mebibytes {self.max_message_mebibytes} is above --max_request_memory_mebibytes, "
+                f"{self.max_request_memory_bytes // MEBIBYTE}"
+            )
+
     @property
     def max_message_bytes(self) -> int:
         """The largest request, in bytes."""
-        return self.max_message_mebibytes * MEBIBYTE
+        if self.max_message_mebibytes is not None:
+            return self.max_message_mebibytes * MEBIBYTE
+        return min(MAX_MESSAGE_MEBIBYTES * MEBIBYTE, self.max_request_memory_bytes // MESSAGES_AT_A_TIME)
+
+    @property
+    def max_request_memory_bytes(self) -> int:
+        """What all requests together may hold, in bytes."""
+        if self.max_request_memory_mebibytes is not None:
+            return self.max_request_memory_mebibytes * MEBIBYTE
+        return half_of_memory()
 
     @property
     def request_limits(self) -> RequestLimits:

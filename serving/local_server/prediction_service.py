@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -15,47 +15,55 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from data_prep.runtime.command_line import UserError
 from serving.client_library.channels import MODEL_SERVICE, PREDICTION_SERVICE
 from serving.local_server.batching import MICROSECONDS
-from serving.local_server.caller import Caller, caller_of
+from serving.local_server.caller import Caller
 from serving.local_server.metrics import OTHER_MODELS, REQUEST_COUNT, REQUEST_LATENCY, Metrics
 from serving.local_server.models import Models
 from serving.local_server.predictor import Predictor
+from serving.local_server.receiving import Receiver
 from serving.operating.model_server_config import served_models
 from serving.saved_models.status_errors import StatusError, invalid_argument
 from serving.wire.messages import ReloadConfigRequest, ReloadConfigResponse
 
 LOG = logging.getLogger(__name__)
+_Count = Callable[[Any, grpc.StatusCode, float], None]
 SIGNATURE_DEF = "signature_def"
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-def service_handlers(models: Models, predictor: Predictor, counted: Metrics) -> list[grpc.GenericRpcHandler]:
+def service_handlers(
+    models: Models, predictor: Predictor, counted: Metrics, receiver: Receiver
+) -> list[grpc.GenericRpcHandler]:
     """Returns the handlers of both services, for `grpc.Server.add_generic_rpc_handlers`.
 
     Args:
         models: What requests are answered from.
         predictor: What answers Predict.
         counted: Where requests are counted.
+        receiver: What takes requests off their calls.
     """
+
+    def handler(answer: Callable[[Any, Caller], Any], request_class: Any, *count: _Count) -> grpc.RpcMethodHandler:
+        return _handler(receiver, answer, request_class, *count)
 
     def predict_call(request: Any, caller: Caller) -> Any:
         with models.use(request.model_spec) as model:
             return predictor.predict(model, request, caller)
 
     def count_predict(request: Any, code: grpc.StatusCode, seconds: float) -> None:
-        count_request(counted, models, request.model_spec.name, code, seconds, entrypoint="GRPC")
+        count_request(counted, models, request.model_spec.name, code, seconds, api="Predict", entrypoint="GRPC")
 
     prediction_methods = {
-        "Predict": _handler(predict_call, predict_pb2.PredictRequest, count_predict),
-        "GetModelMetadata": _handler(
+        "Predict": handler(predict_call, predict_pb2.PredictRequest, count_predict),
+        "GetModelMetadata": handler(
             lambda request, caller: get_model_metadata(models, request), get_model_metadata_pb2.GetModelMetadataRequest
         ),
     }
     model_methods = {
-        "GetModelStatus": _handler(
+        "GetModelStatus": handler(
             lambda request, caller: get_model_status(models, request), get_model_status_pb2.GetModelStatusRequest
         ),
-        "HandleReloadConfigRequest": _handler(
+        "HandleReloadConfigRequest": handler(
             lambda request, caller: reload_config(models, request), ReloadConfigRequest
         ),
     }
@@ -66,14 +74,26 @@ def service_handlers(models: Models, predictor: Predictor, counted: Metrics) -> 
 
 
 def count_request(
-    counted: Metrics, models: Models, model_name: str, code: grpc.StatusCode, seconds: float, *, entrypoint: str
+    counted: Metrics,
+    models: Models,
+    model_name: str,
+    code: grpc.StatusCode,
+    seconds: float,
+    *,
+    api: str,
+    entrypoint: str,
 ) -> None:
-    """Counts a Predict request that has been answered, or refused, after so many seconds."""
+    """Counts a Predict request that has been answered, or refused, after so many seconds.
+
+    As in TensorFlow Serving, the latency is that of requests that were answered: many that are refused at once would
+    make a server look fast. The API is called `Predict` over gRPC and, by the word in its path, `predict` over REST.
+    """
     known = any(versions.model_name == model_name for versions in models.all())
     name = model_name if known else OTHER_MODELS
     counted.count(REQUEST_COUNT, {"model_name": name, "status": code.name})
-    labels = {"model_name": name, "API": "Predict", "entrypoint": entrypoint}
-    counted.observe(REQUEST_LATENCY, labels, seconds * MICROSECONDS)
+    if code is grpc.StatusCode.OK:
+        labels = {"model_name": name, "API": api, "entrypoint": entrypoint}
+        counted.observe(REQUEST_LATENCY, labels, seconds * MICROSECONDS)
 
 
 def get_model_metadata(models: Models, request: Any) -> get_model_metadata_pb2.GetModelMetadataResponse:
@@ -139,21 +159,22 @@ def reload_config(models: Models, request: Any) -> Any:
 
 
 def _handler(
+    receiver: Receiver,
     answer: Callable[[Any, Caller], Any],
     request_class: Any,
-    count: Callable[[Any, grpc.StatusCode, float], None] = lambda request, code, seconds: None,
+    count: _Count = lambda request, code, seconds: None,
 ) -> grpc.RpcMethodHandler:
     """Makes `answer` a method: parses the request, counts it, and ends the call with the status of a StatusError."""
 
-    def call(received: list[bytes], context: grpc.ServicerContext) -> Any:
+    def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
         started = time.monotonic()
         request = request_class()
         code = grpc.StatusCode.UNKNOWN
         try:
-            caller = caller_of(context)
-            caller.seconds_left()
-            request.MergeFromString(received.pop())
-            response = answer(request, caller)
+            with receiver.request(messages, context) as (received, caller):
+                started = time.monotonic()
+                request.MergeFromString(received.pop())
+                response = answer(request, caller)
             code = grpc.StatusCode.OK
             return response
         except DecodeError:
@@ -165,12 +186,8 @@ def _handler(
         finally:
             count(request, code, time.monotonic() - started)
 
-    return grpc.unary_unary_rpc_method_handler(
-        call,
-        # gRPC holds what it hands over until the call has ended; from a list the bytes can be taken away.
-        request_deserializer=lambda content: [content],
-        response_serializer=lambda response: response.SerializeToString(),
-    )
+    # Over the wire a stream of one message is what a unary call is; here it is the server that asks for the message.
+    return grpc.stream_unary_rpc_method_handler(call, response_serializer=lambda response: response.SerializeToString())
 
 
 class Health:

@@ -24,17 +24,26 @@ from serving.wire.tensors import TensorError, fill_tensor
 class Predictor:
     """Runs requests on the versions that they ask for; any number of threads may at the same time."""
 
-    def __init__(self, limits: RequestLimits, counted: Metrics, batching: BatchScheduler | None = None) -> None:
+    def __init__(
+        self,
+        limits: RequestLimits,
+        counted: Metrics,
+        batching: BatchScheduler | None = None,
+        *,
+        in_one_piece: bool = False,
+    ) -> None:
         """Keeps what all requests share.
 
         Args:
             limits: How much a request may ask for.
             counted: Where TensorFlow's time is counted.
             batching: What runs requests together; None runs each by itself.
+            in_one_piece: Whether arrays are answered as `tensor_content` rather than value by value.
         """
         self.limits = limits
         self._metrics = counted
         self._batching = batching
+        self._in_one_piece = in_one_piece
 
     def predict(self, model: LoadedModel, request: Any, caller: Caller) -> predict_pb2.PredictResponse:
         """Answers a PredictRequest from `model`.
@@ -44,7 +53,7 @@ class Predictor:
         """
         signature_name = request.model_spec.signature_name or SERVING_DEFAULT
         signature = find_signature(model.signatures, signature_name)
-        arrays = read_inputs(request.inputs, signature, self.limits)
+        arrays = read_inputs(request.inputs, signature, self.limits, caller)
         outputs = self.run(
             request.model_spec.name,
             model,
@@ -59,7 +68,7 @@ class Predictor:
         response.model_spec.signature_name = signature_name
         for name, array in outputs.items():
             try:
-                fill_tensor(response.outputs[name], array, as_values=True)
+                fill_tensor(response.outputs[name], array, as_values=not self._in_one_piece)
             except TensorError as error:
                 raise StatusError(grpc.StatusCode.INTERNAL, f"output {name}: {error}") from error
         return response
@@ -89,7 +98,7 @@ class Predictor:
         Raises:
             StatusError: The arrays do not fit the signature, or the model cannot answer (in time).
         """
-        check_inputs(arrays, signature, self.limits)
+        caller.memory.grow(check_inputs(arrays, signature, self.limits), caller.seconds_left)
         seconds_left = caller.seconds_left()
         started = time.monotonic()
         if self._batching is not None and can_be_batched(signature):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import grpc
 import numpy as np
 
-from data_prep.images.image_file import ImageError, read_header
 from serving.client_library.image_requests import INPUT_NAME
+from serving.local_server.caller import Caller
+from serving.local_server.image_checks import count_pixels
 from serving.local_server.options import RequestLimits
-from serving.saved_models.loaded_model import IMAGE_BEGINNINGS
+from serving.local_server.request_memory import BYTES_OF_DECODED_PIXEL, COPIES_OF_TENSOR
 from serving.saved_models.status_errors import StatusError, invalid_argument
-from serving.wire.tensors import DT_STRING, TensorError, array_of, type_name
-
-IMAGES_OF_FULL_SIZE = 4  # that one request may hold
+from serving.wire.tensors import DT_STRING, TensorError, array_of, declared_bytes, type_name
 
 
 def find_signature(signatures: Any, name: str) -> Any:
@@ -29,19 +28,21 @@ def find_signature(signatures: Any, name: str) -> Any:
     return signatures[name]
 
 
-def read_inputs(inputs: Any, signature: Any, limits: RequestLimits) -> dict[str, np.ndarray]:
-    """Reads a Predict request's inputs.
+def read_inputs(inputs: Any, signature: Any, limits: RequestLimits, caller: Caller) -> dict[str, np.ndarray]:
+    """Reads a Predict request's inputs, each when there is memory for its array and what the model makes of it.
 
     Args:
         inputs: Input name -> TensorProto.
         signature: The SignatureDef that they are for.
         limits: How much they may hold.
+        caller: Who asks, and holds the memory.
 
     Returns:
         Input name -> array; `check_inputs` says whether they fit the signature.
 
     Raises:
-        StatusError: INVALID_ARGUMENT: an input is missing, unknown, of another type, or holds no tensor.
+        StatusError: INVALID_ARGUMENT: an input is missing, unknown, of another type, or holds no tensor; or as
+            `HeldMemory.grow`.
     """
     check_input_names(inputs, signature)
     arrays = {}
@@ -52,6 +53,9 @@ def read_inputs(inputs: Any, signature: Any, limits: RequestLimits) -> dict[str,
                 f'input "{name}" is of type {type_name(tensor.dtype)}; the signature takes {type_name(info.dtype)}'
             )
         try:
+            # By its shape: a few bytes can declare a large array. Of one that is too large none is made.
+            if (size := declared_bytes(tensor)) <= limits.max_tensor_bytes:
+                caller.memory.grow(size * COPIES_OF_TENSOR, caller.seconds_left)
             arrays[name] = array_of(tensor, max_bytes=limits.max_tensor_bytes)
         except TensorError as error:
             raise invalid_argument(f"tensor parsing error: {name}: {error}") from error
@@ -78,20 +82,26 @@ def check_input_names(names: Collection[str], signature: Any) -> None:
         )
 
 
-def check_inputs(arrays: Mapping[str, np.ndarray], signature: Any, limits: RequestLimits) -> None:
+def check_inputs(arrays: Mapping[str, np.ndarray], signature: Any, limits: RequestLimits) -> int:
     """Checks arrays of the right names and types against a signature's shapes, and encoded images by their headers.
+
+    Returns:
+        How much memory the images take to decode, in bytes.
 
     Raises:
         StatusError: INVALID_ARGUMENT: an input has another shape, or holds what is no image or too large a one.
     """
+    pixels = 0
     for name, array in arrays.items():
         info = signature.inputs[name]
         if not _fits(array.shape, info.tensor_shape):
             wanted = [dimension.size if dimension.size >= 0 else "any" for dimension in info.tensor_shape.dim]
             shape = f"[{', '.join(map(str, wanted))}]"
             raise invalid_argument(f'input "{name}" has the shape {list(array.shape)}; the signature takes {shape}')
-        if name == INPUT_NAME and info.dtype == DT_STRING:
-            check_images(name, array.ravel().tolist(), limits.max_image_pixels)
+        if info.dtype == DT_STRING:
+            values = array.ravel().tolist()
+            pixels += count_pixels(name, values, limits.max_image_pixels, are_images=name == INPUT_NAME)
+    return pixels * BYTES_OF_DECODED_PIXEL
 
 
 def check_output_filter(output_filter: Sequence[str], signature: Any) -> list[str]:
@@ -111,28 +121,6 @@ def check_output_filter(output_filter: Sequence[str], signature: Any) -> list[st
             raise invalid_argument(f"duplicate output tensor alias: {name}")
         seen.add(name)
     return list(output_filter) or sorted(signature.outputs)
-
-
-def check_images(name: str, images: Iterable[bytes], max_image_pixels: int) -> None:
-    """Looks at the headers of encoded images, so that none is decoded that would fill the memory.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT: one is empty, has a broken header or too many pixels; or all together have.
-    """
-    total_pixels = 0
-    for position, image in enumerate(images):
-        try:
-            header = read_header(image, max_image_pixels)
-        except ImageError as error:
-            if error.reason == "not a picture" and not image.startswith(IMAGE_BEGINNINGS):
-                continue
-            raise invalid_argument(f"{name}[{position}] is not a picture that can be decoded: {error}") from error
-        total_pixels += header.width * header.height
-    if total_pixels > IMAGES_OF_FULL_SIZE * max_image_pixels:
-        raise invalid_argument(
-            f"{name} holds pictures of {total_pixels / 1e6:.0f} megapixels together; at most "
-            f"{IMAGES_OF_FULL_SIZE * max_image_pixels / 1e6:.0f} are taken: send fewer in one request"
-        )
 
 
 def _fits(shape: tuple[int, ...], wanted: Any) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import re
 import select
 import socket
 import threading
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +25,11 @@ from serving.local_server.models import Models
 from serving.local_server.options import RestOptions
 from serving.local_server.prediction_service import count_request
 from serving.local_server.predictor import Predictor
+from serving.local_server.request_memory import COPIES_OF_JSON, RequestMemory
+from serving.local_server.rest_bodies import UnreadBodyError, inflated, is_chunked, length_of, read_chunks
 from serving.local_server.rest_paths import (
+    API_PATH,
+    CORS_HEADERS,
     PREDICT_PATH,
     STATUS_PATH,
     http_status,
@@ -37,8 +40,6 @@ from serving.local_server.rest_paths import (
 from serving.saved_models.status_errors import StatusError, invalid_argument
 
 LOG = logging.getLogger(__name__)
-MEBIBYTE = 1 << 20
-LARGE_BODIES = 4  # of more than a mebibyte, held at the same time: numbers as JSON take ten times their text
 
 
 class RestServer:
@@ -49,6 +50,7 @@ class RestServer:
         models: Models,
         predictor: Predictor,
         counted: Metrics,
+        memory: RequestMemory,
         options: RestOptions,
         *,
         host: str,
@@ -60,6 +62,7 @@ class RestServer:
             models: What requests are answered from.
             predictor: What answers them.
             counted: Where they are counted, and what the metrics' page shows.
+            memory: What all requests share.
             options: The port, threads and time-outs.
             host: The address to listen at.
             max_body_bytes: The largest request taken.
@@ -68,9 +71,8 @@ class RestServer:
             UserError: The port is not available.
         """
         self.models, self.predictor, self.metrics = models, predictor, counted
-        self.options, self.max_body_bytes = options, max_body_bytes
+        self.memory, self.options, self.max_body_bytes = memory, options, max_body_bytes
         self.working = threading.BoundedSemaphore(options.threads)
-        self.large_bodies = threading.BoundedSemaphore(LARGE_BODIES)
         self.connections = Connections(options.max_connections)
         try:
             self._server = _Server((host, options.port), self)
@@ -166,6 +168,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Answers Predict."""
         self._answer(self._post)
 
+    def do_OPTIONS(self) -> None:
+        """Answers what a browser asks before it lets a page of another site ask, where such pages may."""
+        self._answer(self._options)
+
+    def do_HEAD(self) -> None:
+        """Answers for the metrics; as in TensorFlow Serving, models take GET and POST alone."""
+        self._answer(self._metrics_or_malformed)
+
+    do_PUT = do_DELETE = do_PATCH = do_HEAD  # noqa: N815
+
     def log_message(self, format: str, *arguments: Any) -> None:
         """Says nothing of requests: they are counted."""
 
@@ -173,24 +185,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _rest(self) -> RestServer:
         return self.server.rest
 
-    def _answer(self, answer: Callable[[str, bytes], tuple[bytes, str]]) -> None:
+    def _answer(self, answer: Callable[[str, bytes, Caller], tuple[bytes, str]]) -> None:
         path = urlsplit(self.path).path
         try:
-            length = self._length()
-            large = length > MEBIBYTE
-            if large and not self._rest.large_bodies.acquire(timeout=self._rest.options.receive_seconds):
-                self.close_connection = True
-                raise StatusError(grpc.StatusCode.UNAVAILABLE, "too many large requests at the same time")
-            try:
-                body = self._inflated(self.rfile.read(length))
-                self._rest.connections.expect(self.connection, None)
-                with self._rest.working:
-                    content, kind = answer(path, body)
-            finally:
-                if large:
-                    self._rest.large_bodies.release()
+            with self._body() as (body, caller), self._rest.working:
+                content, kind = answer(path, body, caller)
             code = 200
         except StatusError as error:
+            self.close_connection |= isinstance(error, UnreadBodyError)
             content, kind = rest_json.error_of(error.message), "application/json"
             code = http_status(error.code)
         except _NotFoundError:
@@ -200,65 +202,53 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
+        if self._rest.options.allow_other_origins and path.lower().startswith(API_PATH):
+            for name, value in CORS_HEADERS.items():
+                self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
+        elif self.request_version == "HTTP/1.0":
+            self.send_header("Connection", "keep-alive")  # else such a client waits for the end of the connection
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
         self._rest.connections.expect(self.connection, self._rest.options.idle_seconds, idle=True)
 
-    def _length(self) -> int:
-        """Returns how long the body is; a body that is not read ends the connection."""
-        text = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not re.fullmatch(r"\d{1,15}", text):
-            self.close_connection = True
-            raise invalid_argument("a request needs its Content-Length; chunks are not taken")
-        if int(text) > self._rest.max_body_bytes:
-            self.close_connection = True
-            raise StatusError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"the request is of {text} bytes; at most {self._rest.max_body_bytes} are taken",
-            )
-        return int(text)
+    @contextlib.contextmanager
+    def _body(self) -> Iterator[tuple[bytes, Caller]]:
+        """Reads the body, and holds memory for it until it is answered."""
+        options, max_bytes = self._rest.options, self._rest.max_body_bytes
+        chunked = is_chunked(self.headers)
+        length = max_bytes if chunked else length_of(self.headers, max_bytes)
+        with contextlib.ExitStack() as stack:
+            sender = Caller(None, lambda: _is_connected(self.connection))
+            try:
+                holding = self._rest.memory.hold(length, sender.seconds_left, options.receive_seconds)
+                held = stack.enter_context(holding)
+            except StatusError as error:
+                raise UnreadBodyError(error.code, error.message) from error
+            body = read_chunks(self.rfile, max_bytes) if chunked else self.rfile.read(length)
+            self._rest.connections.expect(self.connection, None)
+            held.shrink(len(body))
+            caller = Caller(time.monotonic() + options.request_seconds, sender.is_connected, held)
+            encoding = self.headers.get("Content-Encoding", "identity")
+            yield inflated(body, encoding, max_bytes, held, caller.seconds_left), caller
 
-    def _inflated(self, body: bytes) -> bytes:
-        encoding = self.headers.get("Content-Encoding", "identity").lower()
-        if encoding == "identity":
-            return body
-        if encoding != "gzip":
-            raise invalid_argument(f"Content-Encoding {encoding[:40]} is not taken")
-        inflate = zlib.decompressobj(wbits=31)
-        try:
-            content = inflate.decompress(body, self._rest.max_body_bytes + 1)
-        except zlib.error as error:
-            raise invalid_argument("the request is no gzip") from error
-        if len(content) > self._rest.max_body_bytes:
-            raise StatusError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"the request inflates to more than {self._rest.max_body_bytes} bytes",
-            )
-        if not inflate.eof:
-            raise invalid_argument("the request's gzip is cut off")
-        return content
-
-    def _get(self, path: str, body: bytes) -> tuple[bytes, str]:
-        if path == self._rest.options.metrics_path:
-            return self._rest.metrics.text().encode("utf-8"), CONTENT_TYPE
+    def _get(self, path: str, body: bytes, caller: Caller) -> tuple[bytes, str]:
         match = STATUS_PATH.fullmatch(path)
         if match is None:
-            raise self._malformed(path)
+            return self._metrics_or_malformed(path, body, caller)
         answer = metadata_document if match["metadata"] else status_document
         return json.dumps(answer(self._rest.models, model_spec_of(match)), indent=1).encode("ascii"), "application/json"
 
-    def _post(self, path: str, body: bytes) -> tuple[bytes, str]:
+    def _post(self, path: str, body: bytes, caller: Caller) -> tuple[bytes, str]:
         match = PREDICT_PATH.fullmatch(path)
         if match is None:
-            raise self._malformed(path)
-        if match["method"].lower() != "predict":
-            raise StatusError(
-                grpc.StatusCode.UNIMPLEMENTED, f"{match['method']} is not served by the local server; ask predict"
-            )
+            return self._metrics_or_malformed(path, body, caller)
+        method = match["method"].lower()
+        if method != "predict":
+            raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served by the local server; ask predict")
         model_spec = model_spec_of(match)
-        caller = Caller(time.monotonic() + self._rest.options.request_seconds, lambda: _is_connected(self.connection))
         started = time.monotonic()
         code = grpc.StatusCode.UNKNOWN
         try:
@@ -269,11 +259,25 @@ class _Handler(BaseHTTPRequestHandler):
             raise
         finally:
             seconds = time.monotonic() - started
-            count_request(self._rest.metrics, self._rest.models, model_spec.name, code, seconds, entrypoint="REST")
+            models, counted = self._rest.models, self._rest.metrics
+            count_request(counted, models, model_spec.name, code, seconds, api=method, entrypoint="REST")
         return content, "application/json"
+
+    def _options(self, path: str, body: bytes, caller: Caller) -> tuple[bytes, str]:
+        if self._rest.options.allow_other_origins and path.lower().startswith(API_PATH):
+            return b"", "application/json"
+        return self._metrics_or_malformed(path, body, caller)
+
+    def _metrics_or_malformed(self, path: str, body: bytes, caller: Caller) -> tuple[bytes, str]:
+        if path == self._rest.options.metrics_path:
+            return self._rest.metrics.text().encode("utf-8"), CONTENT_TYPE
+        if not path.lower().startswith(API_PATH):
+            raise _NotFoundError
+        raise invalid_argument(f"Malformed request: {self.command} {path[:200]}")
 
     def _predict(self, model_spec: Any, body: bytes, caller: Caller) -> bytes:
         predictor = self._rest.predictor
+        caller.memory.grow(len(body) * COPIES_OF_JSON, caller.seconds_left)
         request = rest_json.parse_request(body)
         with self._rest.models.use(model_spec) as model:
             signature = model.signatures.get(request.signature_name)
@@ -282,11 +286,6 @@ class _Handler(BaseHTTPRequestHandler):
             arrays = rest_json.arrays_of(request, signature, max_bytes=predictor.limits.max_tensor_bytes)
             outputs = predictor.run(model_spec.name, model, signature, arrays, sorted(signature.outputs), caller)
         return rest_json.answer_of(outputs, request.layout)
-
-    def _malformed(self, path: str) -> Exception:
-        if not path.lower().startswith("/v1/"):
-            return _NotFoundError()
-        return invalid_argument(f"Malformed request: {self.command} {path[:200]}")
 
 
 class _NotFoundError(Exception):

@@ -20,7 +20,7 @@ import grpc
 
 from data_prep.runtime.command_line import UserError
 from serving.client_library.channels import server_options
-from serving.local_server.listening import address_of, bind_port
+from serving.local_server.listening import address_of, bind_port, bind_socket
 from serving.local_server.options import ServerOptions
 from serving.operating.model_server_config import ServedModel
 from serving.operating.ports import check_port_free
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from serving.local_server.batching import BatchScheduler
     from serving.local_server.models import ConfigFilePolling, Models
     from serving.local_server.prediction_service import Health
+    from serving.local_server.receiving import Receiver
     from serving.local_server.rest import RestServer
 
 MAX_WAITING_CALLS = 1000  # beyond them a call ends with RESOURCE_EXHAUSTED at once
@@ -69,6 +70,7 @@ class LocalServer:
         self._models: Models | None = None
         self._batching: BatchScheduler | None = None
         self._rest: RestServer | None = None
+        self._receiver: Receiver | None = None
         self._config_polling: ConfigFilePolling | None = None
 
     @classmethod
@@ -137,11 +139,15 @@ class LocalServer:
         check_port_free(options.host, options.rest.port if options.rest is not None else 0, "--rest_api_port")
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="request")
         self._server = grpc.server(
-            self._pool, options=server_options(options.max_message_bytes), maximum_concurrent_rpcs=MAX_WAITING_CALLS
+            self._pool,
+            options=[*server_options(options.max_message_bytes), *options.channel_arguments],
+            maximum_concurrent_rpcs=MAX_WAITING_CALLS,
         )
         # Before TensorFlow is imported: that takes five seconds, and a port that is in use is known at once.
         self._port = bind_port(self._server, options.host, options.port, options.ssl_config)
         try:
+            if options.socket_path is not None:
+                bind_socket(self._server, options.socket_path, options.ssl_config)
             self._start_services()
         except BaseException:
             self.stop(grace_seconds=0)
@@ -176,6 +182,8 @@ class LocalServer:
                 self._batching.stop()
             if self._models is not None:
                 self._models.stop()
+            if self._receiver is not None:
+                self._receiver.stop()
             self._pool.shutdown(wait=in_time, cancel_futures=True)
             self._server = self._pool = None
             return in_time
@@ -199,6 +207,9 @@ class LocalServer:
         from serving.local_server.models import ConfigFilePolling, Models
         from serving.local_server.prediction_service import Health, service_handlers
         from serving.local_server.predictor import Predictor
+        from serving.local_server.receiving import Receiver
+        from serving.local_server.reflection import add_reflection
+        from serving.local_server.request_memory import RequestMemory
         from serving.local_server.rest import RestServer
 
         options, loading, limits = self.options, self.options.loading, self.options.request_limits
@@ -211,14 +222,23 @@ class LocalServer:
         )
         if options.batching is not None:
             self._batching = BatchScheduler(options.batching, counted)
-        predictor = Predictor(limits, counted, self._batching)
+        predictor = Predictor(limits, counted, self._batching, in_one_piece=options.answer_in_one_piece)
+        memory = RequestMemory(options.max_request_memory_bytes)
+        self._receiver = Receiver(memory, options.max_message_bytes, options.receive_seconds)
         health.add_to(self._server)
-        self._server.add_generic_rpc_handlers(service_handlers(models, predictor, counted))
+        add_reflection(self._server)
+        self._server.add_generic_rpc_handlers(service_handlers(models, predictor, counted, self._receiver))
         health.update(models)
         self._server.start()
         if options.rest is not None:
             self._rest = RestServer(
-                models, predictor, counted, options.rest, host=options.host, max_body_bytes=options.max_message_bytes
+                models,
+                predictor,
+                counted,
+                memory,
+                options.rest,
+                host=options.host,
+                max_body_bytes=options.max_message_bytes,
             )
             self._rest.start()
         self._configure(models)

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.runtime.command_line import UserError
+from data_prep.runtime.command_line import UsageError, UserError
 from serving.operating.model_server_config import ServedModel
 
 AUTO = "auto"
@@ -34,7 +34,8 @@ class ServerSettings:
         host: The address to listen at, where the server has a flag for it.
         docker_image: The image of the container.
         config_files: Other files that flags name, absolute.
-        server_flags: Flags of `tensorflow_model_server` that were given, name -> value; its own defaults for others.
+        server_flags: Flags of `tensorflow_model_server` that were given, name -> value, without those of the fields
+            above; its own defaults hold for others.
         extra_arguments: Words handed to it as they are.
     """
 
@@ -122,17 +123,20 @@ def docker_command(settings: ServerSettings) -> list[str]:
 
     Raises:
         UserError: A path has a colon, which `docker run -v` cannot take.
+        UsageError: A socket is asked for, which would be inside the container.
     """
+    if "grpc_socket_path" in settings.server_flags:
+        raise UsageError("--grpc_socket_path would be a path in the container; leave it out, or use another --backend")
     address = "127.0.0.1" if settings.host == "localhost" else settings.host
     ports = ["-p", f"{address}:{settings.port}:{GRPC_PORT_IN_CONTAINER}"]
     if settings.rest_api_port:
         ports += ["-p", f"{address}:{settings.rest_api_port}:{REST_PORT_IN_CONTAINER}"]
     mounts, environment, flags = {}, [], []
     if settings.model_config_file is None:
-        (model,) = settings.models
-        mounts[model.base_path] = f"{MODELS_IN_CONTAINER}/{model.name}"
-        # The image's entry point passes --port, --rest_api_port, --model_name and --model_base_path by itself.
-        environment = ["-e", f"MODEL_NAME={model.name}", "-e", f"MODEL_BASE_PATH={MODELS_IN_CONTAINER}"]
+        for model in settings.models:  # one, or none where only the version is wanted
+            mounts[model.base_path] = f"{MODELS_IN_CONTAINER}/{model.name}"
+            # The image's entry point passes --port, --rest_api_port, --model_name and --model_base_path by itself.
+            environment = ["-e", f"MODEL_NAME={model.name}", "-e", f"MODEL_BASE_PATH={MODELS_IN_CONTAINER}"]
     else:
         # The folder, not the file: a file that is replaced by a rename would stay what it was in the container.
         for path in (str(settings.model_config_file.parent), *(model.base_path for model in settings.models)):
@@ -156,8 +160,12 @@ def docker_command(settings: ServerSettings) -> list[str]:
 def _model_flags(settings: ServerSettings) -> list[str]:
     if settings.model_config_file is not None:
         return [f"--model_config_file={settings.model_config_file}"]
-    (model,) = settings.models
-    return [f"--model_name={model.name}", f"--model_base_path={model.base_path}"]
+    # No model is wanted where only the version is.
+    return [
+        word
+        for model in settings.models
+        for word in (f"--model_name={model.name}", f"--model_base_path={model.base_path}")
+    ]
 
 
 def _server_flags(settings: ServerSettings) -> list[str]:

@@ -64,6 +64,16 @@ def shape_of(tensor: Any) -> tuple[int, ...]:
     return shape
 
 
+def declared_bytes(tensor: Any) -> int:
+    """Returns how many bytes the array of `tensor` takes, by its shape; 0 for strings and for types not known here.
+
+    Raises:
+        TensorError: The rank or a dimension is unknown.
+    """
+    dtype = numpy_type(tensor.dtype)
+    return 0 if dtype is None else math.prod(shape_of(tensor)) * dtype.itemsize
+
+
 def array_of(tensor: Any, *, max_bytes: int) -> np.ndarray:
     """Reads a TensorProto.
 

@@ -26,7 +26,7 @@ from data_prep.runtime.command_line import run_command
 from serving.local_server import LocalServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SECONDS_TO_START = 90
+SECONDS_TO_START = 300
 LABEL_MAP = """item { id: 1 name: "/m/red" display_name: "Red thing" }
 item { id: 2 name: "/m/other" display_name: "Second version's thing" }
 """
@@ -200,7 +200,7 @@ def pixel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(encoded_model: Path) -> Iterator[ServerProcess]:
     """A server of `encoded_model`, called `detector`, for all tests that leave it as it is."""
-    with serve(encoded_model) as process:
+    with serve(encoded_model, "--max_message_mebibytes", "64") as process:
         yield process
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import os
 import threading
 import time
 import xml.etree.ElementTree
@@ -17,8 +18,10 @@ from serving.client_library.connection import Connection
 from serving.client_library.detection_client import DetectionClient
 from serving.load.charts import Series, line_chart
 from serving.load.generator import CONSTANT, LoadBounds, measure
-from serving.load.measurement import NOT_SENT, Pace, Step, knee
+from serving.load.knee import find_knee
+from serving.load.measurement import NOT_SENT, Pace, Step
 from serving.load.server_counts import parse_batch_counts
+from serving.load.server_use import ServerUse, listening_process, use_of_metrics, use_of_process
 from serving.load_test import main
 from tests.serving.stand_in_detector import StandInDetector
 
@@ -68,7 +71,7 @@ def test_a_sweep_shows_what_a_server_that_answers_four_at_a_time_can_do(run, tmp
         assert step["statuses"] == {"OK": step["requests"]}
     assert f"knee: concurrency {min(enough)}, " in out
     page = report_path.read_text()
-    assert page.count("<svg") == 3 and f"The knee is at concurrency {min(enough)}:" in page and "http" not in page
+    assert page.count("<svg") == 3 and f"Knee: concurrency {min(enough)}, " in page and "http" not in page
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_errors_are_counted_by_status_and_bounds_make_it_fail(run):
     with StandInDetector(before=refuses) as server:
         flags = ["--concurrency", 2, "--duration_seconds", 1]
         code, out, err = run(server, *flags)
-        assert code == 0 and "RESOURCE_EXHAUSTED" in err and out.splitlines()[1].split()[-1] != "0"
+        assert code == 0 and "RESOURCE_EXHAUSTED" in err and out.splitlines()[1].split()[-3] != "0"
         assert run(server, *flags, "--max_error_fraction", 0.1)[0] == 1
         assert run(server, *flags, "--max_p99_milliseconds", 0.01)[0] == 1
 
@@ -175,8 +178,8 @@ def test_batch_sizes_come_from_the_monitoring_url(run):
         url = f"http://localhost:{monitoring.server_port}/monitoring/prometheus/metrics"
         _, out, _ = run(server, "--monitoring_url", url, "--duration_seconds", 0.5)
         monitoring.shutdown()
-    assert len(looks) == 3 and "the server's batches by size: 3 of 3-4" in out
-    assert out.splitlines()[1].split()[-1] == "4.0"
+    assert len(looks) >= 3 and "the server's batches by size: 3 of 3-4" in out
+    assert out.splitlines()[1].split()[-3] == "4.0"
 
 
 def step(concurrency, requests_per_second, milliseconds=()):
@@ -195,10 +198,75 @@ def test_percentiles_are_latencies_that_were_seen():
     assert [seen.milliseconds_at(value) for value in (50, 90, 99, 100)] == pytest.approx([50, 90, 99, 100])
 
 
-def test_the_knee_is_the_least_load_with_nine_tenths_of_the_best():
-    steps = [step(1, 10), step(2, 19), step(4, 37), step(8, 40), step(16, 39)]
-    assert knee(steps) is steps[2]
-    assert knee([step(1, 0)]) is None and knee([]) is None
+def test_the_knee_of_a_closed_loop_is_the_least_load_with_nine_tenths_of_the_best():
+    steps = [step(1, 10, [100]), step(2, 19, [105]), step(4, 37, [110]), step(8, 40, [200]), step(16, 39, [410])]
+    found = find_knee(steps)
+    assert found.step is steps[2] and found.beyond is steps[3] and str(found).startswith("knee: concurrency 4, 37.0 ")
+    found = find_knee(steps, max_p99_milliseconds=107)
+    assert found.step is steps[1] and found.beyond is steps[2] and "at concurrency 4 p99 is 110.0 ms" in found.reason
+    found = find_knee(steps[:3])
+    assert found.step is steps[2] and found.beyond is None and "more load may bring more" in str(found)
+    found = find_knee(steps, max_p99_milliseconds=1)
+    assert found.step is None and str(found).startswith("no knee: the least load that was measured is too much")
+    assert find_knee([step(1, 0)]) is None and find_knee([]) is None
+
+
+def open_step(rate, answered, milliseconds, seconds=10):
+    """A step with even spacing on both sides."""
+    return Step(
+        Pace(rate_per_second=rate),
+        1,
+        seconds=seconds,
+        latencies_seconds=[value / 1000 for value in milliseconds],
+        due_seconds=[number / rate for number in range(rate * seconds)],
+        answer_seconds=[0.1 + number / answered for number in range(rate * seconds)],
+        answered_in_time=int(answered * seconds),
+        statuses=Counter(OK=rate * seconds),
+    )
+
+
+def test_the_knee_of_an_open_loop_is_the_last_load_that_is_kept_up_with():
+    steps = [
+        open_step(5, 5, [90]),
+        open_step(10, 9.9, [100]),
+        open_step(60, 13.5, [12_000]),
+        open_step(90, 13, [15_000]),
+    ]
+    found = find_knee(steps)
+    assert found.step is steps[1] and found.beyond is steps[2]
+    assert "at 60 requests/s, 60.0 requests a second fell due and 13.5 were answered, p99 12000.0 ms" in str(found)
+    alone = find_knee(steps[2:])
+    assert alone.step is None and str(alone).startswith("no knee: the least load that was measured is too much")
+    assert find_knee(steps[:2]).beyond is None and "more load may bring more" in str(find_knee(steps[:2]))
+    assert find_knee(steps, max_p99_milliseconds=95).step is steps[0]
+
+
+def test_an_open_loop_that_a_server_falls_behind_is_called_that(run, tmp_path):
+    json_path = tmp_path / "load.json"
+    with four_at_a_time() as server:
+        code, out, _ = run(server, "--rate", 4, 80, "--duration_seconds", 2, "--json_path", json_path)
+        assert code == 0 and out.splitlines()[-1].startswith("knee: 4 requests/s, ")
+        slow = json.loads(json_path.read_text())["steps"][1]
+        assert slow["offered_per_second"] > 60 and slow["answered_per_second"] < 4 / SECONDS_A_REQUEST + 1
+        _, out, _ = run(server, "--rate", 80, "--duration_seconds", 2, "--json_path", json_path)
+    assert "no knee: the least load that was measured is too much; at 80 requests/s, " in out
+    found = json.loads(json_path.read_text())
+    assert found["knee"] is None and found["verdict"] in out
+
+
+def test_what_the_server_used_comes_from_its_metrics_or_its_process(run):
+    page = "process_cpu_seconds_total 12.5\nprocess_resident_memory_bytes 1e9\n"
+    assert use_of_metrics("other 1\n" + page) == ServerUse(12.5, 1e9)
+    assert use_of_metrics(page.splitlines()[0]) is None and use_of_metrics("") is None
+    with StandInDetector() as server:
+        assert listening_process(server.port) == os.getpid()
+        code, out, err = run(server, "--duration_seconds", 1)
+    assert code == 0 and f"that of process {os.getpid()} (" in err
+    head, line = out.splitlines()
+    assert head.split()[-4:] == ["server", "cores", "server", "MB"]
+    cores, megabytes = map(float, line.split()[-2:])
+    assert 0 < cores < 4 and megabytes == pytest.approx(use_of_process(os.getpid()).memory_bytes / 1e6, rel=0.5)
+    assert use_of_process(2**22 + 1) is None  # above Linux's largest
 
 
 def test_charts_are_whole_svg_whatever_the_values():

@@ -9,6 +9,8 @@ import grpc
 import numpy as np
 import pytest
 
+from data_prep.formats.example_proto import example_class
+
 TIMEOUT_SECONDS = 60
 
 
@@ -157,6 +159,23 @@ def test_images_that_are_too_large_only_together_are_refused(prediction):
     answer = refused(prediction, request_for(np.array([huge_png(10_000, 9_900)] * 5, object)))
     assert answer[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert "495 megapixels together" in answer[1]
+
+
+def test_images_within_records_are_looked_at_as_well(prediction, image):
+    def record(content, key="image/encoded"):
+        example = example_class()()
+        example.features.feature[key].bytes_list.value.append(content)
+        example.features.feature["image/filename"].bytes_list.value.append(b"photo.png")
+        return example.SerializeToString()
+
+    for key in ("image/encoded", "other"):  # a model may read any key
+        code, message = refused(prediction, request_for([record(image(None)), record(huge_png(20_000, 20_000), key)]))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert message.startswith(f"input_tensor[1], {key} of its tf.Example, is not a picture") and "pixels" in message
+    large = np.array([record(huge_png(10_000, 9_900))] * 5, object)
+    assert "495 megapixels together" in refused(prediction, request_for(large))[1]
+    broken = record(b"\x89PNG\r\n\x1a\n broken")
+    assert "input_tensor[0], image/encoded of its tf.Example" in refused(prediction, request_for([broken]))[1]
 
 
 def test_a_bad_request_does_not_fail_those_beside_it(prediction, image):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import socket
@@ -11,11 +12,13 @@ import threading
 import time
 import zlib
 
+import grpc
 import numpy as np
 import pytest
 import requests
 
 from serving.local_server import LoadingOptions, LocalServer, RestOptions, ServerOptions
+from serving.local_server.rest_paths import http_status
 
 TIMEOUT_SECONDS = 60
 RECEIVE_SECONDS = 1.0
@@ -152,10 +155,91 @@ def test_bodies_are_bounded_and_gzip_is_inflated_within_bounds(rest, url, image)
         connection.sendall(b"POST /v1/models/detector:predict HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n")
         head = connection.recv(100_000)  # at once: nothing of the body is waited for
         assert head.startswith(b"HTTP/1.1 429 ") and b"Connection: close" in head
-    chunks = requests.post(f"{url}:predict", data=iter([good]), timeout=TIMEOUT_SECONDS)
-    assert chunks.status_code == 400 and "Content-Length" in chunks.json()["error"]
+    both = {"Transfer-Encoding": "chunked", "Content-Length": str(len(good))}
+    assert post(url, good, headers=both).status_code == 400
     answer = requests.post(f"{url}:classify", data=good, timeout=TIMEOUT_SECONDS)
     assert answer.status_code == 501 and "classify is not served" in answer.json()["error"]
+
+
+def raw_answer(port, *sent: bytes) -> bytes:
+    """Returns what is answered to bytes until the connection is closed, or says nothing for a second."""
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as connection:
+        for content in sent:
+            connection.sendall(content)
+        connection.settimeout(1)
+        answer = b""
+        with contextlib.suppress(TimeoutError):
+            while part := connection.recv(100_000):
+                answer += part
+        return answer
+
+
+def test_bodies_in_chunks_are_taken_within_the_same_bounds(rest, url, image):
+    good = json.dumps({"instances": [b64(image((10, 20, 30, 40)))]}).encode()
+    whole = post(url, good).json()
+    pieces = requests.post(f"{url}:predict", data=iter([good[:7], good[7:90], good[90:]]), timeout=TIMEOUT_SECONDS)
+    assert pieces.status_code == 200 and pieces.json() == whole
+    packed = requests.post(
+        f"{url}:predict",
+        data=iter([gzip.compress(good)]),
+        headers={"Content-Encoding": "gzip"},
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert packed.json() == whole
+    head = b"POST /v1/models/detector:predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    extended = b"%x;name=value\r\n%s\r\n0\r\nTrailer: field\r\n\r\n" % (len(good), good)
+    status = b"GET /v1/models/detector HTTP/1.1\r\n\r\n"
+    answer = raw_answer(rest.rest_port, head, extended, status)  # the next request is found where the chunks end
+    assert answer.count(b"HTTP/1.1 200 ") == 2 and b"AVAILABLE" in answer
+    answer = raw_answer(rest.rest_port, head, b"5000000\r\n")  # at once: nothing of the chunk is waited for
+    assert answer.startswith(b"HTTP/1.1 429 ") and b"Connection: close" in answer
+    for broken in (b"nothing\r\n", b"-1\r\n\r\n", b"3\r\nabcdef\r\n0\r\n\r\n", b"9" * 9000):
+        answer = raw_answer(rest.rest_port, head, broken)
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"Connection: close" in answer, broken
+
+
+def test_a_connection_of_http_1_0_is_kept_where_the_client_asks_for_that(rest):
+    status = b"GET /v1/models/detector HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
+    answer = raw_answer(rest.rest_port, status, status)
+    assert answer.count(b"HTTP/1.1 200 ") == answer.lower().count(b"connection: keep-alive") == 2
+    answer = raw_answer(rest.rest_port, b"GET /v1/models/detector HTTP/1.0\r\n\r\n")
+    assert b"Connection: close" in answer
+
+
+def test_other_methods_are_answered_as_there(rest, url):
+    for method in ("HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"):
+        answer = requests.request(method, url, timeout=TIMEOUT_SECONDS)
+        assert answer.status_code == 400 and "Access-Control-Allow-Origin" not in answer.headers
+        if method == "HEAD":
+            assert answer.content == b"" and int(answer.headers["Content-Length"]) > 0
+        else:
+            assert answer.json() == {"error": f"Malformed request: {method} /v1/models/detector"}
+    metrics = requests.head(rest.rest_address + METRICS_PATH, timeout=TIMEOUT_SECONDS)
+    assert metrics.status_code == 200 and metrics.content == b""
+    assert requests.options(rest.rest_address + "/elsewhere", timeout=TIMEOUT_SECONDS).status_code == 404
+
+
+def test_statuses_are_translated_as_there():
+    codes = ["OK", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNAUTHENTICATED", "PERMISSION_DENIED"]
+    codes += ["NOT_FOUND", "ABORTED", "ALREADY_EXISTS", "RESOURCE_EXHAUSTED", "CANCELLED", "UNKNOWN", "INTERNAL"]
+    codes += ["DATA_LOSS", "UNIMPLEMENTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"]
+    wanted = [200, 400, 400, 400, 401, 403, 404, 409, 409, 429, 499, 500, 500, 500, 501, 503, 504]
+    assert [http_status(getattr(grpc.StatusCode, code)) for code in codes] == wanted
+
+
+def test_pages_of_other_sites_may_ask_where_that_is_allowed(encoded_model, image):
+    options = ServerOptions(rest=RestOptions(allow_other_origins=True), loading=LoadingOptions(poll_wait_seconds=0))
+    with LocalServer.of_model("detector", encoded_model, options) as server:
+        url = f"{server.rest_address}/v1/models/detector"
+        asked = {"Origin": "http://page.example", "Access-Control-Request-Method": "POST"}
+        preflight = requests.options(f"{url}:predict", headers=asked, timeout=TIMEOUT_SECONDS)
+        answer = post(url, {"instances": [b64(image(None))]}, headers=asked)
+        refused = post(url, {}, headers=asked)
+        assert [one.status_code for one in (preflight, answer, refused)] == [200, 200, 400]
+        for one in (preflight, answer, refused):
+            assert one.headers["Access-Control-Allow-Origin"] == "*"
+            assert one.headers["Access-Control-Allow-Methods"] == "POST, GET"
+            assert one.headers["Access-Control-Allow-Headers"] == "Content-Type"
 
 
 def test_numbers_are_checked_by_type_and_shape(pixel_model, image, red_pixels):
@@ -220,10 +304,11 @@ def test_requests_are_counted_under_tensorflow_servings_names(rest, url, image):
 
     good = ':tensorflow:serving:request_count{model_name="detector",status="OK"}'
     unknown = ':tensorflow:serving:request_count{model_name="(unknown)",status="NOT_FOUND"}'
-    latency = ':tensorflow:serving:request_latency_count{model_name="detector",API="Predict",entrypoint="REST"}'
+    latency = ':tensorflow:serving:request_latency_count{model_name="detector",API="predict",entrypoint="REST"}'
     before = [count(pattern) for pattern in (good, unknown, latency)]
     for _ in range(3):
         post(url, {"instances": [b64(image(None))]})
+    assert post(url, {"instances": [b64(b"broken")]}).status_code == 400  # is no latency
     for name in ("a", "b"):
         post(f"{rest.rest_address}/v1/models/{name}", {"instances": [b64(image(None))]})
     after = [count(pattern) for pattern in (good, unknown, latency)]
