@@ -1,8 +1,9 @@
 """Shows what a pipeline config means here: its text with every default, and what it does in plain words.
 
 Lines that begin with # are defaults of what the config leaves unset, or what to know; the page as a whole is a config
-that reads back to the same. Parameters, anchors by level and memory need the network, and come last, after some
-seconds; --no_model leaves them out. --diff lists the fields in which another config differs, defaults included.
+that reads back to the same. The recipe that it is nearest to is named, with what differs. Parameters, anchors by level
+and memory need the network, and come last, after some seconds; --no_model leaves them out. --diff lists the fields in
+which another config differs, defaults included.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from configs.settings.loading import ConfigArgumentParser, LoadedConfig, examine
 from configs.settings.plugins import FLAG as PLUGIN
 from configs.views.annotated import annotated_text
 from configs.views.leaves import Leaf, differences
+from configs.views.nearest_recipe import nearest_recipe, read_recipes
 from configs.views.summary import summarize
 from data_prep.runtime.command_line import EXIT_DONE, run_command
 
 _MODEL_SUMMARY_TIMEOUT_SECONDS = 600
+_CHOOSING = "docs/choosing_a_recipe.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     described = loaded if loaded.settings is not None else _without_what_is_refused(loaded)
     if described.settings is not None:
         print(_as_comments("In words", summarize(described.config, described.settings)))
+    near = _nearest_recipe(loaded.config)
+    if near:
+        print(_as_comments("Nearest recipe", near))
     to_know = [*loaded.warnings, *map(str, loaded.notes), *(f"{one} (to train)" for one in loaded.training_problems)]
     if to_know:
         print(_as_comments("To know", [("", line) for line in to_know]))
@@ -64,6 +70,16 @@ def _without_what_is_refused(loaded: LoadedConfig) -> LoadedConfig:
     """The same config as `--ignore_unsupported` with all that is refused would have it."""
     paths = [problem.path for problem in loaded.problems]
     return examine(loaded.config, loaded.where, paths)
+
+
+def _nearest_recipe(config: Any) -> list[tuple[str, str]]:
+    """The recipe that a config is nearest to, and what differs; nothing where there is none."""
+    found = nearest_recipe(config, read_recipes())
+    if found is None:
+        return []
+    lines = [("recipe", f"configs/{found.name}.config, at distance {found.distance:.3g}; {_CHOOSING} compares recipes")]
+    lines += [("differs in", "; ".join(found.network))] if found.network else []
+    return lines + ([("training", "; ".join(found.training))] if found.training else [])
 
 
 def describe_differences(left: LoadedConfig, right: LoadedConfig) -> str:

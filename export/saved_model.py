@@ -15,7 +15,7 @@ from data_prep.runtime.staged_folder import staged
 from export.frozen_graph import FROZEN_GRAPH_NAME, check_frozen_graph, write_frozen_graph
 from export.parity import ParityReport, check_parity
 from export.parity_images import images_for
-from export.signatures import DEFAULT_SIGNATURE, Labels, ServingModule, signature_names
+from export.signatures import DEFAULT_SIGNATURE, SAVE_OPTIONS, Labels, ServingModule, signature_names
 from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.loop.outer_loop import CHECKPOINT_NAME
@@ -91,9 +91,10 @@ def export(
         write_config_and_label_map(staging, _as_exported(pipeline))
         labels = Labels(pipeline.label_map, staging / LABEL_MAP_NAME)
         module = ServingModule(detector, input_types, more_outputs=more_outputs, labels=labels)
-        tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures)
+        tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures, options=SAVE_OPTIONS)
         if module.before_nms is not None:
-            tf.saved_model.save(module, str(before_nms_dir), signatures={DEFAULT_SIGNATURE: module.before_nms})
+            before_nms = {DEFAULT_SIGNATURE: module.before_nms}
+            tf.saved_model.save(module, str(before_nms_dir), signatures=before_nms, options=SAVE_OPTIONS)
         report = check_parity(
             saved_model_dir,
             detector,

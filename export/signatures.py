@@ -22,6 +22,7 @@ __all__ = [
     "MORE_OUTPUTS",
     "OUTPUT_NAMES",
     "RAW_OUTPUTS",
+    "SAVE_OPTIONS",
     "Labels",
     "ServingModule",
     "decode_image",
@@ -34,6 +35,8 @@ OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num
 CLASS_NAMES = "detection_class_names"
 RAW_OUTPUTS = ("raw_detection_boxes", "raw_detection_scores")
 _OUTPUTS_OF_ANCHORS = ("detection_multiclass_scores", "detection_anchor_indices")
+# Nobody trains an export, and the gradients of swish hold the variables that are constants now.
+SAVE_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 MORE_OUTPUTS = (*RAW_OUTPUTS, *_OUTPUTS_OF_ANCHORS, CLASS_NAMES)
 
 

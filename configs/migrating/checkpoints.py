@@ -76,7 +76,7 @@ def checkpoint_changes(config: Any, network: str, side: int, width: float) -> It
         )
     if not train_config.fine_tune_checkpoint:
         return
-    is_replaced = _is_of_tensorflow_1(config)
+    is_replaced = is_of_tensorflow_1(config)
     model = zoo_model(network, side) if width == 1.0 else None
     wanted = kind or ("detection" if train_config.from_detection_checkpoint else "classification")
     if is_replaced and model is None:
@@ -101,7 +101,12 @@ def checkpoint_changes(config: Any, network: str, side: int, width: float) -> It
         yield Change(f"train_config.{version}", "V2", was, "unset means V1, a checkpoint of TensorFlow 1")
 
 
-def _is_of_tensorflow_1(config: Any) -> bool:
+def is_of_tensorflow_1(config: Any) -> bool:
+    """Whether the checkpoint that a config starts from is one of TensorFlow 1, as far as the config tells.
+
+    Args:
+        config: A `TrainEvalPipelineConfig` with a `fine_tune_checkpoint`.
+    """
     train_config = config.train_config
     name = _file_name(train_config)
     if _OF_TENSORFLOW_1.fullmatch(name):
@@ -111,7 +116,8 @@ def _is_of_tensorflow_1(config: Any) -> bool:
     if train_config.HasField("fine_tune_checkpoint_version"):
         return bool(train_config.fine_tune_checkpoint_version != _V2)
     kind = config.model.WhichOneof("model")
-    network = getattr(config.model, kind).feature_extractor.type if kind else ""
+    extractor = getattr(getattr(config.model, kind), "feature_extractor", None) if kind else None
+    network = extractor.type if extractor is not None else ""
     return network in TF1_EQUALS or network in TF1_WITHOUT_EQUAL
 
 

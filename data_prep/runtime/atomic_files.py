@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 TEMPORARY_PREFIX = ".partial-"
 _NAME_LENGTH = 80  # that is kept of a file's name
 _START = time.time()
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -28,6 +30,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: The file to make; its folder is made if missing.
+
+    Raises:
+        OSError: Also of a disk that is full, for which the system names no file: then it names `path`.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +41,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with held(temporary):
             yield temporary
             temporary.replace(target)
+    except OSError as error:
+        if error.errno in _NO_ROOM and error.filename is None:
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from configs.settings.post_processing import BatchNonMaxSuppression
+from export.signatures import SAVE_OPTIONS
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.post_processing import scores_from_logits
 from train.models.ssd import SsdDetector
@@ -139,9 +140,7 @@ def write_graph(
 
     spec = tf.TensorSpec([1, height, width, 3], tf.float32, name="input" if as_the_api else INPUT_NAME)
     module.detect = tf.function(detect, input_signature=[spec])
-    # Nobody trains it, and the gradients of swish hold the variables that are constants now.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures=module.detect, options=options)
+    tf.saved_model.save(module, str(folder), signatures=module.detect, options=SAVE_OPTIONS)
 
 
 def _post_process(detector: SsdDetector, nms: NmsOptions) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from data_prep.runtime.command_line import UserError
+from serving.client_library.connection_faults import connection_fault
 from serving.client_library.detections import Failure
 
 # Statuses that say nothing of the image: the next one would end the same way.
@@ -47,7 +48,7 @@ def image_failure(error: Any) -> Failure:
     return Failure(reason, f"{error.code().name}: {details_in_one_line(error)}")
 
 
-def server_error(error: Any, server: str, model_name: str, which: str = "") -> ServerError:
+def server_error(error: Any, server: str, model_name: str, which: str = "", *, encrypted: bool = False) -> ServerError:
     """Returns a call's `grpc.RpcError` as an error of the server.
 
     Args:
@@ -55,15 +56,11 @@ def server_error(error: Any, server: str, model_name: str, which: str = "") -> S
         server: Where was asked.
         model_name: Which model was asked.
         which: Which of its versions, such as `version 3`; empty for the newest.
+        encrypted: Whether the client speaks TLS.
     """
     code, detail = error.code(), details_in_one_line(error)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        # gRPC puts the cause last: "failed to connect to all addresses; last error: ...: Connection refused (111)"
-        cause = detail.rsplit("last error: ", 1)[-1].removeprefix("UNKNOWN: ")
-        return ServerError(
-            f"no server answers at {server}: {cause}; start one with "
-            f"python -m serving.serve --model_name {model_name} --model_base_path ..."
-        )
+        return ServerError(connection_fault(detail, server, model_name, encrypted=encrypted))
     if code is grpc.StatusCode.NOT_FOUND:
         which = f", {which}" if which else ""
         return ServerError(f"the server at {server} has no model {model_name!r}{which}: {detail}")

@@ -87,6 +87,7 @@ class ClientSettings:
             extra_outputs=tuple(extra_outputs),
             min_score=min_score,
             max_message_bytes=server.max_message_bytes,
+            encrypted=server.encrypted,
         )
         self._metadata = tuple(server.metadata)
         self._signature: DetectorSignature | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ MAX_API_KEY_BYTES = 8192  # as much as servers take of all headers together
 
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 _METADATA_VALUE = re.compile(r"[\x20-\x7e]*")
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+_GRPC_SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract", "xds", "vsock")
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,6})")
+_LARGEST_PORT = 65535
 # Every server that a name stands for gets its share: a Kubernetes headless service is one name for all its pods.
 _ROUND_ROBIN = ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}')
 
@@ -50,11 +55,10 @@ class Connection:
         """Checks what was given.
 
         Raises:
-            UserError: The server has no port.
+            UserError: The server is no `host:port`.
             UsageError: Flags that do not go together, or a metadata pair that HTTP/2 cannot carry.
         """
-        if ":" not in self.server:
-            raise UserError(f"server {self.server!r} has no port; give host:port, such as localhost:8500")
+        check_address(self.server)
         if (self.client_certificate_file is None) != (self.client_key_file is None):
             raise UsageError("a client certificate and its key are given together, or neither")
         if self.tls_server_name is not None and not self.encrypted:
@@ -81,7 +85,7 @@ class Connection:
         """Returns a `grpc.Channel`; nothing is sent before the first call.
 
         Raises:
-            UsageError: A PEM file is missing or holds nothing of the kind.
+            UsageError: A PEM file is missing or holds nothing of the kind, or a key is not its certificate's.
         """
         if self.encrypted:
             return grpc.secure_channel(self.server, self._credentials(), options=self._options())
@@ -104,11 +108,33 @@ class Connection:
         return options
 
     def _credentials(self) -> Any:
+        if self.client_certificate_file is not None and self.client_key_file is not None:
+            _require_pair(self.client_certificate_file, self.client_key_file)
         return grpc.ssl_channel_credentials(
             _read_pem(self.ca_file, "CERTIFICATE"),
             _read_pem(self.client_key_file, "PRIVATE KEY"),
             _read_pem(self.client_certificate_file, "CERTIFICATE"),
         )
+
+
+def check_address(server: str) -> None:
+    """Checks that gRPC can take an address: `host:port`, `[IPv6]:port`, or a target of one of its own schemes.
+
+    Raises:
+        UserError: It cannot.
+    """
+    url = _URL.match(server)
+    if url and url["scheme"] not in _GRPC_SCHEMES:
+        tls = ", with --tls" if url["scheme"] == "https" else ""
+        host = url["rest"].partition("/")[0]
+        raise UserError(f"server {server!r} is a URL; give host:port, here {host or 'localhost:8500'}{tls}")
+    if server.partition(":")[0] in _GRPC_SCHEMES:
+        return
+    found = _HOST_AND_PORT.fullmatch(server)
+    if found is None and ":" not in server:
+        raise UserError(f"server {server!r} has no port; give host:port, such as localhost:8500")
+    if found is None or not 1 <= int(found["port"]) <= _LARGEST_PORT:
+        raise UserError(f"server {server!r} is not host:port with a port from 1 to {_LARGEST_PORT}")
 
 
 def check_metadata(key: str, value: str) -> None:
@@ -139,6 +165,23 @@ def read_api_key(path: Path) -> str:
     if not key or len(content) > MAX_API_KEY_BYTES:
         raise UsageError(f"API key file {path}: {'empty' if not key else 'too large for a key'}")
     return key
+
+
+def _require_pair(certificate: Path, key: Path) -> None:
+    """Checks that a private key is its certificate's; gRPC itself would only say that no server answers.
+
+    Raises:
+        UsageError: It is not, or one of them cannot be read.
+    """
+    for path, kind in ((certificate, "CERTIFICATE"), (key, "PRIVATE KEY")):
+        _read_pem(path, kind)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UsageError(f"{key} is not the private key of the certificate {certificate}") from error
+        reason = (error.reason or "unreadable").replace("_", " ").lower()
+        raise UsageError(f"{certificate} with {key}: {reason}; give PEM files, the key without a password") from error
 
 
 def _read_pem(path: Path | None, kind: str) -> bytes | None:

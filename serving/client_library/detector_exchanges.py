@@ -105,6 +105,7 @@ class DetectorExchanges:
         extra_outputs: Further outputs of the signature that the answers shall hold.
         min_score: Weaker detections are left out.
         max_message_bytes: The largest request and answer.
+        encrypted: Whether TLS is spoken, for messages.
     """
 
     server: str
@@ -116,6 +117,7 @@ class DetectorExchanges:
     extra_outputs: tuple[str, ...] = ()
     min_score: float = 0.0
     max_message_bytes: int = 0
+    encrypted: bool = False
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -266,4 +268,4 @@ class DetectorExchanges:
             which = f"version {self.model_version}"
         else:
             which = f"version label {self.version_label!r}" if self.version_label is not None else ""
-        return server_error(error, self.server, self.model_name, which)
+        return server_error(error, self.server, self.model_name, which, encrypted=self.encrypted)

@@ -6,7 +6,6 @@ over gRPC with the standard health service beside them, the REST API, and Promet
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from data_prep.runtime.command_line import UserError
+from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from serving.client_library.channels import server_options
 from serving.local_server.listening import address_of, bind_port, bind_socket
 from serving.local_server.options import ServerOptions
@@ -197,10 +197,8 @@ class LocalServer:
         self.stop()
 
     def _start_services(self) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        quiet_tensorflow()  # failures of its loader are raised as exceptions as well
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        # Failures of TensorFlow's loader are raised as exceptions as well.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         from serving.local_server.batching import BatchScheduler
         from serving.local_server.loading import load_version
         from serving.local_server.metrics import Metrics

@@ -73,6 +73,18 @@ def test_what_is_refused_is_told_in_place_of_the_network(capsys: pytest.CaptureF
     assert "takes some seconds" not in page
 
 
+def test_the_nearest_recipe_is_named_with_what_differs(capsys: pytest.CaptureFixture) -> None:
+    override = 'train_config { batch_size: 3 } model { ssd { feature_extractor { type: "ssd_inception_v2" } } }'
+    page = shown(capsys, RECIPE, "--no_model", "--config_override", override)
+    assert "# Refused, so that nothing runs:" in page  # and the nearest recipe is told all the same
+    near = page.split("# Nearest recipe:\n")[1].split("#\n")[0]
+    assert near.splitlines() == [
+        f"#   recipe      configs/{Path(RECIPE).name}, at distance 68; docs/choosing_a_recipe.md compares recipes",
+        "#   differs in  trunk inception_v2 (there resnet50); pyramid none (there FPN)",
+        "#   training    batch 3 (there 8)",
+    ]
+
+
 def test_diff_lists_each_field_with_both_values(capsys: pytest.CaptureFixture) -> None:
     override = "train_config { batch_size: 3 use_bfloat16: false } model { ssd { loss { hard_example_miner { } } } }"
     page = shown(capsys, RECIPE, "--diff", RECIPE, "--config_override", override)

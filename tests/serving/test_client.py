@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from serving.client import main
+from tests.serving.stand_in_detector import StandInDetector
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOSTILE_NAME = "new\nline \x1b[31m ünï.png"
@@ -252,3 +254,26 @@ def test_it_answers_without_importing_tensorflow(server, tmp_path, image):
     )
     assert answer.returncode == 0, answer.stderr
     assert "box in pixels" in answer.stdout
+
+
+def test_a_server_starts_without_tensorflow_s_own_lines(server):
+    assert any("is available" in line for line in server.lines) or server.wait_for_line("is available")
+    own = re.compile(r"backend |ready: |20\d\d-|warning: ")
+    assert [line for line in server.lines if not own.match(line)] == []
+
+
+def test_grpc_s_own_lines_are_kept_out(photos):
+    with StandInDetector() as plain:
+        command = [
+            sys.executable,
+            "-m",
+            "serving.client",
+            "--server",
+            plain.address,
+            "--tls",
+            "--model_name",
+            "detector",
+        ]
+        done = subprocess.run([*command, str(photos)], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "does not speak TLS" in done.stderr, done.stderr

@@ -118,3 +118,14 @@ def test_leftovers_of_a_killed_process_go_and_those_of_a_live_one_and_all_else_s
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match="No space left on device") as error,
+        atomic_path(tmp_path / "all.json"),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+    assert error.value.filename == str(tmp_path / "all.json")
+    assert list(tmp_path.iterdir()) == []
