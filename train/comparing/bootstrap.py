@@ -17,8 +17,6 @@ from train.comparing.class_matches import ClassMatches
 from train.comparing.operating import f1_scores
 from train.comparing.resampled_precision import average_precisions
 
-AP, AP_50, F1 = "AP", "AP@.50", "F1"
-FIGURES = (AP, AP_50, F1)
 _AT_A_TIME = 100  # resamples: what is held in memory is so many numbers a detection of one class
 
 
@@ -49,8 +47,9 @@ def measure(matches: DetectorMatches, weights: np.ndarray) -> np.ndarray:
         weights: float32 [I, R], how often each resample has each image; ones measure on the images as they are.
 
     Returns:
-        float64 [F, 1 + C, R]: `FIGURES` of all classes, then of each. Of all classes, AP and AP@.50 are means over
-        those that have objects in the resample, F1 is of all counted together. NaN where there is nothing to measure.
+        float64 [F, 1 + C, R]: `compare_options.FIGURES` of all classes, then of each. Of all classes, AP and AP@.50
+        are means over those that have objects in the resample, F1 is of all counted together. NaN where there is
+        nothing to measure.
     """
     of_classes = np.stack([average_precisions(one, weights) for one in matches.classes])  # [C, T, R]
     precisions = np.stack([of_classes.mean(axis=1), of_classes[:, 0]])  # of all thresholds, and of the first

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 from pathlib import Path
 
 from data_prep.runtime.command_line import UsageError
+from train.comparing.candidate import Candidate, Kind
 from train.evaluation.given_detections import is_detections_file
 from train.evaluation.saved_model_detector import find_saved_model
 
 TFLITE_SUFFIX = ".tflite"
-
-
-class Kind(enum.Enum):
-    """A kind of candidate, in words for people."""
-
-    CHECKPOINT = "checkpoint"
-    SAVED_MODEL = "SavedModel"
-    TFLITE = "TensorFlow Lite"
-    DETECTIONS = "detections"
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """One of those that are compared.
-
-    Attributes:
-        letter: How it is called: `A`, `B`.
-        name: The path as it was given.
-        path: Of its files: a folder, a file, or a checkpoint's prefix.
-        kind: What it is.
-    """
-
-    letter: str
-    name: str
-    path: Path
-    kind: Kind
-
-    def files(self) -> list[Path]:
-        """Returns the files that it is made of."""
-        if self.kind is Kind.CHECKPOINT:
-            return sorted(self.path.parent.glob(f"{self.path.name}.*"))
-        if self.path.is_dir():
-            return sorted(path for path in self.path.rglob("*") if path.is_file())
-        return [self.path]
 
 
 def find_candidates(paths: list[str]) -> list[Candidate]:

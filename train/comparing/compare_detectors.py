@@ -11,10 +11,11 @@ import numpy as np
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.ledger import Ledger
 from train.comparing.bootstrap import DetectorMatches, measure, resampled_figures
-from train.comparing.candidates import Candidate
+from train.comparing.candidate import Candidate
 from train.comparing.class_matches import match_classes
+from train.comparing.compare_options import CompareOptions
 from train.comparing.compared_images import ComparedImages
-from train.comparing.comparison import CompareOptions, Comparison, measured
+from train.comparing.comparison import Comparison, measured
 from train.comparing.detecting import detect
 from train.comparing.operating import Operation, operate
 from train.evaluation.given import read_matched_detections

@@ -6,8 +6,7 @@ import argparse
 import math
 
 from data_prep.runtime.command_line import UsageError, fraction, int_from_zero, positive_int
-from train.comparing.bootstrap import FIGURES
-from train.comparing.comparison import CompareOptions
+from train.comparing.compare_options import FIGURES, CompareOptions
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,30 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from train.comparing.bootstrap import AP, FIGURES
-from train.comparing.candidates import Candidate
-from train.comparing.detecting import Cost
+from train.comparing.candidate import Candidate, Cost
+from train.comparing.compare_options import FIGURES, CompareOptions
 
 ALL_CLASSES = "all classes"
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareOptions:
-    """How to compare.
-
-    Attributes:
-        metric: Which of `FIGURES` decides.
-        min_gain: By how much a detector must be better than the first.
-        confidence: The share of resamples in which it must be, and that intervals hold.
-        resamples: How many.
-        seed: Of the draws.
-    """
-
-    metric: str = AP
-    min_gain: float = 0.0
-    confidence: float = 0.95
-    resamples: int = 1000
-    seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.progress import progress
 from data_prep.runtime.step_stamp import Step
-from train.comparing.candidates import Candidate, Kind
+from train.comparing.candidate import Candidate, Cost, Kind
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.detections_file import DetectionsFile, ground_truth_path
 from train.evaluation.evaluator import CheckpointEvaluator
@@ -30,20 +30,6 @@ from train.pipeline import Pipeline
 LABEL_MAP_NAME = "label_map.pbtxt"
 _RULES = "train.compare 1"  # raised when the same candidate would give another file
 _BYTES_OF_FLOAT = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What a candidate takes; None where it is not known, as of a file of detections.
-
-    Attributes:
-        milliseconds: The median of an image, without reading it, on this machine as busy as it was; a checkpoint's
-            images go through in batches.
-        megabytes: Of a model's files (10^6 bytes); of a checkpoint the weights of its network alone, as float32.
-    """
-
-    milliseconds: float | None = None
-    megabytes: float | None = None
 
 
 def detect(candidate: Candidate, pipeline: Pipeline | None, reader_index: int, output: Path) -> tuple[Path, Cost]:

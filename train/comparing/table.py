@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from train.comparing.bootstrap import AP, FIGURES
+from train.comparing.compare_options import AP, FIGURES
 from train.comparing.comparison import ALL_CLASSES, Comparison, Difference, Interval, Measured
 from train.metrics.report import number_text, shortened_name
 

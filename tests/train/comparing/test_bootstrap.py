@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.train.comparing.random_detectors import detected, random_images
-from train.comparing.bootstrap import AP, AP_50, FIGURES, DetectorMatches, draw_weights, measure, resampled_figures
-from train.comparing.candidates import Candidate, Kind
+from train.comparing.bootstrap import DetectorMatches, draw_weights, measure, resampled_figures
+from train.comparing.candidate import Candidate, Cost, Kind
 from train.comparing.class_matches import match_classes
+from train.comparing.compare_options import AP, AP_50, FIGURES, CompareOptions
 from train.comparing.compared_images import ComparedImages
-from train.comparing.comparison import ALL_CLASSES, CompareOptions, measured
-from train.comparing.detecting import Cost
+from train.comparing.comparison import ALL_CLASSES, measured
 from train.comparing.operating import f1_scores, operate
 from train.metrics.coco import CocoEvaluator
 from train.metrics.operating_points import BEST_F1, curve_of_all
