@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.core.framework import graph_pb2
 
 from data_prep.runtime.command_line import UserError
+from data_prep.runtime.standard_error import standard_error_aside
 from export.comparison import Outputs
-from export.standard_error import standard_error_aside
 from export.tflite.file import detection_operator
 from train.inputs.resize import resize_image
 from train.models.post_processing import scores_from_logits

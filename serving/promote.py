@@ -2,7 +2,8 @@
 
 The labels are those of a models.config; servers get them by HandleReloadConfigRequest, which takes the whole file, so
 give the one that they were started with. It is rewritten when all of them have taken the change, and what was before is
-kept beside it. Nothing is moved unless every server has the version AVAILABLE.
+kept beside it. Nothing is moved unless every server has the version AVAILABLE and, with --require_better_than, unless
+it detects better than another label's version on the evaluation records of a pipeline config, as train.compare says.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from data_prep.runtime.command_line import (
 from serving.client_library.client_flags import add_tls_flags
 from serving.client_library.connection import Connection
 from serving.client_library.model_service import ModelServiceClient
+from serving.operating.better_version import require_better
 from serving.operating.label_history import PROMOTE, ROLLBACK, LabelChange, change_to_undo, history_path, read_history
 from serving.operating.model_server_config import check_label, version_number
 from serving.operating.version_labels import (
@@ -37,13 +39,16 @@ from serving.operating.version_labels import (
     write_labels,
 )
 from serving.wire.server_files import read_models_file
+from train.comparing.compare_flags import add_compare_arguments, compare_options
 
 STABLE = "stable"
 CANARY = "canary"
 EXAMPLE = """  python -m serving.promote --model_config_file serving_config/models.config \\
       --version 2 --label canary --load
   python -m serving.promote --model_config_file serving_config/models.config        (stable follows canary)
-  python -m serving.promote --model_config_file serving_config/models.config --rollback"""
+  python -m serving.promote --model_config_file serving_config/models.config --rollback
+  python -m serving.promote --model_config_file serving_config/models.config --version 2 \\
+      --require_better_than stable --pipeline_config_path pipeline.config --comparison_directory comparison"""
 
 
 def build_parser() -> ArgumentParser:
@@ -76,6 +81,18 @@ def build_parser() -> ArgumentParser:
         "--timeout_seconds", type=number_above_zero, default=60.0, help="for each answer, and for a version to load"
     )
     add_tls_flags(parser)
+    better = parser.add_argument_group("only a version that detects better")
+    better.add_argument(
+        "--require_better_than",
+        metavar="LABEL",
+        help=f"move nothing unless the version is better than that of LABEL, such as {STABLE}; the version folders "
+        "must be where the file says, on this machine too",
+    )
+    better.add_argument("--pipeline_config_path", metavar="PATH", help="on whose first eval_input_reader")
+    better.add_argument(
+        "--comparison_directory", type=Path, help="for detections and comparison.json, which a second run takes"
+    )
+    add_compare_arguments(parser)
     return parser
 
 
@@ -126,6 +143,34 @@ def wanted_labels(arguments: argparse.Namespace, model_name: str, labels: dict[s
     return {**labels, arguments.label: version}
 
 
+def check_better(arguments: argparse.Namespace, base_path: str, before: dict[str, int], after: dict[str, int]) -> None:
+    """Compares the version that the label is to stand for with that of `--require_better_than`.
+
+    Raises:
+        UsageError: There is nothing to compare, or on.
+        UserError: It is not better.
+    """
+    reference = arguments.require_better_than
+    if arguments.rollback:
+        raise UsageError("--require_better_than does not go with --rollback, which goes back to what was there")
+    if reference not in before:
+        raise UsageError(f"--require_better_than {reference}: the labels are {labels_text(before)}")
+    for flag in ("pipeline_config_path", "comparison_directory"):
+        if getattr(arguments, flag) is None:
+            raise UsageError(f"--require_better_than needs --{flag}")
+    if before[reference] == after[arguments.label]:
+        return  # it stands there already
+    table = require_better(
+        base_path,
+        after[arguments.label],
+        before[reference],
+        pipeline_config_path=arguments.pipeline_config_path,
+        options=compare_options(arguments),
+        output_directory=arguments.comparison_directory,
+    )
+    print(f"\n{table}\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
@@ -137,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     servers = every_address(arguments.server) if arguments.every_address else arguments.server
     moved = sorted({version for label, version in after.items() if before.get(label) != version})
     shown = sorted({*before, *after})
+    if arguments.require_better_than is not None:
+        check_better(arguments, model.base_path, before, after)
     with contextlib.ExitStack() as stack:
         clients = [
             stack.enter_context(

@@ -113,8 +113,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace, options: StudyOptions) -> None:
     from train.evaluation.evaluator import evaluation_folder
-    from train.evaluation.record_evaluation import evaluate_saved_model
+    from train.evaluation.record_evaluation import evaluate_detector
     from train.evaluation.record_names import read_record_names
+    from train.evaluation.saved_model_detector import SavedModelDetector
     from train.evaluation.study import EvaluationStudy
 
     index, source = arguments.eval_index, arguments.saved_model_dir
@@ -122,7 +123,7 @@ def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace, opt
     if options.detections_path is not None:
         file_names = read_record_names(pipeline.settings.eval_input_reader[index], f"eval_input_reader[{index}]")
     study = EvaluationStudy(options, pipeline.settings.eval_config, pipeline.names_by_id, file_names)
-    result = evaluate_saved_model(pipeline, source, reader_index=index, observers=[study])
+    result = evaluate_detector(pipeline, SavedModelDetector(source), reader_index=index, observers=[study])
     name = evaluation_folder(pipeline, index).relative_to("eval")
     eval_dir = arguments.eval_dir or Path(source).parent / "eval_saved_model" / name
     study.finish(result, eval_dir, step=0, source=source, title=source)

@@ -19,6 +19,7 @@ from export.tflite.graph import NmsOptions
 from export.tflite.report import ModelCheck
 from export.tflite.requirements import FLOAT
 from export.tflite.runtime import TfliteDetector
+from train.evaluation.tflite_model import detections_in_image
 from train.models.post_processing import batch_non_max_suppression
 from train.models.ssd import SsdDetector
 from train.models.ssd_targets import ClassSlots
@@ -176,14 +177,8 @@ def _decode(detector: SsdDetector, codes: np.ndarray, anchors: np.ndarray) -> np
 
 def _in_image(found: Outputs, input_in_image: np.ndarray) -> Outputs:
     """Detections as the checkpoint gives them: clipped to the image, ids from 1, zeros where there is none."""
-    count = int(found["num_detections"])
-    boxes = np.clip(found["detection_boxes"][:count] * input_in_image, 0.0, 1.0)
-    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    rows = {
-        "detection_boxes": boxes[has_area],
-        "detection_scores": found["detection_scores"][:count][has_area],
-        "detection_classes": found["detection_classes"][:count][has_area] + 1.0,
-    }
-    missing = len(found["detection_scores"]) - int(has_area.sum())
+    rows = detections_in_image(found, input_in_image)
+    count = len(rows["detection_scores"])
+    missing = len(found["detection_scores"]) - count
     padded = {name: np.pad(rows[name], [(0, missing)] + [(0, 0)] * (rows[name].ndim - 1)) for name in rows}
-    return {**padded, "num_detections": np.array(has_area.sum(), np.float32)}
+    return {**padded, "num_detections": np.array(count, np.float32)}

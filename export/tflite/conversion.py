@@ -11,8 +11,8 @@ from tensorflow.lite.python.convert import ConverterError
 
 from configs.settings.resizers import ImageResizer
 from data_prep.runtime.command_line import UserError
+from data_prep.runtime.standard_error import standard_error_aside
 from export.parity_images import SampleImage
-from export.standard_error import standard_error_aside
 from export.tflite.requirements import FLOAT, FULL_INTEGER
 from train.inputs.resize import resize_image
 

@@ -288,6 +288,29 @@ def test_mistakes_are_told_in_one_line(config_file, replicas, tmp_path):
         promote(config_file, servers, "--rollback")
 
 
+def test_only_a_better_version_is_promoted(replicas, tmp_path, write_model, block_config, capsys):
+    """Version 1 calls red things blue, version 2 does not; they are compared on the red and blue blocks."""
+    services, servers = replicas
+    base = tmp_path / "base"
+    write_model(base / "1", class_id=2)
+    write_model(base / "2", class_id=1)
+    flags = ["--model", f"detector={base}", "--version_policy", "detector=specific:1,2"]
+    assert make_server_config(["--output_directory", str(base), *flags, "--version_label", "detector:stable=1"]) == 0
+    config_file = base / "models.config"
+    asked = ["--require_better_than", "stable", "--pipeline_config_path", str(block_config("ssd"))]
+    asked += ["--comparison_directory", str(tmp_path / "comparison"), "--resamples", "50"]
+    with pytest.raises(UserError, match=r"version 2 is not better than 1: B is not shown .*; no label was moved"):
+        promote(config_file, servers, "--version", "2", *asked, "--min_gain", "0.9")
+    with pytest.raises(UsageError, match="has no version 7 on this machine"):
+        promote(config_file, servers, "--version", "7", *asked)
+    with pytest.raises(UsageError, match="--require_better_than canary: the labels are stable -> 1"):
+        promote(config_file, servers, "--version", "2", "--require_better_than", "canary")
+    assert labels_in(config_file) == {"stable": 1}
+    assert promote(config_file, servers, "--version", "2", *asked) == 0
+    assert "B is better than A: in AP in 100.0% of the resamples" in capsys.readouterr().out
+    assert [service.labels for service in services] == [{"stable": 2}] * 2
+
+
 def test_a_name_stands_for_all_its_addresses():
     assert set(every_address(["localhost:8500", "127.0.0.1:8500"])) <= {"127.0.0.1:8500", "[::1]:8500"}
     assert "127.0.0.1:8500" in every_address(["localhost:8500"])

@@ -15,7 +15,7 @@ from train.evaluation.coco_ground_truth import read_coco_ground_truth
 from train.evaluation.evaluator import EvaluationResult, measure_images
 from train.evaluation.given_detections import ImageBoxes, read_given_detections
 from train.evaluation.image_matching import match_images
-from train.evaluation.record_evaluation import evaluate_given
+from train.evaluation.record_evaluation import GivenDetections, evaluate_detector
 from train.evaluation.record_names import read_record_names
 from train.evaluation.study import EvaluationStudy
 from train.pipeline import Pipeline
@@ -46,9 +46,9 @@ def evaluate_on_records(
     reader, where = pipeline.settings.eval_input_reader[reader_index], f"eval_input_reader[{reader_index}]"
     class_ids = {name: item.id for item in pipeline.label_map for name in (item.name, item.display_name) if name}
     file_names = read_record_names(reader, where)
-    found = _matched_detections(path, class_ids, file_names, ledger)
+    found = read_matched_detections(path, class_ids, file_names, ledger)
     study = make_study(pipeline.settings.eval_config, pipeline.names_by_id, file_names)
-    return evaluate_given(pipeline, found, reader_index=reader_index, observers=[study]), study
+    return evaluate_detector(pipeline, GivenDetections(found), reader_index=reader_index, observers=[study]), study
 
 
 def evaluate_on_coco(
@@ -69,7 +69,7 @@ def evaluate_on_coco(
     """
     truth = read_coco_ground_truth(ground_truth, ledger.reject)
     class_ids = {name: class_id for class_id, name in truth.names_by_id.items()}
-    found = _matched_detections(path, class_ids, truth.file_names, ledger)
+    found = read_matched_detections(path, class_ids, truth.file_names, ledger)
     default = read_settings_text(EvalConfig, "")
     eval_config = dataclasses.replace(settings.eval_config if settings else default, num_visualizations=0)  # no pixels
     study = make_study(eval_config, truth.names_by_id, truth.file_names)
@@ -77,10 +77,21 @@ def evaluate_on_coco(
     return measure_images(eval_config, truth.names_by_id, truth.detected_images(found), plugins, [study]), study
 
 
-def _matched_detections(
+def read_matched_detections(
     path: Path, class_ids: Mapping[str, int], file_names: Mapping[str, str], ledger: Ledger
 ) -> dict[str, ImageBoxes]:
-    """Returns the detections by the ids of the ground truth, and says what did not match."""
+    """Returns the detections by the ids of the ground truth, and says what did not match.
+
+    Args:
+        path: What `given_detections` reads.
+        class_ids: Label map ids by each name that a class has.
+        file_names: Of the images of the ground truth, by id; empty where there is none.
+        ledger: Takes what cannot be used of the file.
+
+    Raises:
+        UsageError: The file is no file of detections.
+        UserError: It has no detection that can be used, or none of its images is in the ground truth.
+    """
     given = read_given_detections(path, class_ids, ledger.reject)
     matches = match_images(given, file_names)
     if not any(boxes.rows for boxes in given.values()):

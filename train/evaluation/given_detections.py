@@ -23,6 +23,7 @@ _KEYS = frozenset(
     ("annotations", "bbox", "categories", "category_id", "file_name", "id", "image_id", "images", "name", "score")
 )
 _COLUMNS = "a column for the image (picture, file_name, image_id), class (name, label), score, xmin, ymin, xmax, ymax"
+_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 # Asked for where there is no column with the class's name.
 _CLASS_ID_COLUMNS = ("class_id", "category_id")
 
@@ -53,6 +54,11 @@ class ImageBoxes:
             "scores": values[:, 1].astype(np.float32),
             "classes": values[:, 0].astype(np.int32),
         }
+
+
+def is_detections_file(path: Path) -> bool:
+    """Whether a file's name is one of those that `read_given_detections` reads."""
+    return path.name.lower().removesuffix(".gz").endswith(_SUFFIXES)
 
 
 def read_given_detections(path: Path, class_ids: ClassIds, reject: Reject) -> dict[str, ImageBoxes]:

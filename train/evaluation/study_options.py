@@ -42,7 +42,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--operating_point",
-        type=_criterion,
+        type=criterion_of_text,
         default=BEST_F1,
         metavar="f1|precision=P|recall=R",
         help="what each class's threshold is chosen for: the best F1, or a precision or recall to reach",
@@ -103,7 +103,8 @@ def _report_options(arguments: argparse.Namespace) -> ReportOptions | None:
     return ReportOptions(path, arguments.report_megabytes, images)
 
 
-def _criterion(text: str) -> Criterion:
+def criterion_of_text(text: str) -> Criterion:
+    """Reads what a threshold is chosen for; for `add_argument(type=criterion_of_text)`."""
     try:
         return Criterion.of_text(text)
     except ValueError as error:

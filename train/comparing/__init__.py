@@ -1,0 +1,1 @@
+"""Comparison of detectors on the same images: what each detects, paired resampling, and the page."""
