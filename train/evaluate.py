@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -113,11 +114,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace, options: StudyOptions) -> None:
     from train.evaluation.evaluator import evaluation_folder
-    from train.evaluation.record_evaluation import evaluate_saved_model
+    from train.evaluation.record_evaluation import evaluate_saved_model, saved_model_folder
     from train.evaluation.record_names import read_record_names
     from train.evaluation.study import EvaluationStudy
+    from train.evaluation.thresholds_file import THRESHOLDS_NAME
 
     index, source = arguments.eval_index, arguments.saved_model_dir
+    baked = saved_model_folder(source) / "assets" / THRESHOLDS_NAME
+    if options.criterion is None and baked.is_file():
+        options = dataclasses.replace(options, criterion=baked)
     file_names = {}
     if options.detections_path is not None:
         file_names = read_record_names(pipeline.settings.eval_input_reader[index], f"eval_input_reader[{index}]")

@@ -28,6 +28,18 @@ SAVED_MODEL_INPUT = "input_tensor"
 _Ask = Callable[[tf.Tensor, DecodedRecord], Mapping[str, np.ndarray]]
 
 
+def saved_model_folder(path: str) -> Path:
+    """Returns the folder of `saved_model.pb`: `path`, or `saved_model/` in it.
+
+    Raises:
+        UsageError: There is no SavedModel.
+    """
+    for folder in (Path(path), Path(path, "saved_model")):
+        if (folder / "saved_model.pb").is_file():
+            return folder
+    raise UsageError(f"{path} has no saved_model.pb; give the folder that the exporter wrote")
+
+
 def evaluate_saved_model(
     pipeline: Pipeline, saved_model_dir: str, *, reader_index: int = 0, observers: Sequence[ImageObserver] = ()
 ) -> EvaluationResult:
@@ -42,11 +54,7 @@ def evaluate_saved_model(
     Raises:
         UsageError: There is no SavedModel, or its signature is not a detector's.
     """
-    folder = Path(saved_model_dir)
-    if not (folder / "saved_model.pb").is_file():
-        folder = folder / "saved_model"
-    if not (folder / "saved_model.pb").is_file():
-        raise UsageError(f"{saved_model_dir} has no saved_model.pb; give the folder that the exporter wrote")
+    folder = saved_model_folder(saved_model_dir)
     loaded = tf.saved_model.load(str(folder))
     signature = loaded.signatures.get("serving_default")
     if signature is None:

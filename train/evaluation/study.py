@@ -12,8 +12,10 @@ from train.evaluation.detections_file import DetectionsFile, ground_truth_path
 from train.evaluation.evaluator import EvaluationResult
 from train.evaluation.operating_study import OperatingStudy
 from train.evaluation.study_options import StudyOptions
+from train.evaluation.thresholds_file import read_thresholds
 from train.metrics.box_matches import BoxMatcher
 from train.metrics.measured_image import MeasuredImage
+from train.metrics.operating_points import BEST_F1
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets
 from train.tracking.recorder import Recorder
@@ -37,8 +39,13 @@ class EvaluationStudy:
             eval_config: Says how to measure.
             names_by_id: Class names by label map id.
             file_names: The images' file names by id, where they are known.
+
+        Raises:
+            UsageError: A file of thresholds that is none, or of another label map.
         """
         self._options = options
+        criterion = options.criterion or BEST_F1
+        self._criterion = read_thresholds(criterion, names_by_id) if isinstance(criterion, Path) else criterion
         self._matcher = self._cut = self._detections = None
         if not eval_config.ignore_groundtruth:
             skip = eval_config.skip_predictions_for_unlabeled_class
@@ -68,7 +75,7 @@ class EvaluationStudy:
             title: The same for a person.
         """
         table = result.table()
-        operating = OperatingStudy(self._matcher.match(), self._options.criterion) if self._matcher else None
+        operating = OperatingStudy(self._matcher.match(), self._criterion) if self._matcher else None
         if operating is not None:
             table += "\n" + operating.table()
             result = _with_metrics(result, operating.metrics())
@@ -87,7 +94,7 @@ class EvaluationStudy:
             print(f"{count} detections written to {path}, the ground truth to {ground_truth_path(path)}")
         if operating is not None and (thresholds := self._options.thresholds_path) is not None:
             operating.write_thresholds(thresholds, source=source)
-            print(f"thresholds for {self._options.criterion} written to {thresholds}")
+            print(f"thresholds written to {thresholds}")
         print(f"written to {eval_dir}", flush=True)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from data_prep.runtime.command_line import UsageError, fraction
-from train.metrics.operating_points import BEST_F1, Criterion
+from train.metrics.operating_points import Criterion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +17,14 @@ class StudyOptions:
     Attributes:
         detections_path: Where detections go, in COCO's format of results; None: nowhere.
         thresholds_path: Where the classes' thresholds go; None: nowhere.
-        criterion: What these are chosen for.
+        criterion: What these are chosen for, or a file of thresholds that were chosen elsewhere; None: for the best F1,
+            or what the evaluated model has baked in.
         min_score_cut: The score from which detections count in a second set of averages; None: there is none.
     """
 
     detections_path: Path | None = None
     thresholds_path: Path | None = None
-    criterion: Criterion = BEST_F1
+    criterion: Criterion | Path | None = None
     min_score_cut: float | None = None
 
 
@@ -40,12 +41,16 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--operating_point",
         type=_criterion,
-        default=BEST_F1,
-        metavar="f1|precision=P|recall=R",
-        help="what each class's threshold is chosen for: the best F1, or a precision or recall to reach",
+        metavar="f1|precision=P|recall=R|T.json",
+        help="what each class's threshold is chosen for: the best F1, or a precision or recall to reach; or a file of "
+        "thresholds that were chosen elsewhere, to measure them here (default: those that a SavedModel was exported "
+        "with, else f1)",
     )
     group.add_argument(
-        "--thresholds_path", type=Path, metavar="T.json", help="write the classes' thresholds there, for a client"
+        "--thresholds_path",
+        type=Path,
+        metavar="T.json",
+        help="write the classes' thresholds there, for export_saved_model and export_tflite --thresholds",
     )
     group.add_argument(
         "--min_score_cut",
@@ -67,8 +72,12 @@ def study_options(arguments: argparse.Namespace) -> StudyOptions:
     return StudyOptions(path, arguments.thresholds_path, arguments.operating_point, arguments.min_score_cut)
 
 
-def _criterion(text: str) -> Criterion:
+def _criterion(text: str) -> Criterion | Path:
+    if text.endswith(".json"):
+        return Path(text)
     try:
         return Criterion.of_text(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of f1, precision=0.9 and recall=0.8") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of f1, precision=0.9, recall=0.8 and a file called *.json"
+        ) from error
