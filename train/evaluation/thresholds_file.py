@@ -51,13 +51,13 @@ class ClassThresholds:
     by_class: Mapping[int, float]
     names: Mapping[int, str]
 
-    def as_float32(self) -> np.ndarray:
-        """Returns them by label map id, float32 [highest id + 1], infinite where there is no class.
+    def as_float32(self, highest_id: int) -> np.ndarray:
+        """Returns them by label map id, float32 [highest_id + 1] or more, infinite where there is no class.
 
         A score of float32 is below the threshold there exactly where it is below the file's: rounded, a threshold
         between two scores that are next to each other could let the lower one through.
         """
-        exact = np.full(max(self.by_class) + 1, math.inf)
+        exact = np.full(max(highest_id, *self.by_class) + 1, math.inf)
         exact[list(self.by_class)] = list(self.by_class.values())
         rounded = exact.astype(np.float32)
         return np.where(rounded < exact, np.nextafter(rounded, np.float32(math.inf)), rounded)

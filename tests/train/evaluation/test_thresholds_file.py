@@ -26,7 +26,9 @@ def test_ids_names_and_thresholds_are_enough(tmp_path):
     path.write_text(json.dumps({"classes": GOOD}))
     found = read_thresholds(path, NAMES)
     assert found.by_class == {1: 0.25, 2: math.inf, 4: 1.0}
-    np.testing.assert_array_equal(found.as_float32(), np.array([math.inf, 0.25, math.inf, math.inf, 1], np.float32))
+    np.testing.assert_array_equal(
+        found.as_float32(5), np.array([math.inf, 0.25, math.inf, math.inf, 1, math.inf], np.float32)
+    )
     assert found.summary().endswith("0.250 to 1.000 for 2 classes; null, so that none is detected: Lamp (2)")
 
 
@@ -35,7 +37,7 @@ def test_as_float32_a_threshold_stays_above_the_score_below(tmp_path):
     high = np.nextafter(low, np.float32(1))
     between = float(low) + (float(high) - float(low)) * 0.25  # which float32 rounds to the lower one
     assert np.float32(between) == low
-    rounded = ClassThresholds(tmp_path, "", {1: between, 2: float(high)}, {1: "a", 2: "b"}).as_float32()
+    rounded = ClassThresholds(tmp_path, "", {1: between, 2: float(high)}, {1: "a", 2: "b"}).as_float32(2)
     assert rounded[1] == rounded[2] == high
 
 
