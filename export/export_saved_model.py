@@ -131,7 +131,7 @@ def _parser() -> AbslArgumentParser:
         "image_tensor:0 in, detection_boxes:0 and so on out",
     )
     add_nms_arguments(parser)
-    group = add_thresholds_argument(parser)
+    group = add_thresholds_argument(parser, "after the NMS")
     group.add_argument(
         "--also_all_detections",
         action=BooleanFlag,

@@ -32,15 +32,15 @@ def add_nms_arguments(parser: argparse.ArgumentParser, *, leave_out: Sequence[st
         group.add_argument(f"--{name}", type=positive_int, metavar="N", help=words)
 
 
-def add_thresholds_argument(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Adds `--thresholds`, and returns its group, for more of the kind."""
+def add_thresholds_argument(parser: argparse.ArgumentParser, where: str) -> argparse._ArgumentGroup:
+    """Adds `--thresholds`, and returns its group, for more of the kind; `where` says when they are applied."""
     group = parser.add_argument_group("a threshold for each class")
     group.add_argument(
         "--thresholds",
         type=Path,
         metavar="T.json",
         help="a file of train.evaluate --thresholds_path: what scores less than its class's threshold there is left "
-        "out by the model itself, after the NMS; of a class whose threshold is null, everything",
+        f"out by the model itself, {where}; of a class whose threshold is null, everything",
     )
     return group
 
