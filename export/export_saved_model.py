@@ -11,7 +11,8 @@ from configs.settings.loading import add_config_arguments
 from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
 from data_prep.runtime.command_line import EXIT_DONE, UsageError, positive_int, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
-from export.nms_flags import add_nms_arguments, with_nms_flags
+from export.nms_flags import add_nms_arguments, add_thresholds_argument, with_nms_flags
+from train.evaluation.thresholds_file import read_thresholds
 from train.pipeline import pipeline_from
 from train.tracking.choice import add_track_argument, record_export, require_installed, require_tracked
 
@@ -35,10 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     input_types = list(dict.fromkeys(arguments.input_type or INPUT_TYPES[:1]))
     arguments.config_override = with_nms_flags(arguments)
     pipeline = pipeline_from(arguments)
+    if arguments.also_all_detections and arguments.thresholds is None:
+        raise UsageError("--also_all_detections goes with --thresholds: without them every signature answers all")
+    thresholds = None
+    if arguments.thresholds is not None:
+        thresholds = read_thresholds(arguments.thresholds, pipeline.names_by_id)
 
     quiet_tensorflow()
     from export.saved_model import export, next_version, require_new
-    from export.signatures import signature_names
+    from export.signatures import BakedThresholds, signature_names
     from train.checkpoints.files import find_checkpoint
     from train.loop.checkpoint_files import restore_trained
     from train.models.build import build_or_explain
@@ -54,11 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     averages = pipeline.settings.eval_config.use_moving_averages
     step = restore_trained(detector, prefix, moving_averages=averages)
     print(f"restored {prefix}, step {step}", flush=True)
+    baked = BakedThresholds(thresholds, arguments.also_all_detections) if thresholds is not None else None
     report = export(
         pipeline=pipeline,
         detector=detector,
         input_types=input_types,
         more_outputs=list(dict.fromkeys(arguments.output)),
+        baked=baked,
         output_directory=arguments.output_directory,
         version_directory=version_directory,
         parity_images=arguments.parity_pictures,
@@ -66,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         also_frozen_graph=arguments.also_frozen_graph,
     )
     print(report.summary())
-    print(f"signatures: {', '.join(f'{name} takes {kind}' for name, kind in signature_names(input_types).items())}")
+    print(
+        f"signatures: {', '.join(f'{name} takes {kind}' for name, kind in signature_names(input_types, baked).items())}"
+    )
     print(f"written to {arguments.output_directory}")
     if arguments.also_frozen_graph:
         print(f"frozen graph: {arguments.output_directory / 'frozen_inference_graph.pb'}, from image_tensor:0")
@@ -121,6 +131,13 @@ def _parser() -> AbslArgumentParser:
         "image_tensor:0 in, detection_boxes:0 and so on out",
     )
     add_nms_arguments(parser)
+    group = add_thresholds_argument(parser, "after the NMS")
+    group.add_argument(
+        "--also_all_detections",
+        action=BooleanFlag,
+        default=False,
+        help="also write a signature all_detections, which answers without the thresholds",
+    )
     parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
     parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
     parser.add_argument(

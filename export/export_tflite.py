@@ -18,8 +18,9 @@ from data_prep.runtime.command_line import (
     run_command,
 )
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
-from export.nms_flags import add_nms_arguments, with_nms_flags
+from export.nms_flags import add_nms_arguments, add_thresholds_argument, with_nms_flags
 from export.tflite.requirements import FULL_INTEGER, QUANTIZATIONS, require_convertible
+from train.evaluation.thresholds_file import read_thresholds
 from train.pipeline import pipeline_from
 
 
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.config_override = with_nms_flags(arguments)
     pipeline = pipeline_from(arguments)
     model = require_convertible(pipeline.settings.model, use_regular_nms=use_regular_nms)
+    thresholds = None
+    if arguments.thresholds is not None:
+        thresholds = read_thresholds(arguments.thresholds, pipeline.names_by_id)
 
     quiet_tensorflow()
     from data_prep.runtime.staged_folder import staged
@@ -76,8 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             representative=representative,
             min_score=arguments.check_min_score,
             also_saved_model=arguments.also_saved_model,
+            thresholds=thresholds,
         )
         print(report.summary(), flush=True)
+        if thresholds is not None:
+            print(f"detections have to reach {thresholds.summary()}", flush=True)
         if problems := [found for check in report.models if (found := check.problem(arguments.min_agreement))]:
             raise UserError(f"nothing is written, for a model does not detect what the checkpoint does: {problems[0]}")
     for check in report.models:
@@ -127,6 +134,7 @@ def _parser() -> AbslArgumentParser:
         "your own",
     )
     add_nms_arguments(parser, leave_out=["max_total_detections"])
+    add_thresholds_argument(parser, "before the NMS")
     ranges = parser.add_argument_group("full_integer")
     ranges.add_argument(
         "--representative_records", metavar="GLOB", help="records with pictures from which ranges are taken"

@@ -15,7 +15,9 @@ from data_prep.runtime.command_line import UserError
 from export.comparison import Differences, compare_detections
 from export.image_inputs import batch_reader
 from export.parity_images import SampleImage
+from export.score_thresholds import comparable, with_thresholds
 from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS
+from train.evaluation.thresholds_file import ClassThresholds
 from train.models.detector import Detector
 
 FROZEN_GRAPH_NAME = "frozen_inference_graph.pb"
@@ -23,7 +25,7 @@ IMAGE_TENSOR = "image_tensor"
 _MULTICLASS_SCORES = "detection_multiclass_scores"
 
 
-def write_frozen_graph(path: Path, detector: Detector) -> None:
+def write_frozen_graph(path: Path, detector: Detector, thresholds: ClassThresholds | None = None) -> None:
     """Writes a detector as a GraphDef with constants, as the Object Detection API's `export_inference_graph.py` did.
 
     Its input is `image_tensor:0`, uint8 [B, height, width, 3], RGB; its outputs are `detection_boxes:0` (ymin xmin ymax
@@ -33,6 +35,7 @@ def write_frozen_graph(path: Path, detector: Detector) -> None:
     Args:
         path: The file to write.
         detector: With the weights that it has now.
+        thresholds: That detections have to reach; None for none.
     """
     read = batch_reader("image_tensor", detector.settings.image_resizer)
     wanted = (*OUTPUT_NAMES, *RAW_OUTPUTS, _MULTICLASS_SCORES)
@@ -40,6 +43,8 @@ def write_frozen_graph(path: Path, detector: Detector) -> None:
     @tf.autograph.experimental.do_not_convert
     def detect(images: tf.Tensor) -> list[tf.Tensor]:
         found = detector.detect_with_raw(*read(images), with_anchors=True)
+        if thresholds is not None:
+            found = with_thresholds(found, thresholds, detector.num_classes)
         return [tf.identity(found[name], name=name) for name in wanted if name in found]
 
     spec = tf.TensorSpec([None, None, None, 3], tf.uint8, name=IMAGE_TENSOR)
@@ -53,13 +58,16 @@ def write_frozen_graph(path: Path, detector: Detector) -> None:
     write_bytes(path, meta_graph.graph_def.SerializeToString())
 
 
-def check_frozen_graph(path: Path, detector: Detector, images: Sequence[SampleImage]) -> Differences:
+def check_frozen_graph(
+    path: Path, detector: Detector, images: Sequence[SampleImage], thresholds: ClassThresholds | None = None
+) -> Differences:
     """Asks a frozen graph through a plain Session, and compares with the detector.
 
     Args:
         path: Of the graph.
         detector: That it was written of.
         images: To compare on.
+        thresholds: That it applies.
 
     Raises:
         UserError: The graph does not detect what the detector does.
@@ -73,12 +81,11 @@ def check_frozen_graph(path: Path, detector: Detector, images: Sequence[SampleIm
             answers = session.run(
                 {name: f"{name}:0" for name in OUTPUT_NAMES}, {f"{IMAGE_TENSOR}:0": pixels[np.newaxis]}
             )
-            total += compare_detections(
-                image.name,
-                pixels.shape[:2],
-                {name: value.numpy()[0] for name, value in expected.items()},
-                {name: value[0] for name, value in answers.items()},
-            )
+            wanted = {name: value.numpy()[0] for name, value in expected.items()}
+            found = {name: value[0] for name, value in answers.items()}
+            if thresholds is not None:
+                wanted, found = comparable(wanted, found, thresholds)
+            total += compare_detections(image.name, pixels.shape[:2], wanted, found)
     if total.unmatched:
         raise UserError(
             f"{path.name} does not detect what the checkpoint does: {len(total.unmatched)} that only one of the two "

@@ -1,9 +1,10 @@
-"""Flags that change, for an export alone, how detections are chosen: thresholds and limits of the last NMS."""
+"""Flags that change, for an export alone, how detections are chosen: the last NMS, and thresholds of the classes."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from configs.schema.descriptors import message_class
 from configs.schema.pipeline_file import format_pipeline_config, merge, read_pipeline_config
@@ -29,6 +30,19 @@ def add_nms_arguments(parser: argparse.ArgumentParser, *, leave_out: Sequence[st
         group.add_argument(f"--{name}", type=float, metavar="X", help=words)
     for name, words in counts.items():
         group.add_argument(f"--{name}", type=positive_int, metavar="N", help=words)
+
+
+def add_thresholds_argument(parser: argparse.ArgumentParser, where: str) -> argparse._ArgumentGroup:
+    """Adds `--thresholds`, and returns its group, for more of the kind; `where` says when they are applied."""
+    group = parser.add_argument_group("a threshold for each class")
+    group.add_argument(
+        "--thresholds",
+        type=Path,
+        metavar="T.json",
+        help="a file of train.evaluate --thresholds_path: what scores less than its class's threshold there is left "
+        f"out by the model itself, {where}; of a class whose threshold is null, everything",
+    )
+    return group
 
 
 def with_nms_flags(arguments: argparse.Namespace) -> str:

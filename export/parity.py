@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from data_prep.runtime.command_line import UserError
 from export.comparison import Differences, Outputs, compare_detections, compare_raw
 from export.image_inputs import INPUT_NAME, batch_reader
 from export.parity_images import SampleImage, generated_images
-from export.signatures import OUTPUT_NAMES, RAW_OUTPUTS, signature_names
+from export.score_thresholds import below_thresholds, comparable
+from export.signatures import ALL_DETECTIONS, OUTPUT_NAMES, RAW_OUTPUTS, BakedThresholds, signature_names
+from train.evaluation.thresholds_file import ClassThresholds
 from train.models.detector import Detector
 
 BEFORE, AFTER = "before NMS", "after NMS"
@@ -62,10 +65,12 @@ class ParityReport:
     Attributes:
         checks: All comparisons.
         image_names: What was compared on.
+        thresholds: What the SavedModel applies, and was applied to the checkpoint's detections; None for nothing.
     """
 
     checks: tuple[Check, ...]
     image_names: tuple[str, ...]
+    thresholds: ClassThresholds | None = None
 
     @property
     def num_detections(self) -> int:
@@ -88,11 +93,21 @@ class ParityReport:
                 f"{found.max_box_pixels:>12.4f} {found.max_score:>8.1e} {found.num_other_classes:>6} "
                 f"{found.num_near_ties:>10} {len(found.unmatched):>12}"
             )
+        if self.thresholds is not None:
+            lines.append(f"after NMS with {self.thresholds.summary()}")
+            if any(check.signature == ALL_DETECTIONS for check in self.checks):
+                lines.append(f"{ALL_DETECTIONS} answers without them")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """For a file beside the export."""
-        return {"pictures": list(self.image_names), "checks": [dataclasses.asdict(check) for check in self.checks]}
+        written: dict[str, Any] = {"pictures": list(self.image_names)}
+        if self.thresholds is not None:
+            written["thresholds"] = {
+                self.thresholds.names[class_id]: threshold if math.isfinite(threshold) else None
+                for class_id, threshold in self.thresholds.by_class.items()
+            }
+        return {**written, "checks": [dataclasses.asdict(check) for check in self.checks]}
 
 
 def check_parity(
@@ -102,6 +117,7 @@ def check_parity(
     images: Sequence[SampleImage] = (),
     *,
     before_nms_dir: Path | None = None,
+    baked: BakedThresholds | None = None,
 ) -> ParityReport:
     """Loads what was written in both ways, asks every signature, and compares.
 
@@ -112,6 +128,7 @@ def check_parity(
         images: To compare on; generated ones where none are given.
         before_nms_dir: A SavedModel whose `serving_default` is the module's `before_nms`; None compares no raw
             predictions.
+        baked: Thresholds that the SavedModel applies: they are applied to the checkpoint's detections too.
 
     Raises:
         UserError: The two differ, or an image cannot be read.
@@ -121,7 +138,7 @@ def check_parity(
     expected = ask_checkpoint(detector, pixels)
     checks = []
     plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
-        (saved_model_dir, AFTER, signature_names(input_types), OUTPUT_NAMES)
+        (saved_model_dir, AFTER, signature_names(input_types, baked), OUTPUT_NAMES)
     ]
     if before_nms_dir is not None:
         plans.insert(0, (before_nms_dir, BEFORE, signature_names(input_types[:1]), RAW_OUTPUTS))
@@ -131,9 +148,11 @@ def check_parity(
                 for signature, input_type in signatures.items():
                     requests = [_request(input_type, *given) for given in zip(images, pixels, strict=True)]
                     answers = [_ask(ask, signature, request, outputs) for request in requests]
-                    found = _compare(stage, images, pixels, expected, answers)
+                    applied = baked.thresholds if baked and stage == AFTER and signature != ALL_DETECTIONS else None
+                    found = _compare(stage, images, pixels, expected, answers, applied)
                     checks.append(Check(signature, read_as, stage, found))
-    report = ParityReport(tuple(checks), tuple(image.name for image in images))
+    names = tuple(image.name for image in images)
+    report = ParityReport(tuple(checks), names, baked.thresholds if baked is not None else None)
     for check in checks:
         if check.problem:
             raise UserError(f"the SavedModel does not detect what the checkpoint does: {check.problem}")
@@ -205,9 +224,16 @@ def _compare(
     pixels: Sequence[np.ndarray],
     expected: Sequence[Outputs],
     answers: Sequence[Outputs],
+    thresholds: ClassThresholds | None,
 ) -> Differences:
+    """Compares image by image; with thresholds all but what scores so near to its own that rounding decides."""
     compare = compare_raw if stage == BEFORE else compare_detections
     total = Differences()
     for image, array, wanted, found in zip(images, pixels, expected, answers, strict=True):
-        total += compare(image.name, array.shape[:2], wanted, found)
+        sides = (wanted, found)
+        if thresholds is not None:
+            below = tuple(f"{image.name}: {words}" for words in below_thresholds(found, thresholds))
+            total += Differences(unmatched=below)
+            sides = comparable(wanted, found, thresholds)
+        total += compare(image.name, array.shape[:2], *sides)
     return total

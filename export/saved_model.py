@@ -15,9 +15,17 @@ from data_prep.runtime.staged_folder import staged
 from export.frozen_graph import FROZEN_GRAPH_NAME, check_frozen_graph, write_frozen_graph
 from export.parity import ParityReport, check_parity
 from export.parity_images import images_for
-from export.signatures import DEFAULT_SIGNATURE, SAVE_OPTIONS, Labels, ServingModule, signature_names
+from export.signatures import (
+    DEFAULT_SIGNATURE,
+    SAVE_OPTIONS,
+    BakedThresholds,
+    Labels,
+    ServingModule,
+    signature_names,
+)
 from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
+from train.evaluation.thresholds_file import THRESHOLDS_NAME
 from train.loop.outer_loop import CHECKPOINT_NAME
 from train.loop.run import LABEL_MAP_NAME, write_config_and_label_map
 from train.models.detector import Detector
@@ -56,6 +64,7 @@ def export(
     output_directory: Path,
     version_directory: Path | None = None,
     more_outputs: Sequence[str] = (),
+    baked: BakedThresholds | None = None,
     parity_images: Sequence[Path] = (),
     warmup_batch_sizes: Sequence[int] = (),
     also_frozen_graph: bool = False,
@@ -63,8 +72,8 @@ def export(
     """Writes a detector as the Object Detection API's exporter does, and as a version folder for TensorFlow Serving.
 
     `output_directory` gets `saved_model/`, `checkpoint/`, `pipeline.config`, `label_map.pbtxt` and `parity.json`; the
-    version folder gets the SavedModel alone, which has the label map among its `assets/`. Both appear whole or not
-    at all.
+    version folder gets the SavedModel alone, which has the label map among its `assets/`. Thresholds stand as
+    `thresholds.json` in `output_directory` and among the `assets/`. Both folders appear whole or not at all.
 
     Args:
         pipeline: What the detector was built from.
@@ -73,6 +82,7 @@ def export(
         output_directory: Must be new or empty.
         version_directory: Must be new; None writes none.
         more_outputs: Of `MORE_OUTPUTS`, beside the four that every signature has.
+        baked: Thresholds that the SavedModel, and the frozen graph, shall apply; None for none.
         parity_images: What to compare detections on. Without them, the first evaluation records; without these,
             generated images.
         warmup_batch_sizes: The version folder gets warm-up requests of these sizes, made from the same images.
@@ -90,7 +100,11 @@ def export(
         saved_model_dir, before_nms_dir = staging / "saved_model", staging / "before_nms"
         write_config_and_label_map(staging, _as_exported(pipeline))
         labels = Labels(pipeline.label_map, staging / LABEL_MAP_NAME)
-        module = ServingModule(detector, input_types, more_outputs=more_outputs, labels=labels)
+        in_assets = baked
+        if baked is not None:  # an asset goes by the name of its file
+            copy = shutil.copyfile(baked.thresholds.path, staging / THRESHOLDS_NAME)
+            in_assets = dataclasses.replace(baked, thresholds=dataclasses.replace(baked.thresholds, path=copy))
+        module = ServingModule(detector, input_types, more_outputs=more_outputs, labels=labels, baked=in_assets)
         tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures, options=SAVE_OPTIONS)
         if module.before_nms is not None:
             before_nms = {DEFAULT_SIGNATURE: module.before_nms}
@@ -101,11 +115,13 @@ def export(
             input_types,
             images_for(parity_images, pipeline),
             before_nms_dir=before_nms_dir if module.before_nms is not None else None,
+            baked=baked,
         )
         shutil.rmtree(before_nms_dir, ignore_errors=True)
         if also_frozen_graph:
-            write_frozen_graph(staging / FROZEN_GRAPH_NAME, detector)
-            check_frozen_graph(staging / FROZEN_GRAPH_NAME, detector, images_for(parity_images, pipeline))
+            applied = baked.thresholds if baked is not None else None
+            write_frozen_graph(staging / FROZEN_GRAPH_NAME, detector, applied)
+            check_frozen_graph(staging / FROZEN_GRAPH_NAME, detector, images_for(parity_images, pipeline), applied)
         write_json(staging / PARITY_NAME, report.to_json(), indent=1)
         checkpoint = tf.train.Checkpoint(model=detector.network, **{CHILD_NAME: TrunkExpectations(detector.network)})
         tf.train.CheckpointManager(
@@ -119,7 +135,7 @@ def export(
                         version_staging,
                         images_for(parity_images, pipeline),
                         batch_sizes=warmup_batch_sizes,
-                        input_types=signature_names(input_types),
+                        input_types=signature_names(input_types, baked),
                     )
     return report
 

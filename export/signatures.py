@@ -13,9 +13,12 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from data_prep.formats.label_map import LabelMap
 from data_prep.runtime.command_line import UsageError
 from export.image_inputs import INPUT_NAME, INPUT_SPECS, batch_reader, decode_image
+from export.score_thresholds import DETECTION_THRESHOLDS, with_thresholds
+from train.evaluation.thresholds_file import ClassThresholds
 from train.models.detector import Detector
 
 __all__ = [
+    "ALL_DETECTIONS",
     "DEFAULT_SIGNATURE",
     "INPUT_NAME",
     "INPUT_SPECS",
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 DEFAULT_SIGNATURE = "serving_default"
+ALL_DETECTIONS = "all_detections"
 OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 CLASS_NAMES = "detection_class_names"
 RAW_OUTPUTS = ("raw_detection_boxes", "raw_detection_scores")
@@ -38,6 +42,19 @@ _OUTPUTS_OF_ANCHORS = ("detection_multiclass_scores", "detection_anchor_indices"
 # Nobody trains an export, and the gradients of swish hold the variables that are constants now.
 SAVE_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 MORE_OUTPUTS = (*RAW_OUTPUTS, *_OUTPUTS_OF_ANCHORS, CLASS_NAMES)
+
+
+@dataclasses.dataclass(frozen=True)
+class BakedThresholds:
+    """Thresholds that a SavedModel applies itself.
+
+    Attributes:
+        thresholds: Of all classes; their file is copied into the SavedModel's `assets/`.
+        also_all_detections: Whether there is a signature without them, `all_detections`, of the first input type.
+    """
+
+    thresholds: ClassThresholds
+    also_all_detections: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +70,16 @@ class Labels:
     path: Path
 
 
-def signature_names(input_types: Sequence[str]) -> dict[str, str]:
-    """Names signatures: the first is `serving_default`, others go by their input type.
+def signature_names(input_types: Sequence[str], baked: BakedThresholds | None = None) -> dict[str, str]:
+    """Names signatures: the first is `serving_default`, others go by their input type; and perhaps `all_detections`.
 
     Returns:
         The input type by signature.
     """
-    return {input_type if number else DEFAULT_SIGNATURE: input_type for number, input_type in enumerate(input_types)}
+    names = {input_type if number else DEFAULT_SIGNATURE: input_type for number, input_type in enumerate(input_types)}
+    if baked is not None and baked.also_all_detections:
+        names[ALL_DETECTIONS] = input_types[0]
+    return names
 
 
 def detection_function(detector: Detector, input_type: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
@@ -93,6 +113,7 @@ class ServingModule(tf.Module):
         before_nms: From the first input type's requests to `raw_detection_boxes` and `raw_detection_scores`, by the
             same function; None where the detector has none. No signature, unless somebody makes it one.
         label_map: The asset; None without labels.
+        thresholds: The asset; None without thresholds.
     """
 
     def __init__(
@@ -102,6 +123,7 @@ class ServingModule(tf.Module):
         *,
         more_outputs: Sequence[str] = (),
         labels: Labels | None = None,
+        baked: BakedThresholds | None = None,
     ) -> None:
         """Traces and freezes.
 
@@ -110,6 +132,8 @@ class ServingModule(tf.Module):
             input_types: Keys of `INPUT_SPECS`, a signature each.
             more_outputs: Of `MORE_OUTPUTS`, beside `OUTPUT_NAMES`.
             labels: The classes' names, for the SavedModel's `assets/` and for `detection_class_names`.
+            baked: Thresholds that detections have to reach, in all signatures but `all_detections`. With them there is
+                one more output, `detection_thresholds`, by which clients see that detections have been chosen.
 
         Raises:
             UsageError: The detector, or the lack of labels, leaves an output without a source.
@@ -124,12 +148,14 @@ class ServingModule(tf.Module):
             raise UsageError(f"--output {' '.join(missing)}: {reason}; leave it out")
         names = (*OUTPUT_NAMES, *more_outputs)
 
-        def answer(input_type: str, outputs: Sequence[str]) -> Any:
+        def answer(input_type: str, outputs: Sequence[str], thresholds: ClassThresholds | None = None) -> Any:
             read = batch_reader(input_type, detector.settings.image_resizer)
 
             @tf.autograph.experimental.do_not_convert
             def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
                 found = frozen(*read(input_tensor))
+                if thresholds is not None:
+                    found = with_thresholds(found, thresholds, detector.num_classes)
                 if class_names and CLASS_NAMES in outputs:
                     classes = tf.cast(found["detection_classes"], tf.int32)
                     found[CLASS_NAMES] = tf.gather(tf.constant(class_names), classes)
@@ -137,9 +163,15 @@ class ServingModule(tf.Module):
 
             return tf.function(serve, input_signature=[INPUT_SPECS[input_type]])
 
+        def signature(name: str, input_type: str) -> Any:
+            if baked is None or name == ALL_DETECTIONS:
+                return answer(input_type, names)
+            return answer(input_type, (*names, DETECTION_THRESHOLDS), baked.thresholds)
+
         self.label_map = tf.saved_model.Asset(str(labels.path)) if labels is not None else None
+        self.thresholds = tf.saved_model.Asset(str(baked.thresholds.path)) if baked is not None else None
         self._functions = _Functions(
-            {name: answer(input_type, names) for name, input_type in signature_names(input_types).items()},
+            {name: signature(name, kind) for name, kind in signature_names(input_types, baked).items()},
             answer(input_types[0], RAW_OUTPUTS) if available.issuperset(RAW_OUTPUTS) else None,
         )
         # `tf.saved_model.load(path)(image)` asks serving_default, as it asks a model of the API's.

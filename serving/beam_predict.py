@@ -12,10 +12,15 @@ from data_prep.runtime.command_line import (
     ArgumentParser,
     UsageError,
     UserError,
-    fraction,
     run_command,
 )
-from serving.folders.detector_choice import add_detector_flags, check_detector_flags, find_label_map
+from serving.client_library.client_flags import add_min_score_flag, min_score_of
+from serving.folders.detector_choice import (
+    WRITTEN_MIN_SCORE,
+    add_detector_flags,
+    check_detector_flags,
+    find_label_map,
+)
 
 DESCRIPTION = """Predicts the pictures of an archive with Apache Beam's RunInference.
 
@@ -36,7 +41,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--output_prefix", required=True, help="of PREFIX-predictions-*.jsonl, -detections-*.csv and -failures-*.jsonl"
     )
-    parser.add_argument("--min_score", type=fraction, default=0.05, help="weaker detections are not written")
+    add_min_score_flag(parser, "weaker detections are not written", WRITTEN_MIN_SCORE)
     parser.add_argument("--max_failures", type=int, default=0, help="with more pictures failed, the exit code is 3")
     add_detector_flags(parser)
     return parser
@@ -65,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths = pipeline | fileio.MatchFiles(arguments.input) | beam.Map(lambda file: file.path)
     else:
         paths = pipeline | beam.io.ReadFromText(arguments.input_list) | "not empty" >> beam.Filter(bool)
-    build_pipeline(paths, DetectorHandler(arguments, label_map, arguments.min_score), arguments.output_prefix)
+    min_score = min_score_of(arguments, WRITTEN_MIN_SCORE)
+    build_pipeline(paths, DetectorHandler(arguments, label_map, min_score), arguments.output_prefix)
     try:
         result = pipeline.run()
         result.wait_until_finish()

@@ -15,7 +15,6 @@ from data_prep.runtime.command_line import (
     EXIT_FAILED,
     ArgumentParser,
     UserError,
-    fraction,
     int_from_zero,
     positive_int,
     printable,
@@ -25,10 +24,12 @@ from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 from serving.client_library.client_flags import (
     add_connection_flags,
+    add_min_score_flag,
     add_model_flags,
     add_retry_flags,
     client_settings_of,
     connection_of,
+    min_score_of,
 )
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import ImageDetections
@@ -55,7 +56,7 @@ def build_parser() -> ArgumentParser:
     add_model_flags(parser)
     add_retry_flags(parser)
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
-    parser.add_argument("--min_score", type=fraction, default=0.5, help="detections below it are left out")
+    add_min_score_flag(parser, "detections below it are left out")
     parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture on standard output, no table")
     parser.add_argument("--json_lines_path", type=Path, help="the same into a file, whatever is printed")
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.model_name,
         label_map=label_map,
         extra_outputs=arguments.extra_output,
-        min_score=arguments.min_score,
+        min_score=min_score_of(arguments),
         max_in_flight=arguments.max_in_flight,
         batch_size=arguments.batch_size,
         **client_settings_of(arguments),

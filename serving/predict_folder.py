@@ -9,6 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +26,20 @@ from data_prep.runtime.command_line import (
 )
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
-from serving.client_library.detections import ImageDetections
+from serving.client_library.client_flags import add_min_score_flag, min_score_of
+from serving.client_library.detections import BY_THE_MODEL, USUAL_MIN_SCORE, ImageDetections, least_score
 from serving.client_library.image_requests import find_images
 from serving.folders.cost import cost_table, time_detector
 from serving.folders.detector_choice import (
+    MODEL_THRESHOLDS,
+    WRITTEN_MIN_SCORE,
     add_detector_flags,
     check_detector_flags,
     describe_detector,
     find_label_map,
     open_detector,
 )
-from serving.folders.predictions_file import PREDICTIONS_NAME, PredictionsFile, read_predictions, read_run
+from serving.folders.predictions_file import PREDICTIONS_NAME, PredictionsFile, has_run, read_predictions, read_run
 from serving.folders.sorting import DEFAULT_OTHER, ImageSorter, best_class
 from serving.folders.tables import write_tables
 from serving.folders.uncertain_page import write_uncertain_csv, write_uncertain_page
@@ -62,7 +66,7 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="its .jpg, .jpeg and .png, and those below")
     parser.add_argument("--output_directory", type=Path, help="where the results go; all but a cost estimate need it")
-    parser.add_argument("--min_score", type=fraction, default=0.05, help="weaker detections are not written")
+    add_min_score_flag(parser, "weaker detections are not written", WRITTEN_MIN_SCORE)
     parser.add_argument(
         "--max_failures", type=int_from_zero, default=0, help="with more pictures failed than this, the exit code is 3"
     )
@@ -70,7 +74,10 @@ def build_parser() -> ArgumentParser:
     sort = parser.add_argument_group("sorting")
     sort.add_argument("--sort_into", type=Path, metavar="DIR", help="copy each picture to DIR/BEST CLASS/")
     sort.add_argument(
-        "--sort_min_score", type=fraction, default=0.5, help="pictures whose best detection is below it go to --other"
+        "--sort_min_score",
+        type=fraction,
+        help=f"pictures whose best detection is below it go to --other (default: {USUAL_MIN_SCORE:g}, and 0 for a "
+        "model that was exported with thresholds)",
     )
     sort.add_argument("--other", default=DEFAULT_OTHER, help="the folder of pictures without a class")
     label = parser.add_argument_group("what to label next")
@@ -132,30 +139,41 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
     """
     images = find_images([arguments.folder])
     label_map = find_label_map(arguments)
-    run = {"folder": str(arguments.folder.resolve()), **describe_detector(arguments, label_map, arguments.min_score)}
-    with PredictionsFile(arguments.output_directory, run) as file:
+    wanted = min_score_of(arguments, WRITTEN_MIN_SCORE)
+    with ExitStack() as opened:
+        detector = None
+        if has_run(arguments.output_directory):  # which says whether the model has thresholds: it need not be asked
+            has_thresholds = MODEL_THRESHOLDS in read_run(arguments.output_directory)
+        else:
+            detector = opened.enter_context(open_detector(arguments, label_map, wanted))
+            has_thresholds = detector.has_thresholds
+        min_score = least_score(wanted, has_thresholds=has_thresholds)
+        described = describe_detector(arguments, label_map, min_score, has_thresholds=has_thresholds)
+        run = {"folder": str(arguments.folder.resolve()), **described}
+        file = opened.enter_context(PredictionsFile(arguments.output_directory, run))
         names = (path.relative_to(arguments.folder).as_posix() for path in images)
         missing = [(name, path) for name, path in zip(names, images, strict=True) if name not in file.answered]
         there = len(images) - len(missing)
         if not missing:
             print(f"{len(images)} pictures, all predicted before")
             return
+        if detector is None:
+            detector = opened.enter_context(open_detector(arguments, label_map, min_score))
         answered = 0
-        with open_detector(arguments, label_map, arguments.min_score) as detector:
-            answers = detector.detect_many(path for _, path in missing)
-            named = zip((name for name, _ in missing), answers, strict=True)
-            try:
-                for name, result in progress(named, description="predicting", total=len(missing), unit="pictures"):
-                    if result.failure is not None:
-                        ledger.reject(name, result.failure.reason, result.failure.detail)
-                        continue
-                    file.add(replace(result, image=name))
-                    answered += 1
-            except UserError as error:
-                raise UserError(
-                    f"{error} (answered until then: {there + answered} of {len(images)} pictures; the same command "
-                    "goes on from there)"
-                ) from error
+        answers = detector.detect_many(path for _, path in missing)
+        named = zip((name for name, _ in missing), answers, strict=True)
+        try:
+            for name, result in progress(named, description="predicting", total=len(missing), unit="pictures"):
+                if result.failure is not None:
+                    ledger.reject(name, result.failure.reason, result.failure.detail)
+                    continue
+                file.add(replace(result, image=name))
+                answered += 1
+        except UserError as error:
+            raise UserError(
+                f"{error} (answered until then: {there + answered} of {len(images)} pictures; the same command "
+                "goes on from there)"
+            ) from error
     print(f"{len(images)} pictures: {there} predicted before, {answered} now")
 
 
@@ -200,7 +218,8 @@ def estimate_cost(arguments: argparse.Namespace) -> int:
     if load > (os.cpu_count() or 1) / 2:
         print(f"warning: the load is {load:.1f} already; what is timed now would be faster alone", file=sys.stderr)
     sizes = sorted(set(arguments.batch_sizes))
-    with open_detector(arguments, find_label_map(arguments), arguments.min_score) as detector:
+    wanted = min_score_of(arguments, WRITTEN_MIN_SCORE)
+    with open_detector(arguments, find_label_map(arguments), wanted) as detector:
         device = getattr(detector, "device", None) or f"server {arguments.server}"
         timings = time_detector(detector, device, sample, sizes)
     print(
@@ -212,17 +231,21 @@ def estimate_cost(arguments: argparse.Namespace) -> int:
 
 
 def _sort(arguments: argparse.Namespace, predictions: Path, ledger: Ledger) -> None:
+    min_score = arguments.sort_min_score
+    if min_score is None:
+        has_thresholds = MODEL_THRESHOLDS in read_run(arguments.output_directory)
+        min_score = least_score(BY_THE_MODEL, has_thresholds=has_thresholds)
     classes = {
         found.class_id: found.name
         for result in read_predictions(predictions)
         for found in result.detections
-        if found.class_id == best_class(result, arguments.sort_min_score)
+        if found.class_id == best_class(result, min_score)
     }
     sorter = ImageSorter(
         arguments.folder,
         arguments.sort_into,
         classes,
-        min_score=arguments.sort_min_score,
+        min_score=min_score,
         other=arguments.other,
     )
     results: Iterator[ImageDetections] = read_predictions(predictions)

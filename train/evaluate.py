@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -117,13 +118,18 @@ def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace, opt
     from train.evaluation.record_names import read_record_names
     from train.evaluation.saved_model_detector import SavedModelDetector
     from train.evaluation.study import EvaluationStudy
+    from train.evaluation.thresholds_file import THRESHOLDS_NAME
 
     index, source = arguments.eval_index, arguments.saved_model_dir
+    detector = SavedModelDetector(source)
+    baked = detector.folder / "assets" / THRESHOLDS_NAME
+    if options.criterion is None and baked.is_file():
+        options = dataclasses.replace(options, criterion=baked)
     file_names = {}
     if options.detections_path is not None:
         file_names = read_record_names(pipeline.settings.eval_input_reader[index], f"eval_input_reader[{index}]")
     study = EvaluationStudy(options, pipeline.settings.eval_config, pipeline.names_by_id, file_names)
-    result = evaluate_detector(pipeline, SavedModelDetector(source), reader_index=index, observers=[study])
+    result = evaluate_detector(pipeline, detector, reader_index=index, observers=[study])
     name = evaluation_folder(pipeline, index).relative_to("eval")
     eval_dir = arguments.eval_dir or Path(source).parent / "eval_saved_model" / name
     study.finish(result, eval_dir, step=0, source=source, title=source)

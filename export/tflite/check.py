@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from configs.settings.post_processing import BatchNonMaxSuppression
-from export.comparison import Differences, Outputs, compare_detections
+from export.comparison import MAX_SCORE_DIFFERENCE, Differences, Outputs, compare_detections
 from export.image_inputs import batch_reader
 from export.parity_images import SampleImage
 from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_nms
-from export.tflite.graph import NmsOptions
+from export.tflite.graph import NmsOptions, without_weak_scores
 from export.tflite.report import ModelCheck
 from export.tflite.requirements import FLOAT
 from export.tflite.runtime import TfliteDetector
@@ -36,7 +36,8 @@ class Expected:
         normalized: The same as the network takes it.
         input_in_image: float32 [4], by which boxes in 0..1 of the input are multiplied to be in 0..1 of the image.
         raw_boxes: float32 [A, 4], ymin xmin ymax xmax in 0..1 of the input.
-        raw_scores: float32 [A, classes].
+        raw_scores: float32 [A, classes], 0 where below the class's threshold.
+        close_calls: bool [A, classes], scores so near their class's threshold that rounding decides on which side.
         own: Its detections, after the NMS of the config.
         alike: Its detections after an NMS like the operator's.
     """
@@ -48,6 +49,7 @@ class Expected:
     input_in_image: np.ndarray
     raw_boxes: np.ndarray
     raw_scores: np.ndarray
+    close_calls: np.ndarray
     own: Outputs
     alike: Outputs
 
@@ -61,6 +63,8 @@ def ask_checkpoint(detector: SsdDetector, nms: NmsOptions, images: Sequence[Samp
     read = batch_reader("image_tensor", detector.settings.image_resizer)
     slots = ClassSlots.from_settings(detector.settings)
     sides = tf.constant([*detector.input_shape, *detector.input_shape], tf.float32)
+    # Without thresholds no score is near one.
+    thresholds = tf.constant(nms.class_thresholds or [np.inf] * detector.num_classes, tf.float32)
     own, alike = _nms_settings(detector.settings.post_processing.batch_non_max_suppression, nms)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])
@@ -68,7 +72,9 @@ def ask_checkpoint(detector: SsdDetector, nms: NmsOptions, images: Sequence[Samp
     def ask(image: tf.Tensor) -> dict[str, Any]:
         pixels, true_shape = read(image)
         detections = detector.detect_with_raw(pixels, true_shape)
-        boxes, scores = detections["raw_detection_boxes"], slots.without_background(detections["raw_detection_scores"])
+        boxes, all_scores = detections["raw_detection_boxes"], detections["raw_detection_scores"]
+        scores = slots.without_background(without_weak_scores(all_scores, nms, slots))
+        margins = tf.abs(slots.without_background(all_scores) - thresholds)
         own_found, alike_found = (
             batch_non_max_suppression((boxes * sides)[:, :, tf.newaxis], scores, true_shape, nms)
             for nms in (own, alike)
@@ -80,6 +86,7 @@ def ask_checkpoint(detector: SsdDetector, nms: NmsOptions, images: Sequence[Samp
             "input_in_image": sides / tf.concat([true_sides, true_sides], axis=0),
             "raw_boxes": boxes[0],
             "raw_scores": scores[0],
+            "close_calls": margins[0] <= MAX_SCORE_DIFFERENCE,
             "own": _first(own_found, nms.max_detections),
             "alike": _first(alike_found, nms.max_detections),
         }
@@ -100,6 +107,7 @@ def _nms_settings(
         settings,
         # Boxes are compared in the image's frame, whichever the config gives them in.
         change_coordinate_frame=True,
+        score_threshold=nms.score_threshold,  # the config's, or the least of the classes'
         # Never fewer than of one class; the operator's number is cut off afterwards.
         max_total_detections=max(settings.max_detections_per_class, nms.max_detections),
     )
@@ -142,7 +150,8 @@ def check_model(
         answers, taken = model.detect(image)
         seconds.append(taken)
         codes, scores, anchors = model.before_nms(image)
-        found = _decode(detector, codes, anchors), slots.without_background(scores)
+        scores = np.where(named_image.close_calls, named_image.raw_scores, slots.without_background(scores))
+        found = _decode(detector, codes, anchors), scores
         in_pixels = named_image.input_in_image * np.array([*named_image.size, *named_image.size], np.float32)
         before += compare_before_nms(in_pixels, (named_image.raw_boxes, named_image.raw_scores), found, min_score)
         detections = _in_image(answers, named_image.input_in_image)

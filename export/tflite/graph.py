@@ -13,6 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from configs.settings.post_processing import BatchNonMaxSuppression
 from export.signatures import SAVE_OPTIONS
+from train.evaluation.thresholds_file import ClassThresholds
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.post_processing import scores_from_logits
 from train.models.ssd import SsdDetector
@@ -20,6 +21,8 @@ from train.models.ssd_targets import ClassSlots
 
 POST_PROCESS = "TFLite_Detection_PostProcess"
 INPUT_NAME = "image"
+_ABOVE_ALL_SCORES = 2.0  # stands for infinity, which 8 bits have no range for
+_LEAST_SCORE = 1e-6  # what the operator must not take: the zeros
 # The operator's outputs, in its order.
 OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 
@@ -35,6 +38,10 @@ class NmsOptions:
         detections_per_class: The most of a class, with regular NMS.
         score_threshold: What a score must reach.
         iou_threshold: What boxes that both stay may overlap.
+        class_thresholds: What a score of each class must reach, float32 by label map id from 1; None for no more than
+            `score_threshold`. They come before the NMS, since the operator knows one threshold for all: what is below
+            suppresses nothing, takes no row from others, and without regular NMS an anchor counts with the best of
+            the classes that it reaches the threshold of.
     """
 
     max_detections: int
@@ -42,6 +49,13 @@ class NmsOptions:
     detections_per_class: int
     score_threshold: float
     iou_threshold: float
+    class_thresholds: tuple[float, ...] | None = None
+
+    def with_thresholds(self, thresholds: ClassThresholds, num_classes: int) -> NmsOptions:
+        """Returns the same with thresholds of the classes."""
+        by_id = np.minimum(thresholds.as_float32(num_classes)[1 : num_classes + 1], _ABOVE_ALL_SCORES)
+        least = max(self.score_threshold, float(by_id.min()), _LEAST_SCORE)
+        return dataclasses.replace(self, class_thresholds=tuple(by_id.tolist()), score_threshold=least)
 
     @classmethod
     def from_settings(
@@ -74,6 +88,14 @@ class Normalization:
         deviation = 255.0 / (white - black)
         # float32 has seven digits, and a person who copies the numbers into an app wants fewer.
         return cls(*(tuple(round(float(x), 4) for x in values) for values in (-black * deviation, deviation)))
+
+
+def without_weak_scores(scores: tf.Tensor, nms: NmsOptions, slots: ClassSlots) -> tf.Tensor:
+    """Makes scores [..., slots] 0 where they are below the threshold of their class."""
+    if nms.class_thresholds is None:
+        return scores
+    of_slots = [0.0] * int(slots.has_background) + list(nms.class_thresholds)
+    return tf.where(scores >= tf.constant(of_slots[: slots.num_slots], tf.float32), scores, 0.0)
 
 
 # From float32 [1, height, width, 3] to box codes float32 [1, A, 4] and scores float32 [1, A, slots].
@@ -128,6 +150,7 @@ def write_graph(
     module.anchors = tf.Variable(_centers_and_sides(detector), trainable=False) if as_the_api else None
     anchors = module.anchors if as_the_api else tf.constant(_centers_and_sides(detector))
     post_process = _post_process(detector, nms)
+    slots = ClassSlots.from_settings(detector.settings)
 
     @tf.autograph.experimental.do_not_convert
     def detect(image: tf.Tensor) -> Any:
@@ -135,6 +158,7 @@ def write_graph(
             # The mean first: what is left are whole numbers for most networks, which 8 bits hold without loss.
             image = (image - tf.constant(normalization.mean)) * (1.0 / tf.constant(normalization.deviation))
         codes, scores = predict(image)
+        scores = without_weak_scores(scores, nms, slots)
         outputs = post_process(codes, scores, tf.identity(anchors))
         return tuple(reversed(outputs)) if as_the_api else dict(zip(OUTPUT_NAMES, outputs, strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from export.tflite.graph import NmsOptions, Normalization, frozen_predictions, w
 from export.tflite.metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
 from export.tflite.report import TfliteReport
 from export.tflite.requirements import FULL_INTEGER
+from train.evaluation.thresholds_file import THRESHOLDS_NAME, ClassThresholds
 from train.models.detector import Detector
 from train.models.ssd import SsdDetector
 from train.pipeline import Pipeline
@@ -43,6 +45,7 @@ def write_models(
     representative: Sequence[SampleImage] = (),
     min_score: float,
     also_saved_model: bool = False,
+    thresholds: ClassThresholds | None = None,
 ) -> TfliteReport:
     """Writes models of a detector, and a report of how far they are from it, which nobody has judged yet.
 
@@ -56,15 +59,20 @@ def write_models(
         representative: From which `full_integer` takes its ranges.
         min_score: What detections count from.
         also_saved_model: Whether the folder gets `saved_model/` too, for a converter of somebody's own.
+        thresholds: Of the classes, which detections have to reach: the models, and the folder, get their file too.
 
     Raises:
         UserError: The model cannot be converted, or an image does not decode.
     """
     if not isinstance(detector, SsdDetector):
         raise TypeError("write_models takes detectors that require_convertible lets through")
+    files = {LABELS_NAME: label_rows(pipeline.names_by_id)}
+    if thresholds is not None:
+        nms = nms.with_thresholds(thresholds, detector.num_classes)
+        shutil.copyfile(thresholds.path, folder / THRESHOLDS_NAME)
+        files[THRESHOLDS_NAME] = thresholds.path.read_text(encoding="utf-8")
     expected = ask_checkpoint(detector, nms, check_images)
     normalization = Normalization.of_detector(detector)
-    labels = {LABELS_NAME: label_rows(pipeline.names_by_id)}
     predict = frozen_predictions(detector)
     if also_saved_model:
         write_graph(folder / SAVED_MODEL_NAME, detector, predict, nms, as_the_api=True)
@@ -83,7 +91,7 @@ def write_models(
                 _input_meaning(detector, None if takes_pixels else normalization),
             )
             path = folder / f"model_{quantization}.tflite"
-            write_bytes(path, finish(convert(graph, quantization, inputs), metadata, labels))
+            write_bytes(path, finish(convert(graph, quantization, inputs), metadata, files))
             checks.append(check_model(path, quantization, detector, expected, min_score=min_score))
     names = tuple(image.name for image in check_images)
     report = TfliteReport(tuple(checks), names, min_score, describe_nms(nms))
@@ -115,10 +123,10 @@ def check_images_for(paths: Sequence[Path], records: str | None, pipeline: Pipel
 def describe_nms(nms: NmsOptions) -> str:
     """The NMS for people."""
     kind = "class by class" if nms.use_regular_nms else "over all classes at once"
-    return (
-        f"{kind}, at most {nms.max_detections} detections, IoU {nms.iou_threshold:g}, "
-        f"scores from {nms.score_threshold:g}"
-    )
+    scores = f"scores from {nms.score_threshold:g}"
+    if nms.class_thresholds is not None:
+        scores += ", and from each class's threshold"
+    return f"{kind}, at most {nms.max_detections} detections, IoU {nms.iou_threshold:g}, {scores}"
 
 
 def _input_meaning(detector: SsdDetector, normalization: Normalization | None) -> InputMeaning:

@@ -6,9 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.runtime.command_line import ArgumentParser, UsageError, int_from_zero, number_above_zero, positive_int
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    fraction,
+    int_from_zero,
+    number_above_zero,
+    positive_int,
+)
 from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.client_library.connection import Connection, read_api_key
+from serving.client_library.detections import USUAL_MIN_SCORE, MinScore, ThresholdsOr
 
 DEFAULT_API_KEY_HEADER = "x-api-key"
 
@@ -108,6 +116,26 @@ def add_retry_flags(parser: ArgumentParser) -> None:
         help="send a request a second time where the first has no answer after so long, for at most one in ten; "
         "by default never",
     )
+
+
+def add_min_score_flag(parser: ArgumentParser, what: str, usual: float = USUAL_MIN_SCORE) -> None:
+    """Adds --min_score, of which `min_score_of` makes a choice.
+
+    Args:
+        parser: Where to.
+        what: What becomes of detections below it.
+        usual: The score for models without thresholds.
+    """
+    parser.add_argument(
+        "--min_score",
+        type=fraction,
+        help=f"{what} (default: {usual:g}, and 0 for a model that was exported with thresholds)",
+    )
+
+
+def min_score_of(arguments: argparse.Namespace, usual: float = USUAL_MIN_SCORE) -> MinScore:
+    """Returns what --min_score says, and what the model says where it was not given."""
+    return ThresholdsOr(usual) if arguments.min_score is None else float(arguments.min_score)
 
 
 def client_settings_of(arguments: argparse.Namespace) -> dict[str, Any]:

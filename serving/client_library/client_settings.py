@@ -9,6 +9,7 @@ from data_prep.runtime.command_line import UsageError
 from serving.client_library.call_policy import CallCounts, CallPolicy
 from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.client_library.connection import Connection
+from serving.client_library.detections import MinScore
 from serving.client_library.detector_exchanges import DetectorExchanges, DetectorSignature
 
 
@@ -34,7 +35,7 @@ class ClientSettings:
         version_label: str | None = None,
         signature_name: str = SERVING_DEFAULT,
         extra_outputs: Sequence[str] = (),
-        min_score: float = 0.0,
+        min_score: MinScore = 0.0,
         timeout_seconds: float = 60.0,
         max_retries: int | None = None,
         hedge_after_seconds: float | None = None,
@@ -52,7 +53,8 @@ class ClientSettings:
             version_label: Which version, by a label that the server's config gives it, such as `stable`.
             signature_name: Which of the model's signatures.
             extra_outputs: Further outputs to ask for; an answer has them in `extra_outputs`.
-            min_score: Weaker detections are left out.
+            min_score: Weaker detections are left out. `ThresholdsOr(0.5)` leaves it to the thresholds that the model
+                was exported with, and is 0.5 for a model without.
             timeout_seconds: The deadline of each request, its retries and the waits between them included.
             max_retries: How often a request is sent again at most after UNAVAILABLE or RESOURCE_EXHAUSTED; None for
                 as often as the deadline has room for, once the server has answered, and four times before.
@@ -96,6 +98,11 @@ class ClientSettings:
     def _open(self) -> None:
         """Opens the channel."""
         raise TypeError(f"{type(self).__name__} has no channel of its own")
+
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether the model leaves out itself what is below its class's threshold; known once `connect` was called."""
+        return self._known_signature.thresholds
 
     @property
     def _known_signature(self) -> DetectorSignature:

@@ -2,7 +2,8 @@
 
     from serving.client_library.detection_client import DetectionClient
 
-    with DetectionClient("localhost:8500", "detector", label_map=read_label_map(path), min_score=0.5) as client:
+    settings = {"label_map": read_label_map(path), "min_score": ThresholdsOr(0.5)}  # the model's own, else 0.5
+    with DetectionClient("localhost:8500", "detector", **settings) as client:
         found = client.detect(jpeg_bytes)                 # or a path; ImageError where this image has no answer
         for detection in found.detections:                # best score first
             print(detection.name, detection.score, detection.box_pixels.xmin)

@@ -12,6 +12,35 @@ from data_prep.formats.label_map import LabelMap
 
 OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 CLASS_NAMES = "detection_class_names"  # an output of models that were exported with it
+THRESHOLDS = "detection_thresholds"  # an output of models that were exported with thresholds of their classes
+USUAL_MIN_SCORE = 0.5
+
+
+@dataclass(frozen=True)
+class ThresholdsOr:
+    """Choice of what counts that is left to the model, where it was exported with thresholds; else a score.
+
+    Attributes:
+        score: 0..1, of a model that answers weak detections too.
+    """
+
+    score: float = USUAL_MIN_SCORE
+
+
+MinScore = float | ThresholdsOr
+BY_THE_MODEL = ThresholdsOr()
+
+
+def least_score(min_score: MinScore, *, has_thresholds: bool) -> float:
+    """Returns the score from which a model's detections count.
+
+    Args:
+        min_score: What was asked for.
+        has_thresholds: Whether the model leaves out by itself what is below its class's threshold.
+    """
+    if isinstance(min_score, ThresholdsOr):
+        return 0.0 if has_thresholds else min_score.score
+    return min_score
 
 
 class Box(NamedTuple):

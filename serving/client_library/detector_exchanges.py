@@ -22,7 +22,16 @@ from serving.client_library.client_errors import (
     image_failure,
     server_error,
 )
-from serving.client_library.detections import CLASS_NAMES, OUTPUT_NAMES, Failure, ImageDetections, read_detections
+from serving.client_library.detections import (
+    CLASS_NAMES,
+    OUTPUT_NAMES,
+    THRESHOLDS,
+    Failure,
+    ImageDetections,
+    MinScore,
+    least_score,
+    read_detections,
+)
 from serving.client_library.image_batches import BatchMember, ImageBatch
 from serving.client_library.image_requests import (
     BYTES_AROUND_IMAGES,
@@ -82,10 +91,12 @@ class DetectorSignature(NamedTuple):
     Attributes:
         encoded: Any number of encoded images; otherwise one image's pixels.
         class_names: It answers the classes' names itself.
+        thresholds: It leaves out itself what is below its class's threshold.
     """
 
     encoded: bool
     class_names: bool
+    thresholds: bool
 
 
 Exchange = Generator[Request, Any, Returned]
@@ -103,7 +114,7 @@ class DetectorExchanges:
         signature_name: Which of the model's signatures.
         label_map: Names the classes; None leaves it to the model, and to numbers where that does not.
         extra_outputs: Further outputs of the signature that the answers shall hold.
-        min_score: Weaker detections are left out.
+        min_score: Weaker detections are left out; `ThresholdsOr` leaves it to a model that has thresholds.
         max_message_bytes: The largest request and answer.
         encrypted: Whether TLS is spoken, for messages.
     """
@@ -115,7 +126,7 @@ class DetectorExchanges:
     signature_name: str = SERVING_DEFAULT
     label_map: LabelMap | None = None
     extra_outputs: tuple[str, ...] = ()
-    min_score: float = 0.0
+    min_score: MinScore = 0.0
     max_message_bytes: int = 0
     encrypted: bool = False
 
@@ -161,7 +172,8 @@ class DetectorExchanges:
                 f"{model} takes {type_name(data_type)}; the client sends encoded pictures (DT_STRING) or pixels "
                 "(DT_UINT8): export with --input_type encoded_image_string_tensor or image_tensor"
             )
-        return DetectorSignature(data_type == DT_STRING, CLASS_NAMES in signature.outputs)
+        outputs = signature.outputs
+        return DetectorSignature(data_type == DT_STRING, CLASS_NAMES in outputs, THRESHOLDS in outputs)
 
     def detect(self, sources: Sequence[ImageSource], signature: DetectorSignature) -> Exchange[list[ImageDetections]]:
         """Asks about images in one request; where the server refuses several at once, about each alone.
@@ -216,7 +228,7 @@ class DetectorExchanges:
                         position,
                         (member.image.width, member.image.height),
                         label_map=self.label_map,
-                        min_score=self.min_score,
+                        min_score=least_score(self.min_score, has_thresholds=signature.thresholds),
                     ),
                     extra_outputs={name: outputs[name][position] for name in extra},
                 )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from data_prep.runtime.command_line import UserError
 from serving.client_library.client_errors import ImageRequestError
 from serving.client_library.detection_client import DetectionClient
-from serving.client_library.detections import ImageDetections
+from serving.client_library.detections import ImageDetections, least_score
 from serving.client_library.model_service import AVAILABLE, ModelServiceClient, states_text
 from serving.demonstration.images import UploadedImage
 from serving.demonstration.settings import Settings
@@ -87,6 +87,17 @@ def find_versions(settings: Settings) -> list[Version]:
                 )
             labelled.append(Version(number, label))
     return [*labelled, *(Version(number) for number in sorted(available, reverse=True))]
+
+
+def first_threshold(settings: Settings, number: int) -> float:
+    """Returns where the threshold stands at first: 0 for a version that leaves out weak detections itself.
+
+    Raises:
+        UserError: The server cannot be asked.
+    """
+    with open_client(settings, number) as client:
+        client.connect()
+        return least_score(settings.min_score, has_thresholds=client.has_thresholds)
 
 
 class DetectionCache:

@@ -12,7 +12,13 @@ import streamlit as st
 from data_prep.images.image_file import ImageError
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detections import ImageDetections
-from serving.demonstration.detection_cache import DetectionCache, TimedDetections, Version, find_versions
+from serving.demonstration.detection_cache import (
+    DetectionCache,
+    TimedDetections,
+    Version,
+    find_versions,
+    first_threshold,
+)
 from serving.demonstration.images import UploadedImage, digest_of, read_upload
 from serving.demonstration.results import (
     Amenity,
@@ -101,9 +107,11 @@ def _results(settings: Settings, versions: Sequence[Version], images: Sequence[U
     """Shows the images with what was found, and beside them (on a phone: below) what can be chosen."""
     wide, narrow = st.columns([2, 1], gap="large")
     with narrow:
-        min_score = st.slider("Threshold", 0.0, 1.0, settings.min_score, 0.01, help="Weaker detections are left out.")
-        classes_place = st.empty()
+        threshold_place, classes_place = st.empty(), st.empty()
         asked = _choose_versions(versions)
+        min_score = threshold_place.slider(
+            "Threshold", 0.0, 1.0, _first_threshold(settings, asked[0]), 0.01, help="Weaker detections are left out."
+        )
     answers = {version: _detect(settings, version, images) for version in asked}
     names = classes_place.multiselect(
         "Classes",
@@ -142,6 +150,13 @@ def _results(settings: Settings, versions: Sequence[Version], images: Sequence[U
         )
     with wide:
         _show_table(shown)
+
+
+def _first_threshold(settings: Settings, version: Version) -> float:
+    known: dict[int, float] = _state().setdefault("first thresholds", {})
+    if version.number not in known:
+        known[version.number] = first_threshold(settings, version.number)
+    return known[version.number]
 
 
 def _choose_versions(versions: Sequence[Version]) -> list[Version]:

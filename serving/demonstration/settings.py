@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction, number_above_zero, positive_int
+from data_prep.runtime.command_line import ArgumentParser, UsageError, number_above_zero, positive_int
 from serving.client_library.channels import SERVING_DEFAULT
-from serving.client_library.client_flags import add_connection_flags, connection_of
+from serving.client_library.client_flags import (
+    add_connection_flags,
+    add_min_score_flag,
+    connection_of,
+    min_score_of,
+)
 from serving.client_library.connection import Connection
+from serving.client_library.detections import BY_THE_MODEL, MinScore
 
 DESCRIPTION = """A page that shows what a served detector finds in pictures dropped on it or taken with a phone's camera
 
@@ -34,7 +40,7 @@ class Settings:
         version_labels: Labels that are offered beside the versions' numbers.
         signature_name: Which of the model's signatures.
         label_map: Names the classes; None leaves it to the model, and to numbers where that does not.
-        min_score: Where the threshold stands at first, 0..1.
+        min_score: Where the threshold stands at first: a score, or what the model says.
         max_images: More at once are not taken.
         timeout_seconds: The deadline of each request.
     """
@@ -44,7 +50,7 @@ class Settings:
     version_labels: tuple[str, ...] = ()
     signature_name: str = SERVING_DEFAULT
     label_map: LabelMap | None = None
-    min_score: float = 0.5
+    min_score: MinScore = BY_THE_MODEL
     max_images: int = DEFAULT_MAX_IMAGES
     timeout_seconds: float = 30.0
 
@@ -63,7 +69,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures to ask")
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it the model does, or numbers")
-    parser.add_argument("--min_score", type=fraction, default=0.5, help="where the threshold stands at first")
+    add_min_score_flag(parser, "where the threshold stands at first")
     parser.add_argument("--max_pictures", type=positive_int, default=DEFAULT_MAX_IMAGES, help="taken at once")
     parser.add_argument("--timeout_seconds", type=number_above_zero, default=30.0, help="the deadline of each question")
     return parser
@@ -83,7 +89,7 @@ def read_settings(words: Sequence[str]) -> Settings:
         version_labels=tuple(dict.fromkeys(arguments.version_label)),
         signature_name=arguments.signature_name,
         label_map=read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None,
-        min_score=arguments.min_score,
+        min_score=min_score_of(arguments),
         max_images=arguments.max_pictures,
         timeout_seconds=arguments.timeout_seconds,
     )

@@ -20,7 +20,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import MAX_BYTES
-from serving.client_library.detections import Failure, ImageDetections
+from serving.client_library.detections import Failure, ImageDetections, MinScore
 from serving.client_library.image_requests import NamedImage
 from serving.folders.detector_choice import open_detector
 from serving.folders.tables import DETECTION_COLUMNS, detection_row
@@ -32,7 +32,7 @@ ANSWERED, FAILED, DETECTIONS = "pictures_answered", "pictures_failed", "detectio
 class DetectorHandler(ModelHandler[NamedImage, ImageDetections, Any]):
     """RunInference's handler of a detector: loads it, and runs a batch through it."""
 
-    def __init__(self, arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float) -> None:
+    def __init__(self, arguments: argparse.Namespace, label_map: LabelMap | None, min_score: MinScore) -> None:
         """Keeps what is needed to open the detector on a worker.
 
         Args:

@@ -11,10 +11,13 @@ from data_prep.runtime.command_line import ArgumentParser, UsageError, number_ab
 from serving.client_library.channels import SERVING_DEFAULT
 from serving.client_library.client_flags import add_connection_flags, connection_of
 from serving.client_library.detection_client import DetectionClient
+from serving.client_library.detections import MinScore
 from serving.folders.in_process import DEVICES, SavedModelDetector
 from serving.folders.predictions_file import fingerprint
 
 LABEL_MAP_NAME = "label_map.pbtxt"
+WRITTEN_MIN_SCORE = 0.05  # weaker detections of a model without thresholds are not worth their room
+MODEL_THRESHOLDS = "model_thresholds"  # in run.json, where the model has left out what is below its class's threshold
 
 
 def add_detector_flags(parser: ArgumentParser) -> None:
@@ -70,7 +73,7 @@ def find_label_map(arguments: argparse.Namespace) -> LabelMap | None:
 
 
 def open_detector(
-    arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float
+    arguments: argparse.Namespace, label_map: LabelMap | None, min_score: MinScore
 ) -> SavedModelDetector | DetectionClient:
     """Returns the detector that the flags name; both kinds close at the end of a `with`.
 
@@ -103,8 +106,16 @@ def open_detector(
     return client
 
 
-def describe_detector(arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float) -> dict[str, Any]:
+def describe_detector(
+    arguments: argparse.Namespace, label_map: LabelMap | None, min_score: float, *, has_thresholds: bool
+) -> dict[str, Any]:
     """Returns what the predictions depend on, for `run.json`; where a server stands is no part of that.
+
+    Args:
+        arguments: The flags of `add_detector_flags`.
+        label_map: Names the classes.
+        min_score: From which score detections are written.
+        has_thresholds: Whether the model has left out more by itself.
 
     Raises:
         UsageError: There is no SavedModel.
@@ -114,4 +125,6 @@ def describe_detector(arguments: argparse.Namespace, label_map: LabelMap | None,
     else:
         model = {"served": arguments.model_name, "version": arguments.model_version or arguments.version_label}
     names = {str(class_id): name for class_id, name in label_map.names_by_id().items()} if label_map is not None else {}
+    if has_thresholds:
+        model[MODEL_THRESHOLDS] = True
     return {**model, "signature_name": arguments.signature_name, "min_score": min_score, "classes": names}

@@ -17,7 +17,15 @@ from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from serving.client_library.channels import SERVING_DEFAULT
 from serving.client_library.client_errors import ImageRequestError
-from serving.client_library.detections import OUTPUT_NAMES, Failure, ImageDetections, read_detections
+from serving.client_library.detections import (
+    OUTPUT_NAMES,
+    THRESHOLDS,
+    Failure,
+    ImageDetections,
+    MinScore,
+    least_score,
+    read_detections,
+)
 from serving.client_library.image_batches import BatchMember, ImageBatch
 from serving.client_library.image_requests import INPUT_NAME, ImageSource, encoded_array, not_a_detector, pixels_of
 from serving.wire.tensors import DT_STRING, DT_UINT8, type_name
@@ -32,6 +40,7 @@ class SavedModelDetector:
     Attributes:
         batch_size: Images that go through the model together, where it takes several.
         device: What it runs on, in words such as `CPU` or `NVIDIA H100`.
+        has_thresholds: Whether the model leaves out itself what is below its class's threshold.
     """
 
     def __init__(
@@ -40,7 +49,7 @@ class SavedModelDetector:
         *,
         label_map: LabelMap | None = None,
         signature_name: str = SERVING_DEFAULT,
-        min_score: float = 0.0,
+        min_score: MinScore = 0.0,
         batch_size: int = 8,
         max_in_flight: int = 2,
         device: str = "auto",
@@ -51,7 +60,7 @@ class SavedModelDetector:
             saved_model_dir: The folder that holds `saved_model.pb`.
             label_map: Names the classes.
             signature_name: Which of its signatures.
-            min_score: Weaker detections are left out.
+            min_score: Weaker detections are left out; `ThresholdsOr` leaves it to a model that has thresholds.
             batch_size: Images that go through the model together.
             max_in_flight: Batches that are read, run, or waited for at the same time.
             device: `auto` takes a GPU where there is one, `cpu` leaves it alone, `gpu` insists on one.
@@ -82,7 +91,7 @@ class SavedModelDetector:
             raise UserError(str(error)) from error
         self._signature, self._takes_encoded = self._check_signature(saved_model_dir, signature_name)
         self._label_map = label_map
-        self._min_score = min_score
+        self._min_score = least_score(min_score, has_thresholds=self.has_thresholds)
         self._max_in_flight = max_in_flight
         self.batch_size = batch_size
 
@@ -157,6 +166,7 @@ class SavedModelDetector:
         signature = signatures[name]
         if reason := not_a_detector(name, signature):
             raise UsageError(f"{saved_model_dir} {reason}")
+        self.has_thresholds = THRESHOLDS in signature.outputs
         tensor = signature.inputs[INPUT_NAME]
         if tensor.dtype not in (DT_STRING, DT_UINT8):
             raise UsageError(

@@ -99,6 +99,11 @@ class PredictionsFile:
                 )
 
 
+def has_run(directory: Path) -> bool:
+    """Whether an earlier run has said there what its predictions were made with."""
+    return (directory / RUN_NAME).exists()
+
+
 def read_run(directory: Path) -> dict[str, Any]:
     """Returns what the predictions in `directory` were made with.
 

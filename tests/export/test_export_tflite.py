@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from configs.schema.pipeline_file import read_pipeline_config
 from data_prep.runtime.command_line import UserError
@@ -235,3 +236,29 @@ def test_padded_input_and_the_fast_nms_equal_the_checkpoint_and_nothing_is_left_
     printed = capsys.readouterr().out
     assert "over all classes at once, at most 10 detections" in printed and "model_float.tflite" in printed
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_thresholds_of_the_classes_are_in_the_file(exported, block_records, tmp_path):
+    models, words, pipeline, detector = exported
+    pixels = {"float": None, "full_integer": None}
+    image = np.asarray(Image.open(io.BytesIO(block_image(3)[0])).resize((96, 96)))[np.newaxis]
+    pixels["full_integer"] = image.astype(np.uint8)
+    pixels["float"] = detector.preprocess(tf.cast(image, tf.float32), tf.constant([[96, 96, 3]])).numpy()
+    _, classes, scores, _ = answer(interpreter_of(models, "float"), pixels["float"])
+    thresholds = {1: float(np.median(scores[0][classes[0] == 0])), 2: None}
+    path = tmp_path / "t.json"
+    entries = [{"id": each, "name": pipeline.names_by_id[each], "threshold": thresholds[each]} for each in (1, 2)]
+    path.write_text(json.dumps({"classes": entries}))
+    words = list(words)
+    words[words.index("--output_directory") + 1] = str(tmp_path / "models")
+    del words[words.index("dynamic_range")]
+    assert export([*words, "--thresholds", str(path)]) == 0
+    for quantization, least in (("float", thresholds[1]), ("full_integer", thresholds[1] - 1 / 256)):
+        _, found, kept, count = answer(interpreter_of(tmp_path / "models", quantization), pixels[quantization])
+        count = int(count[0])
+        assert count > 0 and not found[0][:count].any(), quantization
+        assert (kept[0][:count] >= least).all(), quantization
+        with zipfile.ZipFile(tmp_path / "models" / f"model_{quantization}.tflite") as archive:
+            assert archive.read("thresholds.json") == path.read_bytes()
+    assert (tmp_path / "models" / "thresholds.json").read_bytes() == path.read_bytes()

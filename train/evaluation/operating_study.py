@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.runtime.atomic_files import atomic_path
-from train.evaluation.thresholds_file import write_thresholds
+from train.evaluation.thresholds_file import FEW_OBJECTS, ClassThresholds, write_thresholds
+from train.metrics.bootstrap import CONFIDENCE
 from train.metrics.box_matches import BoxMatches
 from train.metrics.calibration import expected_calibration_error, reliability
 from train.metrics.confusion import BACKGROUND, confusion_matrix
-from train.metrics.operating_points import Criterion, OperatingPoint, added_up, curve_of_all, curves_by_class
+from train.metrics.operating_points import BEST_F1, Criterion, OperatingPoint, added_up, curve_of_all, curves_by_class
 from train.metrics.report import number_text, shortened_name
+from train.metrics.threshold_intervals import Interval, threshold_intervals
 from train.metrics.tide import Mistake, TideErrors
 
 CURVES_FILE, CONFUSION_FILE, RELIABILITY_FILE = "operating_points.csv", "confusion_matrix.csv", "reliability.csv"
 USUAL_SCORE = 0.5  # the client's --min_score
-FEW_OBJECTS = 20  # fewer say little of where a threshold should be
 ALL_CLASSES = "all classes"
 _PREFIX = "OperatingPoint"
 _STEPS = 100  # of the thresholds in the CSV
@@ -37,27 +38,38 @@ class OperatingStudy:
     """Everything that follows from which detection is which object.
 
     Attributes:
-        points: The chosen point of each class, by label map id; its threshold is infinite where none is found.
-        criterion: What they are chosen for.
+        points: The point of each class, by label map id; its threshold is infinite where none is found.
+        intervals: Of the chosen thresholds, by label map id; none of those that were given.
+        purpose: What the thresholds are for.
         matches: Detections and objects.
         errors: The kinds of mistakes.
         costs: What each kind costs of the average precision at an IoU of 0.5.
     """
 
-    def __init__(self, matches: BoxMatches, criterion: Criterion) -> None:
+    def __init__(self, matches: BoxMatches, criterion: Criterion | ClassThresholds) -> None:
         """Computes it.
 
         Args:
             matches: Of an evaluation.
-            criterion: What the thresholds are chosen for.
+            criterion: What the thresholds are chosen for, or thresholds that were chosen elsewhere.
         """
         self.matches = matches
-        self.criterion = criterion
         self._curves = curves_by_class(matches)
         self._of_all = curve_of_all(matches)
-        self.points = {
-            class_id: criterion.choose(curve) or curve.at(math.inf) for class_id, curve in self._curves.items()
-        }
+        self.intervals: dict[int, Interval] = {}
+        if isinstance(criterion, ClassThresholds):
+            self.points = {class_id: curve.at(criterion.by_class[class_id]) for class_id, curve in self._curves.items()}
+            self._of_one = BEST_F1
+            self.purpose = criterion.operating_point
+            self._title = f"{criterion.summary()}; measured at an IoU of 0.5:"
+        else:
+            self.points = {
+                class_id: criterion.choose(curve) or curve.at(math.inf) for class_id, curve in self._curves.items()
+            }
+            self.intervals = threshold_intervals(matches, self._curves, criterion)
+            self._of_one = criterion
+            self.purpose = str(criterion)
+            self._title = f"thresholds for {criterion}, at an IoU of 0.5:"
         self._usual = {class_id: curve.at(USUAL_SCORE) for class_id, curve in self._curves.items()}
         self.errors = TideErrors(matches)
         self.costs = self.errors.costs()
@@ -68,8 +80,9 @@ class OperatingStudy:
 
         `OperatingPoint/{Precision,Recall,F1}` of all classes, counted together: `@score0.5`, at one threshold for all
         (`@OneThreshold`, with `OperatingPoint/OneThreshold`), and at the thresholds of the classes
-        (`@ClassThresholds`); `OperatingPoint_PerformanceByCategory/{Precision,Recall,F1,Threshold}/NAME`;
-        `Calibration/ExpectedCalibrationError`; `TIDE/LostAP@.50IOU/KIND` and `TIDE/Count/KIND`.
+        (`@ClassThresholds`); `OperatingPoint_PerformanceByCategory/{Precision,Recall,F1,Threshold}/NAME`, and of chosen
+        thresholds the interval's ends, `ThresholdLow` and `ThresholdHigh`; `Calibration/ExpectedCalibrationError`;
+        `TIDE/LostAP@.50IOU/KIND` and `TIDE/Count/KIND`.
         """
         one = self.one_threshold()
         together = {
@@ -80,7 +93,9 @@ class OperatingStudy:
         metrics = {f"{_PREFIX}/{name}{at}": value for at, point in together.items() for name, value in _figures(point)}
         metrics[f"{_PREFIX}/OneThreshold"] = _finite(one.threshold)
         for class_id, point in self.points.items():
-            for name, value in (*_figures(point), ("Threshold", _finite(point.threshold))):
+            interval = self.intervals.get(class_id, ())
+            ends = zip(("ThresholdLow", "ThresholdHigh"), map(_finite, interval), strict=False)
+            for name, value in (*_figures(point), ("Threshold", _finite(point.threshold)), *ends):
                 metrics[f"{_PREFIX}_PerformanceByCategory/{name}/{self.matches.names[class_id]}"] = value
         metrics["Calibration/ExpectedCalibrationError"] = expected_calibration_error(self._bins)
         metrics.update({f"TIDE/LostAP@.50IOU/{name}": self.costs[kind] for kind, name in _KINDS.items()})
@@ -95,20 +110,25 @@ class OperatingStudy:
             max_classes: How many classes to show at most, those with the most objects.
         """
         names = self.matches.names
-        shown = sorted(self.points, key=lambda class_id: -_num_objects(self.points[class_id]))[:max_classes]
-        rows = [(names[class_id], self.points[class_id], self._usual[class_id].f1) for class_id in shown]
+        shown = sorted(self.points, key=lambda class_id: -self.points[class_id].num_objects)[:max_classes]
+        rows = [
+            (names[class_id], self.points[class_id], self._interval_text(class_id), self._usual[class_id].f1)
+            for class_id in shown
+        ]
         usual = self._of_all.at(USUAL_SCORE)
         rows += [
-            ("all, these thresholds", added_up(self.points.values()), usual.f1),
-            ("all, one threshold", self.one_threshold(), usual.f1),
-            (f"all, from {USUAL_SCORE:g} on", usual, usual.f1),
+            ("all, these thresholds", added_up(self.points.values()), "", usual.f1),
+            ("all, one threshold", self.one_threshold(), "", usual.f1),
+            (f"all, from {USUAL_SCORE:g} on", usual, "", usual.f1),
         ]
         width = max(len(shortened_name(name)) for name, *_ in rows)
-        heads = ("objects", "threshold", "precision", "recall", "   F1", f"F1 at {USUAL_SCORE:g}")
-        lines = [f"thresholds for {self.criterion}, at an IoU of 0.5:", "", "  ".join([f"{'class':<{width}}", *heads])]
-        for name, point, usual_f1 in rows:
-            figures = (_finite(point.threshold), *(value for _, value in _figures(point)), usual_f1)
-            cells = (str(_num_objects(point)), *map(number_text, figures))
+        interval = (f"{f'{CONFIDENCE:.0%} interval':>14}",) if self.intervals else ()
+        heads = ("objects", "threshold", *interval, "precision", "recall", "   F1", f"F1 at {USUAL_SCORE:g}")
+        lines = [self._title, "", "  ".join([f"{'class':<{width}}", *heads])]
+        for name, point, ends, usual_f1 in rows:
+            figures = (*(value for _, value in _figures(point)), usual_f1)
+            threshold = (number_text(_finite(point.threshold)), *((ends,) if interval else ()))
+            cells = (str(point.num_objects), *threshold, *map(number_text, figures))
             aligned = (f"{cell:>{len(head)}}" for cell, head in zip(cells, heads, strict=True))
             lines.append("  ".join([f"{shortened_name(name):<{width}}", *aligned]))
         if len(self.points) > len(shown):
@@ -117,17 +137,17 @@ class OperatingStudy:
 
     def _remarks(self) -> list[str]:
         names = self.matches.names
-        few = [names[class_id] for class_id, point in self.points.items() if 0 < _num_objects(point) < FEW_OBJECTS]
+        few = [names[class_id] for class_id, point in self.points.items() if 0 < point.num_objects < FEW_OBJECTS]
         without = [
             names[class_id]
             for class_id, point in self.points.items()
-            if math.isinf(point.threshold) and _num_objects(point)
+            if math.isinf(point.threshold) and point.num_objects
         ]
         error = expected_calibration_error(self._bins)
         costs = ", ".join(f"{name} {number_text(self.costs[kind])}" for kind, name in _KINDS.items())
         remarks = [f"fewer than {FEW_OBJECTS} objects, which say little of a threshold: {_listed(few)}"] if few else []
         if without:
-            remarks.append(f"no score gives {self.criterion}: {_listed(without)}")
+            remarks.append(f"no score gives {self.purpose or 'a threshold'}: {_listed(without)}")
         return [
             *remarks,
             f"expected calibration error {number_text(error)}",
@@ -164,23 +184,24 @@ class OperatingStudy:
         write_thresholds(
             path,
             self.points,
+            self.intervals,
             self.matches.names,
-            operating_point=str(self.criterion),
+            operating_point=self.purpose,
             source=source,
             num_images=self.matches.num_images,
         )
 
     def one_threshold(self) -> OperatingPoint:
         """Returns the point chosen for all classes together; its threshold is infinite where none is found."""
-        return self.criterion.choose(self._of_all) or self._of_all.at(math.inf)
+        return self._of_one.choose(self._of_all) or self._of_all.at(math.inf)
+
+    def _interval_text(self, class_id: int) -> str:
+        low, high = self.intervals.get(class_id, (math.nan, math.nan))
+        return "-" if math.isnan(low) else " to ".join(number_text(_finite(end)) for end in (low, high))
 
 
 def _figures(point: OperatingPoint) -> tuple[tuple[str, float], ...]:
     return ("Precision", point.precision), ("Recall", point.recall), ("F1", point.f1)
-
-
-def _num_objects(point: OperatingPoint) -> int:
-    return point.true_positives + point.false_negatives
 
 
 def _finite(value: float) -> float:

@@ -14,8 +14,10 @@ from train.evaluation.evaluator import EvaluationResult
 from train.evaluation.operating_study import OperatingStudy
 from train.evaluation.page.report import EvaluationReport, Findings
 from train.evaluation.study_options import StudyOptions
+from train.evaluation.thresholds_file import read_thresholds
 from train.metrics.box_matches import match_collection
 from train.metrics.measured_image import MeasuredImage
+from train.metrics.operating_points import BEST_F1
 from train.metrics.report import metrics_table
 from train.metrics.sets import MetricSets
 from train.tracking.recorder import Recorder
@@ -39,8 +41,13 @@ class EvaluationStudy:
             eval_config: Says how to measure.
             names_by_id: Class names by label map id.
             file_names: The images' file names by id, where they are known.
+
+        Raises:
+            UsageError: A file of thresholds that is none, or of another label map.
         """
         self._options = options
+        criterion = options.criterion or BEST_F1
+        self._criterion = read_thresholds(criterion, names_by_id) if isinstance(criterion, Path) else criterion
         self._cut = self._detections = None
         if options.min_score_cut is not None and not eval_config.ignore_groundtruth:
             self._cut = MetricSets(eval_config, names_by_id)
@@ -74,7 +81,7 @@ class EvaluationStudy:
         table = result.table()
         operating = None
         if result.boxes is not None:
-            operating = OperatingStudy(match_collection(result.boxes), self._options.criterion)
+            operating = OperatingStudy(match_collection(result.boxes), self._criterion)
         if operating is not None:
             table += "\n" + operating.table()
             result = _with_metrics(result, operating.metrics())
@@ -93,7 +100,7 @@ class EvaluationStudy:
             print(f"{count} detections written to {path}, the ground truth to {ground_truth_path(path)}")
         if operating is not None and (thresholds := self._options.thresholds_path) is not None:
             operating.write_thresholds(thresholds, source=source)
-            print(f"thresholds for {self._options.criterion} written to {thresholds}")
+            print(f"thresholds written to {thresholds}")
         if operating is not None and self._report is not None:
             print(self._report.write(_findings(operating, result), source=source))
         print(f"written to {eval_dir}", flush=True)
@@ -107,7 +114,7 @@ def _findings(operating: OperatingStudy, result: EvaluationResult) -> Findings:
         metrics=result.metrics,
         points=operating.points,
         one_threshold=operating.one_threshold().threshold,
-        criterion=str(operating.criterion),
+        criterion=operating.purpose,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_prep.runtime.command_line import UsageError, fraction, number_above_zero
 from train.evaluation.page.report import DEFAULT_MEGABYTES, ReportOptions
-from train.metrics.operating_points import BEST_F1, Criterion
+from train.metrics.operating_points import Criterion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,14 +18,15 @@ class StudyOptions:
     Attributes:
         detections_path: Where detections go, in COCO's format of results; None: nowhere.
         thresholds_path: Where the classes' thresholds go; None: nowhere.
-        criterion: What these are chosen for.
+        criterion: What these are chosen for, or a file of thresholds that were chosen elsewhere; None: for the best F1,
+            or what the evaluated model has baked in.
         min_score_cut: The score from which detections count in a second set of averages; None: there is none.
         report: The page to look at; None: there is none.
     """
 
     detections_path: Path | None = None
     thresholds_path: Path | None = None
-    criterion: Criterion = BEST_F1
+    criterion: Criterion | Path | None = None
     min_score_cut: float | None = None
     report: ReportOptions | None = None
 
@@ -42,13 +43,17 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--operating_point",
-        type=criterion_of_text,
-        default=BEST_F1,
-        metavar="f1|precision=P|recall=R",
-        help="what each class's threshold is chosen for: the best F1, or a precision or recall to reach",
+        type=_criterion_or_file,
+        metavar="f1|precision=P|recall=R|T.json",
+        help="what each class's threshold is chosen for: the best F1, or a precision or recall to reach; or a file of "
+        "thresholds that were chosen elsewhere, to measure them here (default: those that a SavedModel was exported "
+        "with, else f1)",
     )
     group.add_argument(
-        "--thresholds_path", type=Path, metavar="T.json", help="write the classes' thresholds there, for a client"
+        "--thresholds_path",
+        type=Path,
+        metavar="T.json",
+        help="write the classes' thresholds there, for export_saved_model and export_tflite --thresholds",
     )
     group.add_argument(
         "--min_score_cut",
@@ -103,9 +108,15 @@ def _report_options(arguments: argparse.Namespace) -> ReportOptions | None:
     return ReportOptions(path, arguments.report_megabytes, images)
 
 
+def _criterion_or_file(text: str) -> Criterion | Path:
+    return Path(text) if text.endswith(".json") else criterion_of_text(text)
+
+
 def criterion_of_text(text: str) -> Criterion:
     """Reads what a threshold is chosen for; for `add_argument(type=criterion_of_text)`."""
     try:
         return Criterion.of_text(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of f1, precision=0.9 and recall=0.8") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of f1, precision=0.9, recall=0.8 and a file called *.json"
+        ) from error

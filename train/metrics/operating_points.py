@@ -30,6 +30,11 @@ class OperatingPoint:
     false_negatives: int
 
     @property
+    def num_objects(self) -> int:
+        """Objects to find."""
+        return self.true_positives + self.false_negatives
+
+    @property
     def precision(self) -> float:
         """Share of detections that are right, NaN without any."""
         return _ratio(self.true_positives, self.true_positives + self.false_positives)
@@ -53,6 +58,9 @@ class ScoreCurve:
             different elsewhere stays on its side. Of equal scores all count or none.
         true_positives: int64 [K], detections from there on that are right.
         false_positives: int64 [K], and that are not.
+        ends: int64 [K], the last detection that counts there.
+        rises: int64 [T], the thresholds that let through more right ones than the next higher does. Others only add
+            wrong ones, so that none is ever the best for anything.
         num_groundtruth: Objects to find.
     """
 
@@ -65,14 +73,15 @@ class ScoreCurve:
             num_groundtruth: Objects to find.
         """
         scores = scores.astype(np.float64)
-        last = np.flatnonzero(np.diff(scores, append=-1.0) < 0)  # of those with one score
-        self._scores = scores[last]
+        self.ends = np.flatnonzero(np.diff(scores, append=-1.0) < 0)  # of several with one score the last
+        self._scores = scores[self.ends]
         below = np.append(self._scores[1:], 0.0)
         between = (self._scores + below) / 2
         rounded = np.round(between, 6)
         self.thresholds = np.where((rounded > below) & (rounded <= self._scores), rounded, between)
-        self.true_positives = np.cumsum(is_right)[last]
-        self.false_positives = np.cumsum(~is_right)[last]
+        self.true_positives = np.cumsum(is_right)[self.ends]
+        self.false_positives = np.cumsum(~is_right)[self.ends]
+        self.rises = np.flatnonzero(np.diff(self.true_positives, prepend=0))
         self.num_groundtruth = num_groundtruth
 
     def at(self, threshold: float) -> OperatingPoint:
@@ -81,25 +90,6 @@ class ScoreCurve:
         right = int(self.true_positives[number]) if number >= 0 else 0
         wrong = int(self.false_positives[number]) if number >= 0 else 0
         return OperatingPoint(threshold, right, wrong, self.num_groundtruth - right)
-
-    def best_f1(self) -> OperatingPoint | None:
-        """Returns the point of the highest F1, of several the one of the highest threshold; None where F1 is 0."""
-        f1 = 2 * self.true_positives / (self.true_positives + self.false_positives + max(self.num_groundtruth, 1))
-        return self._point(f1.argmax()) if f1.size and f1.max() > 0 else None
-
-    def with_precision(self, precision: float) -> OperatingPoint | None:
-        """Returns the point of the highest recall with such a precision, or None where no threshold has it."""
-        reached = self.true_positives >= precision * (self.true_positives + self.false_positives) - _ROUNDING
-        reached &= self.true_positives > 0
-        return self._point(np.flatnonzero(reached)[-1]) if reached.any() else None
-
-    def with_recall(self, recall: float) -> OperatingPoint | None:
-        """Returns the point of the highest threshold with such a recall, or None where no threshold has it."""
-        reached = self.true_positives >= max(recall * self.num_groundtruth - _ROUNDING, 1)
-        return self._point(reached.argmax()) if reached.any() else None
-
-    def _point(self, number: int | np.integer) -> OperatingPoint:
-        return self.at(float(self.thresholds[number]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +123,36 @@ class Criterion:
 
     def choose(self, curve: ScoreCurve) -> OperatingPoint | None:
         """Returns the point that it asks for, or None where no threshold gives it."""
+        right, wrong = curve.true_positives[curve.rises], curve.false_positives[curve.rises]
+        place = int(self.places(right, wrong, np.array(curve.num_groundtruth)))
+        return curve.at(float(curve.thresholds[curve.rises[place]])) if place >= 0 else None
+
+    def places(self, right: np.ndarray, wrong: np.ndarray, num_groundtruth: np.ndarray) -> np.ndarray:
+        """Chooses among thresholds of one curve, or of many.
+
+        Of those with the best F1 the highest, of those with the precision the lowest, of those with the recall the
+        highest; of those that let the same detections through the highest.
+
+        Args:
+            right: int [..., T], detections from each threshold on that are right; thresholds fall.
+            wrong: int [..., T], and that are not.
+            num_groundtruth: int [...], objects to find.
+
+        Returns:
+            int64 [...], places among the thresholds; -1 where none gives what is asked for.
+        """
+        if not right.shape[-1]:
+            return np.full(right.shape[:-1], -1, np.int64)
+        total, wanted = right + wrong, num_groundtruth[..., np.newaxis]
         if self.kind == "f1":
-            return curve.best_f1()
-        return curve.with_precision(self.value) if self.kind == "precision" else curve.with_recall(self.value)
+            f1 = 2 * right / np.maximum(total + wanted, 1)
+            return np.where(f1.max(axis=-1) > 0, f1.argmax(axis=-1), -1)
+        if self.kind == "recall":
+            reached = right >= np.maximum(self.value * wanted - _ROUNDING, 1)
+            return np.where(reached.any(axis=-1), reached.argmax(axis=-1), -1)
+        reached = (right >= self.value * total - _ROUNDING) & (right > 0)
+        most = np.where(reached, right, 0).max(axis=-1)
+        return np.where(most > 0, (right >= most[..., np.newaxis]).argmax(axis=-1), -1)
 
 
 BEST_F1 = Criterion()

@@ -11,7 +11,7 @@ from tests.train.metrics.matched_boxes import NEAR_A, OVER_A, A, B, C, matched
 from train.metrics.box_matches import NO_MATCH
 from train.metrics.calibration import expected_calibration_error, reliability
 from train.metrics.confusion import confusion_matrix
-from train.metrics.operating_points import Criterion, ScoreCurve, added_up, curve_of_all, curves_by_class
+from train.metrics.operating_points import BEST_F1, Criterion, ScoreCurve, added_up, curve_of_all, curves_by_class
 
 
 def test_detections_come_by_score_and_each_knows_its_object():
@@ -48,17 +48,17 @@ def test_a_score_counts_at_itself_as_the_client_compares():
 
 def test_the_best_f1_and_the_threshold_between_its_score_and_the_next():
     # F1: 2/4, 2/5, 4/6, 4/7 of three objects.
-    point = curve([1, 0, 1, 0], 3).best_f1()
+    point = BEST_F1.choose(curve([1, 0, 1, 0], 3))
     assert point is not None
     assert point.f1 == pytest.approx(2 / 3)
     assert point.threshold == pytest.approx(0.5)
-    assert curve([0, 0, 0, 0], 3).best_f1() is None
-    assert curve([], 3, scores=[]).best_f1() is None
+    assert BEST_F1.choose(curve([0, 0, 0, 0], 3)) is None
+    assert BEST_F1.choose(curve([], 3, scores=[])) is None
 
 
 def test_equal_scores_are_taken_together():
     # Alone, the first would be a precision of 1.
-    point = curve([1, 0], 1, scores=[0.7, 0.7]).best_f1()
+    point = BEST_F1.choose(curve([1, 0], 1, scores=[0.7, 0.7]))
     assert point is not None
     assert (point.true_positives, point.false_positives) == (1, 1)
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_reached_is_none():
 def test_classes_alone_and_together():
     matches = matched(([(1, A), (2, B)], [(1, 0.9, A), (2, 0.4, C), (2, 0.3, B)]))
     by_class = curves_by_class(matches)
-    bed, lamp = (by_class[class_id].best_f1() for class_id in (1, 2))
+    bed, lamp = (BEST_F1.choose(by_class[class_id]) for class_id in (1, 2))
     assert bed is not None and lamp is not None
     assert (bed.f1, lamp.f1) == pytest.approx((1, 2 / 3))
     together = added_up([bed, lamp])
