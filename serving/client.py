@@ -30,6 +30,7 @@ from serving.client_library.client_flags import (
     client_settings_of,
     connection_of,
 )
+from serving.client_library.client_settings import DEFAULT_MIN_SCORE
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import ImageDetections
 from serving.client_library.drawn_images import DrawnImages
@@ -55,7 +56,9 @@ def build_parser() -> ArgumentParser:
     add_model_flags(parser)
     add_retry_flags(parser)
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
-    parser.add_argument("--min_score", type=fraction, default=0.5, help="detections below it are left out")
+    parser.add_argument(
+        "--min_score", type=fraction, default=DEFAULT_MIN_SCORE, help="detections below it are left out"
+    )
     parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture on standard output, no table")
     parser.add_argument("--json_lines_path", type=Path, help="the same into a file, whatever is printed")

@@ -68,7 +68,7 @@ def sdist() -> Path:
 def build_requirements() -> list[str]:
     """Returns what builds the project, as pyproject.toml says."""
     line = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("requires ="))
-    return [word for word in line.split('"')[1::2]]
+    return line.split('"')[1::2]
 
 
 def new_environment(folder: Path, *requirements: str | Path) -> Path:

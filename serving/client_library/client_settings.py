@@ -11,6 +11,8 @@ from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVI
 from serving.client_library.connection import Connection
 from serving.client_library.detector_exchanges import DetectorExchanges, DetectorSignature
 
+DEFAULT_MIN_SCORE = 0.5
+
 
 class ClientSettings:
     """The settings of a client, in threads or in asyncio.
@@ -34,7 +36,7 @@ class ClientSettings:
         version_label: str | None = None,
         signature_name: str = SERVING_DEFAULT,
         extra_outputs: Sequence[str] = (),
-        min_score: float = 0.0,
+        min_score: float = DEFAULT_MIN_SCORE,
         timeout_seconds: float = 60.0,
         max_retries: int | None = None,
         hedge_after_seconds: float | None = None,

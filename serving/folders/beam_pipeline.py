@@ -21,7 +21,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import MAX_BYTES
 from serving.client_library.detections import Failure, ImageDetections
-from serving.client_library.image_requests import NamedImage
+from serving.client_library.image_sources import NamedImage
 from serving.folders.detector_choice import open_detector
 from serving.folders.tables import DETECTION_COLUMNS, detection_row
 

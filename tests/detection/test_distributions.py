@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import tarfile
-import tomllib
 import zipfile
 from email import message_from_string
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from detection import __version__
 from detection.commands import command_called, find_commands
@@ -57,9 +58,7 @@ def test_the_sdist_builds_the_same_wheel(tmp_path):
 
 @pytest.mark.parametrize("python", ["3.9", "3.10", "3.13", "3.14"])
 def test_python_from_3_10_to_3_13_is_taken(python):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    from packaging.specifiers import SpecifierSet
-
-    assert SpecifierSet(project["requires-python"]).contains(python) == (python in ("3.10", "3.13"))
-    makefile = (ROOT / "Makefile").read_text()
-    assert (f" python{python}" in makefile) == (python in ("3.10", "3.13"))
+    is_taken = python in ("3.10", "3.13")
+    (requires,) = re.findall(r'^requires-python = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert SpecifierSet(requires).contains(python) == is_taken
+    assert (f" python{python}" in (ROOT / "Makefile").read_text()) == is_taken
