@@ -12,12 +12,12 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from configs.settings.post_processing import BatchNonMaxSuppression
+from export.tflite.file import POST_PROCESS
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.post_processing import scores_from_logits
 from train.models.ssd import SsdDetector
 from train.models.ssd_targets import ClassSlots
 
-POST_PROCESS = "TFLite_Detection_PostProcess"
 INPUT_NAME = "image"
 # The operator's outputs, in its order.
 OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")

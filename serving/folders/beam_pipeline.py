@@ -46,7 +46,7 @@ class DetectorHandler(ModelHandler[NamedImage, ImageDetections, Any]):
         self._min_score = min_score
 
     def load_model(self) -> Any:
-        """Returns a `SavedModelDetector` or a `DetectionClient`."""
+        """Returns a `InProcessDetector` or a `DetectionClient`."""
         return open_detector(self._arguments, self._label_map, self._min_score)
 
     def run_inference(

@@ -17,7 +17,7 @@ ROUNDS = 3
 
 
 class TimedDetector(Protocol):
-    """Detector that can be timed: a `DetectionClient` or a `SavedModelDetector`."""
+    """Detector that can be timed: a `DetectionClient` or a `InProcessDetector`."""
 
     batch_size: int
 
