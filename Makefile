@@ -10,9 +10,9 @@ SHELL := /bin/bash
 .SECONDARY:
 .DEFAULT_GOAL := help
 
-# The first of these that is a Python from 3.10 to 3.12; say `make PYTHON=/path/to/python3.11 ...` to choose.
-PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
-    $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+# The first of these that is a Python from 3.10 to 3.13; say `make PYTHON=/path/to/python3.11 ...` to choose.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+    $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
     && { echo $$python; break; }; done)
 BIN := .venv/bin
 IN_VENV := $(BIN)/python -m
@@ -27,7 +27,7 @@ help:
 .venv: .venv/.installed
 
 .venv/.installed: requirements.txt
-	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.10, 3.11 or 3.12 is needed; give one with make PYTHON=..." >&2; exit 2; }
+	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.10, 3.11, 3.12 or 3.13 is needed; give one with make PYTHON=..." >&2; exit 2; }
 	@echo "installing into .venv with $$($(PYTHON) --version); a few minutes, and about 3 GB"
 	$(PYTHON) -m venv .venv
 	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements.txt

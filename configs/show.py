@@ -9,11 +9,9 @@ which another config differs, defaults included.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from configs.schema import pipeline_file
@@ -23,6 +21,7 @@ from configs.views.annotated import annotated_text
 from configs.views.leaves import Leaf, differences
 from configs.views.nearest_recipe import nearest_recipe, read_recipes
 from configs.views.summary import summarize
+from data_prep.runtime.child_environment import command_environment
 from data_prep.runtime.command_line import EXIT_DONE, run_command
 
 _MODEL_SUMMARY_TIMEOUT_SECONDS = 600
@@ -112,13 +111,10 @@ def _model_summary(path: str, arguments: Any) -> str:
         command += ["--ignore_unsupported", *arguments.ignore_unsupported]
     for module in arguments.plugin:
         command += [PLUGIN, module]
-    root = str(Path(__file__).resolve().parent.parent)
-    found = os.environ.get("PYTHONPATH")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, found] if found else [root])}
     try:
         done = subprocess.run(
             command,
-            env=environment,
+            env=command_environment(),
             capture_output=True,
             text=True,
             check=False,

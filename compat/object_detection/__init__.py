@@ -18,7 +18,8 @@ from object_detection.absent_modules import AbsentModules
 # TensorFlow reads this when `tf.keras` is first used, so that it holds where TensorFlow was imported before.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-_PROJECT = Path(__file__).resolve().parents[2]
+# The folder of `data_prep` and the other packages: the checkout's, or the site-packages that they are installed into.
+_PROJECT = next(folder for folder in Path(__file__).resolve().parents[2:] if (folder / "data_prep").is_dir())
 
 
 def _find_project() -> None:

@@ -6,7 +6,6 @@ This room neither imports the rooms above it nor waits for TensorFlow.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from data_prep.inspection import data_set
 from data_prep.inspection.data_set import DataSet
+from data_prep.runtime.child_environment import command_environment
 from data_prep.runtime.command_line import EXIT_USAGE, UsageError, UserError
 
 _TIMEOUT_SECONDS = 3600
@@ -93,14 +93,8 @@ def anchor_coverage(
 
 
 def _run(command: Sequence[str]) -> None:
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.environ.get("PYTHONPATH")
     # A few boxes want no accelerator: on one, TensorFlow would take all the memory from under a training.
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([root, paths] if paths else [root]),
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
+    environment = {**command_environment(), "CUDA_VISIBLE_DEVICES": "-1"}
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=_TIMEOUT_SECONDS

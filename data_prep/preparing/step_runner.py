@@ -13,13 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from data_prep.preparing.command_step import CommandStep
+from data_prep.runtime.child_environment import command_environment
 from data_prep.runtime.command_line import EXIT_DONE, EXIT_FAILED, EXIT_TOO_MANY_REJECTED, EXIT_USAGE, UserError
 
-_ROOT = str(Path(__file__).resolve().parents[2])
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROCESS = "data_prep.preparing.step_process"
 _MEANINGS = {
@@ -109,8 +108,7 @@ def _signal_name(number: int) -> str:
 def _run_process(module_and_words: Sequence[str]) -> tuple[int, int | None]:
     """Runs a module with our files and our terminal; returns its exit code, and the signal that we got meanwhile."""
     command = [sys.executable, "-m", _PROCESS, str(os.getpid()), *module_and_words]
-    paths = os.environ.get("PYTHONPATH")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, paths] if paths else [_ROOT])}
+    environment = command_environment()
     received: list[int] = []
     children: list[subprocess.Popen[bytes]] = []
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from data_prep.runtime.url_credentials import without_credentials
 
@@ -49,10 +49,17 @@ def printable(text: str, length: int | None = None) -> str:
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """An `argparse` parser that takes `--like_this` and `--like-this`, and shows an example and every default."""
+    """An `argparse` parser that takes `--like_this` and `--like-this`, and shows an example and every default.
+
+    Attributes:
+        program: What usage lines call the command; None for the name of its file.
+    """
+
+    program: ClassVar[str | None] = None
 
     def __init__(self, *, description: str, example: str) -> None:
         super().__init__(
+            prog=self.program,
             description=description,
             epilog=f"example:\n{example}",
             formatter_class=_HelpFormatter,

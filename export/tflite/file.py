@@ -10,9 +10,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from export.tflite.graph import POST_PROCESS
-
 METADATA_NAME = "TFLITE_METADATA"
+POST_PROCESS = "TFLite_Detection_PostProcess"
 _MODEL_IDENTIFIER = b"TFL3"
 # The schema's `force_align` of a buffer, which the generated Python classes forget.
 _BUFFER_ALIGNMENT = 16

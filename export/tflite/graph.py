@@ -13,13 +13,13 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from configs.settings.post_processing import BatchNonMaxSuppression
 from export.signatures import SAVE_OPTIONS
+from export.tflite.file import POST_PROCESS
 from train.evaluation.thresholds_file import ClassThresholds
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.post_processing import scores_from_logits
 from train.models.ssd import SsdDetector
 from train.models.ssd_targets import ClassSlots
 
-POST_PROCESS = "TFLite_Detection_PostProcess"
 INPUT_NAME = "image"
 _ABOVE_ALL_SCORES = 2.0  # stands for infinity, which 8 bits have no range for
 _LEAST_SCORE = 1e-6  # what the operator must not take: the zeros

@@ -7,12 +7,18 @@ longer made and wants protobuf 3. Numbers of fields and of enumerations are thos
 from __future__ import annotations
 
 import dataclasses
+import struct
 from collections.abc import Callable, Sequence
 
 import flatbuffers
+from flatbuffers import number_types
+from flatbuffers.table import Table
 
 IDENTIFIER = b"M001"
 LABELS_NAME = "labels.txt"
+# How an image becomes the input.
+STRETCHED = "RGB, stretched to this size."
+PADDED = "RGB, resized with its aspect ratio kept; what is left at the bottom and the right is 0 once normalised."
 # The Task library's own for a row without a class.
 NO_CLASS = "???"
 # Of the parser that knows groups of output tensors, which were the last to come of what is written here.
@@ -49,6 +55,11 @@ class InputMeaning:
     high: Sequence[float]
     description: str
 
+    @property
+    def is_padded(self) -> bool:
+        """Whether an image keeps its aspect ratio, and is padded at the bottom and the right."""
+        return self.description == PADDED
+
 
 def metadata_table(name: str, description: str, image: InputMeaning) -> bytes:
     """Writes the table for a detector: an image in; location, category, score and number of detections out.
@@ -72,6 +83,30 @@ def metadata_table(name: str, description: str, image: InputMeaning) -> bytes:
     root = _table({0: _text(name), 1: _text(description), 3: _tables([subgraph]), 7: _text(_MIN_PARSER_VERSION)})
     builder.Finish(root(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
+
+
+def read_input_meaning(table: bytes | None) -> InputMeaning | None:
+    """Reads what a metadata table, anybody's, says of a detector's input; None where it does not say it."""
+    if table is None or table[4:8] != IDENTIFIER:
+        return None
+    root = Table(table, struct.unpack_from("<I", table)[0])
+    try:
+        (image,) = _sub_tables(_sub_tables(root, 3)[0], 2)
+        unit = next(unit for unit in _sub_tables(image, 4) if _scalar(unit, 0, "Uint8") == _NORMALIZATION_OPTIONS)
+        options = _sub_table(unit, 1)
+        size = _sub_table(_sub_table(_sub_table(image, 3), 1), 1)
+        stats = _sub_table(image, 5)
+        return InputMeaning(
+            height=int(_scalar(size, 1, "Uint32")),
+            width=int(_scalar(size, 0, "Uint32")),
+            mean=_read_floats(options, 0),
+            deviation=_read_floats(options, 1),
+            low=_read_floats(stats, 1),
+            high=_read_floats(stats, 0),
+            description=_read_text(image, 1),
+        )
+    except (LookupError, StopIteration, ValueError, struct.error):
+        return None
 
 
 def label_rows(names_by_id: dict[int, str]) -> str:
@@ -174,3 +209,40 @@ def _numbers(kind: str, values: Sequence[float]) -> _Write:
         return int(builder.EndVector())
 
     return write
+
+
+def _place(table: Table, slot: int) -> int:
+    """Where a field of a table lies; LookupError where it is not there."""
+    offset = table.Offset(4 + 2 * slot)
+    if not offset:
+        raise LookupError(slot)
+    return int(table.Pos + offset)
+
+
+def _sub_table(table: Table, slot: int) -> Table:
+    return Table(table.Bytes, table.Indirect(_place(table, slot)))
+
+
+def _sub_tables(table: Table, slot: int) -> list[Table]:
+    start, count = _vector(table, slot)
+    return [Table(table.Bytes, table.Indirect(start + 4 * index)) for index in range(count)]
+
+
+def _vector(table: Table, slot: int) -> tuple[int, int]:
+    """Where a vector's first item lies, and how many there are."""
+    place = table.Indirect(_place(table, slot))
+    return place + 4, struct.unpack_from("<I", table.Bytes, place)[0]
+
+
+def _read_floats(table: Table, slot: int) -> tuple[float, ...]:
+    start, count = _vector(table, slot)
+    return struct.unpack_from(f"<{count}f", table.Bytes, start)
+
+
+def _read_text(table: Table, slot: int) -> str:
+    start, count = _vector(table, slot)
+    return bytes(table.Bytes[start : start + count]).decode("utf-8")
+
+
+def _scalar(table: Table, slot: int, kind: str) -> int:
+    return int(table.Get(getattr(number_types, f"{kind}Flags"), _place(table, slot)))

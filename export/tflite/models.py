@@ -22,7 +22,7 @@ from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.conversion import convert, representative_inputs
 from export.tflite.file import finish
 from export.tflite.graph import NmsOptions, Normalization, frozen_predictions, write_graph
-from export.tflite.metadata import LABELS_NAME, InputMeaning, label_rows, metadata_table
+from export.tflite.metadata import LABELS_NAME, PADDED, STRETCHED, InputMeaning, label_rows, metadata_table
 from export.tflite.report import TfliteReport
 from export.tflite.requirements import FULL_INTEGER
 from train.evaluation.thresholds_file import THRESHOLDS_NAME, ClassThresholds
@@ -135,9 +135,6 @@ def _input_meaning(detector: SsdDetector, normalization: Normalization | None) -
     if height is None or width is None:
         raise ValueError("a TensorFlow Lite model has an input of one size")
     is_padded = isinstance(detector.settings.image_resizer, KeepAspectRatioResizer)
-    how = "RGB, stretched to this size"
-    if is_padded:
-        how = "RGB, resized with its aspect ratio kept; what is left at the bottom and the right is 0 once normalised"
     mean, deviation = ((0.0,), (1.0,)) if normalization is None else (normalization.mean, normalization.deviation)
     low, high = ([round((value - m) / d, 6) for m, d in zip(mean, deviation, strict=True)] for value in (0.0, 255.0))
     return InputMeaning(
@@ -147,7 +144,7 @@ def _input_meaning(detector: SsdDetector, normalization: Normalization | None) -
         deviation=_short(deviation),
         low=_short(low),
         high=_short(high),
-        description=f"{how}.",
+        description=PADDED if is_padded else STRETCHED,
     )
 
 

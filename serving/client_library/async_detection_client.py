@@ -21,7 +21,7 @@ from serving.client_library.client_errors import ImageRequestError, ServerError
 from serving.client_library.client_settings import ClientSettings
 from serving.client_library.detections import ImageDetections
 from serving.client_library.detector_exchanges import GET_METADATA, PREDICT, Exchange, Request, Returned
-from serving.client_library.image_requests import ImageSource
+from serving.client_library.image_sources import ImageSource
 
 __all__ = ["AsyncDetectionClient", "ImageRequestError", "ServerError"]
 

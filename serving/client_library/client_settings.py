@@ -9,7 +9,7 @@ from data_prep.runtime.command_line import UsageError
 from serving.client_library.call_policy import CallCounts, CallPolicy
 from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.client_library.connection import Connection
-from serving.client_library.detections import MinScore
+from serving.client_library.detections import BY_THE_MODEL, MinScore
 from serving.client_library.detector_exchanges import DetectorExchanges, DetectorSignature
 
 
@@ -35,7 +35,7 @@ class ClientSettings:
         version_label: str | None = None,
         signature_name: str = SERVING_DEFAULT,
         extra_outputs: Sequence[str] = (),
-        min_score: MinScore = 0.0,
+        min_score: MinScore = BY_THE_MODEL,
         timeout_seconds: float = 60.0,
         max_retries: int | None = None,
         hedge_after_seconds: float | None = None,

@@ -2,8 +2,7 @@
 
     from serving.client_library.detection_client import DetectionClient
 
-    settings = {"label_map": read_label_map(path), "min_score": ThresholdsOr(0.5)}  # the model's own, else 0.5
-    with DetectionClient("localhost:8500", "detector", **settings) as client:
+    with DetectionClient("localhost:8500", "detector", label_map=read_label_map(path)) as client:
         found = client.detect(jpeg_bytes)                 # or a path; ImageError where this image has no answer
         for detection in found.detections:                # best score first
             print(detection.name, detection.score, detection.box_pixels.xmin)
@@ -11,10 +10,12 @@
             if found.failure is None: ...                 # an image that fails costs the others nothing
 
 The answer is an `ImageDetections` of `.detections`: the image's name, width and height, and for each detection the
-class id, name, score, and the box as fractions and in pixels; `as_json()` is a line of `--json`. An image is its bytes,
-a path, or a `NamedImage(name, content)` of `.image_requests`. TLS, API keys and metadata are a `Connection` of
-`.connection` in place of the address. `.async_detection_client` has the same for asyncio: `await client.detect(...)`,
-`async for found in client.detect_many(...)`.
+class id, name, score, and the box as fractions and in pixels; `as_json()` is a line of `--json`, `to_dataframe()`,
+`to_coco()`, `to_supervision()` and `to_fiftyone()` are what other libraries take, and `draw()` is the image with its
+boxes. An image is a path, its bytes, a PIL image, a NumPy array, or a `NamedImage(name, content)` of `.image_sources`.
+Detections below `min_score` are left out: by default 0.5, as the command has it; 0.0 leaves out none. TLS, API keys and
+metadata are a `Connection` of `.connection` in place of the address. `.async_detection_client` has the same for
+asyncio: `await client.detect(...)`, `async for found in client.detect_many(...)`.
 
 Retries: a request is sent again only after UNAVAILABLE or RESOURCE_EXHAUSTED, with growing waits, until the deadline
 (`timeout_seconds`) that all its attempts share. A server that is killed and comes back within it costs no image.
@@ -45,7 +46,7 @@ from serving.client_library.detector_exchanges import (
     Request,
     Returned,
 )
-from serving.client_library.image_requests import ImageSource
+from serving.client_library.image_sources import ImageSource
 
 __all__ = ["DetectionClient", "ImageRequestError", "ServerError"]
 
@@ -74,10 +75,12 @@ class DetectionClient(ClientSettings):
         """Asks about one image.
 
         Args:
-            image: An encoded image's bytes, or a path.
+            image: A path, an encoded image's bytes, a PIL image, or pixels: RGB, uint8 [height, width, 3]. The last
+                two are sent as PNG, which loses nothing and takes time and room: give the JPEG where there is one.
 
         Raises:
             ImageError: The image cannot be read, or the server refuses it.
+            TypeError: It is none of these.
             ServerError: The server cannot be asked.
         """
         self.connect()
@@ -93,7 +96,7 @@ class DetectionClient(ClientSettings):
         with its `failure` and costs the others nothing. Leaving early cancels what is on its way.
 
         Args:
-            images: Encoded images' bytes, or paths; taken as they are needed.
+            images: As `detect` takes them; taken as they are needed.
 
         Raises:
             ServerError: The server cannot be asked (any more); what was answered before has been yielded.

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from data_prep.formats.label_map import LabelMap
+from data_prep.images.drawing import draw_boxes
+from data_prep.runtime.command_line import UserError
+from data_prep.runtime.missing_packages import how_to_install
+from serving.client_library.image_sources import ImageSource, rgb_image
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 CLASS_NAMES = "detection_class_names"  # an output of models that were exported with it
 THRESHOLDS = "detection_thresholds"  # an output of models that were exported with thresholds of their classes
 USUAL_MIN_SCORE = 0.5
+TABLE_COLUMNS = ("picture", "width", "height", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,138 @@ class ImageDetections:
         if self.extra_outputs:
             entry["extra_outputs"] = {name: _as_json(value) for name, value in self.extra_outputs.items()}
         return entry
+
+    def table_rows(self) -> list[tuple[Any, ...]]:
+        """Returns a row of `TABLE_COLUMNS` for each detection, best score first; the box is in pixels."""
+        size = (self.image, self.width, self.height)
+        boxes = [(detection, detection.box_pixels) for detection in self.detections]
+        return [
+            (*size, found.class_id, found.name, found.score, box.xmin, box.ymin, box.xmax, box.ymax)
+            for found, box in boxes
+        ]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Returns a pandas table of `TABLE_COLUMNS`, a row a detection; the function `to_dataframe` does so for many.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return to_dataframe([self])
+
+    def to_coco(self, image_id: int = 1, first_annotation_id: int = 1) -> list[dict[str, Any]]:
+        """Returns COCO annotations with scores, which pycocotools' `loadRes` takes as results as well.
+
+        Boxes (`bbox`) are xmin, ymin, width, height in pixels.
+
+        Args:
+            image_id: The image's among COCO's `images`.
+            first_annotation_id: Of the first; the others count on.
+        """
+        annotations = []
+        for number, detection in enumerate(self.detections, first_annotation_id):
+            box = detection.box_pixels
+            width, height = box.xmax - box.xmin, box.ymax - box.ymin
+            annotations.append(
+                {
+                    "id": number,
+                    "image_id": image_id,
+                    "category_id": detection.class_id,
+                    "bbox": [round(value, 2) for value in (box.xmin, box.ymin, width, height)],
+                    "area": round(width * height, 2),
+                    "iscrowd": 0,
+                    "score": round(detection.score, 6),
+                }
+            )
+        return annotations
+
+    def supervision_fields(self) -> dict[str, Any]:
+        """Returns the arguments of `supervision.Detections`.
+
+        `xyxy` float32 [N, 4] (xmin, ymin, xmax, ymax in pixels), `confidence` float32 [N], `class_id` int [N], and
+        `data` with the names, [N], under `class_name`, where supervision's annotators look for them.
+        """
+        boxes = self.boxes_pixels_ymin_xmin_ymax_xmax()
+        return {
+            "xyxy": boxes[:, [1, 0, 3, 2]].astype(np.float32),
+            "confidence": np.array([detection.score for detection in self.detections], np.float32),
+            "class_id": np.array([detection.class_id for detection in self.detections], np.int64),
+            "data": {"class_name": np.array([detection.name for detection in self.detections], np.str_)},
+        }
+
+    def to_supervision(self) -> Any:
+        """Returns a `supervision.Detections`.
+
+        Raises:
+            UserError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise UserError(f"to_supervision needs supervision ({error}): pip install supervision") from error
+        return supervision.Detections(**self.supervision_fields())
+
+    def fiftyone_fields(self) -> list[dict[str, Any]]:
+        """Returns the arguments of each `fiftyone.Detection`.
+
+        `label`, `confidence`, and `bounding_box`: xmin, ymin, width, height as fractions of the image.
+        """
+        fields = []
+        for detection in self.detections:
+            box = [min(max(side, 0.0), 1.0) for side in detection.box_normalized]
+            bounding_box = [box[1], box[0], box[3] - box[1], box[2] - box[0]]
+            fields.append({"label": detection.name, "bounding_box": bounding_box, "confidence": detection.score})
+        return fields
+
+    def to_fiftyone(self) -> Any:
+        """Returns a `fiftyone.Detections`, to be a sample's field.
+
+        Raises:
+            UserError: FiftyOne is not installed.
+        """
+        try:
+            import fiftyone
+        except ImportError as error:
+            raise UserError(f"to_fiftyone needs FiftyOne ({error}): pip install fiftyone") from error
+        return fiftyone.Detections(detections=[fiftyone.Detection(**fields) for fields in self.fiftyone_fields()])
+
+    def draw(self, image: ImageSource | None = None) -> Image.Image:
+        """Returns the image, RGB, with the detections' boxes, names and scores drawn.
+
+        Args:
+            image: The image that was asked about; None where an answer knows its path.
+
+        Raises:
+            ImageError: It cannot be read (any more), or not in full.
+            ValueError: None was given, and the answer is of bytes or pixels.
+        """
+        if image is None:
+            if not self.image:
+                raise ValueError("the answer is of bytes or pixels: draw(image) needs them again")
+            image = self.image
+        return draw_boxes(
+            rgb_image(image),
+            self.boxes_pixels_ymin_xmin_ymax_xmax(),
+            [detection.name for detection in self.detections],
+            [detection.score for detection in self.detections],
+        )
+
+
+def to_dataframe(results: Iterable[ImageDetections]) -> pd.DataFrame:
+    """Returns a pandas table of `TABLE_COLUMNS` of many answers, such as `detect_many` yields; boxes are in pixels.
+
+    An image with no detection, or without an answer, has no row.
+
+    Raises:
+        UserError: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise UserError(f"to_dataframe needs pandas ({error}): {how_to_install('tables')}") from error
+    types = dict.fromkeys(("width", "height", "class_id"), "int64")
+    types |= dict.fromkeys(("score", "xmin", "ymin", "xmax", "ymax"), "float64")
+    rows = [row for result in results for row in result.table_rows()]
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS)).astype(types)
 
 
 def _as_json(value: Any) -> Any:

@@ -37,13 +37,13 @@ from serving.client_library.image_requests import (
     BYTES_AROUND_IMAGES,
     INPUT_NAME,
     ImageInput,
-    ImageSource,
     encoded_array,
     not_a_detector,
     pixels_of,
     predict_request,
     read_image,
 )
+from serving.client_library.image_sources import ImageSource
 from serving.wire.messages import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_prep.images.drawing import draw_boxes
-from data_prep.images.image_file import decode_rgb, read_image_file
 from data_prep.runtime.atomic_files import atomic_path
 from serving.client_library.detections import ImageDetections
 
@@ -41,13 +39,7 @@ class DrawnImages:
         Raises:
             ImageError: The image cannot be read any more, or not in full.
         """
-        image = decode_rgb(read_image_file(result.image))
-        drawn = draw_boxes(
-            image,
-            result.boxes_pixels_ymin_xmin_ymax_xmax(),
-            [detection.name for detection in result.detections],
-            [detection.score for detection in result.detections],
-        )
+        drawn = result.draw()
         target = self.directory / self._name_for(Path(result.image))
         with atomic_path(target) as temporary:
             drawn.save(temporary, "JPEG", quality=JPEG_QUALITY)

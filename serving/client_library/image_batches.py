@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from data_prep.images.image_file import ImageError
 from serving.client_library.detections import Failure, ImageDetections
-from serving.client_library.image_requests import ImageInput, ImageSource, name_of, read_image
+from serving.client_library.image_requests import ImageInput, read_image
+from serving.client_library.image_sources import ImageSource, name_of
 
 
 class BatchMember(NamedTuple):

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.images.image_file import ImageError, decode_rgb, prepare_image, read_header, read_image_file
+from data_prep.images.image_file import ImageError, decode_rgb, prepare_image, read_header
 from data_prep.runtime.command_line import UsageError
 from serving.client_library.detections import OUTPUT_NAMES
+from serving.client_library.image_sources import ImageSource, encoded_image
 from serving.wire.messages import PredictRequest
 from serving.wire.tensors import fill_tensor
 
@@ -20,22 +21,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SERVED_FORMATS = ("JPEG", "PNG")
 INPUT_NAME = "input_tensor"
 BYTES_AROUND_IMAGES = 65536  # of a request: names, shapes, and what gRPC adds
-
-
-@dataclass(frozen=True)
-class NamedImage:
-    """An image that is no file of its own, such as a member of a zip archive, under the name that its answer bears.
-
-    Attributes:
-        name: What the answer calls it.
-        content: The encoded image.
-    """
-
-    name: str
-    content: bytes
-
-
-ImageSource = bytes | str | os.PathLike[str] | NamedImage
 
 
 @dataclass(frozen=True)
@@ -75,36 +60,22 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return found
 
 
-def name_of(source: ImageSource) -> str:
-    """Returns what an answer calls the image: its path as it was given, its name, or an empty text for bytes."""
-    if isinstance(source, NamedImage):
-        return source.name
-    return "" if isinstance(source, bytes) else str(source)
-
-
 def read_image(source: ImageSource, max_bytes: int) -> ImageInput:
     """Reads an image; one that is neither JPEG nor PNG (WebP, BMP, GIF) is encoded anew as JPEG.
 
     Args:
-        source: The file's content, with a name or without, or its path.
+        source: The file's content, with a name or without, its path, a PIL image or pixels.
         max_bytes: Larger files are refused.
 
     Raises:
         ImageError: It is missing, empty, too large, or no image.
+        TypeError: It is nothing of which an image can be made.
     """
-    if isinstance(source, NamedImage):
-        source = source.content
-    if not isinstance(source, bytes):
-        path = Path(source)
-        if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
-            raise ImageError("unreadable", f"{path} is not a plain file")
-        source = read_image_file(path, max_bytes)
-    elif len(source) > max_bytes:
-        raise ImageError("too many bytes", f"{len(source)}, at most {max_bytes} fit into a request")
-    header = read_header(source)
+    encoded = encoded_image(source, max_bytes)
+    header = read_header(encoded)
     if header.format not in SERVED_FORMATS:
-        source = prepare_image(source, keep_formats=SERVED_FORMATS).content
-    return ImageInput(source, header.width, header.height)
+        encoded = prepare_image(encoded, keep_formats=SERVED_FORMATS).content
+    return ImageInput(encoded, header.width, header.height)
 
 
 def pixels_of(image: ImageInput, max_bytes: int) -> np.ndarray:

@@ -11,9 +11,7 @@ from typing import IO, Protocol
 from data_prep.formats.label_map import LabelMap
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import UsageError
-from serving.client_library.detections import ImageDetections
-
-CSV_COLUMNS = ("picture", "width", "height", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")
+from serving.client_library.detections import TABLE_COLUMNS, ImageDetections
 
 
 class ResultFile(Protocol):
@@ -62,16 +60,12 @@ class CsvFile(_GrowingFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._writer = csv.writer(self._file)
-        self._writer.writerow(CSV_COLUMNS)
+        self._writer.writerow(TABLE_COLUMNS)
 
     def add(self, result: ImageDetections) -> None:
         """Writes an image's rows, best score first."""
-        for detection in result.detections:
-            box = detection.box_pixels
-            sides = (f"{side:.2f}" for side in (box.xmin, box.ymin, box.xmax, box.ymax))
-            score = f"{detection.score:.6f}"
-            named = (detection.class_id, detection.name, score)
-            self._writer.writerow((result.image, result.width, result.height, *named, *sides))
+        for *named, score, xmin, ymin, xmax, ymax in result.table_rows():
+            self._writer.writerow((*named, f"{score:.6f}", *(f"{side:.2f}" for side in (xmin, ymin, xmax, ymax))))
 
 
 class CocoFile(_GrowingFile):
@@ -104,19 +98,9 @@ class CocoFile(_GrowingFile):
         image = {"id": self._images, "file_name": result.image, "width": result.width, "height": result.height}
         self._waiting.write(("" if self._images == 1 else ",\n") + json.dumps(image))
         for detection in result.detections:
-            self._annotations += 1
             self._categories.setdefault(detection.class_id, detection.name)
-            box = detection.box_pixels
-            width, height = box.xmax - box.xmin, box.ymax - box.ymin
-            annotation = {
-                "id": self._annotations,
-                "image_id": self._images,
-                "category_id": detection.class_id,
-                "bbox": [round(value, 2) for value in (box.xmin, box.ymin, width, height)],
-                "area": round(width * height, 2),
-                "iscrowd": 0,
-                "score": round(detection.score, 6),
-            }
+        for annotation in result.to_coco(self._images, self._annotations + 1):
+            self._annotations += 1
             self._file.write(("\n" if self._annotations == 1 else ",\n") + json.dumps(annotation))
 
     def close(self) -> None:

@@ -56,6 +56,7 @@ def open_client(settings: Settings, number: int | None = None) -> DetectionClien
         label_map=settings.label_map,
         model_version=number,
         signature_name=settings.signature_name,
+        min_score=0.0,  # the page's slider leaves out
         timeout_seconds=settings.timeout_seconds,
         max_retries=RETRIES,
     )

@@ -21,7 +21,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import MAX_BYTES
 from serving.client_library.detections import Failure, ImageDetections, MinScore
-from serving.client_library.image_requests import NamedImage
+from serving.client_library.image_sources import NamedImage
 from serving.folders.detector_choice import open_detector
 from serving.folders.tables import DETECTION_COLUMNS, detection_row
 
@@ -46,7 +46,7 @@ class DetectorHandler(ModelHandler[NamedImage, ImageDetections, Any]):
         self._min_score = min_score
 
     def load_model(self) -> Any:
-        """Returns a `SavedModelDetector` or a `DetectionClient`."""
+        """Returns a `InProcessDetector` or a `DetectionClient`."""
         return open_detector(self._arguments, self._label_map, self._min_score)
 
     def run_inference(

@@ -10,14 +10,14 @@ from typing import Protocol
 
 from data_prep.runtime.command_line import UserError
 from serving.client_library.detections import ImageDetections
-from serving.client_library.image_requests import ImageSource
+from serving.client_library.image_sources import ImageSource
 
 SECONDS_PER_HOUR = 3600.0
 ROUNDS = 3
 
 
 class TimedDetector(Protocol):
-    """Detector that can be timed: a `DetectionClient` or a `SavedModelDetector`."""
+    """Detector that can be timed: a `DetectionClient` or a `InProcessDetector`."""
 
     batch_size: int
 

@@ -12,10 +12,10 @@ from serving.client_library.channels import SERVING_DEFAULT
 from serving.client_library.client_flags import add_connection_flags, connection_of
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import MinScore
-from serving.folders.in_process import DEVICES, SavedModelDetector
 from serving.folders.predictions_file import fingerprint
+from serving.in_process.detector import InProcessDetector
+from serving.in_process.saved_model import DEVICES, SavedModel, label_map_of
 
-LABEL_MAP_NAME = "label_map.pbtxt"
 WRITTEN_MIN_SCORE = 0.05  # weaker detections of a model without thresholds are not worth their room
 MODEL_THRESHOLDS = "model_thresholds"  # in run.json, where the model has left out what is below its class's threshold
 
@@ -66,29 +66,24 @@ def find_label_map(arguments: argparse.Namespace) -> LabelMap | None:
         return read_label_map(arguments.label_map_path)
     if arguments.saved_model_dir is None:
         return None
-    folder = arguments.saved_model_dir
-    candidates = [place / LABEL_MAP_NAME for place in (folder / "assets", folder, folder.resolve().parent)]
-    found = next((path for path in candidates if path.is_file()), None)
-    return read_label_map(found) if found is not None else None
+    return label_map_of(arguments.saved_model_dir)
 
 
 def open_detector(
     arguments: argparse.Namespace, label_map: LabelMap | None, min_score: MinScore
-) -> SavedModelDetector | DetectionClient:
+) -> InProcessDetector | DetectionClient:
     """Returns the detector that the flags name; both kinds close at the end of a `with`.
 
     Raises:
         UserError: The SavedModel cannot be loaded, or the server not be asked.
     """
     if arguments.saved_model_dir is not None:
-        return SavedModelDetector(
-            arguments.saved_model_dir,
+        return InProcessDetector(
+            SavedModel(arguments.saved_model_dir, signature_name=arguments.signature_name, device=arguments.device),
             label_map=label_map,
-            signature_name=arguments.signature_name,
             min_score=min_score,
             batch_size=arguments.batch_size,
             max_in_flight=arguments.max_in_flight,
-            device=arguments.device,
         )
     client = DetectionClient(
         connection_of(arguments),

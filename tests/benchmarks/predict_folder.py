@@ -29,8 +29,9 @@ from PIL import Image
 
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from serving.client_library.image_requests import find_images
-from serving.folders.in_process import SavedModelDetector
 from serving.folders.predictions_file import PredictionsFile, read_predictions
+from serving.in_process.detector import InProcessDetector
+from serving.in_process.saved_model import SavedModel
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "configs" / "ssd_mobilenet_v2_fpnlite_320.config"
@@ -90,7 +91,7 @@ def plain_loop(signature: Any, images: list[Path], path: Path) -> int:
     return found
 
 
-def ours(detector: SavedModelDetector, images: list[Path], folder: Path) -> int:
+def ours(detector: InProcessDetector, images: list[Path], folder: Path) -> int:
     """What the command does with the images that have no line yet; returns how many things it found."""
     with PredictionsFile(folder, {}) as file:
         for result in detector.detect_many(images):
@@ -134,7 +135,7 @@ def main() -> int:
         photos = find_images([images])[: arguments.pictures]
         loaded = tf.saved_model.load(str(saved_model))
         sizes = {"batch_size": arguments.batch_size, "max_in_flight": arguments.max_in_flight}
-        with SavedModelDetector(saved_model, min_score=MIN_SCORE, device="cpu", **sizes) as detector:
+        with InProcessDetector(SavedModel(saved_model, device="cpu"), min_score=MIN_SCORE, **sizes) as detector:
             ways = {
                 "plain loop": lambda place: plain_loop(loaded.signatures["image_tensor"], photos, place / "loop.jsonl"),
                 "predict_folder": lambda place: ours(detector, photos, place),

@@ -20,6 +20,7 @@ from export.export_tflite import main as export
 from export.parity_images import read_record_images
 from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.graph import NmsOptions
+from serving.local_detector import LocalDetector
 from tests.conftest import block_image
 from tests.small_models import build_detector
 from train.pipeline import load_pipeline
@@ -120,6 +121,29 @@ def test_all_models_are_written_with_a_report(exported):
         assert model["num_bytes"] < 0.5 * first["num_bytes"]
         assert 1e-6 < model["before_suppression"]["mean_score"] < 0.02
         assert model["agreement_share"] > 0.6
+
+
+def test_local_detector_gives_what_an_app_computes(exported):
+    folder, *_ = exported
+    content = block_image(50)[0]
+    pixels = tf.io.decode_jpeg(content)
+    height, width = pixels.shape[:2]
+    resized = tf.compat.v1.image.resize_bilinear(pixels[tf.newaxis], [96, 96]).numpy()
+    boxes, classes, scores, _ = answer(interpreter_of(folder, "float"), (resized - 127.5) / np.float32(127.5))
+    with LocalDetector(folder / "model_float.tflite", min_score=0.05) as detector:
+        found = detector.detect(content)
+        assert list(detector.detect_many([content, b"text", content]))[2] == found
+    assert (found.width, found.height) == (width, height)
+    kept = [row for row, score in enumerate(scores[0]) if score >= 0.05]
+    assert len(found.detections) == len(kept) > 0
+    for row, detection in zip(kept, found.detections, strict=True):
+        assert detection.score == pytest.approx(scores[0][row], abs=1e-5)
+        assert detection.class_id == classes[0][row] + 1
+        assert detection.name == ("Red block", "Blue block")[detection.class_id - 1]
+        in_pixels = np.clip(boxes[0][row], 0, 1) * [height, width, height, width]
+        np.testing.assert_allclose(detection.box_pixels, in_pixels, atol=1e-2)
+    with LocalDetector(folder / "model_full_integer.tflite", min_score=0.0) as detector:
+        assert detector.detect(np.asarray(pixels)).detections
 
 
 def test_the_float_model_answers_an_app_with_what_the_checkpoint_detects(exported):

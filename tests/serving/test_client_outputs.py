@@ -16,7 +16,8 @@ from pycocotools.coco import COCO
 
 from data_prep.runtime.command_line import UsageError
 from serving.client import main
-from serving.client_library.result_files import CSV_COLUMNS, CocoFile, ResultFiles
+from serving.client_library.detections import TABLE_COLUMNS
+from serving.client_library.result_files import CocoFile, ResultFiles
 from tests.serving.stand_in_detector import StandInDetector
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def test_one_run_writes_every_kind_of_file(run, photos, tmp_path):
     assert rejected["item"] == str(photos / "text.jpg")
 
     header, *rows = csv.reader(io.StringIO(paths["r.csv"].read_text(encoding="utf-8")))
-    assert tuple(header) == CSV_COLUMNS
+    assert tuple(header) == TABLE_COLUMNS
     assert rows == [
         [str(photos / "a.png"), "64", "48", "1", 'Red, "thing"', "0.900000", "10.00", "20.00", "30.00", "40.00"],
         [str(photos / "b, ü.png"), "80", "60", "1", 'Red, "thing"', "0.900000", "1.00", "2.00", "3.00", "4.00"],

@@ -18,8 +18,8 @@ from data_prep.runtime.command_line import UsageError
 from serving.make_zipapp import PACKAGES, main, modules_of, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
-# What is imported where it is there, or only for a SavedModel in this process, which the command says by itself.
-NOT_OF_A_CLIENT = {"cv2", "tensorflow"}
+# What is imported where it is there, or only when it is asked for, and said by itself where it is missing.
+NOT_OF_A_CLIENT = {"cv2", "tensorflow", "pandas", "supervision", "fiftyone"}
 
 
 @pytest.fixture(scope="module")

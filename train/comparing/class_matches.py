@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval, Params
 
-from train.metrics.coco import MAX_DETECTIONS
+from train.metrics.box_collection import AREA_RANGES, IOU_THRESHOLDS
 from train.metrics.coco_boxes import Boxes, BoxList
+from train.metrics.coco_matching import CocoMatches, match_boxes
 from train.metrics.measured_image import MeasuredImage
 
 
@@ -65,26 +63,17 @@ def _places_by_class(classes: np.ndarray) -> Mapping[int, np.ndarray]:
 
 def _match(truth: Boxes, found: Boxes, num_images: int) -> ClassMatches:
     num_objects = np.bincount(truth.image[truth.is_crowd == 0], minlength=num_images)
-    parts = []
-    # Without an object there is no precision over recall, whatever was detected.
-    if num_objects.any() and len(found.classes):
-        images = np.unique(np.concatenate([truth.image, found.image])).tolist()
-        with contextlib.redirect_stdout(io.StringIO()):  # where pycocotools reports its steps
-            evaluation = COCOeval(truth.as_coco(images), found.as_coco(images), iouType="bbox")
-            evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-            evaluation.params.maxDets = [MAX_DETECTIONS[-1]]
-            evaluation.evaluate()
-        parts = [part for part in evaluation.evalImgs if part is not None and part["dtIds"]]
-    if not parts:
-        none = np.zeros((len(_thresholds()), 0), bool)
-        return ClassMatches(np.zeros(0, np.int64), none, none, num_objects)
-    scores = np.concatenate([part["dtScores"] for part in parts])
-    order = np.argsort(-scores, kind="stable")  # as pycocotools orders what has one score
-    image = np.repeat([part["image_id"] for part in parts], [len(part["dtIds"]) for part in parts])
-    counts = np.concatenate([np.asarray(part["dtIgnore"]) == 0 for part in parts], axis=1)[:, order]
-    is_matched = np.concatenate([np.asarray(part["dtMatches"]) != 0 for part in parts], axis=1)[:, order]
-    return ClassMatches(image[order], is_matched & counts, counts, num_objects)
+    matches = match_boxes(truth, found, IOU_THRESHOLDS, AREA_RANGES[:1])
+    is_matched, is_ignored = (_spread(bits[:, 0], matches) for bits in (matches.matched, matches.ignored))
+    # By image and rank among equal scores, as pycocotools orders them.
+    order = np.argsort(-found.scores[matches.detections], kind="stable")
+    image = found.image[matches.detections]
+    counts = ~(is_matched & is_ignored)
+    return ClassMatches(image[order], (is_matched & ~is_ignored)[:, order], counts[:, order], num_objects)
 
 
-def _thresholds() -> np.ndarray:
-    return Params(iouType="bbox").iouThrs
+def _spread(bits: np.ndarray, matches: CocoMatches) -> np.ndarray:
+    """Returns bits of thresholds of those that overlap an object, uint16 [M], as bool [T, K] of all that count."""
+    spread = np.zeros((len(IOU_THRESHOLDS), len(matches.detections)), bool)
+    spread[:, matches.near] = (bits >> np.arange(len(IOU_THRESHOLDS))[:, np.newaxis]) & 1
+    return spread

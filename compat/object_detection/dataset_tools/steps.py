@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import object_detection
-
 # isort: split
 from configs.settings.api_flags import add_api_arguments, settle_api_flags
+from data_prep.runtime.child_environment import command_environment
 from data_prep.runtime.command_line import UsageError
 
 Step = Sequence[object]
@@ -38,9 +36,7 @@ def run_steps(*steps: Step) -> int:
     Returns:
         0, or the exit code of the first that did not end with 0; those after it are not run.
     """
-    project = str(Path(object_detection.__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([project, *([inherited] if inherited else [])])}
+    environment = command_environment()
     for step in steps:
         words = [str(word) for word in step]
         print(f"== python -m {' '.join(words)}", flush=True)

@@ -17,7 +17,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from serving.client_library.async_detection_client import AsyncDetectionClient
 from serving.client_library.connection import Connection, read_api_key
 from serving.client_library.detection_client import DetectionClient, ImageRequestError, ServerError
-from serving.client_library.image_requests import NamedImage
+from serving.client_library.image_sources import NamedImage
 from tests.serving.certificates import certificate
 from tests.serving.stand_in_detector import StandInDetector
 

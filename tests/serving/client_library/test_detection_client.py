@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_prep.formats.label_map import read_label_map
 from data_prep.runtime.command_line import UserError, printable
-from serving.client import DetectionsTable
+from serving.client import DetectionsTable, build_parser
+from serving.client_library.client_flags import min_score_of
 from serving.client_library.detection_client import DetectionClient, ImageRequestError
-from serving.client_library.detections import Box, read_detections
+from serving.client_library.detections import BY_THE_MODEL, Box, read_detections
 
 
 @pytest.fixture
@@ -31,6 +34,44 @@ def test_bytes_and_paths_give_the_same_typed_detections(client, tmp_path, image)
     assert best.box_normalized == pytest.approx(Box(20 / 48, 10 / 64, 40 / 48, 30 / 64))
     assert best.box_pixels == pytest.approx(Box(ymin=20, xmin=10, ymax=40, xmax=30), abs=0.01)
     np.testing.assert_allclose(by_path.boxes_pixels_ymin_xmin_ymax_xmax()[0], [20, 10, 40, 30], atol=0.01)
+
+
+def test_pil_images_and_arrays_are_answered_as_their_files_are(client, pixel_server, image):
+    content = image((10, 20, 30, 40))
+    opened = Image.open(io.BytesIO(content))
+    by_bytes = client.detect(content)
+    for given in (opened, opened.convert("RGBA"), np.asarray(opened), np.asarray(opened)[:, ::-1][:, ::-1]):
+        found = client.detect(given)
+        assert found.detections == by_bytes.detections
+        assert (found.image, found.width, found.height) == ("", 64, 48)
+    with DetectionClient(pixel_server.address, "pixels") as of_pixels:
+        (best,) = of_pixels.detect(np.asarray(opened)).detections
+    assert best.box_pixels == pytest.approx(by_bytes.detections[0].box_pixels)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)]
+)
+def test_an_array_of_another_kind_costs_only_itself(client, image, wrong):
+    with pytest.raises(ImageRequestError, match=r"uint8 \[height, width, 3\]"):
+        client.detect(wrong)
+    failed, answered = client.detect_many([wrong, image((10, 20, 30, 40))])
+    assert failed.failure.reason == "no RGB pixels"
+    assert len(answered.detections) == 1
+
+
+@pytest.mark.parametrize("wrong", [7, None, ["a.jpg"]])
+def test_what_is_no_image_is_a_mistake_of_the_program(client, wrong):
+    with pytest.raises(TypeError, match="is no image; give a path, encoded bytes, a PIL image, or a NumPy array"):
+        client.detect(wrong)
+
+
+def test_the_default_threshold_is_the_commands(client, image):
+    assert min_score_of(build_parser().parse_args(["a.jpg", "--model_name", "m"])) == BY_THE_MODEL
+    with DetectionClient(client.server, "detector", min_score=0.0) as of_all:
+        scores = [found.score for found in of_all.detect(image((10, 20, 30, 40))).detections]
+    assert scores == pytest.approx([0.9, 0.1])
+    assert [found.score for found in client.detect(image((10, 20, 30, 40))).detections] == scores[:1]
 
 
 def test_detect_raises_for_a_bad_image_and_goes_on(client, image):
