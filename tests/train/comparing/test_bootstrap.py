@@ -72,7 +72,7 @@ def test_f1_of_nothing_at_all_is_not_a_number():
 def test_the_chosen_threshold_is_that_of_the_best_f1():
     images = detected(random_images(30), recall=0.7)
     operation = operate(compared(images), images, criterion=BEST_F1, threshold=None)
-    best = curve_of_all(operation.matches).best_f1()
+    best = BEST_F1.choose(curve_of_all(operation.matches))
     assert best is not None
     assert operation.threshold == best.threshold
     assert operation.image_counts().sum(axis=(1, 2)).tolist() == [

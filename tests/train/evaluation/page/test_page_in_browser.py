@@ -18,7 +18,7 @@ from tests.train.evaluation.page.evaluated_set import (
     make_evaluated_set,
 )
 from train.metrics.confusion import confusion_matrix
-from train.metrics.operating_points import curve_of_all, curves_by_class
+from train.metrics.operating_points import BEST_F1, curve_of_all, curves_by_class
 from train.metrics.tide import Mistake, TideErrors
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
@@ -99,7 +99,7 @@ def test_counts_classes_and_confusions_are_those_of_the_metrics_at_every_thresho
 
 def test_slider_presets_curves_and_keys_move_the_threshold(page, evaluated):
     matches = evaluated.matches()
-    best = curve_of_all(matches).best_f1()
+    best = BEST_F1.choose(curve_of_all(matches))
     assert best is not None
     assert live(page)[0] == best.true_positives
     page.click("#presets button:has-text('0.5')")
@@ -117,7 +117,7 @@ def test_slider_presets_curves_and_keys_move_the_threshold(page, evaluated):
     page.mouse.click(around["x"] + around["width"] * 0.75, around["y"] + around["height"] / 2)
     assert 0.7 < float(page.input_value("#threshold-number")) < 0.8
     page.click("#presets button:has-text('one a class')")
-    own = [curve.best_f1() for curve in curves_by_class(matches).values()]
+    own = [BEST_F1.choose(curve) for curve in curves_by_class(matches).values()]
     assert live(page)[0] == sum(point.true_positives for point in own if point)
     assert page.input_value("#threshold-number") == ""
     # Of one class alone: the others keep theirs.
