@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 940, 400
 # Distinguishable with colour blindness (after Okabe and Ito).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 FONT = 'font-family="system-ui,sans-serif" font-size="12"'
-LETTER_WIDTH, LINE_HEIGHT = 6.3, 14.0
+LETTER_WIDTH, LINE_HEIGHT = 6.8, 14.0
 TOP, BOTTOM = 56, 48
 PANEL_WIDTH = 370
 
