@@ -35,8 +35,8 @@ _TYPE = re.compile(
     r"(?:embedded_)?(?:ssd_|faster_rcnn_|center_?net_)?(?P<trunk>.*?)(?:_(?P<pyramid>fpn|bifpn|ppn|mnasfpn))?(?:_keras)?"
 )
 # Traits in the order in which differences are told; the second three are not counted.
-_NETWORK = ("architecture", "trunk", "pyramid", "input", "head", "optimizer")
-_TRAINING = ("batch", "steps", "start")
+_NETWORK: tuple[str, ...] = ("architecture", "trunk", "pyramid", "input", "head", "optimizer")
+_TRAINING: tuple[str, ...] = ("batch", "steps", "start")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _head(kind: str, model: Any) -> str:
         layers, width = predictor.num_layers_before_predictor, predictor.depth
         words = f"shared, {layers} layers of {width}"
     elif chosen == "convolutional_box_predictor":
-        words = f"one a feature map, kernel {predictor.kernel_size}"
+        words = f"per feature map, kernel {predictor.kernel_size}"
     else:
         return str(chosen)
     return words + (", separable" if predictor.use_depthwise else "")

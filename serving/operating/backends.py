@@ -150,7 +150,8 @@ def docker_command(settings: ServerSettings) -> list[str]:
             raise UserError(f"docker cannot mount {path}, since its name has a ':'; rename the folder")
         words += ["-v", f"{path}:{inside}:ro"]
     return [
-        *("docker", "run", "--rm", *ports, *words, *environment),
+        # --init: the server has no handler for SIGTERM, and as process 1 would not hear it.
+        *("docker", "run", "--rm", "--init", *ports, *words, *environment),
         settings.docker_image,
         *flags,
         *_server_flags(settings),

@@ -121,3 +121,15 @@ def test_an_exported_config_does_not_ask_for_averages_that_are_the_weights_alrea
     )
     assert not read_pipeline_config(tmp_path / "exported" / "pipeline.config").eval_config.use_moving_averages
     assert pipeline.config.eval_config.use_moving_averages
+
+
+def test_swish_whose_gradient_holds_a_variable_is_exported(block_config, tmp_path):
+    detector = MeanColour(RESIZERS["keep"])
+    detector.network = OneLayer([tf_keras.layers.Dense(1, activation="swish", input_shape=(3,))])
+    export(
+        pipeline=load_pipeline(str(block_config("ssd"))),
+        detector=detector,
+        input_types=["encoded_image_string_tensor"],
+        output_directory=tmp_path / "exported",
+    )
+    assert (tmp_path / "exported" / "saved_model" / "saved_model.pb").is_file()

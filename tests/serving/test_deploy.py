@@ -90,6 +90,7 @@ def test_compose_mounts_what_the_flags_name_and_opens_ports_to_this_machine_only
     services = compose()
     assert set(services) == {"serving", "prometheus", "grafana"}
     for service in services.values():
+        assert service["healthcheck"]["test"][0] == "CMD"
         assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"])  # pinned
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         for volume in service["volumes"]:
@@ -104,6 +105,8 @@ def test_compose_mounts_what_the_flags_name_and_opens_ports_to_this_machine_only
         volume.endswith(":/models:ro") for volume in serving["volumes"]
     )
     assert str(serving["cpus"]) == flags_of(serving["command"])["tensorflow_intra_op_parallelism"]
+    # Docker refuses more cores than the machine has: two, unless somebody says that there are more.
+    assert serving["cpus"] == "${DETECTOR_CORES:-2}"
     gpu = compose("compose.gpu.yaml")["serving"]
     assert gpu["image"] == serving["image"] + "-gpu"
     source, target, _ = gpu["volumes"][0].split(":")
@@ -202,6 +205,36 @@ def test_kubernetes_probes_ports_and_cores_agree():
     ]
 
 
+def test_on_a_gpu_the_threads_are_those_of_the_cores_all_the_same():
+    flags = server_arguments()
+    for name in ("tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"):
+        assert flags["compose.gpu.yaml"][name] == flags["compose.yaml"][name]
+        assert flags["deployment-patch.yaml"][name] == flags["deployment.yaml"][name]
+
+
+def test_the_operator_s_rules_and_targets_are_prometheus_s():
+    folder = DEPLOY / "kubernetes" / "prometheus-operator"
+    (rule,) = documents(folder / "prometheus-rule.yaml")
+    assert rule["spec"]["groups"] == documents(MONITORING / "alerts.yml")[0]["groups"]
+    (monitor,) = documents(folder / "pod-monitor.yaml")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("rest", DEFAULT_METRICS_PATH)
+    (job,) = documents(MONITORING / "prometheus.yml")[0]["scrape_configs"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": job["job_name"]}]
+
+
+def test_only_clients_and_prometheus_reach_the_servers():
+    (policy,) = documents(BASE / "network-policy.yaml")
+    spec = policy["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"] and spec["egress"] == []
+    clients, prometheus = spec["ingress"]
+    ports = {port["name"] for port in container(BASE / "deployment.yaml")["ports"]}
+    assert {port["port"] for port in clients["ports"]} == ports
+    (peer,) = clients["from"]  # one peer: a labelled pod of a labelled namespace, not either
+    assert set(peer) == {"namespaceSelector", "podSelector"}
+    assert [port["port"] for port in prometheus["ports"]] == ["rest"]  # no reload
+
+
 def test_the_gpu_scales_by_the_metric_that_its_rule_makes():
     (metric,) = documents(GPU / "autoscaler-patch.yaml")[0]["spec"]["metrics"]
     (rule,) = documents(GPU / "prometheus-adapter-rule.yaml")[0]["rules"]["custom"]
@@ -239,6 +272,36 @@ def test_kustomize_builds_one_consistent_whole(folder, device):
         if kind != "Namespace"
     }
     assert everything == {"detectors"}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on the path")
+def test_kustomize_builds_production_with_all_parts():
+    folder = DEPLOY / "kubernetes" / "production"
+    command = ["kubectl", "kustomize", str(folder)]
+    built = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    found = {(part["kind"], part["metadata"]["name"]): part for part in yaml.safe_load_all(built.stdout)}
+    assert {part["metadata"].get("namespace") for key, part in found.items() if key[0] != "Namespace"} == {"detectors"}
+    pod = found["Deployment", "serving"]["spec"]["template"]["spec"]
+    labels = found["Deployment", "serving"]["spec"]["selector"]["matchLabels"]
+    server = pod["containers"][0]
+    assert "--ssl_config_file=/ssl/ssl.config" in server["args"]
+    assert "grpc" not in server["readinessProbe"]  # the kubelet's gRPC probe speaks no TLS
+    assert {one["name"] for one in pod["initContainers"]} == {"write-ssl-config", "wait-for-model"}
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    for one in (server, *pod["initContainers"]):
+        assert {mount["name"] for mount in one["volumeMounts"]} <= volumes
+    for volume in pod["volumes"]:
+        if "configMap" in volume:
+            assert ("ConfigMap", volume["configMap"]["name"]) in found
+    job = found["Job", "fill-models"]["spec"]["template"]
+    assert (
+        not labels.items() <= job["metadata"]["labels"].items()
+    )  # no server: no requests, and no policy without egress
+    for reference in job["spec"]["volumes"]:
+        if "configMap" in reference:
+            assert ("ConfigMap", reference["configMap"]["name"]) in found
+    assert found["NetworkPolicy", "serving"]["spec"]["podSelector"]["matchLabels"] == labels
+    assert found["PodMonitor", "serving"]["spec"]["selector"]["matchLabels"] == labels
 
 
 def test_the_page_names_every_file_and_every_knob():

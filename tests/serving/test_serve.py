@@ -142,7 +142,7 @@ def test_docker_is_next_where_its_daemon_runs(programs, base_path, free_ports):
     answer = serve(programs, *flags)
     assert answer.returncode == 0, answer.stderr
     assert programs.calls()[-1] == [
-        *("docker", "run", "--rm", "-p", f"127.0.0.1:{port}:8500", "-p", f"127.0.0.1:{rest_port}:8501"),
+        *("docker", "run", "--rm", "--init", "-p", f"127.0.0.1:{port}:8500", "-p", f"127.0.0.1:{rest_port}:8501"),
         *("-v", f"{base_path}:/models/detector:ro", "-e", "MODEL_NAME=detector", "-e", "MODEL_BASE_PATH=/models"),
         "tensorflow/serving",
     ]
