@@ -298,3 +298,16 @@ def test_pixels_are_taken_where_the_model_takes_pixels(pixel_server, image, red_
         assert code is grpc.StatusCode.INVALID_ARGUMENT and "takes 30000000000 bytes" in message
         two = request_for(np.zeros((2, 4, 4, 3), np.uint8), model_name="pixels")
         assert "has the shape [2, 4, 4, 3]; the signature takes [1, any, any, 3]" in refused(stub, two)[1]
+
+
+def test_reflection_names_the_services_and_their_methods(channel):
+    pytest.importorskip("grpc_reflection", reason="grpcio-reflection is not installed")
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    found = ProtoReflectionDescriptorDatabase(channel)
+    assert {"tensorflow.serving.PredictionService", "grpc.health.v1.Health"} <= set(found.get_services())
+    service = DescriptorPool(found).FindServiceByName("tensorflow.serving.ModelService")
+    assert [method.name for method in service.methods] == ["GetModelStatus", "HandleReloadConfigRequest"]
+    (status,) = DescriptorPool(found).FindMessageTypeByName("tensorflow.serving.GetModelStatusResponse").fields
+    assert status.name == "model_version_status"
