@@ -86,4 +86,5 @@ def _trouble(step: Step, max_p99_milliseconds: float | None) -> str:
 
 
 def _figures(step: Step) -> str:
-    return f"{step.requests_per_second:.1f} requests/s, p99 {step.milliseconds_at(99):.1f} ms"
+    answered = step.requests_per_second if step.offered_per_second is None else step.answered_per_second
+    return f"{answered:.1f} answered a second, p99 {step.milliseconds_at(99):.1f} ms"

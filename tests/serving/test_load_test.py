@@ -201,7 +201,11 @@ def test_percentiles_are_latencies_that_were_seen():
 def test_the_knee_of_a_closed_loop_is_the_least_load_with_nine_tenths_of_the_best():
     steps = [step(1, 10, [100]), step(2, 19, [105]), step(4, 37, [110]), step(8, 40, [200]), step(16, 39, [410])]
     found = find_knee(steps)
-    assert found.step is steps[2] and found.beyond is steps[3] and str(found).startswith("knee: concurrency 4, 37.0 ")
+    assert (
+        found.step is steps[2]
+        and found.beyond is steps[3]
+        and str(found).startswith("knee: concurrency 4, 37.0 answered a second")
+    )
     found = find_knee(steps, max_p99_milliseconds=107)
     assert found.step is steps[1] and found.beyond is steps[2] and "at concurrency 4 p99 is 110.0 ms" in found.reason
     found = find_knee(steps[:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 
 import grpc
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_prep.formats.example_proto import example_class
+from serving.local_server import LoadingOptions, LocalServer, ServerOptions
 
 TIMEOUT_SECONDS = 60
 
@@ -298,3 +300,45 @@ def test_pixels_are_taken_where_the_model_takes_pixels(pixel_server, image, red_
         assert code is grpc.StatusCode.INVALID_ARGUMENT and "takes 30000000000 bytes" in message
         two = request_for(np.zeros((2, 4, 4, 3), np.uint8), model_name="pixels")
         assert "has the shape [2, 4, 4, 3]; the signature takes [1, any, any, 3]" in refused(stub, two)[1]
+
+
+def test_reflection_names_the_services_and_their_methods(channel):
+    pytest.importorskip("grpc_reflection", reason="grpcio-reflection is not installed")
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    found = ProtoReflectionDescriptorDatabase(channel)
+    assert {"tensorflow.serving.PredictionService", "grpc.health.v1.Health"} <= set(found.get_services())
+    service = DescriptorPool(found).FindServiceByName("tensorflow.serving.ModelService")
+    assert [method.name for method in service.methods] == ["GetModelStatus", "HandleReloadConfigRequest"]
+    (status,) = DescriptorPool(found).FindMessageTypeByName("tensorflow.serving.GetModelStatusResponse").fields
+    assert status.name == "model_version_status"
+
+
+def test_callers_who_send_nothing_hold_memory_for_a_bounded_time(encoded_model, image):
+    options = ServerOptions(
+        max_request_memory_mebibytes=8,
+        max_message_mebibytes=4,
+        receive_seconds=1,
+        loading=LoadingOptions(poll_wait_seconds=0),
+    )
+    silence = threading.Event()
+
+    def nothing():
+        silence.wait()
+        yield from ()
+
+    server = LocalServer.of_model("detector", encoded_model, options)
+    with server, grpc.insecure_channel(server.address) as channel:  # once there is an address
+        call = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
+        silent = [call.future(nothing(), timeout=TIMEOUT_SECONDS) for _ in range(2)]  # which hold all there is
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        assert stub.Predict(request_for([image(None)]), timeout=TIMEOUT_SECONDS).outputs
+        assert [one.code() for one in silent] == [grpc.StatusCode.CANCELLED] * 2
+        silence.set()
+        # What never fits is refused by what it would take, here of an image of 1200x1200.
+        code, message = refused(stub, request_for([image(None, (1200, 1200))]))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT and "takes about 39 MiB of memory" in message
+        assert stub.Predict(request_for([image(None)]), timeout=TIMEOUT_SECONDS).outputs
