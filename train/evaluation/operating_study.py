@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.runtime.atomic_files import atomic_path
+import numpy as np
+
+from train.evaluation.figures_file import cell, write_csv
 from train.evaluation.thresholds_file import write_thresholds
 from train.metrics.box_matches import BoxMatches
 from train.metrics.calibration import expected_calibration_error, reliability
 from train.metrics.confusion import BACKGROUND, confusion_matrix
 from train.metrics.operating_points import Criterion, OperatingPoint, added_up, curve_of_all, curves_by_class
+from train.metrics.pr_curve import pr_curve
 from train.metrics.report import number_text, shortened_name
 from train.metrics.tide import Mistake, TideErrors
 
@@ -38,6 +40,10 @@ class OperatingStudy:
 
     Attributes:
         points: The chosen point of each class, by label map id; its threshold is infinite where none is found.
+        criterion: What they are chosen for.
+        matches: Detections and objects.
+        errors: The kinds of mistakes.
+        costs: What each kind costs of the average precision at an IoU of 0.5.
     """
 
     def __init__(self, matches: BoxMatches, criterion: Criterion) -> None:
@@ -47,16 +53,16 @@ class OperatingStudy:
             matches: Of an evaluation.
             criterion: What the thresholds are chosen for.
         """
-        self._matches = matches
-        self._criterion = criterion
+        self.matches = matches
+        self.criterion = criterion
         self._curves = curves_by_class(matches)
         self._of_all = curve_of_all(matches)
         self.points = {
             class_id: criterion.choose(curve) or curve.at(math.inf) for class_id, curve in self._curves.items()
         }
         self._usual = {class_id: curve.at(USUAL_SCORE) for class_id, curve in self._curves.items()}
-        self._errors = TideErrors(matches)
-        self._costs = self._errors.costs()
+        self.errors = TideErrors(matches)
+        self.costs = self.errors.costs()
         self._bins = reliability(matches)
 
     def metrics(self) -> dict[str, float]:
@@ -67,7 +73,7 @@ class OperatingStudy:
         (`@ClassThresholds`); `OperatingPoint_PerformanceByCategory/{Precision,Recall,F1,Threshold}/NAME`;
         `Calibration/ExpectedCalibrationError`; `TIDE/LostAP@.50IOU/KIND` and `TIDE/Count/KIND`.
         """
-        one = self._one_threshold()
+        one = self.one_threshold()
         together = {
             f"@score{USUAL_SCORE:g}": self._of_all.at(USUAL_SCORE),
             "@OneThreshold": one,
@@ -77,12 +83,25 @@ class OperatingStudy:
         metrics[f"{_PREFIX}/OneThreshold"] = _finite(one.threshold)
         for class_id, point in self.points.items():
             for name, value in (*_figures(point), ("Threshold", _finite(point.threshold))):
-                metrics[f"{_PREFIX}_PerformanceByCategory/{name}/{self._matches.names[class_id]}"] = value
+                metrics[f"{_PREFIX}_PerformanceByCategory/{name}/{self.matches.names[class_id]}"] = value
         metrics["Calibration/ExpectedCalibrationError"] = expected_calibration_error(self._bins)
-        metrics.update({f"TIDE/LostAP@.50IOU/{name}": self._costs[kind] for kind, name in _KINDS.items()})
-        counts = self._errors.counts()
+        metrics.update({f"TIDE/LostAP@.50IOU/{name}": self.costs[kind] for kind, name in _KINDS.items()})
+        counts = self.errors.counts()
         metrics.update({f"TIDE/Count/{name}": float(counts[kind]) for kind, name in _KINDS.items()})
         return metrics
+
+    def pr_curves(self) -> dict[str, np.ndarray]:
+        """Returns precision over recall of all classes counted together, and of each class, by name; see `pr_curve`."""
+        by_class = {self.matches.names[class_id]: curve for class_id, curve in self._curves.items()}
+        return {name: pr_curve(curve) for name, curve in {ALL_CLASSES: self._of_all, **by_class}.items()}
+
+    def thresholds(self) -> dict[int, float]:
+        """Returns the chosen thresholds by label map id; infinite where none is found."""
+        return {class_id: point.threshold for class_id, point in self.points.items()}
+
+    def confusion(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Returns the confusion matrix at the chosen thresholds, int64 [C + 1, C + 1], and the names of its rows."""
+        return confusion_matrix(self.matches, self.thresholds()), (*self.matches.names.values(), BACKGROUND)
 
     def table(self, max_classes: int = 40) -> str:
         """Returns a row a class and three for all together, and a line each on scores and mistakes.
@@ -90,18 +109,18 @@ class OperatingStudy:
         Args:
             max_classes: How many classes to show at most, those with the most objects.
         """
-        names = self._matches.names
+        names = self.matches.names
         shown = sorted(self.points, key=lambda class_id: -_num_objects(self.points[class_id]))[:max_classes]
         rows = [(names[class_id], self.points[class_id], self._usual[class_id].f1) for class_id in shown]
         usual = self._of_all.at(USUAL_SCORE)
         rows += [
             ("all, these thresholds", added_up(self.points.values()), usual.f1),
-            ("all, one threshold", self._one_threshold(), usual.f1),
+            ("all, one threshold", self.one_threshold(), usual.f1),
             (f"all, from {USUAL_SCORE:g} on", usual, usual.f1),
         ]
         width = max(len(shortened_name(name)) for name, *_ in rows)
         heads = ("objects", "threshold", "precision", "recall", "   F1", f"F1 at {USUAL_SCORE:g}")
-        lines = [f"thresholds for {self._criterion}, at an IoU of 0.5:", "", "  ".join([f"{'class':<{width}}", *heads])]
+        lines = [f"thresholds for {self.criterion}, at an IoU of 0.5:", "", "  ".join([f"{'class':<{width}}", *heads])]
         for name, point, usual_f1 in rows:
             figures = (_finite(point.threshold), *(value for _, value in _figures(point)), usual_f1)
             cells = (str(_num_objects(point)), *map(number_text, figures))
@@ -112,7 +131,7 @@ class OperatingStudy:
         return "\n".join([*lines, "", *self._remarks()]) + "\n"
 
     def _remarks(self) -> list[str]:
-        names = self._matches.names
+        names = self.matches.names
         few = [names[class_id] for class_id, point in self.points.items() if 0 < _num_objects(point) < FEW_OBJECTS]
         without = [
             names[class_id]
@@ -120,23 +139,26 @@ class OperatingStudy:
             if math.isinf(point.threshold) and _num_objects(point)
         ]
         error = expected_calibration_error(self._bins)
-        costs = ", ".join(f"{name} {number_text(self._costs[kind])}" for kind, name in _KINDS.items())
+        costs = ", ".join(f"{name} {number_text(self.costs[kind])}" for kind, name in _KINDS.items())
         remarks = [f"fewer than {FEW_OBJECTS} objects, which say little of a threshold: {_listed(few)}"] if few else []
+        without_objects = [names[class_id] for class_id, point in self.points.items() if not _num_objects(point)]
+        if without_objects:
+            remarks.append(f"no objects to measure by: {_listed(without_objects)}")
         if without:
-            remarks.append(f"no score gives {self._criterion}: {_listed(without)}")
+            remarks.append(f"no score gives {self.criterion}: {_listed(without)}")
         return [
             *remarks,
             f"expected calibration error {number_text(error)}",
-            f"AP@.50 {number_text(self._errors.average_precision())}; lost to mistakes (TIDE): {costs}",
+            f"AP@.50 {number_text(self.errors.average_precision())}; lost to mistakes (TIDE): {costs}",
         ]
 
     def write(self, eval_dir: Path) -> None:
         """Writes the curves, the confusion matrix at the chosen thresholds, and the reliability of scores as CSV."""
-        names = self._matches.names
+        names = self.matches.names
         curves = [(class_id, names[class_id], curve) for class_id, curve in self._curves.items()]
         header = ("class_id", "name", "threshold", "precision", "recall", "f1", "true_positives", "false_positives",
                   "false_negatives")  # fmt: skip
-        _write_csv(
+        write_csv(
             eval_dir / CURVES_FILE,
             header,
             (
@@ -145,14 +167,13 @@ class OperatingStudy:
                 for step in range(_STEPS + 1)
             ),
         )
-        matrix = confusion_matrix(self._matches, {class_id: point.threshold for class_id, point in self.points.items()})
-        labels = (*names.values(), BACKGROUND)
+        matrix, labels = self.confusion()
         rows = ((label, *row) for label, row in zip(labels, matrix.tolist(), strict=True))
-        _write_csv(eval_dir / CONFUSION_FILE, ("object, then detected as", *labels), rows)
-        _write_csv(
+        write_csv(eval_dir / CONFUSION_FILE, ("object, then detected as", *labels), rows)
+        write_csv(
             eval_dir / RELIABILITY_FILE,
             ("lowest_score", "detections", "mean_score", "share_right"),
-            ((one.lowest, one.count, _cell(one.mean_score), _cell(one.share_right)) for one in self._bins),
+            ((one.lowest, one.count, cell(one.mean_score), cell(one.share_right)) for one in self._bins),
         )
 
     def write_thresholds(self, path: Path, *, source: str) -> None:
@@ -160,14 +181,15 @@ class OperatingStudy:
         write_thresholds(
             path,
             self.points,
-            self._matches.names,
-            operating_point=str(self._criterion),
+            self.matches.names,
+            operating_point=str(self.criterion),
             source=source,
-            num_images=self._matches.num_images,
+            num_images=self.matches.num_images,
         )
 
-    def _one_threshold(self) -> OperatingPoint:
-        return self._criterion.choose(self._of_all) or self._of_all.at(math.inf)
+    def one_threshold(self) -> OperatingPoint:
+        """Returns the point chosen for all classes together; its threshold is infinite where none is found."""
+        return self.criterion.choose(self._of_all) or self._of_all.at(math.inf)
 
 
 def _figures(point: OperatingPoint) -> tuple[tuple[str, float], ...]:
@@ -187,16 +209,5 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 
 
 def _curve_row(point: OperatingPoint) -> tuple[Any, ...]:
-    figures = (_cell(value) for _, value in _figures(point))
+    figures = (cell(value) for _, value in _figures(point))
     return point.threshold, *figures, point.true_positives, point.false_positives, point.false_negatives
-
-
-def _cell(value: float) -> float | str:
-    return round(value, 6) if math.isfinite(value) else ""
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
