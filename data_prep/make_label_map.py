@@ -7,9 +7,11 @@ with it stay true when classes join.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.formats.label_map import LabelMap, LabelMapItem, format_label_map, read_label_map, write_label_map
+from data_prep.metadata.hierarchy import Hierarchy, read_hierarchy
 from data_prep.metadata.open_images import add_class_flags, classes_of_flags
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UsageError, run_command
 
@@ -42,6 +44,34 @@ def make_label_map(
     )
 
 
+def with_hierarchy(label_map: LabelMap, hierarchy: Hierarchy) -> LabelMap:
+    """Returns the label map with the ids of the classes above and below each, as `expand_labels_hierarchy` reads them.
+
+    Args:
+        label_map: Whose names are the hierarchy's labels.
+        hierarchy: What is a kind of what; of it, the classes of the label map.
+
+    Raises:
+        UsageError: The hierarchy knows none of the classes.
+    """
+    if not any(item.name in hierarchy for item in label_map):
+        raise UsageError(
+            f"--hierarchy_path: none of the classes, such as {label_map.items[0].name}, is in the hierarchy"
+        )
+
+    def ids(labels: Sequence[str]) -> tuple[int, ...]:
+        return tuple(sorted(label_map.id_of(label) for label in labels if label in label_map))
+
+    return LabelMap(
+        replace(
+            item,
+            ancestor_ids=ids(hierarchy.ancestors(item.name)),
+            descendant_ids=ids(hierarchy.descendants(item.name)),
+        )
+        for item in label_map
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     parser = ArgumentParser(description=__doc__ or "", example=EXAMPLE)
@@ -50,6 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--earlier_label_map_path", help="label map of an earlier run, whose ids are kept; may be --label_map_path's"
     )
     parser.add_argument("--label_map_path", required=True, help="label map to write, such as label_map.pbtxt")
+    parser.add_argument(
+        "--write_hierarchy",
+        action="store_true",
+        help="write with each class the ids of those above and below it in --hierarchy_path, for a config with "
+        "expand_labels_hierarchy: true",
+    )
     flags = parser.parse_args(argv)
     labels, descriptions = classes_of_flags(flags)
     if labels is None:
@@ -58,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         labels = list(descriptions)
     earlier = read_label_map(flags.earlier_label_map_path) if flags.earlier_label_map_path else None
     label_map = make_label_map(labels, descriptions, earlier)
+    if flags.write_hierarchy:
+        label_map = with_hierarchy(label_map, read_hierarchy(flags.hierarchy_path))
     if _is_written(flags.label_map_path, label_map):
         print(f"nothing to do: {flags.label_map_path} holds these {len(label_map)} classes already")
     else:

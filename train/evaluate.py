@@ -149,7 +149,10 @@ def _evaluate_detections(pipeline: Pipeline | None, arguments: argparse.Namespac
     with Ledger(eval_dir / REJECTED_DETECTIONS) as ledger:
         if arguments.ground_truth_path is not None:
             settings = pipeline.settings if pipeline is not None else None
-            result, study = evaluate_on_coco(settings, arguments.ground_truth_path, path, make_study, ledger)
+            hierarchy = arguments.class_hierarchy_path or (settings.extensions.class_hierarchy_path if settings else "")
+            result, study = evaluate_on_coco(
+                settings, arguments.ground_truth_path, path, make_study, ledger, class_hierarchy_path=hierarchy
+            )
         elif pipeline is not None:
             result, study = evaluate_on_records(pipeline, path, make_study, ledger, reader_index=arguments.eval_index)
         study.finish(result, eval_dir, step=0, source=str(path), title=str(path))

@@ -108,6 +108,7 @@ class Extensions(Settings, message="Extensions"):
     mixing: Mixing | None = nested(Mixing, optional=True)
     cache: RecordCache | None = nested(RecordCache, optional=True)
     strict_records: bool = scalar()
+    class_hierarchy_path: str = scalar()
     augmentation: tuple[PluginPart, ...] = nested(PluginPart, repeated=True)
     feature_extractor: PluginPart | None = nested(PluginPart, optional=True)
     classification_loss: PluginPart | None = nested(PluginPart, optional=True)

@@ -63,7 +63,6 @@ class InputReader(Settings, message="InputReader"):
         "load_instance_masks": BOXES_ONLY,
         "load_dense_pose": BOXES_ONLY,
         "load_track_id": BOXES_ONLY,
-        "expand_labels_hierarchy": ("classes have no hierarchy", "delete it"),
     }
 
     name: str = scalar()
@@ -77,6 +76,7 @@ class InputReader(Settings, message="InputReader"):
     num_prefetch_batches: int = number(at_least=-1, at_most=_MOST_PREFETCHED)
     read_block_length: int = number()
     drop_remainder: bool = scalar()
+    expand_labels_hierarchy: bool = scalar()
     num_additional_channels: int = scalar(
         only=(0,), reason="pictures have 3 channels", instead="use num_additional_channels: 0"
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.formats.label_map_text import parse_items, quote
@@ -33,11 +33,16 @@ class LabelMapItem:
         name: What annotations carry: an Open Images MID such as `/m/03ssj5`, or a plain name. Of an item that is
             written with a display name alone, that.
         display_name: What people read; empty where the name says it.
+        ancestor_ids: The classes that it is a kind of, and what those are kinds of; empty where there is no hierarchy.
+        descendant_ids: Its kinds, and their kinds.
     """
 
     id: int
     name: str
     display_name: str = ""
+    # Not compared: with or without a hierarchy, the classes are the same.
+    ancestor_ids: tuple[int, ...] = field(default=(), compare=False)
+    descendant_ids: tuple[int, ...] = field(default=(), compare=False)
 
 
 class LabelMap:
@@ -176,8 +181,9 @@ def parse_label_map(text: str, where: str = "label map") -> LabelMap:
     check = _uniqueness_check()
     items = []
     for line, fields in parse_items(text, where):
-        display_name = str(fields.get("display_name", ""))
-        item = LabelMapItem(int(fields["id"]), str(fields.get("name", "")) or display_name, display_name)
+        display_name = fields.get("display_name", "")
+        related = {key: fields.get(key, ()) for key in ("ancestor_ids", "descendant_ids")}
+        item = LabelMapItem(fields["id"], fields.get("name", "") or display_name, display_name, **related)
         if item.id == 0 and _BACKGROUND in (item.name, item.display_name):
             continue
         problem = check(item, line)
@@ -196,6 +202,8 @@ def format_label_map(label_map: LabelMap) -> str:
         lines = [f"  name: {quote(item.name)}", f"  id: {item.id}"]
         if item.display_name:
             lines.append(f"  display_name: {quote(item.display_name)}")
+        lines += [f"  ancestor_ids: {class_id}" for class_id in item.ancestor_ids]
+        lines += [f"  descendant_ids: {class_id}" for class_id in item.descendant_ids]
         blocks.append("item {\n" + "\n".join(lines) + "\n}\n")
     return "".join(blocks)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from data_prep.formats.text_tokens import Token, tokens_of, typographic_advice
 from data_prep.runtime.command_line import UsageError
@@ -35,8 +36,10 @@ _ITEM_FIELDS = {
 _KEYPOINT_FIELDS = {"id": "integer", "label": "string"}
 
 
-def parse_items(text: str, where: str) -> Iterator[tuple[int, dict[str, str | int]]]:
-    """Yields the line and the fields (`id`, and `name`, `display_name` or both) of each item of a label map.
+def parse_items(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the line and the fields of each item of a label map.
+
+    There is `id`, and `name`, `display_name` or both; `ancestor_ids` and `descendant_ids` are tuples.
 
     Args:
         text: Protobuf text format of the API's StringIntLabelMap.
@@ -57,7 +60,7 @@ class _Parser:
         self._tokens = self._tokenize(text)
         self._next = next(self._tokens)
 
-    def read_items(self) -> Iterator[tuple[int, dict[str, str | int]]]:
+    def read_items(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields each item's line and fields."""
         while self._next.kind != "end":
             field = self._take()
@@ -70,12 +73,12 @@ class _Parser:
                 raise self._error(field, "an item without 'name' and without 'display_name'")
             yield field.line, values
 
-    def _read_message(self, field: Token, fields: dict[str, str]) -> dict[str, str | int]:
+    def _read_message(self, field: Token, fields: dict[str, str]) -> dict[str, Any]:
         self._skip(":")
         opener = self._take()
         if opener.text not in _CLOSERS or opener.kind != "mark":
             raise self._error(opener, f"expected '{{' after {field.text!r}, found {_shown(opener)}")
-        values: dict[str, str | int] = {}
+        values: dict[str, Any] = {}
         while self._next.text != _CLOSERS[opener.text] or self._next.kind != "mark":
             name = self._take()
             if name.kind == "end":
@@ -90,7 +93,7 @@ class _Parser:
             if kind == "keypoint":
                 self._read_message(name, _KEYPOINT_FIELDS)
             elif kind == "integers":
-                self._read_integers(name)
+                values[name.text] = (*values.get(name.text, ()), *self._read_integers(name))
             elif name.text in values:
                 raise self._error(name, f"{name.text!r} is given twice in one {field.text}")
             else:
@@ -157,17 +160,19 @@ class _Parser:
         except ValueError as error:
             raise self._error(token, problem) from error
 
-    def _read_integers(self, name: Token) -> None:
+    def _read_integers(self, name: Token) -> list[int]:
+        found = []
         colon = self._take()
         if colon.text != ":" or colon.kind != "mark":
             raise self._error(colon, f"expected ':' after {name.text!r}, found {_shown(colon)}")
         if self._skip("["):
             while not self._skip("]"):
-                self._integer(name, self._take())
+                found.append(self._integer(name, self._take()))
                 self._skip(",")
         else:
-            self._integer(name, self._take())
+            found.append(self._integer(name, self._take()))
         self._skip(",", ";")
+        return found
 
     def _take(self) -> Token:
         token = self._next

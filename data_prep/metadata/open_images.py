@@ -206,11 +206,12 @@ def add_descendants_flags(parser: ArgumentParser) -> None:
 def check_descendants_flags(flags: argparse.Namespace) -> None:
     """Refuses one of the flags of `add_descendants_flags` without the other; raises UsageError.
 
-    For a command that has `--expand_hierarchy`, that flag wants the hierarchy as well.
+    For a command that has `--expand_hierarchy` or `--write_hierarchy`, that flag wants the hierarchy as well.
     """
-    if getattr(flags, "expand_hierarchy", False):
+    wanting = [name for name in ("expand_hierarchy", "write_hierarchy") if getattr(flags, name, False)]
+    if wanting:
         if flags.hierarchy_path is None:
-            raise UsageError("--expand_hierarchy needs --hierarchy_path, which classes are above which")
+            raise UsageError(f"--{wanting[0]} needs --hierarchy_path, which classes are above which")
         return
     if flags.with_descendants != (flags.hierarchy_path is not None):
         raise UsageError("--with_descendants and --hierarchy_path belong together; give both or neither")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from data_prep.formats.label_map import LabelMapItem, read_label_map
 from data_prep.make_label_map import main
 
@@ -19,6 +21,23 @@ def test_ids_follow_the_order_given_and_names_are_mids(open_images_files, run):
     trainable.write_text("/m/07c52\nLamp\n")
     assert run(main, "--trainable_classes_path", trainable, *words).code == 0
     assert read_label_map(path).names_by_id() == {1: "Television", 2: "Lamp"}
+
+
+def test_a_hierarchy_is_written_as_ids_of_the_classes_above_and_below(open_images_files, run):
+    path, hierarchy = open_images_files.folder / "label_map.pbtxt", open_images_files.folder / "hierarchy.json"
+    television = {"LabelName": "/m/device", "Subcategory": [{"LabelName": "/m/07c52"}]}
+    kinds = [{"LabelName": "/m/03ssj5"}, {"LabelName": "/m/0h8mzrc", "Subcategory": [television]}]
+    hierarchy.write_text(json.dumps({"LabelName": "/m/all", "Subcategory": kinds}))
+    words = ("--classes", "Bed", "Wall clock", "Television", "--label_map_path", path)
+    words += ("--class_description_path", open_images_files.descriptions, "--write_hierarchy")
+    assert run(main, *words, "--hierarchy_path", hierarchy).code == 0
+    found = {item.display_name: (item.ancestor_ids, item.descendant_ids) for item in read_label_map(path)}
+    assert found == {"Bed": ((), ()), "Wall clock": ((), (3,)), "Television": ((2,), ())}
+    assert "--write_hierarchy needs --hierarchy_path" in run(main, *words).error
+    hierarchy.write_text(json.dumps({"LabelName": "/m/all"}))
+    refused = run(main, *words, "--hierarchy_path", hierarchy)
+    assert (refused.code, refused.error.count("\n")) == (2, 1)
+    assert "none of the classes, such as /m/03ssj5, is in the hierarchy" in refused.error
 
 
 def test_without_classes_all_described_ones_are_taken(open_images_files, run):

@@ -19,6 +19,7 @@ from data_prep.runtime.command_line import UserError
 from data_prep.runtime.progress import progress
 from train.evaluation.detected_image import DetectedImage, ImageObserver
 from train.evaluation.summary_images import EvaluationImages
+from train.evaluation.worst_images import WorstImages
 from train.inputs.class_labels import VERIFIED_CLASS_IDS
 from train.inputs.left_out import LeftOut, count_batch, first_unusable
 from train.inputs.reader import build_evaluation_dataset
@@ -26,6 +27,7 @@ from train.inputs.record_errors import explained_records
 from train.loop.processor import batch_norm_apart
 from train.loop.step import REGULARIZATION_LOSS, TOTAL_LOSS
 from train.metrics.box_collection import BoxCollection
+from train.metrics.class_hierarchy import ClassHierarchy, read_class_hierarchy
 from train.metrics.coco import BY_CATEGORY
 from train.metrics.report import metrics_table, write_metrics_json
 from train.metrics.sets import MetricSets
@@ -71,6 +73,7 @@ class EvaluationResult:
         coco_by_category: Which of COCO's metrics of each class are there to watch; the table and the JSON have all.
         left_out: Sentences about ground truth that was not measured against, because batches leave it out.
         boxes: Ground truth and detections, for what follows from them; None with `eval_config.ignore_groundtruth`.
+        worst: The images that may cost most of F1; None with `eval_config.ignore_groundtruth`.
         graph: The `tf.Graph` of the evaluation's step, where it is to be shown and was not yet.
     """
 
@@ -81,6 +84,7 @@ class EvaluationResult:
     coco_by_category: ByCategory
     left_out: tuple[str, ...] = ()
     boxes: BoxCollection | None = None
+    worst: WorstImages | None = None
     graph: Any = None
 
     def table(self, max_classes: int | None = 40) -> str:
@@ -152,6 +156,7 @@ class CheckpointEvaluator:
         self.seconds: list[float] = []
         self._has_losses = eval_config.has_losses
         self.folder = evaluation_folder(pipeline, reader_index)
+        _class_hierarchy(pipeline)
         _measuring(
             eval_config, pipeline.names_by_id, pipeline.settings.extensions.metric
         )  # whose mistakes in the config are better told before the training than after
@@ -259,8 +264,16 @@ def measure_input(
     pipeline: Pipeline, images: Iterator[DetectedImage], observers: Sequence[ImageObserver]
 ) -> EvaluationResult:
     """Measures images as the pipeline says, with its plugins' metrics too; see `measure_images`."""
-    settings = pipeline.settings
-    return measure_images(settings.eval_config, pipeline.names_by_id, images, settings.extensions.metric, observers)
+    settings, hierarchy = pipeline.settings, _class_hierarchy(pipeline)
+    return measure_images(
+        settings.eval_config, pipeline.names_by_id, images, settings.extensions.metric, observers, hierarchy
+    )
+
+
+def _class_hierarchy(pipeline: Pipeline) -> ClassHierarchy | None:
+    """What `extensions.class_hierarchy_path` names; None without it."""
+    path = pipeline.settings.extensions.class_hierarchy_path
+    return read_class_hierarchy(path, {item.id: item.name for item in pipeline.label_map}) if path else None
 
 
 def measure_images(
@@ -269,6 +282,7 @@ def measure_images(
     images: Iterator[DetectedImage],
     plugins: Sequence[PluginPart] = (),
     observers: Sequence[ImageObserver] = (),
+    hierarchy: ClassHierarchy | None = None,
 ) -> EvaluationResult:
     """Measures images.
 
@@ -278,19 +292,25 @@ def measure_images(
         images: With ground truth and detections.
         plugins: Metrics to measure beside the config's.
         observers: They are shown each image.
+        hierarchy: Ground truth and detections are also of the classes above theirs; None: only of their own.
 
     Raises:
         UserError: There are no images, or ground truth or detections that cannot be measured.
     """
     metric_sets, summary_images = _measuring(eval_config, names_by_id, plugins)
+    worst = None if eval_config.ignore_groundtruth else WorstImages(eval_config, names_by_id)
     limit = eval_config.max_images
     started = time.monotonic()
     for detected in progress(images, description="evaluating", unit="image"):
         if limit and metric_sets.num_images >= limit:
             break
         measured = detected.measured()
+        if hierarchy is not None:
+            measured = hierarchy.expanded(measured)
         metric_sets.add(measured)
         summary_images.add(detected)
+        if worst is not None:
+            worst.add(detected, measured)
         for observer in observers:
             observer.add(detected, measured)
     if not metric_sets.num_images:
@@ -303,4 +323,5 @@ def measure_images(
         num_images=metric_sets.num_images,
         coco_by_category=ByCategory.of(eval_config),
         boxes=metric_sets.boxes,
+        worst=worst,
     )

@@ -18,6 +18,7 @@ from train.evaluation.image_matching import match_images
 from train.evaluation.record_evaluation import GivenDetections, evaluate_detector
 from train.evaluation.record_names import read_record_names
 from train.evaluation.study import EvaluationStudy
+from train.metrics.class_hierarchy import read_class_hierarchy
 from train.pipeline import Pipeline
 
 NO_DETECTIONS = "image without detections"
@@ -52,7 +53,13 @@ def evaluate_on_records(
 
 
 def evaluate_on_coco(
-    settings: PipelineSettings | None, ground_truth: Path, path: Path, make_study: MakeStudy, ledger: Ledger
+    settings: PipelineSettings | None,
+    ground_truth: Path,
+    path: Path,
+    make_study: MakeStudy,
+    ledger: Ledger,
+    *,
+    class_hierarchy_path: str = "",
 ) -> tuple[EvaluationResult, EvaluationStudy]:
     """Evaluates a file of detections on the ground truth of a COCO file, whose categories are the classes.
 
@@ -62,6 +69,7 @@ def evaluate_on_coco(
         path: What `given_detections` reads.
         make_study: Of the evaluation.
         ledger: Takes what cannot be used of both files.
+        class_hierarchy_path: Of a hierarchy whose labels the categories' names are; empty: there is none.
 
     Raises:
         UsageError: A file is not what it must be.
@@ -74,7 +82,9 @@ def evaluate_on_coco(
     eval_config = dataclasses.replace(settings.eval_config if settings else default, num_visualizations=0)  # no pixels
     study = make_study(eval_config, truth.names_by_id, truth.file_names)
     plugins = settings.extensions.metric if settings else ()
-    return measure_images(eval_config, truth.names_by_id, truth.detected_images(found), plugins, [study]), study
+    hierarchy = read_class_hierarchy(class_hierarchy_path, truth.names_by_id) if class_hierarchy_path else None
+    images = truth.detected_images(found)
+    return measure_images(eval_config, truth.names_by_id, images, plugins, [study], hierarchy), study
 
 
 def read_matched_detections(

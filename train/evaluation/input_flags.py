@@ -36,6 +36,12 @@ def add_evaluation_input_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --eval_on_train_data: on every Nth example",
     )
+    group.add_argument(
+        "--class_hierarchy_path",
+        metavar="H.json",
+        help="Open Images' hierarchy: ground truth and detections are also of the classes above theirs, as in its "
+        "challenge; by default extensions.class_hierarchy_path",
+    )
 
 
 def with_evaluation_input(pipeline: Pipeline, arguments: argparse.Namespace) -> Pipeline:
@@ -61,6 +67,8 @@ def with_evaluation_input(pipeline: Pipeline, arguments: argparse.Namespace) -> 
     elif arguments.sample_1_of_n_eval_examples:
         for reader in config.eval_input_reader:
             reader.sample_1_of_n_examples = arguments.sample_1_of_n_eval_examples
-    else:
+    elif not arguments.class_hierarchy_path:
         return pipeline
+    if arguments.class_hierarchy_path:
+        config.extensions.class_hierarchy_path = arguments.class_hierarchy_path
     return dataclasses.replace(pipeline, config=config)

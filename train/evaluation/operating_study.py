@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.runtime.atomic_files import atomic_path
+import numpy as np
+
+from train.evaluation.figures_file import cell, write_csv
 from train.evaluation.thresholds_file import FEW_OBJECTS, ClassThresholds, write_thresholds
 from train.metrics.bootstrap import CONFIDENCE
 from train.metrics.box_matches import BoxMatches
 from train.metrics.calibration import expected_calibration_error, reliability
 from train.metrics.confusion import BACKGROUND, confusion_matrix
 from train.metrics.operating_points import BEST_F1, Criterion, OperatingPoint, added_up, curve_of_all, curves_by_class
+from train.metrics.pr_curve import pr_curve
 from train.metrics.report import number_text, shortened_name
 from train.metrics.threshold_intervals import Interval, threshold_intervals
 from train.metrics.tide import Mistake, TideErrors
@@ -46,12 +48,15 @@ class OperatingStudy:
         costs: What each kind costs of the average precision at an IoU of 0.5.
     """
 
-    def __init__(self, matches: BoxMatches, criterion: Criterion | ClassThresholds) -> None:
+    def __init__(
+        self, matches: BoxMatches, criterion: Criterion | ClassThresholds, *, with_intervals: bool = True
+    ) -> None:
         """Computes it.
 
         Args:
             matches: Of an evaluation.
             criterion: What the thresholds are chosen for, or thresholds that were chosen elsewhere.
+            with_intervals: Of chosen thresholds, which take longer than all the rest.
         """
         self.matches = matches
         self._curves = curves_by_class(matches)
@@ -66,7 +71,8 @@ class OperatingStudy:
             self.points = {
                 class_id: criterion.choose(curve) or curve.at(math.inf) for class_id, curve in self._curves.items()
             }
-            self.intervals = threshold_intervals(matches, self._curves, criterion)
+            if with_intervals:
+                self.intervals = threshold_intervals(matches, self._curves, criterion)
             self._of_one = criterion
             self.purpose = str(criterion)
             self._title = f"thresholds for {criterion}, at an IoU of 0.5:"
@@ -102,6 +108,19 @@ class OperatingStudy:
         counts = self.errors.counts()
         metrics.update({f"TIDE/Count/{name}": float(counts[kind]) for kind, name in _KINDS.items()})
         return metrics
+
+    def pr_curves(self) -> dict[str, np.ndarray]:
+        """Returns precision over recall of all classes counted together, and of each class, by name; see `pr_curve`."""
+        by_class = {self.matches.names[class_id]: curve for class_id, curve in self._curves.items()}
+        return {name: pr_curve(curve) for name, curve in {ALL_CLASSES: self._of_all, **by_class}.items()}
+
+    def thresholds(self) -> dict[int, float]:
+        """Returns the chosen thresholds by label map id; infinite where none is found."""
+        return {class_id: point.threshold for class_id, point in self.points.items()}
+
+    def confusion(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Returns the confusion matrix at the chosen thresholds, int64 [C + 1, C + 1], and the names of its rows."""
+        return confusion_matrix(self.matches, self.thresholds()), (*self.matches.names.values(), BACKGROUND)
 
     def table(self, max_classes: int = 40) -> str:
         """Returns a row a class and three for all together, and a line each on scores and mistakes.
@@ -146,6 +165,9 @@ class OperatingStudy:
         error = expected_calibration_error(self._bins)
         costs = ", ".join(f"{name} {number_text(self.costs[kind])}" for kind, name in _KINDS.items())
         remarks = [f"fewer than {FEW_OBJECTS} objects, which say little of a threshold: {_listed(few)}"] if few else []
+        without_objects = [names[class_id] for class_id, point in self.points.items() if not point.num_objects]
+        if without_objects:
+            remarks.append(f"no objects to measure by: {_listed(without_objects)}")
         if without:
             remarks.append(f"no score gives {self.purpose or 'a threshold'}: {_listed(without)}")
         return [
@@ -160,7 +182,7 @@ class OperatingStudy:
         curves = [(class_id, names[class_id], curve) for class_id, curve in self._curves.items()]
         header = ("class_id", "name", "threshold", "precision", "recall", "f1", "true_positives", "false_positives",
                   "false_negatives")  # fmt: skip
-        _write_csv(
+        write_csv(
             eval_dir / CURVES_FILE,
             header,
             (
@@ -169,14 +191,13 @@ class OperatingStudy:
                 for step in range(_STEPS + 1)
             ),
         )
-        matrix = confusion_matrix(self.matches, {class_id: point.threshold for class_id, point in self.points.items()})
-        labels = (*names.values(), BACKGROUND)
+        matrix, labels = self.confusion()
         rows = ((label, *row) for label, row in zip(labels, matrix.tolist(), strict=True))
-        _write_csv(eval_dir / CONFUSION_FILE, ("object, then detected as", *labels), rows)
-        _write_csv(
+        write_csv(eval_dir / CONFUSION_FILE, ("object, then detected as", *labels), rows)
+        write_csv(
             eval_dir / RELIABILITY_FILE,
             ("lowest_score", "detections", "mean_score", "share_right"),
-            ((one.lowest, one.count, _cell(one.mean_score), _cell(one.share_right)) for one in self._bins),
+            ((one.lowest, one.count, cell(one.mean_score), cell(one.share_right)) for one in self._bins),
         )
 
     def write_thresholds(self, path: Path, *, source: str) -> None:
@@ -213,16 +234,5 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 
 
 def _curve_row(point: OperatingPoint) -> tuple[Any, ...]:
-    figures = (_cell(value) for _, value in _figures(point))
+    figures = (cell(value) for _, value in _figures(point))
     return point.threshold, *figures, point.true_positives, point.false_positives, point.false_negatives
-
-
-def _cell(value: float) -> float | str:
-    return round(value, 6) if math.isfinite(value) else ""
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -15,6 +15,7 @@ from train.evaluation.given_detections import ImageBoxes
 from train.evaluation.image_detector import ImageDetector
 from train.inputs.class_labels import VerifiedLabelReader
 from train.inputs.decode import DecodedRecord, RecordDecoder
+from train.inputs.label_expansion import label_expansion
 from train.inputs.left_out import LeftOut, count_record
 from train.inputs.record_errors import explained_records
 from train.inputs.record_order import read_records
@@ -64,13 +65,15 @@ def detected_records(
     """
     reader = pipeline.settings.eval_input_reader[reader_index]
     is_strict = pipeline.settings.extensions.strict_records
-    decode = RecordDecoder(pipeline.label_map, pipeline.settings.model.num_classes, is_strict=is_strict)
+    label_map, num_classes = pipeline.label_map, pipeline.settings.model.num_classes
+    expansion = label_expansion(reader, label_map, num_classes)
+    decode = RecordDecoder(label_map, num_classes, is_strict=is_strict, expansion=expansion)
 
     def read(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Any, tf.Tensor]:
         encoded = tf.io.parse_single_example(record, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})
         return encoded["image/encoded"], decode(record, index), read_verified_labels(record)
 
-    read_verified_labels = VerifiedLabelReader(pipeline.label_map, pipeline.settings.model.num_classes)
+    read_verified_labels = VerifiedLabelReader(label_map, num_classes, expansion=expansion)
     with batch_norm_apart(), explained_records(reader):
         records = read_records(reader, f"eval_input_reader[{reader_index}]", num_epochs=1)
         examples = tf.data.Dataset.zip((records, tf.data.Dataset.counter())).map(read).prefetch(2)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from configs.settings.evaluation import EvalConfig
 from data_prep.runtime.command_line import UsageError
+from train.evaluation.class_averages import write_class_averages
 from train.evaluation.detected_image import DetectedImage
 from train.evaluation.detections_file import DetectionsFile, ground_truth_path
 from train.evaluation.evaluator import EvaluationResult
 from train.evaluation.operating_study import OperatingStudy
+from train.evaluation.operating_summaries import record_study, study_result
 from train.evaluation.page.report import EvaluationReport, Findings
 from train.evaluation.study_options import StudyOptions
 from train.evaluation.thresholds_file import read_thresholds
-from train.metrics.box_matches import match_collection
 from train.metrics.measured_image import MeasuredImage
 from train.metrics.operating_points import BEST_F1
 from train.metrics.report import metrics_table
@@ -79,21 +80,22 @@ class EvaluationStudy:
             title: The same for a person.
         """
         table = result.table()
-        operating = None
-        if result.boxes is not None:
-            operating = OperatingStudy(match_collection(result.boxes), self._criterion)
+        result, operating = study_result(result, self._criterion, with_intervals=True)
         if operating is not None:
             table += "\n" + operating.table()
-            result = _with_metrics(result, operating.metrics())
             operating.write(eval_dir)
+        if result.boxes is not None:
+            write_class_averages(eval_dir, result.boxes)
         if self._cut is not None:
             prefix = f"MinScore{self._options.min_score_cut:g}"
             cut = {f"{prefix}/{name}": value for name, value in self._cut.evaluate().items()}
             table += "\n" + metrics_table(cut, {})
-            result = _with_metrics(result, cut)
+            result = dataclasses.replace(result, metrics={**result.metrics, **cut})
         result.write(eval_dir, step=step, source=source)
         with Recorder([TensorBoardTracker(eval_dir)]) as recorder:
             result.record(recorder, "", step=step)
+            if operating is not None:
+                record_study(operating, result, recorder, "", step=step)
         print(f"{title} on {result.num_images} images:\n\n{table}")
         if self._detections is not None:
             count, path = self._detections.write(), self._detections.path
@@ -116,7 +118,3 @@ def _findings(operating: OperatingStudy, result: EvaluationResult) -> Findings:
         one_threshold=operating.one_threshold().threshold,
         criterion=operating.purpose,
     )
-
-
-def _with_metrics(result: EvaluationResult, more: Mapping[str, float]) -> EvaluationResult:
-    return dataclasses.replace(result, metrics={**result.metrics, **more})

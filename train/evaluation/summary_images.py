@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from collections.abc import Mapping
@@ -50,12 +51,28 @@ class EvaluationImages:
         """Draws, and exports, the image if it is one of the first."""
         if len(self.drawn) >= self._eval_config.num_visualizations:
             return
-        image = self._draw(detected)
+        image = self._draw(detected, min_score=self._eval_config.min_score_threshold)
         if self._eval_config.visualization_export_dir:
             self._export(image, detected.source_id)
         self.drawn.append(image)
 
-    def _draw(self, detected: DetectedImage) -> np.ndarray:
+    def draw_from(self, detected: DetectedImage, thresholds: Mapping[int, float], *, caption: str) -> np.ndarray:
+        """Draws the ground truth beside the detections that count at thresholds of their classes.
+
+        Args:
+            detected: The image.
+            thresholds: By label map id; detections of other classes are left out.
+            caption: Stands over the detections.
+
+        Returns:
+            uint8 [H, W, 3].
+        """
+        scores, classes = detected.detections["scores"], detected.detections["classes"].astype(int).tolist()
+        counts = scores >= np.array([thresholds.get(class_id, np.inf) for class_id in classes])
+        detections = {name: values[counts] for name, values in detected.detections.items()}
+        return self._draw(dataclasses.replace(detected, detections=detections), min_score=0.0, caption=caption)
+
+    def _draw(self, detected: DetectedImage, *, min_score: float, caption: str = "") -> np.ndarray:
         config = self._eval_config
         sides = np.array(detected.image.shape[:2] * 2, np.float32)
         return evaluation_image(
@@ -66,7 +83,8 @@ class EvaluationImages:
             detection_classes=detected.detections["classes"],
             detection_scores=detected.detections["scores"],
             names_by_id=self._names_by_id,
-            min_score=config.min_score_threshold,
+            min_score=min_score,
+            detections_caption=caption,
             max_boxes=config.max_num_boxes_to_visualize,
             show_names=not config.skip_labels,
             show_scores=not config.skip_scores,

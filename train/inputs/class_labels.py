@@ -10,6 +10,7 @@ from data_prep.formats import tf_example
 from data_prep.formats.label_map import LabelMap
 from data_prep.records.record_rules import ids_by_text
 from train.inputs.input_errors import ensure, sentence
+from train.inputs.label_expansion import LabelExpansion
 
 VERIFIED_CLASS_IDS = "verified_class_ids"
 
@@ -120,13 +121,17 @@ class VerifiedLabelReader:
     that. To be called inside `tf.data.Dataset.map`.
     """
 
-    def __init__(self, label_map: LabelMap | None, num_classes: int) -> None:
+    def __init__(
+        self, label_map: LabelMap | None, num_classes: int, *, expansion: LabelExpansion | None = None
+    ) -> None:
         """Prepares the look-up of class names.
 
         Args:
             label_map: Gives ids to names; None takes the record's ids.
             num_classes: The largest id.
+            expansion: Looks for the classes above with each; None leaves them.
         """
+        self._expansion = expansion
         self._look_up = ClassLookup(label_map, num_classes)
         self._num_classes = num_classes
 
@@ -145,6 +150,8 @@ class VerifiedLabelReader:
         """
         classes = self._look_up(*read_names_and_ids(record, tf_example.IMAGE_CLASS_TEXT, tf_example.IMAGE_CLASS_LABEL))
         known, _ = tf.unique(tf.boolean_mask(classes.ids, classes.is_known))
+        if self._expansion is not None:
+            known = self._expansion.image_labels(known)
         padded = tf.pad(known, [[0, self._num_classes - tf.size(known)]])
         padded.set_shape([self._num_classes])
         return padded

@@ -25,6 +25,7 @@ from data_prep.records import record_rules as rules
 from train.inputs.class_labels import ClassLookup
 from train.inputs.ground_truth import AREA, BOXES, CLASSES, DIFFICULT, GROUP_OF, IS_CROWD, WEIGHTS, GroundTruth, keep
 from train.inputs.input_errors import ensure, sentence
+from train.inputs.label_expansion import LabelExpansion
 
 _DTYPES = {"bytes": tf.string, "float": tf.float32, "int64": tf.int64}
 _LISTS = {key: _DTYPES[tf_example.FEATURES[key].kind] for key in rules.LIST_KEYS}
@@ -53,7 +54,14 @@ class DecodedRecord(NamedTuple):
 class RecordDecoder:
     """Decodes records; to be called inside `tf.data.Dataset.map`."""
 
-    def __init__(self, label_map: LabelMap | None, num_classes: int, *, is_strict: bool = False) -> None:
+    def __init__(
+        self,
+        label_map: LabelMap | None,
+        num_classes: int,
+        *,
+        is_strict: bool = False,
+        expansion: LabelExpansion | None = None,
+    ) -> None:
         """Prepares the look-up of class names.
 
         Args:
@@ -61,7 +69,9 @@ class RecordDecoder:
                 they count and not its ids, as in the Object Detection API. None takes the ids.
             num_classes: The largest id that the network can learn.
             is_strict: Whether a box that cannot be trained on stops the pipeline, and is not left out.
+            expansion: Repeats objects for the classes above theirs; None leaves them.
         """
+        self._expansion = expansion
         self._look_up = ClassLookup(label_map, num_classes)
         self._is_strict = is_strict
 
@@ -109,9 +119,10 @@ class RecordDecoder:
         }
         is_kept = is_usable & is_known
         num_usable, num_kept = (tf.reduce_sum(tf.cast(mask, tf.int32)) for mask in (is_usable, is_kept))
+        kept = keep(ground_truth, is_kept)
         return DecodedRecord(
             image,
-            keep(ground_truth, is_kept),
+            self._expansion.objects(kept) if self._expansion is not None else kept,
             source_id,
             num_unknown=num_usable - num_kept,
             num_unusable=count - num_usable,

@@ -47,6 +47,7 @@ from train.inputs.class_aware_sampling import ClassSampler, count_classes
 from train.inputs.class_labels import VERIFIED_CLASS_IDS, ClassLookup, VerifiedLabelReader
 from train.inputs.decode import RecordDecoder
 from train.inputs.ground_truth import BOXES
+from train.inputs.label_expansion import label_expansion
 from train.inputs.manifest_check import check_manifests
 from train.inputs.mixing.groups import GROUP_SIZE, mixed_examples
 from train.inputs.order_seed import LARGEST_SEED
@@ -161,16 +162,19 @@ def build_training_dataset(
 
 
 def _training_preparation(settings: PipelineSettings, reader: InputReader, where: str, seed: int) -> Preparation:
-    train = settings.train_config
+    train, label_map, num_classes = settings.train_config, _label_map(reader, where), settings.model.num_classes
     return Preparation(
         RecordDecoder(
-            _label_map(reader, where), settings.model.num_classes, is_strict=settings.extensions.strict_records
+            label_map,
+            num_classes,
+            is_strict=settings.extensions.strict_records,
+            expansion=label_expansion(reader, label_map, num_classes),
         ),
         build_augmentation(
             train.data_augmentation_options if train is not None else (), settings.extensions.augmentation
         ),
         settings.model.image_resizer,
-        num_classes=settings.model.num_classes,
+        num_classes=num_classes,
         max_number_of_boxes=settings.max_number_of_training_boxes,
         merge_equal=train is not None and train.merge_multiple_label_boxes,
         seed=seed,
@@ -201,9 +205,10 @@ def build_evaluation_dataset(
         batch_size = settings.eval_config.batch_size
     check_manifests(reader, where)
     records = read_records(reader, where, num_epochs=1)
-    num_classes = settings.model.num_classes
+    label_map, num_classes = _label_map(reader, where), settings.model.num_classes
+    expansion = label_expansion(reader, label_map, num_classes)
     prepare = Preparation(
-        RecordDecoder(_label_map(reader, where), num_classes, is_strict=settings.extensions.strict_records),
+        RecordDecoder(label_map, num_classes, is_strict=settings.extensions.strict_records, expansion=expansion),
         build_augmentation(()),
         settings.model.image_resizer,
         num_classes=num_classes,
@@ -211,7 +216,7 @@ def build_evaluation_dataset(
         merge_equal=False,
         seed=0,
     )
-    read_verified_labels = VerifiedLabelReader(_label_map(reader, where), num_classes)
+    read_verified_labels = VerifiedLabelReader(label_map, num_classes, expansion=expansion)
 
     @tf.autograph.experimental.do_not_convert
     def prepare_with_verified_labels(record: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Labels]:

@@ -16,6 +16,7 @@ from data_prep.runtime.command_line import UserError
 from train.checkpoints.files import newest_checkpoint
 from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
+from train.evaluation.operating_summaries import record_study, study_result
 from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
 from train.loop.failures import NonFiniteLossError, explained_failures
@@ -310,10 +311,12 @@ class TrainingRun:
         with explained_failures(), self._evaluated_weights():
             if self._workers.are_several:
                 copy_values(self._network, self._measured.network, self._workers.strategy)
-            result = evaluator.evaluate()
+            result, study = study_result(evaluator.evaluate())
         source = self._saved.get(step, "a network that is not saved")
         result.write(self._model_dir / evaluator.folder, step=step, source=source)
         result.record(self._recorder, str(evaluator.folder), step=step)
+        if study is not None:
+            record_study(study, result, self._recorder, str(evaluator.folder), step=step)
         self._progress.say(f"step {step}: evaluated on {result.num_images} images\n{result.table(max_classes=12)}")
         return result
 

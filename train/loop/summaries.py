@@ -59,6 +59,7 @@ def evaluation_image(
     show_names: bool = True,
     show_scores: bool = True,
     overlay_color: Color | None = None,
+    detections_caption: str = "",
 ) -> np.ndarray:
     """Draws ground truth (left) beside detections (right) of one image.
 
@@ -77,6 +78,7 @@ def evaluation_image(
         show_scores: Writes their scores (not `eval_config.skip_scores`).
         overlay_color: Red, green, blue in which the ground truth is drawn, dashed, under the detections too; None
             leaves it to the left image.
+        detections_caption: Stands over the detections; empty says from which score on they are drawn.
 
     Returns:
         uint8 [H', W', 3], both images with their captions.
@@ -100,7 +102,10 @@ def evaluation_image(
         scores[best].tolist() if show_scores else None,
         colors=[color_of(name) for name in names],
     )
-    captions = ["picture" if groundtruth_boxes is None else "ground truth", f"detections from {min_score:.0%}"]
+    captions = [
+        "picture" if groundtruth_boxes is None else "ground truth",
+        detections_caption or f"detections from {min_score:.0%}",
+    ]
     return np.asarray(side_by_side([truth, detected], captions))
 
 

@@ -84,24 +84,13 @@ class CocoEvaluator:
             `DetectionBoxes_PerformanceBySuperCategory/GROUP`, and likewise all twelve as `... BySuperCategory/GROUP`,
             are the means over those of its classes that could be measured.
         """
-        # By class: precision [10 thresholds, 101 recalls, 4 areas], recall [10 thresholds, 4 areas, 3 max detections].
-        precision: list[np.ndarray] = []
-        recall: list[np.ndarray] = []
+        by_class, everything = _averages(self.boxes)
+        summaries = {self.boxes.names[class_id]: summary for class_id, summary in by_class.items()}
         by_category: dict[str, float] = {}
-        summaries: dict[str, dict[str, float]] = {}
-        curves = ClassCurves(self.boxes)
-        for class_id, name in self.boxes.names.items():
-            of_class = curves.of_class(class_id)
-            if of_class is not None:
-                precision.append(of_class[0])
-                recall.append(of_class[1])
-            summary = _summary(precision[-1:], recall[-1:]) if of_class is not None else _summary([], [])
-            summaries[name] = {
-                metric: float("nan") if value == NOTHING_TO_MEASURE else value for metric, value in summary.items()
-            }
-            by_category[f"{BY_CATEGORY}/{name}"] = summaries[name][_MAP]
-            by_category[f"{BY_CATEGORY_50}/{name}"] = summaries[name][_MAP_50]
-        metrics = {f"{PREFIX}_{metric}": value for metric, value in _summary(precision, recall).items()}
+        for name, summary in summaries.items():
+            by_category[f"{BY_CATEGORY}/{name}"] = summary[_MAP]
+            by_category[f"{BY_CATEGORY_50}/{name}"] = summary[_MAP_50]
+        metrics = {f"{PREFIX}_{metric}": value for metric, value in everything.items()}
         metrics.update(self._by_super_category(summaries))
         if self._all_metrics_per_category:
             for name, summary in summaries.items():
@@ -119,6 +108,32 @@ class CocoEvaluator:
             if self._all_metrics_per_category:
                 metrics.update({f"{PREFIX}_{metric} BySuperCategory/{group}": means[metric] for metric in means})
         return metrics
+
+
+def class_averages(boxes: BoxCollection) -> dict[int, dict[str, float]]:
+    """Returns COCO's twelve numbers of each class, by its id and by names such as `Precision/mAP (small)`.
+
+    What cannot be measured, for want of ground truth (of that size), is NaN.
+    """
+    return _averages(boxes)[0]
+
+
+def _averages(boxes: BoxCollection) -> tuple[dict[int, dict[str, float]], dict[str, float]]:
+    """Returns the numbers of each class, NaN where there is nothing to measure, and of all, -1 there."""
+    precision: list[np.ndarray] = []
+    recall: list[np.ndarray] = []
+    by_class: dict[int, dict[str, float]] = {}
+    curves = ClassCurves(boxes)
+    for class_id in boxes.names:
+        of_class = curves.of_class(class_id)
+        if of_class is not None:
+            precision.append(of_class[0])
+            recall.append(of_class[1])
+        summary = _summary(precision[-1:], recall[-1:]) if of_class is not None else _summary([], [])
+        by_class[class_id] = {
+            metric: float("nan") if value == NOTHING_TO_MEASURE else value for metric, value in summary.items()
+        }
+    return by_class, _summary(precision, recall)
 
 
 def _summary(precision: list[np.ndarray], recall: list[np.ndarray]) -> dict[str, float]:

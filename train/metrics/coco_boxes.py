@@ -1,9 +1,12 @@
-"""Boxes of many images in a few arrays."""
+"""Boxes of many images in a few arrays, and in pycocotools' format."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+from pycocotools.coco import COCO
 
 _IMAGES_PER_PART = 1000
 _MORE = ("scores", "area", "is_crowd", "is_group")
@@ -43,6 +46,39 @@ class Boxes:
             values = getattr(self, name)
             setattr(chosen, name, values[mask] if len(values) else values)
         return chosen
+
+    def as_coco(self, images: list[int]) -> COCO:
+        """Returns the boxes, all as of one class, as pycocotools takes them.
+
+        Args:
+            images: The numbers of the images to look at, those of the boxes among them.
+        """
+        coco = COCO()
+        coco.dataset = {
+            "images": [{"id": image} for image in images],
+            "categories": [{"id": 1}],
+            "annotations": self._annotations(),
+        }
+        coco.createIndex()
+        return coco
+
+    def _annotations(self) -> list[dict[str, Any]]:
+        """Ids run from 1; boxes are left, top, width, height."""
+        annotations = []
+        for index in range(len(self.boxes)):
+            ymin, xmin, ymax, xmax = self.boxes[index].tolist()
+            annotation = {
+                "id": index + 1,
+                "image_id": int(self.image[index]),
+                "category_id": 1,
+                "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
+                "area": float(self.area[index]) if len(self.area) else (xmax - xmin) * (ymax - ymin),
+                "iscrowd": int(self.is_crowd[index]) if len(self.is_crowd) else 0,
+            }
+            if len(self.scores):
+                annotation["score"] = float(self.scores[index])
+            annotations.append(annotation)
+        return annotations
 
 
 class BoxList:

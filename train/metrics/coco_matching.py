@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from train.metrics.box_pairs import pairs_of_ranges
 from train.metrics.coco_boxes import Boxes
 
 MAX_DETECTIONS = 100  # of a class and image
@@ -77,7 +78,7 @@ def match_boxes(
     is_ignored = (groundtruth.is_crowd > 0)[:, np.newaxis] | _is_outside(groundtruth.area.astype(np.float64), ranges)
     parts = []
     for start, stop in _parts(cells, end - first):
-        detection, truth = _pairs(first[start:stop], end[start:stop])
+        detection, truth = pairs_of_ranges(first[start:stop], end[start:stop])
         detection, truth = detection + start, truth_order[truth]
         overlaps = _overlaps(detections.boxes[order[detection]], groundtruth, truth)
         is_near = overlaps >= thresholds[0]
@@ -128,14 +129,6 @@ def _parts(cells: np.ndarray, num_pairs: np.ndarray) -> Iterator[tuple[int, int]
         number = max(number, int(np.searchsorted(ends, start, "right")))
         yield start, int(ends[number])
         start, done = int(ends[number]), int(pairs_until[number])
-
-
-def _pairs(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns each number from 0 with each from its `first` to its `end`, as two arrays."""
-    counts = end - first
-    number = np.repeat(np.arange(len(counts)), counts)
-    before = np.cumsum(counts) - counts
-    return number, np.arange(len(number)) - before[number] + first[number]
 
 
 def _overlaps(boxes: np.ndarray, groundtruth: Boxes, truth: np.ndarray) -> np.ndarray:

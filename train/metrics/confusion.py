@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data_prep.images import boxes as box_geometry
-from train.metrics.box_matches import IOU_THRESHOLD, NO_MATCH, BoxMatches
+from train.metrics.box_matches import IOU_THRESHOLD, BoxMatches
+from train.metrics.box_pairs import image_pairs, iou_of_pairs
+from train.metrics.coco_matching import NO_MATCH
 
 BACKGROUND = "background"
 
@@ -59,20 +60,20 @@ def _mistaken_for(matches: BoxMatches, wrong: np.ndarray, missed: np.ndarray) ->
     """
     taken = np.full(len(missed), NO_MATCH, np.int64)
     detections, groundtruth = matches.detections, matches.groundtruth
-    order = np.argsort(groundtruth.image[missed], kind="stable")
-    images = groundtruth.image[missed][order]
-    for place in wrong:
-        start = np.searchsorted(images, detections.image[place], "left")
-        end = np.searchsorted(images, detections.image[place], "right")
-        candidates = order[start:end]
-        candidates = candidates[taken[candidates] == NO_MATCH]
-        candidates = candidates[groundtruth.classes[missed[candidates]] != detections.classes[place]]
-        if not candidates.size:
-            continue
-        overlaps = box_geometry.iou(
-            detections.boxes[place : place + 1].astype(np.float64),
-            groundtruth.boxes[missed[candidates]].astype(np.float64),
-        )[0]
-        if overlaps.max() >= IOU_THRESHOLD:
-            taken[candidates[overlaps.argmax()]] = place
+    candidates: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for number, truth in image_pairs(detections.image[wrong], groundtruth.image[missed]):
+        overlaps = iou_of_pairs(detections.boxes[wrong[number]], groundtruth.boxes[missed[truth]])
+        is_other = detections.classes[wrong[number]] != groundtruth.classes[missed[truth]]
+        is_near = is_other & (overlaps >= IOU_THRESHOLD)
+        candidates.append((number[is_near], truth[is_near], overlaps[is_near]))
+    if not candidates:
+        return taken
+    number, truth, overlaps = (np.concatenate(columns) for columns in zip(*candidates, strict=True))
+    # The better detection first, and of it the closer object; of equally close ones the earlier one.
+    order = np.lexsort((truth, -overlaps, number))
+    has_object = np.zeros(len(wrong), bool)
+    for detection, object_ in zip(number[order].tolist(), truth[order].tolist(), strict=True):
+        if not has_object[detection] and taken[object_] == NO_MATCH:
+            has_object[detection] = True
+            taken[object_] = wrong[detection]
     return taken

@@ -84,9 +84,15 @@ class ScoreCurve:
         self.rises = np.flatnonzero(np.diff(self.true_positives, prepend=0))
         self.num_groundtruth = num_groundtruth
 
+    def counts_at(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many detections from each threshold on are right, int64 [T], and how many are not."""
+        numbers = len(self._scores) - np.searchsorted(self._scores[::-1], thresholds, side="left")
+        right, wrong = np.append(0, self.true_positives)[numbers], np.append(0, self.false_positives)[numbers]
+        return right.astype(np.int64), wrong.astype(np.int64)
+
     def at(self, threshold: float) -> OperatingPoint:
         """Returns what a threshold gives."""
-        number = int(np.count_nonzero(self._scores >= threshold)) - 1
+        number = len(self._scores) - int(np.searchsorted(self._scores[::-1], threshold, side="left")) - 1
         right = int(self.true_positives[number]) if number >= 0 else 0
         wrong = int(self.false_positives[number]) if number >= 0 else 0
         return OperatingPoint(threshold, right, wrong, self.num_groundtruth - right)
@@ -161,13 +167,14 @@ BEST_F1 = Criterion()
 def curves_by_class(matches: BoxMatches) -> dict[int, ScoreCurve]:
     """Returns the curve of each class, by label map id; those without detections and objects too."""
     found, truth = matches.detections.classes, matches.groundtruth.classes
+    ids = np.array(list(matches.names), found.dtype)
+    order = np.argsort(found, kind="stable")  # so that each class is still by score
+    starts, ends = (np.searchsorted(found[order], ids, side) for side in ("left", "right"))
+    num_objects = np.bincount(truth, minlength=int(ids.max(initial=0)) + 1)
+    scores, is_right = matches.detections.scores[order], matches.is_right[order]
     return {
-        class_id: ScoreCurve(
-            matches.detections.scores[found == class_id],
-            matches.is_right[found == class_id],
-            int(np.count_nonzero(truth == class_id)),
-        )
-        for class_id in matches.names
+        int(class_id): ScoreCurve(scores[start:end], is_right[start:end], int(num_objects[class_id]))
+        for class_id, start, end in zip(ids, starts, ends, strict=True)
     }
 
 

@@ -12,8 +12,9 @@ import enum
 
 import numpy as np
 
-from data_prep.images import boxes as box_geometry
-from train.metrics.box_matches import IOU_THRESHOLD, NO_MATCH, BoxMatches
+from train.metrics.box_matches import IOU_THRESHOLD, BoxMatches
+from train.metrics.box_pairs import image_pairs, iou_of_pairs
+from train.metrics.coco_matching import NO_MATCH
 
 BACKGROUND_IOU = 0.1  # what overlaps no object by more is background
 _RECALLS = np.arange(101) / 100
@@ -50,47 +51,44 @@ class TideErrors:
         count = len(matches.object_of)
         self.mistake_of = np.full(count, -1, np.int64)
         self.object_meant = np.full(count, NO_MATCH, np.int64)
-        images = matches.groundtruth.image
-        order = np.argsort(images, kind="stable")
-        wrong = np.flatnonzero(~matches.is_right)
-        wrong = wrong[np.argsort(matches.detections.image[wrong], kind="stable")]
-        of_image = matches.detections.image[wrong]
-        for image in np.unique(of_image):
-            first, last = np.searchsorted(of_image, image, "left"), np.searchsorted(of_image, image, "right")
-            start, end = np.searchsorted(images[order], image, "left"), np.searchsorted(images[order], image, "right")
-            self._look(wrong[first:last], order[start:end])
+        self._look(np.flatnonzero(~matches.is_right))
         is_found = matches.detection_of != NO_MATCH
-        is_near = np.zeros(len(images), bool)
+        is_near = np.zeros(len(is_found), bool)
         near = np.flatnonzero(self.object_meant != NO_MATCH)
         is_near[self.object_meant[near]] = True
         self.is_missed = ~is_found & ~is_near
         self.object_near = self.object_meant.copy()
         self.object_near[near[is_found[self.object_meant[near]]]] = NO_MATCH
 
-    def _look(self, wrong: np.ndarray, objects: np.ndarray) -> None:
-        """Tells the kinds of one image's false positives."""
+    def _look(self, wrong: np.ndarray) -> None:
+        """Tells the kinds of false positives, by their places."""
         detections, groundtruth = self._matches.detections, self._matches.groundtruth
-        if not objects.size:
-            self.mistake_of[wrong] = Mistake.BACKGROUND
-            return
-        overlaps = box_geometry.iou(
-            detections.boxes[wrong].astype(np.float64), groundtruth.boxes[objects].astype(np.float64)
-        )
-        is_class = detections.classes[wrong][:, np.newaxis] == groundtruth.classes[objects][np.newaxis]
-        is_found = self._matches.detection_of[objects] != NO_MATCH
-        same, other = overlaps * is_class, overlaps * ~is_class
-        found = same * is_found
-        kinds = [
-            (same.max(axis=1) >= BACKGROUND_IOU) & (same.max(axis=1) <= IOU_THRESHOLD),
-            other.max(axis=1) >= IOU_THRESHOLD,
-            found.max(axis=1) >= IOU_THRESHOLD,
-            overlaps.max(axis=1) <= BACKGROUND_IOU,
-        ]
-        mistakes = np.select(kinds, list(Mistake)[:4], Mistake.BOTH)
-        self.mistake_of[wrong] = mistakes
-        near = np.where(mistakes == Mistake.LOCALIZATION, same.argmax(axis=1), other.argmax(axis=1))
-        has_near = np.isin(mistakes, (Mistake.LOCALIZATION, Mistake.CLASSIFICATION))
-        self.object_meant[wrong[has_near]] = objects[near[has_near]]
+        self.mistake_of[wrong] = Mistake.BACKGROUND  # where an image has no objects
+        is_found = self._matches.detection_of != NO_MATCH
+        for number, truth in image_pairs(detections.image[wrong], groundtruth.image):
+            place = wrong[number]
+            overlaps = iou_of_pairs(detections.boxes[place], groundtruth.boxes[truth])
+            is_class = detections.classes[place] == groundtruth.classes[truth]
+            starts = np.flatnonzero(np.diff(number, prepend=-1))
+            same, other = overlaps * is_class, overlaps * ~is_class
+            of_same, of_other, of_found, of_any = (
+                np.maximum.reduceat(values, starts) for values in (same, other, same * is_found[truth], overlaps)
+            )
+            kinds = [
+                (of_same >= BACKGROUND_IOU) & (of_same <= IOU_THRESHOLD),
+                of_other >= IOU_THRESHOLD,
+                of_found >= IOU_THRESHOLD,
+                of_any <= BACKGROUND_IOU,
+            ]
+            mistakes = np.select(kinds, list(Mistake)[:4], Mistake.BOTH)
+            self.mistake_of[place[starts]] = mistakes
+            is_place = mistakes == Mistake.LOCALIZATION
+            row = np.cumsum(np.diff(number, prepend=number[0]) != 0)  # the detection of each pair
+            values = np.where(is_place[row], same, other)
+            closest = np.flatnonzero(values == np.where(is_place, of_same, of_other)[row])
+            first = closest[np.flatnonzero(np.diff(number[closest], prepend=-1))]  # one a detection
+            has_near = np.isin(mistakes, (Mistake.LOCALIZATION, Mistake.CLASSIFICATION))
+            self.object_meant[place[starts][has_near]] = truth[first[has_near]]
 
     def counts(self) -> dict[Mistake, int]:
         """Returns how many there are of each kind."""
@@ -131,9 +129,13 @@ class TideErrors:
     def _average_precision(
         self, stays: np.ndarray, classes: np.ndarray, is_right: np.ndarray, num_objects: np.ndarray
     ) -> float:
+        order = np.flatnonzero(stays)
+        order = order[np.argsort(classes[order], kind="stable")]  # so that each class is still by score
+        ids = np.flatnonzero(self._num_objects())
+        starts, ends = (np.searchsorted(classes[order], ids, side) for side in ("left", "right"))
         values = []
-        for class_id in np.flatnonzero(self._num_objects()):
-            right = is_right[stays & (classes == class_id)]
+        for class_id, start, end in zip(ids, starts, ends, strict=True):
+            right = is_right[order[start:end]]
             if num_objects[class_id]:
                 values.append(_interpolated(right, int(num_objects[class_id])))
             elif right.size:  # mistakes about a class of which nothing is left to find

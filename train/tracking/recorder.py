@@ -77,6 +77,11 @@ class Recorder:
         if self._tensorboard is not None:
             self._tensorboard.histograms(folder, values, step)
 
+    def pr_curves(self, folder: str, curves: Mapping[str, np.ndarray], step: int) -> None:
+        """Gives TensorBoard's PR-curve page curves, float32 [6, T], by name; see `train.metrics.pr_curve`."""
+        if self._tensorboard is not None:
+            self._tensorboard.pr_curves(folder, curves, step)
+
     def graph(self, folder: str, graph: Any) -> None:
         """Gives TensorBoard a `tf.Graph`."""
         if self._tensorboard is not None:

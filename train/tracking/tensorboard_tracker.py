@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2, summary
+from tensorboard.plugins.pr_curve.metadata import create_summary_metadata
 
 from train.tracking.tracker import Outcome, RunDescription, Tracker
 
@@ -68,6 +69,13 @@ class TensorBoardTracker(Tracker):
         with self.writer(folder).as_default(step=step):
             for name, value in values.items():
                 tf.summary.histogram(name, value)
+
+    def pr_curves(self, folder: str, curves: Mapping[str, np.ndarray], step: int) -> None:
+        """Takes curves for the page of precision over recall, float32 [6, T], by name."""
+        with self.writer(folder).as_default(step=step):
+            for name, curve in curves.items():
+                metadata = create_summary_metadata(name, "", curve.shape[1])
+                tf.summary.write(f"precision_recall/{name}", curve, metadata=metadata)
 
     def graph(self, folder: str, graph: Any) -> None:
         """Takes a `tf.Graph`."""

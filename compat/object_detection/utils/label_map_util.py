@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
@@ -18,7 +19,6 @@ __getattr__ = absent_names(
     __name__,
     {
         "get_keypoint_label_map_dict": "only boxes are detected here",
-        "get_label_map_hierarchy_lut": "classes have no hierarchy here",
     },
 )
 
@@ -28,6 +28,31 @@ _FREQUENCIES = {"FREQUENT": "f", "COMMON": "c", "RARE": "r"}
 def create_category_index(categories: Iterable[Mapping[str, Any]]) -> dict[int, Any]:
     """Categories by their `id`."""
     return {category["id"]: category for category in categories}
+
+
+def get_label_map_hierarchy_lut(
+    label_map_path_or_proto: Any, include_identity: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which classes are above which, and below which.
+
+    Args:
+        label_map_path_or_proto: A `StringIntLabelMap`, or its path.
+        include_identity: Whether each class is above and below itself.
+
+    Returns:
+        Ancestors and descendants, float64 [max_id, max_id] each; a row a class, from id 1, with 1 for each of them.
+    """
+    is_path = isinstance(label_map_path_or_proto, str | os.PathLike)
+    items = (load_labelmap(label_map_path_or_proto) if is_path else label_map_path_or_proto).item
+    size = max(item.id for item in items)
+    ancestors, descendants = np.zeros((size, size)), np.zeros((size, size))
+    for item in items:
+        ancestors[item.id - 1, [class_id - 1 for class_id in item.ancestor_ids]] = 1
+        descendants[item.id - 1, [class_id - 1 for class_id in item.descendant_ids]] = 1
+    if include_identity:
+        ancestors += np.eye(size)
+        descendants += np.eye(size)
+    return ancestors, descendants
 
 
 def get_max_label_map_index(label_map: Any) -> int:

@@ -66,6 +66,7 @@ def test_reads_what_people_have():
     assert label_map.name_of(1) == "/m/03ssj5"
     assert (label_map.display_name_of(1), label_map.display_name_of(8)) == ("Bed", "person")
     assert label_map.names_by_id() == {1: "Bed", 7: 'Telé "flat"', 8: "person"}
+    assert (label_map.items[2].ancestor_ids, label_map.items[2].descendant_ids) == ((1, 2, 3), ())
     assert "person" in label_map
     assert "Bed" not in label_map
 
