@@ -25,6 +25,8 @@ from train.loop.checkpoint_files import restore_trained
 from train.loop.devices import set_precision
 from train.loop.run_description import CONFIG_NAME
 from train.models.build import build_or_explain
+from train.models.detector import Detector
+from train.models.model_size import parts_of
 from train.pipeline import Pipeline
 
 LABEL_MAP_NAME = "label_map.pbtxt"
@@ -77,8 +79,9 @@ def _step(candidate: Candidate, pipeline: Pipeline, reader_index: int, path: Pat
 def _run(candidate: Candidate, pipeline: Pipeline, reader_index: int, path: Path) -> Cost:
     limit = pipeline.settings.eval_config.max_images or None
     if candidate.kind is Kind.CHECKPOINT:
-        evaluator, num_parameters = _checkpoint_evaluator(candidate, pipeline, reader_index)
+        evaluator, detector = _checkpoint_evaluator(candidate, pipeline, reader_index)
         _write(evaluator.detected_images(), limit, pipeline, path)
+        num_parameters = sum(part.parameters for part in parts_of(detector.network, []))
         seconds = statistics.median(evaluator.seconds) if evaluator.seconds else None
         milliseconds = None if seconds is None else 1000.0 * seconds
         return Cost(milliseconds, num_parameters * _BYTES_OF_FLOAT / 1e6)
@@ -106,8 +109,8 @@ def _image_detector(candidate: Candidate, pipeline: Pipeline) -> ImageDetector:
 
 def _checkpoint_evaluator(
     candidate: Candidate, pipeline: Pipeline, reader_index: int
-) -> tuple[CheckpointEvaluator, int]:
-    """Returns the evaluator of a checkpoint on the pipeline's input, and how many parameters the network has.
+) -> tuple[CheckpointEvaluator, Detector]:
+    """Returns the evaluator of a checkpoint on the pipeline's input, and the detector that it evaluates.
 
     The network is that of the config beside the checkpoint, where there is one, so that networks that differ can be
     compared; its number of classes must be the pipeline's.
@@ -130,7 +133,7 @@ def _checkpoint_evaluator(
     detector = build_or_explain(settings)
     evaluator = CheckpointEvaluator(merged, detector, reader_index=reader_index)
     restore_trained(detector, str(candidate.path), moving_averages=settings.eval_config.use_moving_averages)
-    return evaluator, detector.network.count_params()
+    return evaluator, detector
 
 
 def _own_config(candidate: Candidate) -> Path | None:
