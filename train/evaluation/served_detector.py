@@ -26,6 +26,7 @@ class ServedDetector:
         *,
         model_version: int | None = None,
         version_label: str | None = None,
+        timeout_seconds: float = 60.0,
     ) -> None:
         """Asks the server what the model takes.
 
@@ -35,6 +36,7 @@ class ServedDetector:
             pipeline: Whose classes it detects.
             model_version: Which version; None is the newest, or that of the label.
             version_label: Which version, by a label of the server's config.
+            timeout_seconds: For each answer; a server that is back within it costs nothing.
 
         Raises:
             ServerError: No server answers, or it serves no such model, or no detector.
@@ -44,7 +46,11 @@ class ServedDetector:
         self._asked = 0
         # Without a label map, so that names are the model's own, where it answers with names.
         self._client = DetectionClient(
-            server, model_name, model_version=model_version, version_label=version_label, min_score=0.0
+            server,
+            model_name,
+            model_version=model_version,
+            version_label=version_label,
+            timeout_seconds=timeout_seconds,
         )
         try:
             self._client.connect()
