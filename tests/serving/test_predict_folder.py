@@ -281,13 +281,10 @@ def test_predictions_become_labels_to_correct_and_records(predicted, photos, lab
     words += ["--point_output_path", str(points), "--label_map_path", str(tmp_path / "label_map.pbtxt")]
     words += ["--earlier_label_map_path", str(label_map_path), "--image_output_directory", str(images)]
     assert import_annotations(words) == 0
-    detections = rows(predicted / "detections.csv")
+    found = [one for line in lines(predicted / "predictions.jsonl") for one in line["detections"]]
     boxes = [box for point in json.loads(points.read_text()) for box in point["annotations"]]
-    assert sorted(box["confidence"] for box in boxes) == pytest.approx(
-        sorted(float(row["score"]) for row in detections)
-    )
-    by_left = sorted(detections, key=lambda row: float(row["xmin"]) / float(row["width"]))
-    lefts = [float(row["xmin"]) / float(row["width"]) for row in by_left]
+    assert sorted(box["confidence"] for box in boxes) == pytest.approx(sorted(one["score"] for one in found))
+    lefts = sorted(one["box_normalized"]["xmin"] for one in found)
     assert sorted(box["x0"] for box in boxes) == pytest.approx(lefts, abs=1e-3)
     words = ["--datapoints_input_path", str(points), "--image_directory", str(images)]
     words += ["--label_map_path", str(tmp_path / "label_map.pbtxt")]
