@@ -99,8 +99,8 @@ def read_matched_detections(
     if not any(boxes.rows for boxes in given.values()):
         problem = f"no detection can be used: {ledger.summary()}" if ledger.total else "no detections"
         if ledger.total and set(ledger.counts) == {UNKNOWN_CLASS}:
-            names = ", ".join(printable(name, 80) for name in list(class_ids)[:_SHOWN])
-            problem += f"; they are of another label map than this one, which has {names}, ..."
+            known = ", ".join(printable(name, 80) for name in list(class_ids)[:_SHOWN])
+            problem += f"; they are of another label map than this one, which has {known}, ..."
         raise UserError(f"{path}: {problem}")
     if not matches.references:
         theirs, ours = (", ".join(printable(name, 80) for name in list(some)[:_SHOWN]) for some in (given, file_names))
