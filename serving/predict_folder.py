@@ -29,6 +29,7 @@ from data_prep.runtime.progress import progress
 from serving.client_library.client_flags import add_min_score_flag, min_score_of
 from serving.client_library.detections import BY_THE_MODEL, USUAL_MIN_SCORE, ImageDetections, least_score
 from serving.client_library.image_requests import find_images
+from serving.client_library.result_files import ResultFiles
 from serving.folders.cost import cost_table, time_detector
 from serving.folders.detector_choice import (
     MODEL_THRESHOLDS,
@@ -66,6 +67,12 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="its .jpg, .jpeg and .png, and those below")
     parser.add_argument("--output_directory", type=Path, help="where the results go; all but a cost estimate need it")
+    parser.add_argument(
+        "--coco_path",
+        type=Path,
+        metavar="FILE.json",
+        help="write COCO JSON as well, which annotation tools open: predictions as labels to correct",
+    )
     add_min_score_flag(parser, "weaker detections are not written", WRITTEN_MIN_SCORE)
     parser.add_argument(
         "--max_failures", type=int_from_zero, default=0, help="with more pictures failed than this, the exit code is 3"
@@ -115,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return estimate_cost(arguments)
     if arguments.output_directory is None:
         raise UsageError("--output_directory is missing: where the results go")
+    if arguments.coco_path is not None and arguments.coco_path.suffix.lower() != ".json":
+        raise UsageError(f"--coco_path {arguments.coco_path}: a COCO file ends in .json")
     for flag in ("output_directory", "sort_into"):
         _refuse_inside(arguments.folder, flag, getattr(arguments, flag))
     with Ledger(arguments.output_directory / FAILURES_NAME) as ledger:
@@ -189,6 +198,12 @@ def write_results(arguments: argparse.Namespace, ledger: Ledger) -> int:
         print(f"  {number:>8}  {printable(name)}")
     if len(counts.by_name) > MAX_LISTED_CLASSES:
         print(f"  and {len(counts.by_name) - MAX_LISTED_CLASSES} classes more")
+    if arguments.coco_path is not None:
+        label_map = find_label_map(arguments) if arguments.label_map_path or arguments.saved_model_dir else None
+        with ResultFiles(coco_path=arguments.coco_path, label_map=label_map) as files:
+            for result in read_predictions(predictions):
+                files.add(result)
+        print(f"as COCO JSON: {arguments.coco_path}")
     if arguments.sort_into is not None:
         _sort(arguments, predictions, ledger)
     if arguments.uncertain is not None:

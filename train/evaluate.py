@@ -1,22 +1,27 @@
-"""Measures a checkpoint, each new checkpoint of a running training, an exported SavedModel, or anybody's detections."""
+"""Measures a checkpoint, each new one of a running training, an export, a served model, or anybody's detections."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from configs.settings.api_flags import add_api_arguments, settle_api_flags
 from configs.settings.evaluation import EvalConfig
 from configs.settings.loading import add_config_arguments
 from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
-from data_prep.runtime.command_line import EXIT_DONE, UsageError, int_from_zero, run_command
+from data_prep.runtime.command_line import EXIT_DONE, UsageError, int_from_zero, positive_int, run_command
 from data_prep.runtime.ledger import Ledger
 from train.evaluation.input_flags import add_evaluation_input_arguments, with_evaluation_input
 from train.evaluation.study_options import StudyOptions, add_study_arguments, study_options
 from train.loop.processor import prepare_tensorflow
 from train.pipeline import Pipeline, pipeline_from
+
+if TYPE_CHECKING:
+    from train.evaluation.image_detector import ImageDetector
 
 REJECTED_DETECTIONS = "rejected_detections.jsonl"
 
@@ -32,13 +37,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_config_arguments(parser, is_path_required=False)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint_dir", help="a folder with checkpoints, or one checkpoint's prefix (M/ckpt-300)")
-    source.add_argument("--saved_model_dir", help="a folder that the exporter wrote")
+    source.add_argument(
+        "--saved_model_dir", help="a folder that the exporter wrote, or BASE with versions (the newest) or BASE/3"
+    )
+    source.add_argument("--tflite_model", metavar="M.tflite", help="a file that export.export_tflite wrote")
+    source.add_argument("--server", metavar="HOST:PORT", help="a served model, asked over gRPC, with --model_name")
     source.add_argument(
         "--from_detections",
         type=Path,
         metavar="D.json|D.csv",
         help="detections of anybody's: COCO's results, COCO annotations with scores, or a CSV with a row a detection",
     )
+    parser.add_argument("--model_name", help="with --server: what the server calls the model")
+    version = parser.add_mutually_exclusive_group()
+    version.add_argument(
+        "--model_version", type=positive_int, help="with --server: which version; by default the newest"
+    )
+    version.add_argument("--version_label", help="with --server: which version, by its label, such as stable")
     parser.add_argument(
         "--ground_truth_path",
         type=Path,
@@ -76,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = study_options(arguments)
     if arguments.ground_truth_path is not None and arguments.from_detections is None:
         raise UsageError("--ground_truth_path goes with --from_detections: models are measured on the config's records")
+    if (arguments.server is None) != (arguments.model_name is None):
+        raise UsageError("--server and --model_name go together")
     if arguments.pipeline_config_path is None:
         if arguments.ground_truth_path is None:
             raise UsageError("--pipeline_config_path is missing; only --ground_truth_path needs none")
@@ -95,8 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_tensorflow()
     if arguments.from_detections is not None:
         return _evaluate_detections(pipeline, arguments, options)
-    if arguments.saved_model_dir:
-        _evaluate_saved_model(pipeline, arguments, options)
+    if not arguments.checkpoint_dir:
+        _evaluate_detector(pipeline, arguments, options)
         return EXIT_DONE
     from train.evaluation.checkpoints import evaluate_checkpoints
 
@@ -112,27 +129,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_DONE
 
 
-def _evaluate_saved_model(pipeline: Pipeline, arguments: argparse.Namespace, options: StudyOptions) -> None:
+def _evaluate_detector(pipeline: Pipeline, arguments: argparse.Namespace, options: StudyOptions) -> None:
     from train.evaluation.evaluator import evaluation_folder
     from train.evaluation.record_evaluation import evaluate_detector
     from train.evaluation.record_names import read_record_names
-    from train.evaluation.saved_model_detector import SavedModelDetector
     from train.evaluation.study import EvaluationStudy
-    from train.evaluation.thresholds_file import THRESHOLDS_NAME
 
-    index, source = arguments.eval_index, arguments.saved_model_dir
-    detector = SavedModelDetector(source)
-    baked = detector.folder / "assets" / THRESHOLDS_NAME
-    if options.criterion is None and baked.is_file():
-        options = dataclasses.replace(options, criterion=baked)
+    index = arguments.eval_index
     file_names = {}
     if options.detections_path is not None:
         file_names = read_record_names(pipeline.settings.eval_input_reader[index], f"eval_input_reader[{index}]")
-    study = EvaluationStudy(options, pipeline.settings.eval_config, pipeline.names_by_id, file_names)
-    result = evaluate_detector(pipeline, detector, reader_index=index, observers=[study])
-    name = evaluation_folder(pipeline, index).relative_to("eval")
-    eval_dir = arguments.eval_dir or Path(source).parent / "eval_saved_model" / name
-    study.finish(result, eval_dir, step=0, source=source, title=source)
+    with contextlib.ExitStack() as stack:
+        opened = _open_detector(pipeline, arguments, stack)
+        if options.criterion is None and opened.thresholds is not None and opened.thresholds.is_file():
+            options = dataclasses.replace(options, criterion=opened.thresholds)
+        study = EvaluationStudy(options, pipeline.settings.eval_config, pipeline.names_by_id, file_names)
+        result = evaluate_detector(pipeline, opened.detector, reader_index=index, observers=[study])
+    eval_dir = arguments.eval_dir or opened.folder / evaluation_folder(pipeline, index).relative_to("eval")
+    study.finish(result, eval_dir, step=0, source=opened.source, title=opened.source)
+
+
+class _Opened(NamedTuple):
+    """What detects, how it is called, the folder for its results, and where thresholds of its export would be."""
+
+    detector: ImageDetector
+    source: str
+    folder: Path
+    thresholds: Path | None
+
+
+def _open_detector(pipeline: Pipeline, arguments: argparse.Namespace, stack: contextlib.ExitStack) -> _Opened:
+    from train.evaluation.thresholds_file import THRESHOLDS_NAME
+
+    if arguments.saved_model_dir:
+        from train.evaluation.saved_model_detector import SavedModelDetector
+
+        saved_model = SavedModelDetector(arguments.saved_model_dir)
+        source = arguments.saved_model_dir
+        if saved_model.folder.name.isdigit() and saved_model.folder != Path(source):
+            source = str(saved_model.folder)  # of a base folder, which version it was
+        folder = Path(arguments.saved_model_dir).parent / "eval_saved_model"
+        return _Opened(saved_model, source, folder, saved_model.folder / "assets" / THRESHOLDS_NAME)
+    if arguments.tflite_model:
+        from train.evaluation.tflite_detector import TfliteImageDetector
+
+        path = Path(arguments.tflite_model)
+        tflite = TfliteImageDetector(path, pipeline)
+        return _Opened(tflite, str(path), path.parent / f"eval_{path.stem}", path.with_name(THRESHOLDS_NAME))
+    from train.evaluation.served_detector import ServedDetector
+
+    served = ServedDetector(
+        arguments.server,
+        arguments.model_name,
+        pipeline,
+        model_version=arguments.model_version,
+        version_label=arguments.version_label,
+    )
+    stack.enter_context(served)
+    name = f"{arguments.model_name} at {arguments.server}"
+    return _Opened(served, name, Path(f"eval_{arguments.model_name}"), None)
 
 
 def _evaluate_detections(pipeline: Pipeline | None, arguments: argparse.Namespace, options: StudyOptions) -> int:

@@ -35,7 +35,7 @@ _PARTS = ("images", "annotations", "categories")
 # Polygons are nine tenths of the file and none of our business: dropped while parsing, they never pile up in memory.
 _KEYS = frozenset(
     {*_PARTS, "id", "file_name", "width", "height", "coco_url", "flickr_url", "name"}
-    | {"image_id", "category_id", "bbox", "iscrowd", "area", "segmentation", "segments_info", "isthing"}
+    | {"image_id", "category_id", "bbox", "iscrowd", "area", "segmentation", "segments_info", "isthing", "score"}
 )
 
 _WHERE = "where"  # a key of ours, which `_KEYS` lets no file set
@@ -44,8 +44,9 @@ _WHERE = "where"  # a key of ours, which `_KEYS` lets no file set
 def read_coco(path: Path, *, keep_category_ids: bool, reject: Reject) -> SourceSet:
     """Reads a COCO file.
 
-    `iscrowd` becomes `is_group_of` and `is_crowd`. Where an object has a segmentation, or is a segment itself, its
-    `area` becomes `segment_area`, a share of the image: COCO's small, medium and large go by it.
+    `iscrowd` becomes `is_group_of` and `is_crowd`; the `score` that detectors add becomes `confidence`. Where
+    an object has a segmentation, or is a segment itself, its `area` becomes `segment_area`, a share of the image:
+    COCO's small, medium and large go by it.
 
     Args:
         path: The JSON, plain or gzipped.
@@ -173,6 +174,10 @@ def _box(
         share = read_number(annotation["area"], "area") / (size[0] * size[1])
         if 0 < share <= 1:
             extra["segment_area"] = share
+    if annotation.get("score") is not None:  # of a detector, whose boxes are to be corrected
+        extra["confidence"] = read_number(annotation["score"], "score")
+        if not 0 <= extra["confidence"] <= 1:
+            raise RejectedError("bad score", f"{extra['confidence']:g}, outside 0..1")
     return SourceBox(where, names[category], x, y, x + width, y + height, extra)
 
 

@@ -14,6 +14,7 @@ from data_prep.annotations.fiftyone_open_images import BOXES_FILE, is_zoo_folder
 from data_prep.annotations.flat_csv import read_flat_csv
 from data_prep.annotations.oidv4_toolkit import read_oidv4_toolkit
 from data_prep.annotations.pascal_voc import read_pascal_voc
+from data_prep.annotations.predictions import read_predictions
 from data_prep.annotations.source_image import Reject, SourceSet
 from data_prep.annotations.tfds import read_tfds
 from data_prep.annotations.yolo import names_file, read_yolo
@@ -90,6 +91,10 @@ def _csv(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceS
     )
 
 
+def _predictions(path: Path, images: Path | None, flags: Any, reject: Reject) -> SourceSet:
+    return read_predictions(path, reject)
+
+
 def asked_columns(flags: Any) -> dict[str, str]:
     """Returns what the flags call the columns of a CSV, by the names of `csv_columns.COLUMNS`."""
     asked = {column: getattr(flags, f"{column}_column") for column in COLUMNS}
@@ -137,6 +142,9 @@ FORMATS: Mapping[str, SourceFormat] = {
         _csv,
         "file",
         flags=("coordinates", "one_based_pixels", "no_header", *(f"{column}_column" for column in COLUMNS)),
+    ),
+    "predictions": SourceFormat(
+        "predictions.jsonl of serving.predict_folder, or what serving.client --json prints", _predictions, "file"
     ),
     "oidv4_toolkit": SourceFormat(
         "Dataset, Dataset/SPLIT or a class's folder of the OIDv4 ToolKit, with its Label folders",

@@ -23,6 +23,7 @@ from export.tflite.graph import NmsOptions
 from serving.local_detector import LocalDetector
 from tests.conftest import block_image
 from tests.small_models import build_detector
+from train.evaluation.tflite_detector import check_labels
 from train.pipeline import load_pipeline
 
 QUANTIZATIONS = ("float", "dynamic_range", "full_integer")
@@ -286,3 +287,52 @@ def test_thresholds_of_the_classes_are_in_the_file(exported, block_records, tmp_
         with zipfile.ZipFile(tmp_path / "models" / f"model_{quantization}.tflite") as archive:
             assert archive.read("thresholds.json") == path.read_bytes()
     assert (tmp_path / "models" / "thresholds.json").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("quantization", ["float", "full_integer"])
+def test_an_evaluation_measures_what_the_file_detects(exported, tmp_path, quantization):
+    from train.evaluate import main as evaluate
+
+    folder, words, pipeline, detector = exported
+    model = folder / f"model_{quantization}.tflite"
+    path = tmp_path / "detections.json"
+    more = ["--tflite_model", str(model), "--detections_path", str(path), "--eval_dir", str(tmp_path / "e")]
+    assert evaluate([*words[:2], *more]) == 0
+    found = json.loads(path.read_text())
+    nms = NmsOptions(
+        max_detections=7, use_regular_nms=True, detections_per_class=7, score_threshold=0.0, iou_threshold=0.5
+    )
+    images = read_record_images(pipeline.settings.eval_input_reader[0].input_paths[0], 6, flag="")
+    for number, expected in enumerate(ask_checkpoint(detector, nms, images), start=100):
+        count = int(expected.alike["num_detections"])
+        of_image = [one for one in found if one["image_id"] == f"picture{number}"]
+        scores = sorted((one["score"] for one in of_image), reverse=True)
+        wanted = sorted(expected.alike["detection_scores"][:count].tolist(), reverse=True)
+        # Eight bits move scores, and at the end of the list which detections are in it.
+        assert scores[:3] == pytest.approx(wanted[:3], abs=1e-3 if quantization == "float" else 0.1)
+        if quantization == "float":
+            best = max(of_image, key=lambda one: one["score"])
+            ymin, xmin, ymax, xmax = (expected.alike["detection_boxes"][0] * [96, 128, 96, 128]).tolist()
+            assert best["bbox"] == pytest.approx([xmin, ymin, xmax - xmin, ymax - ymin], abs=0.1)
+            assert best["category_id"] == int(expected.alike["detection_classes"][0])
+
+
+def test_an_evaluation_refuses_files_that_are_not_of_the_config(exported, block_config, tmp_path):
+    from train.evaluate import main as evaluate
+
+    folder, words, *_ = exported
+    model = folder / "model_float.tflite"
+    labels = {1: "Red block", 2: "Cat"}
+    with pytest.raises(UserError, match=r"its class 2 is 'Blue block', but in the config's label map 'Cat'"):
+        check_labels(model, model.read_bytes(), labels)
+    config = tmp_path / "other.config"
+    config.write_text(block_config("ssd").read_text().replace("width: 96", "width: 128"))
+    with pytest.raises(UserError, match=r"takes images of 96 x 96 pixels, but the config's network takes 96 x 128"):
+        evaluate(["--pipeline_config_path", str(config), "--tflite_model", str(model)])
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(model.read_bytes()[:2000])
+    with pytest.raises(UserError, match="LiteRT cannot run it"):
+        evaluate([*words[:2], "--tflite_model", str(damaged)])
+    (tmp_path / "text.tflite").write_text("no model")
+    with pytest.raises(UserError, match="no TensorFlow Lite file"):
+        evaluate([*words[:2], "--tflite_model", str(tmp_path / "text.tflite")])

@@ -254,3 +254,58 @@ def test_pixels_are_handed_to_a_model_that_takes_pixels(run, pixel_model, photos
     code, out, _ = run(photos, *flags, "--min_score", 0.3)
     assert code == 3 and "4 now" in out
     assert lines(tmp_path / "out" / "predictions.jsonl")[0]["detections"][0]["box_pixels"]["xmax"] == 30.0
+
+
+@pytest.fixture
+def predicted(run, photos, label_map_path, tmp_path):
+    """The output folder of a run over the photographs, with COCO JSON."""
+    out = tmp_path / "out"
+    (photos / "b" / "deep" / "\u00fcn\u00ef\n.jpeg").unlink()  # a line break in a name is no matter of this
+    with StandInDetector() as stand_in:
+        flags = ["--server", stand_in.address, "--model_name", "detector", "--label_map_path", label_map_path]
+        flags += ["--output_directory", out, "--coco_path", out / "coco.json", "--max_failures", 2]
+        code, _, error = run(photos, *flags)
+    assert code == 0, error
+    return out
+
+
+@pytest.mark.parametrize(
+    ("format", "name"), [("predictions", "predictions.jsonl"), ("coco", "coco.json"), ("csv", "detections.csv")]
+)
+def test_predictions_become_labels_to_correct_and_records(predicted, photos, label_map_path, tmp_path, format, name):
+    from data_prep.import_annotations import main as import_annotations
+    from data_prep.make_tfrecords import main as make_tfrecords
+
+    points, images = tmp_path / "points.json", tmp_path / "images"
+    words = ["--format", format, "--annotations_path", str(predicted / name), "--image_directory", str(photos)]
+    words += ["--point_output_path", str(points), "--label_map_path", str(tmp_path / "label_map.pbtxt")]
+    words += ["--earlier_label_map_path", str(label_map_path), "--image_output_directory", str(images)]
+    assert import_annotations(words) == 0
+    found = [one for line in lines(predicted / "predictions.jsonl") for one in line["detections"]]
+    boxes = [box for point in json.loads(points.read_text()) for box in point["annotations"]]
+    assert sorted(box["confidence"] for box in boxes) == pytest.approx(sorted(one["score"] for one in found))
+    lefts = sorted(one["box_normalized"]["xmin"] for one in found)
+    assert sorted(box["x0"] for box in boxes) == pytest.approx(lefts, abs=1e-3)
+    words = ["--datapoints_input_path", str(points), "--image_directory", str(images)]
+    words += ["--label_map_path", str(tmp_path / "label_map.pbtxt")]
+    assert make_tfrecords([*words, "--record_output_path", str(tmp_path / "train.record"), "--num_shards", "1"]) == 0
+
+
+def test_the_coco_file_is_read_by_others(predicted):
+    datumaro = pytest.importorskip("datumaro")
+    items = list(datumaro.Dataset.import_from(str(predicted / "coco.json"), "coco_instances"))
+    assert sum(len(item.annotations) for item in items) == len(rows(predicted / "detections.csv"))
+
+
+def test_the_coco_file_has_what_the_format_asks_for(predicted):
+    from pycocotools.coco import COCO
+
+    coco = COCO(str(predicted / "coco.json"))
+    content = coco.dataset
+    assert {"id", "file_name", "width", "height"} == set(content["images"][0])
+    assert {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "score"} <= set(content["annotations"][0])
+    for annotation in content["annotations"]:
+        assert annotation["area"] == pytest.approx(annotation["bbox"][2] * annotation["bbox"][3], abs=0.1)
+    assert len({one["id"] for one in content["annotations"]}) == len(content["annotations"])
+    assert [one["id"] for one in content["images"]] == list(range(1, 4))
+    assert {category["id"] for category in content["categories"]} == {1, 2}

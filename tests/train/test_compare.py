@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from data_prep.runtime.command_line import UsageError, UserError
@@ -68,14 +69,14 @@ def test_models_are_asked_once(words, files, tmp_path, capsys):
     set_precision(settings.precision_policy)
     model = tmp_path / "model"
     network = build_or_explain(settings).network
-    tf.train.Checkpoint(model=network, **network.checkpoint_items).save(str(model / "ckpt"))
+    tf.train.Checkpoint(model=network, global_step=tf.Variable(7, dtype=tf.int64)).save(str(model / "ckpt"))
     out = tmp_path / "out"
     more = [*words, "--output_directory", str(out), "--resamples", "100"]
     assert compare([str(model), str(files[0]), *more]) == 0
     assert "detections of the checkpoint" in capsys.readouterr().out
     cost = json.loads((out / "comparison.json").read_text())["detectors"][0]
     assert cost["milliseconds"] > 0
-    assert cost["megabytes"] == pytest.approx(network.count_params() * 4 / 1e6)
+    assert cost["megabytes"] == pytest.approx(sum(np.prod(one.shape) for one in network.variables) * 4 / 1e6)
     written = (out / "detections_A.json").stat().st_mtime_ns
     assert compare([str(model), str(files[0]), *more]) == 0
     assert "detections of the checkpoint" not in capsys.readouterr().out

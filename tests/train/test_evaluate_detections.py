@@ -105,8 +105,25 @@ def test_a_file_of_other_images_or_other_classes_is_refused(words, tmp_path):
         evaluate([*words, "--from_detections", str(path)])
     results = tmp_path / "results.json"
     results.write_text(json.dumps([{"image_id": "picture100", "category_id": 77, "bbox": [1, 2, 30, 4], "score": 0.5}]))
-    with pytest.raises(UserError, match="no detection can be used: 1 rejected \\(1 unknown class"):
+    with pytest.raises(UserError, match=r"1 rejected \(1 unknown class.*they are of another label map than this one"):
         evaluate([*words, "--from_detections", str(results)])
+
+
+def test_what_predict_folder_writes_is_measured(words, tmp_path):
+    images: dict[str, list[dict]] = {f"picture{number}.jpg": [] for number in NUMBERS}
+    for picture, class_id, name, score, *edges in perfect_rows():
+        box = dict(zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True))
+        images[picture].append({"class_id": class_id, "name": name, "score": score, "box_pixels": box})
+    images["picture105.jpg"][1]["box_pixels"]["xmin"] = float("nan")
+    path = tmp_path / "predictions.jsonl"
+    lines = [{"picture": name, "width": 128, "height": 96, "detections": found} for name, found in images.items()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    more = ["--from_detections", str(path), "--eval_dir", str(tmp_path / "e")]
+    assert evaluate([*words, *more]) == 3
+    (entry,) = [json.loads(line) for line in (tmp_path / "e" / "rejected_detections.jsonl").read_text().splitlines()]
+    assert (entry["item"], entry["reason"]) == ("predictions.jsonl:6[1]", "not a number")
+    # All red ones, and five of six blue ones without a mistake: 84 of the 101 recalls.
+    assert metrics_in(tmp_path / "e")["DetectionBoxes_Precision/mAP"] == pytest.approx((1 + 84 / 101) / 2)
 
 
 def test_a_table_without_scores_or_without_rows_is_refused(words, tmp_path):

@@ -18,7 +18,6 @@ from train.comparing.compared_images import ComparedImages
 from train.comparing.comparison import Comparison, measured
 from train.comparing.detecting import detect
 from train.comparing.operating import Operation, operate
-from train.evaluation.given import read_matched_detections
 from train.metrics.operating_points import BEST_F1, Criterion
 from train.pipeline import Pipeline
 
@@ -70,15 +69,15 @@ def compare_detectors(
         UserError: Its detections cannot be used.
     """
     # The slow part of all of them first, so that what is wrong with one is told before anything is matched.
-    files = [detect(candidate, pipeline, reader_index, output) for candidate in candidates]
+    found = [detect(candidate, images, pipeline, output, ledger, reader_index=reader_index) for candidate in candidates]
     names = [name for _, name in sorted(images.names_by_id.items())]
     ones = np.ones((len(images.images), 1), np.float32)
     matches, operations, estimates = [], [], []
-    for path, _ in files:
-        found = images.with_detections(read_matched_detections(path, images.class_ids, images.file_names, ledger))
-        skip = images.skip_unlabeled
-        of_classes = list(match_classes(found, sorted(images.names_by_id), skip_predictions_for_unlabeled_class=skip))
-        operations.append(operate(images, found, criterion=criterion, threshold=threshold))
+    for detections, _ in found:
+        detected, skip = images.with_detections(detections), images.skip_unlabeled
+        class_ids = sorted(images.names_by_id)
+        of_classes = list(match_classes(detected, class_ids, skip_predictions_for_unlabeled_class=skip))
+        operations.append(operate(images, detected, criterion=criterion, threshold=threshold))
         matches.append(DetectorMatches(of_classes, operations[-1].image_counts()))
         estimates.append(measure(matches[-1], ones)[..., 0])
     samples = resampled_figures(matches, resamples=options.resamples, seed=options.seed)
@@ -93,7 +92,7 @@ def compare_detectors(
             options=options,
             is_first=number == 0,
         )
-        for number, (candidate, (_, cost)) in enumerate(zip(candidates, files, strict=True))
+        for number, (candidate, (_, cost)) in enumerate(zip(candidates, found, strict=True))
     ]
     num_objects = [int(one.num_objects.sum()) for one in matches[0].classes]
     comparison = Comparison(detectors, options, len(images.images), dict(zip(names, num_objects, strict=True)))

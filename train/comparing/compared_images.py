@@ -102,8 +102,10 @@ def images_of_coco(path: Path, image_directory: Path | None, ledger: Ledger) -> 
     images, sizes = _collect(truth.detected_images({}), str(path))
 
     def read_encoded(wanted: frozenset[str]) -> dict[str, bytes]:
-        found = {}
-        for source_id in wanted if image_directory is not None else ():
+        found: dict[str, bytes] = {}
+        if image_directory is None:
+            return found
+        for source_id in wanted:
             try:
                 found[source_id] = read_image_file(image_directory / truth.file_names[source_id])
             except ImageError as error:

@@ -13,18 +13,24 @@ from configs.settings.pipeline import PipelineSettings
 from data_prep.formats.label_map import read_label_map
 from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 from data_prep.runtime.step_stamp import Step
 from train.comparing.candidate import Candidate, Cost, Kind
+from train.comparing.compared_images import ComparedImages
 from train.evaluation.detected_image import DetectedImage
-from train.evaluation.detections_file import DetectionsFile, ground_truth_path
+from train.evaluation.detections_file import DetectionsFile, ground_truth_path, read_detections_file
 from train.evaluation.evaluator import CheckpointEvaluator
+from train.evaluation.given import read_matched_detections
+from train.evaluation.given_detections import ImageBoxes
 from train.evaluation.image_detector import ImageDetector, TimedDetector
 from train.evaluation.record_evaluation import detected_records
 from train.loop.checkpoint_files import restore_trained
 from train.loop.devices import set_precision
 from train.loop.run_description import CONFIG_NAME
 from train.models.build import build_or_explain
+from train.models.detector import Detector
+from train.models.model_size import parts_of
 from train.pipeline import Pipeline
 
 LABEL_MAP_NAME = "label_map.pbtxt"
@@ -32,24 +38,34 @@ _RULES = "train.compare 1"  # raised when the same candidate would give another 
 _BYTES_OF_FLOAT = 4
 
 
-def detect(candidate: Candidate, pipeline: Pipeline | None, reader_index: int, output: Path) -> tuple[Path, Cost]:
-    """Returns a candidate's file of detections, and what it costs.
+def detect(
+    candidate: Candidate,
+    images: ComparedImages,
+    pipeline: Pipeline | None,
+    output: Path,
+    ledger: Ledger,
+    *,
+    reader_index: int,
+) -> tuple[dict[str, ImageBoxes], Cost]:
+    """Returns a candidate's detections by the ids of the images, and what it costs.
 
     A model's are computed and written to `detections_A.json` in COCO's format of results; they are taken as they are
     where an earlier run wrote them of the same files, records and config.
 
     Args:
         candidate: Whose.
-        pipeline: What to detect on; None, where there are no records, is enough for files of detections.
-        reader_index: Which of its `eval_input_reader`.
+        images: What it is compared on.
+        pipeline: What to run a model on; None, where there are no records, is enough for files of detections.
         output: The folder for files.
+        ledger: Takes what cannot be used of somebody's file of detections.
+        reader_index: Which `eval_input_reader`.
 
     Raises:
         UsageError: A model without records to run it on; or it is not what it must be.
-        UserError: A checkpoint is of another network.
+        UserError: A checkpoint is of another network, or a file of detections of other images.
     """
     if candidate.kind is Kind.DETECTIONS:
-        return candidate.path, Cost()
+        return read_matched_detections(candidate.path, images.class_ids, images.file_names, ledger), Cost()
     if pipeline is None:
         raise UsageError(f"{candidate.name}: a model needs --pipeline_config_path, whose records it is run on")
     path = output / f"detections_{candidate.letter}.json"
@@ -60,7 +76,7 @@ def detect(candidate: Candidate, pipeline: Pipeline | None, reader_index: int, o
         print(f"{candidate.letter}: detections of the {candidate.kind.value} {candidate.path}", flush=True)
         notes = dataclasses.asdict(_run(candidate, pipeline, reader_index, path))
         step.write(inputs, notes)
-    return path, Cost(**notes)
+    return read_detections_file(path), Cost(**notes)
 
 
 def _step(candidate: Candidate, pipeline: Pipeline, reader_index: int, path: Path) -> Step:
@@ -77,8 +93,9 @@ def _step(candidate: Candidate, pipeline: Pipeline, reader_index: int, path: Pat
 def _run(candidate: Candidate, pipeline: Pipeline, reader_index: int, path: Path) -> Cost:
     limit = pipeline.settings.eval_config.max_images or None
     if candidate.kind is Kind.CHECKPOINT:
-        evaluator, num_parameters = _checkpoint_evaluator(candidate, pipeline, reader_index)
+        evaluator, detector = _checkpoint_evaluator(candidate, pipeline, reader_index)
         _write(evaluator.detected_images(), limit, pipeline, path)
+        num_parameters = sum(part.parameters for part in parts_of(detector.network, []))
         seconds = statistics.median(evaluator.seconds) if evaluator.seconds else None
         milliseconds = None if seconds is None else 1000.0 * seconds
         return Cost(milliseconds, num_parameters * _BYTES_OF_FLOAT / 1e6)
@@ -106,8 +123,8 @@ def _image_detector(candidate: Candidate, pipeline: Pipeline) -> ImageDetector:
 
 def _checkpoint_evaluator(
     candidate: Candidate, pipeline: Pipeline, reader_index: int
-) -> tuple[CheckpointEvaluator, int]:
-    """Returns the evaluator of a checkpoint on the pipeline's input, and how many parameters the network has.
+) -> tuple[CheckpointEvaluator, Detector]:
+    """Returns the evaluator of a checkpoint on the pipeline's input, and the detector that it evaluates.
 
     The network is that of the config beside the checkpoint, where there is one, so that networks that differ can be
     compared; its number of classes must be the pipeline's.
@@ -130,7 +147,7 @@ def _checkpoint_evaluator(
     detector = build_or_explain(settings)
     evaluator = CheckpointEvaluator(merged, detector, reader_index=reader_index)
     restore_trained(detector, str(candidate.path), moving_averages=settings.eval_config.use_moving_averages)
-    return evaluator, detector.network.count_params()
+    return evaluator, detector
 
 
 def _own_config(candidate: Candidate) -> Path | None:

@@ -27,9 +27,9 @@ def average_precisions(matches: ClassMatches, weights: np.ndarray) -> np.ndarray
     has_objects = num_objects > 0
     needed = _objects_needed(np.maximum(num_objects, 1.0))
     found = np.full((len(matches.is_right), weights.shape[1]), np.nan)
-    seen, seen_of = None, None
+    seen = seen_of = np.zeros(0)
     for threshold, (is_right, counts) in enumerate(zip(matches.is_right, matches.counts, strict=True)):
-        if seen is None or not np.array_equal(counts, seen_of):
+        if threshold == 0 or not np.array_equal(counts, seen_of):
             # Weights of all detections from the best to each, zero for those that do not count.
             seen = np.cumsum(weights[matches.image] * counts[:, np.newaxis].astype(np.float32), axis=0)
             seen_of = counts

@@ -39,7 +39,7 @@ def gain_text(value: float) -> str:
 
 
 def _detector_lines(detectors: Sequence[Measured]) -> Iterator[str]:
-    rows = [("", "", "ms/image", "MB", "threshold")]
+    rows: list[tuple[str, ...]] = [("", "", "ms/image", "MB", "threshold")]
     for one in detectors:
         costs = ["-" if cost is None else f"{cost:.1f}" for cost in (one.cost.milliseconds, one.cost.megabytes)]
         threshold = f"{one.threshold:.3f}" if math.isfinite(one.threshold) else "-"

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.annotations.large_json import read_json
 from data_prep.runtime.atomic_files import atomic_path, remove_leftovers
 from train.evaluation.detected_image import DetectedImage
+from train.evaluation.given_detections import ImageBoxes
 from train.metrics.measured_image import MeasuredImage
 
 _DIGITS = 4  # of a pixel
@@ -21,6 +23,19 @@ _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 def ground_truth_path(detections_path: Path) -> Path:
     """Returns where the ground truth of a file of detections lies: `D.ground_truth.json` beside `D.json`."""
     return detections_path.with_name(f"{detections_path.stem}.ground_truth.json")
+
+
+def read_detections_file(path: Path) -> dict[str, ImageBoxes]:
+    """Returns the detections of a file that `DetectionsFile` wrote, by the ids of their images, as the model gave them.
+
+    Unlike in a file of anybody's, empty boxes and unknown classes are what they were: mistakes that the model made.
+    """
+    found: dict[str, ImageBoxes] = {}
+    for entry in read_json(path, dict):
+        x, y, width, height = entry["bbox"]
+        row = (entry["category_id"], entry["score"], y, x, y + height, x + width)
+        found.setdefault(str(entry["image_id"]), ImageBoxes()).rows.append(row)
+    return found
 
 
 class DetectionsFile:

@@ -13,7 +13,7 @@ from data_prep.runtime.command_line import UserError, printable
 from data_prep.runtime.ledger import Ledger
 from train.evaluation.coco_ground_truth import read_coco_ground_truth
 from train.evaluation.evaluator import EvaluationResult, measure_images
-from train.evaluation.given_detections import ImageBoxes, read_given_detections
+from train.evaluation.given_detections import UNKNOWN_CLASS, ImageBoxes, read_given_detections
 from train.evaluation.image_matching import match_images
 from train.evaluation.record_evaluation import GivenDetections, evaluate_detector
 from train.evaluation.record_names import read_record_names
@@ -102,12 +102,16 @@ def read_matched_detections(
         UsageError: The file is no file of detections.
         UserError: It has no detection that can be used, or none of its images is in the ground truth.
     """
+    if not file_names:
+        raise UserError(f"no images to measure {path} on: the evaluation input holds no records")
     given = read_given_detections(path, class_ids, ledger.reject)
     matches = match_images(given, file_names)
     if not any(boxes.rows for boxes in given.values()):
-        raise UserError(
-            f"{path}: {f'no detection can be used: {ledger.summary()}' if ledger.total else 'no detections'}"
-        )
+        problem = f"no detection can be used: {ledger.summary()}" if ledger.total else "no detections"
+        if ledger.total and set(ledger.counts) == {UNKNOWN_CLASS}:
+            known = ", ".join(printable(name, 80) for name in list(class_ids)[:_SHOWN])
+            problem += f"; they are of another label map than this one, which has {known}, ..."
+        raise UserError(f"{path}: {problem}")
     if not matches.references:
         theirs, ours = (", ".join(printable(name, 80) for name in list(some)[:_SHOWN]) for some in (given, file_names))
         problem = "none of its images is in the ground truth"

@@ -1,4 +1,4 @@
-"""Detections that somebody made, read from a file: COCO's results, COCO annotations with scores, or a CSV."""
+"""Detections that somebody made, read from a file: COCO's results, COCO with scores, answers a line, or a CSV."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ import numpy as np
 from data_prep.annotations.csv_columns import find_layout
 from data_prep.annotations.flat_csv import LARGEST_RELATIVE, read_flat_csv
 from data_prep.annotations.large_json import read_json
-from data_prep.annotations.source_image import Reject, read_number, shown
+from data_prep.annotations.predictions import SUFFIX, read_predictions
+from data_prep.annotations.source_image import Reject, SourceSet, read_number, shown
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
 ClassIds = Mapping[str, int]
 
+UNKNOWN_CLASS = "unknown class"
+
 _KEYS = frozenset(
     ("annotations", "bbox", "categories", "category_id", "file_name", "id", "image_id", "images", "name", "score")
 )
 _COLUMNS = "a column for the image (picture, file_name, image_id), class (name, label), score, xmin, ymin, xmax, ymax"
-_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".txt")
+_SUFFIXES = (".json", SUFFIX, ".csv", ".tsv", ".txt")
 # Asked for where there is no column with the class's name.
 _CLASS_ID_COLUMNS = ("class_id", "category_id")
 
@@ -67,8 +70,8 @@ def read_given_detections(path: Path, class_ids: ClassIds, reject: Reject) -> di
     Args:
         path: `.json`: COCO's results, `[{"image_id", "category_id", "bbox", "score"}]`, with ids of the label map; or
             an object with `images`, `categories` and `annotations` that have a `score`, whose categories go by their
-            names and images by their file names. Anything else: a CSV, a row a detection, its columns found by their
-            usual names; either may be gzipped.
+            names and images by their file names. `.jsonl`: what `serving.predict_folder` writes. Anything else: a CSV,
+            a row a detection, its columns found by their usual names. All may be gzipped.
         class_ids: Label map ids by each name that a class has.
         reject: Takes what cannot be used: where it stands, a reason, and what was seen.
 
@@ -77,9 +80,16 @@ def read_given_detections(path: Path, class_ids: ClassIds, reject: Reject) -> di
         UserError: It is damaged.
     """
     name = path.name.lower().removesuffix(".gz")
-    return (
-        _read_json_detections(path, class_ids, reject) if name.endswith(".json") else _read_csv(path, class_ids, reject)
-    )
+    if name.endswith(".json"):
+        return _read_json_detections(path, class_ids, reject)
+    ids = {str(class_id): class_id for class_id in class_ids.values()}
+    if name.endswith(SUFFIX):
+        ids = {f"class {number}": class_id for number, class_id in ids.items()}  # of a detector without names
+        source = read_predictions(path, reject)
+    else:
+        columns = _columns(path)
+        source = read_flat_csv(path, coordinates="auto", first_pixel=0, columns=columns, reject=reject)
+    return _boxes_of(source, {**ids, **class_ids}, reject)
 
 
 def _read_json_detections(path: Path, class_ids: ClassIds, reject: Reject) -> dict[str, ImageBoxes]:
@@ -91,7 +101,7 @@ def _read_json_detections(path: Path, class_ids: ClassIds, reject: Reject) -> di
 
         def class_of(category: Any) -> int:
             if isinstance(category, bool) or not isinstance(category, int) or category not in known:
-                raise RejectedError("unknown class", f"category_id {shown(category)} is not in the label map")
+                raise RejectedError(UNKNOWN_CLASS, f"category_id {shown(category)} is not in the label map")
             return category
     elif isinstance(content, dict) and isinstance(content.get("annotations"), list):
         entries = content["annotations"]
@@ -102,7 +112,7 @@ def _read_json_detections(path: Path, class_ids: ClassIds, reject: Reject) -> di
         def class_of(category: Any) -> int:
             name = categories.get(_key(category))
             if not isinstance(name, str) or name not in class_ids:
-                raise RejectedError("unknown class", f"category {shown(category)}, named {shown(name)}")
+                raise RejectedError(UNKNOWN_CLASS, f"category {shown(category)}, named {shown(name)}")
             return class_ids[name]
     else:
         raise UsageError(f"{path}: neither COCO's list of results nor an object with images, categories, annotations")
@@ -139,16 +149,14 @@ def _read_entry(
     return image_names.get(_key(image_id), str(image_id)), row
 
 
-def _read_csv(path: Path, class_ids: ClassIds, reject: Reject) -> dict[str, ImageBoxes]:
-    source = read_flat_csv(path, coordinates="auto", first_pixel=0, columns=_columns(path), reject=reject)
-    ids = {**{str(class_id): class_id for class_id in class_ids.values()}, **class_ids}
+def _boxes_of(source: SourceSet, ids: ClassIds, reject: Reject) -> dict[str, ImageBoxes]:
     found: dict[str, ImageBoxes] = {}
     for image in source.images:
         boxes = found.setdefault(image.names[0], ImageBoxes(image.is_relative))
         for box in image.boxes:
             try:
                 if box.label not in ids:
-                    raise RejectedError("unknown class", f"{shown(box.label)} is not in the label map")
+                    raise RejectedError(UNKNOWN_CLASS, f"{shown(box.label)} is not in the label map")
                 if "confidence" not in box.extra:
                     raise RejectedError("bad score", "none from 0 to 1")
                 edges = _box(box.xmin, box.ymin, box.xmax, box.ymax)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class TfliteModel:
         return dict(zip(_OUTPUTS, values, strict=True)), seconds
 
 
-def detections_in_image(found: Outputs, input_in_image: np.ndarray) -> Outputs:
+def detections_in_image(found: Mapping[str, np.ndarray], input_in_image: np.ndarray) -> Outputs:
     """Returns detections as a checkpoint gives them: clipped to the image, those that have an area, ids from 1.
 
     Args:
