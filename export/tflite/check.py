@@ -64,7 +64,8 @@ def ask_checkpoint(detector: SsdDetector, nms: NmsOptions, images: Sequence[Samp
     slots = ClassSlots.from_settings(detector.settings)
     sides = tf.constant([*detector.input_shape, *detector.input_shape], tf.float32)
     # Without thresholds no score is near one.
-    thresholds = tf.constant(nms.class_thresholds or [np.inf] * detector.num_classes, tf.float32)
+    num_classes = slots.num_slots - int(slots.has_background)
+    thresholds = tf.constant((nms.class_thresholds or [np.inf] * num_classes)[:num_classes], tf.float32)
     own, alike = _nms_settings(detector.settings.post_processing.batch_non_max_suppression, nms)
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8)])

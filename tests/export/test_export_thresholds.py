@@ -14,6 +14,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from export.export_saved_model import main as export
 from export.frozen_graph import frozen_session
 from export.parity import LOADERS, check_parity
+from export.parity_images import images_for
 from export.score_thresholds import with_thresholds
 from export.signatures import ALL_DETECTIONS, OUTPUT_NAMES, BakedThresholds
 from export.warmup import replay_warmup
@@ -113,12 +114,13 @@ def test_parity_notices_thresholds_that_are_not_the_models(config_path, exported
     pipeline = load_pipeline(str(config_path))
     baked = BakedThresholds(read_thresholds(exported / "exported" / "thresholds.json", pipeline.names_by_id), True)
     saved_model, detector = exported / "exported" / "saved_model", ColourDetector()
-    report = check_parity(saved_model, detector, INPUT, baked=baked)
+    images = images_for((), pipeline)
+    report = check_parity(saved_model, detector, INPUT, images, baked=baked)
     assert "after NMS with thresholds of" in report.summary()
     for by_class in ({1: 0.9, 2: 0.9}, {1: 0.02, 2: 0.02}):
         other = dataclasses.replace(baked, thresholds=dataclasses.replace(baked.thresholds, by_class=by_class))
         with pytest.raises(UserError, match="does not detect what the checkpoint does"):
-            check_parity(saved_model, detector, INPUT, baked=other)
+            check_parity(saved_model, detector, INPUT, images, baked=other)
 
 
 def test_a_score_at_its_threshold_stays_and_a_class_without_one_goes(tmp_path):
