@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_prep.runtime.command_line import (
     EXIT_DONE,
-    EXIT_USAGE,
+    EXIT_FAILED,
     ArgumentParser,
     UsageError,
     UserError,
@@ -142,7 +142,7 @@ def _run(command: Command, words: list[str]) -> int:
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
-        return ended.code if isinstance(ended.code, int) else EXIT_DONE if ended.code is None else EXIT_USAGE
+        return ended.code if isinstance(ended.code, int) else EXIT_DONE if ended.code is None else EXIT_FAILED
     return EXIT_DONE
 
 

@@ -25,9 +25,15 @@ def pip(*words: str | Path) -> None:
 
 
 @functools.cache
+def _work() -> tempfile.TemporaryDirectory[str]:
+    """The folder that all is built in; it goes with this process."""
+    return tempfile.TemporaryDirectory(prefix="distributions-")
+
+
+@functools.cache
 def source_folder() -> Path:
     """Returns the project as a clean checkout has it, so that nothing is built of files that git does not know."""
-    copy = Path(tempfile.mkdtemp(prefix="sources-")) / "project"
+    copy = Path(_work().name) / "project"
     for name in tracked_files():
         target = copy / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -116,3 +116,21 @@ def test_mypy_reads_the_installed_types(programs, tmp_path):
     done = run(tmp_path, *mypy, "wrong.py")
     assert "arg-type" in done.stdout, done.stdout
     assert "attr-defined" in done.stdout, done.stdout
+
+
+@pytest.mark.slow  # TensorFlow: 2 GB
+def test_the_extra_serve_serves_and_detects_in_ones_own_process(encoded_model, photograph, tmp_path, free_port):
+    programs = new_environment(tmp_path / "environment", f"object-detection-road[serve] @ {wheel().as_uri()}")
+    code = "from serving.local_detector import LocalDetector as L; import sys; "
+    code += "print(L(sys.argv[1]).detect(sys.argv[2]).detections[0].box_pixels.xmax)"
+    done = run(tmp_path, programs / "python", "-c", code, encoded_model, photograph)
+    assert done.stdout.strip() == "30.0", done.stderr
+    flags = ("--model_name", "detector", "--model_base_path", encoded_model, "--port", free_port, "--rest_api_port", 0)
+    command = [str(word) for word in (programs / "detection-serve", "--backend", "local", *flags)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        try:
+            address = ("--server", f"localhost:{free_port}", "--model_name", "detector", "--max_retries", 60)
+            done = run(tmp_path, programs / "detection-client", *address, "--json", photograph)
+            assert json.loads(done.stdout.splitlines()[0])["detections"][0]["box_pixels"]["xmax"] == 30, done.stderr
+        finally:
+            process.kill()
