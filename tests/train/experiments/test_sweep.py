@@ -89,6 +89,15 @@ class TestRows:
             configured_rows([Row("fine"), row], str(block_config("ssd")))
 
 
+def test_the_rows_of_the_fine_tuning_table_can_all_be_trained(tmp_path: Path) -> None:
+    recipe = (ROOT / "configs" / "ssd_mobilenet_v2_428_finetune.config").read_text()
+    path = tmp_path / "pipeline.config"
+    path.write_text(recipe.replace("PATH_TO_BE_CONFIGURED", "/data"))
+    rows = read_rows(ROOT / "tests" / "benchmarks" / "finetune_rows.json")
+    texts = [row.text for row in configured_rows(rows, str(path))]
+    assert len(set(texts)) == len(rows), "each row changes something"
+
+
 def test_the_table_has_mean_and_spread() -> None:
     results = {
         "the recipe": {0: Result(0.1, 0.2, 5, 10.0), 1: Result(0.2, 0.3, 5, 20.0), 2: Result(0.6, 0.7, 5, 30.0)},
