@@ -142,7 +142,11 @@ def _start(run: Run, cores: frozenset[int], words: Sequence[str]) -> _Running:
     paths = os.environ.get("PYTHONPATH")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, paths] if paths else [_ROOT])}
     with (run.folder / LOG_NAME).open("ab") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        # In a session of its own: a terminal's Ctrl-C would reach it beside our asking it to stop, and told twice, a
+        # training ends without saving.
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
     if cores:
         # TensorFlow, which the process has not come to yet, makes as many threads as it has cores.
         with contextlib.suppress(ProcessLookupError):

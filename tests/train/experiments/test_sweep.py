@@ -155,6 +155,25 @@ def test_killed_it_goes_on_with_what_is_left(block_config, tmp_path: Path) -> No
     assert not _processes_naming(str(out)), "a killed sweep leaves no training behind"
 
 
+@pytest.mark.slow
+def test_ctrl_c_saves_what_was_trained(block_config, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([{"name": "long", "num_steps": 100000}]))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "train.sweep", "--pipeline_config_path", str(block_config("ssd"))]
+    command += ["--rows_path", str(rows), "--output_directory", str(out), "--seeds", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 300
+        while not any("step 20/" in log.read_text() for log in out.glob("long-*/seed-0/train.log")):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert "running the same command again goes on from here" in errors
+    (log,) = out.glob("long-*/seed-0/train.log")
+    assert "it is saved, and the same command goes on from step" in log.read_text()
+
+
 def _processes_naming(text: str) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
