@@ -19,6 +19,7 @@ PUBLISHED = CONFIGS.parent.parent / "shared" / "odapi_configs"
 def test_all_are_there() -> None:
     assert {recipe.name for recipe in RECIPES} >= {
         *(f"ssd_efficientnet-lite{size}_fpn_320.config" for size in range(3)),
+        "ssd_mobilenet_v2_428_finetune.config",
         "ssd_mobilenet_v2_fpnlite_320.config",
         "ssd_resnet50_v1_fpn_640.config",
         "faster_rcnn_resnet50_v1_640.config",
@@ -65,6 +66,21 @@ def test_the_default_recipe_downloads_nothing_and_is_short() -> None:
     schedule = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
     assert schedule.total_steps == config.train_config.num_steps
     assert config.train_config.num_steps <= 1000
+
+
+def test_the_fine_tuning_recipe_sees_an_image_as_the_detector_that_it_starts_from_did() -> None:
+    """Sizes whose halves are odd where those of 300 are, and anchors of as many pixels: see the recipe's comments."""
+    model = pipeline_file.read_pipeline_config(CONFIGS / "ssd_mobilenet_v2_428_finetune.config").model.ssd
+    side, before = model.image_resizer.fixed_shape_resizer.height, 300
+    assert side == model.image_resizer.fixed_shape_resizer.width
+    anchors = model.anchor_generator.ssd_anchor_generator
+    assert anchors.base_anchor_height == anchors.base_anchor_width
+    for scale, scale_before in zip(anchors.scales[:4], (0.2, 0.35, 0.5, 0.65), strict=True):
+        assert side * anchors.base_anchor_width * scale == pytest.approx(before * scale_before, rel=1e-3)
+    assert anchors.base_anchor_width * anchors.scales[5] == pytest.approx(0.95, rel=1e-3)
+    for _ in range(5):
+        assert side % 2 == before % 2
+        side, before = (side + 1) // 2, (before + 1) // 2
 
 
 def test_the_tutorials_config_is_as_printed() -> None:

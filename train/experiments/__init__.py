@@ -1,1 +1,1 @@
-"""Short trainings that measure something and leave no model: a range of learning rates, a machine's devices."""
+"""Trainings that measure something: a range of learning rates, a machine's devices, what changes of a config do."""
