@@ -64,6 +64,8 @@ def _listens(server: str) -> bool:
         return False
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except TimeoutError:  # its queue is full: it listens, and does nothing else
+        return True
     except OSError:
         return False
     return True
