@@ -1,1 +1,1 @@
-"""Pipeline configs as people read them: with defaults, in words, the schedule as a plot."""
+"""Pipeline configs as people read them: with defaults, in words, the nearest recipe, the schedule as a plot."""

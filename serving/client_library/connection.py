@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import grpc
 
 from data_prep.runtime.command_line import UsageError, UserError
 from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, MEBIBYTE, client_options, is_loopback
+from serving.client_library.key_pairs import pair_problem
 
 MAX_PEM_BYTES = MEBIBYTE
 MAX_API_KEY_BYTES = 8192  # as much as servers take of all headers together
@@ -175,13 +175,11 @@ def _require_pair(certificate: Path, key: Path) -> None:
     """
     for path, kind in ((certificate, "CERTIFICATE"), (key, "PRIVATE KEY")):
         _read_pem(path, kind)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise UsageError(f"{key} is not the private key of the certificate {certificate}") from error
-        reason = (error.reason or "unreadable").replace("_", " ").lower()
-        raise UsageError(f"{certificate} with {key}: {reason}; give PEM files, the key without a password") from error
+    problem = pair_problem(certificate, key)
+    if problem == "":
+        raise UsageError(f"{key} is not the private key of the certificate {certificate}")
+    if problem is not None:
+        raise UsageError(f"{certificate} with {key}: {problem}; give PEM files, the key without a password")
 
 
 def _read_pem(path: Path | None, kind: str) -> bytes | None:

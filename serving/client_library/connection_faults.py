@@ -31,16 +31,19 @@ def connection_fault(details: str, server: str, model_name: str, *, encrypted: b
         A sentence without a full stop. What is not known is told in gRPC's words.
     """
     cause = details.rsplit(_LAST_ERROR, 1)[-1].removeprefix("UNKNOWN: ").removeprefix("UNAVAILABLE: ")
+    is_refused = "onnection refused" in cause
     start_one = _START_ONE.format(model=model_name)
     sentences: tuple[tuple[bool, Callable[[], str]], ...] = (
         (
-            "onnection refused" in cause,
+            is_refused and not _listens(server),
             lambda: (
                 f"no server answers at {server}: Connection refused, nothing listens at this port; give "
                 f"another, or {start_one}"
             ),
         ),
-        ("Failed parsing HTTP/2" in cause or "frame type" in cause, lambda: _no_grpc(server)),
+        # Of a name with two addresses gRPC tells the last: it is refused there, where the first was not understood.
+        (is_refused, lambda: _no_grpc(server)),
+        ("Failed parsing HTTP/2" in cause or "SETTINGS frame" in cause, lambda: _no_grpc(server)),
         ("WRONG_VERSION_NUMBER" in cause, lambda: _no_tls(server)),
         ("CERTIFICATE_VERIFY_FAILED" in cause, lambda: _not_trusted(cause, server)),
         ("Hostname Verification Check failed" in cause, lambda: _other_name(server)),
@@ -64,6 +67,8 @@ def _listens(server: str) -> bool:
         return False
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except TimeoutError:  # its queue is full: it listens, and does nothing else
+        return True
     except OSError:
         return False
     return True

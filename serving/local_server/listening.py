@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from data_prep.runtime.command_line import UsageError, UserError
+from serving.client_library.key_pairs import pem_pair_problem
 
 
 def address_of(host: str, port: int) -> str:
@@ -83,12 +84,18 @@ def credentials_of(ssl_config: Any) -> grpc.ServerCredentials:
     """Returns what an SSLConfig message says.
 
     Raises:
-        UserError: It lacks a key, or the authorities that clients are to be checked by.
+        UserError: It lacks a key, or the authorities that clients are to be checked by, or the key is another's.
     """
     if not ssl_config.server_key or not ssl_config.server_cert:
         raise UserError("--ssl_config_file needs server_key and server_cert, both as PEM text")
     if ssl_config.client_verify and not ssl_config.custom_ca:
         raise UserError("--ssl_config_file: client_verify needs custom_ca, whose certificates clients are checked by")
+    problem = pem_pair_problem(ssl_config.server_cert, ssl_config.server_key)
+    if problem is not None:
+        reason = problem or "the key is not the certificate's"
+        raise UserError(
+            f"--ssl_config_file: server_key and server_cert: {reason}; both are PEM, the key without password"
+        )
     return grpc.ssl_server_credentials(
         [(ssl_config.server_key.encode(), ssl_config.server_cert.encode())],
         root_certificates=ssl_config.custom_ca.encode() or None,

@@ -11,8 +11,10 @@ import grpc
 import pytest
 import requests
 
+from data_prep.runtime.command_line import UserError
 from serving.client_library.detection_client import DetectionClient
 from serving.local_server import LoadingOptions, LocalServer, RestOptions, ServerOptions
+from serving.local_server.listening import credentials_of
 from serving.local_server.models import Models
 from serving.operating.model_server_config import ServedModel, VersionPolicy, served_models
 from serving.saved_models.status_errors import StatusError
@@ -24,6 +26,7 @@ from serving.wire.messages import (
     ReloadConfigResponse,
 )
 from serving.wire.server_files import SSLConfig, parse_server_file
+from tests.serving.certificates import certificate
 
 AVAILABLE, END = 30, 50
 
@@ -166,22 +169,22 @@ def test_labels_at_the_start_need_the_flag_as_they_do_there(base_path):
 
 
 def self_signed(folder: Path) -> tuple[str, str]:
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    key, certificate_path = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)),
+            *("-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate_path)),
         ],
         check=True,
         capture_output=True,
     )
-    return key.read_text(), certificate.read_text()
+    return key.read_text(), certificate_path.read_text()
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on the path: it makes a certificate")
 def test_the_command_takes_the_files_of_the_real_server(base_path, image, start_server, tmp_path, free_port):
-    key, certificate = self_signed(tmp_path)
-    ssl_config = SSLConfig(server_key=key, server_cert=certificate)
+    key, pem = self_signed(tmp_path)
+    ssl_config = SSLConfig(server_key=key, server_cert=pem)
     (tmp_path / "ssl.config").write_text(str(ssl_config))
     (tmp_path / "monitoring.config").write_text('prometheus_config { enable: true path: "/metrics" }')
     (tmp_path / "batching.config").write_text("max_batch_size { value: 4 } num_batch_threads { value: 1 }")
@@ -199,7 +202,7 @@ def test_the_command_takes_the_files_of_the_real_server(base_path, image, start_
         request.inputs["input_tensor"].dtype = 7
         request.inputs["input_tensor"].tensor_shape.dim.add(size=1)
         request.inputs["input_tensor"].string_val.append(image((1, 2, 3, 4)))
-        credentials = grpc.ssl_channel_credentials(certificate.encode())
+        credentials = grpc.ssl_channel_credentials(pem.encode())
         with grpc.secure_channel(server.address, credentials) as channel:
             predict = channel.unary_unary(
                 "/tensorflow.serving.PredictionService/Predict",
@@ -236,3 +239,14 @@ def test_warm_up_can_be_left_out(base_path, tmp_path, image):
         DetectionClient(server.address, "detector") as client,
     ):
         assert len(client.detect(image((1, 2, 3, 4))).detections) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"), [("stranger.key", "the key is not the certificate's"), ("server.pem", "both are PEM")]
+)
+def test_a_key_that_is_another_certificate_s_is_told_as_that(key, reason, tmp_path):
+    for name in ("server", "stranger"):
+        certificate(tmp_path, name)
+    server_cert = (tmp_path / "server.pem").read_text()
+    with pytest.raises(UserError, match=f"--ssl_config_file: server_key and server_cert: .*{reason}"):
+        credentials_of(SSLConfig(server_key=(tmp_path / key).read_text(), server_cert=server_cert))
