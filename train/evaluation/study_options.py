@@ -105,6 +105,8 @@ def _report_options(arguments: argparse.Namespace) -> ReportOptions | None:
         return None
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report_path {path}: a page ends in .html")
+    if path.is_dir():
+        raise UsageError(f"--report_path {path} is a folder")
     return ReportOptions(path, arguments.report_megabytes, images)
 
 

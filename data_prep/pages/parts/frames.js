@@ -6,15 +6,15 @@ const LABEL_LETTER = 7; // a letter's width, about
 const LONGEST_LABEL = 220; // the same
 
 // Of boxes, most wanted first, those whose labels do not lie over each other's: a map from the box to where its label is
-// at it, in a frame of so many pixels.
+// at it, shifted where it would lie outside a frame of so many pixels.
 function labelsThatFit(ordered, edges, text, width, height) {
   const taken = [];
   const labelled = new Map();
   for (const box of ordered) {
-    const [ymin, xmin, , xmax] = edges(box);
+    const [ymin, xmin] = edges(box);
     const length = Math.min(LONGEST_LABEL, 10 + LABEL_LETTER * text(box).length);
-    const place = { within: ymin < 0.08, right: xmin * width + length > width && xmax * width >= length };
-    const left = place.right ? xmax * width - length : xmin * width;
+    const left = Math.max(0, Math.min(xmin * width, width - length));
+    const place = { within: ymin < 0.08, shift: left / width - xmin };
     const top = ymin * height - (place.within ? 0 : LABEL_HEIGHT);
     const free = taken.every(([x, y, across]) => Math.abs(y - top) >= LABEL_HEIGHT || left >= x + across || x >= left + length);
     if (!free) continue;
@@ -32,7 +32,8 @@ function placedBox([ymin, xmin, ymax, xmax], colour, text, place, attributes) {
   });
   if (place) {
     const label = element("i", {}, text);
-    for (const [name, holds] of Object.entries(place)) label.classList.toggle(name, holds);
+    label.classList.toggle("within", place.within);
+    if (place.shift < 0) label.style.left = `${(place.shift / (xmax - xmin)) * 100}%`;
     label.style.background = colour;
     made.append(label);
   }

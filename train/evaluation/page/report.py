@@ -153,7 +153,6 @@ class EvaluationReport:
             "ids": self._ids,
             "numShown": len(kept),
             "thumbnailSide": self._store.side,
-            "hasImages": len(kept) > 0 or self._options.image_directory is not None,
             "thumbnailMegabytes": self._options.max_thumbnail_megabytes,
             "heights": heights.tolist(),
             "widths": widths.tolist(),

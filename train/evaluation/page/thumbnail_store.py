@@ -72,12 +72,18 @@ class ThumbnailStore:
         Returns:
             The images that have one in the page.
         """
-        self._chosen = self._large or self._small
-        kept, num_bytes = [], 0
+        for file in filter(None, (self._large, self._small)):
+            self._chosen, kept = file, self._fitting(file, order)
+            if len(kept) == sum(size > 0 for size in file.sizes):
+                break
+        return kept
+
+    def _fitting(self, file: _JpegFile, order: Sequence[int]) -> list[int]:
+        kept, num_characters = [], 0
         for image in order:
-            size = self._chosen.sizes[image]
-            num_bytes += -(-size // 3) * 4 + 3
-            if num_bytes > self._max_bytes:
+            size = file.sizes[image]
+            num_characters += -(-size // 3) * 4 + 3  # base64, quotes and a comma
+            if num_characters > self._max_bytes:
                 break
             if size:
                 kept.append(image)

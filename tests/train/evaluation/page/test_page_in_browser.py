@@ -17,6 +17,9 @@ from tests.train.evaluation.page.evaluated_set import (
     EvaluatedSet,
     make_evaluated_set,
 )
+from train.evaluation.operating_study import OperatingStudy
+from train.evaluation.page.report import EvaluationReport, Findings, ReportOptions
+from train.metrics.box_matches import BoxMatcher
 from train.metrics.confusion import confusion_matrix
 from train.metrics.operating_points import BEST_F1, curve_of_all, curves_by_class
 from train.metrics.tide import Mistake, TideErrors
@@ -252,7 +255,10 @@ def test_hostile_names_are_text_and_the_missing_image_is_told(page, evaluated):
     page.fill("#filter-text", f"room_{MISSING}")
     assert page.locator(".one .frame.blank").count() == 1
     assert page.locator(".one .frame img").count() == 0
-    assert f"{NUM_IMAGES - 1} of {NUM_IMAGES} images have a thumbnail" in page.locator("#shown").inner_text()
+    assert (
+        f"{NUM_IMAGES - 1} of {NUM_IMAGES} images have a thumbnail, the worst ones"
+        in page.locator("#shown").inner_text()
+    )
     assert f"with {NUM_IMAGES - 1} of {NUM_IMAGES} images; 1 not found in {evaluated.images}" in evaluated.printed
 
 
@@ -269,3 +275,21 @@ def test_no_threshold_at_all_and_no_detections_counted_break_nothing(page: Any) 
     for name in ("worst", "wrong", "missed", "confused", "unsure", "all"):
         page.click(f'[data-view="{name}"]')
     assert page.locator("#live").inner_text()
+
+
+def test_an_evaluation_without_any_box_opens_and_says_so(browser: Any, tmp_path: Any) -> None:
+    study = OperatingStudy(BoxMatcher({1: "Cat"}).match(), BEST_F1)
+    report = EvaluationReport(ReportOptions(tmp_path / "page.html"), {})
+    report.write(
+        Findings(study.matches, study.errors, study.costs, study.metrics(), study.points, float("inf"), "f1"),
+        source="none",
+    )
+    opened = browser.new_page()
+    troubles: list[str] = []
+    opened.on("console", lambda message: troubles.append(message.text))
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.goto((tmp_path / "page.html").as_uri())
+    assert "No image is like this" in opened.locator("#result").inner_text()
+    assert live(opened) == [0, 0, 0]
+    opened.close()
+    assert not troubles

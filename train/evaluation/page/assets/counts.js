@@ -6,11 +6,19 @@ const now = {
   objectKinds: new Int8Array(objects.count), // RIGHT where it is found, else the kind of the mistake
   takenFor: new Int32Array(objects.count), // the detection of another class that a missed object is taken for, or -1
   confused: new Uint8Array(detections.count), // whether a detection is such a one
-  byClass: [], byImage: [], kinds: new Uint32Array(kinds.length), matrix: new Uint32Array(SIDE * SIDE), all: null,
+  byClass: [], byImage: [], kinds: new Uint32Array(kinds.length), matrix: new Map(), all: null, // the matrix: counts by row * SIDE + column
 };
 
 function counted(detection) {
   return detections.scores[detection] >= thresholds[detections.rows[detection]];
+}
+
+function inCell(row, other) {
+  return now.matrix.get(row * SIDE + other) ?? 0;
+}
+
+function addToCell(row, other) {
+  now.matrix.set(row * SIDE + other, inCell(row, other) + 1);
 }
 
 function emptyCounts() {
@@ -52,7 +60,7 @@ function countImages(row) {
 function recount() {
   now.byClass = classes.map(emptyCounts);
   now.kinds.fill(0);
-  now.matrix.fill(0);
+  now.matrix.clear();
   now.takenFor.fill(-1);
   now.confused.fill(0);
   for (let object = 0; object < objects.count; object += 1) {
@@ -77,13 +85,13 @@ function recount() {
     if (mistake === RIGHT || !counted(detection)) continue;
     now.kinds[mistake] += 1;
     now.byClass[detections.rows[detection]].fp += 1;
-    if (!now.confused[detection]) now.matrix[(SIDE - 1) * SIDE + detections.rows[detection]] += 1;
+    if (!now.confused[detection]) addToCell(SIDE - 1, detections.rows[detection]);
   }
   for (let object = 0; object < objects.count; object += 1) {
     const kind = now.objectKinds[object];
     const detection = kind === RIGHT ? objects.foundBy[object] : now.takenFor[object];
     if (kind === MISSED) now.kinds[MISSED] += 1;
-    now.matrix[objects.rows[object] * SIDE + (detection >= 0 ? detections.rows[detection] : SIDE - 1)] += 1;
+    addToCell(objects.rows[object], detection >= 0 ? detections.rows[detection] : SIDE - 1);
   }
   now.all = now.byClass.reduce((sum, { tp, fp, fn }) => ({ tp: sum.tp + tp, fp: sum.fp + fp, fn: sum.fn + fn }), emptyCounts());
 }

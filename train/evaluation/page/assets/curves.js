@@ -71,14 +71,14 @@ function drawCurves(row, choose) {
     scoreChart.append(svgElement("path", { class: `line ${name}`, d: pathOf(points) }));
   }
   charts.line = svgElement("line", { class: "now", y1: chartY(0), y2: chartY(1) });
-  charts.values = ["precision", "recall", "f1"].map((name, place) => svgElement("text", { class: name, x: chartX(0.02), y: chartY(0.04) - 15 * (2 - place) }));
-  scoreChart.append(charts.line, ...charts.values);
+  charts.values = ["precision", "recall", "f1"].map((name) => element("span", { class: name }));
+  scoreChart.append(charts.line);
   chooseAcross(scoreChart, choose);
   const of = row < 0 ? "of all classes together, each class faintly behind" : "of this class";
   const title = (words) => (row < 0 ? words : element("span", {}, words, " of ", element("bdi", {}, nameOf(row))));
   byId("charts").replaceChildren(
     chartCard(title("Precision over recall"), `${of}; the ring is the threshold`, recallChart),
-    chartCard(title("Precision, recall, F1"), "by the threshold; choose a place to set it", scoreChart));
+    chartCard(title("Precision, recall, F1"), element("span", { class: "values" }, "by the threshold", charts.values), scoreChart));
   byId("charts").classList.add("two");
   charts.row = row;
 }

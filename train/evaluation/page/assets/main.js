@@ -17,8 +17,10 @@ function drawHead() {
   byId("source").textContent = `${countOf(ids.length, "image")}, ${countOf(objects.count, "object")} of ${countOf(classes.length, "class", "classes")}, ${countOf(detections.count, "detection")}`
     + `${data.lowestScore > 0 ? `, of which those below a score of ${data.lowestScore.toPrecision(3)} are left out here` : ""}; matched at an IoU of 0.5.`;
   const shown = data.numShown;
-  byId("shown").textContent = shown === ids.length ? "Every image has a thumbnail. Choose one to see it at large."
-    : `${shown.toLocaleString("en")} of ${countOf(ids.length, "image")} have a thumbnail${shown ? `, the worst ones (${data.thumbnailMegabytes} MB of thumbnails are in this page)` : ""}; of the others there are the boxes. Choose one to see it at large.`;
+  const megabytes = (thumbnails.reduce((sum, encoded) => sum + (encoded ? encoded.length : 0), 0) / 1e6).toFixed(1);
+  const of = shown === ids.length ? "Every image has a thumbnail" : `${shown.toLocaleString("en")} of ${countOf(ids.length, "image")} have a thumbnail`;
+  const which = shown < ids.length && shown ? ", the worst ones; of the others there are the boxes" : "";
+  byId("shown").textContent = `${of}${which} (${megabytes} MB of ${data.thumbnailMegabytes} that the page may hold, up to ${data.thumbnailSide} pixels wide). Choose one to see it at large.`;
 }
 
 function drawTiles() {

@@ -111,7 +111,7 @@ function missedItems() {
 }
 
 function confusedItems() {
-  const pair = (object) => now.matrix[objects.rows[object] * SIDE + detections.rows[now.takenFor[object]]];
+  const pair = (object) => inCell(objects.rows[object], detections.rows[now.takenFor[object]]);
   const fits = (object) => now.takenFor[object] >= 0 && (objectFits(object) || detectionFits(now.takenFor[object]));
   const key = (object) => pair(object) + detections.scores[now.takenFor[object]] / 2;
   return boxItems(objects, fits, key, "object").map((item) => ({ ...item, detection: now.takenFor[item.object] }));

@@ -75,9 +75,9 @@ function makeMatrix(pick) {
 }
 
 function showMatrix(chosen) {
-  const most = Math.max(1, ...matrix.cells.filter(({ row, other }) => row !== other).map(({ row, other }) => now.matrix[row * SIDE + other]));
+  const most = Math.max(1, ...matrix.cells.filter(({ row, other }) => row !== other).map(({ row, other }) => inCell(row, other)));
   for (const { cell, button, row, other } of matrix.cells) {
-    const count = now.matrix[row * SIDE + other];
+    const count = inCell(row, other);
     const isNothing = row === classes.length && other === classes.length;
     const depth = row === other ? (count ? 30 : 0) : count ? 12 + 70 * Math.sqrt(count / most) : 0;
     const text = isNothing ? "" : count ? compact(count) : "·";
