@@ -95,4 +95,4 @@ def _rows_where(found: Outputs, mask: np.ndarray) -> dict[str, np.ndarray]:
     rows = {name: np.zeros_like(found[name]) for name in _OF_DETECTIONS if name in found}
     for name, values in rows.items():
         values[: len(chosen)] = found[name][chosen]
-    return {**found, **rows, "num_detections": np.float32(len(chosen))}
+    return {**found, **rows, "num_detections": np.array(len(chosen), np.float32)}

@@ -27,6 +27,7 @@ from data_prep.runtime.command_line import (
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
 from serving.client_library.client_flags import add_min_score_flag, min_score_of
+from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import BY_THE_MODEL, USUAL_MIN_SCORE, ImageDetections, least_score
 from serving.client_library.image_requests import find_images
 from serving.client_library.result_files import ResultFiles
@@ -40,6 +41,7 @@ from serving.folders.detector_choice import (
     find_label_map,
     open_detector,
 )
+from serving.folders.in_process import SavedModelDetector
 from serving.folders.predictions_file import PREDICTIONS_NAME, PredictionsFile, has_run, read_predictions, read_run
 from serving.folders.sorting import DEFAULT_OTHER, ImageSorter, best_class
 from serving.folders.tables import write_tables
@@ -150,11 +152,12 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
     label_map = find_label_map(arguments)
     wanted = min_score_of(arguments, WRITTEN_MIN_SCORE)
     with ExitStack() as opened:
-        detector = None
+        detector: SavedModelDetector | DetectionClient | None = None
         if has_run(arguments.output_directory):  # which says whether the model has thresholds: it need not be asked
             has_thresholds = MODEL_THRESHOLDS in read_run(arguments.output_directory)
         else:
-            detector = opened.enter_context(open_detector(arguments, label_map, wanted))
+            detector = open_detector(arguments, label_map, wanted)
+            opened.enter_context(detector)
             has_thresholds = detector.has_thresholds
         min_score = least_score(wanted, has_thresholds=has_thresholds)
         described = describe_detector(arguments, label_map, min_score, has_thresholds=has_thresholds)
@@ -167,7 +170,8 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
             print(f"{len(images)} pictures, all predicted before")
             return
         if detector is None:
-            detector = opened.enter_context(open_detector(arguments, label_map, min_score))
+            detector = open_detector(arguments, label_map, min_score)
+            opened.enter_context(detector)
         answered = 0
         answers = detector.detect_many(path for _, path in missing)
         named = zip((name for name, _ in missing), answers, strict=True)
