@@ -59,7 +59,9 @@ def confusion_image(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     return np.asarray(image)
 
 
-def _draw_upright(image: Image.Image, name: str, font: ImageFont.FreeTypeFont, corner: tuple[int, int]) -> None:
+def _draw_upright(
+    image: Image.Image, name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, corner: tuple[int, int]
+) -> None:
     """Writes a name from the corner upwards, in the middle of a column."""
     text = Image.new("L", (max(int(font.getlength(name)) + 2, 1), 16))
     ImageDraw.Draw(text).text((0, 8), name, 255, font, anchor="lm")

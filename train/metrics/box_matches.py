@@ -80,7 +80,7 @@ def match_collection(boxes: BoxCollection) -> BoxMatches:
     if np.array_equal(is_region, groundtruth.is_crowd > 0):
         matches = boxes.coco_matches()
     else:
-        with_regions = groundtruth.where(slice(None))
+        with_regions = groundtruth.where(np.ones(len(is_region), bool))
         with_regions.is_crowd = is_region.astype(np.float32)
         matches = match_boxes(with_regions, detections, [IOU_THRESHOLD], AREA_RANGES[:1])
     object_of = np.full(len(detections.classes), NO_MATCH, np.int64)

@@ -86,14 +86,9 @@ def match_boxes(
         if detection.size:
             parts.append(_match_near(cells, detection, truth, overlaps, thresholds, is_ignored, groundtruth.is_crowd))
     none = np.zeros((0, len(ranges)), np.uint16)
-    near, matched, ignored, object_of = (
-        np.concatenate(columns) if parts else empty
-        for columns, empty in zip(
-            zip(*parts, strict=True) if parts else [()] * 4,
-            (np.zeros(0, np.int64), none, none, np.zeros(0, np.int64)),
-            strict=True,
-        )
-    )
+    empty = (np.zeros(0, np.int64), none, none, np.zeros(0, np.int64))
+    columns = zip(empty, *parts, strict=True)
+    near, matched, ignored, object_of = (np.concatenate(column) for column in columns)
     return CocoMatches(order, rank, near, matched, ignored, object_of)
 
 

@@ -21,6 +21,7 @@ from train.metrics.open_images import open_images_challenge, open_images_v2
 _SCRIPT = """
 import json, sys
 import numpy as np
+np.float, np.int, np.object = float, int, object  # names that NumPy had when it was written
 from object_detection.core.standard_fields import DetectionResultFields as D, InputDataFields as G
 from object_detection.utils import object_detection_evaluation as oid
 given = json.load(open(sys.argv[1]))
