@@ -45,10 +45,15 @@ def test_a_server_that_goes_away_is_said_in_a_line(config, write_model, tmp_path
     write_model(tmp_path / "base" / "1")
     pipeline = load_pipeline(config)
     with LocalServer.of_model("detector", tmp_path / "base") as server:
-        detector = ServedDetector(server.address, "detector", pipeline, timeout_seconds=1.0)
+        detector = ServedDetector(server.address, "detector", pipeline, timeout_seconds=6.0)
         images = detected_records(pipeline, detector, 0)
         next(images)
-    with detector, pytest.raises(UserError, match=r"detector at .*, image 'picture101' \(after 1 answers\): .*UNAVAIL"):
+    with (
+        detector,
+        pytest.raises(
+            UserError, match=r"detector at .*, image 'picture101' \(after 1 answers\): (no server answers|timed out)"
+        ),
+    ):
         list(images)
     with pytest.raises(UserError, match="localhost:1"):
         ServedDetector("localhost:1", "detector", pipeline, timeout_seconds=1.0)

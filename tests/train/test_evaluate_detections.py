@@ -112,7 +112,7 @@ def test_a_file_of_other_images_or_other_classes_is_refused(words, tmp_path):
 def test_what_predict_folder_writes_is_measured(words, tmp_path):
     images: dict[str, list[dict]] = {f"picture{number}.jpg": [] for number in NUMBERS}
     for picture, class_id, name, score, *edges in perfect_rows():
-        box = dict(zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True))
+        box = dict(zip(("xmin", "ymin", "xmax", "ymax"), map(float, edges), strict=True))
         images[picture].append({"class_id": class_id, "name": name, "score": score, "box_pixels": box})
     images["picture105.jpg"][1]["box_pixels"]["xmin"] = float("nan")
     path = tmp_path / "predictions.jsonl"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image
@@ -123,7 +123,7 @@ def _figure(
 ) -> str:
     source_id, size = compared.images.images[change.image].source_id, compared.images.sizes[change.image]
     name = compared.images.file_names.get(source_id) or source_id
-    shown = name if name == source_id else f"{source_id} ({name})"
+    shown = name if PurePath(name).stem == source_id or name == source_id else f"{source_id} ({name})"
     caption = f"<b>{_escaped(shown)}</b>: "
     words = ("right", "wrong", "missed")
     ground, scale = _ground(encoded.get(source_id), size)
