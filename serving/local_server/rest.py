@@ -218,18 +218,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> Iterator[tuple[bytes, Caller]]:
         """Reads the body, and holds memory for it until it is answered."""
         options, max_bytes = self._rest.options, self._rest.max_body_bytes
-        chunked = is_chunked(self.headers)
-        length = max_bytes if chunked else length_of(self.headers, max_bytes)
+        length = None if is_chunked(self.headers) else length_of(self.headers, max_bytes)
+        sender = Caller(None, lambda: _is_connected(self.connection))
+        seconds = options.receive_seconds
         with contextlib.ExitStack() as stack:
-            sender = Caller(None, lambda: _is_connected(self.connection))
             try:
-                holding = self._rest.memory.hold(length, sender.seconds_left, options.receive_seconds)
-                held = stack.enter_context(holding)
+                held = stack.enter_context(self._rest.memory.hold(length or 0, sender.seconds_left, seconds))
+                if length is None:
+                    body = read_chunks(
+                        self.rfile, max_bytes, lambda size: held.grow(size, sender.seconds_left, seconds)
+                    )
+                else:
+                    body = self.rfile.read(length)
             except StatusError as error:
                 raise UnreadBodyError(error.code, error.message) from error
-            body = read_chunks(self.rfile, max_bytes) if chunked else self.rfile.read(length)
             self._rest.connections.expect(self.connection, None)
-            held.shrink(len(body))
             caller = Caller(time.monotonic() + options.request_seconds, sender.is_connected, held)
             encoding = self.headers.get("Content-Encoding", "identity")
             yield inflated(body, encoding, max_bytes, held, caller.seconds_left), caller

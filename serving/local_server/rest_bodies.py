@@ -53,16 +53,23 @@ def length_of(headers: Message, max_bytes: int) -> int:
     return int(lengths[0])
 
 
-def read_chunks(stream: BufferedIOBase, max_bytes: int) -> bytes:
+def read_chunks(stream: BufferedIOBase, max_bytes: int, hold: Callable[[int], object]) -> bytes:
     """Reads a body in chunks, and what follows the last of them.
+
+    Args:
+        stream: Where they come from.
+        max_bytes: How long the body may become.
+        hold: Called with the size of each chunk before it is read; may wait, or refuse.
 
     Raises:
         UnreadBodyError: INVALID_ARGUMENT: they are not chunks, or cut off; RESOURCE_EXHAUSTED: too many bytes.
+        StatusError: As `hold`.
     """
     body = bytearray()
     while size := _chunk_size(stream):
         if len(body) + size > max_bytes:
             raise _too_long(f"is of more than {len(body) + size - 1} bytes", max_bytes)
+        hold(size)
         chunk = stream.read(size)
         if len(chunk) < size or stream.readline(_MAX_LINE_BYTES) not in (b"\r\n", b"\n"):
             raise _no_chunks()

@@ -143,7 +143,9 @@ FLAGS: tuple[ModelServerFlag, ...] = (
         "the system drops its copies itself when memory is wanted",
     ),
     ModelServerFlag(
-        "tensorflow_session_parallelism", "threads of one op, and ops at a time, where not given", int_from_zero
+        "tensorflow_session_parallelism",
+        "threads of one op and ops at a time, where the two flags for these say nothing",
+        int_from_zero,
     ),
     _refused(
         "tensorflow_session_config_file", Path, "a session's ConfigProto in protobuf text",
