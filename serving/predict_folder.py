@@ -41,12 +41,12 @@ from serving.folders.detector_choice import (
     find_label_map,
     open_detector,
 )
-from serving.folders.in_process import SavedModelDetector
 from serving.folders.predictions_file import PREDICTIONS_NAME, PredictionsFile, has_run, read_predictions, read_run
 from serving.folders.sorting import DEFAULT_OTHER, ImageSorter, best_class
 from serving.folders.tables import write_tables
 from serving.folders.uncertain_page import write_uncertain_csv, write_uncertain_page
 from serving.folders.uncertainty import AGGREGATIONS, SUM, least_sure
+from serving.in_process.detector import InProcessDetector
 
 FAILURES_NAME = "failures.jsonl"
 MAX_LISTED_CLASSES = 20
@@ -152,7 +152,7 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
     label_map = find_label_map(arguments)
     wanted = min_score_of(arguments, WRITTEN_MIN_SCORE)
     with ExitStack() as opened:
-        detector: SavedModelDetector | DetectionClient | None = None
+        detector: InProcessDetector | DetectionClient | None = None
         if has_run(arguments.output_directory):  # which says whether the model has thresholds: it need not be asked
             has_thresholds = MODEL_THRESHOLDS in read_run(arguments.output_directory)
         else:
