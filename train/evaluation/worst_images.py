@@ -34,6 +34,11 @@ class _Candidate:
         found = np.count_nonzero(self.scores_of_right >= threshold)
         return int(np.count_nonzero(self.scores_of_wrong >= threshold) + self.num_objects - found)
 
+    def with_own_pixels(self) -> _Candidate:
+        """Returns it with the image as uint8 of its own: what is part of a batch would keep all of it."""
+        pixels = np.clip(np.rint(self.detected.image), 0, 255).astype(np.uint8)
+        return dataclasses.replace(self, detected=dataclasses.replace(self.detected, image=pixels))
+
 
 class WorstImages:
     """Keeps those with the most mistakes, and in the end draws those of them that cost most of F1.
@@ -99,18 +104,21 @@ class WorstImages:
             here = matches.detections.image == number
             candidate = _Candidate(
                 number=self._num_images + number,
-                detected=dataclasses.replace(detected, image=_copied(detected.image)),
+                detected=detected,
                 scores_of_right=matches.detections.scores[here & matches.is_right],
                 scores_of_wrong=matches.detections.scores[here & ~matches.is_right],
                 num_objects=int(np.count_nonzero(matches.groundtruth.image == number)),
             )
             self._kept.append(candidate)
-        self._num_images += len(self._waiting)
+        num_new = len(self._waiting)
+        self._num_images += num_new
         self._waiting.clear()
         if self._num_images >= self._next_choice:
             self._choose_threshold()
         self._kept.sort(key=lambda one: -one.num_mistakes(self._threshold))
         del self._kept[_KEPT_FOR_EACH_SHOWN * self._most_shown :]
+        first_new = self._num_images - num_new
+        self._kept = [one.with_own_pixels() if one.number >= first_new else one for one in self._kept]
 
     def _choose_threshold(self) -> None:
         """Chooses anew at twice as many images each time, so that all choices cost little more than the last one."""
@@ -121,8 +129,3 @@ class WorstImages:
         point = BEST_F1.choose(ScoreCurve(scores[order], is_right[order], self._num_objects))
         if point is not None:
             self._threshold = point.threshold
-
-
-def _copied(image: np.ndarray) -> np.ndarray:
-    """Returns uint8 [H, W, 3] of its own: what is part of a batch would keep all of it."""
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
