@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_management_pb2, predict_pb2
 
 from serving.client_library.channels import MODEL_SERVICE, PREDICTION_SERVICE
 
-LOG = logging.getLogger(__name__)
-PACKAGE = "grpcio-reflection"
 # The file of each service in TensorFlow Serving, and its methods that are served here with the file of their messages.
 # Its own Python module of them, `prediction_service_pb2`, cannot be imported beside protobuf 5 or newer.
 _SERVICES: dict[str, tuple[str, dict[str, tuple[str, str, Any]]]] = {
@@ -35,18 +32,12 @@ _SERVICES: dict[str, tuple[str, dict[str, tuple[str, str, Any]]]] = {
 }
 
 
-def add_reflection(server: grpc.Server) -> bool:
-    """Adds the reflection service to a server that has not been started; returns whether its package is installed."""
-    if importlib.util.find_spec("grpc_reflection") is None:
-        LOG.info("gRPC reflection is not served: the package %s is not installed", PACKAGE)
-        return False
-    from grpc_reflection.v1alpha import reflection, reflection_pb2
-
+def add_reflection(server: grpc.Server) -> None:
+    """Adds the reflection service to a server that has not been started."""
     pool = service_descriptors()
     _add_file(pool, reflection_pb2.DESCRIPTOR, set())
     names = (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server, pool=pool)
-    return True
 
 
 def service_descriptors() -> descriptor_pool.DescriptorPool:

@@ -303,7 +303,6 @@ def test_pixels_are_taken_where_the_model_takes_pixels(pixel_server, image, red_
 
 
 def test_reflection_names_the_services_and_their_methods(channel):
-    pytest.importorskip("grpc_reflection", reason="grpcio-reflection is not installed")
     from google.protobuf.descriptor_pool import DescriptorPool
     from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
