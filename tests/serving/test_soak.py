@@ -219,6 +219,7 @@ def soak(start_server, encoded_model, image, folder, rest_port, *, clients, seco
     """Runs a crowd at a server of its own, sends SIGTERM, and returns what came of it."""
     (folder / "batching.config").write_text(BATCHING)
     flags = ["--enable_batching", "--batching_parameters_file", str(folder / "batching.config")]
+    flags += ["--max_message_mebibytes", "64"]
     with start_server(encoded_model, *flags, "--rest_api_port", str(rest_port)) as server:
         memory = Memory(server.process.pid)
         crowd = Crowd(server, rest_port, image, clients=clients, hostile_every=hostile_every)

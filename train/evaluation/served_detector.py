@@ -50,6 +50,7 @@ class ServedDetector:
             model_name,
             model_version=model_version,
             version_label=version_label,
+            min_score=0.0,
             timeout_seconds=timeout_seconds,
         )
         try:
