@@ -88,7 +88,7 @@ def test_an_open_loop_counts_what_a_stall_would_have_cost(image, pace, slow_at_l
                 time.sleep(1.0)
 
     with StandInDetector(before=before) as server:
-        with DetectionClient(server.address, "detector") as client:
+        with DetectionClient(server.address, "detector", min_score=0.0) as client:
             request = client.request_for([image(None)]).SerializeToString()
         threading.Timer(1.0, stall.release).start()
         bounds = LoadBounds(warm_up_seconds=0.2, duration_seconds=3, arrivals=CONSTANT)

@@ -37,8 +37,8 @@ def test_expired_requests_are_not_worked_on(slow_model, image):
         LocalServer.of_model(
             "detector", slow_model, ServerOptions(max_workers=1, loading=LoadingOptions(poll_wait_seconds=0))
         ) as server,
-        DetectionClient(server.address, "detector", timeout_seconds=60) as patient,
-        DetectionClient(server.address, "detector", timeout_seconds=0.2) as hasty,
+        DetectionClient(server.address, "detector", timeout_seconds=60, min_score=0.0) as patient,
+        DetectionClient(server.address, "detector", timeout_seconds=0.2, min_score=0.0) as hasty,
     ):
         patient.connect()
         hasty.connect()
@@ -68,7 +68,7 @@ def test_stopping_in_time_says_so_and_cuts_off_what_takes_too_long(slow_model, i
         server = LocalServer.of_model(
             "detector", slow_model, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))
         ).start()
-        with DetectionClient(server.address, "detector", max_retries=0) as client:
+        with DetectionClient(server.address, "detector", max_retries=0, min_score=0.0) as client:
             client.connect()
             thread, result = in_background(lambda client=client: _outcome(client, image((1, 2, 3, 4))))
             time.sleep(0.1)
@@ -90,7 +90,7 @@ def _outcome(client, content):
 def test_a_kill_costs_retries_and_no_answers_and_sigterm_lets_running_requests_end(start_server, slow_model, image):
     asked = image((10, 20, 30, 40))
     with start_server(slow_model) as server:
-        client = DetectionClient(server.address, "detector", max_retries=40)
+        client = DetectionClient(server.address, "detector", max_retries=40, min_score=0.0)
         answers = client.detect_many(asked for _ in range(16))
         collected = [next(answers) for _ in range(4)]
         server.process.kill()

@@ -329,7 +329,7 @@ def test_a_kill_under_load_costs_retries_and_no_results(start_server, encoded_mo
         address = server.address
 
         def ask(client_number):
-            with DetectionClient(address, "detector", max_retries=200, timeout_seconds=60) as client:
+            with DetectionClient(address, "detector", max_retries=200, timeout_seconds=60, min_score=0.0) as client:
                 count = 0
                 while not asked_after_kill.is_set():
                     number = (client_number + count) % 40

@@ -227,7 +227,7 @@ def test_a_server_with_batching_answers_rightly_and_faster_than_one_by_one(tmp_p
             tmp_path,
             ServerOptions(batching=options, loading=LoadingOptions(poll_wait_seconds=0, intra_op_threads=1)),
         ) as server,
-        DetectionClient(server.address, "detector", timeout_seconds=60, max_retries=0) as client,
+        DetectionClient(server.address, "detector", timeout_seconds=60, max_retries=0, min_score=0.0) as client,
     ):
         client.detect(image(None))
 

@@ -65,7 +65,7 @@ def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path
     ) as server:
 
         def ask():
-            with DetectionClient(server.address, "detector", max_retries=0) as client:
+            with DetectionClient(server.address, "detector", max_retries=0, min_score=0.0) as client:
                 while not done.is_set():
                     try:
                         (detection, _) = client.detect(asked).detections
@@ -89,7 +89,10 @@ def test_versions_swap_without_a_lost_request_and_old_ones_are_unloaded(tmp_path
         assert errors == []
         assert answers[0] == 1 and answers[-1] == 2 and 1 in answers[len(answers) // 3 :]
         wait_until(lambda: [state for state, _ in statuses(server).values()] == [AVAILABLE, END, END, END])
-        with DetectionClient(server.address, "detector", model_version=1) as client, pytest.raises(UserError) as error:
+        with (
+            DetectionClient(server.address, "detector", model_version=1, min_score=0.0) as client,
+            pytest.raises(UserError) as error,
+        ):
             client.detect(asked)
         assert "Servable not found for request: Specific(detector, 1)" in str(error.value)
 
@@ -100,7 +103,7 @@ def test_a_version_being_written_waits_and_a_broken_one_is_reported(tmp_path, ex
         LocalServer.of_model(
             "detector", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=POLL_SECONDS))
         ) as server,
-        DetectionClient(server.address, "detector") as client,
+        DetectionClient(server.address, "detector", min_score=0.0) as client,
     ):
         shutil.copytree(exported[2] / "variables", tmp_path / "2" / "variables")
         (tmp_path / "notes").mkdir()
@@ -163,7 +166,7 @@ def test_a_server_that_waits_for_its_model_answers_unavailable_until_then(tmp_pa
             base_path,
             ServerOptions(loading=LoadingOptions(poll_wait_seconds=POLL_SECONDS, wait_for_model=True)),
         ) as server,
-        DetectionClient(server.address, "detector", max_retries=0) as client,
+        DetectionClient(server.address, "detector", max_retries=0, min_score=0.0) as client,
         grpc.insecure_channel(server.address) as channel,
     ):
         health = health_pb2_grpc.HealthStub(channel)

@@ -236,7 +236,7 @@ def test_warm_up_can_be_left_out(base_path, tmp_path, image):
     no_warm_up = LoadingOptions(poll_wait_seconds=0, warm_up_iterations=0)
     with (
         LocalServer.of_model("detector", tmp_path, ServerOptions(loading=no_warm_up)) as server,
-        DetectionClient(server.address, "detector") as client,
+        DetectionClient(server.address, "detector", min_score=0.0) as client,
     ):
         assert len(client.detect(image((1, 2, 3, 4))).detections) == 2
 
