@@ -144,7 +144,7 @@ def test_the_server_answers_over_grpc_with_what_the_checkpoint_detects(exported,
     label_map = read_label_map(block_records / "label_map.pbtxt")
     with (
         LocalServer.of_model("blocks", folder / "versions") as server,
-        DetectionClient(f"localhost:{server.port}", "blocks", label_map=label_map) as client,
+        DetectionClient(f"localhost:{server.port}", "blocks", label_map=label_map, min_score=0.0) as client,
     ):
         found = client.detect(encoded)
     count = int(expected["num_detections"][0])
