@@ -1,8 +1,11 @@
 """Tiny but real: JPEGs of coloured blocks, records of them, and pipeline configs that a test trains in seconds."""
 
+import ctypes
+import gc
 import io
+import resource
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image, ImageDraw
 from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
 from data_prep.formats.tf_example import make_example
 
+MAX_WORKER_BYTES = 3_000_000_000  # a worker of pytest-xdist above it gives back what it can
 CLASSES = ("Red block", "Blue block")
 COLORS = ((220, 40, 40), (40, 60, 220))
 
@@ -30,6 +34,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped, and why")
     for reason, count in reasons.most_common():
         terminalreporter.line(f"{count:4}  {reason}")
+
+
+@pytest.fixture(autouse=True)
+def _memory_given_back() -> Iterator[None]:
+    """Gives back to the machine what a test's graphs took, where it is gigabytes: a worker would keep all of it."""
+    yield
+    pages = Path("/proc/self/statm")  # Linux's
+    if not pages.is_file() or int(pages.read_text().split()[1]) * resource.getpagesize() < MAX_WORKER_BYTES:
+        return
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 SSD_CONFIG = """
