@@ -162,7 +162,7 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarIn
         (archive_of((f"{NAME}/frozen_inference_graph.pb", b"x")), "holds no checkpoint/ckpt-0"),
         (ARCHIVE[: len(ARCHIVE) // 2], "cannot be unpacked"),
         (b"<html>not found</html>", "cannot be unpacked"),
-        (gzip.compress(b"no tar"), "cannot be unpacked"),
+        (gzip.compress(b"no tar", mtime=0), "cannot be unpacked"),
         (b"", "cannot be unpacked"),
     ],
 )
