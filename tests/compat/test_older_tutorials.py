@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import tensorflow as tf
 import tf_keras
 from object_detection.builders import model_builder
@@ -259,6 +260,7 @@ def test_the_raccoon_detector(tmp_path):
     assert set(detections["detection_classes"].numpy().ravel()) == {1.0}
 
 
+@pytest.mark.slow
 def test_the_card_detector(tmp_path):
     """Several classes, images and XML together, `faster_rcnn_inception_v2_pets.config`, a script that opens the graph.
 
