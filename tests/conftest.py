@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 from data_prep.formats.label_map import LabelMap, LabelMapItem, write_label_map
 from data_prep.formats.tf_example import make_example
 
-MAX_WORKER_BYTES = 3_000_000_000  # a worker of pytest-xdist above it gives back what it can
+GIVEN_BACK_FROM_BYTES = 1_500_000_000
+_kept_bytes = [0]  # what a process had after it last gave memory back
 CLASSES = ("Red block", "Blue block")
 COLORS = ((220, 40, 40), (40, 60, 220))
 
@@ -38,15 +39,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def _memory_given_back() -> Iterator[None]:
-    """Gives back to the machine what a test's graphs took, where it is gigabytes: a worker would keep all of it."""
+    """Gives back to the machine what a test's graphs took, once it is gigabytes: a worker would keep all of it."""
     yield
-    pages = Path("/proc/self/statm")  # Linux's
-    if not pages.is_file() or int(pages.read_text().split()[1]) * resource.getpagesize() < MAX_WORKER_BYTES:
+    if _resident_bytes() < _kept_bytes[-1] + GIVEN_BACK_FROM_BYTES:
         return
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
         trim(0)
+    _kept_bytes[:] = [_resident_bytes()]
+
+
+def _resident_bytes() -> int:
+    """What this process has in memory; 0 where there is no /proc to ask."""
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * resource.getpagesize() if pages.is_file() else 0
 
 
 SSD_CONFIG = """
