@@ -123,7 +123,8 @@ def test_the_arguments_of_our_deployments_start_the_local_server(place, encoded_
     for file in (deploy / "config").iterdir():
         text = file.read_text(encoding="utf-8").replace("/models/detector", str(encoded_model))
         (tmp_path / file.name).write_text(text, encoding="utf-8")
-    given = server_arguments()[place]
+    # Compose puts the value after :- where its variable is not set.
+    given = {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value) for name, value in server_arguments()[place].items()}
     # A GPU's file is mounted under another name.
     here = {"port": "0", "rest_api_port": str(free_port), "batching_parameters_file": f"{tmp_path}/batching.config"}
     words = [f"--{name}={here.get(name, value.replace('/config/', f'{tmp_path}/'))}" for name, value in given.items()]
