@@ -67,22 +67,23 @@ def measure(num_images: int, num_classes: int, num_detections: int, path: Path) 
     """Writes one page in this process."""
     from train.evaluation.operating_study import OperatingStudy
     from train.evaluation.page.report import EvaluationReport, Findings, ReportOptions
-    from train.metrics.box_matches import BoxMatcher
+    from train.metrics.box_collection import BoxCollection
+    from train.metrics.box_matches import match_collection
     from train.metrics.operating_points import BEST_F1
 
     names = {number: f"class {number}" for number in range(1, num_classes + 1)}
-    matcher, report = BoxMatcher(names), EvaluationReport(ReportOptions(path), {})
+    boxes, report = BoxCollection(names), EvaluationReport(ReportOptions(path), {})
     adding = adding_processor = 0.0
     for detected in detected_images(num_images, num_classes, num_detections):
         measured = detected.measured()
-        matcher.add(measured)
+        boxes.add(measured)
         start, processor = time.perf_counter(), time.process_time()
         report.add(detected, measured)
         adding, adding_processor = (
             adding + time.perf_counter() - start,
             adding_processor + time.process_time() - processor,
         )
-    study = OperatingStudy(matcher.match(), BEST_F1)
+    study = OperatingStudy(match_collection(boxes), BEST_F1)
     start, processor = time.perf_counter(), time.process_time()
     findings = Findings(
         study.matches, study.errors, study.costs, study.metrics(), study.points, study.one_threshold().threshold, "f1"

@@ -26,7 +26,8 @@ from train.evaluation.detected_image import DetectedImage
 from train.evaluation.detections_file import ground_truth_path
 from train.evaluation.given import evaluate_on_coco
 from train.evaluation.operating_study import USUAL_SCORE
-from train.metrics.box_matches import NO_MATCH, BoxMatcher, BoxMatches
+from train.metrics.box_collection import BoxCollection
+from train.metrics.box_matches import NO_MATCH, BoxMatches, match_collection
 from train.metrics.measured_image import MeasuredImage
 from train.metrics.operating_points import Criterion, ScoreCurve, added_up, curve_of_all, curves_by_class
 
@@ -37,12 +38,12 @@ class Collector:
     """Matches the images of an evaluation."""
 
     def __init__(self, names_by_id: Mapping[int, str]) -> None:
-        self.matcher = BoxMatcher(names_by_id)
+        self.boxes = BoxCollection(names_by_id)
 
     def add(self, detected: DetectedImage, measured: MeasuredImage) -> None:
         """Takes an image."""
         del detected
-        self.matcher.add(measured)
+        self.boxes.add(measured)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with Ledger(None) as ledger:
         evaluate_on_coco(None, ground_truth_path(arguments.detections), arguments.detections, make, ledger)
-    matches = collectors[0].matcher.match()
+    matches = match_collection(collectors[0].boxes)
     found = f1_on_other_halves(matches, arguments.operating_point, arguments.halves)
     images = f"{matches.num_images // 2} of {matches.num_images} images"
     print(f"{arguments.operating_point} chosen on {images}, F1 on the others, {arguments.halves} times:")

@@ -74,11 +74,9 @@ def compare_detectors(
     ones = np.ones((len(images.images), 1), np.float32)
     matches, operations, estimates = [], [], []
     for detections, _ in found:
-        detected, skip = images.with_detections(detections), images.skip_unlabeled
-        class_ids = sorted(images.names_by_id)
-        of_classes = list(match_classes(detected, class_ids, skip_predictions_for_unlabeled_class=skip))
-        operations.append(operate(images, detected, criterion=criterion, threshold=threshold))
-        matches.append(DetectorMatches(of_classes, operations[-1].image_counts()))
+        boxes = images.with_detections(detections)
+        operations.append(operate(boxes, criterion=criterion, threshold=threshold))
+        matches.append(DetectorMatches(match_classes(boxes), operations[-1].image_counts()))
         estimates.append(measure(matches[-1], ones)[..., 0])
     samples = resampled_figures(matches, resamples=options.resamples, seed=options.seed)
     detectors = [

@@ -19,6 +19,7 @@ from train.evaluation.detected_image import DetectedImage
 from train.evaluation.given_detections import ImageBoxes
 from train.evaluation.record_evaluation import GivenDetections, detected_records
 from train.evaluation.record_names import read_record_images, read_record_names
+from train.metrics.box_collection import BoxCollection
 from train.metrics.measured_image import MeasuredImage
 from train.pipeline import Pipeline
 
@@ -48,12 +49,12 @@ class ComparedImages:
     read_encoded: ReadEncoded
     skip_unlabeled: bool = False
 
-    def with_detections(self, detections: Mapping[str, ImageBoxes]) -> list[MeasuredImage]:
-        """Returns the images with a detector's detections, by their ids; in an image without any, nothing was found."""
-        found = []
+    def with_detections(self, detections: Mapping[str, ImageBoxes]) -> BoxCollection:
+        """Collects a detector's detections, given by image id, and the ground truth; without any, nothing was found."""
+        collected = BoxCollection(self.names_by_id, skip_predictions_for_unlabeled_class=self.skip_unlabeled)
         for image, (height, width) in zip(self.images, self.sizes, strict=True):
             boxes = detections.get(image.source_id, ImageBoxes()).as_arrays(height, width)
-            found.append(
+            collected.add(
                 dataclasses.replace(
                     image,
                     detection_boxes=boxes["boxes"] * np.array([height, width] * 2, np.float32),
@@ -61,7 +62,7 @@ class ComparedImages:
                     detection_classes=boxes["classes"],
                 )
             )
-        return found
+        return collected
 
 
 def images_of_records(pipeline: Pipeline, reader_index: int) -> ComparedImages:

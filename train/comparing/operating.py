@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
-from train.comparing.compared_images import ComparedImages
-from train.metrics.box_matches import BoxMatcher, BoxMatches
-from train.metrics.measured_image import MeasuredImage
+from train.metrics.box_collection import BoxCollection
+from train.metrics.box_matches import BoxMatches, match_collection
 from train.metrics.operating_points import Criterion, curve_of_all
 
 
@@ -50,25 +48,15 @@ class Operation:
         )
 
 
-def operate(
-    compared: ComparedImages,
-    images: Iterable[MeasuredImage],
-    *,
-    criterion: Criterion,
-    threshold: float | None,
-) -> Operation:
+def operate(boxes: BoxCollection, *, criterion: Criterion, threshold: float | None) -> Operation:
     """Matches a detector's detections with the objects.
 
     Args:
-        compared: What the images are.
-        images: The same with the detector's detections.
+        boxes: The detector's, with the ground truth.
         criterion: What its threshold is chosen for, one for all classes, on all of the images.
         threshold: That instead.
     """
-    matcher = BoxMatcher(compared.names_by_id, skip_predictions_for_unlabeled_class=compared.skip_unlabeled)
-    for image in images:
-        matcher.add(image)
-    matches = matcher.match()
+    matches = match_collection(boxes)
     if threshold is None:
         point = criterion.choose(curve_of_all(matches))
         threshold = point.threshold if point is not None else math.inf

@@ -15,7 +15,6 @@ import numpy as np
 from train.metrics.box_collection import AREA_RANGES, BoxCollection
 from train.metrics.coco_boxes import Boxes
 from train.metrics.coco_matching import NO_MATCH, match_boxes
-from train.metrics.measured_image import MeasuredImage
 
 IOU_THRESHOLD = 0.5
 
@@ -49,28 +48,6 @@ class BoxMatches:
         found = np.full(len(self.groundtruth.classes), NO_MATCH, np.int64)
         found[self.object_of[self.is_right]] = np.flatnonzero(self.is_right)
         return found
-
-
-class BoxMatcher:
-    """Collects detections and ground truth image by image, then matches them."""
-
-    def __init__(self, names_by_id: Mapping[int, str], *, skip_predictions_for_unlabeled_class: bool = False) -> None:
-        """Starts empty; takes what `BoxCollection` takes."""
-        self._boxes = BoxCollection(
-            names_by_id, skip_predictions_for_unlabeled_class=skip_predictions_for_unlabeled_class
-        )
-
-    def add(self, image: MeasuredImage) -> None:
-        """Takes one image into account.
-
-        Raises:
-            UserError: A ground truth class is not among the names.
-        """
-        self._boxes.add(image)
-
-    def match(self) -> BoxMatches:
-        """Matches what was added."""
-        return match_collection(self._boxes)
 
 
 def match_collection(boxes: BoxCollection) -> BoxMatches:

@@ -12,22 +12,25 @@ from train.comparing.bootstrap import DetectorMatches, draw_weights, measure, re
 from train.comparing.candidate import Candidate, Cost, Kind
 from train.comparing.class_matches import match_classes
 from train.comparing.compare_options import AP, AP_50, FIGURES, CompareOptions
-from train.comparing.compared_images import ComparedImages
 from train.comparing.comparison import ALL_CLASSES, measured
 from train.comparing.operating import f1_scores, operate
+from train.metrics.box_collection import BoxCollection
 from train.metrics.coco import CocoEvaluator
 from train.metrics.operating_points import BEST_F1, curve_of_all
 
 NAMES = {1: "Bed", 2: "Lamp"}
 
 
-def compared(images) -> ComparedImages:
-    return ComparedImages(images, [(600, 600)] * len(images), NAMES, {}, {}, lambda wanted: {})
+def collected(images) -> BoxCollection:
+    boxes = BoxCollection(NAMES)
+    for image in images:
+        boxes.add(image)
+    return boxes
 
 
 def matches_of(images, threshold=0.5) -> DetectorMatches:
-    operation = operate(compared(images), images, criterion=BEST_F1, threshold=threshold)
-    return DetectorMatches(list(match_classes(images, NAMES)), operation.image_counts())
+    boxes = collected(images)
+    return DetectorMatches(match_classes(boxes), operate(boxes, criterion=BEST_F1, threshold=threshold).image_counts())
 
 
 def coco(images) -> dict[str, float]:
@@ -49,7 +52,7 @@ def test_a_resample_has_the_averages_of_its_images_drawn_so_often():
         assert figures[FIGURES.index(AP_50), 0, number] == pytest.approx(metrics[f"{prefix}/mAP@.50IOU"], abs=1e-6)
         by_class = [metrics[f"DetectionBoxes_PerformanceByCategory/mAP/{name}"] for name in NAMES.values()]
         assert figures[FIGURES.index(AP), 1:, number] == pytest.approx(by_class, abs=1e-6)
-        f1 = curve_of_all(operate(compared(drawn), drawn, criterion=BEST_F1, threshold=0.5).matches).at(0.5).f1
+        f1 = curve_of_all(operate(collected(drawn), criterion=BEST_F1, threshold=0.5).matches).at(0.5).f1
         assert figures[2, 0, number] == pytest.approx(f1)
 
 
@@ -71,7 +74,7 @@ def test_f1_of_nothing_at_all_is_not_a_number():
 
 def test_the_chosen_threshold_is_that_of_the_best_f1():
     images = detected(random_images(30), recall=0.7)
-    operation = operate(compared(images), images, criterion=BEST_F1, threshold=None)
+    operation = operate(collected(images), criterion=BEST_F1, threshold=None)
     best = BEST_F1.choose(curve_of_all(operation.matches))
     assert best is not None
     assert operation.threshold == best.threshold

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.metrics.box_matches import BoxMatcher, BoxMatches
+from train.metrics.box_collection import BoxCollection
+from train.metrics.box_matches import BoxMatches, match_collection
 from train.metrics.measured_image import measured_image
 
 NAMES = {1: "Bed", 2: "Lamp"}
@@ -12,9 +13,9 @@ NAMES = {1: "Bed", 2: "Lamp"}
 
 def matched(*images, names=None, **more) -> BoxMatches:
     """Matches images of ([(class, box)], [(class, score, box)]); boxes are ymin xmin ymax xmax."""
-    matcher = BoxMatcher(names or NAMES)
+    boxes = BoxCollection(names or NAMES)
     for number, (truth, found) in enumerate(images):
-        matcher.add(
+        boxes.add(
             measured_image(
                 f"image {number}",
                 groundtruth_boxes=np.array([box for _, box in truth], np.float32).reshape(-1, 4),
@@ -25,7 +26,7 @@ def matched(*images, names=None, **more) -> BoxMatches:
                 **more,
             )
         )
-    return matcher.match()
+    return match_collection(boxes)
 
 
 A, B, C = [0, 0, 100, 100], [200, 200, 300, 300], [400, 400, 500, 500]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.images import boxes as box_geometry
 from data_prep.pages.page_file import COORDINATE_STEPS, encoded_column
 from train.metrics.box_matches import IOU_THRESHOLD, NO_MATCH, BoxMatches
+from train.metrics.box_pairs import image_pairs, iou_of_pairs
 from train.metrics.coco_boxes import Boxes
 from train.metrics.tide import TideErrors
 
@@ -117,16 +117,11 @@ def box_columns(matches: BoxMatches, errors: TideErrors, max_detections: int = M
 
 def _overlapping(detections: Boxes, objects: Boxes, wrong: np.ndarray) -> np.ndarray:
     """Returns `BoxColumns.overlapping`; `wrong` are the places of the detections that are no object, ascending."""
-    pairs = [np.zeros((0, 2), np.int64)]
-    images = detections.image[wrong]
-    for image in np.intersect1d(images, objects.image).tolist():
-        of_image = wrong[slice(*np.searchsorted(images, (image, image + 1)))]
-        first, last = np.searchsorted(objects.image, (image, image + 1))
-        overlaps = box_geometry.iou(
-            detections.boxes[of_image].astype(np.float64), objects.boxes[first:last].astype(np.float64)
-        )
-        is_other = detections.classes[of_image][:, np.newaxis] != objects.classes[first:last][np.newaxis]
-        rows, columns = np.nonzero((overlaps >= IOU_THRESHOLD) & is_other)
-        order = np.lexsort((columns, -overlaps[rows, columns], rows))
-        pairs.append(np.stack([of_image[rows[order]], first + columns[order]], axis=1))
-    return np.concatenate(pairs)
+    parts = [(np.zeros((0, 2), np.int64), np.zeros(0))]
+    for number, place in image_pairs(detections.image[wrong], objects.image):
+        detection = wrong[number]
+        overlaps = iou_of_pairs(detections.boxes[detection], objects.boxes[place])
+        chosen = (overlaps >= IOU_THRESHOLD) & (detections.classes[detection] != objects.classes[place])
+        parts.append((np.stack([detection, place], axis=1)[chosen], overlaps[chosen]))
+    pairs, overlaps = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return pairs[np.lexsort((pairs[:, 1], -overlaps, pairs[:, 0]))]

@@ -16,10 +16,11 @@ from data_prep.pages.page_file import page_pieces, script_json
 from data_prep.runtime.atomic_files import atomic_path, remove_leftovers
 from data_prep.runtime.ledger import RejectedError
 from train.evaluation.detected_image import DetectedImage
-from train.evaluation.page.box_columns import BoxColumns, box_columns, boxes_as_json
+from train.evaluation.page.box_columns import box_columns, boxes_as_json
 from train.evaluation.page.thumbnail_store import ThumbnailStore
-from train.metrics.box_matches import NO_MATCH, BoxMatches
+from train.metrics.box_matches import BoxMatches
 from train.metrics.coco_boxes import Boxes, BoxList
+from train.metrics.image_losses import f1_losses
 from train.metrics.measured_image import MeasuredImage
 from train.metrics.operating_points import OperatingPoint
 from train.metrics.tide import Mistake, TideErrors
@@ -145,7 +146,8 @@ class EvaluationReport:
         heights, widths = np.array(self._sizes, np.int64).reshape(-1, 2).T
         columns = box_columns(findings.matches, findings.errors)
         threshold = findings.one_threshold if math.isfinite(findings.one_threshold) else _USUAL_SCORE
-        kept = self._store.choose(worst_images(columns, len(self._ids), threshold).tolist())
+        losses = f1_losses(findings.matches, dict.fromkeys(findings.matches.names, threshold))
+        kept = self._store.choose(np.argsort(-losses, kind="stable").tolist())
         class_rows = {class_id: row for row, class_id in enumerate(findings.matches.names)}
         data: dict[str, Any] = {
             "title": f"Evaluation of {source}",
@@ -186,27 +188,6 @@ class EvaluationReport:
         if self._num_unreadable:
             text += f"; {self._num_unreadable} not found in {self._options.image_directory}, or not readable"
         return text
-
-
-def worst_images(columns: BoxColumns, num_images: int, threshold: float) -> np.ndarray:
-    """Returns the numbers of all images, int64 [P], first the one that costs most of F1.
-
-    An image costs what F1 of all of them together would rise by if it had no mistakes.
-
-    Args:
-        columns: The boxes.
-        num_images: P.
-        threshold: The score from which detections count.
-    """
-    counts = columns.detections.scores >= threshold
-    is_right = columns.mistake_of < 0
-    found_by = columns.found_by
-    is_found = (found_by != NO_MATCH) & np.append(counts, False)[found_by]  # the last one is that of NO_MATCH
-    wrong = np.bincount(columns.detections.image[counts & ~is_right], minlength=num_images)
-    missed = np.bincount(columns.objects.image[~is_found], minlength=num_images)
-    mended = 2 * (np.count_nonzero(is_found) + missed)
-    f1 = mended / np.maximum(mended + wrong.sum() - wrong + missed.sum() - missed, 1)
-    return np.argsort(-f1, kind="stable")
 
 
 def _finite(value: float) -> float | None:

@@ -16,7 +16,8 @@ from data_prep.runtime.ledger import Ledger
 from train.evaluate import main
 from train.evaluation.coco_ground_truth import read_coco_ground_truth
 from train.evaluation.given_detections import read_given_detections
-from train.metrics.box_matches import BoxMatcher, BoxMatches
+from train.metrics.box_collection import BoxCollection
+from train.metrics.box_matches import BoxMatches, match_collection
 
 WIDTH, HEIGHT = 160, 120
 # A name that would be markup, and would run, where it is taken for such.
@@ -42,10 +43,10 @@ class EvaluatedSet:
         truth = read_coco_ground_truth(self.ground_truth, ledger.reject)
         ids = {name: class_id for class_id, name in truth.names_by_id.items()}
         found = read_given_detections(self.detections, ids, ledger.reject)
-        matcher = BoxMatcher(truth.names_by_id)
+        boxes = BoxCollection(truth.names_by_id)
         for image in truth.detected_images(found):
-            matcher.add(image.measured())
-        return matcher.match()
+            boxes.add(image.measured())
+        return match_collection(boxes)
 
 
 def make_evaluated_set(folder: Path, *more: str) -> EvaluatedSet:

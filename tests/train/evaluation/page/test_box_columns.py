@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from train.evaluation.page.box_columns import box_columns
-from train.evaluation.page.report import worst_images
-from train.metrics.box_matches import BoxMatcher, BoxMatches
+from train.metrics.box_collection import BoxCollection
+from train.metrics.box_matches import BoxMatches, match_collection
+from train.metrics.image_losses import f1_losses
 from train.metrics.measured_image import measured_image
 from train.metrics.tide import Mistake, TideErrors
 
@@ -15,7 +16,7 @@ HERE, THERE = [0, 0, 40, 40], [50, 50, 90, 90]
 
 def matches() -> BoxMatches:
     """Four images: a right detection; a wrong class; two misses; nothing."""
-    matcher = BoxMatcher({1: "cat", 2: "dog"})
+    boxes = BoxCollection({1: "cat", 2: "dog"})
     for number, (truth, found) in enumerate(
         [
             ([(HERE, 1)], [(HERE, 1, 0.9), (THERE, 2, 0.2)]),
@@ -24,7 +25,7 @@ def matches() -> BoxMatches:
             ([], []),
         ]
     ):
-        matcher.add(
+        boxes.add(
             measured_image(
                 str(number),
                 groundtruth_boxes=[box for box, _ in truth],
@@ -34,7 +35,7 @@ def matches() -> BoxMatches:
                 detection_classes=[class_id for _, class_id, _ in found],
             )
         )
-    return matcher.match()
+    return match_collection(boxes)
 
 
 def test_boxes_are_in_the_order_of_their_images_with_what_a_threshold_decides_on() -> None:
@@ -59,9 +60,12 @@ def test_of_too_many_detections_the_weakest_are_left_out_and_it_is_said() -> Non
     assert columns.lowest_score == np.float32(0.9)
 
 
+def worst_first(found: BoxMatches, threshold: float) -> list[int]:
+    return np.argsort(-f1_losses(found, {1: threshold, 2: threshold}), kind="stable").tolist()
+
+
 def test_the_worst_image_is_the_one_without_which_f1_would_be_best() -> None:
     found = matches()
-    columns = box_columns(found, TideErrors(found))
     # Mended, of 4 objects: image 1 gives 2 right, 2 missed (F1 0.67); image 2 gives 3 right, 1 wrong, 1 missed (0.75).
-    assert worst_images(columns, 4, 0.5).tolist() == [2, 1, 0, 3]
-    assert worst_images(columns, 4, 0.1).tolist()[0] == 2
+    assert worst_first(found, 0.5) == [2, 1, 0, 3]
+    assert worst_first(found, 0.1)[0] == 2

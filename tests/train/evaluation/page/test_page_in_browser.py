@@ -19,7 +19,8 @@ from tests.train.evaluation.page.evaluated_set import (
 )
 from train.evaluation.operating_study import OperatingStudy
 from train.evaluation.page.report import EvaluationReport, Findings, ReportOptions
-from train.metrics.box_matches import BoxMatcher
+from train.metrics.box_collection import BoxCollection
+from train.metrics.box_matches import match_collection
 from train.metrics.confusion import confusion_matrix
 from train.metrics.operating_points import BEST_F1, curve_of_all, curves_by_class
 from train.metrics.tide import Mistake, TideErrors
@@ -278,7 +279,7 @@ def test_no_threshold_at_all_and_no_detections_counted_break_nothing(page: Any) 
 
 
 def test_an_evaluation_without_any_box_opens_and_says_so(browser: Any, tmp_path: Any) -> None:
-    study = OperatingStudy(BoxMatcher({1: "Cat"}).match(), BEST_F1)
+    study = OperatingStudy(match_collection(BoxCollection({1: "Cat"})), BEST_F1)
     report = EvaluationReport(ReportOptions(tmp_path / "page.html"), {})
     report.write(
         Findings(study.matches, study.errors, study.costs, study.metrics(), study.points, float("inf"), "f1"),
