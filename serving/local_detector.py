@@ -23,6 +23,7 @@ from serving.client_library.detections import BY_THE_MODEL, MinScore
 from serving.in_process.detector import InProcessDetector, Model
 from serving.in_process.saved_model import SavedModel, label_map_of
 from serving.in_process.tflite import TfliteModel
+from train.evaluation.saved_model_folder import find_saved_model
 
 __all__ = ["LocalDetector"]
 
@@ -70,21 +71,12 @@ class LocalDetector(InProcessDetector):
             label_map = label_map or tflite.label_map
         else:
             folder = find_saved_model(path)
+            if folder is None:
+                raise UsageError(
+                    f"{path} holds no SavedModel (saved_model.pb, saved_model/ or a version) and is no {TFLITE} file"
+                )
             model = SavedModel(folder, signature_name=signature_name, device=device)
             label_map = label_map or label_map_of(folder)
         super().__init__(
             model, label_map=label_map, min_score=min_score, batch_size=batch_size, max_in_flight=max_in_flight
         )
-
-
-def find_saved_model(path: Path) -> Path:
-    """Returns the folder of `saved_model.pb`: `path`, its `saved_model/`, or its newest version.
-
-    Raises:
-        UsageError: There is none.
-    """
-    versions = sorted((int(folder.name), folder) for folder in path.glob("*") if folder.name.isdecimal())
-    for folder in (path, path / "saved_model", *(folder for _, folder in reversed(versions))):
-        if (folder / "saved_model.pb").is_file():
-            return folder
-    raise UsageError(f"{path} holds no SavedModel (saved_model.pb, saved_model/ or a version) and is no {TFLITE} file")

@@ -21,6 +21,7 @@ from data_prep.annotations.source_image import (
     SourceImage,
     SourceSet,
     check_label,
+    read_boxes,
     read_number,
     shown,
 )
@@ -119,18 +120,12 @@ def _images(
         if not isinstance(objects, list):
             reject(where, "not an annotation", f"{shown(objects)}, not an array of objects")
             continue
-        boxes = []
-        for number, item in enumerate(objects):
-            of_object = f"{where}[{number}]"
-            try:
-                boxes.append(_box(of_object, item, names))
-            except RejectedError as error:
-                reject(of_object, error.reason, error.detail)
+        boxes = read_boxes(where, objects, lambda of_object, item: _box(of_object, item, names), reject)
         yield SourceImage(
             where,
             (name,),
             is_relative=True,
-            boxes=tuple(boxes),
+            boxes=boxes,
             num_rejected=len(objects) - len(boxes),
             directory=directory,
         )

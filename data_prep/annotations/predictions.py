@@ -19,6 +19,7 @@ from data_prep.annotations.source_image import (
     SourceImage,
     SourceSet,
     check_label,
+    read_boxes,
     read_number,
     read_side,
     shown,
@@ -85,18 +86,12 @@ def _read_line(where: str, line: bytes, reject: Reject) -> SourceImage:
     found = entry.get("detections")
     if not isinstance(found, list):
         raise RejectedError(_NOT_A_LINE, f"'detections' is {shown(found)}")
-    boxes = []
-    for number, detection in enumerate(found):
-        place = f"{where}[{number}]"
-        try:
-            boxes.append(_read_box(place, detection))
-        except RejectedError as error:
-            reject(place, error.reason, error.detail)
+    boxes = read_boxes(where, found, _read_box, reject)
     return SourceImage(
         where,
         (name,),
         is_relative=False,
-        boxes=tuple(boxes),
+        boxes=boxes,
         width=read_side(entry.get("width")),
         height=read_side(entry.get("height")),
         num_rejected=len(found) - len(boxes),

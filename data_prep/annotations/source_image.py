@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,27 @@ class SourceSet:
     class_ids: Mapping[str, int] | None
     class_remark: str = ""
     remarks: list[str] = field(default_factory=list)
+
+
+def read_boxes(
+    where: str, items: Sequence[Any], read: Callable[[str, Any], SourceBox], reject: Reject
+) -> tuple[SourceBox, ...]:
+    """Returns the boxes of an image's list that can be read; the others are rejected, each by its place.
+
+    Args:
+        where: Of the list.
+        items: What it holds.
+        read: Makes a box of its place and an item; raises `RejectedError`.
+        reject: Takes what cannot be used.
+    """
+    boxes = []
+    for number, item in enumerate(items):
+        place = f"{where}[{number}]"
+        try:
+            boxes.append(read(place, item))
+        except RejectedError as error:
+            reject(place, error.reason, error.detail)
+    return tuple(boxes)
 
 
 def read_number(value: Any, name: str) -> float:

@@ -22,6 +22,7 @@ COORDINATE_STEPS = 65535  # of an image's side; a box's edges in a column are wh
 _PARTS = Path(__file__).resolve().parent / "parts"
 _SHARED_SCRIPTS = ("elements.js", "values.js", "frames.js")  # in this order, before a page's own
 _SHARED_STYLE = "base.css"
+_HEAD = "head.html"  # what all templates begin with
 
 
 def page_pieces(
@@ -30,8 +31,9 @@ def page_pieces(
     """Yields a page's text, piece by piece, so that a large one is never in memory as a whole.
 
     Args:
-        folder: Holds `page.html`, `page.css` and the scripts. In the template, `@@POLICY@@`, `@@TITLE@@`, `@@STYLE@@`,
-            `@@SCRIPT@@` and the names of `contents` stand for what they name.
+        folder: Holds `page.html`, which follows the head that all pages have, `page.css` and the scripts. In the
+            template, `@@POLICY@@`, `@@TITLE@@`, `@@STYLE@@`, `@@SCRIPT@@` and the names of `contents` stand for what
+            they name.
         scripts: Names of files, in the order in which they run, behind those that all pages share.
         title: Of the page.
         contents: Further pieces of the template by name; see `script_json`.
@@ -43,7 +45,8 @@ def page_pieces(
     policy = ("default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}")
     parts = {"POLICY": "; ".join(policy), "TITLE": html.escape(title), "STYLE": style, "SCRIPT": script, **contents}
     # One piece after the other, so that no part is looked through for the marks of another.
-    for index, piece in enumerate((folder / "page.html").read_text(encoding="utf-8").split("@@")):
+    template = "".join(path.read_text(encoding="utf-8") for path in (_PARTS / _HEAD, folder / "page.html"))
+    for index, piece in enumerate(template.split("@@")):
         part = parts[piece] if index % 2 else piece
         if isinstance(part, str):
             yield part

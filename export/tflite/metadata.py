@@ -14,13 +14,12 @@ import flatbuffers
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
+from train.evaluation.tflite_model import LABELS_NAME, NO_CLASS
+
 IDENTIFIER = b"M001"
-LABELS_NAME = "labels.txt"
 # How an image becomes the input.
 STRETCHED = "RGB, stretched to this size."
 PADDED = "RGB, resized with its aspect ratio kept; what is left at the bottom and the right is 0 once normalised."
-# The Task library's own for a row without a class.
-NO_CLASS = "???"
 # Of the parser that knows groups of output tensors, which were the last to come of what is written here.
 _MIN_PARSER_VERSION = "1.2.0"
 

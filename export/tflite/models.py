@@ -22,9 +22,10 @@ from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.conversion import convert, representative_inputs
 from export.tflite.file import finish
 from export.tflite.graph import NmsOptions, Normalization, frozen_predictions, write_graph
-from export.tflite.metadata import LABELS_NAME, PADDED, STRETCHED, InputMeaning, label_rows, metadata_table
+from export.tflite.metadata import PADDED, STRETCHED, InputMeaning, label_rows, metadata_table
 from export.tflite.report import TfliteReport
 from export.tflite.requirements import FULL_INTEGER
+from train.evaluation.tflite_model import LABELS_NAME
 from train.evaluation.thresholds_file import THRESHOLDS_NAME, ClassThresholds
 from train.models.detector import Detector
 from train.models.ssd import SsdDetector

@@ -54,7 +54,8 @@ class TfliteModel:
 
             from data_prep.runtime.standard_error import standard_error_aside
             from export.tflite.file import METADATA_NAME, detection_operator
-            from export.tflite.metadata import LABELS_NAME, read_input_meaning
+            from export.tflite.metadata import read_input_meaning
+            from train.evaluation.tflite_model import LABELS_NAME, NO_CLASS, OUTPUT_NAMES, detections_in_image
             from train.evaluation.thresholds_file import THRESHOLDS_NAME
         except ImportError as error:
             raise UserError(f"a .tflite file needs LiteRT ({error}): {how_to_install('serve')}") from error
@@ -72,7 +73,8 @@ class TfliteModel:
         except (ValueError, RuntimeError, IndexError, TypeError, AttributeError) as error:
             raise UserError(f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
         try:
-            self._outputs = [int(index) for index in detection_operator(model).outputs]
+            operator = detection_operator(model)
+            self._outputs = dict(zip(OUTPUT_NAMES, map(int, operator.outputs), strict=True))
         except ValueError as error:
             raise UsageError(f"{path} is no detector: {error}") from error
         (self._input,) = self._interpreter.get_input_details()
@@ -86,8 +88,9 @@ class TfliteModel:
             self._normalization = (np.asarray(meaning.mean, np.float32), np.asarray(meaning.deviation, np.float32))
         if self._normalization is None and self._input["dtype"] == np.float32:
             raise UsageError(f"{path} does not say how its input is normalised; give normalization=(mean, deviation)")
-        self.label_map = _label_map(content, LABELS_NAME)
+        self.label_map = _label_map(content, LABELS_NAME, NO_CLASS)
         self.has_thresholds = _has_file(content, THRESHOLDS_NAME)
+        self._detections_in_image = detections_in_image
         self._lock = threading.Lock()
 
     def run(self, images: Sequence[ImageInput]) -> Mapping[str, np.ndarray]:
@@ -101,16 +104,11 @@ class TfliteModel:
         sides, size = np.array(pixels.shape[:2]), np.array([self._height, self._width])
         true_size = np.rint(sides * (size / sides).min()).astype(int) if self._is_padded else size
         resized = resize_bilinear(pixels, (int(true_size[0]), int(true_size[1])))
-        boxes, classes, scores, count = self._invoke(self._as_input(resized))
         # From fractions of the input to those of the image, which fills a part of it where it was padded.
-        in_image = np.clip(boxes * np.tile(size / true_size, 2).astype(np.float32), 0.0, 1.0)
-        has_area = (in_image[:, 2:] > in_image[:, :2]).all(axis=1) & (np.arange(len(in_image)) < int(count))
-        return {
-            "detection_boxes": in_image[has_area][np.newaxis],
-            "detection_classes": classes[has_area][np.newaxis] + 1.0,  # ids of the label map
-            "detection_scores": scores[has_area][np.newaxis],
-            "num_detections": np.array([has_area.sum()], np.float32),
-        }
+        input_in_image = np.tile(size / true_size, 2).astype(np.float32)
+        found = self._detections_in_image(self._invoke(self._as_input(resized)), input_in_image)
+        batch = {name: values[np.newaxis] for name, values in found.items()}
+        return {**batch, "num_detections": np.array([len(found["detection_scores"])], np.float32)}
 
     def close(self) -> None:
         """Frees the model, once no thread runs it."""
@@ -128,13 +126,13 @@ class TfliteModel:
         padded[0, : resized.shape[0], : resized.shape[1]] = resized
         return padded
 
-    def _invoke(self, image: np.ndarray) -> list[np.ndarray]:
+    def _invoke(self, image: np.ndarray) -> dict[str, np.ndarray]:
         with self._lock:
             if self._interpreter is None:
                 raise UserError("the detector was closed")
             self._interpreter.set_tensor(self._input["index"], image)
             self._interpreter.invoke()
-            return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+            return {name: self._interpreter.get_tensor(index)[0] for name, index in self._outputs.items()}
 
 
 def _metadata(model: Any, name: str) -> bytes | None:
@@ -154,7 +152,7 @@ def _has_file(content: bytes, name: str) -> bool:
         return False
 
 
-def _label_map(content: bytes, name: str) -> LabelMap | None:
+def _label_map(content: bytes, name: str, no_class: str) -> LabelMap | None:
     """Returns the names in the zip behind a model, line n for id n + 1, None where it has none."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -164,5 +162,7 @@ def _label_map(content: bytes, name: str) -> LabelMap | None:
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
         return None
     # A name may come twice; ids may not, and the id that nobody reads here is what makes names unique.
-    items = [LabelMapItem(number, f"class {number}", row) for number, row in enumerate(rows, 1) if row and row != "???"]
+    items = [
+        LabelMapItem(number, f"class {number}", row) for number, row in enumerate(rows, 1) if row and row != no_class
+    ]
     return LabelMap(items) if items else None

@@ -10,7 +10,7 @@ from data_prep.runtime.command_line import UserError
 from serving.local_server import LocalServer
 from train.evaluate import main as evaluate
 from train.evaluation.record_evaluation import detected_records
-from train.evaluation.saved_model_detector import find_saved_model
+from train.evaluation.saved_model_folder import find_saved_model
 from train.evaluation.served_detector import ServedDetector
 from train.pipeline import load_pipeline
 

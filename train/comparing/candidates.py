@@ -7,7 +7,7 @@ from pathlib import Path
 from data_prep.runtime.command_line import UsageError
 from train.comparing.candidate import Candidate, Kind
 from train.evaluation.given_detections import is_detections_file
-from train.evaluation.saved_model_detector import find_saved_model
+from train.evaluation.saved_model_folder import find_saved_model
 
 TFLITE_SUFFIX = ".tflite"
 

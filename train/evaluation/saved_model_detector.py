@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,25 +11,10 @@ import tensorflow as tf
 from data_prep.runtime.command_line import UsageError
 from train.checkpoints.files import READ_ERRORS
 from train.evaluation.evaluator import valid_detections
+from train.evaluation.saved_model_folder import find_saved_model
 from train.inputs.decode import DecodedRecord
 
 SAVED_MODEL_INPUT = "input_tensor"
-_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
-_VERSION = re.compile(r"[0-9]{1,19}")
-
-
-def find_saved_model(path: str | Path) -> Path | None:
-    """Returns the folder with `saved_model.pb` that a path means, or None where there is none.
-
-    That is the folder itself, `saved_model` in it, as the exporter writes it, or the newest version of a base folder
-    such as TensorFlow Serving serves (`BASE/3`); a version that has no `saved_model.pb` yet does not count.
-    """
-    folder = Path(path)
-    versions: list[Path] = []
-    if folder.is_dir():
-        versions = [one for one in folder.iterdir() if _VERSION.fullmatch(one.name)]
-    places = (folder, folder / "saved_model", *sorted(versions, key=lambda one: -int(one.name)))
-    return next((place for place in places if any((place / name).is_file() for name in _MODEL_FILES)), None)
 
 
 class SavedModelDetector:

@@ -12,14 +12,11 @@ import tensorflow as tf
 
 from configs.settings.ssd import Ssd
 from data_prep.runtime.command_line import UsageError
-from train.evaluation.tflite_model import TfliteModel, detections_in_image
+from train.evaluation.tflite_model import LABELS_NAME, NO_CLASS, TfliteModel, detections_in_image
 from train.inputs.decode import DecodedRecord
 from train.inputs.resize import resize_image
 from train.models.build import build_or_explain
 from train.pipeline import Pipeline
-
-_LABELS_NAME = "labels.txt"  # in the zip behind a model, a class a line from id 1 on
-_NO_CLASS = "???"
 
 
 class TfliteImageDetector:
@@ -75,10 +72,10 @@ def check_labels(path: Path, content: bytes, names_by_id: Mapping[int, str]) -> 
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            labels = archive.read(_LABELS_NAME)[: 1 << 20].decode("utf-8").splitlines()
+            labels = archive.read(LABELS_NAME)[: 1 << 20].decode("utf-8").splitlines()
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
         return
-    names = {number: name for number, name in enumerate(labels, start=1) if name != _NO_CLASS}
+    names = {number: name for number, name in enumerate(labels, start=1) if name != NO_CLASS}
     for class_id in sorted({*names, *names_by_id}):
         if names.get(class_id) != names_by_id.get(class_id):
             raise UsageError(

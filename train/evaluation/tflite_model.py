@@ -20,9 +20,11 @@ from data_prep.runtime.standard_error import standard_error_aside
 
 Outputs = dict[str, np.ndarray]
 
+LABELS_NAME = "labels.txt"  # in the zip behind a model, a class a line from id 1 on
+NO_CLASS = "???"  # the Task library's own for a row without a class
 MAX_FILE_BYTES = 1 << 30
 _MARK = b"TFL3"  # at the fifth byte of every such file
-_OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")  # in the operator's order
+OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")  # in the operator's order
 _RANKS = (3, 2, 2, 1)
 
 
@@ -105,7 +107,7 @@ class TfliteModel:
         self._interpreter.invoke()
         seconds = time.process_time() - start
         values = (self._interpreter.get_tensor(index)[0] for index in self._outputs)
-        return dict(zip(_OUTPUTS, values, strict=True)), seconds
+        return dict(zip(OUTPUT_NAMES, values, strict=True)), seconds
 
 
 def detections_in_image(found: Mapping[str, np.ndarray], input_in_image: np.ndarray) -> Outputs:
