@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from data_prep.formats.label_map import LABEL_MAP_NAME
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.staged_folder import staged
@@ -27,7 +28,7 @@ from export.warmup import write_warmup
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.evaluation.thresholds_file import THRESHOLDS_NAME
 from train.loop.outer_loop import CHECKPOINT_NAME
-from train.loop.run import LABEL_MAP_NAME, write_config_and_label_map
+from train.loop.run import write_config_and_label_map
 from train.models.detector import Detector
 from train.pipeline import Pipeline
 

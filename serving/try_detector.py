@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema.pipeline_file import read_pipeline_config, write_pipeline_config
-from data_prep.formats.label_map import write_label_map
+from data_prep.formats.label_map import LABEL_MAP_NAME, write_label_map
 from data_prep.preparing.command_step import CommandStep
 from data_prep.preparing.flag_words import flag_words
 from data_prep.preparing.step_runner import StepRunner
@@ -78,8 +78,8 @@ def _try(
 ) -> None:
     runner = StepRunner()
     detector = _detector(runner, model, output, label_map_path, base_url)
-    base_path, label_map = output / "serving_models", output / "label_map.pbtxt"
-    own = detector.path / "label_map.pbtxt"
+    base_path, label_map = output / "serving_models", output / LABEL_MAP_NAME
+    own = detector.path / LABEL_MAP_NAME
     config = read_pipeline_config(detector.config)
     num_classes = getattr(config.model, config.model.WhichOneof("model") or "ssd").num_classes
     names, where_from = label_map_for(label_map_path or (own if own.is_file() else None), num_classes)

@@ -19,6 +19,7 @@ from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.input_files import open_input
 
+LABEL_MAP_NAME = "label_map.pbtxt"  # beside a config, an export and a run
 MAX_BYTES = 16 * 1024 * 1024  # some fifty times the label map of all 20,000 image-level classes of Open Images
 MAX_ID = 2**31 - 1  # int32 in the schema
 _BACKGROUND = "background"  # the one class that may have id 0: no box has it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.formats.label_map import LABEL_MAP_NAME
 from data_prep.records.manifest import manifest_path
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"  # of which a config wants the first two
@@ -28,7 +29,7 @@ class PreparedFolder:
     @property
     def label_map(self) -> Path:
         """The classes' ids and names."""
-        return self.path / "label_map.pbtxt"
+        return self.path / LABEL_MAP_NAME
 
     @property
     def pipeline_config(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.formats.label_map import LABEL_MAP_NAME, LabelMap, read_label_map
 from data_prep.images.image_file import ImageError
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.missing_packages import how_to_install
@@ -22,7 +22,6 @@ from serving.in_process.detector import MAX_PIXEL_BYTES
 from serving.wire.tensors import DT_STRING, DT_UINT8, type_name
 
 DEVICES = ("auto", "cpu", "gpu")
-LABEL_MAP_NAME = "label_map.pbtxt"
 
 
 def label_map_of(saved_model_dir: Path) -> LabelMap | None:

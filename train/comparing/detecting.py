@@ -10,7 +10,7 @@ from pathlib import Path
 
 from configs.schema.pipeline_file import format_pipeline_config, read_pipeline_config
 from configs.settings.pipeline import PipelineSettings
-from data_prep.formats.label_map import read_label_map
+from data_prep.formats.label_map import LABEL_MAP_NAME, read_label_map
 from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import Ledger
@@ -33,7 +33,6 @@ from train.models.detector import Detector
 from train.models.model_size import parts_of
 from train.pipeline import Pipeline
 
-LABEL_MAP_NAME = "label_map.pbtxt"
 _RULES = "train.compare 1"  # raised when the same candidate would give another file
 _BYTES_OF_FLOAT = 4
 

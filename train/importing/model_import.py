@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema import pipeline_file
-from data_prep.formats.label_map import LabelMap, write_label_map
+from data_prep.formats.label_map import LABEL_MAP_NAME, LabelMap, write_label_map
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.staged_folder import staged
 from train.checkpoints.api_export import CONFIG_NAME, require_new_folder, write_api_checkpoint
@@ -28,7 +28,6 @@ from train.importing.ssd_config import SsdShape, config_text
 from train.importing.tflite_file import SUFFIX as TFLITE_SUFFIX
 from train.importing.tflite_file import TfliteFile
 
-LABEL_MAP_NAME = "label_map.pbtxt"
 REPORT_NAME = "import_report.json"
 _TORCH_SUFFIXES = (".pth", ".pt")
 _PLAIN_SSDS = ("ssd_mobilenet_v1_keras", "ssd_mobilenet_v2_keras")

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 
 from configs.schema import pipeline_file
 from configs.settings.faster_rcnn import FasterRcnn
-from data_prep.formats.label_map import LabelMap, write_label_map
+from data_prep.formats.label_map import LABEL_MAP_NAME, LabelMap, write_label_map
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
 from train.checkpoints.files import newest_checkpoint
@@ -51,7 +51,6 @@ from train.pipeline import Pipeline
 from train.tracking.recorder import Recorder
 
 IMAGES_SHOWN = 4
-LABEL_MAP_NAME = "label_map.pbtxt"
 
 
 @dataclasses.dataclass(frozen=True)
