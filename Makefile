@@ -26,10 +26,12 @@ help:
 
 .venv: .venv/.installed
 
+# The pip that Python 3.10 brings looks for versions that go together for longer than anybody waits: hence the newest.
 .venv/.installed: requirements.txt
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.10, 3.11, 3.12 or 3.13 is needed; give one with make PYTHON=..." >&2; exit 2; }
 	@echo "installing into .venv with $$($(PYTHON) --version); a few minutes, and about 3 GB"
 	$(PYTHON) -m venv .venv
+	$(IN_VENV) pip install --quiet --disable-pip-version-check --upgrade pip
 	$(IN_VENV) pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
