@@ -42,10 +42,10 @@ IMAGES_WORTH_A_PROCESS = 500  # starting one takes as long as some hundred image
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Writes points.json and its pictures as TFRecords, in shards RECORD_OUTPUT_PATH-00000-of-000NN (a\n"
+        description="Writes points.json and its images as TFRecords, in shards RECORD_OUTPUT_PATH-00000-of-000NN (a\n"
         "single one is RECORD_OUTPUT_PATH itself), and beside them RECORD_OUTPUT_PATH.manifest.json, which says what\n"
-        "is in them. The same points, pictures, seed and number of shards give the same bytes. Run again, it writes\n"
-        "only the shards for which something has changed (a picture's change shows in its size or its time of change).",
+        "is in them. The same points, images, seed and number of shards give the same bytes. Run again, it writes\n"
+        "only the shards for which something has changed (an image's change shows in its size or its time of change).",
         example="  python -m data_prep.make_tfrecords --datapoints_input_path clean_points.json \\\n"
         "      --image_directory images --label_map_path label_map.pbtxt \\\n"
         "      --record_output_path train.record --num_shards 10",
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stale:
         print(f"removed {len(stale)} shards of an older run with another number of them: {stale[0].name}, ...")
     _print_summary(written, len(points), unknown, ledger, output_path)
-    return flags.max_failures.exit_code(ledger.total, [Loss("pictures", ledger.total, len(points))])
+    return flags.max_failures.exit_code(ledger.total, [Loss("images", ledger.total, len(points))])
 
 
 def _default_num_processes(num_images: int) -> int:

@@ -54,7 +54,7 @@ class ExportSummary:
         """Returns what a share of `--max_failures` is held against."""
         return [
             Loss("boxes", self.boxes_lost, self.boxes_read),
-            Loss("pictures", self.images_read - self.images_written, self.images_read),
+            Loss("images", self.images_read - self.images_written, self.images_read),
         ]
 
 
@@ -68,13 +68,13 @@ def summary_lines(summary: ExportSummary, ledger: Ledger, classes: ExportedClass
     ]
     more = len(summary.boxes_by_class) - CLASSES_SHOWN
     lines = [
-        f"pictures: {summary.images_read} read, {summary.images_written} written, "
+        f"images: {summary.images_read} read, {summary.images_written} written, "
         f"{summary.images_without_boxes} of them without a box",
         f"boxes: {summary.boxes_read} read, {summary.boxes_by_class.total()} written{other}{dropped}",
         f"boxes a class: {', '.join(shown)}" + f" and {more} more classes" * (more > 0),
     ]
     if summary.images_of_rejected_boxes:
-        lines.append(f"{summary.images_of_rejected_boxes} pictures whose boxes were all rejected: left out with them")
+        lines.append(f"{summary.images_of_rejected_boxes} images whose boxes were all rejected: left out with them")
     if summary.group_of_forgiven:
         mark = {"coco": "iscrowd", "pascal_voc": "difficult"}[format_name]
         lines.append(
@@ -82,6 +82,6 @@ def summary_lines(summary: ExportSummary, ledger: Ledger, classes: ExportedClass
         )
     lost = [f"{name} of {count} boxes" for name, count in summary.not_held.most_common()]
     if summary.verified_labels:
-        lost.append(f"{summary.verified_labels} verified labels of {summary.images_of_verified_labels} pictures")
+        lost.append(f"{summary.verified_labels} verified labels of {summary.images_of_verified_labels} images")
     lines.append(f"{format_name} has no place for, and so are lost: {', '.join(lost)}" if lost else "no flag is lost")
     return [*lines, ledger.summary()]

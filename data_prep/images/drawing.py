@@ -151,7 +151,7 @@ def side_by_side(images: Sequence[Image.Image], captions: Sequence[str] | None =
         ValueError: There is no image, or the captions are not one an image.
     """
     if not images:
-        raise ValueError("no pictures to lay side by side")
+        raise ValueError("no images to lay side by side")
     height = max(image.height for image in images)
     scaled = [
         image if image.height == height else image.resize((max(1, round(image.width * height / image.height)), height))
@@ -175,7 +175,7 @@ def contact_sheet(images: Sequence[Image.Image], columns: int, captions: Sequenc
         ValueError: There is no image, `columns` is below 1, or the captions are not one an image.
     """
     if not images:
-        raise ValueError("no pictures for a contact sheet")
+        raise ValueError("no images for a contact sheet")
     if columns < 1:
         raise ValueError(f"a contact sheet needs at least 1 column, not {columns}")
     cell_width, cell_height = images[0].size
@@ -193,7 +193,7 @@ def _grid(
 ) -> Image.Image:
     """Lays images in `columns` columns of the given widths on white, centred in their cells."""
     if captions is not None and len(captions) != len(images):
-        raise ValueError(f"{len(images)} pictures, but {len(captions)} captions")
+        raise ValueError(f"{len(images)} images, but {len(captions)} captions")
     cell_height = max(image.height for image in images)
     font_pixels = max(11, round(5 + math.hypot(max(widths), cell_height) / 60))
     caption_height = round(font_pixels * 1.8) if captions is not None else 0

@@ -36,6 +36,8 @@ JPEG_QUALITY: Final = 92
 FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # in the order in which a file is looked for
 
+NOT_AN_IMAGE: Final = "not an image"  # the reason for which a file of another kind is rejected
+
 NO_END_MARK: Final = "no end of file mark"  # reasons for which an image is encoded anew
 NOT_SRGB: Final = "not sRGB"
 UNUSABLE_PROFILE: Final = "unusable colour profile"
@@ -287,7 +289,7 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
         raise ImageError("too many pixels", str(error)) from error
     except Image.UnidentifiedImageError:
         start = content[:16]
-        raise ImageError("not a picture", f"no {', '.join(FORMATS)} file; it begins with {start!r}") from None
+        raise ImageError(NOT_AN_IMAGE, f"no {', '.join(FORMATS)} file; it begins with {start!r}") from None
     except _DECODING_ERRORS as error:
         raise ImageError("does not decode", str(error)) from error
     pixels = image.width * image.height

@@ -47,7 +47,7 @@ def check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: b
     height, width = size
     for key, actual in ((tf_example.IMAGE_HEIGHT, height), (tf_example.IMAGE_WIDTH, width)):
         if key in values and values[key] != [actual]:
-            report.note(rules.OTHER_SIZE, f"{key} is {values[key][0]}, the picture's {actual}")
+            report.note(rules.OTHER_SIZE, f"{key} is {values[key][0]}, the image's {actual}")
 
 
 def _check_sum(encoded: bytes, values: dict[str, list[Any]], report: RecordReport) -> None:

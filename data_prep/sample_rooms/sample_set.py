@@ -152,14 +152,14 @@ def _all_images(options: SampleSetOptions, num_processes: int) -> Iterator[Annot
     made: Iterable[AnnotatedImage]
     if num_processes == 1:
         made = map(make_image, everything, subsets, indices)
-        yield from progress(made, description="drawing rooms", total=len(subsets), unit="pictures")
+        yield from progress(made, description="drawing rooms", total=len(subsets), unit="images")
         return
     # Spawned, not forked: a fork of a process with threads (a caller's TensorFlow, say) can hang.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(min(num_processes, len(subsets)), mp_context=context)
     try:
         made = executor.map(make_image, everything, subsets, indices, chunksize=2)
-        yield from progress(made, description="drawing rooms", total=len(subsets), unit="pictures")
+        yield from progress(made, description="drawing rooms", total=len(subsets), unit="images")
     finally:
         executor.shutdown(cancel_futures=True)
 

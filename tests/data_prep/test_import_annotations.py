@@ -123,7 +123,7 @@ def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images:
     )
     outcome = run(import_annotations.main, *flags)
     assert (outcome.code, outcome.error) == (0, "")
-    assert "pictures: 3 read, 3 kept, 1 of them without a box\nboxes: 3 read, 3 kept\n" in outcome.output
+    assert "images: 3 read, 3 kept, 1 of them without a box\nboxes: 3 read, 3 kept\n" in outcome.output
     assert "boxes a class: blue 2, red 1" in outcome.output
     assert "2 names could not be ids as they are, such as" in outcome.output
     expected = {"one.jpg", "two words.png", "sub/three.JPG"}
@@ -185,7 +185,7 @@ def test_images_json_is_what_the_download_reads(tmp_path: Path, run: RunCommand)
     images = tmp_path / "images.json"
     outcome = run(import_annotations.main, *words("coco", path, tmp_path, "--image_index_output_path", images))
     assert outcome.code == 0
-    assert f"3 of 3 pictures have a URL, in {images}" in outcome.output
+    assert f"3 of 3 images have a URL, in {images}" in outcome.output
     ids = [point["id"] for point in read_points(tmp_path / "points.json")]
     addresses = json.loads(images.read_text())
     assert [image["id"] for image in addresses] == ids
@@ -242,7 +242,7 @@ def test_rejects_are_in_the_ledger_and_too_many_end_with_3(tmp_path: Path, run: 
     # Of two boxes one was reversed, and its image has none and is lost with it, as is the one whose name is unsafe.
     assert run(import_annotations.main, *words("csv", path, tmp_path, "--max_failures", "67%")).code == 0
     outcome = run(import_annotations.main, *words("csv", path, tmp_path, "--max_failures", "66%"))
-    assert (outcome.code, outcome.error) == (3, "2 of 3 pictures were lost: more than --max_failures (66%)\n")
+    assert (outcome.code, outcome.error) == (3, "2 of 3 images were lost: more than --max_failures (66%)\n")
 
 
 def test_when_nothing_is_left_earlier_files_stay(tmp_path: Path, run: RunCommand) -> None:
@@ -251,7 +251,7 @@ def test_when_nothing_is_left_earlier_files_stay(tmp_path: Path, run: RunCommand
     (tmp_path / "points.json").write_text("[]\n")
     outcome = run(import_annotations.main, *words("csv", path, tmp_path))
     assert outcome.code == 1
-    assert "not one box is left, so nothing is written: 1 pictures read; 1 rejected (1 reversed box" in outcome.error
+    assert "not one box is left, so nothing is written: 1 images read; 1 rejected (1 reversed box" in outcome.error
     assert (tmp_path / "points.json").read_text() == "[]\n"
     assert not (tmp_path / "label_map.pbtxt").exists()
 
@@ -263,13 +263,13 @@ def test_a_list_takes_a_split_out_of_a_set(tmp_path: Path, run: RunCommand) -> N
         *words("coco", write_coco(tmp_path), tmp_path, "--image_list_path", tmp_path / "train.txt"),
     )
     assert outcome.code == 0
-    assert "pictures: 3 read, 2 not in the list, 1 kept" in outcome.output
-    assert "1 of the 2 pictures in the list have no annotations: nobody" in outcome.output
+    assert "images: 3 read, 2 not in the list, 1 kept" in outcome.output
+    assert "1 of the 2 images in the list have no annotations: nobody" in outcome.output
 
 
 def test_without_placing_it_says_that_names_are_not_ids(tmp_path: Path, images: Path, run: RunCommand) -> None:
     outcome = run(import_annotations.main, *words("coco", write_coco(tmp_path), tmp_path, "--image_directory", images))
-    assert "note: 2 pictures are not called ID.jpg (.png, ...)" in outcome.output
+    assert "note: 2 images are not called ID.jpg (.png, ...)" in outcome.output
     assert "--image_output_directory" in outcome.output
 
 

@@ -218,7 +218,7 @@ def test_boxes_lie_on_their_objects_in_the_records_pixels_in_all_eight_orientati
     flags = words(kind, write(tmp_path, seen), tmp_path, "--image_output_directory", tmp_path / "by_id", *more)
     outcome = run(import_annotations.main, *flags)
     assert outcome.code == 0, outcome.output + outcome.error
-    expected = f"21 pictures are turned by their EXIF orientation; boxes taken as of the pictures as {boxes_are_of}"
+    expected = f"21 images are turned by their EXIF orientation; boxes taken as of the images as {boxes_are_of}"
     assert expected in outcome.output
     clean, record = tmp_path / "clean_points.json", tmp_path / "train.record"
     for command, *command_words in (
@@ -277,7 +277,7 @@ def test_annotated_sizes_that_contradict_the_flag_are_rejected_by_name(
     outcome = run(import_annotations.main, *words(kind, path, tmp_path, "--boxes_are_of", flag))
     assert outcome.code == 3
     assert f"12 rejected (12 sized as {tool}, not as {flag}; see" in outcome.output
-    (line,) = [line for line in outcome.output.splitlines() if line.startswith("12 pictures left out")]
+    (line,) = [line for line in outcome.output.splitlines() if line.startswith("12 images left out")]
     assert line.endswith(f"give --boxes_are_of {tool}")
     entries = [json.loads(line) for line in (tmp_path / "points.rejected.jsonl").read_text().splitlines()]
     assert all("is 200x320, shown as 320x200 (EXIF orientation " in entry["detail"] for entry in entries)

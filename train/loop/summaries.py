@@ -103,7 +103,7 @@ def evaluation_image(
         colors=[color_of(name) for name in names],
     )
     captions = [
-        "picture" if groundtruth_boxes is None else "ground truth",
+        "image" if groundtruth_boxes is None else "ground truth",
         detections_caption or f"detections from {min_score:.0%}",
     ]
     return np.asarray(side_by_side([truth, detected], captions))

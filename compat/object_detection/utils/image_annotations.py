@@ -24,11 +24,11 @@ def draw_bounding_box_on_image_array(
     use_normalized_coordinates: bool = True,
 ) -> None:
     """Draws a box on an array [height, width, 3], in place; see `draw_bounding_box_on_image`."""
-    picture = Image.fromarray(np.uint8(image)).convert("RGB")
+    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
     draw_bounding_box_on_image(
-        picture, ymin, xmin, ymax, xmax, color, thickness, display_str_list, use_normalized_coordinates
+        pil_image, ymin, xmin, ymax, xmax, color, thickness, display_str_list, use_normalized_coordinates
     )
-    np.copyto(image, np.array(picture))
+    np.copyto(image, np.array(pil_image))
 
 
 def draw_bounding_box_on_image(
@@ -84,9 +84,9 @@ def draw_bounding_boxes_on_image_array(
     display_str_list_list: Sequence[Sequence[str]] = (),
 ) -> None:
     """Draws boxes on an array, in place; see `draw_bounding_boxes_on_image`."""
-    picture = Image.fromarray(image)
-    draw_bounding_boxes_on_image(picture, boxes, color, thickness, display_str_list_list)
-    np.copyto(image, np.array(picture))
+    pil_image = Image.fromarray(image)
+    draw_bounding_boxes_on_image(pil_image, boxes, color, thickness, display_str_list_list)
+    np.copyto(image, np.array(pil_image))
 
 
 def draw_bounding_boxes_on_image(
@@ -121,9 +121,9 @@ def draw_bounding_boxes_on_image(
 
 def draw_keypoints_on_image_array(image: np.ndarray, keypoints: Any, *arguments: Any, **options: Any) -> None:
     """Draws keypoints on an array, in place; arguments as `draw_keypoints_on_image`."""
-    picture = Image.fromarray(np.uint8(image)).convert("RGB")
-    draw_keypoints_on_image(picture, keypoints, *arguments, **options)
-    np.copyto(image, np.array(picture))
+    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
+    draw_keypoints_on_image(pil_image, keypoints, *arguments, **options)
+    np.copyto(image, np.array(pil_image))
 
 
 def draw_keypoints_on_image(
@@ -180,18 +180,18 @@ def draw_mask_on_image_array(image: np.ndarray, mask: np.ndarray, color: str = "
     for name, array in (("image", image), ("mask", mask)):
         if array.dtype != np.uint8:
             raise ValueError(f"{name} is {array.dtype}, and must be uint8")
-    picture = Image.fromarray(image)
-    blend_mask(picture, mask, color, alpha)
-    np.copyto(image, np.array(picture))
+    pil_image = Image.fromarray(image)
+    blend_mask(pil_image, mask, color, alpha)
+    np.copyto(image, np.array(pil_image))
 
 
-def blend_mask(picture: Image.Image, mask: Any, color: str, alpha: float) -> None:
+def blend_mask(image: Image.Image, mask: Any, color: str, alpha: float) -> None:
     """Colours where a mask [height, width] is not 0, in place.
 
     Raises:
         ValueError: The mask has another size than the image.
     """
     mask = np.asarray(mask)
-    if mask.shape != (picture.height, picture.width):
-        raise ValueError(f"the image has the size {(picture.height, picture.width)}, and the mask {mask.shape}")
-    picture.paste(ImageColor.getrgb(color), mask=Image.fromarray(np.uint8(255 * alpha * (mask > 0))))
+    if mask.shape != (image.height, image.width):
+        raise ValueError(f"the image has the size {(image.height, image.width)}, and the mask {mask.shape}")
+    image.paste(ImageColor.getrgb(color), mask=Image.fromarray(np.uint8(255 * alpha * (mask > 0))))

@@ -109,10 +109,10 @@ HOSTILE = {
     "gif_bomb.gif": (GIF_BOMB, "too many pixels"),
     "bmp_bomb.bmp": (BMP_BOMB, "too many pixels"),
     "scan_bomb.jpg": (jpeg_of_many_scans(5000), "too many scans"),
-    "garbage.jpg": (GARBAGE, "not a picture"),
-    "garbage_jpeg.jpg": (b"\xff\xd8\xff\xe0" + GARBAGE, ("not a picture", "does not decode")),
-    "html.jpg": (b"<!DOCTYPE html><title>404</title>", "not a picture"),
-    "svg.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+    "garbage.jpg": (GARBAGE, "not an image"),
+    "garbage_jpeg.jpg": (b"\xff\xd8\xff\xe0" + GARBAGE, ("not an image", "does not decode")),
+    "html.jpg": (b"<!DOCTYPE html><title>404</title>", "not an image"),
+    "svg.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     "empty.jpg": (b"", "empty file"),
     "animated.gif": (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), "animation"),
     "animated_webp.webp": (encoded(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]), "animation"),
@@ -125,7 +125,7 @@ HOSTILE = {
     "cut_progressive.jpg": (encoded(photo(0), progressive=True)[:-1000], "does not decode"),
     "cut_grey.jpg": (encoded(photo(0).convert("L"))[:-500], "does not decode"),
     "cut_cmyk.jpg": (encoded(photo(0).convert("CMYK"))[:-1000], "does not decode"),
-    "cut_webp.webp": (encoded(photo(0), "WEBP")[:-1000], ("does not decode", "not a picture")),
+    "cut_webp.webp": (encoded(photo(0), "WEBP")[:-1000], ("does not decode", "not an image")),
 }  # fmt: skip
 
 
@@ -253,7 +253,7 @@ def test_a_second_run_decodes_nothing(folder: Folder, monkeypatch: pytest.Monkey
 
 
 def refuse(*_: Any) -> Any:
-    raise AssertionError("a picture was read again")
+    raise AssertionError("an image was read again")
 
 
 def test_only_what_is_new_or_changed_is_looked_at(folder: Folder) -> None:

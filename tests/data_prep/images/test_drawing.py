@@ -140,13 +140,13 @@ def test_contact_sheet_lays_out_rows() -> None:
     assert 2 * 40 < sheet.width < 3 * 40
     assert 2 * 30 < sheet.height < 3 * 30
     tall = drawing.contact_sheet([images[0], Image.new("RGB", (10, 300), (255, 0, 0))], columns=2)
-    assert tall.height < 60, "a tall picture is fitted into the cell"
+    assert tall.height < 60, "a tall image is fitted into the cell"
 
 
 def test_sheets_refuse_what_they_cannot_lay_out() -> None:
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         drawing.contact_sheet([], 3)
     with pytest.raises(ValueError, match="at least 1 column"):
         drawing.contact_sheet([_grey()], 0)
-    with pytest.raises(ValueError, match="1 pictures, but 2 captions"):
+    with pytest.raises(ValueError, match="1 images, but 2 captions"):
         drawing.side_by_side([_grey()], ["a", "b"])

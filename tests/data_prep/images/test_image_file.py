@@ -128,7 +128,7 @@ def test_a_truncated_image_is_refused(image_format: str, max_dimension: int | No
 def test_what_is_no_image_is_refused(content: bytes) -> None:
     with pytest.raises(image_file.ImageError) as caught:
         image_file.read_header(content)
-    assert caught.value.reason in ("not a picture", "does not decode")
+    assert caught.value.reason in ("not an image", "does not decode")
 
 
 def test_nothing_is_refused_as_empty() -> None:
