@@ -26,7 +26,14 @@ from data_prep.annotations.image_folder import Placing
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.atomic_files import remove_leftovers
-from data_prep.runtime.command_line import ArgumentParser, UsageError, positive_int, refuse_same_paths, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    positive_int,
+    refuse_same_paths,
+    require_folder,
+    run_command,
+)
 from data_prep.runtime.failure_limit import FailureLimit, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 
@@ -216,8 +223,8 @@ def _check_flags(flags: Any) -> None:
     directory: Path | None = flags.image_directory
     if (directory is None) != (flags.input_path is not None):
         raise UsageError("--image_directory belongs to --datapoints_input_path: the images' sizes are read from there")
-    if directory is not None and not directory.is_dir():
-        raise UsageError(f"--image_directory {directory} is no folder")
+    if directory is not None:
+        require_folder("--image_directory", directory)
     target: Path | None = flags.image_output_directory
     if target is not None and directory is not None and target.resolve().is_relative_to(directory.resolve()):
         raise UsageError("--image_output_directory is within --image_directory; give each its own")

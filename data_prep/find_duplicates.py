@@ -18,6 +18,7 @@ from data_prep.runtime.command_line import (
     UserError,
     positive_int,
     refuse_same_paths,
+    require_folder,
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
@@ -141,8 +142,7 @@ def _checked_directories(flags: Any) -> list[Path]:
         if given not in allowed:
             raise UsageError(f"--{flag}: {given} given, but there are {num_splits} splits; give one for each")
     for directory in flags.image_directory:
-        if not directory.is_dir():
-            raise UsageError(f"--image_directory {directory} is no folder")
+        require_folder("--image_directory", directory)
     refuse_same_paths(
         [
             *(("--datapoints_input_path", path) for path in flags.datapoints_input_path),

@@ -32,7 +32,14 @@ from data_prep.records.record_set import remove_shards_of_other_counts
 from data_prep.records.record_writing import WrittenSet, write_records
 from data_prep.records.shard_report import print_contents
 from data_prep.runtime import worker_pool
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    positive_int,
+    require_folder,
+    run_command,
+)
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 
@@ -75,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = make_parser().parse_args(argv)
     output_path: Path = flags.record_output_path
     check_num_shards(flags)
-    if not flags.image_directory.is_dir():
-        raise UsageError(f"--image_directory {flags.image_directory} is no folder")
+    require_folder("--image_directory", flags.image_directory)
     label_map = read_label_map(flags.label_map_path)
     ledger_path = flags.ledger_path or output_path.with_name(output_path.name + ".rejected.jsonl")
     ids_path: Path | None = flags.image_ids_path

@@ -38,6 +38,7 @@ from data_prep.runtime.command_line import (
     fraction,
     int_between,
     positive_int,
+    require_folder,
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, add_max_failures_flag
@@ -168,8 +169,7 @@ def _check_flags(flags: argparse.Namespace) -> None:
     if not folders and not FORMATS[flags.format].has_images:
         raise UsageError("--image_directory is missing: where the images are")
     for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"--validation_image_directory {folder} is no folder")
+        require_folder("--validation_image_directory", folder)
         if output.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"--output_directory {output} is within {folder}, whose images are read; give another")
     for path in flags.validation_annotations_path or []:

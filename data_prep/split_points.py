@@ -19,6 +19,7 @@ from data_prep.runtime.command_line import (
     UserError,
     fraction,
     refuse_same_paths,
+    require_folder,
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
@@ -169,8 +170,7 @@ def _check_paths(flags: Any, outputs: Mapping[str, Path]) -> None:
     if flags.near_duplicates and not flags.image_directory:
         raise UsageError("--near_duplicates looks at the images: give their --image_directory")
     for directory in flags.image_directory:
-        if not directory.is_dir():
-            raise UsageError(f"--image_directory {directory} is no folder")
+        require_folder("--image_directory", directory)
     refuse_same_paths(
         [
             *(("--datapoints_input_path", path) for path in flags.datapoints_input_path),

@@ -23,7 +23,13 @@ from data_prep.cleaning.image_validation import (
 )
 from data_prep.formats.points import write_points
 from data_prep.records.point_index import PointIndex, index_points
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UserError,
+    positive_int,
+    require_folder,
+    run_command,
+)
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
@@ -76,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         min_dimension=flags.min_dimension,
     )
     output_path: Path = flags.datapoints_output_path
-    if not source_directory.is_dir():
-        raise UsageError(f"--image_directory {source_directory} is no folder")
+    require_folder("--image_directory", source_directory)
     points = index_points(flags.datapoints_input_path, lambda image_id, number: number)
     if not len(points):
         raise UserError(f"{flags.datapoints_input_path} lists no images: nothing to validate")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from data_prep.formats.label_map import MAX_ID, LabelMap, LabelMapItem, read_lab
 from data_prep.runtime.command_line import UserError, printable
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
+from data_prep.runtime.summary_lines import NAME_LENGTH, commonest, images_of_rejected_boxes_line
 
-SHOWN = 10  # classes, or names, in a line
-NAME_LENGTH = 80  # characters of each
+SHOWN = 10  # names in a line
 NEW_CLASSES_SHOWN = 5
 
 
@@ -114,11 +113,11 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         f"images: {summary.images_read} read{not_wanted}, {summary.images_kept} kept, "
         f"{summary.images_without_boxes} of them without a box",
         f"boxes: {summary.boxes_read} read, {summary.kept_by_label.total()} kept",
-        f"boxes a class: {_commonest(summary.kept_by_label)}",
+        f"boxes a class: {commonest(summary.kept_by_label, _shortened)}",
         *remarks,
     ]
     if options.wanted is not None and (unmatched := options.wanted.unmatched):
-        examples = ", ".join(printable(name, NAME_LENGTH) for name in unmatched[:SHOWN])
+        examples = ", ".join(_shortened(name) for name in unmatched[:SHOWN])
         more = ", ..." * (len(unmatched) > SHOWN)
         count = f"{len(unmatched)} of the {len(options.wanted)}"
         lines.append(f"{count} images in the list have no annotations: {examples}{more}")
@@ -142,12 +141,8 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         )
     lines += _orientation_lines(summary, ledger, options)
     if summary.images_of_rejected_boxes:
-        became = (
-            "kept as images without objects, as --keep_images_of_rejected_boxes says"
-            if options.with_images_of_rejected_boxes
-            else "dropped (--keep_images_of_rejected_boxes keeps them as images without objects)"
-        )
-        lines.append(f"{summary.images_of_rejected_boxes} images whose boxes were all rejected: {became}")
+        kept = options.with_images_of_rejected_boxes
+        lines.append(images_of_rejected_boxes_line(summary.images_of_rejected_boxes, are_kept=kept))
     if summary.renamed is not None:
         name, image_id = summary.renamed
         lines.append(
@@ -208,7 +203,5 @@ def _why_nothing(summary: Summary, ledger: Ledger, options: Options) -> str:
     return f"not one box is left, so nothing is written: {', '.join(reasons)}; {ledger.summary()}{hint}"
 
 
-def _commonest(counts: Counter[str]) -> str:
-    shown = [f"{printable(label, NAME_LENGTH)} {count}" for label, count in counts.most_common(SHOWN)]
-    more = f" and {len(counts) - SHOWN} more classes" if len(counts) > SHOWN else ""
-    return ", ".join(shown) + more
+def _shortened(name: str) -> str:
+    return printable(name, NAME_LENGTH)

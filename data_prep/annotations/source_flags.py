@@ -9,7 +9,7 @@ from data_prep.annotations.conversion_options import DEFAULT_MAX_OVERHANG, Optio
 from data_prep.annotations.csv_columns import RETINANET_COLUMNS, check_asked_columns
 from data_prep.annotations.image_list import read_image_list
 from data_prep.annotations.source_formats import FORMATS, asked_columns
-from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction
+from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction, require_folder
 
 _COLUMN_HELP = {
     "file": "the image's file, if not called filename, image, path, picture or the like",
@@ -167,8 +167,7 @@ def check_source_flags(flags: Any) -> None:
         raise UsageError("--one_based_pixels is for edges, and --x_center_column or --y_center_column is no edge")
     directories: list[Path] = flags.image_directory or []
     for directory in directories:
-        if not directory.is_dir():
-            raise UsageError(f"--image_directory {directory} is no folder")
+        require_folder("--image_directory", directory)
     if len(directories) > 1 and len(directories) != len(flags.annotations_path):
         raise UsageError(
             f"{len(directories)} folders for --image_directory and {len(flags.annotations_path)} for "

@@ -37,6 +37,7 @@ from data_prep.runtime.command_line import (
     int_from_zero,
     number_above_zero,
     positive_int,
+    require_folder,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
@@ -224,8 +225,8 @@ def _check(flags: argparse.Namespace) -> None:
         raise UsageError("--class_description_path goes with points; records are named by --label_map_path")
     if flags.label_map_path is not None and flags.class_description_path is not None:
         raise UsageError("--label_map_path and --class_description_path exclude each other; give one of them")
-    if flags.image_directory is not None and not flags.image_directory.is_dir():
-        raise UsageError(f"--image_directory {flags.image_directory} is no folder")
+    if flags.image_directory is not None:
+        require_folder("--image_directory", flags.image_directory)
     if flags.pipeline_config_path is not None:
         if not flags.pipeline_config_path.is_file():
             raise UsageError(f"--pipeline_config_path {flags.pipeline_config_path}: no such file, or not a regular one")

@@ -169,7 +169,7 @@ def test_listed_images_are_chosen_as_they_are_and_others_are_told(subset: Subset
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "lists no image ids"), (b"elsewhere\n", "1 of the ids"), (b"i1\n../i2\n", "line 2: image id"),
-     (b"\xff\xfe", "no text in UTF-8"), (None, "No such file")],
+     (b"\xff\xfe", "not UTF-8 text"), (None, "No such file")],
 )  # fmt: skip
 def test_a_list_that_chooses_nothing_is_refused_in_one_line(
     subset: Subset, content: bytes | None, message: str

@@ -17,6 +17,7 @@ from data_prep import import_annotations, make_tfrecords, process_metadata, vali
 from data_prep.annotations.source_formats import FORMATS
 from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
 from data_prep.formats.points import read_points
+from tests.data_prep.decoded_records import decoded_boxes
 
 Box = tuple[str, int, int, int, int]  # class, xmin, ymin, xmax, ymax
 
@@ -148,20 +149,12 @@ def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images:
 
 
 def _assert_boxes_lie_on_blocks(record: str, label_map_path: Path) -> None:
-    import tensorflow as tf
-
-    label_map = read_label_map(label_map_path)
     seen = []
-    for content in tf.data.TFRecordDataset(record).as_numpy_iterator():
-        features = tf.train.Example.FromString(content).features.feature
-        pixels = tf.io.decode_image(features["image/encoded"].bytes_list.value[0]).numpy()
-        height, width, _ = pixels.shape
-        edges = [features[f"image/object/bbox/{key}"].float_list.value for key in ("xmin", "ymin", "xmax", "ymax")]
-        for class_id, *box in zip(features["image/object/class/label"].int64_list.value, *edges, strict=True):
-            xmin, ymin, xmax, ymax = (round(edge * side) for edge, side in zip(box, (width, height) * 2, strict=True))
-            seen.append((label_map.name_of(class_id), xmin, ymin, xmax, ymax))
-            red, _, blue = pixels[ymin + 2 : ymax - 2, xmin + 2 : xmax - 2].reshape(-1, 3).mean(axis=0)
-            assert (red > 200, blue > 200) == ((True, False) if seen[-1][0] == "red" else (False, True))
+    for pixels, name, edges in decoded_boxes(record, label_map_path):
+        xmin, ymin, xmax, ymax = map(round, edges)
+        seen.append((name, xmin, ymin, xmax, ymax))
+        red, _, blue = pixels[ymin + 2 : ymax - 2, xmin + 2 : xmax - 2].reshape(-1, 3).mean(axis=0)
+        assert (red > 200, blue > 200) == ((True, False) if name == "red" else (False, True))
     assert sorted(seen) == sorted(box for _, boxes in IMAGES.values() for box in boxes)
 
 

@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from data_prep import import_annotations, make_tfrecords, validate_images
 from data_prep.formats.example_proto import example_class
-from data_prep.formats.label_map import read_label_map
 from data_prep.formats.points import read_points
 from data_prep.records.record_files import RecordWriter
+from tests.data_prep.decoded_records import decoded_boxes
 from tests.data_prep.image_bytes import turned
 
 RunCommand = Callable[..., Any]
@@ -251,18 +251,7 @@ def test_boxes_lie_on_their_objects_where_records_are_made_of_the_photographs_th
 
 def least_iou(record: str, label_map_path: Path, num_boxes: int) -> float:
     """Returns the least IoU of a record's boxes with the blocks found in its pixels, as TensorFlow decodes them."""
-    import tensorflow as tf
-
-    label_map = read_label_map(label_map_path)
-    found = []
-    for content in tf.data.TFRecordDataset(record).as_numpy_iterator():
-        features = tf.train.Example.FromString(content).features.feature
-        pixels = tf.io.decode_image(features["image/encoded"].bytes_list.value[0]).numpy()
-        height, width, _ = pixels.shape
-        edges = [features[f"image/object/bbox/{key}"].float_list.value for key in ("xmin", "ymin", "xmax", "ymax")]
-        for class_id, *box in zip(features["image/object/class/label"].int64_list.value, *edges, strict=True):
-            in_pixels = [edge * side for edge, side in zip(box, (width, height) * 2, strict=True)]
-            found.append(iou(in_pixels, block_in(pixels, label_map.name_of(class_id))))
+    found = [iou(edges, block_in(pixels, name)) for pixels, name, edges in decoded_boxes(record, label_map_path)]
     assert len(found) == num_boxes
     return min(found)
 
