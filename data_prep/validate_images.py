@@ -19,8 +19,8 @@ from data_prep.cleaning.image_validation import (
     MISSING,
     Outcome,
     Validation,
-    validate_images,
 )
+from data_prep.cleaning.validation_run import validate_images
 from data_prep.formats.points import write_points
 from data_prep.records.point_index import PointIndex, index_points
 from data_prep.runtime.command_line import (

@@ -19,9 +19,9 @@ from data_prep.images.image_file import (
     NOT_AN_IMAGE,
     ImageError,
     fitted_size,
-    prepare_image,
     read_header,
 )
+from data_prep.images.prepared_image import prepare_image
 from data_prep.runtime.large_image_turn import large_image_turn
 
 # Flickr answers for a photo that was taken down with an image of its own, "This photo is no longer available", most

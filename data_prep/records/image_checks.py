@@ -7,7 +7,8 @@ import re
 from typing import Any, Final
 
 from data_prep.formats import tf_example
-from data_prep.images.image_file import FORMATS, NO_END_MARK, ImageError, prepare_image, read_header
+from data_prep.images.image_file import FORMATS, ImageError, read_header
+from data_prep.images.prepared_image import NO_END_MARK, prepare_image
 from data_prep.records import record_rules as rules
 from data_prep.records.record_images import is_sound_jpeg, plain_jpeg_size
 from data_prep.records.record_report import RecordReport, text_of_value

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_prep.images.drawing import contact_sheet, draw_boxes
+from data_prep.images.drawing import draw_boxes
+from data_prep.images.image_grid import contact_sheet
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_json
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.progress import progress

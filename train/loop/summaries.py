@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from data_prep.images.drawing import Color, color_of, draw_boxes, side_by_side
+from data_prep.images.drawing import Color, color_of, draw_boxes
+from data_prep.images.image_grid import side_by_side
 
 IGNORED_COLOUR = (140, 140, 140)  # of ground truth that the losses leave out: its weight is 0
 

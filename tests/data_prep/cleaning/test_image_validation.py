@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from data_prep.cleaning import image_validation
-from data_prep.cleaning.image_validation import Outcome, Validation, validate_images
+from data_prep.cleaning import image_validation, validation_run
+from data_prep.cleaning.image_validation import Outcome, Validation
+from data_prep.cleaning.validation_run import validate_images
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import UserError
 from tests.data_prep.icc_profiles import ADOBE_RGB, in_srgb, rgb_profile
@@ -153,7 +154,9 @@ def test_bombs_take_little_memory(folder: Folder) -> None:
         if "bomb" in name or "huge" in name:
             folder.put(name, content)
     program = (
-        "import sys, resource; from pathlib import Path; from data_prep.cleaning.image_validation import *\n"
+        "import sys, resource; from pathlib import Path\n"
+        "from data_prep.cleaning.image_validation import Validation\n"
+        "from data_prep.cleaning.validation_run import validate_images\n"
         "validation = Validation(Path(sys.argv[1]), Path(sys.argv[2]), 200)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print([outcome.kept for outcome in validate_images(sys.argv[3:], validation, num_processes=1)])\n"
@@ -247,7 +250,7 @@ def test_a_second_run_decodes_nothing(folder: Folder, monkeypatch: pytest.Monkey
         "done by an earlier run": 21, "does not decode": 1, "too small": 1, "missing": 1,
     }  # fmt: skip
     assert [outcome.detail for outcome in second[:-1]] == [outcome.detail for outcome in first]
-    monkeypatch.setattr(image_validation, "process_pool", refuse)
+    monkeypatch.setattr(validation_run, "process_pool", refuse)
     assert len(folder.validate(num_processes=2)) == 23
     assert folder.results() == results
 
