@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from data_prep.cleaning.image_validation import DEFAULT_MIN_DIMENSION
+from data_prep.cleaning.image_validation import add_dimension_flags
 from data_prep.downloading.http_download import DownloadLimits
 from data_prep.downloading.image_sources import (
     NO_URL,
@@ -77,13 +77,7 @@ def make_parser() -> ArgumentParser:
     source.add_argument(
         "--url_template", help="fetch from elsewhere than each image's own URL, as with download_images"
     )
-    parser.add_argument("--max_dimension", type=positive_int, default=1024, help="the longest side kept, in pixels")
-    parser.add_argument(
-        "--min_dimension",
-        type=positive_int,
-        default=DEFAULT_MIN_DIMENSION,
-        help="images with a shorter side than this, in pixels, are rejected",
-    )
+    add_dimension_flags(parser)
     parser.add_argument(
         "--image_saving_directory",
         help="keep sound images there, as max_MAX_DIMENSION/ID.jpg, and look there before fetching: a run that is "

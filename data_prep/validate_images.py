@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.cleaning.image_validation import (
-    DEFAULT_MIN_DIMENSION,
     ENCODED_ANEW,
     MISSING,
     Outcome,
     Validation,
+    add_dimension_flags,
 )
 from data_prep.cleaning.validation_run import validate_images
 from data_prep.formats.points import write_points
@@ -54,13 +54,7 @@ def make_parser() -> ArgumentParser:
     )
     parser.add_argument("--datapoints_input_path", required=True, type=Path, help="points.json")
     parser.add_argument("--datapoints_output_path", required=True, type=Path, help="the points with a sound image")
-    parser.add_argument("--max_dimension", type=positive_int, default=1024, help="the longest side kept, in pixels")
-    parser.add_argument(
-        "--min_dimension",
-        type=positive_int,
-        default=DEFAULT_MIN_DIMENSION,
-        help="images with a shorter side than this, in pixels, are rejected",
-    )
+    add_dimension_flags(parser)
     parser.add_argument(
         "--num_processes", type=positive_int, default=default_num_processes(), help="images worked on at a time"
     )

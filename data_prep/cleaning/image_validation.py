@@ -18,6 +18,7 @@ from data_prep.images.image_file import (
 )
 from data_prep.images.prepared_image import PreparedImage, is_srgb, prepare_image
 from data_prep.runtime.atomic_files import write_bytes
+from data_prep.runtime.command_line import ArgumentParser, positive_int
 
 AS_THEY_WERE: Final = "as they were"
 ENCODED_ANEW: Final = "encoded anew"
@@ -25,6 +26,7 @@ COPIED: Final = "copied"
 DONE_EARLIER: Final = "done by an earlier run"
 MISSING: Final = "missing"
 TOO_SMALL: Final = "too small"
+DEFAULT_MAX_DIMENSION: Final = 1024
 DEFAULT_MIN_DIMENSION: Final = 16
 
 # What may be otherwise the next time though the file is the same one.
@@ -76,6 +78,19 @@ class Validation:
     def target_of(self, image_id: str) -> Path:
         """Returns the file of the result."""
         return self.target_directory / f"{image_id}.jpg"
+
+
+def add_dimension_flags(parser: ArgumentParser) -> None:
+    """Adds --max_dimension and --min_dimension."""
+    parser.add_argument(
+        "--max_dimension", type=positive_int, default=DEFAULT_MAX_DIMENSION, help="the longest side kept, in pixels"
+    )
+    parser.add_argument(
+        "--min_dimension",
+        type=positive_int,
+        default=DEFAULT_MIN_DIMENSION,
+        help="images with a shorter side than this, in pixels, are rejected",
+    )
 
 
 def validate_image(image_id: str, validation: Validation, *, may_be_done: bool = True) -> Outcome:
