@@ -230,7 +230,7 @@ def test_hostile_names_are_text(open_page):
 
 
 def test_what_is_not_shown_is_said_and_drawn_blank(open_page):
-    page = open_page("--max_thumbnails", "3", "--max_listed_images", "6")
+    page = open_page("--max_thumbnails", "3", "--max_listed_pictures", "6")  # its earlier name
     said = page.locator("#listed").inner_text()
     assert said.startswith("The page lists 6 of the 11 images: those with a thumbnail, then the most suspicious, ")
     assert "3 of 11 images are shown" in said
