@@ -128,7 +128,7 @@ $(DEMO)/%.points.json: $(SAMPLE)/sample_set.json
 	    --point_output_path $@ --image_index_output_path $(DEMO)/$*.images.json
 
 $(DEMO)/%.clean.json: $(DEMO)/%.points.json
-	@echo "== $*: pictures verified and resized"
+	@echo "== $*: images verified and resized"
 	$(IN_VENV) data_prep.validate_images --image_directory $(SAMPLE)/images/$* --image_saving_directory $(DEMO)/images/$* \
 	    --max_dimension 640 --datapoints_input_path $< --datapoints_output_path $@
 

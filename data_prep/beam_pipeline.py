@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from data_prep.cleaning.image_validation import DEFAULT_MIN_DIMENSION
+from data_prep.cleaning.image_validation import add_dimension_flags
 from data_prep.downloading.http_download import DownloadLimits
 from data_prep.downloading.image_sources import (
     NO_URL,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Fetches, validates, resizes and encodes the pictures of points.json as TFRecords, by Apache\n"
+        description="Fetches, validates, resizes and encodes the images of points.json as TFRecords, by Apache\n"
         "Beam: in this process, or wherever --runner and the other options of Beam say, which may stand among these\n"
         "flags or after --. Paths may be those of any file system that Beam knows, such as gs://BUCKET/FOLDER. The\n"
         "shards and the manifest are those of make_tfrecords; run again, only shards for which something has\n"
@@ -70,32 +70,24 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--label_map_path", required=True, help="label_map.pbtxt")
     parser.add_argument("--record_output_path", required=True, help="what the shards' names begin with")
     images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("--images_path", help="images.json: the pictures are fetched")
-    images.add_argument(
-        "--image_directory", help="holds ID.jpg (or .jpeg, .png, .webp, ...) of pictures fetched before"
-    )
+    images.add_argument("--images_path", help="images.json: the images are fetched")
+    images.add_argument("--image_directory", help="holds ID.jpg (or .jpeg, .png, .webp, ...) of images fetched before")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--base_url", help="fetch from a bucket laid out as Open Images' own, as with download_images")
     source.add_argument(
-        "--url_template", help="fetch from elsewhere than each picture's own URL, as with download_images"
+        "--url_template", help="fetch from elsewhere than each image's own URL, as with download_images"
     )
-    parser.add_argument("--max_dimension", type=positive_int, default=1024, help="the longest side kept, in pixels")
-    parser.add_argument(
-        "--min_dimension",
-        type=positive_int,
-        default=DEFAULT_MIN_DIMENSION,
-        help="pictures with a shorter side than this, in pixels, are rejected",
-    )
+    add_dimension_flags(parser)
     parser.add_argument(
         "--image_saving_directory",
-        help="keep sound pictures there, as max_MAX_DIMENSION/ID.jpg, and look there before fetching: a run that is "
+        help="keep sound images there, as max_MAX_DIMENSION/ID.jpg, and look there before fetching: a run that is "
         "broken off, or repeated with other flags, fetches none twice",
     )
     parser.add_argument(
         "--num_threads",
         type=positive_int,
         default=16,
-        help="pictures that each of a worker's threads (as Beam starts them) has on the way at a time",
+        help="images that each of a worker's threads (as Beam starts them) has on the way at a time",
     )
     parser.add_argument(
         "--max_connections_per_host",
@@ -103,7 +95,7 @@ def make_parser() -> ArgumentParser:
         default=8,
         help="how many of these from one host, which sees this many times the threads of all workers",
     )
-    parser.add_argument("--timeout_seconds", type=float, default=60.0, help="for one try at one picture, in all")
+    parser.add_argument("--timeout_seconds", type=float, default=60.0, help="for one try at one image, in all")
     parser.add_argument("--max_retries", type=int, default=3, help="further tries after the first, where one may help")
     parser.add_argument("--max_image_megabytes", type=float, default=64.0, help="larger files are not fetched")
     parser.add_argument(
@@ -168,7 +160,7 @@ def _check(flags: argparse.Namespace) -> str | None:
     if flags.image_directory is not None:
         unused = [name for name in ("base_url", "url_template", "image_saving_directory") if getattr(flags, name)]
         if unused:
-            raise UsageError(f"--{unused[0]} is for pictures that are fetched: it goes with --images_path")
+            raise UsageError(f"--{unused[0]} is for images that are fetched: it goes with --images_path")
     if flags.base_url is not None:
         return bucket_template(flags.base_url)
     if flags.url_template is not None:
@@ -260,15 +252,15 @@ def _print_summary(
     else:
         counted = done.counters
         print(
-            f"workers fetched {counted[FETCHED]} pictures ({counted[FETCHED_BYTES] / 1e6:.1f} MB) and read "
+            f"workers fetched {counted[FETCHED]} images ({counted[FETCHED_BYTES] / 1e6:.1f} MB) and read "
             f"{counted[READ]}"
         )
         print(
             f"wrote {done.num_written} of {num_shards} shards, {size} in all: {names}; {output_path}{SUFFIX} lists them"
         )
     if passing:
-        print(f"{passing} shards lack pictures that failed for a reason that may pass: the same command tries again")
-    return max_failures.exit_code(reasons.total(), [Loss("pictures", reasons.total(), total.num_points)])
+        print(f"{passing} shards lack images that failed for a reason that may pass: the same command tries again")
+    return max_failures.exit_code(reasons.total(), [Loss("images", reasons.total(), total.num_points)])
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = read_class_descriptions(flags.class_description_path) if flags.class_description_path else {}
     table = read_points_table([flags.datapoints_input_path])
     if not len(table):
-        raise UserError(f"{flags.datapoints_input_path} lists no pictures: nothing to choose from")
+        raise UserError(f"{flags.datapoints_input_path} lists no images: nothing to choose from")
     started = time.monotonic()
     if flags.image_ids_path is not None:
         chosen, how = _listed(table, flags), f"as {flags.image_ids_path} lists them"
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subset = Part("subset", num_images, table.image_counts(chosen), table.box_counts(chosen))
     print("\n".join(distribution_lines(whole, [subset], table.labels, names, flags.num_classes_shown)))
     print(
-        f"{num_images} of {len(table)} pictures chosen in {seconds:.1f} s {how}; "
+        f"{num_images} of {len(table)} images chosen in {seconds:.1f} s {how}; "
         f"wrote their {int(subset.box_counts.sum())} boxes to {flags.datapoints_output_path}"
     )
     if flags.images_path is not None:
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         (written,), missing = share_out_images([flags.images_path], wanted, [flags.images_output_path])
         print(f"wrote {written} images to {flags.images_output_path}")
         if missing:
-            print(f"{len(missing)} of the chosen pictures are not in {flags.images_path}, such as {missing[0]}")
+            print(f"{len(missing)} of the chosen images are not in {flags.images_path}, such as {missing[0]}")
     return 0
 
 
@@ -94,7 +94,7 @@ def _drawn(table: PointsTable, flags: argparse.Namespace) -> np.ndarray:
     num_images = flags.num_images if flags.num_images is not None else round(flags.fraction * len(table))
     if not 1 <= num_images <= len(table):
         raise UsageError(
-            f"a subset of {num_images} of the {len(table)} pictures of {flags.datapoints_input_path} cannot be chosen"
+            f"a subset of {num_images} of the {len(table)} images of {flags.datapoints_input_path} cannot be chosen"
         )
     return choose_subset(table, num_images, seed=flags.seed, keep_every_class=flags.keep_every_class)
 
@@ -114,17 +114,17 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__ or "", example=EXAMPLE)
     parser.add_argument("--datapoints_input_path", required=True, type=Path, help="points.json")
     parser.add_argument("--datapoints_output_path", required=True, type=Path, help="points.json to write")
-    parser.add_argument("--images_path", type=Path, help="images.json of the same pictures")
+    parser.add_argument("--images_path", type=Path, help="images.json of the same images")
     parser.add_argument("--images_output_path", type=Path, help="images.json to write")
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--fraction", type=_positive_fraction, help="the part of the pictures to choose, such as 0.1")
-    size.add_argument("--num_images", type=positive_int, help="how many pictures to choose")
+    size.add_argument("--fraction", type=_positive_fraction, help="the part of the images to choose, such as 0.1")
+    size.add_argument("--num_images", type=positive_int, help="how many images to choose")
     size.add_argument("--image_ids_path", type=Path, help=f"choose just these images: {IMAGE_IDS_HELP}")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another subset")
     parser.add_argument(
         "--keep_every_class",
         action="store_true",
-        help="keeps a picture of classes too rare for the fraction, at a cost to the other classes' shares",
+        help="keeps an image of classes too rare for the fraction, at a cost to the other classes' shares",
     )
     parser.add_argument("--class_description_path", help="class descriptions, MID,Name; to print names")
     parser.add_argument(

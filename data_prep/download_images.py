@@ -32,7 +32,7 @@ def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     defaults = DownloadOptions()
     parser = ArgumentParser(
-        description="Fetches the pictures of images.json into a folder, as ID.jpg.\n"
+        description="Fetches the images of images.json into a folder, as ID.jpg.\n"
         "A second run fetches what is missing, and asks again for what failed for a passing reason.",
         example="  python -m data_prep.download_images --images_path images.json --images_output_directory images \\\n"
         "      --max_dimension 1024",
@@ -43,11 +43,11 @@ def make_parser() -> ArgumentParser:
     source.add_argument(
         "--base_url",
         help="fetch from a bucket laid out as Open Images' own, SUBSET/ID.jpg below this URL, such as "
-        "https://open-images-dataset.s3.amazonaws.com, instead of from each picture's own URL",
+        "https://open-images-dataset.s3.amazonaws.com, instead of from each image's own URL",
     )
     source.add_argument(
         "--url_template",
-        help="fetch from elsewhere than each picture's own URL, such as "
+        help="fetch from elsewhere than each image's own URL, such as "
         "'https://example.org/copies/{subset}/{id}.jpg'; {id}, {subset} and {url} are filled in. Copies are not held "
         "against the original's MD5 and size: '{url}' takes originals that have changed",
     )
@@ -57,7 +57,7 @@ def make_parser() -> ArgumentParser:
         help="shrink on arrival what has a longer side, in pixels, so that originals are never stored",
     )
     parser.add_argument(
-        "--num_threads", type=positive_int, default=defaults.num_threads, help="how many pictures are fetched at a time"
+        "--num_threads", type=positive_int, default=defaults.num_threads, help="how many images are fetched at a time"
     )
     parser.add_argument(
         "--max_connections_per_host",
@@ -65,7 +65,7 @@ def make_parser() -> ArgumentParser:
         default=defaults.max_connections_per_host,
         help="how many of them from one host; one that answers 429 or 503 gets fewer",
     )
-    parser.add_argument("--timeout_seconds", type=float, default=60.0, help="for one try at one picture, in all")
+    parser.add_argument("--timeout_seconds", type=float, default=60.0, help="for one try at one image, in all")
     parser.add_argument("--max_retries", type=int, default=3, help="further tries after the first, where one may help")
     parser.add_argument("--max_image_megabytes", type=float, default=64.0, help="larger files are not fetched")
     parser.add_argument("--max_total_gigabytes", type=float, help="stop once so much has come in this run")
@@ -77,13 +77,13 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--allow_private_addresses",
         action="store_true",
-        help="reach hosts that are not on the public internet, such as localhost, also where a picture's own URL or a "
+        help="reach hosts that are not on the public internet, such as localhost, also where an image's own URL or a "
         "redirect leads there; a host named in --base_url or --url_template is reached anyway",
     )
     parser.add_argument(
         "--outcomes_path",
         type=Path,
-        help="what happened to every picture, one line each (by default IMAGES_OUTPUT_DIRECTORY.downloads.jsonl); "
+        help="what happened to every image, one line each (by default IMAGES_OUTPUT_DIRECTORY.downloads.jsonl); "
         "the next run reads it",
     )
     parser.add_argument(
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_url_template(template)
     sources = read_image_sources(flags.images_path, template)
     if not sources:
-        raise UserError(f"{flags.images_path} lists no pictures: nothing to fetch")
+        raise UserError(f"{flags.images_path} lists no images: nothing to fetch")
     directory: Path = flags.images_output_directory
     limits = DownloadLimits(
         timeout_seconds=flags.timeout_seconds,
@@ -133,11 +133,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             with Ledger(ledger_path) as ledger:
                 _list_failures(sources, report, log, ledger)
     except OSError as error:
-        raise UserError(f"cannot write pictures to {directory}: {error.strerror or error}") from error
+        raise UserError(f"cannot write images to {directory}: {error.strerror or error}") from error
     _print_summary(sources, report, ledger)
     if ledger.total == len(sources):
-        raise UserError(f"none of the {len(sources)} pictures could be fetched; {ledger_path} says why for each")
-    return flags.max_failures.exit_code(ledger.total, [Loss("pictures", ledger.total, len(sources))])
+        raise UserError(f"none of the {len(sources)} images could be fetched; {ledger_path} says why for each")
+    return flags.max_failures.exit_code(ledger.total, [Loss("images", ledger.total, len(sources))])
 
 
 def _list_failures(sources: Sequence[ImageSource], report: DownloadReport, log: OutcomeLog, ledger: Ledger) -> None:
@@ -149,7 +149,7 @@ def _list_failures(sources: Sequence[ImageSource], report: DownloadReport, log: 
 def _print_summary(sources: Sequence[ImageSource], report: DownloadReport, ledger: Ledger) -> None:
     counts = report.counts
     print(
-        f"{len(sources)} pictures: {counts['fetched']} fetched ({report.received_bytes / 1e6:.1f} MB), "
+        f"{len(sources)} images: {counts['fetched']} fetched ({report.received_bytes / 1e6:.1f} MB), "
         f"{counts['present']} were there already, {ledger.summary()}"
     )
     if counts["shrunk"]:

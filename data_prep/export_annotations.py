@@ -26,7 +26,14 @@ from data_prep.annotations.image_folder import Placing
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.formats.shard_names import find_shards
 from data_prep.runtime.atomic_files import remove_leftovers
-from data_prep.runtime.command_line import ArgumentParser, UsageError, positive_int, refuse_same_paths, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    positive_int,
+    refuse_same_paths,
+    require_folder,
+    run_command,
+)
 from data_prep.runtime.failure_limit import FailureLimit, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 
@@ -72,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     lines = [*summary_lines(summary, ledger, classes, flags.format), *_remarks(flags, classes, split)]
     print("\n".join([*lines, *_note_of_others(flags, split, summary)]))
     if options.image_directory is not None:
-        print(f"pictures in {options.image_directory}: {summary.images_in_place}")
-    print(f"wrote {summary.boxes_by_class.total()} boxes of {summary.images_written} pictures to {output}")
+        print(f"images in {options.image_directory}: {summary.images_in_place}")
+    print(f"wrote {summary.boxes_by_class.total()} boxes of {summary.images_written} images to {output}")
     exit_code: int = flags.max_failures.exit_code(ledger.total, summary.losses())
     return exit_code
 
@@ -123,9 +130,7 @@ def _remarks(flags: Any, classes: ExportedClasses, split: str) -> list[str]:
     if flags.format == "yolo":
         fitting = flags.output_directory / "images" / split
         if _yolo_image_directory(flags, split).resolve() != fitting.resolve():
-            remarks.append(
-                f"note: trainers look for the pictures in {fitting}; --image_output_directory puts them there"
-            )
+            remarks.append(f"note: trainers look for the images in {fitting}; --image_output_directory puts them there")
     return remarks
 
 
@@ -146,7 +151,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__ or "", example=EXAMPLE)
     parser.add_argument("--format", required=True, choices=get_args(Format), help="who is to read the annotations")
     parser.add_argument("--datapoints_input_path", type=Path, help="points.json; or give --input_path")
-    parser.add_argument("--image_directory", type=Path, help="the pictures of points.json, whose sizes are read")
+    parser.add_argument("--image_directory", type=Path, help="the images of points.json, whose sizes are read")
     parser.add_argument("--input_path", nargs="+", help="record files: paths, a glob, NAME@10, or several with commas")
     parser.add_argument("--label_map_path", required=True, type=Path, help="label_map.pbtxt: the classes and their ids")
     parser.add_argument("--output_path", type=Path, help="coco: the JSON to write")
@@ -154,17 +159,17 @@ def _parser() -> ArgumentParser:
         "--output_directory",
         type=Path,
         help="pascal_voc: gets Annotations/ID.xml, ImageSets/Main/SPLIT.txt and labelmap.txt; "
-        "yolo: gets labels/SPLIT/ID.txt, SPLIT.txt with the pictures, and data.yaml",
+        "yolo: gets labels/SPLIT/ID.txt, SPLIT.txt with the images, and data.yaml",
     )
     parser.add_argument("--split", help="pascal_voc, yolo: the part that this is, such as val (default: train)")
     parser.add_argument(
-        "--image_output_directory", type=Path, help="puts the pictures there, as ID.jpg (.png, ...); out of records too"
+        "--image_output_directory", type=Path, help="puts the images there, as ID.jpg (.png, ...); out of records too"
     )
     parser.add_argument(
         "--image_placing",
         choices=get_args(Placing),
         default="link",
-        help="whether pictures of --image_directory are linked or copied there",
+        help="whether images of --image_directory are linked or copied there",
     )
     parser.add_argument(
         "--class_names",
@@ -182,7 +187,7 @@ def _parser() -> ArgumentParser:
         "--boxes_are_of",
         choices=get_args(BoxesAreOf),
         default="shown",
-        help="whether boxes and sizes are to be of the pictures as EXIF turns them, which most tools show, or of the "
+        help="whether boxes and sizes are to be of the images as EXIF turns them, which most tools show, or of the "
         "stored pixels; the same flag of import_annotations reads them back",
     )
     parser.add_argument(
@@ -195,7 +200,7 @@ def _parser() -> ArgumentParser:
         action="store_true",
         help="pascal_voc: write fractions of a pixel; some readers take whole numbers only",
     )
-    parser.add_argument("--num_threads", type=positive_int, default=8, help="pictures' headers read at a time")
+    parser.add_argument("--num_threads", type=positive_int, default=8, help="images' headers read at a time")
     parser.add_argument(
         "--ledger_path",
         type=Path,
@@ -217,11 +222,9 @@ def _check_flags(flags: Any) -> None:
         raise UsageError("give either --datapoints_input_path, points.json, or --input_path, records")
     directory: Path | None = flags.image_directory
     if (directory is None) != (flags.input_path is not None):
-        raise UsageError(
-            "--image_directory belongs to --datapoints_input_path: the pictures' sizes are read from there"
-        )
-    if directory is not None and not directory.is_dir():
-        raise UsageError(f"--image_directory {directory} is no folder")
+        raise UsageError("--image_directory belongs to --datapoints_input_path: the images' sizes are read from there")
+    if directory is not None:
+        require_folder("--image_directory", directory)
     target: Path | None = flags.image_output_directory
     if target is not None and directory is not None and target.resolve().is_relative_to(directory.resolve()):
         raise UsageError("--image_output_directory is within --image_directory; give each its own")

@@ -18,6 +18,7 @@ from data_prep.runtime.command_line import (
     UserError,
     positive_int,
     refuse_same_paths,
+    require_folder,
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
@@ -58,17 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     for split in splits:
         num_groups, num_images = copies_within(split, flags.max_distance)
-        print(f"{split.name}: near-duplicates within it: {num_images} pictures in {num_groups} groups, all kept")
+        print(f"{split.name}: near-duplicates within it: {num_images} images in {num_groups} groups, all kept")
     if flags.report_path is not None:
         shown = write_duplicates_page(flags.report_path, splits, found, flags.num_pairs_shown)
         print(f"wrote {shown} of {len(found)} pairs to {flags.report_path}")
     _drop(tables, splits, found, flags.datapoints_output_path)
-    print(f"{len(found)} pictures are in a smaller split as well" + f"; see {flags.ledger_path}" * bool(found))
+    print(f"{len(found)} images are in a smaller split as well" + f"; see {flags.ledger_path}" * bool(found))
     if unreadable.total:
         reasons = ", ".join(f"{count} {reason}" for reason, count in unreadable.counts.most_common())
-        print(f"{unreadable.total} pictures have no hash and stay ({reasons}); see {unreadable.path}")
+        print(f"{unreadable.total} images have no hash and stay ({reasons}); see {unreadable.path}")
     num_images = sum(map(len, tables))
-    return flags.max_failures.exit_code(unreadable.total, [Loss("pictures", unreadable.total, num_images)])
+    return flags.max_failures.exit_code(unreadable.total, [Loss("images", unreadable.total, num_images)])
 
 
 def _drop(
@@ -83,7 +84,7 @@ def _drop(
         kept[copy.split][copy.image] = False
     for split, stay in zip(splits, kept, strict=True):
         if output_paths and not stay.any():
-            raise UserError(f"every picture of {split.name} is in a smaller split: nothing would be left of it")
+            raise UserError(f"every image of {split.name} is in a smaller split: nothing would be left of it")
     for number, (split, stay) in enumerate(zip(splits, kept, strict=True)):
         dropped = int((~stay).sum())
         if output_paths:
@@ -114,7 +115,7 @@ def _hashed(flags: Any, name: str, table: PointsTable, directory: Path, unreadab
             continue
         hashes[number], has_hash[number] = outcome.hash, True
         from_cache += outcome.from_cache
-    print(f"{name}: {int(has_hash.sum()) - from_cache} pictures hashed, {from_cache} hashed by an earlier run")
+    print(f"{name}: {int(has_hash.sum()) - from_cache} images hashed, {from_cache} hashed by an earlier run")
     return SplitHashes(name, table.image_ids, paths, hashes, has_hash)
 
 
@@ -141,8 +142,7 @@ def _checked_directories(flags: Any) -> list[Path]:
         if given not in allowed:
             raise UsageError(f"--{flag}: {given} given, but there are {num_splits} splits; give one for each")
     for directory in flags.image_directory:
-        if not directory.is_dir():
-            raise UsageError(f"--image_directory {directory} is no folder")
+        require_folder("--image_directory", directory)
     refuse_same_paths(
         [
             *(("--datapoints_input_path", path) for path in flags.datapoints_input_path),
@@ -170,7 +170,7 @@ def _parser() -> ArgumentParser:
         type=Path,
         nargs="+",
         action="extend",
-        help="where each split's pictures are, or one folder for all",
+        help="where each split's images are, or one folder for all",
     )
     parser.add_argument(
         "--datapoints_output_path",
@@ -184,20 +184,20 @@ def _parser() -> ArgumentParser:
         "--ledger_path",
         type=Path,
         default=Path("duplicates.jsonl"),
-        help="JSON lines of what is in two splits; pictures without a hash go beside it, into *.unreadable.jsonl",
+        help="JSON lines of what is in two splits; images without a hash go beside it, into *.unreadable.jsonl",
     )
-    parser.add_argument("--report_path", type=Path, help="HTML page to write, with both pictures of each pair")
+    parser.add_argument("--report_path", type=Path, help="HTML page to write, with both images of each pair")
     parser.add_argument(
         "--num_pairs_shown", type=positive_int, default=500, help="pairs in the page, least alike first"
     )
     parser.add_argument(
         "--likeness_only",
         action="store_true",
-        help="take pictures of the same id for copies only if they look alike: for ids that are made of file names, of "
+        help="take images of the same id for copies only if they look alike: for ids that are made of file names, of "
         "which 0001 of the one split is not that of the other",
     )
     add_hash_flags(parser)
-    add_max_failures_flag(parser, FailureLimit(0), "more pictures without a hash than this end with exit code 3")
+    add_max_failures_flag(parser, FailureLimit(0), "more images without a hash than this end with exit code 3")
     return parser
 
 

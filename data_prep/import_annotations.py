@@ -98,7 +98,7 @@ def _losses(summary: Summary, ledger: Ledger) -> list[Loss]:
     num_images = summary.images_read - summary.images_not_wanted - summary.images_united
     return [
         Loss("boxes", num_unlike - num_boxes, num_unlike),
-        Loss("pictures", num_images - summary.images_kept, num_images),
+        Loss("images", num_images - summary.images_kept, num_images),
         Loss("entries", ledger.total, ledger.total + num_boxes + summary.images_kept),  # some could not even be read
     ]
 

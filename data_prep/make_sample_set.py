@@ -35,14 +35,14 @@ def format_summary(summary: SampleSetSummary) -> str:
     """Returns a table of a set's classes, and where it is."""
     counts = " and ".join(f"{summary.images[subset]} {subset}" for subset in SUBSETS)
     verb = "found, made earlier with the same options" if summary.reused else "made"
-    lines = [f"{counts} pictures {verb}: {summary.directory}", "", "boxes (and pictures with them) by class"]
+    lines = [f"{counts} images {verb}: {summary.directory}", "", "boxes (and images with them) by class"]
     lines.append(f"  {'class':<12}" + "".join(f"{subset:>16}" for subset in SUBSETS))
     for name in summary.boxes["train"]:
         cells = (f"{summary.boxes[subset][name]} ({summary.images_with[subset][name]})" for subset in SUBSETS)
         lines.append(f"  {name:<12}" + "".join(f"{cell:>16}" for cell in cells))
     totals = (str(sum(summary.boxes[subset].values())) for subset in SUBSETS)
     lines.append(f"  {'all':<12}" + "".join(f"{total:>16}" for total in totals))
-    lines += ["", f"a sheet of its pictures with their boxes: {summary.contact_sheet}"]
+    lines += ["", f"a sheet of its images with their boxes: {summary.contact_sheet}"]
     return "\n".join(lines)
 
 
@@ -51,15 +51,15 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         description=(
             "Draws small furnished rooms and writes them as Open Images is: boxes, image index, class descriptions,\n"
-            "trainable classes, and a folder of pictures for each subset. The same seed gives the same files. The\n"
+            "trainable classes, and a folder of images for each subset. The same seed gives the same files. The\n"
             f"image index' addresses begin with {BASE_URL}: `python -m http.server` in the folder serves them."
         ),
         example="  python -m data_prep.make_sample_set --output_directory data/rooms",
     )
     parser.add_argument("--output_directory", required=True, help="folder of the set; a set that is there is reused")
-    parser.add_argument("--num_train", type=positive_int, default=defaults.num_train, help="pictures to train on")
+    parser.add_argument("--num_train", type=positive_int, default=defaults.num_train, help="images to train on")
     parser.add_argument(
-        "--num_validation", type=positive_int, default=defaults.num_validation, help="held-out pictures to evaluate on"
+        "--num_validation", type=positive_int, default=defaults.num_validation, help="held-out images to evaluate on"
     )
     parser.add_argument(
         "--seed",
@@ -72,13 +72,13 @@ def _parser() -> ArgumentParser:
         type=_size,
         default=f"{defaults.image_width}x{defaults.image_height}",
         metavar="WIDTHxHEIGHT",
-        help="of each picture, in pixels",
+        help="of each image, in pixels",
     )
     parser.add_argument(
         "--num_processes",
         type=positive_int,
         default=default_num_processes(),
-        help="pictures drawn at once; changes no byte",
+        help="images drawn at once; changes no byte",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a sample set that was made there with other options"

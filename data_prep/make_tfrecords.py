@@ -32,7 +32,14 @@ from data_prep.records.record_set import remove_shards_of_other_counts
 from data_prep.records.record_writing import WrittenSet, write_records
 from data_prep.records.shard_report import print_contents
 from data_prep.runtime import worker_pool
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UsageError,
+    UserError,
+    positive_int,
+    require_folder,
+    run_command,
+)
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 
@@ -42,10 +49,10 @@ IMAGES_WORTH_A_PROCESS = 500  # starting one takes as long as some hundred image
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Writes points.json and its pictures as TFRecords, in shards RECORD_OUTPUT_PATH-00000-of-000NN (a\n"
+        description="Writes points.json and its images as TFRecords, in shards RECORD_OUTPUT_PATH-00000-of-000NN (a\n"
         "single one is RECORD_OUTPUT_PATH itself), and beside them RECORD_OUTPUT_PATH.manifest.json, which says what\n"
-        "is in them. The same points, pictures, seed and number of shards give the same bytes. Run again, it writes\n"
-        "only the shards for which something has changed (a picture's change shows in its size or its time of change).",
+        "is in them. The same points, images, seed and number of shards give the same bytes. Run again, it writes\n"
+        "only the shards for which something has changed (an image's change shows in its size or its time of change).",
         example="  python -m data_prep.make_tfrecords --datapoints_input_path clean_points.json \\\n"
         "      --image_directory images --label_map_path label_map.pbtxt \\\n"
         "      --record_output_path train.record --num_shards 10",
@@ -75,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = make_parser().parse_args(argv)
     output_path: Path = flags.record_output_path
     check_num_shards(flags)
-    if not flags.image_directory.is_dir():
-        raise UsageError(f"--image_directory {flags.image_directory} is no folder")
+    require_folder("--image_directory", flags.image_directory)
     label_map = read_label_map(flags.label_map_path)
     ledger_path = flags.ledger_path or output_path.with_name(output_path.name + ".rejected.jsonl")
     ids_path: Path | None = flags.image_ids_path
@@ -114,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stale:
         print(f"removed {len(stale)} shards of an older run with another number of them: {stale[0].name}, ...")
     _print_summary(written, len(points), unknown, ledger, output_path)
-    return flags.max_failures.exit_code(ledger.total, [Loss("pictures", ledger.total, len(points))])
+    return flags.max_failures.exit_code(ledger.total, [Loss("images", ledger.total, len(points))])
 
 
 def _default_num_processes(num_images: int) -> int:

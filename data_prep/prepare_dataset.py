@@ -38,6 +38,7 @@ from data_prep.runtime.command_line import (
     fraction,
     int_between,
     positive_int,
+    require_folder,
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, add_max_failures_flag
@@ -105,7 +106,7 @@ def _parser() -> PassingParser:
         "--validation_annotations_path", nargs="+", type=Path, help="a validation set of its own: nothing is split then"
     )
     parser.add_argument(
-        "--validation_image_directory", nargs="+", type=Path, help="its pictures (default: --image_directory)"
+        "--validation_image_directory", nargs="+", type=Path, help="its images (default: --image_directory)"
     )
     parser.add_argument(
         "--validation_splits",
@@ -113,22 +114,20 @@ def _parser() -> PassingParser:
         metavar="SPLIT",
         help="the splits to evaluate on, as --splits names those to train on",
     )
-    parser.add_argument(
-        "--validation_image_list_path", type=Path, help="the list of its pictures, as --image_list_path"
-    )
+    parser.add_argument("--validation_image_list_path", type=Path, help="the list of its images, as --image_list_path")
     parser.add_argument(
         "--output_directory", required=True, type=Path, help="gets the records, the label map, the config, and the rest"
     )
     parser.add_argument(
-        "--validation_fraction", type=fraction, default=0.2, help="of the pictures, where there is one set to split"
+        "--validation_fraction", type=fraction, default=0.2, help="of the images, where there is one set to split"
     )
-    parser.add_argument("--test_fraction", type=fraction, default=0.0, help="of the pictures; 0 writes no test records")
+    parser.add_argument("--test_fraction", type=fraction, default=0.0, help="of the images; 0 writes no test records")
     with parser.passing_to(own_data.SPLIT):
         parser.add_argument("--seed", type=int, default=0, help="of the split; another seed gives another one")
     parser.add_argument(
         "--keep_near_duplicates",
         action="store_true",
-        help="do not look for pictures that are alike, which are kept on one side of a split, and dropped from the "
+        help="do not look for images that are alike, which are kept on one side of a split, and dropped from the "
         "larger of two sets",
     )
     with parser.passing_to(own_data.SPLIT, own_data.DUPLICATES):
@@ -168,12 +167,11 @@ def _check_flags(flags: argparse.Namespace) -> None:
     refuse_pattern(output)
     folders = [*(flags.image_directory or []), *(flags.validation_image_directory or [])]
     if not folders and not FORMATS[flags.format].has_images:
-        raise UsageError("--image_directory is missing: where the pictures are")
+        raise UsageError("--image_directory is missing: where the images are")
     for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"--validation_image_directory {folder} is no folder")
+        require_folder("--validation_image_directory", folder)
         if output.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"--output_directory {output} is within {folder}, whose pictures are read; give another")
+            raise UsageError(f"--output_directory {output} is within {folder}, whose images are read; give another")
     for path in flags.validation_annotations_path or []:
         if not path.exists():
             raise UsageError(f"--validation_annotations_path {path} does not exist")

@@ -124,7 +124,7 @@ def _parser() -> ArgumentParser:
         "--image_labels_input_path",
         nargs="+",
         metavar="CSV",
-        help="CSVs of labels of pictures as a whole that people verified, present (1) and absent (0); "
+        help="CSVs of labels of images as a whole that people verified, present (1) and absent (0); "
         "they go into points.json, where evaluation on Open Images looks for them",
     )
     add_class_flags(parser, "classes to keep (default: all)")

@@ -19,6 +19,7 @@ from data_prep.runtime.command_line import (
     UserError,
     fraction,
     refuse_same_paths,
+    require_folder,
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
@@ -72,15 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Ledger(flags.ledger_path or flags.output_directory / "split.rejected.jsonl") as ledger:
         table = read_points_table(flags.datapoints_input_path, ledger)
         if not len(table):
-            raise UserError(f"{flags.datapoints_input_path[0]} lists no pictures: nothing to split")
+            raise UserError(f"{flags.datapoints_input_path[0]} lists no images: nothing to split")
         groups = _grouped(flags, table, ledger)
         splits = split_images(table, groups, fractions, seed=flags.seed)
         written = [number for number, part in enumerate(fractions) if part > 0]
         for number in written:
             if not (splits == number).any():
                 raise UserError(
-                    f"no pictures are left for {SPLITS[number]}: {group_sizes_line(groups, table.image_ids)}; "
-                    "take larger fractions, more pictures or smaller groups"
+                    f"no images are left for {SPLITS[number]}: {group_sizes_line(groups, table.image_ids)}; "
+                    "take larger fractions, more images or smaller groups"
                 )
         for number in written:
             table.write(points_paths[SPLITS[number]], splits == number)
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for count, path in zip(counts, outputs, strict=True):
                 print(f"wrote {count} images to {path}")
             if missing:
-                print(f"{len(missing)} pictures are not in --images_path, such as {missing[0]}")
+                print(f"{len(missing)} images are not in --images_path, such as {missing[0]}")
     num_read = len(table) + ledger.counts[LISTED_TWICE]
     print(f"{num_read} points read, {len(table)} split; {ledger.summary()}")
     return flags.max_failures.exit_code(ledger.total, [Loss("points", ledger.total, num_read)])
@@ -116,7 +117,7 @@ def _grouped(flags: Any, table: PointsTable, ledger: Ledger) -> np.ndarray:
         print(f"by {flags.group_by}: {group_sizes_line(found.groups, table.image_ids)}")
         if found.num_without_value or found.num_not_listed:
             print(
-                f"by {flags.group_by}: {found.num_without_value} pictures have no value and {found.num_not_listed} "
+                f"by {flags.group_by}: {found.num_without_value} images have no value and {found.num_not_listed} "
                 "are not listed; each is a group of its own"
             )
     if flags.near_duplicates:
@@ -130,14 +131,14 @@ def _grouped(flags: Any, table: PointsTable, ledger: Ledger) -> np.ndarray:
         )
         groupings.append(likeness.groups)
         print(
-            f"by likeness: {likeness.num_hashed} pictures hashed, {likeness.num_from_cache} hashed by an earlier run; "
+            f"by likeness: {likeness.num_hashed} images hashed, {likeness.num_from_cache} hashed by an earlier run; "
             f"{group_sizes_line(likeness.groups, table.image_ids)}"
         )
     groups = united_groups(*groupings)
     largest = int(np.bincount(groups).max())
     if largest > 1 and largest > LARGE_GROUP * len(table):
         print(
-            f"the largest group has {100 * largest / len(table):.1f}% of all pictures: fractions and distributions "
+            f"the largest group has {100 * largest / len(table):.1f}% of all images: fractions and distributions "
             "are kept less well; is --group_by too coarse, or --max_distance too large?"
         )
     return groups
@@ -167,10 +168,9 @@ def _check_paths(flags: Any, outputs: Mapping[str, Path]) -> None:
     if bool(flags.group_by) != bool(flags.group_csv_path):
         raise UsageError("--group_by names a column and --group_csv_path the CSV that has it; give both or neither")
     if flags.near_duplicates and not flags.image_directory:
-        raise UsageError("--near_duplicates looks at the pictures: give their --image_directory")
+        raise UsageError("--near_duplicates looks at the images: give their --image_directory")
     for directory in flags.image_directory:
-        if not directory.is_dir():
-            raise UsageError(f"--image_directory {directory} is no folder")
+        require_folder("--image_directory", directory)
     refuse_same_paths(
         [
             *(("--datapoints_input_path", path) for path in flags.datapoints_input_path),
@@ -191,21 +191,21 @@ def _parser() -> ArgumentParser:
         help="points.json; several are merged, and of an image in two the first is taken",
     )
     parser.add_argument(
-        "--images_path", type=Path, nargs="+", action="extend", default=[], help="images.json of the same pictures"
+        "--images_path", type=Path, nargs="+", action="extend", default=[], help="images.json of the same images"
     )
     parser.add_argument("--output_directory", required=True, type=Path, help="gets train/points.json and so on")
-    parser.add_argument("--train_fraction", type=fraction, default=0.8, help="of the pictures")
-    parser.add_argument("--validation_fraction", type=fraction, default=0.2, help="of the pictures")
-    parser.add_argument("--test_fraction", type=fraction, default=0.0, help="of the pictures; 0 writes no test split")
+    parser.add_argument("--train_fraction", type=fraction, default=0.8, help="of the images")
+    parser.add_argument("--validation_fraction", type=fraction, default=0.2, help="of the images")
+    parser.add_argument("--test_fraction", type=fraction, default=0.0, help="of the images; 0 writes no test split")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other splits")
-    parser.add_argument("--group_by", help="column of --group_csv_path, such as Author: its pictures stay together")
+    parser.add_argument("--group_by", help="column of --group_csv_path, such as Author: its images stay together")
     parser.add_argument(
         "--group_csv_path", type=Path, nargs="+", action="extend", default=[], help="such as the image index"
     )
     parser.add_argument("--group_id_column", default="ImageID", help="column of --group_csv_path with the image id")
-    parser.add_argument("--near_duplicates", action="store_true", help="keeps near-duplicate pictures together")
+    parser.add_argument("--near_duplicates", action="store_true", help="keeps near-duplicate images together")
     parser.add_argument(
-        "--image_directory", type=Path, nargs="+", action="extend", default=[], help="where the pictures are"
+        "--image_directory", type=Path, nargs="+", action="extend", default=[], help="where the images are"
     )
     add_hash_flags(parser)
     parser.add_argument("--class_description_path", help="class descriptions, MID,Name; to print names")
@@ -215,7 +215,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--ledger_path",
         type=Path,
-        help="JSON lines of images listed twice and pictures without a hash (default: in OUTPUT_DIRECTORY)",
+        help="JSON lines of images listed twice and images without a hash (default: in OUTPUT_DIRECTORY)",
     )
     add_max_failures_flag(parser, FailureLimit(1000, 1.0), "more entries of the ledger than this end with exit code 3")
     return parser

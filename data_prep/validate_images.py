@@ -14,16 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.cleaning.image_validation import (
-    DEFAULT_MIN_DIMENSION,
     ENCODED_ANEW,
     MISSING,
     Outcome,
     Validation,
-    validate_images,
+    add_dimension_flags,
 )
+from data_prep.cleaning.validation_run import validate_images
 from data_prep.formats.points import write_points
 from data_prep.records.point_index import PointIndex, index_points
-from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, positive_int, run_command
+from data_prep.runtime.command_line import (
+    ArgumentParser,
+    UserError,
+    positive_int,
+    require_folder,
+    run_command,
+)
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
@@ -33,8 +39,8 @@ from data_prep.runtime.worker_pool import default_num_processes
 def make_parser() -> ArgumentParser:
     """Returns the command's flags."""
     parser = ArgumentParser(
-        description="Decodes every picture of points.json, makes it an RGB JPEG of at most --max_dimension pixels\n"
-        "a side, and writes the points whose picture is sound. EXIF orientation is removed, never applied:\n"
+        description="Decodes every image of points.json, makes it an RGB JPEG of at most --max_dimension pixels\n"
+        "a side, and writes the points whose image is sound. EXIF orientation is removed, never applied:\n"
         "the boxes relate to the pixels as stored.",
         example="  python -m data_prep.validate_images --image_directory images \\\n"
         "      --image_saving_directory images_1024 \\\n"
@@ -44,19 +50,13 @@ def make_parser() -> ArgumentParser:
     parser.add_argument(
         "--image_saving_directory",
         type=Path,
-        help="where sound pictures go, as ID.jpg; without it, what has to change is replaced where it is",
+        help="where sound images go, as ID.jpg; without it, what has to change is replaced where it is",
     )
     parser.add_argument("--datapoints_input_path", required=True, type=Path, help="points.json")
-    parser.add_argument("--datapoints_output_path", required=True, type=Path, help="the points with a sound picture")
-    parser.add_argument("--max_dimension", type=positive_int, default=1024, help="the longest side kept, in pixels")
+    parser.add_argument("--datapoints_output_path", required=True, type=Path, help="the points with a sound image")
+    add_dimension_flags(parser)
     parser.add_argument(
-        "--min_dimension",
-        type=positive_int,
-        default=DEFAULT_MIN_DIMENSION,
-        help="pictures with a shorter side than this, in pixels, are rejected",
-    )
-    parser.add_argument(
-        "--num_processes", type=positive_int, default=default_num_processes(), help="pictures worked on at a time"
+        "--num_processes", type=positive_int, default=default_num_processes(), help="images worked on at a time"
     )
     parser.add_argument(
         "--ledger_path", type=Path, help="where rejects are listed (by default DATAPOINTS_OUTPUT_PATH.rejected.jsonl)"
@@ -76,24 +76,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         min_dimension=flags.min_dimension,
     )
     output_path: Path = flags.datapoints_output_path
-    if not source_directory.is_dir():
-        raise UsageError(f"--image_directory {source_directory} is no folder")
+    require_folder("--image_directory", source_directory)
     points = index_points(flags.datapoints_input_path, lambda image_id, number: number)
     if not len(points):
-        raise UserError(f"{flags.datapoints_input_path} lists no pictures: nothing to validate")
+        raise UserError(f"{flags.datapoints_input_path} lists no images: nothing to validate")
     ledger_path = flags.ledger_path or output_path.with_name(output_path.name + ".rejected.jsonl")
     counts = _Counts()
     with Ledger(ledger_path) as ledger:
         num_processes = min(flags.num_processes, len(points))
         num_kept = write_points(output_path, _sound_points(points, validation, num_processes, counts, ledger))
-    print(f"{len(points)} pictures: {', '.join([*counts.in_words(), ledger.summary()])}")
+    print(f"{len(points)} images: {', '.join([*counts.in_words(), ledger.summary()])}")
     print(
-        f"wrote {num_kept} points with {counts.boxes} boxes to {output_path}; pictures are in "
+        f"wrote {num_kept} points with {counts.boxes} boxes to {output_path}; images are in "
         f"{validation.target_directory}"
     )
     if not counts.worked_on:
-        print("nothing had to be decoded: all pictures are as an earlier run found or left them")
-    return flags.max_failures.exit_code(ledger.total, [Loss("pictures", ledger.total, len(points))])
+        print("nothing had to be decoded: all images are as an earlier run found or left them")
+    return flags.max_failures.exit_code(ledger.total, [Loss("images", ledger.total, len(points))])
 
 
 class _Counts:
@@ -136,9 +135,9 @@ def _sound_points(
                 ledger.reject(point["id"], outcome.what, outcome.detail)
     except OSError as error:
         where = validation.target_directory
-        raise UserError(f"cannot write pictures to {where}: {error.strerror or error}") from error
+        raise UserError(f"cannot write images to {where}: {error.strerror or error}") from error
     if not counts.kept:
-        raise UserError(f"none of the {len(points)} pictures is sound, so no points are written; see {ledger.path}")
+        raise UserError(f"none of the {len(points)} images is sound, so no points are written; see {ledger.path}")
 
 
 if __name__ == "__main__":

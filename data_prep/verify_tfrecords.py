@@ -149,7 +149,7 @@ def make_parser() -> ArgumentParser:
         "--decode_fraction",
         type=fraction,
         default=1.0,
-        help="the share of the pictures, by chance, that is decoded; of the others only the header is read",
+        help="the share of the images, by chance, that is decoded; of the others only the header is read",
     )
     parser.add_argument(
         "--strict_records",

@@ -25,12 +25,11 @@ from export.signatures import (
     signature_names,
 )
 from export.warmup import write_warmup
+from train.checkpoints.files import CHECKPOINT_NAME
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.evaluation.thresholds_file import THRESHOLDS_NAME
-from train.loop.outer_loop import CHECKPOINT_NAME
-from train.loop.run import write_config_and_label_map
 from train.models.detector import Detector
-from train.pipeline import Pipeline
+from train.pipeline import Pipeline, write_config_and_label_map
 
 PARITY_NAME = "parity.json"
 

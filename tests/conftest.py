@@ -128,7 +128,7 @@ model { faster_rcnn {
     fc_hyperparams {
       op: FC
       regularizer { l2_regularizer { weight: 0.0 } }
-      # Small, so that boxes of an untrained network stay in the picture.
+      # Small, so that boxes of an untrained network stay in the image.
       initializer { variance_scaling_initializer { factor: 0.0001 uniform: true mode: FAN_AVG } }
     }
   } }

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--boxes",
         required=True,
         type=Path,
-        help="an .npz of boxes_ymin_xmin_ymax_xmax [N, 4] relative to their pictures, heights [N] and widths [N] of "
+        help="an .npz of boxes_ymin_xmin_ymax_xmax [N, 4] relative to their images, heights [N] and widths [N] of "
         "these in pixels, and classes [N], whole numbers from 0",
     )
     parser.add_argument("--output", required=True, type=Path, help="the JSON file to write")

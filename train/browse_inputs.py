@@ -46,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output_directory", type=Path, help="where to write; by default a folder browse_inputs beside the config"
     )
-    parser.add_argument("--num_images", type=positive_int, default=16, help="how many pictures")
+    parser.add_argument("--num_images", type=positive_int, default=16, help="how many images")
     parser.add_argument("--split", choices=_SPLITS, default="train", help="of which input reader")
     parser.add_argument("--eval_index", type=int, default=0, help="which eval_input_reader, with --split evaluation")
-    parser.add_argument("--seed", type=int, default=0, help="another one shows other pictures, augmented otherwise")
+    parser.add_argument("--seed", type=int, default=0, help="another one shows other images, augmented otherwise")
     augmentation = parser.add_mutually_exclusive_group()
     augmentation.add_argument(
         "--augmented", action="store_true", help="as training augments them; so it is without this flag too"
@@ -80,7 +80,7 @@ def _browse(pipeline: Pipeline, arguments: argparse.Namespace, directory: Path) 
 
     names = pipeline.names_by_id
     examples, files = [], []
-    found = progress(_examples(pipeline, arguments), description="pictures", total=arguments.num_images, unit="picture")
+    found = progress(_examples(pipeline, arguments), description="images", total=arguments.num_images, unit="images")
     for number, example in enumerate(found, start=1):
         name = f"{IMAGES}/{number:04d}"
         _write_image(draw_original(example, names), directory / f"{name}_record.jpg")
@@ -98,7 +98,7 @@ def _browse(pipeline: Pipeline, arguments: argparse.Namespace, directory: Path) 
     print("\n".join(summary))
     print()
     print(_class_table(examples, pipeline))
-    print(f"\nwritten to {directory}: {PAGE}, {CONTACT_SHEET}, and {2 * len(examples)} pictures in {IMAGES}")
+    print(f"\nwritten to {directory}: {PAGE}, {CONTACT_SHEET}, and {2 * len(examples)} images in {IMAGES}")
 
 
 def _examples(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[InputExample]:
@@ -137,9 +137,7 @@ def _summary(
     train_config = pipeline.settings.train_config if arguments.split == "train" else None
     options = train_config.data_augmentation_options if train_config is not None else ()
     applied = ", ".join(map(AUGMENTATION_OPTIONS.name_of, options))
-    lines = [
-        f"{len(examples)} pictures of {_reader(arguments)}, " + (f"with {applied}" if applied else "not augmented")
-    ]
+    lines = [f"{len(examples)} images of {_reader(arguments)}, " + (f"with {applied}" if applied else "not augmented")]
     if len(examples) < arguments.num_images:
         lines[0] += f" (it has no more, though --num_images is {arguments.num_images})"
     sizes = sorted({example.fed.shape[:2] for example in examples})
@@ -156,7 +154,7 @@ def _summary(
     fed = sum(len(example.fed_objects) for example in examples)
     lines.append(f"boxes: {of_records} in the records, {fed} fed; {', '.join(losses)}")
     without = sum(len(example.fed_objects) == 0 for example in examples)
-    lines.append(f"pictures without a box: {without}")
+    lines.append(f"images without a box: {without}")
     images = [example.fed[: example.image_size[0], : example.image_size[1]] for example in examples]
     low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
     mean = sum(float(image.sum(dtype=float)) for image in images) / sum(image.size for image in images)

@@ -64,11 +64,11 @@ def describe(parts: Sequence[Part], levels: Sequence[AnchorLevel], memory: StepM
         for index, level in enumerate(levels):
             lines.append(f"  map {index + 1}  {level.count:>9,}, {level.a_place} a place: {', '.join(level.sizes)}")
     else:
-        lines.append("anchors     every picture has its own, for pictures differ in size")
+        lines.append("anchors     every image has its own, for images differ in size")
     if memory is not None:
         batch, height, image_width, _ = memory.batch_shape
         lines.append(
-            f"memory      about {_bytes(memory.total)} a step with {batch} pictures of {height} x {image_width}: "
+            f"memory      about {_bytes(memory.total)} a step with {batch} images of {height} x {image_width}: "
             f"weights {_bytes(memory.weights)}, gradients {_bytes(memory.gradients)}, optimizer "
             f"{_bytes(memory.optimizer)}, activations {_bytes(memory.activations)}"
         )

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.schema.pipeline_file import CONFIG_NAME, write_pipeline_config
 from configs.settings.loading import load_config
 from configs.settings.model import MODELS
 from configs.settings.pipeline import PipelineSettings
 from configs.settings.reading import read_settings
 from configs.settings.training import TrainConfig
-from data_prep.formats.label_map import LabelMap, read_label_map
+from data_prep.formats.label_map import LABEL_MAP_NAME, LabelMap, read_label_map, write_label_map
 from data_prep.runtime.command_line import UsageError
 
 
@@ -108,3 +109,9 @@ def load_pipeline(path: str, override: str = "", ignore_unsupported: Sequence[st
     notes = tuple(map(str, loaded.notes))
     training_problems = tuple(f"{path}: {problem}" for problem in loaded.training_problems)
     return Pipeline(loaded.config, label_map, Path(reader.label_map_path), notes, loaded.warnings, training_problems)
+
+
+def write_config_and_label_map(folder: Path, pipeline: Pipeline) -> None:
+    """Writes what a folder's weights were trained with: `pipeline.config` and `label_map.pbtxt`."""
+    write_pipeline_config(folder / CONFIG_NAME, pipeline.config)
+    write_label_map(folder / LABEL_MAP_NAME, pipeline.label_map)

@@ -19,6 +19,7 @@ from configs.schema.fields import is_unfilled
 from configs.schema.problem import ConfigError
 from data_prep.runtime.atomic_files import write_bytes
 
+CONFIG_NAME = "pipeline.config"  # beside an export, a checkpoint and a run
 # The largest config that the API published has 14 kB. What is larger is some other file.
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 

@@ -72,7 +72,7 @@ class _MetricsSet(Scalar):
 class EvalConfig(Settings, message="EvalConfig"):
     """How a model is evaluated."""
 
-    batch_size: int = number(at_least=1, reason="pictures make no batch", instead="use 1 or more")
+    batch_size: int = number(at_least=1, reason="images make no batch", instead="use 1 or more")
     num_visualizations: int = number()
     num_examples: int = number()
     save_graph: bool = scalar()
@@ -101,13 +101,13 @@ class EvalConfig(Settings, message="EvalConfig"):
         "max_evals": "train.evaluate --once evaluates once",
         "eval_master": "there are no sessions",
         "export_path": "metrics go to metrics.json, in the evaluation folder",
-        "retain_original_images": "pictures for TensorBoard are always there",
+        "retain_original_images": "images for TensorBoard are always there",
     }
     refused = {
         "parameterized_metric": KEYPOINTS,
         "keypoint_edge": KEYPOINTS,
         "eval_instance_masks": BOXES_ONLY,
-        "retain_original_image_additional_channels": ("pictures have 3 channels", "delete it"),
+        "retain_original_image_additional_channels": ("images have 3 channels", "delete it"),
         "force_no_resize": ("the input needs one size", "delete it"),
     }
 

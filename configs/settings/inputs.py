@@ -78,7 +78,7 @@ class InputReader(Settings, message="InputReader"):
     drop_remainder: bool = scalar()
     expand_labels_hierarchy: bool = scalar()
     num_additional_channels: int = scalar(
-        only=(0,), reason="pictures have 3 channels", instead="use num_additional_channels: 0"
+        only=(0,), reason="images have 3 channels", instead="use num_additional_channels: 0"
     )
     max_number_of_boxes: int = number(at_least=1, at_most=_MOST_BOXES)
     input_type: str = scalar(only=("TF_EXAMPLE", "INPUT_DEFAULT"), reason="records hold tf.Example")

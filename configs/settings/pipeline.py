@@ -98,7 +98,7 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
         for name, part in parts.items():
             if part is not None and part.batch_size > 1:
                 text = (
-                    f"{part.unset('batch_size')}{part.batch_size} pictures, which {resizer} leaves in different "
+                    f"{part.unset('batch_size')}{part.batch_size} images, which {resizer} leaves in different "
                     "sizes: each is padded with zeros to the largest of its batch"
                 )
                 yield Note(f"{name}.batch_size", text)

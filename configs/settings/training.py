@@ -32,7 +32,7 @@ def checkpoint_type_of(fine_tune_checkpoint_type: str, *, from_detection_checkpo
 class TrainConfig(Settings, message="TrainConfig"):
     """How a model is trained."""
 
-    batch_size: int = number(at_least=1, reason="pictures make no batch", instead="use 1 or more")
+    batch_size: int = number(at_least=1, reason="images make no batch", instead="use 1 or more")
     data_augmentation_options: tuple[AugmentationSettings, ...] = declared(AUGMENTATION_OPTIONS)
     optimizer: Optimizer = nested(Optimizer)
     # 0 or less is none, as in the API.
@@ -62,7 +62,7 @@ class TrainConfig(Settings, message="TrainConfig"):
         "load_all_detection_checkpoint_vars": "every variable that fits is always taken",
         "run_fine_tune_checkpoint_dummy_computation": "the model always has its variables before restoring",
         "unpad_groundtruth_tensors": "padding never counts",
-        "retain_original_images": "pictures for TensorBoard are always there",
+        "retain_original_images": "images for TensorBoard are always there",
     }
     refused = {
         "use_multiclass_scores": (

@@ -142,27 +142,27 @@ def _numbers(values: Sequence[float]) -> str:
 def _describe_resizer(resizer: ImageResizer) -> str:
     match resizer:
         case FixedShapeResizer():
-            text = f"{resizer.width} wide x {resizer.height} high, whatever the picture's shape"
+            text = f"{resizer.width} wide x {resizer.height} high, whatever the image's shape"
         case KeepAspectRatioResizer():
             text = f"shorter side {resizer.min_dimension}, longer at most {resizer.max_dimension}"
             size = f"{resizer.max_dimension} x {resizer.max_dimension}"
             text += f", padded to {size}" if resizer.pad_to_max_dimension else "; sizes vary"
         case ConditionalShapeResizer():
             name = resizer.condition.lower()
-            text = f"pictures {name} than {resizer.size_threshold} are resized to it; sizes vary"
+            text = f"images {name} than {resizer.size_threshold} are resized to it; sizes vary"
         case PadToMultipleResizer():
             text = f"padded to multiples of {resizer.multiple}; sizes vary"
         case _:
-            text = "pictures as they are; sizes vary"
+            text = "images as they are; sizes vary"
     return text + (", in grey" if resizer.is_grey else "")
 
 
 def _describe_training(config: Any, settings: PipelineSettings, train: TrainConfig) -> list[tuple[str, str]]:
     steps = f"{train.num_steps} steps" if train.num_steps else "no end of steps"
-    total = f", {train.batch_size * train.num_steps} pictures in all" if train.num_steps else ""
+    total = f", {train.batch_size * train.num_steps} images in all" if train.num_steps else ""
     extensions, parts = settings.extensions, settings.extensions.micro_batches
     in_parts = f" in {parts} parts of {train.batch_size // parts}" if parts > 1 else ""
-    lines = [("batch", f"{train.batch_size} pictures{in_parts}; {steps}{total}; {settings.precision_policy}")]
+    lines = [("batch", f"{train.batch_size} images{in_parts}; {steps}{total}; {settings.precision_policy}")]
     lines.append(("optimizer", _describe_optimizer(train, extensions)))
     course = describe_schedule(extensions.schedule_over(train.optimizer))
     lines += [("learning rate" if index == 0 else "", text) for index, text in enumerate(course)]
@@ -176,7 +176,7 @@ def _describe_training(config: Any, settings: PipelineSettings, train: TrainConf
         lines.append(("frozen", ", ".join(train.freeze_variables)))
     if train.update_trainable_variables:
         lines.append(("trained alone", ", ".join(train.update_trainable_variables)))
-    lines.append(("ground truth", f"at most {settings.max_number_of_training_boxes} boxes a training picture"))
+    lines.append(("ground truth", f"at most {settings.max_number_of_training_boxes} boxes a training image"))
     lines += [("extension", text) for text in _describe_extensions(config, extensions)]
     return lines
 

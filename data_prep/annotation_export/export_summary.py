@@ -9,9 +9,7 @@ from data_prep.annotation_export.exported_image import ExportedClasses
 from data_prep.runtime.command_line import printable
 from data_prep.runtime.failure_limit import Loss
 from data_prep.runtime.ledger import Ledger
-
-CLASSES_SHOWN = 10
-NAME_LENGTH = 80
+from data_prep.runtime.summary_lines import NAME_LENGTH, commonest
 
 
 @dataclass
@@ -54,7 +52,7 @@ class ExportSummary:
         """Returns what a share of `--max_failures` is held against."""
         return [
             Loss("boxes", self.boxes_lost, self.boxes_read),
-            Loss("pictures", self.images_read - self.images_written, self.images_read),
+            Loss("images", self.images_read - self.images_written, self.images_read),
         ]
 
 
@@ -62,19 +60,15 @@ def summary_lines(summary: ExportSummary, ledger: Ledger, classes: ExportedClass
     """Returns what was read, written and lost, a line each."""
     other = f", {summary.boxes_of_other_labels} of labels outside the label map" * bool(summary.boxes_of_other_labels)
     dropped = f", {summary.group_of_dropped} around groups dropped" * bool(summary.group_of_dropped)
-    shown = [
-        f"{printable(classes.names[class_id], NAME_LENGTH)} {count}"
-        for class_id, count in summary.boxes_by_class.most_common(CLASSES_SHOWN)
-    ]
-    more = len(summary.boxes_by_class) - CLASSES_SHOWN
+    by_class = commonest(summary.boxes_by_class, lambda class_id: printable(classes.names[class_id], NAME_LENGTH))
     lines = [
-        f"pictures: {summary.images_read} read, {summary.images_written} written, "
+        f"images: {summary.images_read} read, {summary.images_written} written, "
         f"{summary.images_without_boxes} of them without a box",
         f"boxes: {summary.boxes_read} read, {summary.boxes_by_class.total()} written{other}{dropped}",
-        f"boxes a class: {', '.join(shown)}" + f" and {more} more classes" * (more > 0),
+        f"boxes a class: {by_class}",
     ]
     if summary.images_of_rejected_boxes:
-        lines.append(f"{summary.images_of_rejected_boxes} pictures whose boxes were all rejected: left out with them")
+        lines.append(f"{summary.images_of_rejected_boxes} images whose boxes were all rejected: left out with them")
     if summary.group_of_forgiven:
         mark = {"coco": "iscrowd", "pascal_voc": "difficult"}[format_name]
         lines.append(
@@ -82,6 +76,6 @@ def summary_lines(summary: ExportSummary, ledger: Ledger, classes: ExportedClass
         )
     lost = [f"{name} of {count} boxes" for name, count in summary.not_held.most_common()]
     if summary.verified_labels:
-        lost.append(f"{summary.verified_labels} verified labels of {summary.images_of_verified_labels} pictures")
+        lost.append(f"{summary.verified_labels} verified labels of {summary.images_of_verified_labels} images")
     lines.append(f"{format_name} has no place for, and so are lost: {', '.join(lost)}" if lost else "no flag is lost")
     return [*lines, ledger.summary()]

@@ -83,7 +83,7 @@ def export(
             other = summary.boxes_of_other_labels
             why = f"{other} of labels outside the label map; " * bool(other)
             raise UserError(
-                f"not one box is left of {summary.images_read} pictures with {summary.boxes_read} boxes: {why}"
+                f"not one box is left of {summary.images_read} images with {summary.boxes_read} boxes: {why}"
                 f"{ledger.summary()}"
             )
 

@@ -9,6 +9,7 @@ import yaml
 
 from data_prep.annotations.source_image import check_label, shown
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.input_files import read_text
 from data_prep.runtime.ledger import RejectedError
 
 MAX_NAMES_BYTES = 4 * 1024 * 1024
@@ -120,14 +121,4 @@ def _has_names(path: Path) -> bool:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_NAMES_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    if len(content) > MAX_NAMES_BYTES:
-        raise UsageError(f"{path}: over {MAX_NAMES_BYTES // 2**20} MiB, so not a list of classes")
-    return text
+    return read_text(path, "list of classes", max_bytes=MAX_NAMES_BYTES)

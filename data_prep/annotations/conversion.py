@@ -59,7 +59,7 @@ def convert(
             summary.images_turned += file.orientation != 1
         if options.placing_directory is not None:
             if file is None:
-                raise UsageError("--image_output_directory needs --image_directory, where the pictures are")
+                raise UsageError("--image_output_directory needs --image_directory, where the images are")
             if file.content is None:
                 was_placed = place_image(file.path, options.placing_directory, image_id, options.placing)
             else:
@@ -139,8 +139,8 @@ def _relative_box(box: SourceBox, frame: Frame, max_overhang: float, summary: Su
     ymin, ymax = box.ymin / frame.height, box.ymax / frame.height
     overhang = max(-xmin, -ymin, xmax - 1, ymax - 1, 0.0)
     if overhang > max_overhang:
-        of_size = "" if frame.width == 1 else f" of a picture of {frame.width:g}x{frame.height:g}"
-        raise RejectedError("box outside the picture", edges + of_size)
+        of_size = "" if frame.width == 1 else f" of an image of {frame.width:g}x{frame.height:g}"
+        raise RejectedError("box outside the image", edges + of_size)
     edges_cut = max(xmin, 0.0), max(ymin, 0.0), min(xmax, 1.0), min(ymax, 1.0)
     xmin, ymin, xmax, ymax = frame.stored(*edges_cut)
     if edges_cut[0] >= edges_cut[2] or edges_cut[1] >= edges_cut[3] or xmin == xmax or ymin == ymax:

@@ -131,7 +131,7 @@ def _images(
         )
     if num_unlabelled:
         source.remarks.append(
-            f"{num_unlabelled} pictures left out that nobody has labelled: null; [] would say that they have no objects"
+            f"{num_unlabelled} images left out that nobody has labelled: null; [] would say that they have no objects"
         )
 
 

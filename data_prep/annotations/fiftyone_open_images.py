@@ -116,10 +116,10 @@ def _images(
                 num_rejected[row["ImageID"]] = num_rejected.get(row["ImageID"], 0) + 1
     of_these = sum(map(len, boxes.values())) + sum(num_rejected.values())
     source.remarks.append(
-        f"{folder.name}: {of_these} of {num_rows} boxes are of the {len(files)} pictures in {directory.name}"
+        f"{folder.name}: {of_these} of {num_rows} boxes are of the {len(files)} images in {directory.name}"
     )
     if num_bare := len(files.keys() - boxes.keys()):
-        source.remarks.append(f"{folder.name}: {num_bare} pictures left out on which nobody has drawn boxes")
+        source.remarks.append(f"{folder.name}: {num_bare} images left out on which nobody has drawn boxes")
     for image_id, of_image in boxes.items():
         yield SourceImage(
             f"{where} ({image_id})",

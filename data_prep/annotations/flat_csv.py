@@ -119,7 +119,7 @@ def _images(
         if image.width is None or image.height is None:
             image.width, image.height = sides
         elif (image.width, image.height) != (sides[0] or image.width, sides[1] or image.height):
-            reject_row(line, "two sizes of one picture", f"{width}x{height}, before {image.width}x{image.height}")
+            reject_row(line, "two sizes of one image", f"{width}x{height}, before {image.width}x{image.height}")
             image.num_rejected += has_box or bool(label)
             continue
         if not has_box and label.casefold() in _MISSING:
@@ -207,7 +207,7 @@ def _guess_coordinates(path: Path, layout: CsvLayout) -> tuple[bool, str]:
     share = small / count if count else 0.0
     counted = f"{small} of {count} boxes have every edge within 0..{LARGEST_RELATIVE:g}"
     if 1 - CLEAR_MAJORITY < share < CLEAR_MAJORITY:
-        raise UsageError(f"{path}: {counted}: pixels, or shares of the picture? say which by --coordinates")
+        raise UsageError(f"{path}: {counted}: pixels, or shares of the image? say which by --coordinates")
     is_relative = share >= CLEAR_MAJORITY
-    kind = "relative (shares of the picture)" if is_relative else "pixel"
+    kind = "relative (shares of the image)" if is_relative else "pixel"
     return is_relative, f"coordinates: {kind}, for {counted}; --coordinates says otherwise"

@@ -21,7 +21,7 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
 LISTED_TWICE = "image listed twice"
-TWO_IMAGES = "two pictures of one id"
+TWO_IMAGES = "two images of one id"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _check_same_image(entry: Entry, first: Entry) -> None:
     Raises:
         RejectedError: Their files differ, or where there are none, their annotated sizes.
     """
-    detail = f"{entry.image.where} and {first.image.where} are of different pictures"
+    detail = f"{entry.image.where} and {first.image.where} are of different images"
     if entry.file is not None and first.file is not None:
         if not is_same_content(entry.file, first.file):
             raise RejectedError(TWO_IMAGES, f"{detail}: {entry.file.path}, {first.file.path}")

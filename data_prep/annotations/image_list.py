@@ -62,7 +62,7 @@ def read_image_list(path: Path) -> ImageList:
     """
     images = ImageList(read_list_lines(path))
     if not len(images):
-        raise UsageError(f"{path}: the list names no picture")
+        raise UsageError(f"{path}: the list names no image")
     return images
 
 
@@ -78,7 +78,7 @@ def read_list_lines(path: Path) -> list[str]:
         except (EOFError, OSError, zlib.error) as error:
             raise UsageError(f"{path}: damaged: {error}") from error
     if len(text) == MAX_CHARACTERS:
-        raise UsageError(f"{path}: over {MAX_CHARACTERS // 2**20} MiB, so not a list of pictures")
+        raise UsageError(f"{path}: over {MAX_CHARACTERS // 2**20} MiB, so not a list of images")
     return [line.strip() for line in text.splitlines()]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from data_prep.formats.label_map import MAX_ID, LabelMap, LabelMapItem, read_lab
 from data_prep.runtime.command_line import UserError, printable
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.progress import progress
+from data_prep.runtime.summary_lines import NAME_LENGTH, commonest, images_of_rejected_boxes_line
 
-SHOWN = 10  # classes, or names, in a line
-NAME_LENGTH = 80  # characters of each
+SHOWN = 10  # names in a line
 NEW_CLASSES_SHOWN = 5
 
 
@@ -66,9 +65,9 @@ def import_annotations(
         write_label_map(label_map_path, label_map)
     if images_path is not None:
         count = write_json_array(images_path, addresses)
-        remarks.append(f"{count} of {summary.images_kept} pictures have a URL, in {images_path}")
+        remarks.append(f"{count} of {summary.images_kept} images have a URL, in {images_path}")
     elif addresses:
-        remarks.append(f"{len(addresses)} pictures have a URL; --image_index_output_path writes them for the download")
+        remarks.append(f"{len(addresses)} images have a URL; --image_index_output_path writes them for the download")
     return summary, label_map, remarks
 
 
@@ -111,25 +110,25 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
     """Returns what was read, kept and left out, by reason, a line each."""
     not_wanted = f", {summary.images_not_wanted} not in the list" if options.wanted is not None else ""
     lines = [
-        f"pictures: {summary.images_read} read{not_wanted}, {summary.images_kept} kept, "
+        f"images: {summary.images_read} read{not_wanted}, {summary.images_kept} kept, "
         f"{summary.images_without_boxes} of them without a box",
         f"boxes: {summary.boxes_read} read, {summary.kept_by_label.total()} kept",
-        f"boxes a class: {_commonest(summary.kept_by_label)}",
+        f"boxes a class: {commonest(summary.kept_by_label, _shortened)}",
         *remarks,
     ]
     if options.wanted is not None and (unmatched := options.wanted.unmatched):
-        examples = ", ".join(printable(name, NAME_LENGTH) for name in unmatched[:SHOWN])
+        examples = ", ".join(_shortened(name) for name in unmatched[:SHOWN])
         more = ", ..." * (len(unmatched) > SHOWN)
         count = f"{len(unmatched)} of the {len(options.wanted)}"
-        lines.append(f"{count} pictures in the list have no annotations: {examples}{more}")
+        lines.append(f"{count} images in the list have no annotations: {examples}{more}")
     if summary.images_united:
         lines.append(
-            f"{summary.images_united} entries were united with an earlier one of their picture, "
+            f"{summary.images_united} entries were united with an earlier one of their image, "
             f"{summary.boxes_listed_twice} boxes that both have taken once"
         )
     if (num_left_out := ledger.counts[LISTED_TWICE]) and not options.unites_entries:
         lines.append(
-            f"{num_left_out} entries left out: their pictures have an entry already; --images_listed_twice unite takes "
+            f"{num_left_out} entries left out: their images have an entry already; --images_listed_twice unite takes "
             "the boxes of all"
         )
     if summary.boxes_cut:
@@ -138,16 +137,12 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         )
     if summary.images_scaled:
         lines.append(
-            f"{summary.images_scaled} pictures are of another size than annotated, of the same aspect ratio: kept"
+            f"{summary.images_scaled} images are of another size than annotated, of the same aspect ratio: kept"
         )
     lines += _orientation_lines(summary, ledger, options)
     if summary.images_of_rejected_boxes:
-        became = (
-            "kept as pictures without objects, as --keep_images_of_rejected_boxes says"
-            if options.with_images_of_rejected_boxes
-            else "dropped (--keep_images_of_rejected_boxes keeps them as pictures without objects)"
-        )
-        lines.append(f"{summary.images_of_rejected_boxes} pictures whose boxes were all rejected: {became}")
+        kept = options.with_images_of_rejected_boxes
+        lines.append(images_of_rejected_boxes_line(summary.images_of_rejected_boxes, are_kept=kept))
     if summary.renamed is not None:
         name, image_id = summary.renamed
         lines.append(
@@ -158,13 +153,13 @@ def summary_lines(summary: Summary, ledger: Ledger, options: Options, remarks: S
         if summary.images_written:
             done = "written out of their records"
         lines.append(
-            f"pictures in {options.placing_directory}: {summary.images_placed} {done}, "
+            f"images in {options.placing_directory}: {summary.images_placed} {done}, "
             f"{summary.images_in_place} were there"
         )
     elif summary.images_under_other_names or (summary.num_renamed and options.image_directory is None):
         count = str(summary.images_under_other_names or summary.num_renamed)
         lines.append(
-            f"note: {count} pictures are not called ID.jpg (.png, ...), as the next steps look for them; "
+            f"note: {count} images are not called ID.jpg (.png, ...), as the next steps look for them; "
             "--image_output_directory (with --image_directory, if their place is not known) puts them there"
         )
     return [*lines, ledger.summary()]
@@ -182,33 +177,31 @@ def _orientation_lines(summary: Summary, ledger: Ledger, options: Options) -> li
             else "stored, as --boxes_are_of says"
         )
         lines.append(
-            f"{summary.images_turned} pictures are turned by their EXIF orientation; boxes taken as of the pictures as "
+            f"{summary.images_turned} images are turned by their EXIF orientation; boxes taken as of the images as "
             + how
         )
     if count := ledger.counts[SIZED_AS_STORED]:
         lines.append(
-            f"{count} pictures left out: annotated in the size of the picture as stored, and --boxes_are_of is shown; "
+            f"{count} images left out: annotated in the size of the image as stored, and --boxes_are_of is shown; "
             "if the boxes were drawn without regard to EXIF, give --boxes_are_of stored"
         )
     if count := ledger.counts[SIZED_AS_SHOWN]:
         lines.append(
-            f"{count} pictures left out: annotated in the size of the picture as EXIF shows it, and --boxes_are_of is "
+            f"{count} images left out: annotated in the size of the image as EXIF shows it, and --boxes_are_of is "
             "stored; if the boxes were drawn on it as shown, give --boxes_are_of shown"
         )
     return lines
 
 
 def _why_nothing(summary: Summary, ledger: Ledger, options: Options) -> str:
-    reasons = [f"{summary.images_read} pictures read"]
+    reasons = [f"{summary.images_read} images read"]
     if summary.images_not_wanted:
         reasons.append(f"{summary.images_not_wanted} not in --image_list_path")
     is_flag = ledger.counts[SIZED_AS_STORED] or ledger.counts[SIZED_AS_SHOWN]
     other = "stored" if options.boxes_are_of == "shown" else "shown"
-    hint = f"; if boxes were drawn on the pictures as {other}, give --boxes_are_of {other}" if is_flag else ""
+    hint = f"; if boxes were drawn on the images as {other}, give --boxes_are_of {other}" if is_flag else ""
     return f"not one box is left, so nothing is written: {', '.join(reasons)}; {ledger.summary()}{hint}"
 
 
-def _commonest(counts: Counter[str]) -> str:
-    shown = [f"{printable(label, NAME_LENGTH)} {count}" for label, count in counts.most_common(SHOWN)]
-    more = f" and {len(counts) - SHOWN} more classes" if len(counts) > SHOWN else ""
-    return ", ".join(shown) + more
+def _shortened(name: str) -> str:
+    return printable(name, NAME_LENGTH)

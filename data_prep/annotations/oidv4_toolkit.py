@@ -117,9 +117,9 @@ def _images(
             else None,
         )
     if num_united:
-        source.remarks.append(f"{num_united} pictures are in the folders of several classes: their boxes are united")
+        source.remarks.append(f"{num_united} images are in the folders of several classes: their boxes are united")
     if num_repeated:
-        source.remarks.append(f"{num_repeated} lines that their picture has twice are taken once")
+        source.remarks.append(f"{num_repeated} lines that their image has twice are taken once")
 
 
 def _box(where: str, words: Sequence[str]) -> SourceBox:

@@ -46,7 +46,7 @@ def read_pascal_voc(path: Path, *, first_pixel: int, reject: Reject) -> SourceSe
     """
     folder = path / "Annotations" if (path / "Annotations").is_dir() else path
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder; Pascal VOC has one XML file a picture in a folder")
+        raise UsageError(f"{folder} is no folder; Pascal VOC has one XML file for each image in a folder")
     files = sorted(folder.rglob("*.xml"))
     if not files:
         raise UsageError(f"{folder}: no XML files in it")

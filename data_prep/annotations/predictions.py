@@ -29,7 +29,7 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
 
 SUFFIX = ".jsonl"
-NOT_ANSWERED = "picture without an answer"
+NOT_ANSWERED = "image without an answer"
 _NOT_A_LINE = "not a prediction"
 _MAX_LINE_BYTES = 64 << 20
 _EDGES = ("xmin", "ymin", "xmax", "ymax")

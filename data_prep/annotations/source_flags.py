@@ -9,17 +9,17 @@ from data_prep.annotations.conversion_options import DEFAULT_MAX_OVERHANG, Optio
 from data_prep.annotations.csv_columns import RETINANET_COLUMNS, check_asked_columns
 from data_prep.annotations.image_list import read_image_list
 from data_prep.annotations.source_formats import FORMATS, asked_columns
-from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction
+from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction, require_folder
 
 _COLUMN_HELP = {
-    "file": "the picture's file, if not called filename, image, path, picture or the like",
+    "file": "the image's file, if not called filename, image, path, picture or the like",
     "class": "the class, if not called class, label, category, name or the like",
     "xmin": "the left edge, if not called xmin, x1 or left; so for the other edges",
     "ymin": "the upper edge",
     "xmax": "the right edge",
     "ymax": "the lower edge",
-    "width": "the picture's width",
-    "height": "the picture's height",
+    "width": "the image's width",
+    "height": "the image's height",
     "confidence": "the confidence, if not called confidence or score",
     "x_center": "the box's centre, with --box_width_column",
     "y_center": "the box's centre, with --box_height_column",
@@ -54,7 +54,7 @@ def add_source_flags(parser: ArgumentParser) -> None:
         "--image_directory",
         nargs="+",
         type=Path,
-        help="holds the pictures: sizes that annotations lack are read from them, others checked against them; one for "
+        help="holds the images: sizes that annotations lack are read from them, others checked against them; one for "
         "all, or one for each of --annotations_path",
     )
     parser.add_argument(
@@ -71,7 +71,7 @@ def add_source_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--coordinates",
         choices=("auto", "pixel", "relative"),
-        help="csv: what boxes are in; auto, the default, takes edges of at most 2 as shares of the picture",
+        help="csv: what boxes are in; auto, the default, takes edges of at most 2 as shares of the image",
     )
     parser.add_argument(
         "--no_header",
@@ -99,39 +99,39 @@ def add_conversion_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--image_list_path",
         type=Path,
-        help="takes only the pictures that this text names, one a line (VOC's ImageSets)",
+        help="takes only the images that this text names, one a line (VOC's ImageSets)",
     )
     parser.add_argument(
         "--images_listed_twice",
         choices=("reject", "unite"),
         default="reject",
-        help="what becomes of a picture that several entries, or files, name: rejects all but the first, or unites "
+        help="what becomes of an image that several entries, or files, name: rejects all but the first, or unites "
         "their boxes, as where each file has another class (boxes alike in both are taken once)",
     )
     parser.add_argument(
         "--boxes_are_of",
         choices=("shown", "stored"),
         default="shown",
-        help="whether boxes were drawn on the pictures as EXIF turns them, which most tools show, or on the stored "
+        help="whether boxes were drawn on the images as EXIF turns them, which most tools show, or on the stored "
         "pixels, which later steps and TensorFlow take; boxes are turned to those",
     )
     parser.add_argument(
         "--max_overhang",
         type=fraction,
         default=DEFAULT_MAX_OVERHANG,
-        help="how far a box may stick out, as a share of the picture's side, and be cut; beyond it is rejected",
+        help="how far a box may stick out, as a share of the image's side, and be cut; beyond it is rejected",
     )
     parser.add_argument(
         "--keep_images_of_rejected_boxes",
         action="store_true",
-        help="keep pictures whose boxes were all rejected, as pictures without objects; training takes them for that",
+        help="keep images whose boxes were all rejected, as images without objects; training takes them for that",
     )
 
 
 def add_placing_flags(parser: ArgumentParser) -> None:
     """Adds the flags that put images where the next steps look for them."""
     parser.add_argument(
-        "--image_output_directory", type=Path, help="puts the pictures there as ID.jpg (.png, ...), as later steps want"
+        "--image_output_directory", type=Path, help="puts the images there as ID.jpg (.png, ...), as later steps want"
     )
     parser.add_argument(
         "--image_placing", choices=("link", "copy"), default="link", help="whether it links or copies them there"
@@ -153,7 +153,9 @@ def check_source_flags(flags: Any) -> None:
                 f"--annotations_path {path} is a folder; --format {flags.format} has all boxes in one file"
             )
         if not path.is_dir() and source_format.takes == "folder":
-            raise UsageError(f"--annotations_path {path} is no folder; --format {flags.format} has a file a picture")
+            raise UsageError(
+                f"--annotations_path {path} is no folder; --format {flags.format} has a file for each image"
+            )
     _refuse_twice("annotations_path", flags.annotations_path)
     for name in _FORMAT_FLAGS:
         if getattr(flags, name) not in (None, False) and name not in source_format.flags:
@@ -165,8 +167,7 @@ def check_source_flags(flags: Any) -> None:
         raise UsageError("--one_based_pixels is for edges, and --x_center_column or --y_center_column is no edge")
     directories: list[Path] = flags.image_directory or []
     for directory in directories:
-        if not directory.is_dir():
-            raise UsageError(f"--image_directory {directory} is no folder")
+        require_folder("--image_directory", directory)
     if len(directories) > 1 and len(directories) != len(flags.annotations_path):
         raise UsageError(
             f"{len(directories)} folders for --image_directory and {len(flags.annotations_path)} for "
@@ -188,7 +189,7 @@ def check_placing_flags(flags: Any) -> None:
     if not sources and FORMATS[flags.format].has_images:
         sources, flag = [path for path in flags.annotations_path if path.is_dir()], "--annotations_path"
     elif not sources:
-        raise UsageError("--image_output_directory needs --image_directory, where the pictures are")
+        raise UsageError("--image_output_directory needs --image_directory, where the images are")
     if any(target.resolve().is_relative_to(source.resolve()) for source in sources):
         raise UsageError(f"--image_output_directory is within {flag}, and would be read; give each its own")
 

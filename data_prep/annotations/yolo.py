@@ -54,7 +54,7 @@ def read_yolo(
     class_ids = {name: number + 1 for number, name in sorted(names.items())}
     remarks = [f"{len(names)} class names from {names_path}"]
     if num_unlabelled := sum(len(folder.images.keys() - folder.files.keys()) for folder in folders):
-        remarks.append(f"{num_unlabelled} pictures have no label file: pictures without boxes, as YOLO takes them")
+        remarks.append(f"{num_unlabelled} images have no label file: images without boxes, as YOLO takes them")
     images = (image for folder in folders for image in _images(folder, names, has_keypoints, reject))
     return SourceSet(images, class_ids, "class 0 has id 1, and so on", remarks)
 

@@ -223,7 +223,7 @@ def _listed_images(path: Path, list_path: Path) -> tuple[Path, list[str]]:
             )
         files.append(next((file for file in inside if file.is_file()), inside[0]))
     if not files:
-        raise UsageError(f"{list_path}: the list names no picture")
+        raise UsageError(f"{list_path}: the list names no image")
     directory = Path(os.path.commonpath([file.parent for file in files]))
     return directory, [file.relative_to(directory).as_posix() for file in files]
 

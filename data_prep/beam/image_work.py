@@ -119,14 +119,14 @@ def _fetched_images(
         tasks,
         num_threads=min(settings.num_threads, len(tasks)),
         max_per_host=settings.max_connections_per_host,
-        stop=threading.Event(),  # not the downloader's, which goes on to the next pictures
+        stop=threading.Event(),  # not the downloader's, which goes on to the next images
     )
     with contextlib.closing(results):
         yield from results
 
 
 def _source(task: ImageTask) -> ImageSource:
-    assert task.source is not None, "a picture without a file or a problem has a URL"
+    assert task.source is not None, "an image without a file or a problem has a URL"
     return task.source
 
 

@@ -120,7 +120,7 @@ def run(
         write_shard = WriteShard(name, settings.num_shards, work)
         put_in_place = PutInPlace(output_path, settings.num_shards, work, ledger_path)
         if plan.fingerprints:
-            print(f"{plan.num_images} pictures for {len(plan.fingerprints)} of {settings.num_shards} shards")
+            print(f"{plan.num_images} images for {len(plan.fingerprints)} of {settings.num_shards} shards")
             counters = _run_pipeline(plan, plan_path, MakeRecords(settings), write_shard, put_in_place, options)
         else:
             counters = Counter()
@@ -133,7 +133,7 @@ def run(
     after = None if is_empty else manifest_at(files.join(folder, name + SUFFIX))
     if after is None:
         raise UserError(
-            f"none of the {len(points)} pictures can be used, so no records are written; {ledger_path} says why"
+            f"none of the {len(points)} images can be used, so no records are written; {ledger_path} says why"
         )
     return BeamRun(after, len(plan.fingerprints), counters)
 

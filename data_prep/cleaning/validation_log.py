@@ -106,7 +106,7 @@ class ValidationLog:
             _TABLE,
             {field.name: "TEXT" if field.type == "str" else "INTEGER" for field in fields(LogEntry)},
             problem="what was validated cannot be kept there",
-            remedy="delete the file to have all pictures looked at again",
+            remedy="delete the file to have all images looked at again",
         )
 
     def __enter__(self) -> ValidationLog:

@@ -174,7 +174,7 @@ class OutcomeLog:
             except ValueError as error:
                 raise UsageError(
                     f"{self.path}:{self._num_lines}: no line of this command's; name another file, or remove this one "
-                    "to have all pictures looked at again"
+                    "to have all images looked at again"
                 ) from error
             self._places[outcome.image_id] = end
             end += len(line)

@@ -13,7 +13,15 @@ import simplejpeg
 from data_prep.downloading.download_errors import DownloadError
 from data_prep.downloading.http_download import Fetched
 from data_prep.downloading.image_sources import ImageSource
-from data_prep.images.image_file import FORMATS, MAX_PIXELS, ImageError, fitted_size, prepare_image, read_header
+from data_prep.images.image_file import (
+    FORMATS,
+    MAX_PIXELS,
+    NOT_AN_IMAGE,
+    ImageError,
+    fitted_size,
+    read_header,
+)
+from data_prep.images.prepared_image import prepare_image
 from data_prep.runtime.large_image_turn import large_image_turn
 
 # Flickr answers for a photo that was taken down with an image of its own, "This photo is no longer available", most
@@ -51,7 +59,7 @@ def check_start(start: bytes, url: str) -> None:
         DownloadError: It begins as no image does.
     """
     if not start.startswith(_SIGNATURES):
-        raise DownloadError("not a picture", f"{url}: no {', '.join(FORMATS)} file; it begins with {start[:16]!r}")
+        raise DownloadError(NOT_AN_IMAGE, f"{url}: no {', '.join(FORMATS)} file; it begins with {start[:16]!r}")
 
 
 def accept_image(source: ImageSource, fetched: Fetched, max_dimension: int | None) -> FetchedImage:
@@ -72,17 +80,17 @@ def accept_image(source: ImageSource, fetched: Fetched, max_dimension: int | Non
         if not content:
             raise ImageError("empty file", "0 bytes")
         if source.num_bytes is not None and len(content) != source.num_bytes:
-            detail = f"{len(content)} bytes instead of {source.num_bytes}: not the picture that was annotated"
+            detail = f"{len(content)} bytes instead of {source.num_bytes}: not the image that was annotated"
             raise DownloadError("wrong size", f"{fetched.url}: {detail}", permanent=fetched.complete)
         if source.md5:
             # Not a matter of security: Open Images gives no stronger sum.
             found = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
             if found.rstrip("=") != source.md5.rstrip("="):
-                detail = f"{fetched.url}: MD5 {found} instead of {source.md5}: not the picture that was annotated"
+                detail = f"{fetched.url}: MD5 {found} instead of {source.md5}: not the image that was annotated"
                 raise DownloadError("wrong MD5", detail)
         return decoded_image(content, max_dimension)
     except ImageError as error:
-        permanent = fetched.complete or error.reason == "not a picture"
+        permanent = fetched.complete or error.reason == NOT_AN_IMAGE
         raise DownloadError(error.reason, f"{fetched.url}: {error.detail}", permanent=permanent) from error
 
 
@@ -139,7 +147,7 @@ def _refuse_placeholder(source: ImageSource, fetched: Fetched) -> None:
     elif len(content) <= _PLACEHOLDER_MAX_BYTES and content.startswith((b"\x89PNG", b"GIF8")):
         host = parts.hostname or ""
         if hashlib.md5(content, usedforsecurity=False).hexdigest() in _PLACEHOLDER_MD5S:
-            seen = "answered with the picture of Flickr that says so"
+            seen = "answered with the image of Flickr that says so"
         elif host.endswith(_PLACEHOLDER_HOSTS) and source.url.lower().endswith((".jpg", ".jpeg")):
             seen = f"answered with a {read_header(content).format} of {len(content)} bytes for a photograph"
     if seen:

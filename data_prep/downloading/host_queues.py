@@ -121,7 +121,7 @@ class HostQueues(Generic[Item]):
             else:
                 host.failures_in_a_row += 1
                 if host.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-                    host.given_up = f"no answer to {MAX_FAILURES_IN_A_ROW} pictures in a row"
+                    host.given_up = f"no answer to {MAX_FAILURES_IN_A_ROW} images in a row"
             self._give_back(task)
 
     def retry(self, task: Task[Item], wait_seconds: float, *, slow_down: bool) -> None:

@@ -6,25 +6,19 @@ from pathlib import Path
 
 from data_prep.formats.points import check_image_id
 from data_prep.runtime.command_line import UsageError, UserError
+from data_prep.runtime.input_files import read_text
 
 IMAGE_IDS_HELP = "a text file with an id a line, as the page of train.evaluate --report_path saves it"
-_MAX_BYTES = 500_000_000
+_MAX_BYTES = 512 * 1024 * 1024
 
 
 def read_image_ids(path: Path) -> frozenset[str]:
     """Returns the ids of a list; empty lines, and spaces around an id, do not count.
 
     Raises:
-        UsageError: It cannot be read, is larger than 500 MB, lists nothing, or a line is no image id.
+        UsageError: It cannot be read, is larger than 512 MiB, is no UTF-8, lists nothing, or a line is no image id.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{path}: larger than {_MAX_BYTES // 1_000_000} MB, which no list of image ids is")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: no text in UTF-8; it must have an image id a line") from error
+    lines = read_text(path, "list of image ids", max_bytes=_MAX_BYTES).splitlines()
     ids = set()
     for number, line in enumerate(lines, start=1):
         if not (image_id := line.strip()):

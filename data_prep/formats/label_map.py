@@ -17,7 +17,7 @@ from pathlib import Path
 from data_prep.formats.label_map_text import parse_items, quote
 from data_prep.runtime.atomic_files import write_text
 from data_prep.runtime.command_line import UsageError
-from data_prep.runtime.input_files import open_input
+from data_prep.runtime.input_files import read_text
 
 LABEL_MAP_NAME = "label_map.pbtxt"  # beside a config, an export and a run
 MAX_BYTES = 16 * 1024 * 1024  # some fifty times the label map of all 20,000 image-level classes of Open Images
@@ -148,22 +148,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     Raises:
         UsageError: The file is missing, too large, not UTF-8, or not a label map; with file and line.
     """
-    source = Path(path)
-    try:
-        with open_input(source) as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"label map {source}: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"label map {source}: larger than {MAX_BYTES // 2**20} MiB, so not a label map")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"{source}:{line}: not UTF-8 text (byte {error.start}); save the label map as UTF-8"
-        ) from error
-    return parse_label_map(text, str(source))
+    return parse_label_map(read_text(path, "label map", max_bytes=MAX_BYTES), str(Path(path)))
 
 
 def parse_label_map(text: str, where: str = "label map") -> LabelMap:

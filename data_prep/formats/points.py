@@ -150,7 +150,7 @@ def _problem_with_extras(annotation: Mapping[str, Any]) -> str:
     if SEGMENT_AREA in annotation:
         area = annotation[SEGMENT_AREA]
         if isinstance(area, bool) or not isinstance(area, int | float) or not 0 < area <= 1:
-            return f"'{SEGMENT_AREA}' must be a share of the picture above 0 and at most 1, not {_kind(area)}"
+            return f"'{SEGMENT_AREA}' must be a share of the image above 0 and at most 1, not {_kind(area)}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Boxes and their names on an image, drawn so that they can be read, and images laid side by side."""
+"""Boxes and their names on an image, drawn so that they can be read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
 BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
-PAPER: Color = (250, 250, 248)
-INK: Color = (45, 45, 48)
 
 # Told apart at a glance, light and dark alternating, none close to the walls and woods that fill most photographs.
 PALETTE: tuple[Color, ...] = (
@@ -137,86 +135,6 @@ def draw_boxes(
     return canvas
 
 
-def side_by_side(images: Sequence[Image.Image], captions: Sequence[str] | None = None) -> Image.Image:
-    """Lays images in a row, scaled to the height of the tallest, each under its caption.
-
-    Args:
-        images: One or more images.
-        captions: One an image, such as `ground truth` and `detections`; None for none.
-
-    Returns:
-        An RGB image.
-
-    Raises:
-        ValueError: There is no image, or the captions are not one an image.
-    """
-    if not images:
-        raise ValueError("no pictures to lay side by side")
-    height = max(image.height for image in images)
-    scaled = [
-        image if image.height == height else image.resize((max(1, round(image.width * height / image.height)), height))
-        for image in images
-    ]
-    return _grid(scaled, len(scaled), captions, widths=[image.width for image in scaled])
-
-
-def contact_sheet(images: Sequence[Image.Image], columns: int, captions: Sequence[str] | None = None) -> Image.Image:
-    """Lays images in a grid, row by row, each fitted into a cell of the first image's size.
-
-    Args:
-        images: One or more images.
-        columns: How many stand in a row.
-        captions: One an image; None for none.
-
-    Returns:
-        An RGB image.
-
-    Raises:
-        ValueError: There is no image, `columns` is below 1, or the captions are not one an image.
-    """
-    if not images:
-        raise ValueError("no pictures for a contact sheet")
-    if columns < 1:
-        raise ValueError(f"a contact sheet needs at least 1 column, not {columns}")
-    cell_width, cell_height = images[0].size
-    fitted = []
-    for image in images:
-        scale = min(cell_width / image.width, cell_height / image.height)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        fitted.append(image if size == image.size else image.resize(size))
-    columns = min(columns, len(images))
-    return _grid(fitted, columns, captions, widths=[cell_width] * columns)
-
-
-def _grid(
-    images: Sequence[Image.Image], columns: int, captions: Sequence[str] | None, *, widths: Sequence[int]
-) -> Image.Image:
-    """Lays images in `columns` columns of the given widths on white, centred in their cells."""
-    if captions is not None and len(captions) != len(images):
-        raise ValueError(f"{len(images)} pictures, but {len(captions)} captions")
-    cell_height = max(image.height for image in images)
-    font_pixels = max(11, round(5 + math.hypot(max(widths), cell_height) / 60))
-    caption_height = round(font_pixels * 1.8) if captions is not None else 0
-    gap = max(2, round(cell_height / 60))
-    rows = math.ceil(len(images) / columns)
-    lefts = [gap + sum(widths[:column]) + gap * column for column in range(columns)]
-    sheet = Image.new(
-        "RGB", (sum(widths) + gap * (columns + 1), rows * (cell_height + caption_height) + gap * (rows + 1)), PAPER
-    )
-    draw = ImageDraw.Draw(sheet)
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        top = gap + row * (cell_height + caption_height + gap)
-        if captions is not None:
-            font, text = _fitted_text(draw, captions[index], font_pixels, widths[column])
-            draw.text(
-                (lefts[column] + widths[column] / 2, top + caption_height / 2), text, fill=INK, font=font, anchor="mm"
-            )
-        offset = ((widths[column] - image.width) // 2, caption_height + (cell_height - image.height) // 2)
-        sheet.paste(image.convert("RGB"), (lefts[column] + offset[0], top + offset[1]))
-    return sheet
-
-
 @functools.lru_cache(maxsize=32)
 def _font(pixels: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size=pixels)
@@ -286,7 +204,7 @@ def _draw_plate(
 ) -> Rectangle | None:
     """Draws a name on its plate near `rectangle`; returns the plate, or None where the image has no room for it."""
     pad = max(1, round(font_size_for(size) * 0.22))
-    font, text = _fitted_text(draw, text, font_size_for(size), size[0] - 2 * pad)
+    font, text = fitted_text(draw, text, font_size_for(size), size[0] - 2 * pad)
     if not text:
         return None
     text_width = draw.textlength(text, font=font)
@@ -306,10 +224,17 @@ def _vertical_extent(font: ImageFont.FreeTypeFont) -> tuple[int, int]:
     return math.ceil(-top), math.ceil(bottom)
 
 
-def _fitted_text(
+def fitted_text(
     draw: ImageDraw.ImageDraw, text: str, font_pixels: int, room: float
 ) -> tuple[ImageFont.FreeTypeFont, str]:
-    """Returns a font and as much of `text` as `room` pixels take: first smaller letters, then fewer."""
+    """Returns a font and as much of `text` as `room` pixels take: first smaller letters, then fewer.
+
+    Args:
+        draw: What the text will be drawn with.
+        text: On one line; white space becomes single spaces.
+        font_pixels: The height of letters where there is room.
+        room: In pixels.
+    """
     text = " ".join(text.split())
     font = _font(font_pixels)
     while draw.textlength(text, font=font) > room and font_pixels > SMALLEST_FONT_PIXELS:

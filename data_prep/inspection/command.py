@@ -37,18 +37,19 @@ from data_prep.runtime.command_line import (
     int_from_zero,
     number_above_zero,
     positive_int,
+    require_folder,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
 from data_prep.runtime.ledger import Ledger
 from data_prep.runtime.worker_pool import default_num_processes
 
 _BOX_WORDS = {
-    data_set.UNUSABLE: "without area or outside their picture",
+    data_set.UNUSABLE: "without area or outside their image",
     data_set.DUPLICATE: "drawn twice",
     data_set.TWO_CLASSES: "of two classes in one place",
     data_set.TINY: "tiny",
     data_set.EXTREME_RATIO: "of an extreme aspect ratio",
-    data_set.HUGE: "as large as their picture",
+    data_set.HUGE: "as large as their image",
 }
 _IMAGE_WORDS = {
     data_set.NO_IMAGE: "missing or not readable",
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             num_threads=flags.num_threads,
         )
         scores = suspicion_scores(found)  # again: some images may not have decoded
-        listed = choose_listed(found, thumbnails, scores, flags.max_listed_pictures, flags.seed)
+        listed = choose_listed(found, thumbnails, scores, flags.max_listed_images, flags.seed)
         text = page(
             found,
             statistics(found),
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(ledger.summary())
     print(f"wrote {output_path}, {len(text) / 1e6:.1f} MB, in {time.monotonic() - start:.1f} s")
     losses = [
-        Loss("pictures or records", unread, found.num_images + unread),
+        Loss("images or records", unread, found.num_images + unread),
         Loss("thumbnails", ledger.total - unread, len(chosen)),
     ]
     return flags.max_failures.exit_code(ledger.total, losses)
@@ -162,10 +163,10 @@ def make_parser() -> ArgumentParser:
         "--tiny_pixels",
         type=number_above_zero,
         default=limits.tiny_pixels,
-        help="a box with a shorter side below this is tiny, in pixels of its picture",
+        help="a box with a shorter side below this is tiny, in pixels of its image",
     )
     parser.add_argument(
-        "--huge_share", type=fraction, default=limits.huge_share, help="a box over this share of its picture is huge"
+        "--huge_share", type=fraction, default=limits.huge_share, help="a box over this share of its image is huge"
     )
     parser.add_argument(
         "--extreme_ratio",
@@ -177,9 +178,9 @@ def make_parser() -> ArgumentParser:
         "--duplicate_iou", type=fraction, default=limits.duplicate_iou, help="two boxes as alike as this are one"
     )
     parser.add_argument(
-        "--many_boxes", type=positive_int, default=limits.many_boxes, help="more in one picture are suspicious"
+        "--many_boxes", type=positive_int, default=limits.many_boxes, help="more in one image are suspicious"
     )
-    parser.add_argument("--max_thumbnails", type=int_from_zero, default=800, help="pictures shown as such")
+    parser.add_argument("--max_thumbnails", type=int_from_zero, default=800, help="images shown as such")
     parser.add_argument(
         "--max_thumbnail_megabytes", type=number_above_zero, default=16.0, help="of all thumbnails together"
     )
@@ -190,7 +191,11 @@ def make_parser() -> ArgumentParser:
         help="the longest of a thumbnail, in pixels",
     )
     parser.add_argument(
-        "--max_listed_pictures", type=positive_int, default=100_000, help="pictures in the page, most without thumbnail"
+        "--max_listed_images",
+        "--max_listed_pictures",
+        type=positive_int,
+        default=100_000,
+        help="images in the page, most without thumbnail; --max_listed_pictures is its name in earlier versions",
     )
     parser.add_argument(
         "--anchor_boxes_per_class", type=positive_int, default=1000, help="boxes drawn to be compared with anchors"
@@ -199,16 +204,14 @@ def make_parser() -> ArgumentParser:
         "--decode_fraction",
         type=fraction,
         default=1.0,
-        help="with records: the share of the pictures, by chance, that is decoded to check it, as verify_tfrecords "
-        "does; of the others only the header is read, and pictures with a thumbnail are decoded anyway",
+        help="with records: the share of the images, by chance, that is decoded to check it, as verify_tfrecords "
+        "does; of the others only the header is read, and images with a thumbnail are decoded anyway",
     )
     parser.add_argument("--seed", type=int_from_zero, default=0, help="of what is drawn at random")
     parser.add_argument(
         "--num_threads", type=positive_int, default=default_num_processes(), help="files read at a time"
     )
-    use = (
-        "more unreadable pictures, or problems of records, than this end with code 3; the page is written all the same"
-    )
+    use = "more unreadable images, or problems of records, than this end with code 3; the page is written all the same"
     add_max_failures_flag(parser, FailureLimit(0), use)
     return parser
 
@@ -217,18 +220,18 @@ def _check(flags: argparse.Namespace) -> None:
     if (flags.datapoints_input_path is None) == (flags.input_path is None):
         raise UsageError("give --datapoints_input_path (points.json) or --input_path (records), and not both")
     if flags.input_path is not None and flags.image_directory is not None:
-        raise UsageError("--image_directory goes with --datapoints_input_path; records hold their pictures")
+        raise UsageError("--image_directory goes with --datapoints_input_path; records hold their images")
     if flags.input_path is not None and flags.class_description_path is not None:
         raise UsageError("--class_description_path goes with points; records are named by --label_map_path")
     if flags.label_map_path is not None and flags.class_description_path is not None:
         raise UsageError("--label_map_path and --class_description_path exclude each other; give one of them")
-    if flags.image_directory is not None and not flags.image_directory.is_dir():
-        raise UsageError(f"--image_directory {flags.image_directory} is no folder")
+    if flags.image_directory is not None:
+        require_folder("--image_directory", flags.image_directory)
     if flags.pipeline_config_path is not None:
         if not flags.pipeline_config_path.is_file():
             raise UsageError(f"--pipeline_config_path {flags.pipeline_config_path}: no such file, or not a regular one")
         if flags.datapoints_input_path is not None and flags.image_directory is None:
-            raise UsageError("--pipeline_config_path needs the pictures' sizes: give --image_directory too")
+            raise UsageError("--pipeline_config_path needs the images' sizes: give --image_directory too")
 
 
 def _read(flags: argparse.Namespace, ledger: Ledger) -> DataSet:
@@ -268,8 +271,8 @@ def _describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbna
     """
     num_classes = int(np.count_nonzero(np.bincount(found.box_classes, minlength=1)))
     lines = [
-        f"{found.num_images} pictures with {found.num_boxes} boxes of {num_classes} classes, from {found.source}",
-        f"suspicious pictures: {_counts(found.image_flags, _IMAGE_WORDS)}",
+        f"{found.num_images} images with {found.num_boxes} boxes of {num_classes} classes, from {found.source}",
+        f"suspicious images: {_counts(found.image_flags, _IMAGE_WORDS)}",
         f"suspicious boxes: {_counts(found.box_flags, _BOX_WORDS)}",
     ]
     if found.checked is not None:
@@ -280,7 +283,7 @@ def _describe(found: DataSet, coverage: Mapping[str, Any] | None, *, num_thumbna
             f"anchors of {coverage['config']}: {100 * coverage['share']:.1f}% of the boxes have one that matches "
             f"(compared: {compared} {coverage['usable']})"
         )
-    lines.append(f"the page lists {num_listed} of the {found.num_images} pictures and shows {num_thumbnails} of them")
+    lines.append(f"the page lists {num_listed} of the {found.num_images} images and shows {num_thumbnails} of them")
     return lines
 
 

@@ -69,7 +69,7 @@ def page(
     data = {
         "title": title,
         "source": found.source,
-        "numPictures": found.num_images,
+        "numImages": found.num_images,
         "numBoxes": found.num_boxes,
         "statistics": {**statistics, "classes": [_shortened(entry) for entry in statistics["classes"]]},
         "limits": dict(limits),
@@ -114,7 +114,7 @@ def _images(found: DataSet, listed: npt.NDArray[np.int64], scores: npt.NDArray[n
         "offsets": encoded_column(np.concatenate([[0], ends]), "<u4"),
         "widths": encoded_column(found.widths[listed], "<u4"),
         "heights": encoded_column(found.heights[listed], "<u4"),
-        "pictureFlags": encoded_column(found.image_flags[listed], "<u2"),
+        "imageFlags": encoded_column(found.image_flags[listed], "<u2"),
         "scores": encoded_column(scores[listed], "<u2"),
         "boxes": encoded_column(boxes, "<u2"),
         "boxClasses": encoded_column(found.box_classes[rows], "<u4" if len(found.labels) > 65535 else "<u2"),

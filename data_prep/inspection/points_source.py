@@ -52,11 +52,11 @@ def read_points_data_set(
     points = (item.value for item in read_point_items(path))
     with_sizes = _with_sizes(points, image_directory, ledger, num_threads)
     count = 0
-    for count, (point, size) in enumerate(progress(with_sizes, description="points", unit="pictures"), start=1):  # noqa: B007
+    for count, (point, size) in enumerate(progress(with_sizes, description="points", unit="images"), start=1):  # noqa: B007
         _add_point(builder, point, size)
     if not count:
-        raise UserError(f"{path} lists no pictures: nothing to look at")
-    images = f" and pictures of {image_directory}" if image_directory is not None else ""
+        raise UserError(f"{path} lists no images: nothing to look at")
+    images = f" and images of {image_directory}" if image_directory is not None else ""
     return builder.finish(f"{path}{images}")
 
 

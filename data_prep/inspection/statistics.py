@@ -48,7 +48,7 @@ def statistics(found: DataSet) -> dict[str, Any]:
             "label": found.labels[row],
             "name": found.names[row],
             "boxes": int(boxes[row]),
-            "pictures": int(images[row]),
+            "images": int(images[row]),
             "median": medians[row],
             "present": found.verified_present[row],
             "absent": found.verified_absent[row],
@@ -62,7 +62,7 @@ def statistics(found: DataSet) -> dict[str, Any]:
     everything = by_box.of(np.arange(found.num_boxes))
     everything["counts"] = _histogram(np.diff(found.box_offsets), COUNT_EDGES)
     everything["flags"] = _flag_counts(found.box_flags)
-    everything["pictureFlags"] = _flag_counts(found.image_flags)
+    everything["imageFlags"] = _flag_counts(found.image_flags)
     return {
         "classes": classes,
         "all": everything,

@@ -142,7 +142,7 @@ def make_thumbnails(
     num_bytes = 0
     with ThreadPoolExecutor(num_threads) as executor:
         made = map_in_order(executor, small, contents, num_workers=num_threads)
-        for row, result in progress(made, description="thumbnails", total=len(chosen), unit="pictures"):
+        for row, result in progress(made, description="thumbnails", total=len(chosen), unit="images"):
             if isinstance(result, ImageError):
                 failures[row] = result
                 continue

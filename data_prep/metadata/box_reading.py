@@ -13,9 +13,10 @@ from data_prep.metadata import open_images
 from data_prep.metadata.box_table import LABEL, BoxTable, check_boxes
 from data_prep.metadata.class_choice import Choice, names_of
 from data_prep.metadata.csv_frames import read_frames
-from data_prep.metadata.points_summary import CLASSES_SHOWN, Summary, commonest
+from data_prep.metadata.points_summary import Summary
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import Ledger
+from data_prep.runtime.summary_lines import CLASSES_SHOWN, commonest
 
 LABELS_COUNTED = 100_000  # a hostile file must not fill the memory with made-up ones
 
@@ -123,7 +124,7 @@ def why_no_boxes(paths: Sequence[str], choice: Choice, ledger: Ledger, summary: 
     if choice.labels is not None and summary.boxes_of_other_classes:
         wanted = ", ".join(map(choice.name_of, choice.labels[:CLASSES_SHOWN]))
         more = ", ..." if len(choice.labels) > CLASSES_SHOWN else ""
-        others = commonest(_labels_of_files(paths), choice)
+        others = commonest(_labels_of_files(paths), choice.name_of)
         listed = f": {others}" if others else ""
         reasons.append(f"{summary.boxes_of_other_classes} are of other classes than {wanted}{more}{listed}")
     reasons += [f"{count} dropped: {reason}" for reason, count in summary.boxes_filtered.most_common()]

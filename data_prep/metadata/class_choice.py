@@ -21,7 +21,7 @@ MAX_SEED = 2**63 - 1
 INCLUDE, EXCLUDE, ONLY = "include", "exclude", "only"
 _MEANINGS = {
     "is_occluded": "partly hidden by something else",
-    "is_truncated": "that reach beyond the picture",
+    "is_truncated": "that reach beyond the image",
     "is_group_of": "around five or more things that touch",
     "is_depiction": "of a drawing, a toy or a statue",
     "is_inside": "seen from inside, such as a car's cabin",
@@ -139,10 +139,10 @@ def add_filter_flags(parser: argparse._ActionsContainer) -> None:
         )
     parser.add_argument("--min_confidence", type=fraction, default=0.0, help="least Confidence of a box to keep")
     parser.add_argument(
-        "--min_box_side", type=fraction, default=0.0, help="least width and height to keep, as a share of the picture's"
+        "--min_box_side", type=fraction, default=0.0, help="least width and height to keep, as a share of the image's"
     )
     parser.add_argument(
-        "--min_box_area", type=fraction, default=0.0, help="least area of a box to keep, as a share of the picture's"
+        "--min_box_area", type=fraction, default=0.0, help="least area of a box to keep, as a share of the image's"
     )
 
 
@@ -154,6 +154,6 @@ def filters_of_flags(flags: argparse.Namespace) -> BoxFilters:
     """
     for name in ("min_box_side", "min_box_area"):
         if not getattr(flags, name) < 1.0:
-            raise UsageError(f"--{name} {getattr(flags, name):g} leaves no box: it is a share of the picture, below 1")
+            raise UsageError(f"--{name} {getattr(flags, name):g} leaves no box: it is a share of the image, below 1")
     policies = {flag: getattr(flags, flag) for flag in FLAGS}
     return BoxFilters(policies, flags.min_confidence, flags.min_box_side, flags.min_box_area)

@@ -11,8 +11,7 @@ from data_prep.metadata.image_labels import ImageLabels
 from data_prep.runtime.command_line import printable
 from data_prep.runtime.failure_limit import Loss
 from data_prep.runtime.ledger import Ledger
-
-CLASSES_SHOWN = 10
+from data_prep.runtime.summary_lines import CLASSES_SHOWN, commonest, images_of_rejected_boxes_line
 
 
 @dataclass
@@ -99,8 +98,8 @@ def summary_lines(summary: Summary, ledger: Ledger, choice: Choice) -> list[str]
         f"{summary.boxes_of_other_classes} of other classes, {summary.boxes_rejected} rejected, "
         f"{summary.boxes_without_image} whose image is not in the index{filtered}{not_drawn}",
         f"images: {summary.index.read} in the index{bad_rows}, {summary.images_kept} kept{bare}",
-        f"boxes a class: {commonest(summary.kept_by_label, choice)}",
-        f"images a class: {commonest(summary.images_by_label, choice)}",
+        f"boxes a class: {commonest(summary.kept_by_label, choice.name_of)}",
+        f"images a class: {commonest(summary.images_by_label, choice.name_of)}",
     ]
     if summary.boxes_in_earlier_file:
         lines.append(f"boxes that an earlier file has as well, taken once: {summary.boxes_in_earlier_file}")
@@ -115,12 +114,8 @@ def summary_lines(summary: Summary, ledger: Ledger, choice: Choice) -> list[str]
             f"{dropped}"
         )
     if summary.images_of_rejected_boxes:
-        became = (
-            "kept as images without objects, as --keep_images_of_rejected_boxes says"
-            if choice.with_images_of_rejected_boxes
-            else "dropped (--keep_images_of_rejected_boxes keeps them as images without objects)"
-        )
-        lines.append(f"{summary.images_of_rejected_boxes} images whose boxes were all rejected: {became}")
+        kept = choice.with_images_of_rejected_boxes
+        lines.append(images_of_rejected_boxes_line(summary.images_of_rejected_boxes, are_kept=kept))
     empty = [choice.name_of(label) for label in choice.labels or () if label not in summary.kept_by_label]
     if empty:
         more = f" and {len(empty) - CLASSES_SHOWN} more" if len(empty) > CLASSES_SHOWN else ""
@@ -152,10 +147,3 @@ def _index_lines(index: IndexCounts) -> list[str]:
             cells.append(f"{count} {column} (such as '{printable(text)}', line {line})")
         lines.append(f"cells of the index left out, their images kept: {', '.join(cells)}")
     return lines
-
-
-def commonest(counts: Counter[str], choice: Choice) -> str:
-    """Returns the classes that have most, with their counts."""
-    shown = [f"{choice.name_of(label)} {count}" for label, count in counts.most_common(CLASSES_SHOWN)]
-    more = f" and {len(counts) - CLASSES_SHOWN} more classes" if len(counts) > CLASSES_SHOWN else ""
-    return ", ".join(shown) + more

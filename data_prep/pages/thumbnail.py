@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.images.image_file import decode_rgb, prepare_image, read_image_file
+from data_prep.images.image_file import decode_rgb, read_image_file
 from data_prep.images.jpeg import encode_jpeg
 from data_prep.images.opencv import opencv
+from data_prep.images.prepared_image import prepare_image
 
 
 def thumbnail(content: bytes, side: int, quality: int) -> bytes:

@@ -18,12 +18,10 @@ def add_fill_flags(parser: PassingParser) -> None:
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="config to fill in; docs/training.md lists them")
     with parser.passing_to(FILL):
         parser.add_argument(
-            "--num_epochs", type=number_above_zero, help="passes over the training pictures, for --recipe"
+            "--num_epochs", type=number_above_zero, help="passes over the training images, for --recipe"
         )
         parser.add_argument("--num_steps", type=positive_int, help="steps of training, in place of passes")
-        parser.add_argument(
-            "--batch_size", type=positive_int, help="pictures a step of training (default: the recipe's)"
-        )
+        parser.add_argument("--batch_size", type=positive_int, help="images a step of training (default: the recipe's)")
         parser.add_argument(
             "--fine_tune_checkpoint",
             metavar="PATH",

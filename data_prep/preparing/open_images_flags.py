@@ -159,7 +159,7 @@ def _add_source_flags(parser: PassingParser) -> None:
     )
     parser.add_argument("--images_base_url", default=IMAGES_AT, help="where SPLIT/ID.jpg are fetched from")
     with parser.passing_to(DOWNLOAD, BEAM):
-        parser.add_argument("--num_threads", type=positive_int, help="pictures fetched at a time, as the step has it")
+        parser.add_argument("--num_threads", type=positive_int, help="images fetched at a time, as the step has it")
         parser.add_argument(
             "--allow_private_addresses",
             action="store_true",
@@ -180,11 +180,11 @@ def _add_choice_flags(parser: PassingParser) -> None:
     parser.add_argument(
         "--with_image_labels",
         action="store_true",
-        help="fetch the labels of whole pictures that people verified, too; evaluation on Open Images looks for them",
+        help="fetch the labels of whole images that people verified, too; evaluation on Open Images looks for them",
     )
-    parser.add_argument("--fraction", type=_part, help="this share of each split's pictures, every class in proportion")
+    parser.add_argument("--fraction", type=_part, help="this share of each split's images, every class in proportion")
     parser.add_argument(
-        "--seed", type=int_between(0, MAX_SEED, "whole number"), default=0, help="of the draw of pictures"
+        "--seed", type=int_between(0, MAX_SEED, "whole number"), default=0, help="of the draw of images"
     )
 
 
@@ -192,7 +192,7 @@ def _add_record_flags(parser: PassingParser) -> None:
     parser.add_argument(
         "--max_dimension",
         type=positive_int,
-        help="longest side of the pictures kept, in pixels (by default twice what the recipe's network takes, at most "
+        help="longest side of the images kept, in pixels (by default twice what the recipe's network takes, at most "
         "1024)",
     )
     with parser.passing_to(RECORDS, BEAM):
@@ -209,11 +209,11 @@ def _add_record_flags(parser: PassingParser) -> None:
         "--max_failures",
         type=_limit,
         metavar="NUMBER|SHARE",
-        help="what a step may reject without ending the command with exit code 3 (by default 1%% of the pictures, and "
+        help="what a step may reject without ending the command with exit code 3 (by default 1%% of the images, and "
         "of the boxes what process_metadata allows)",
     )
     parser.epilog = (
-        f"without the flag, --num_shards is one for {IMAGES_A_SHARD} pictures of a split, at least {LEAST_SHARDS};\n"
+        f"without the flag, --num_shards is one for {IMAGES_A_SHARD} images of a split, at least {LEAST_SHARDS};\n"
         "boxes around groups are left out of train (as if --is_group_of exclude), and kept elsewhere but flagged as\n"
         f"crowds (as if --group_of_boxes crowd), which COCO's metrics leave out\n\n{parser.epilog}"
     )

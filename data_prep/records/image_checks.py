@@ -7,7 +7,8 @@ import re
 from typing import Any, Final
 
 from data_prep.formats import tf_example
-from data_prep.images.image_file import FORMATS, NO_END_MARK, ImageError, prepare_image, read_header
+from data_prep.images.image_file import FORMATS, ImageError, read_header
+from data_prep.images.prepared_image import NO_END_MARK, prepare_image
 from data_prep.records import record_rules as rules
 from data_prep.records.record_images import is_sound_jpeg, plain_jpeg_size
 from data_prep.records.record_report import RecordReport, text_of_value
@@ -47,7 +48,7 @@ def check_image(values: dict[str, list[Any]], report: RecordReport, *, decode: b
     height, width = size
     for key, actual in ((tf_example.IMAGE_HEIGHT, height), (tf_example.IMAGE_WIDTH, width)):
         if key in values and values[key] != [actual]:
-            report.note(rules.OTHER_SIZE, f"{key} is {values[key][0]}, the picture's {actual}")
+            report.note(rules.OTHER_SIZE, f"{key} is {values[key][0]}, the image's {actual}")
 
 
 def _check_sum(encoded: bytes, values: dict[str, list[Any]], report: RecordReport) -> None:

@@ -18,8 +18,8 @@ from data_prep.runtime.command_line import UsageError, UserError, fraction, posi
 def add_record_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that decide what is written, and into which shard."""
     parser.add_argument("--num_shards", type=positive_int, default=10, help="number of files")
-    parser.add_argument("--shuffle_seed", type=int, default=0, help="of the chance that spreads pictures over shards")
-    parser.add_argument("--no_shuffle", action="store_true", help="deal the pictures out in the order of the points")
+    parser.add_argument("--shuffle_seed", type=int, default=0, help="of the chance that spreads images over shards")
+    parser.add_argument("--no_shuffle", action="store_true", help="deal the images out in the order of the points")
     parser.add_argument(
         "--drop_unknown_labels", action="store_true", help="leave out boxes whose label is not in the label map"
     )
@@ -28,7 +28,7 @@ def add_record_flags(parser: argparse.ArgumentParser) -> None:
         type=_share_of_images_without_boxes,
         default="keep",
         metavar="keep|drop|FRACTION",
-        help="pictures that have no box (left): keep them, drop them, or keep this share of them, by chance",
+        help="images that have no box (left): keep them, drop them, or keep this share of them, by chance",
     )
     parser.add_argument(
         "--group_of_boxes",
@@ -38,7 +38,7 @@ def add_record_flags(parser: argparse.ArgumentParser) -> None:
         "which COCO's metrics leave out",
     )
     parser.add_argument(
-        "--max_boxes_per_image", type=positive_int, help="keep no more than so many boxes of a picture, the largest"
+        "--max_boxes_per_image", type=positive_int, help="keep no more than so many boxes of an image, the largest"
     )
     parser.add_argument(
         "--image_check",
@@ -89,7 +89,7 @@ def check_labels(
         UsageError: A label is not in the map, and `--drop_unknown_labels` is not given.
     """
     if not len(points):
-        raise UserError(f"{points_path} lists no pictures: no records to write")
+        raise UserError(f"{points_path} lists no images: no records to write")
     unknown = Counter({label: count for label, count in points.boxes_by_label.items() if label not in label_map})
     if unknown and not flags.drop_unknown_labels:
         label, count = unknown.most_common(1)[0]

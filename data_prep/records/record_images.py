@@ -1,8 +1,8 @@
-"""Preparation of images for records: the result of `image_file.prepare_image`, without decoding sound JPEGs to pixels.
+"""Preparation of images for records: the result of `prepare_image`, without decoding sound JPEGs to pixels.
 
 A JPEG is decoded at an eighth of its size and in grey, which reads every coefficient of it (so a file that breaks off,
 or is damaged in the middle, shows) and computes a sixty-fourth of the pixels. What is not a plain, sound JPEG is
-decoded in full by `image_file.prepare_image`, which accepts or rejects it.
+decoded in full by `prepare_image`, which accepts or rejects it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import struct
 import simplejpeg
 from PIL import Image
 
-from data_prep.images.image_file import EXIF_ORIENTATION, MAX_PIXELS, PreparedImage, is_srgb, prepare_image
+from data_prep.images.image_file import EXIF_ORIENTATION, MAX_PIXELS
+from data_prep.images.prepared_image import PreparedImage, is_srgb, prepare_image
 from data_prep.runtime.large_image_turn import large_image_turn
 
 _JPEG_START = b"\xff\xd8\xff"

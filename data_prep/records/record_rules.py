@@ -70,9 +70,9 @@ SEVERITIES: Final[Mapping[str, Severity]] = {
 # What the kinds of unusable boxes are called in a sentence that begins with the box.
 UNUSABLE_IN_WORDS: Final[Mapping[str, str]] = {
     NOT_FINITE: "is not finite",
-    FAR_OUTSIDE: "lies outside the picture: coordinates are relative to it, from 0 to 1",
+    FAR_OUTSIDE: "lies outside the image: coordinates are relative to it, from 0 to 1",
     REVERSED: "is reversed",
-    WITHOUT_AREA: "has no area in the picture",
+    WITHOUT_AREA: "has no area in the image",
     BAD_WEIGHT: "has a weight that is not finite",
 }
 

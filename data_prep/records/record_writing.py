@@ -100,7 +100,7 @@ def write_records(
         if not total.num_images:
             made.discard()
             raise UserError(
-                f"none of the {len(points)} pictures can be used, so no records are written: {ledger.summary()}"
+                f"none of the {len(points)} images can be used, so no records are written: {ledger.summary()}"
                 + "".join(f"; {count} {what} left out" for what, count in sorted(total.left_out.items()))
             )
         is_unchanged = not rewrite and made.is_in_place(manifest)

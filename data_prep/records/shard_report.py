@@ -109,7 +109,7 @@ def print_contents(total: ShardReport, label_map: LabelMap, unknown: Counter[str
             print(f"left out {count} {what}")
     if total.verified_present or total.verified_absent:
         present, absent = total.verified_present.total(), total.verified_absent.total()
-        print(f"{present + absent} verified labels of whole pictures: {present} present, {absent} absent")
+        print(f"{present + absent} verified labels of whole images: {present} present, {absent} absent")
     boxes_by_label = total.boxes_by_label
     print(f"{boxes_by_label.total():>10}  boxes, of which")
     most = sorted(boxes_by_label.items(), key=lambda item: (-item[1], label_map.id_of(item[0])))

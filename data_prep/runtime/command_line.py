@@ -183,6 +183,16 @@ def _with_underscores(word: str) -> str:
     return "--" + flag[2:].replace("-", "_") + equals + value
 
 
+def require_folder(flag: str, path: Path) -> None:
+    """Refuses a path that is no folder.
+
+    Raises:
+        UsageError: With the flag and the path.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{flag} {path} is no folder")
+
+
 def refuse_same_paths(paths: Iterable[tuple[str, Path | None]]) -> None:
     """Refuses two flags that name one file.
 

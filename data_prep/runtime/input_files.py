@@ -1,4 +1,4 @@
-"""Input files: pipes are read where one reading is enough, and never waited for without end.
+"""Input files: texts within bounds; pipes are read where one reading is enough, and never waited for without end.
 
 `/dev/stdin` and `<(zcat boxes.csv.gz)` are pipes, and so is what `mkfifo` makes, which opens once somebody writes to
 it.
@@ -16,6 +16,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
+from data_prep.runtime.command_line import UsageError
+
 SECONDS_FOR_A_WRITER: Final = 30.0
 
 
@@ -29,6 +31,31 @@ def open_input(path: str | os.PathLike[str]) -> BufferedReader:
     if stat.S_ISFIFO(source.stat().st_mode):
         return _open_pipe(source)
     return source.open("rb")
+
+
+def read_text(path: str | os.PathLike[str], what: str, *, max_bytes: int) -> str:
+    """Returns the text of a small file, which may be a pipe.
+
+    Args:
+        path: The file: UTF-8, with or without a byte order mark.
+        what: What it should be, such as `label map`, for errors.
+        max_bytes: A larger file is refused.
+
+    Raises:
+        UsageError: It cannot be read, is too large, or is not UTF-8; with the file, and the line where there is one.
+    """
+    try:
+        with open_input(path) as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise UsageError(f"{what} {path}: {error.strerror or error}") from error
+    if len(content) > max_bytes:
+        raise UsageError(f"{what} {path}: larger than {max_bytes // 2**20} MiB, so not a {what}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}:{line}: not UTF-8 text (byte {error.start}); save the {what} as UTF-8") from error
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:

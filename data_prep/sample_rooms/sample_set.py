@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_prep.images.drawing import contact_sheet, draw_boxes
+from data_prep.images.drawing import draw_boxes
+from data_prep.images.image_grid import contact_sheet
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_json
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.progress import progress
@@ -152,14 +153,14 @@ def _all_images(options: SampleSetOptions, num_processes: int) -> Iterator[Annot
     made: Iterable[AnnotatedImage]
     if num_processes == 1:
         made = map(make_image, everything, subsets, indices)
-        yield from progress(made, description="drawing rooms", total=len(subsets), unit="pictures")
+        yield from progress(made, description="drawing rooms", total=len(subsets), unit="images")
         return
     # Spawned, not forked: a fork of a process with threads (a caller's TensorFlow, say) can hang.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(min(num_processes, len(subsets)), mp_context=context)
     try:
         made = executor.map(make_image, everything, subsets, indices, chunksize=2)
-        yield from progress(made, description="drawing rooms", total=len(subsets), unit="pictures")
+        yield from progress(made, description="drawing rooms", total=len(subsets), unit="images")
     finally:
         executor.shutdown(cancel_futures=True)
 

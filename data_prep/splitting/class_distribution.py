@@ -75,8 +75,8 @@ def distribution_lines(
             continue
         boxes = 100 * np.abs(part.box_shares() - whole.box_shares()).max()
         lines.append(
-            f"{part.name}: {part.num_images} pictures ({100 * part.num_images / max(whole.num_images, 1):.2f}%), "
-            f"{int(part.box_counts.sum())} boxes; largest difference of a class's share of the pictures: "
+            f"{part.name}: {part.num_images} images ({100 * part.num_images / max(whole.num_images, 1):.2f}%), "
+            f"{int(part.box_counts.sum())} boxes; largest difference of a class's share of the images: "
             f"{100 * difference:.3f} points ({shown_names[number]}: {100 * part.shares()[number]:.3f}% here, "
             f"{100 * whole.shares()[number]:.3f}% in all), of the boxes: {boxes:.3f} points"
         )
@@ -84,6 +84,6 @@ def distribution_lines(
         if len(absent):
             some = ", ".join(f"{shown_names[number]} (on {whole.image_counts[number]})" for number in absent[:5])
             lines.append(
-                f"{part.name}: {len(absent)} of the classes without a picture here: {some}{', ...' * (len(absent) > 5)}"
+                f"{part.name}: {len(absent)} of the classes without an image here: {some}{', ...' * (len(absent) > 5)}"
             )
     return lines

@@ -16,7 +16,7 @@ THUMBNAIL_PIXELS = 240  # of the longer side
 THUMBNAIL_QUALITY = 75
 
 _HEAD = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Pictures in two splits</title>
+<html lang="en"><head><meta charset="utf-8"><title>Images in two splits</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <style>
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; color: #222; }
@@ -47,7 +47,7 @@ def write_duplicates_page(
     first = sorted(duplicates, key=lambda copy: -1 if copy.distance is None else copy.distance, reverse=True)
     shown = first[:num_shown]
     sections = [_section(splits, copy) for copy in progress(shown, description="drawing pairs", unit="pairs")]
-    summary = f"<h1>Pictures in two splits</h1><p>{len(shown)} of {len(duplicates)} pairs, the least alike first. "
+    summary = f"<h1>Images in two splits</h1><p>{len(shown)} of {len(duplicates)} pairs, the least alike first. "
     summary += "Left: what is dropped, from the larger split. Right: what stays.</p>\n"
     write_text(path, _HEAD + summary + "<main>\n" + "\n".join(sections) + "\n</main></body></html>\n")
     return len(shown)

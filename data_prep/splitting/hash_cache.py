@@ -54,7 +54,7 @@ def hash_images(
     *,
     num_processes: int | None = None,
     cache_directory: Path | None = None,
-    description: str = "hashing pictures",
+    description: str = "hashing images",
 ) -> Iterator[HashOutcome]:
     """Yields the hash of each image, in the order of `image_ids`.
 
@@ -207,10 +207,10 @@ def add_hash_flags(parser: argparse.ArgumentParser) -> None:
         f"quality, 4 light retouching too, 8 small crops and now and then a wrong pair; at most {LARGEST_MAX_DISTANCE}",
     )
     parser.add_argument(
-        "--num_processes", type=positive_int, default=default_num_processes(), help="pictures hashed at a time"
+        "--num_processes", type=positive_int, default=default_num_processes(), help="images hashed at a time"
     )
     parser.add_argument(
         "--hash_cache_directory",
         type=Path,
-        help="where hashes are kept between runs (default: beside each picture folder, FOLDER.hashes.sqlite)",
+        help="where hashes are kept between runs (default: beside each image folder, FOLDER.hashes.sqlite)",
     )

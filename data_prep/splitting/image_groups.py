@@ -147,6 +147,6 @@ def group_sizes_line(groups: np.ndarray, image_ids: Sequence[str]) -> str:
     example = image_ids[int(np.argmax(groups == largest))]
     shared = sizes[sizes > 1]
     return (
-        f"{len(groups)} pictures in {len(sizes)} groups, {len(shared)} of several pictures "
+        f"{len(groups)} images in {len(sizes)} groups, {len(shared)} of several images "
         f"({int(shared.sum())} in all); the largest, with {example}, has {int(sizes[largest])}"
     )

@@ -82,7 +82,7 @@ def stratify(
         ValueError: The sizes do not add up to the number of images.
     """
     if sum(sizes) != int(groups.sizes.sum()):
-        raise ValueError(f"splits of {list(sizes)} pictures cannot hold {int(groups.sizes.sum())}")
+        raise ValueError(f"splits of {list(sizes)} images cannot hold {int(groups.sizes.sum())}")
     sharing = _Sharing(groups, sizes, required, np.random.default_rng(seed % 2**63))
     sharing.share_out()
     sharing.bring_missing_classes(strict_sizes=strict_sizes)

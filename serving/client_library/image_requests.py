@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.images.image_file import ImageError, decode_rgb, prepare_image, read_header
+from data_prep.images.image_file import ImageError, decode_rgb, read_header
+from data_prep.images.prepared_image import prepare_image
 from data_prep.runtime.command_line import UsageError
 from serving.client_library.detections import OUTPUT_NAMES
 from serving.client_library.image_sources import ImageSource, encoded_image

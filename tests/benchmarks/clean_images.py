@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from data_prep.images.image_file import prepare_image
+from data_prep.images.prepared_image import prepare_image
 from data_prep.runtime.worker_pool import default_num_processes
 from tests.benchmarks.measured_process import cpu_seconds
 

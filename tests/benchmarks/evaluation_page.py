@@ -106,7 +106,7 @@ def in_browser(path: Path) -> None:
         page = browser.new_page(viewport={"width": 1366, "height": 800})
         start = time.perf_counter()
         page.goto(path.as_uri())
-        page.wait_for_selector(".picture")
+        page.wait_for_selector(".image")
         opened = time.perf_counter() - start
         moves = page.evaluate(
             """() => [0.1, 0.35, 0.6, 0.05].map((value) => {

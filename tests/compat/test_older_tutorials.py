@@ -9,7 +9,7 @@ config of the API, and export; the second opens the frozen graph in a Session. B
   `exporter_main_v2.py --also_frozen_graph` for `export_inference_graph.py`;
 - a checkpoint's name: `ckpt-N` for `model.ckpt-N`.
 
-The small images, networks and step counts are the tests', as is a picture written to a file instead of a window.
+The small images, networks and step counts are the tests', as is an image written to a file instead of a window.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def test_the_card_detector(tmp_path):
     sample = older_configs.faster_rcnn(
         "faster_rcnn_inception_v2", resizer="keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 128 }"
     ).replace("first_stage_max_proposals: 100", "first_stage_max_proposals: 16\n    second_stage_batch_size: 8")
-    # Boxes of a head that has hardly begun to learn stay in the picture.
+    # Boxes of a head that has hardly begun to learn stay in the image.
     sample = sample.replace("factor: 1.0", "factor: 0.0001")
     old = root / "training" / "faster_rcnn_inception_v2_pets.config"
     old.write_text(edited_by_hand(sample, 2, "labelmap.pbtxt", ""))

@@ -57,7 +57,7 @@ def test_the_words_say_what_a_person_asks(capsys: pytest.CaptureFixture) -> None
         "SSD with the network ssd_resnet50_v1_fpn_keras, 8 classes",
         "640 wide x 640 high",
         "6 a place, on levels 3 to 7 (every 8 to 128 pixels): sizes 32 to 724.1 pixels",
-        "8 pictures; 10000 steps, 80000 pictures in all; float32",
+        "8 images; 10000 steps, 80000 images in all; float32",
         "step 0: 0.00166667, warm-up",
         "step 1000: 0.005, cosine",
         "random_crop_image: min_object_covered 0.5",

@@ -15,6 +15,13 @@ def encoded(image: Image.Image, image_format: str = "JPEG", **options: Any) -> b
     return buffer.getvalue()
 
 
+def photo(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
+    """A smooth image with a bright corner at the top left, so that turning or mirroring it shows."""
+    coarse = np.random.default_rng(seed).integers(0, 160, (6, 8, 3), dtype=np.uint8)
+    coarse[0, 0] = 255
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
+
+
 def new_image(width: int = 80, height: int = 60, seed: int = 0) -> Image.Image:
     """Coloured blobs, other ones for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)

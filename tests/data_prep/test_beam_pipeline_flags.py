@@ -41,7 +41,7 @@ def words(tmp_path: Path) -> list[str]:
         ([*FETCH, "--num_shards", "100000"], "--num_shards 100000: at most 99999"),
         ([*FETCH, "--timeout_seconds", "0"], "--timeout_seconds and --max_image_megabytes must be above 0"),
         ([*FETCH, "--url_template", "http://x/{name}"], "the fields are {id}, {subset} and {url}"),
-        (["--image_directory", ".", "--base_url", "http://x"], "--base_url is for pictures that are fetched"),
+        (["--image_directory", ".", "--base_url", "http://x"], "--base_url is for images that are fetched"),
     ],
 )
 def test_bad_flags(words: list[str], run: Callable[..., Any], more: list[str], message: str) -> None:

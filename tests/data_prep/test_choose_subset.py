@@ -73,11 +73,11 @@ def test_a_tenth_has_the_distribution_of_all_and_the_images_of_its_points(subset
     assert {image["id"] for image in written} == {point["id"] for point in chosen}
     assert all(image["url"] == f"http://localhost/{image['id'][1:]}" for image in written)
     # What is printed is what is there.
-    assert f"largest difference of a class's share of the pictures: {100 * difference:.3f} points" in outcome.output
+    assert f"largest difference of a class's share of the images: {100 * difference:.3f} points" in outcome.output
     bed = next(line for line in outcome.output.splitlines() if line.startswith("/m/bed"))
     assert f"{100 * all_shares['/m/bed']:.3f}%" in bed
     assert f"{100 * chosen_shares['/m/bed']:.3f}%" in bed
-    assert "100 of 1000 pictures chosen" in outcome.output
+    assert "100 of 1000 images chosen" in outcome.output
 
 
 def test_as_many_as_asked_for(subset: Subset) -> None:
@@ -100,9 +100,9 @@ def test_a_rare_class_is_named_when_lost_and_kept_on_request(subset: Subset) -> 
     subset.points[7]["annotations"] = [{"label": "/m/rare", **BOX}]
     (subset.folder / "points.json").write_text(json.dumps(subset.points))
     outcome = subset("--fraction", 0.05)
-    assert "1 of the classes without a picture here: /m/rare (on 1)" in outcome.output
+    assert "1 of the classes without an image here: /m/rare (on 1)" in outcome.output
     outcome = subset("--fraction", 0.05, "--keep_every_class")
-    assert "without a picture here" not in outcome.output
+    assert "without an image here" not in outcome.output
     assert any(point["id"] == "i7" for point in subset.chosen())
     assert len(subset.chosen()) == 50
 
@@ -121,7 +121,7 @@ def test_names_are_printed_and_the_rest_of_the_classes_counted(subset: Subset) -
         (["--fraction", "0"], "above 0"),
         (["--fraction", "1.5"], "above 0"),
         (["--fraction", "nan"], "above 0"),
-        (["--num_images", "1001"], "subset of 1001 of the 1000 pictures"),
+        (["--num_images", "1001"], "subset of 1001 of the 1000 images"),
         (["--fraction", "0.0001"], "subset of 0 of"),
         ([], "--fraction --num_images"),
         (["--fraction", "0.5", "--images_path", "x"], "belong together"),
@@ -149,7 +149,7 @@ def test_images_without_an_entry_are_counted(subset: Subset) -> None:
     flags = ["--images_path", subset.folder / "few.json", "--images_output_path", subset.folder / "small_images.json"]
     outcome = subset("--num_images", 1000, *flags)
     assert outcome.code == 0
-    assert "999 of the chosen pictures are not in" in outcome.output
+    assert "999 of the chosen images are not in" in outcome.output
     (subset.folder / "few.json").write_text('[{"id": 5}]')
     outcome = subset("--num_images", 1000, *flags)
     assert outcome.code == 2
@@ -162,14 +162,14 @@ def test_listed_images_are_chosen_as_they_are_and_others_are_told(subset: Subset
     done = subset("--image_ids_path", listed)
     assert done.code == 0
     assert subset.chosen() == [subset.points[3], subset.points[7]]
-    assert "2 of 1000 pictures chosen" in done.output
+    assert "2 of 1000 images chosen" in done.output
     assert f"1 of the ids in {listed} are not in" in done.output
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "lists no image ids"), (b"elsewhere\n", "1 of the ids"), (b"i1\n../i2\n", "line 2: image id"),
-     (b"\xff\xfe", "no text in UTF-8"), (None, "No such file")],
+     (b"\xff\xfe", "not UTF-8 text"), (None, "No such file")],
 )  # fmt: skip
 def test_a_list_that_chooses_nothing_is_refused_in_one_line(
     subset: Subset, content: bytes | None, message: str

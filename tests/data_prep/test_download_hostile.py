@@ -161,7 +161,7 @@ def site() -> Iterator[Site]:
 
 EXPECTED = {
     "garbage": "too many bytes",
-    "garbage_after_a_start": "does not decode|not a picture",
+    "garbage_after_a_start": "does not decode|not an image",
     "circle": "too many redirects",
     "endless_body": "timed out",
     "endless_flood": "too many bytes",
@@ -172,11 +172,11 @@ EXPECTED = {
     "silent": "timed out",
     "no_http": "connection failed",
     "bomb": "too many pixels",
-    "compressed": "not a picture",
+    "compressed": "not an image",
     "cut": "does not decode",
     "cut_connection": "connection broken off",
     "two_lengths": "connection failed",
-    "page": "not a picture",
+    "page": "not an image",
     "elsewhere": "not an http URL",
     "nowhere": "bad URL",
 }
@@ -227,6 +227,6 @@ def test_garbage_is_not_read_to_its_end(site: Site, tmp_path: Path, run: Callabl
     flags = ("--images_path", tmp_path / "images.json", "--images_output_directory", tmp_path / "images")
     outcome = run(download_images.main, *flags, "--allow_private_addresses")
     assert outcome.code == 3
-    assert "3 not a picture" in outcome.output
+    assert "3 not an image" in outcome.output
     megabytes = float(outcome.output.split("fetched (")[1].split(" MB")[0])
     assert megabytes < 2

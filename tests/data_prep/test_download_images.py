@@ -114,7 +114,7 @@ def test_fetches_every_image_once(site: Site, download: Download) -> None:
     entries = [{"id": "a", "url": site.url("/a.jpg")}, {"id": "b", "url": site.url("/b.png"), "subset": "train"}]
     outcome = download(entries)
     assert outcome.code == 0
-    assert "2 pictures: 2 fetched" in outcome.output
+    assert "2 images: 2 fetched" in outcome.output
     assert download.files() == {"a.jpg": RED, "b.jpg": PNG}
     assert not download.ledger_path.exists()
     asked = site.requests.total()
@@ -138,7 +138,7 @@ def test_what_cannot_be_had_is_listed_and_what_is_good_is_kept(site: Site, downl
     assert download.files() == {"a.jpg": RED}
     assert download.ledger() == {
         "none": "HTTP 404",
-        "page": "not a picture",
+        "page": "not an image",
         "empty": "empty file",
         "local": "not an http URL",
     }
@@ -212,7 +212,7 @@ def test_images_that_join_are_all_that_is_fetched(site: Site, download: Download
     assert download(entries[1:]).code == 0
     site.requests.clear()
     outcome = download(entries)
-    assert "3 pictures: 1 fetched" in outcome.output
+    assert "3 images: 1 fetched" in outcome.output
     assert site.requests == {"/c.jpg": 1}
     assert list(download.outcomes()) == ["c", "a", "b"]
     assert download(entries[:1]).code == 0
@@ -396,7 +396,7 @@ def test_an_image_without_a_url_is_a_failure_of_its_own(site: Site, download: Do
     entries = [first, {"id": "b", "subset": "train"}, {"id": "c", "url": ""}]
     outcome = download(entries)
     assert outcome.code == 3
-    assert "3 pictures: 1 fetched" in outcome.output
+    assert "3 images: 1 fetched" in outcome.output
     assert "2 rejected (2 no URL; " in outcome.output
     assert download.files() == {"a.jpg": RED}
     assert download.ledger() == {"b": "no URL", "c": "no URL"}
@@ -444,7 +444,7 @@ def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
     outcome = download([{"id": "a", "url": site.url("/none.jpg")}], "--max_failures", 10)
     assert outcome.code == 1
     assert outcome.error.count("\n") == 1
-    assert "none of the 1 pictures" in outcome.error
+    assert "none of the 1 images" in outcome.error
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_nothing_at_all_can_be_fetched(site: Site, download: Download) -> None:
         ({"id": "a"}, 2, "JSON array"),
         (["a"], 2, "item 1"),
         ("[{", 2, "not JSON"),
-        ([], 1, "no pictures"),
+        ([], 1, "no images"),
     ],
 )
 def test_a_bad_list_ends_in_one_line(download: Download, entries: object, code: int, message: str) -> None:
@@ -498,5 +498,5 @@ def test_a_folder_that_cannot_be_written_to(site: Site, download: Download) -> N
     for download.images in (obstacle, obstacle / "below"):
         outcome = download([{"id": "a", "url": site.url("/a.jpg")}])
         assert outcome.code == 1
-        assert "cannot write pictures" in outcome.error
+        assert "cannot write images" in outcome.error
         assert outcome.error.count("\n") == 1

@@ -39,7 +39,7 @@ def box(label: str, x0: float, y0: float, x1: float, y1: float, **more: object) 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """points.json of four pictures, of which one is turned by EXIF and one has no box, and the label map."""
+    """points.json of four images, of which one is turned by EXIF and one has no box, and the label map."""
     sizes = {"one": (160, 120), "two.v2": (90, 150), "turned": (64, 48), "empty": (32, 32)}
     (tmp_path / "images").mkdir()
     exif = Image.Exif()
@@ -108,12 +108,12 @@ def assert_same_boxes(found: dict[str, Any], expected: dict[str, Any], tolerance
 @pytest.mark.parametrize("turned", ["shown", "stored"])
 @pytest.mark.parametrize(("kind", "tolerance"), [("coco", 4e-6), ("pascal_voc", 4e-6), ("yolo", 2e-8)])
 def test_out_and_back_the_same(folder: Path, run: RunCommand, kind: str, tolerance: float, turned: str) -> None:
-    """A ten-thousandth of a pixel of the smallest picture is 3e-6 of its side."""
+    """A ten-thousandth of a pixel of the smallest image is 3e-6 of its side."""
     extra = ["--fractional_pixels", "--one_based_pixels"] if kind == "pascal_voc" else []
     are_of = ["--boxes_are_of", turned]
     outcome = run(export_annotations.main, *words(kind, folder, of_points(folder), *extra, *are_of))
     assert outcome.code == 0, outcome.error
-    assert "pictures: 4 read, 4 written, 1 of them without a box" in outcome.output
+    assert "images: 4 read, 4 written, 1 of them without a box" in outcome.output
     assert "boxes: 5 read, 5 written" in outcome.output
     found = read_back(kind, folder, run, *extra[1:], *are_of)
     expected = {point["id"]: point["annotations"] for point in read_points(folder / "points.json")}
@@ -162,7 +162,7 @@ def test_what_a_format_cannot_hold_is_counted_and_told(folder: Path, run: RunCom
         | {"is_group_of": 2, "is_crowd": 1, "confidence": 1, "segment_area": 1},
     }[kind]
     expected = [f"{name} of {count} boxes" for name, count in counts.items()]
-    assert lost == sorted([*expected, "2 verified labels of 1 pictures"])
+    assert lost == sorted([*expected, "2 verified labels of 1 images"])
 
 
 def test_boxes_around_groups(folder: Path, run: RunCommand) -> None:
@@ -198,7 +198,7 @@ def test_records_give_the_same_and_their_pictures(folder: Path, run: RunCommand,
     more: list[object] = ["--image_output_directory", images, *["--fractional_pixels"] * (kind == "pascal_voc")]
     outcome = run(export_annotations.main, *words(kind, folder, source, *more))
     assert outcome.code == 0, outcome.error
-    assert f"pictures in {images}: 4" in outcome.output
+    assert f"images in {images}: 4" in outcome.output
     assert sorted(path.name for path in images.iterdir()) == ["empty.jpg", "one.jpg", "turned.jpg", "two.v2.png"]
     for path in images.iterdir():
         if path.stem != "turned":  # encoded anew on its way to the records, without its EXIF orientation
@@ -218,7 +218,7 @@ def test_records_give_the_same_and_their_pictures(folder: Path, run: RunCommand,
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_pictures_in_records_that_exif_turns(folder: Path, run: RunCommand, suffix: str) -> None:
-    """As strangers' records may have them; the box is written about the picture as viewers show it."""
+    """As strangers' records may have them; the box is written about the image as viewers show it."""
     exif = Image.Exif()
     exif[0x0112] = 8
     file = io.BytesIO()
@@ -248,7 +248,7 @@ def test_pictures_of_points_are_linked_or_copied(folder: Path, run: RunCommand, 
     for _ in range(2):
         outcome = run(export_annotations.main, *words("coco", folder, of_points(folder), *more))
         assert outcome.code == 0, outcome.error
-        assert f"pictures in {placed}: 4" in outcome.output
+        assert f"images in {placed}: 4" in outcome.output
         names = [entry["file_name"] for entry in json.loads((folder / "out.json").read_text())["images"]]
         assert sorted(path.name for path in placed.iterdir()) == sorted(names)
         for name in names:
@@ -308,10 +308,10 @@ def test_missing_pictures_and_unknown_labels(folder: Path, run: RunCommand) -> N
     write_label_map(folder / "label_map.pbtxt", LabelMap(items))
     outcome = run(export_annotations.main, *words("coco", folder, of_points(folder)))
     assert outcome.code == 3
-    assert "pictures: 4 read, 2 written, 1 of them without a box" in outcome.output
+    assert "images: 4 read, 2 written, 1 of them without a box" in outcome.output
     assert "boxes: 5 read, 1 written, 1 of labels outside the label map" in outcome.output
     ledger = [json.loads(line) for line in (folder / "out.rejected.jsonl").read_text().splitlines()]
-    assert [(entry["item"], entry["reason"]) for entry in ledger] == [("one", "missing"), ("turned", "not a picture")]
+    assert [(entry["item"], entry["reason"]) for entry in ledger] == [("one", "missing"), ("turned", "not an image")]
     write_label_map(folder / "label_map.pbtxt", LabelMap([LabelMapItem(1, "another's")]))
     earlier = (folder / "out.json").read_bytes()
     outcome = run(export_annotations.main, *words("coco", folder, of_points(folder)))
@@ -349,7 +349,7 @@ def test_records_from_anywhere(folder: Path, run: RunCommand) -> None:
     outcome = run(export_annotations.main, *words("coco", folder, source))
     assert outcome.code == 3
     assert "boxes: 12 read, 4 written" in outcome.output
-    assert "1 pictures whose boxes were all rejected: left out with them" in outcome.output
+    assert "1 images whose boxes were all rejected: left out with them" in outcome.output
     images = [entry["file_name"] for entry in json.loads((folder / "out.json").read_text())["images"]]
     assert images[1:] == ["same.jpg", "classes.jpg"]
     assert images[0].startswith("a_folder_one_two-")

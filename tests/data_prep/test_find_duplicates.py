@@ -78,7 +78,7 @@ def test_copies_are_dropped_from_the_larger_split_and_named(splits: Splits, name
     assert set(ledger) == {"train/t3", "train/t4", "train/t5"}
     assert re.fullmatch(r"also in validation: validation/v3, [0-4] of 64 bits differ", ledger["train/t4"])
     assert "train: 12 points, 3 dropped, 9 in" in outcome.output
-    assert "3 pictures are in a smaller split as well; see" in outcome.output
+    assert "3 images are in a smaller split as well; see" in outcome.output
 
 
 def test_without_outputs_duplicates_are_only_reported(splits: Splits) -> None:
@@ -115,16 +115,16 @@ def test_the_same_id_is_a_duplicate_even_where_the_image_is_gone(splits: Splits)
 
 
 def test_a_second_run_hashes_nothing_and_an_earlier_ledger_goes(splits: Splits) -> None:
-    assert "12 pictures hashed, 0 hashed by an earlier run" in splits().output
+    assert "12 images hashed, 0 hashed by an earlier run" in splits().output
     splits.put("validation", ["v0", "v1"])
-    assert "train: 0 pictures hashed, 12 hashed by an earlier run" in splits().output
+    assert "train: 0 images hashed, 12 hashed by an earlier run" in splits().output
     assert not splits.ledger_path.exists()
 
 
 def test_copies_within_a_split_are_counted_and_stay(splits: Splits) -> None:
     scene(0).save(splits.folder / "train" / "images" / "t1.jpg", quality=30)
     outcome = splits(*splits.outputs("train", "validation"))
-    assert "train: near-duplicates within it: 2 pictures in 1 groups, all kept" in outcome.output
+    assert "train: near-duplicates within it: 2 images in 1 groups, all kept" in outcome.output
     assert {"t0", "t1"} <= set(splits.unique("train"))
 
 
@@ -155,7 +155,7 @@ def test_a_split_of_copies_only_is_not_written_empty(splits: Splits) -> None:
     splits.put("validation", ["v2", "v3", "v4"])
     outcome = splits(*splits.outputs("validation", "train"), names=("validation", "train"))
     assert outcome.code == 1
-    assert "every picture of train is in a smaller split" in outcome.error
+    assert "every image of train is in a smaller split" in outcome.error
     assert not list(splits.folder.rglob("unique.json"))
 
 

@@ -91,8 +91,8 @@ def test_imported_images_whose_boxes_were_all_rejected_are_dropped_and_counted_a
     ]  # fmt: skip
     outcome = run(import_annotations.main, *flags)
     assert outcome.code == 0, outcome.output + outcome.error  # the images are no further failures
-    assert "pictures: 4 read, 2 kept, 1 of them without a box" in outcome.output
-    assert "2 pictures whose boxes were all rejected: dropped (--keep_images_of_rejected_boxes" in outcome.output
+    assert "images: 4 read, 2 kept, 1 of them without a box" in outcome.output
+    assert "2 images whose boxes were all rejected: dropped (--keep_images_of_rejected_boxes" in outcome.output
     assert "4 rejected (" in outcome.output
     points = {point["id"]: len(point["annotations"]) for point in read_points(tmp_path / "points.json")}
     assert points == {"good": 1, "bare": 0}
@@ -104,8 +104,8 @@ def test_imported_images_whose_boxes_were_all_rejected_are_dropped_and_counted_a
 
     outcome = run(import_annotations.main, *flags, "--keep_images_of_rejected_boxes")
     assert outcome.code == 0
-    assert "pictures: 4 read, 4 kept, 3 of them without a box" in outcome.output
-    assert "2 pictures whose boxes were all rejected: kept as pictures without objects" in outcome.output
+    assert "images: 4 read, 4 kept, 3 of them without a box" in outcome.output
+    assert "2 images whose boxes were all rejected: kept as images without objects" in outcome.output
     points = {point["id"]: len(point["annotations"]) for point in read_points(tmp_path / "points.json")}
     assert points == {"good": 1, "reader": 0, "checked": 0, "bare": 0}
     assert len(ledger.read_text().splitlines()) == 4

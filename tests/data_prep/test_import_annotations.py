@@ -17,6 +17,7 @@ from data_prep import import_annotations, make_tfrecords, process_metadata, vali
 from data_prep.annotations.source_formats import FORMATS
 from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map, write_label_map
 from data_prep.formats.points import read_points
+from tests.data_prep.decoded_records import decoded_boxes
 
 Box = tuple[str, int, int, int, int]  # class, xmin, ymin, xmax, ymax
 
@@ -123,7 +124,7 @@ def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images:
     )
     outcome = run(import_annotations.main, *flags)
     assert (outcome.code, outcome.error) == (0, "")
-    assert "pictures: 3 read, 3 kept, 1 of them without a box\nboxes: 3 read, 3 kept\n" in outcome.output
+    assert "images: 3 read, 3 kept, 1 of them without a box\nboxes: 3 read, 3 kept\n" in outcome.output
     assert "boxes a class: blue 2, red 1" in outcome.output
     assert "2 names could not be ids as they are, such as" in outcome.output
     expected = {"one.jpg", "two words.png", "sub/three.JPG"}
@@ -148,20 +149,12 @@ def test_from_annotations_to_verified_records(kind: str, tmp_path: Path, images:
 
 
 def _assert_boxes_lie_on_blocks(record: str, label_map_path: Path) -> None:
-    import tensorflow as tf
-
-    label_map = read_label_map(label_map_path)
     seen = []
-    for content in tf.data.TFRecordDataset(record).as_numpy_iterator():
-        features = tf.train.Example.FromString(content).features.feature
-        pixels = tf.io.decode_image(features["image/encoded"].bytes_list.value[0]).numpy()
-        height, width, _ = pixels.shape
-        edges = [features[f"image/object/bbox/{key}"].float_list.value for key in ("xmin", "ymin", "xmax", "ymax")]
-        for class_id, *box in zip(features["image/object/class/label"].int64_list.value, *edges, strict=True):
-            xmin, ymin, xmax, ymax = (round(edge * side) for edge, side in zip(box, (width, height) * 2, strict=True))
-            seen.append((label_map.name_of(class_id), xmin, ymin, xmax, ymax))
-            red, _, blue = pixels[ymin + 2 : ymax - 2, xmin + 2 : xmax - 2].reshape(-1, 3).mean(axis=0)
-            assert (red > 200, blue > 200) == ((True, False) if seen[-1][0] == "red" else (False, True))
+    for pixels, name, edges in decoded_boxes(record, label_map_path):
+        xmin, ymin, xmax, ymax = map(round, edges)
+        seen.append((name, xmin, ymin, xmax, ymax))
+        red, _, blue = pixels[ymin + 2 : ymax - 2, xmin + 2 : xmax - 2].reshape(-1, 3).mean(axis=0)
+        assert (red > 200, blue > 200) == ((True, False) if name == "red" else (False, True))
     assert sorted(seen) == sorted(box for _, boxes in IMAGES.values() for box in boxes)
 
 
@@ -185,7 +178,7 @@ def test_images_json_is_what_the_download_reads(tmp_path: Path, run: RunCommand)
     images = tmp_path / "images.json"
     outcome = run(import_annotations.main, *words("coco", path, tmp_path, "--image_index_output_path", images))
     assert outcome.code == 0
-    assert f"3 of 3 pictures have a URL, in {images}" in outcome.output
+    assert f"3 of 3 images have a URL, in {images}" in outcome.output
     ids = [point["id"] for point in read_points(tmp_path / "points.json")]
     addresses = json.loads(images.read_text())
     assert [image["id"] for image in addresses] == ids
@@ -242,7 +235,7 @@ def test_rejects_are_in_the_ledger_and_too_many_end_with_3(tmp_path: Path, run: 
     # Of two boxes one was reversed, and its image has none and is lost with it, as is the one whose name is unsafe.
     assert run(import_annotations.main, *words("csv", path, tmp_path, "--max_failures", "67%")).code == 0
     outcome = run(import_annotations.main, *words("csv", path, tmp_path, "--max_failures", "66%"))
-    assert (outcome.code, outcome.error) == (3, "2 of 3 pictures were lost: more than --max_failures (66%)\n")
+    assert (outcome.code, outcome.error) == (3, "2 of 3 images were lost: more than --max_failures (66%)\n")
 
 
 def test_when_nothing_is_left_earlier_files_stay(tmp_path: Path, run: RunCommand) -> None:
@@ -251,7 +244,7 @@ def test_when_nothing_is_left_earlier_files_stay(tmp_path: Path, run: RunCommand
     (tmp_path / "points.json").write_text("[]\n")
     outcome = run(import_annotations.main, *words("csv", path, tmp_path))
     assert outcome.code == 1
-    assert "not one box is left, so nothing is written: 1 pictures read; 1 rejected (1 reversed box" in outcome.error
+    assert "not one box is left, so nothing is written: 1 images read; 1 rejected (1 reversed box" in outcome.error
     assert (tmp_path / "points.json").read_text() == "[]\n"
     assert not (tmp_path / "label_map.pbtxt").exists()
 
@@ -263,13 +256,13 @@ def test_a_list_takes_a_split_out_of_a_set(tmp_path: Path, run: RunCommand) -> N
         *words("coco", write_coco(tmp_path), tmp_path, "--image_list_path", tmp_path / "train.txt"),
     )
     assert outcome.code == 0
-    assert "pictures: 3 read, 2 not in the list, 1 kept" in outcome.output
-    assert "1 of the 2 pictures in the list have no annotations: nobody" in outcome.output
+    assert "images: 3 read, 2 not in the list, 1 kept" in outcome.output
+    assert "1 of the 2 images in the list have no annotations: nobody" in outcome.output
 
 
 def test_without_placing_it_says_that_names_are_not_ids(tmp_path: Path, images: Path, run: RunCommand) -> None:
     outcome = run(import_annotations.main, *words("coco", write_coco(tmp_path), tmp_path, "--image_directory", images))
-    assert "note: 2 pictures are not called ID.jpg (.png, ...)" in outcome.output
+    assert "note: 2 images are not called ID.jpg (.png, ...)" in outcome.output
     assert "--image_output_directory" in outcome.output
 
 

@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from data_prep import import_annotations, make_tfrecords, validate_images
 from data_prep.formats.example_proto import example_class
-from data_prep.formats.label_map import read_label_map
 from data_prep.formats.points import read_points
 from data_prep.records.record_files import RecordWriter
+from tests.data_prep.decoded_records import decoded_boxes
 from tests.data_prep.image_bytes import turned
 
 RunCommand = Callable[..., Any]
@@ -218,7 +218,7 @@ def test_boxes_lie_on_their_objects_in_the_records_pixels_in_all_eight_orientati
     flags = words(kind, write(tmp_path, seen), tmp_path, "--image_output_directory", tmp_path / "by_id", *more)
     outcome = run(import_annotations.main, *flags)
     assert outcome.code == 0, outcome.output + outcome.error
-    expected = f"21 pictures are turned by their EXIF orientation; boxes taken as of the pictures as {boxes_are_of}"
+    expected = f"21 images are turned by their EXIF orientation; boxes taken as of the images as {boxes_are_of}"
     assert expected in outcome.output
     clean, record = tmp_path / "clean_points.json", tmp_path / "train.record"
     for command, *command_words in (
@@ -251,18 +251,7 @@ def test_boxes_lie_on_their_objects_where_records_are_made_of_the_photographs_th
 
 def least_iou(record: str, label_map_path: Path, num_boxes: int) -> float:
     """Returns the least IoU of a record's boxes with the blocks found in its pixels, as TensorFlow decodes them."""
-    import tensorflow as tf
-
-    label_map = read_label_map(label_map_path)
-    found = []
-    for content in tf.data.TFRecordDataset(record).as_numpy_iterator():
-        features = tf.train.Example.FromString(content).features.feature
-        pixels = tf.io.decode_image(features["image/encoded"].bytes_list.value[0]).numpy()
-        height, width, _ = pixels.shape
-        edges = [features[f"image/object/bbox/{key}"].float_list.value for key in ("xmin", "ymin", "xmax", "ymax")]
-        for class_id, *box in zip(features["image/object/class/label"].int64_list.value, *edges, strict=True):
-            in_pixels = [edge * side for edge, side in zip(box, (width, height) * 2, strict=True)]
-            found.append(iou(in_pixels, block_in(pixels, label_map.name_of(class_id))))
+    found = [iou(edges, block_in(pixels, name)) for pixels, name, edges in decoded_boxes(record, label_map_path)]
     assert len(found) == num_boxes
     return min(found)
 
@@ -277,7 +266,7 @@ def test_annotated_sizes_that_contradict_the_flag_are_rejected_by_name(
     outcome = run(import_annotations.main, *words(kind, path, tmp_path, "--boxes_are_of", flag))
     assert outcome.code == 3
     assert f"12 rejected (12 sized as {tool}, not as {flag}; see" in outcome.output
-    (line,) = [line for line in outcome.output.splitlines() if line.startswith("12 pictures left out")]
+    (line,) = [line for line in outcome.output.splitlines() if line.startswith("12 images left out")]
     assert line.endswith(f"give --boxes_are_of {tool}")
     entries = [json.loads(line) for line in (tmp_path / "points.rejected.jsonl").read_text().splitlines()]
     assert all("is 200x320, shown as 320x200 (EXIF orientation " in entry["detail"] for entry in entries)

@@ -113,7 +113,7 @@ def test_points_and_images_become_one_page_that_asks_for_nothing(tmp_path, run, 
     words = ("--datapoints-input-path", points, "--image_directory", images, "--label_map_path", label_map)
     done = run(main, *words, "--output_path", page)
     assert (done.code, done.error) == (0, "")
-    assert "2 pictures with 1 boxes of 1 classes" in done.output
+    assert "2 images with 1 boxes of 1 classes" in done.output
     assert "1 without boxes" in done.output
     text = page.read_text(encoding="utf-8")
     parsed = Parsed(text)
@@ -175,7 +175,7 @@ def test_records_are_shown_as_training_sees_them(tmp_path, run, label_map):
     flags = column(data, "boxFlags", "<u2").tolist()
     assert flags[0] == 2  # truncated
     assert flags[1] & (1 << 12)  # reversed
-    assert column(data, "pictureFlags", "<u2").tolist() == [0, 2 | 16]  # without boxes, and an id that was there
+    assert column(data, "imageFlags", "<u2").tolist() == [0, 2 | 16]  # without boxes, and an id that was there
     # Both classes were looked for in both images; a cat is in one of them.
     verified = [(entry["present"], entry["absent"]) for entry in data["statistics"]["classes"]]
     assert verified == [(1, 1), (0, 2), (0, 0)]
@@ -288,7 +288,7 @@ def test_missing_and_broken_images_are_counted_and_their_boxes_stay(tmp_path, ru
     assert done.code == 3
     assert "2 missing or not readable" in done.output
     assert "shows 1 of them" in done.output
-    assert column(data_of(page), "pictureFlags", "<u2").tolist() == [0, 1, 1]
+    assert column(data_of(page), "imageFlags", "<u2").tolist() == [0, 1, 1]
     assert data_of(page)["numBoxes"] == 3
 
 
@@ -304,12 +304,12 @@ def test_bounds_hold_and_are_said(tmp_path, run):
     page = tmp_path / "page.html"
     done = run(
         main, "--datapoints_input_path", points, "--image_directory", tmp_path / "images", "--output_path", page,
-        "--max_thumbnails", 5, "--max_listed_pictures", 12,
+        "--max_thumbnails", 5, "--max_listed_images", 12,
     )  # fmt: skip
-    assert "the page lists 12 of the 40 pictures and shows 5 of them" in done.output
+    assert "the page lists 12 of the 40 images and shows 5 of them" in done.output
     data = data_of(page)
     assert len(data["ids"]) == 12
-    assert data["numPictures"] == 40
+    assert data["numImages"] == 40
     assert data["statistics"]["all"]["counts"][1] == 40  # charts are of all
     assert sum(bool(encoded) for encoded in json.loads(Parsed(page.read_text(encoding="utf-8")).scripts[1])) == 5
 
@@ -319,7 +319,7 @@ def test_bounds_hold_and_are_said(tmp_path, run):
     [
         ((), "give --datapoints_input_path (points.json) or --input_path (records), and not both"),
         (("--datapoints_input_path", "p", "--input_path", "r"), "and not both"),
-        (("--input_path", "r", "--image_directory", "."), "records hold their pictures"),
+        (("--input_path", "r", "--image_directory", "."), "records hold their images"),
         (("--input_path", "nowhere.record"), "no such record file: nowhere.record"),
         (("--datapoints_input_path", "nowhere.json"), "nowhere.json: No such file"),
         (("--datapoints_input_path", "p", "--image_directory", "nowhere"), "nowhere is no folder"),
@@ -339,7 +339,7 @@ def test_no_points_is_an_error(run, tmp_path):
     (tmp_path / "points.json").write_text("[]")
     done = run(main, "--datapoints_input_path", tmp_path / "points.json", "--output_path", tmp_path / "page.html")
     assert done.code == 1
-    assert "lists no pictures" in done.error
+    assert "lists no images" in done.error
     assert not (tmp_path / "page.html").exists()
 
 

@@ -128,7 +128,7 @@ def test_other_options_are_refused_unless_overwrite(rooms: Path, tmp_path: Path)
     assert main(["--output_directory", str(directory), *few, "--seed", "8", "--overwrite"]) == 0
     after = _files(directory)
     assert after["notes.txt"] == b"mine"
-    assert len([name for name in after if name.endswith(".jpg")]) == 3, "two pictures and the sheet, none of the old"
+    assert len([name for name in after if name.endswith(".jpg")]) == 3, "two images and the sheet, none of the old"
 
 
 def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_summary_counts_what_was_written(rooms: Path, capsys: pytest.CaptureFixt
     beds = [row for row in rows if row["LabelName"] == "/m/03ssj5"]
     assert re.search(rf"Bed\s+{len(beds)} \({len({row['ImageID'] for row in beds})}\)", printed)
     assert re.search(rf"all\s+{len(rows)}\b", printed)
-    assert "5 train and 2 validation pictures" in printed
+    assert "5 train and 2 validation images" in printed
     sheet = printed.strip().splitlines()[-1].split(": ")[-1]
     with Image.open(sheet) as image:
         assert image.width > 3 * 160

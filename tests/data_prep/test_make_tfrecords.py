@@ -168,7 +168,7 @@ def test_shuffling_spreads_the_images_and_loses_none(make: Make) -> None:
 
 def test_what_cannot_be_used_is_listed_and_the_rest_is_written(make: Make) -> None:
     good = encoded(new_image())
-    for name, content in {"a": good, "cut": good[: len(good) // 2], "empty": b"", "text": b"no picture"}.items():
+    for name, content in {"a": good, "cut": good[: len(good) // 2], "empty": b"", "text": b"no image"}.items():
         (make.images / f"{name}.jpg").write_bytes(content)
     thin = annotation("/m/07c52", x0=0.5, x1=0.5 + 1e-9)  # no width once it is a float32
     make.put({"a": [thin, annotation()], "cut": [], "empty": [], "text": [], "gone": []})
@@ -180,7 +180,7 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_written(make: Make) -> No
         ("cut", "does not decode"),
         ("empty", "empty file"),
         ("gone", "missing"),
-        ("text", "not a picture"),
+        ("text", "not an image"),
     ]
     (record,) = records(make.output, 1)
     assert record["image/object/class/label"] == [1]
@@ -250,7 +250,7 @@ def test_a_run_that_fails_leaves_the_older_set(make: Make) -> None:
         path.write_bytes(b"")
     outcome = make("--num_shards", 2, "--max_failures", 100)
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
-    assert "none of the 4 pictures" in outcome.error
+    assert "none of the 4 images" in outcome.error
     assert make.ledger_path.exists()
     make.ledger_path.unlink()
     assert contents(make.output.parent) == before
@@ -265,7 +265,7 @@ def test_more_shards_than_images(make: Make) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (lambda make: make.points_path.write_text("[]"), 1, "no pictures"),
+        (lambda make: make.points_path.write_text("[]"), 1, "no images"),
         (lambda make: make.put({"../x": []}), 2, "plain file name"),
         (lambda make: make.label_map_path.write_text("item { name: 'a' id: 0 }"), 2, "id 0"),
         (lambda make: make.label_map_path.unlink(), 2, "label_map.pbtxt"),
@@ -384,7 +384,7 @@ def test_the_manifest_says_what_is_in_the_records(make: Make) -> None:
     )
     outcome = make("--num_shards", 2, "--max_failures", 1)
     assert outcome.code == 0
-    assert "2 verified labels of whole pictures: 1 present, 1 absent" in outcome.output
+    assert "2 verified labels of whole images: 1 present, 1 absent" in outcome.output
     assert "left out 1 verified labels outside the label map" in outcome.output
     manifest = json.loads((make.output.parent / "train.record.manifest.json").read_text())
     numbers = {key: manifest[key] for key in ("split", "num_points", "num_records", "num_records_without_boxes")}

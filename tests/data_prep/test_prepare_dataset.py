@@ -313,7 +313,7 @@ def test_near_duplicates_lie_on_one_side(folder: Path, capfd: pytest.CaptureFixt
         "\n".join([*rows, *(f"copy-{row}".replace(f",{SIDE},{SIDE},", ",80,80,") for row in rows[1:21])])
     )
     assert main(words("csv", "--validation_fraction", "0.3")) == 0
-    assert "20 of several pictures (40 in all)" in capfd.readouterr().out
+    assert "20 of several images (40 in all)" in capfd.readouterr().out
     sides = [
         {point["id"] for point in read_points(path)} for path in sorted((folder / "data/split").glob("*/points.json"))
     ]

@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).parents[2]
 LABEL_MAP = "item { id: 1 name: '/m/1' display_name: 'Bed' } item { id: 2 name: '/m/2' display_name: 'Lamp' }"
 
 
-def picture(image_format: str = "JPEG", size: tuple[int, int] = (40, 30)) -> bytes:
+def encoded(image_format: str = "JPEG", size: tuple[int, int] = (40, 30)) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", size, (90, 160, 30)).save(content, image_format)
     return content.getvalue()
@@ -34,7 +34,7 @@ def picture(image_format: str = "JPEG", size: tuple[int, int] = (40, 30)) -> byt
 
 def good(source_id: str = "a", **changes: Any) -> bytes:
     arguments: dict[str, Any] = {
-        "encoded_image": picture(),
+        "encoded_image": encoded(),
         "image_format": "jpeg",
         "source_id": source_id,
         "filename": f"{source_id}.jpg",
@@ -143,7 +143,7 @@ def test_keys_are_filled_in_and_corrected(repair: Repair) -> None:
         features[tf_example.CLASS_LABEL].int64_list.value[:] = [0, 9]
         features[tf_example.OBJECT_AREA].float_list.value[0] = math.nan
 
-    png = {"encoded_image": picture("PNG"), "height": 999}
+    png = {"encoded_image": encoded("PNG"), "height": 999}
     verified = {"image_class_labels": [0, 5], "image_class_texts": ["Lamp", "Sofa"]}
     repair.write([edited(strip), edited(confuse, good("b", **png, **verified)), good("c", class_texts=["", "Lamp"])])
     outcome = repair()
@@ -171,7 +171,7 @@ def test_keys_are_filled_in_and_corrected(repair: Repair) -> None:
 def test_records_that_stop_training_are_left_out_and_named(repair: Repair) -> None:
     short = edited(lambda features: features[tf_example.BOX_XMAX].float_list.value.pop())
     bad = {
-        "image does not decode": good(encoded_image=picture()[:200]),
+        "image does not decode": good(encoded_image=encoded()[:200]),
         "missing key": edited(lambda features: features.pop(tf_example.IMAGE_ENCODED)),
         "unequal lengths": short,
         "wrong type": edited(lambda features: features[tf_example.CLASS_LABEL].float_list.value.extend([1.0, 2.0])),
@@ -251,7 +251,7 @@ def test_it_never_writes_where_it_reads(repair: Repair) -> None:
 
 
 def test_where_nothing_is_left_nothing_is_written(repair: Repair) -> None:
-    repair.write([good(encoded_image=b"no picture")])
+    repair.write([good(encoded_image=b"no image")])
     outcome = repair()
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
     assert "not one of the records can be repaired" in outcome.error
@@ -259,7 +259,7 @@ def test_where_nothing_is_left_nothing_is_written(repair: Repair) -> None:
 
 
 def test_killed_in_the_middle_and_run_again(repair: Repair) -> None:
-    content = picture(size=(1200, 900))
+    content = encoded(size=(1200, 900))
     large = {"encoded_image": content, "height": 900, "width": 1200}
     repair.write(*([good(f"{index}.{number}", **large) for number in range(150)] for index in range(4)))
     assert repair().code == 0

@@ -90,7 +90,7 @@ def test_every_image_is_in_one_split_and_each_has_its_part_of_every_class(split:
     for name, ids in splits.items():
         written = json.loads((split.output / name / "images.json").read_text())
         assert {image["id"] for image in written} == set(ids)
-        assert f"{name}: {len(ids)} pictures" in outcome.output
+        assert f"{name}: {len(ids)} images" in outcome.output
         assert f"wrote {len(ids)} points to" in outcome.output
     assert "500 points read, 500 split; 0 rejected" in outcome.output
 
@@ -142,7 +142,7 @@ def test_images_of_an_author_stay_together(split: Split, seed: int) -> None:
     assert all(len(names) == 1 for names in where.values())
     assert {name for names in where.values() for name in names} == {"train", "validation"}
     assert abs(len(split.ids("validation")) - 60) <= 6
-    assert "2 pictures have no value and 1 are not listed" in outcome.output
+    assert "2 images have no value and 1 are not listed" in outcome.output
     assert "1 wrong number of cells" in outcome.output
     for label in LABELS:
         for name in ("train", "validation"):
@@ -168,10 +168,10 @@ def test_near_duplicates_stay_together_and_a_missing_image_is_named(split: Split
         split_of = split.split_of()
         assert all(split_of[f"i{number}"] == split_of[f"small{number}"] for number in range(23))
         assert len(split_of) == 49
-        assert "49 pictures in 26 groups, 23 of several pictures (46 in all)" in outcome.output
-        assert ("0 pictures hashed, 47 hashed by" if seed else "47 pictures hashed, 0 hashed by") in outcome.output
+        assert "49 images in 26 groups, 23 of several images (46 in all)" in outcome.output
+        assert ("0 images hashed, 47 hashed by" if seed else "47 images hashed, 0 hashed by") in outcome.output
     reasons = [json.loads(line) for line in (split.output / "split.rejected.jsonl").read_text().splitlines()]
-    assert [(entry["item"], entry["reason"]) for entry in reasons] == [("i23", "not a picture"), ("gone", "missing")]
+    assert [(entry["item"], entry["reason"]) for entry in reasons] == [("i23", "not an image"), ("gone", "missing")]
     assert split(*likeness, "--max_failures", 1).code == 3
     assert split(*likeness).code == 3  # 2 of 49 are more than 1%
 
@@ -190,7 +190,7 @@ def test_authors_and_likeness_are_joined(split: Split) -> None:
         assert outcome.code == 0
         split_of = split.split_of()
         assert split_of["i0"] == split_of["i1"] == split_of["i2"]
-        assert "the largest group has 30.0% of all pictures" in outcome.output
+        assert "the largest group has 30.0% of all images" in outcome.output
 
 
 @pytest.mark.parametrize(
@@ -222,11 +222,11 @@ def test_splits_that_would_be_empty_are_refused(split: Split) -> None:
     index.write_text("ImageID,Author\n" + "".join(f"i{number},Ann\n" for number in range(10)))
     outcome = split("--group_by", "Author", "--group_csv_path", index)
     assert outcome.code == 1
-    assert "no pictures are left for validation" in outcome.error
+    assert "no images are left for validation" in outcome.error
     split.put([])
     outcome = split()
     assert outcome.code == 1
-    assert "lists no pictures" in outcome.error
+    assert "lists no images" in outcome.error
 
 
 def test_an_output_does_not_take_an_inputs_place(split: Split) -> None:
@@ -259,5 +259,5 @@ def test_street_photographs_are_split_without_copies_apart(split: Split) -> None
     assert outcome.code == 0
     split_of = split.split_of()
     assert all(split_of[file.stem] == split_of[f"copy{file.stem}"] for file in files)
-    assert "30 of several pictures (60 in all)" in outcome.output
+    assert "30 of several images (60 in all)" in outcome.output
     assert len(split.ids("validation")) == 12

@@ -97,7 +97,7 @@ def test_odd_images_become_jpegs_and_broken_ones_go(validate: Validate, num_proc
         "truncated": "does not decode",
         "missing": "missing",
         "empty": "empty file",
-        "html": "not a picture",
+        "html": "not an image",
     }
     files = contents(validate.target)
     assert sorted(files) == ["cmyk.jpg", "good.jpg", "grey.jpg", "large.jpg", "png.jpg", "webp.jpg"]
@@ -169,7 +169,7 @@ def test_nothing_sound_leaves_what_was_there(validate: Validate) -> None:
     outcome = validate("--max_failures", 100)
     assert outcome.code == 1
     assert outcome.error.count("\n") == 1
-    assert "none of the 3 pictures" in outcome.error
+    assert "none of the 3 images" in outcome.error
     assert validate.clean_points_path.read_text() == "an earlier run's"
     assert len(validate.ledger()) == 3
 
@@ -178,7 +178,7 @@ def test_nothing_sound_leaves_what_was_there(validate: Validate) -> None:
     ("points", "code", "message"),
     [
         ('[{"id": "../../etc/passwd", "annotations": []}]', 2, "plain file name"),
-        ("[]", 1, "no pictures"),
+        ("[]", 1, "no images"),
         ("{}", 2, "array"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_folder_that_is_missing_or_cannot_be_written_to(validate: Validate) ->
     validate.target.write_text("a file where the folder should be")
     outcome = validate()
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
-    assert "cannot write pictures" in outcome.error
+    assert "cannot write images" in outcome.error
     validate.source.rename(validate.folder / "elsewhere")
     outcome = validate()
     assert outcome.code == 2

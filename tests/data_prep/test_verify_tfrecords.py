@@ -138,7 +138,7 @@ PROBLEMS: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "for 2 boxes",
     ),
     "truncated": (lambda: good(encoded_image=JPEG[: len(JPEG) // 2]), "image does not decode", "abc"),
-    "no picture": (lambda: good(encoded_image=b"<html>"), "image does not decode", "not a picture"),
+    "a page": (lambda: good(encoded_image=b"<html>"), "image does not decode", "not an image"),
     "empty": (lambda: good(encoded_image=b""), "image does not decode", "empty file"),
     "no image": (lambda: drop("image/encoded"), "missing key", "image/encoded"),
     "garbage": (lambda: b"\xff\xff\xffno example", "not a tf.train.Example", "record 1"),
@@ -214,7 +214,7 @@ WARNINGS: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "image/class/label 9, image/class/text 'x'",
     ),
     "area": (lambda: good(areas=[1, math.nan]), "not a finite number", "image/object/area"),
-    "height": (lambda: good(height=61), "size differs from the image", "image/height is 61, the picture's 60"),
+    "height": (lambda: good(height=61), "size differs from the image", "image/height is 61, the image's 60"),
     "two heights": (
         lambda: with_feature("image/height", "int64_list", 60, 60),
         "malformed key that training does not read",
@@ -332,7 +332,7 @@ def test_only_the_first_of_each_kind_are_shown_and_all_are_counted(verify: Verif
     verify.write(*(good(f"p{number}", height=61) for number in range(9)))
     outcome = verify("--max_problems_shown", 2)
     assert outcome.code == 0
-    assert outcome.output.count("picture's 60") == 2
+    assert outcome.output.count("image's 60") == 2
     assert "9  warning: size differs from the image" in outcome.output
     assert "and 7 more" in outcome.output
 

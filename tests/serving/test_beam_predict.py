@@ -51,7 +51,7 @@ def test_a_pipeline_in_process_writes_what_predict_folder_does(photos, encoded_m
     assert sorted(rows, key=lambda row: row["picture"]) == expected
     failures = by_image(read(tmp_path / "beam/run-failures-*.jsonl"))
     assert {name: entry["error"]["reason"] for name, entry in failures.items()} == {
-        "text.jpg": "not a picture",
+        "text.jpg": "not an image",
         "empty.jpg": "empty file",
     }
 

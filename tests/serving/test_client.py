@@ -81,7 +81,7 @@ def test_json_lines_are_alone_on_standard_output_in_order(ask, label_map_path, p
     assert by_name["nothing.png"]["detections"] == []
     reasons = {name: entry["error"]["reason"] for name, entry in by_name.items() if "error" in entry}
     assert reasons == {
-        "text.jpg": "not a picture",
+        "text.jpg": "not an image",
         "truncated.jpg": "refused by the server",
         "b/empty.jpg": "empty file",
     }

@@ -54,7 +54,7 @@ def test_one_run_writes_every_kind_of_file(run, photos, tmp_path):
     for entry in printed:
         entry.pop("drawn", None)
     assert lines == printed and [Path(line["picture"]).name for line in lines][1] == "b, ü.png"
-    assert lines[3]["error"]["reason"] == "not a picture"
+    assert lines[3]["error"]["reason"] == "not an image"
     (rejected,) = map(json.loads, paths["ledger.jsonl"].read_text().splitlines())
     assert rejected["item"] == str(photos / "text.jpg")
 

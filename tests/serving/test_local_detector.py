@@ -31,7 +31,7 @@ def test_it_answers_as_the_client_does(server, encoded_model, pixel_model, image
         for given in (contents[0], opened, np.asarray(opened)):
             assert local.detect(given).detections == asked[0].detections
             assert of_pixels.detect(given).detections == asked[0].detections
-        with pytest.raises(ImageRequestError, match="not a picture"):
+        with pytest.raises(ImageRequestError, match="not an image"):
             local.detect(b"text")
 
 

@@ -136,7 +136,7 @@ def test_the_summary_on_standard_output(block_config, tmp_path, capsys):
     words = ["--pipeline_config_path", str(config), "--config_override", override, "--num_images", "20"]
     assert main([*words, "--output_directory", str(tmp_path), "--original"]) == 0
     printed = capsys.readouterr().out
-    assert "8 pictures of train_input_reader, not augmented (it has no more, though --num_images is 20)" in printed
+    assert "8 images of train_input_reader, not augmented (it has no more, though --num_images is 20)" in printed
     assert "boxes: 16 in the records, 8 fed; 0 left out by the augmentation, 8 cut by max_number_of_boxes 1" in printed
     assert re.search(r"Red block +8 +8\nBlue block +8 +0\n", printed)
     assert re.search(r"pixel values, before the model normalises them: \d+\.\d to 2\d\d\.\d, mean 1\d\d\.\d", printed)
@@ -148,7 +148,7 @@ def test_the_evaluation_split_beside_the_config_and_values_out_of_range(block_co
     config = block_config("ssd")
     words = [str(config), "--num_images", "2", "--config_override", options]
     assert main([*words, "--split", "evaluation"]) == 0
-    assert "2 pictures of eval_input_reader[0], not augmented" in capsys.readouterr().out
+    assert "2 images of eval_input_reader[0], not augmented" in capsys.readouterr().out
     assert main(words) == 0
     folder = config.parent / "browse_inputs"
     assert f"written to {folder}" in capsys.readouterr().out

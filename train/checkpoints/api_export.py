@@ -15,7 +15,6 @@ from data_prep.runtime.staged_folder import staged
 from train.checkpoints.trunk_check import FILE_NAME, trunk_statistics
 
 CHECKPOINT_FOLDER = "checkpoint"
-CONFIG_NAME = "pipeline.config"
 
 
 def require_new_folder(folder: Path) -> None:
@@ -55,7 +54,7 @@ def export_for_api(network: Any, config: Any, folder: Path) -> int:
         )
     with staged(folder) as staging:
         prefix = write_api_checkpoint(network, staging)
-        pipeline_file.write_pipeline_config(staging / CONFIG_NAME, _for_api(config))
+        pipeline_file.write_pipeline_config(staging / pipeline_file.CONFIG_NAME, _for_api(config))
     names = tf.train.list_variables(str(folder / CHECKPOINT_FOLDER / prefix.name))
     return sum(name.startswith("model/") for name, _ in names)
 

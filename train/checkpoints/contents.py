@@ -86,7 +86,7 @@ def _of_object_checkpoint(source: ObjectCheckpoint) -> Contents:
     if source.has_moving_averages:
         facts.append("moving averages: eval_config.use_moving_averages takes them")
     if expectations_of(source) is not None:
-        facts.append("says what its trunk makes of a test picture: restoring compares")
+        facts.append("says what its trunk makes of a test image: restoring compares")
     is_saved_model = Path(source.prefix).name == "variables" and Path(source.prefix).parent.name == "variables"
     kind = "variables of a SavedModel" if is_saved_model else "a checkpoint of TensorFlow 2 (object-based)"
     return Contents(source.prefix, kind, groups, facts)

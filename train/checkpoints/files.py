@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
 
+CHECKPOINT_NAME = "ckpt"  # of what training and export save, before the step
+
 # What TensorFlow's reader raises, besides its own errors, for files that are cut short or damaged.
 READ_ERRORS = (tf.errors.OpError, ValueError, IndexError, KeyError, RuntimeError)
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from data_prep.runtime.command_line import UserError
 from train.checkpoints.files import READ_ERRORS, find_checkpoint
+from train.checkpoints.values import read_values, unreadable
 
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -64,7 +64,7 @@ class ObjectCheckpoint:
                 raise TensorFlow1Error(self.prefix)
             graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_GRAPH_KEY))
         except (*READ_ERRORS, DecodeError) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.prefix, error) from error
         self._children = [{child.local_name: child.node_id for child in node.children} for node in graph.nodes]
         self._keys = [_value_key(node) for node in graph.nodes]
         slots = [slot for node in graph.nodes for slot in node.slot_variables]
@@ -135,30 +135,12 @@ class ObjectCheckpoint:
         Raises:
             UserError: One cannot be read (a file is cut short or damaged), or holds a number that is not finite.
         """
-        values = []
-        for key in keys:
-            try:
-                value = self._reader.get_tensor(key)
-            except READ_ERRORS as error:
-                raise self._unreadable(error) from error
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-                name = key.removesuffix(VALUE_SUFFIX)
-                raise UserError(
-                    f"{self.prefix}: {name} holds numbers that are not finite: its training diverged; take another"
-                )
-            values.append(value)
-        return values
+        return read_values(self._reader, keys, self.prefix, lambda key: key.removesuffix(VALUE_SUFFIX))
 
     def count_unused(self, used: set[str]) -> dict[str, int]:
         """How many variables of a model, of each part, have keys that are not among `used`."""
         unused = Counter(_part_of(name) for name in self.names if f"{name}{VALUE_SUFFIX}" not in used)
         return {part: count for part, count in unused.items() if part not in BOOKKEEPING}
-
-    def _unreadable(self, error: Exception) -> UserError:
-        detail = str(getattr(error, "message", error)).splitlines()
-        return UserError(
-            f"{self.prefix}: the checkpoint cannot be read: {detail[0][:200] if detail else type(error).__name__}"
-        )
 
 
 def _part_of(name: str) -> str:

@@ -8,7 +8,6 @@ that does not give what its type promises is an error, and what was left out is 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,20 +18,19 @@ import tensorflow as tf
 import tf_keras
 
 from data_prep.runtime.command_line import UsageError, UserError
-from train.checkpoints.architecture import Architecture, architecture_of
 from train.checkpoints.class_head import ClassMapping, class_rows
 from train.checkpoints.folded_norms import has_folded_norms
 from train.checkpoints.keras_applications import is_keras_source, keras_values
 from train.checkpoints.matching import Match, match_by_name, match_by_path
 from train.checkpoints.object_checkpoint import ObjectCheckpoint, TensorFlow1Error
-from train.checkpoints.parts import CHECKPOINT_TYPES, GROUPS_BY_TYPE, HEAD, TRUNK, Restorable, parts_of
+from train.checkpoints.parts import CHECKPOINT_TYPES, GROUPS_BY_TYPE, Restorable, parts_of
+from train.checkpoints.restore_problem import LEAST_FRACTION, restore_problem
 from train.checkpoints.restore_report import OTHER_CLASSES, OTHER_SHAPE, RestoreReport
 from train.checkpoints.tensorflow_1.differences import differences_of
 from train.checkpoints.tensorflow_1.frozen_graph import SUFFIX as FROZEN_GRAPH_SUFFIX
 from train.checkpoints.tensorflow_1.frozen_graph import FrozenGraph
 from train.checkpoints.tensorflow_1.name_checkpoint import NameCheckpoint
 from train.checkpoints.tensorflow_1.named_source import NamedSource
-from train.checkpoints.tensorflow_1.slim_architecture import slim_architecture
 from train.checkpoints.tensorflow_1.slim_names import slim_names
 from train.checkpoints.torch_weights import is_torch_source, torch_values
 from train.checkpoints.trunk_check import (
@@ -43,11 +41,6 @@ from train.checkpoints.trunk_check import (
     parse_statistics,
     trunk_statistics,
 )
-
-# Less than this part of what the type promises: the checkpoint is of another network.
-LEAST_FRACTION = 0.9
-# Names of variables in an error.
-_MOST_TOLD = 10
 
 
 @dataclass
@@ -158,7 +151,7 @@ def plan_restore(
     taken = _sort(matches, kinds, checkpoint_type, report, class_mapping)
     used = {str(match.key) for match in taken}
     report.unused = source.count_unused(used)
-    problem = _problem(source, matches, taken, report, checkpoint_type, exact)
+    problem = restore_problem(source, matches, taken, report, checkpoint_type, exact)
 
     def assign() -> None:
         values = source.read([str(match.key) for match in taken])
@@ -263,68 +256,6 @@ def _sort(
                 f"{list(match.saved_shape)} in the checkpoint, {list(match.variable.shape)} here"
             )
     return taken
-
-
-def _problem(
-    source: ObjectCheckpoint | NamedSource,
-    matches: list[Match],
-    taken: list[Match],
-    report: RestoreReport,
-    checkpoint_type: str,
-    exact: bool,
-) -> str | None:
-    """Why a checkpoint does not give what the type promises, or None."""
-    promised = report.num_promised
-    missing = set(report.missing)
-    sought = [match.sought or match.name for match in matches if match.name in missing]
-    groups = {match.group for match in taken}
-    wanted = {match.group for match in matches if match.group in GROUPS_BY_TYPE[checkpoint_type]}
-    if groups == {TRUNK} != wanted and len(taken) >= LEAST_FRACTION * sum(match.group == TRUNK for match in matches):
-        looks = _looks_like(source)
-        is_detector = looks is not None and looks.feature_extractor_type is not None
-        held = f"this model's trunk in another detector ({looks.describe()})" if looks and is_detector else ""
-        return (
-            f"{source.prefix}: holds {held or 'a trunk only, and no detector'}; write fine_tune_checkpoint_type: "
-            '"classification"'
-        )
-    misfits = [name for name, reason in report.skipped if reason in (OTHER_SHAPE, OTHER_CLASSES)]
-    others = [name for name, reason in report.skipped if reason == OTHER_SHAPE]
-    if not taken or len(taken) < LEAST_FRACTION * promised:
-        looks = _looks_like(source)
-        return (
-            f"{source.prefix}: a checkpoint of another architecture: {len(taken)} of the {promised} variables that "
-            f'fine_tune_checkpoint_type: "{checkpoint_type}" promises are in it, and {LEAST_FRACTION:.0%} must be; '
-            + (f"it looks like {looks.describe()}; " if looks else "")
-            + (f"{others[0]} is {report.details[others[0]]}; " if others else "")
-            + (_nearest(source, sought[0]) if sought else "the names are the same, the shapes are not")
-        )
-    if exact and misfits:
-        return (
-            f"{source.prefix}: {len(misfits)} variables have another shape than in this model, first {misfits[0]}: "
-            f"{report.details[misfits[0]]}; use the config that it was trained with"
-        )
-    if exact and sought:
-        more = f" and {len(sought) - _MOST_TOLD} more" if len(sought) > _MOST_TOLD else ""
-        by_name = f": {', '.join(sought[:_MOST_TOLD])}{more}"
-        near = "" if isinstance(source, NamedSource) else f"; {_nearest(source, sought[0])}"
-        return (
-            f"{source.prefix}: {len(sought)} of the model's variables are not in the checkpoint{near or by_name}; "
-            "use the config that it was trained with"
-        )
-    if checkpoint_type == "full" and report.missing and HEAD not in groups:
-        return f'{source.prefix}: holds no box predictor; write fine_tune_checkpoint_type: "detection"'
-    return None
-
-
-def _looks_like(source: ObjectCheckpoint | NamedSource) -> Architecture | None:
-    return slim_architecture(source) if isinstance(source, NamedSource) else architecture_of(source)
-
-
-def _nearest(source: ObjectCheckpoint | NamedSource, wanted: str) -> str:
-    """Says what was looked for in vain and what is nearest to it in the checkpoint."""
-    near = difflib.get_close_matches(wanted, source.names[:5000], n=3, cutoff=0.3) or source.names[:3]
-    held = f"the checkpoint holds {', '.join(near)}" if near else "the checkpoint holds no variables"
-    return f"no {wanted}; {held}{f' and {len(source.names) - len(near)} more' if len(source.names) > len(near) else ''}"
 
 
 def expectations_of(source: ObjectCheckpoint) -> dict[str, Any] | None:

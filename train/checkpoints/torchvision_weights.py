@@ -153,7 +153,7 @@ def _adapt(
         yield f"batch norm: epsilon {_EPSILON:g} in torchvision, {here} here; worked into the scales"
     convolution, norm = (layers[name] for name in _FIRST_LAYERS[family])
     _work_pixels_in(model.normalize, values, convolution, norm)
-    yield "pixels: torchvision's normalisation is worked into the first convolution, but for the zeros around a picture"
+    yield "pixels: torchvision's normalisation is worked into the first convolution, but for the zeros around an image"
     if family == RESNET:
         yield (
             "strides: torchvision's ResNet has a block's stride in its 3x3 convolution, this one in its first 1x1, and "

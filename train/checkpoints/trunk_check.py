@@ -142,11 +142,11 @@ def compare_statistics(expected: dict[str, Any], actual: dict[str, Any], dtype: 
         largest = max(largest, float(difference / max(theirs["deviation"], 1e-12)))
     if largest <= _TOLERANCE.get(dtype, _HALF_TOLERANCE):
         return True, (
-            "the trunk's first activations on the test picture are those that the checkpoint says: largest difference "
+            "the trunk's first activations on the test image are those that the checkpoint says: largest difference "
             f"{largest:.1e} of their spread"
         )
     return False, (
-        "the trunk's first activations on the test picture are NOT those that the checkpoint says: largest difference "
+        "the trunk's first activations on the test image are NOT those that the checkpoint says: largest difference "
         f"{largest:.1e} of their spread; the same values run through other layers, such as another activation or "
         "another epsilon of batch norm"
     )

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.schema.pipeline_file import CONFIG_NAME
 from data_prep.runtime.atomic_files import write_json, write_text
 from train.experiments.sweep_rows import ConfiguredRow
 
-RESULT_NAME, LOG_NAME, CONFIG_NAME, MODEL_NAME = "result.json", "train.log", "pipeline.config", "model"
+RESULT_NAME, LOG_NAME, MODEL_NAME = "result.json", "train.log", "model"
 AP, AP50 = "DetectionBoxes_Precision/mAP", "DetectionBoxes_Precision/mAP@.50IOU"
 _PROCESS = "data_prep.preparing.step_process"
 _ROOT = str(Path(__file__).resolve().parents[2])

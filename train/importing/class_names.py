@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_prep.formats.label_map import LabelMap, LabelMapItem, read_label_map
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.input_files import read_text
 
 COCO_CLASSES = 90
 # COCO's 80 categories by their ids, which leave out ten.
@@ -61,14 +62,7 @@ def label_map_for(path: Path | None, num_classes: int) -> tuple[LabelMap, str]:
 
 
 def _read_lines(path: Path) -> LabelMap:
-    try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise UsageError(f"{path}: {path.stat().st_size:,} bytes, which is no list of classes")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is no text in UTF-8") from None
+    lines = read_text(path, "list of classes", max_bytes=_MAX_TEXT_BYTES).splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if names and names[0].casefold() in _BACKGROUND_WORDS:
         names = names[1:]

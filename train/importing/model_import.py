@@ -11,7 +11,7 @@ from configs.schema import pipeline_file
 from data_prep.formats.label_map import LABEL_MAP_NAME, LabelMap, write_label_map
 from data_prep.runtime.command_line import UsageError, UserError
 from data_prep.runtime.staged_folder import staged
-from train.checkpoints.api_export import CONFIG_NAME, require_new_folder, write_api_checkpoint
+from train.checkpoints.api_export import require_new_folder, write_api_checkpoint
 from train.checkpoints.architecture import Architecture
 from train.checkpoints.folded_norms import CHILD_NAME as FOLDED_NAME
 from train.checkpoints.folded_norms import FoldedBatchNorm
@@ -111,7 +111,7 @@ def import_model(
     imported = Imported(architecture, report, label_map, (*notes, *_facts_against(source, config), sentence))
     with staged(folder) as staging:
         write_api_checkpoint(detector.network, staging, **more)
-        (staging / CONFIG_NAME).write_text(config_source, encoding="utf-8")
+        (staging / pipeline_file.CONFIG_NAME).write_text(config_source, encoding="utf-8")
         write_label_map(staging / LABEL_MAP_NAME, label_map)
         told = {**report.to_json(), "import_notes": list(imported.notes)}
         (staging / REPORT_NAME).write_text(json.dumps(told, indent=2) + "\n")
@@ -156,7 +156,7 @@ def _own_config(
 ) -> tuple[str, list[str]]:
     kind = found.feature_extractor_type
     if kind not in _PLAIN_SSDS or found.num_classes is None:
-        beside = Path(source.prefix).with_name(CONFIG_NAME)
+        beside = Path(source.prefix).with_name(pipeline_file.CONFIG_NAME)
         raise UsageError(
             f"{source.prefix}: {found.describe()}, whose sizes and anchors the weights do not tell; give its config "
             f"with --pipeline_config_path{f' {beside}' if beside.is_file() else ''}"

@@ -159,7 +159,7 @@ def _decode_image(encoded: tf.Tensor, source_id: tf.Tensor) -> tf.Tensor:
     size = tf.strings.as_string(tf.strings.length(encoded))
     check = ensure(
         tf.size(image) > 0,
-        lambda: sentence(source_id, "its picture does not decode (", size, " bytes)"),
+        lambda: sentence(source_id, "its encoded image does not decode (", size, " bytes)"),
     )
     with tf.control_dependencies([check]):
         return tf.identity(image)

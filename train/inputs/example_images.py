@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from data_prep.images.drawing import color_of, contact_sheet, draw_boxes
+from data_prep.images.drawing import color_of, draw_boxes
+from data_prep.images.image_grid import contact_sheet
 from train.inputs.examples import InputExample, Objects
 
 SMALLEST_LONGER_SIDE = 320  # smaller images are enlarged by a whole factor, so that names on boxes can be read

@@ -59,7 +59,7 @@ def page(
         *(f"<p>{html.escape(line)}</p>" for line in lines),
         _class_table(examples, names_by_id),
         '<p class="quiet">Solid boxes are what the model learns from. Dashed ones, on the original, are what it does '
-        "not get. Pictures can be opened at full size.</p>",
+        "not get. Images can be opened at full size.</p>",
     ]
     for number, (example, files) in enumerate(zip(examples, image_files, strict=True), start=1):
         parts.append(_article(number, example, names_by_id, files, max_number_of_boxes))
@@ -99,7 +99,7 @@ def _article(
     max_number_of_boxes: int,
 ) -> str:
     facts = [
-        ("record's picture", _size(example.original_size)),
+        ("record's image", _size(example.original_size)),
         ("fed to the model", _size(example.fed.shape[:2]) + _padding(example)),
         ("boxes", f"{len(example.original_objects)} in the record, {len(example.fed_objects)} fed"),
         ("not fed", _not_fed(example, names_by_id, max_number_of_boxes)),
@@ -110,14 +110,12 @@ def _article(
         f'<figure><a href="{html.escape(file)}"><img loading="lazy" src="{html.escape(file)}" alt="{alt}"></a>'
         f"<figcaption>{caption}</figcaption></figure>"
         for file, alt, caption in (
-            (files[0], f"picture {number}, the record", "the record"),
-            (files[1], f"picture {number}, as fed to the model", "as fed to the model"),
+            (files[0], f"image {number}, the record", "the record"),
+            (files[1], f"image {number}, as fed to the model", "as fed to the model"),
         )
     )
     heading = f"{number}. {html.escape(example.source_id)}"
-    return (
-        f'<article id="picture-{number}"><h2>{heading}</h2><dl>{rows}</dl><div class="pair">{figures}</div></article>'
-    )
+    return f'<article id="image-{number}"><h2>{heading}</h2><dl>{rows}</dl><div class="pair">{figures}</div></article>'
 
 
 def _not_fed(example: InputExample, names_by_id: Mapping[int, str], max_number_of_boxes: int) -> str:
@@ -141,7 +139,7 @@ def _not_fed(example: InputExample, names_by_id: Mapping[int, str], max_number_o
 def _padding(example: InputExample) -> str:
     if example.image_size == tuple(example.fed.shape[:2]):
         return ""
-    return f", of which {_size(example.image_size)} picture and the rest padding"
+    return f", of which {_size(example.image_size)} image and the rest padding"
 
 
 def _values(example: InputExample) -> str:

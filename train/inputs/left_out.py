@@ -20,10 +20,10 @@ from train.inputs.ground_truth import BOXES
 
 # What `count_batch` returns, in this order.
 COUNTS = (
-    "pictures", "boxes", "cut boxes", "cut pictures", "fullest picture", "unknown boxes", "unknown pictures",
-    "unusable boxes", "unusable pictures",
+    "images", "boxes", "cut boxes", "cut images", "fullest image", "unknown boxes", "unknown images",
+    "unusable boxes", "unusable images",
 )  # fmt: skip
-_IS_MAXIMUM = np.array([name == "fullest picture" for name in COUNTS])
+_IS_MAXIMUM = np.array([name == "fullest image" for name in COUNTS])
 
 
 def count_batch(labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -140,7 +140,7 @@ class LeftOut:
         example = f", such as {self.unusable_box}" if self.unusable_box else ""
         return (
             f"{counts['unusable boxes']} of {counts['boxes']} boxes cannot be trained on and were left out, in "
-            f"{counts['unusable pictures']} of {counts['pictures']} pictures{example}"
+            f"{counts['unusable images']} of {counts['images']} images{example}"
         )
 
     def sentences(self) -> list[str]:
@@ -151,14 +151,14 @@ class LeftOut:
             found.append(f"{self._about_unusable()}; python -m data_prep.verify_tfrecords names each")
         if counts["cut boxes"]:
             found.append(
-                f"{counts['cut boxes']} of {counts['boxes']} boxes were cut, in {counts['cut pictures']} of "
-                f"{counts['pictures']} pictures: {self._setting} is {self._maximum}, and "
-                f"{counts['fullest picture']} would have kept them all"
+                f"{counts['cut boxes']} of {counts['boxes']} boxes were cut, in {counts['cut images']} of "
+                f"{counts['images']} images: {self._setting} is {self._maximum}, and "
+                f"{counts['fullest image']} would have kept them all"
             )
         if counts["unknown boxes"]:
             found.append(
-                f"{counts['unknown boxes']} of {counts['boxes']} boxes were left out, in {counts['unknown pictures']} "
-                f"of {counts['pictures']} pictures: the label map has no class of their name; "
+                f"{counts['unknown boxes']} of {counts['boxes']} boxes were left out, in {counts['unknown images']} "
+                f"of {counts['images']} images: the label map has no class of their name; "
                 "python -m data_prep.verify_tfrecords says which"
             )
         return found

@@ -13,7 +13,7 @@ import orbit
 import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
-from train.checkpoints.files import newest_checkpoint
+from train.checkpoints.files import CHECKPOINT_NAME, newest_checkpoint
 from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
 from train.evaluation.operating_summaries import record_study, study_result
@@ -39,7 +39,6 @@ from train.tracking.recorder import Recorder
 from train.tracking.tensorboard_tracker import TRAIN
 from train.tracking.tracker import RunDescription
 
-CHECKPOINT_NAME = "ckpt"
 ORBIT_LOG_NAME = "orbit.log"
 
 

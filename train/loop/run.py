@@ -12,12 +12,11 @@ import tensorflow as tf
 import tf_keras
 from google.protobuf import text_format
 
-from configs.schema import pipeline_file
 from configs.settings.faster_rcnn import FasterRcnn
-from data_prep.formats.label_map import LABEL_MAP_NAME, LabelMap, write_label_map
+from data_prep.formats.label_map import LabelMap
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UserError
-from train.checkpoints.files import newest_checkpoint
+from train.checkpoints.files import CHECKPOINT_NAME, newest_checkpoint
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations, resume
 from train.evaluation.evaluator import EvaluationResult
 from train.inputs.manifest_check import check_manifests
@@ -31,7 +30,7 @@ from train.loop.failures import explained_failures
 from train.loop.learning_rate_multipliers import describe_multipliers
 from train.loop.moving_average import start_moving_average
 from train.loop.optimization import create_slots
-from train.loop.outer_loop import CHECKPOINT_NAME, Intervals, TrainingRun
+from train.loop.outer_loop import Intervals, TrainingRun
 from train.loop.parts import (
     TrainingParts,
     build_parts,
@@ -40,14 +39,14 @@ from train.loop.parts import (
     restore_fine_tune_checkpoint,
 )
 from train.loop.recovery import Recoveries
-from train.loop.run_description import CONFIG_NAME, RESTORE_REPORT_NAME, describe_run
+from train.loop.run_description import RESTORE_REPORT_NAME, describe_run
 from train.loop.step import step_of
 from train.loop.stopping import StopRequests
 from train.loop.strategies import AUTO
 from train.loop.summaries import input_images
 from train.loop.workers import Workers, code_digest
 from train.models.dropout import repeat_dropout
-from train.pipeline import Pipeline
+from train.pipeline import Pipeline, write_config_and_label_map
 from train.tracking.recorder import Recorder
 
 IMAGES_SHOWN = 4
@@ -255,12 +254,6 @@ def _check_records(pipeline: Pipeline, options: TrainingOptions) -> None:
         check_manifests(settings.train_input_reader, "train_input_reader")
     for index, reader in enumerate(settings.eval_input_reader if options.evaluate else ()):
         check_manifests(reader, f"eval_input_reader[{index}]")
-
-
-def write_config_and_label_map(folder: Path, pipeline: Pipeline) -> None:
-    """Writes what a folder's weights were trained with: `pipeline.config` and `label_map.pbtxt`."""
-    pipeline_file.write_pipeline_config(folder / CONFIG_NAME, pipeline.config)
-    write_label_map(folder / LABEL_MAP_NAME, pipeline.label_map)
 
 
 def _start(

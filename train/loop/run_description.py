@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import text_format
 
+from configs.schema.pipeline_file import CONFIG_NAME
 from configs.settings.learning_rates import Schedule
 from configs.settings.model import MODELS
 from configs.settings.pipeline import PipelineSettings
@@ -16,7 +17,6 @@ from train.pipeline import Pipeline
 from train.tracking.tensorboard_tracker import TRAIN
 from train.tracking.tracker import Hyperparameter, RunDescription
 
-CONFIG_NAME = "pipeline.config"
 RESTORE_REPORT_NAME = "restore_report.json"
 # By the metrics set that measures them, those that stand beside the hyperparameters.
 _METRICS = {

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from data_prep.images.drawing import Color, color_of, draw_boxes, side_by_side
+from data_prep.images.drawing import Color, color_of, draw_boxes
+from data_prep.images.image_grid import side_by_side
 
 IGNORED_COLOUR = (140, 140, 140)  # of ground truth that the losses leave out: its weight is 0
 
@@ -103,7 +104,7 @@ def evaluation_image(
         colors=[color_of(name) for name in names],
     )
     captions = [
-        "picture" if groundtruth_boxes is None else "ground truth",
+        "image" if groundtruth_boxes is None else "ground truth",
         detections_caption or f"detections from {min_score:.0%}",
     ]
     return np.asarray(side_by_side([truth, detected], captions))

@@ -12,23 +12,11 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from data_prep.images.drawing import font_size_for, readable_on
 
 
-def draw_bounding_box_on_image_array(
-    image: np.ndarray,
-    ymin: float,
-    xmin: float,
-    ymax: float,
-    xmax: float,
-    color: str = "red",
-    thickness: int = 4,
-    display_str_list: Sequence[str] = (),
-    use_normalized_coordinates: bool = True,
-) -> None:
-    """Draws a box on an array [height, width, 3], in place; see `draw_bounding_box_on_image`."""
-    picture = Image.fromarray(np.uint8(image)).convert("RGB")
-    draw_bounding_box_on_image(
-        picture, ymin, xmin, ymax, xmax, color, thickness, display_str_list, use_normalized_coordinates
-    )
-    np.copyto(image, np.array(picture))
+def draw_bounding_box_on_image_array(image: np.ndarray, *arguments: Any, **options: Any) -> None:
+    """Draws a box on an array [height, width, 3], in place; arguments as `draw_bounding_box_on_image`."""
+    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
+    draw_bounding_box_on_image(pil_image, *arguments, **options)
+    np.copyto(image, np.array(pil_image))
 
 
 def draw_bounding_box_on_image(
@@ -76,17 +64,11 @@ def draw_bounding_box_on_image(
         y += line_height + 2 * margin
 
 
-def draw_bounding_boxes_on_image_array(
-    image: np.ndarray,
-    boxes: Any,
-    color: str = "red",
-    thickness: int = 4,
-    display_str_list_list: Sequence[Sequence[str]] = (),
-) -> None:
-    """Draws boxes on an array, in place; see `draw_bounding_boxes_on_image`."""
-    picture = Image.fromarray(image)
-    draw_bounding_boxes_on_image(picture, boxes, color, thickness, display_str_list_list)
-    np.copyto(image, np.array(picture))
+def draw_bounding_boxes_on_image_array(image: np.ndarray, *arguments: Any, **options: Any) -> None:
+    """Draws boxes on an array, in place; arguments as `draw_bounding_boxes_on_image`."""
+    pil_image = Image.fromarray(image)
+    draw_bounding_boxes_on_image(pil_image, *arguments, **options)
+    np.copyto(image, np.array(pil_image))
 
 
 def draw_bounding_boxes_on_image(
@@ -121,9 +103,9 @@ def draw_bounding_boxes_on_image(
 
 def draw_keypoints_on_image_array(image: np.ndarray, keypoints: Any, *arguments: Any, **options: Any) -> None:
     """Draws keypoints on an array, in place; arguments as `draw_keypoints_on_image`."""
-    picture = Image.fromarray(np.uint8(image)).convert("RGB")
-    draw_keypoints_on_image(picture, keypoints, *arguments, **options)
-    np.copyto(image, np.array(picture))
+    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
+    draw_keypoints_on_image(pil_image, keypoints, *arguments, **options)
+    np.copyto(image, np.array(pil_image))
 
 
 def draw_keypoints_on_image(
@@ -180,18 +162,18 @@ def draw_mask_on_image_array(image: np.ndarray, mask: np.ndarray, color: str = "
     for name, array in (("image", image), ("mask", mask)):
         if array.dtype != np.uint8:
             raise ValueError(f"{name} is {array.dtype}, and must be uint8")
-    picture = Image.fromarray(image)
-    blend_mask(picture, mask, color, alpha)
-    np.copyto(image, np.array(picture))
+    pil_image = Image.fromarray(image)
+    blend_mask(pil_image, mask, color, alpha)
+    np.copyto(image, np.array(pil_image))
 
 
-def blend_mask(picture: Image.Image, mask: Any, color: str, alpha: float) -> None:
+def blend_mask(image: Image.Image, mask: Any, color: str, alpha: float) -> None:
     """Colours where a mask [height, width] is not 0, in place.
 
     Raises:
         ValueError: The mask has another size than the image.
     """
     mask = np.asarray(mask)
-    if mask.shape != (picture.height, picture.width):
-        raise ValueError(f"the image has the size {(picture.height, picture.width)}, and the mask {mask.shape}")
-    picture.paste(ImageColor.getrgb(color), mask=Image.fromarray(np.uint8(255 * alpha * (mask > 0))))
+    if mask.shape != (image.height, image.width):
+        raise ValueError(f"the image has the size {(image.height, image.width)}, and the mask {mask.shape}")
+    image.paste(ImageColor.getrgb(color), mask=Image.fromarray(np.uint8(255 * alpha * (mask > 0))))

@@ -154,18 +154,18 @@ def visualize_boxes_and_labels_on_image_array(
             drawn.lines.append(": ".join(filter(None, [name, percent, of_track])))
         drawn.take(index, keypoints, keypoint_scores, instance_masks, instance_boundaries)
 
-    picture = Image.fromarray(np.uint8(image)).convert("RGB")
+    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
     thickness = 0 if skip_boxes else line_thickness
     for (ymin, xmin, ymax, xmax), drawn in places.items():
         for mask, color, alpha in ((drawn.mask, drawn.color, mask_alpha), (drawn.boundary, "red", 1.0)):
             if mask is not None:
-                blend_mask(picture, mask, color, alpha)
+                blend_mask(pil_image, mask, color, alpha)
         draw_bounding_box_on_image(
-            picture, ymin, xmin, ymax, xmax, drawn.color, thickness, drawn.lines, use_normalized_coordinates
+            pil_image, ymin, xmin, ymax, xmax, drawn.color, thickness, drawn.lines, use_normalized_coordinates
         )
         if drawn.keypoints:
             draw_keypoints_on_image(
-                picture,
+                pil_image,
                 drawn.keypoints,
                 drawn.keypoint_scores or None,
                 min_score_thresh=min_score_thresh,
@@ -176,7 +176,7 @@ def visualize_boxes_and_labels_on_image_array(
                 keypoint_edge_color=drawn.color,
                 keypoint_edge_width=line_thickness // 2,
             )
-    np.copyto(image, np.array(picture))
+    np.copyto(image, np.array(pil_image))
     return image
 
 
@@ -236,12 +236,12 @@ def draw_bounding_boxes_on_image_tensors(
     names = [name for name, value in more.items() if value is not None]
 
     def draw(*tensors: Any) -> np.ndarray:
-        pictures, *rest = (tensor.numpy() for tensor in tensors)
-        pictures = pictures.copy()
-        for number, picture in enumerate(pictures):
+        batch, *rest = (tensor.numpy() for tensor in tensors)
+        batch = batch.copy()
+        for number, image in enumerate(batch):
             of_boxes, of_classes, of_scores, *others = (value[number] for value in rest)
             visualize_boxes_and_labels_on_image_array(
-                picture,
+                image,
                 of_boxes,
                 of_classes,
                 of_scores,
@@ -252,7 +252,7 @@ def draw_bounding_boxes_on_image_tensors(
                 max_boxes_to_draw=max_boxes_to_draw,
                 min_score_thresh=min_score_thresh,
             )
-        return pictures
+        return batch
 
     drawn = tf.py_function(draw, [images, boxes, classes, scores, *(more[name] for name in names)], tf.uint8)
     drawn.set_shape(images.shape)

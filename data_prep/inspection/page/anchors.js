@@ -24,7 +24,7 @@ function drawCoverage(onPick, onPickMissed) {
   const rows = Object.keys(found.by_class).map(Number);
   const share = (row) => sumOf(found.by_class[row].matched) / sumOf(found.by_class[row].boxes);
   rows.sort((a, b) => share(a) - share(b) || a - b);
-  const input = found.input_height ? `an input of ${found.input_width} x ${found.input_height} pixels` : "inputs that differ with the pictures";
+  const input = found.input_height ? `an input of ${found.input_width} x ${found.input_height} pixels` : "inputs that differ with the images";
   const anchors = found.num_anchors ? `${countOf(found.num_anchors, "anchor")} in ` : "";
   const rule = found.matched_threshold === null
     ? "its matcher has no threshold, so that every box is matched by something"
@@ -39,7 +39,7 @@ function drawCoverage(onPick, onPickMissed) {
     `of the boxes have an anchor of ${found.config} that matches them.`,
     poor.length ? ` Of ${countOf(poor.length, "class", "classes")} not even half do.` : "");
   const note = element("p", { class: "quiet" }, `${anchors}${input}; ${rule}.${forced}${sampled} Sizes are the root of a box's area in pixels of the input.`);
-  const missed = element("button", { type: "button", onclick: onPickMissed }, "Show pictures with boxes that no anchor matches");
+  const missed = element("button", { type: "button", onclick: onPickMissed }, "Show images with boxes that no anchor matches");
   const heading = element("tr", {}, ["class", "all sizes", ...sizes, "median best"].map((title) => element("th", {}, title)));
   const line = (name, counts, attributes) => element("tr", attributes, element("td", {}, name),
     shareCell(sumOf(counts.matched), sumOf(counts.boxes)), counts.boxes.map((count, index) => shareCell(counts.matched[index], count)),

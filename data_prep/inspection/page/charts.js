@@ -45,7 +45,7 @@ function heatMap(counts, grid) {
   return drawing;
 }
 
-// sizes: [width, height, pictures]; a dot's area is its pictures.
+// sizes: [width, height, images]; a dot's area is its images.
 function sizeChart(sizes) {
   const [left, bottom] = [40, 24];
   const largest = Math.max(1, ...sizes.map(([width]) => width));
@@ -53,7 +53,7 @@ function sizeChart(sizes) {
   const most = Math.max(1, ...sizes.map(([, , count]) => count));
   const x = (width) => left + (width / (largest * 1.06)) * (WIDTH - left - 12);
   const y = (height) => HEIGHT - bottom - (height / (tallest * 1.1)) * (HEIGHT - bottom - 8);
-  const drawing = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "sizes of pictures" },
+  const drawing = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "sizes of images" },
     svgElement("line", { class: "axis", x1: left, x2: WIDTH, y1: HEIGHT - bottom, y2: HEIGHT - bottom }),
     svgElement("line", { class: "axis", x1: left, x2: left, y1: 0, y2: HEIGHT - bottom }));
   for (const share of [0.5, 1]) {
@@ -64,12 +64,12 @@ function sizeChart(sizes) {
   }
   for (const [width, height, count] of sizes) {
     const dot = svgElement("circle", { class: "dot", cx: x(width), cy: y(height), r: 2.5 + 14 * Math.sqrt(count / most) });
-    drawing.append(withTip(dot, `${width} x ${height}: ${countOf(count, "picture")}`));
+    drawing.append(withTip(dot, `${width} x ${height}: ${countOf(count, "image")}`));
   }
   return drawing;
 }
 
-// What goes with what: the share of the row's pictures that hold the column's class too.
+// What goes with what: the share of the row's images that hold the column's class too.
 function matrixChart(together, onPick) {
   const rows = together.classes;
   const cell = 20;
@@ -98,8 +98,8 @@ function matrixChart(together, onPick) {
         onclick: () => onPick(row, same ? -1 : other),
       });
       const words = same
-        ? `${classes[row].name}: ${countOf(count, "picture")}`
-        : `${percent(share)} of the ${countOf(together.counts[down][down], "picture")} with ${classes[row].name}\nhold ${classes[other].name} too (${count.toLocaleString("en")})`;
+        ? `${classes[row].name}: ${countOf(count, "image")}`
+        : `${percent(share)} of the ${countOf(together.counts[down][down], "image")} with ${classes[row].name}\nhold ${classes[other].name} too (${count.toLocaleString("en")})`;
       drawing.append(withTip(rect, words));
     });
   });
@@ -115,7 +115,7 @@ function shareWords(total) {
   return (count) => `${countOf(count, "box", "boxes")}, ${percent(count / Math.max(1, total))}`;
 }
 
-// row: a class, or -1 for all; pickSides(low, high) filters the pictures.
+// row: a class, or -1 for all; pickSides(low, high) filters the images.
 function drawCharts(row, pickSides) {
   const { edges, grid, sizes } = statistics;
   const charts = row < 0 ? statistics.all : classes[row].charts;
@@ -126,22 +126,22 @@ function drawCharts(row, pickSides) {
   } else {
     const total = charts.shares.reduce((sum, count) => sum + count, 0);
     const words = shareWords(total);
-    drawn.push(chartCard("Boxes a picture", row < 0 ? "pictures by how many boxes they have" : "pictures by how many boxes of the class they have",
+    drawn.push(chartCard("Boxes per image", row < 0 ? "images by how many boxes they have" : "images by how many boxes of the class they have",
       barChart(charts.counts.map((count, index) => {
         const [low, high] = [edges.counts[index], edges.counts[index + 1]];
         const range = high === null ? `${low} and more` : high - low > 1 ? `${low} to ${high - 1}` : String(low);
         const label = high === null || high - low > 1 ? `${low}+` : String(low);
-        return { label, count, tip: `${range} ${range === "1" ? "box" : "boxes"}: ${countOf(count, "picture")}` };
-      }), { name: "boxes a picture" })));
+        return { label, count, tip: `${range} ${range === "1" ? "box" : "boxes"}: ${countOf(count, "image")}` };
+      }), { name: "boxes per image" })));
     if (sizesKnown) {
-      drawn.push(chartCard("Size of boxes, in pixels", "root of the area; choose a bar to see its pictures",
+      drawn.push(chartCard("Size of boxes, in pixels", "root of the area; choose a bar to see its images",
         barChart(charts.pixels.map((count, index) => ({
           label: edges.pixels[index + 1] === null ? `${edges.pixels[index]}+` : `<${edges.pixels[index + 1]}`, count,
           tip: `${rangeLabel(edges.pixels, index, "pixels")}: ${words(count)}`,
           pick: () => pickSides(edges.pixels[index], edges.pixels[index + 1]),
         })), { name: "size of boxes in pixels" })));
     }
-    drawn.push(chartCard("Size of boxes, relative", "root of the share of the picture that they cover",
+    drawn.push(chartCard("Size of boxes, relative", "root of the share of the image that they cover",
       barChart(charts.shares.map((count, index) => ({
         label: percent(edges.shares[index]), count,
         tip: `${percent(edges.shares[index])} to ${percent(edges.shares[index + 1])} of the side: ${words(count)}`,
@@ -154,12 +154,12 @@ function drawCharts(row, pickSides) {
           return { label, count, tip: `about ${label}: ${words(count)}` };
         }), { labelEvery: 4, name: "aspect ratio of boxes" })));
     }
-    drawn.push(chartCard("Where boxes lie", "the middles of boxes in their pictures", heatMap(charts.centers, grid)));
+    drawn.push(chartCard("Where boxes lie", "the middles of boxes in their images", heatMap(charts.centers, grid)));
   }
   if (sizes.top.length) {
-    const rest = sizes.others ? `; ${countOf(sizes.others, "picture")} of rarer sizes not drawn` : "";
+    const rest = sizes.others ? `; ${countOf(sizes.others, "image")} of rarer sizes not drawn` : "";
     const unknown = sizes.unknown ? `; ${countOf(sizes.unknown, "size")} not known` : "";
-    drawn.push(chartCard("Size of pictures", `${countOf(sizes.distinct, "size")}, width across, height up, all classes${rest}${unknown}`, sizeChart(sizes.top)));
+    drawn.push(chartCard("Size of images", `${countOf(sizes.distinct, "size")}, width across, height up, all classes${rest}${unknown}`, sizeChart(sizes.top)));
   }
   byId("charts").replaceChildren(...drawn);
 }

@@ -19,7 +19,7 @@ const hasVerified = classes.some((entry) => entry.present || entry.absent);
 const CLASS_COLUMNS = [
   { key: "name", title: "class", value: (row) => classes[row].name.toLowerCase() },
   { key: "boxes", title: "boxes", value: (row) => classes[row].boxes },
-  { key: "pictures", title: "pictures", value: (row) => classes[row].pictures },
+  { key: "images", title: "images", value: (row) => classes[row].images },
   ...(hasVerified ? [
     { key: "present", title: "verified", value: (row) => classes[row].present },
     { key: "absent", title: "verified absent", value: (row) => classes[row].absent },

@@ -1,30 +1,30 @@
-// Which pictures and boxes are asked for, and in which order.
+// Which images and boxes are asked for, and in which order.
 
 const filters = {
-  row: -1, with: -1, low: null, high: null, text: "", bits: 0, pictureBits: 0, shown: false, alone: false, sort: "suspicious",
+  row: -1, with: -1, low: null, high: null, text: "", bits: 0, imageBits: 0, shown: false, alone: false, sort: "suspicious",
 };
 
 const SORTS = {
-  suspicious: { title: "most suspicious first, thumbnails before blanks", key: (picture) => (thumbnails[picture] ? 0 : 1e6) - scores[picture] },
+  suspicious: { title: "most suspicious first, thumbnails before blanks", key: (image) => (thumbnails[image] ? 0 : 1e6) - scores[image] },
   name: { title: "by name", key: null },
-  most: { title: "most boxes first", key: (picture) => offsets[picture] - offsets[picture + 1] },
-  fewest: { title: "fewest boxes first", key: (picture) => offsets[picture + 1] - offsets[picture] },
-  smallest: { title: "smallest box first", key: (picture) => bestBox(picture, (box) => boxSide(picture, box), Math.min, Infinity) },
-  largest: { title: "largest box first", key: (picture) => -bestBox(picture, (box) => boxSide(picture, box), Math.max, -1) },
-  ratio: { title: "longest and thinnest box first", key: (picture) => -bestBox(picture, (box) => boxRatio(picture, box), Math.max, -1) },
-  size: { title: "largest picture first", key: (picture) => -widths[picture] * heights[picture] },
-  small: { title: "smallest picture first", key: (picture) => widths[picture] * heights[picture] || Infinity },
+  most: { title: "most boxes first", key: (image) => offsets[image] - offsets[image + 1] },
+  fewest: { title: "fewest boxes first", key: (image) => offsets[image + 1] - offsets[image] },
+  smallest: { title: "smallest box first", key: (image) => bestBox(image, (box) => boxSide(image, box), Math.min, Infinity) },
+  largest: { title: "largest box first", key: (image) => -bestBox(image, (box) => boxSide(image, box), Math.max, -1) },
+  ratio: { title: "longest and thinnest box first", key: (image) => -bestBox(image, (box) => boxRatio(image, box), Math.max, -1) },
+  size: { title: "largest image first", key: (image) => -widths[image] * heights[image] },
+  small: { title: "smallest image first", key: (image) => widths[image] * heights[image] || Infinity },
 };
 
-function boxRatio(picture, box) {
-  const sides = boxPixels(picture, box);
+function boxRatio(image, box) {
+  const sides = boxPixels(image, box);
   return sides ? Math.max(sides[0], sides[1]) / Math.max(1e-6, Math.min(sides[0], sides[1])) : 0;
 }
 
-function bestBox(picture, measure, better, worst) {
+function bestBox(image, measure, better, worst) {
   let best = worst;
-  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
-    const found = boxAsked(picture, box) ? measure(box) : NaN;
+  for (let box = offsets[image]; box < offsets[image + 1]; box += 1) {
+    const found = boxAsked(image, box) ? measure(box) : NaN;
     if (!Number.isNaN(found)) best = better(best, found);
   }
   return best;
@@ -38,45 +38,45 @@ function asksForClassOrSize() {
   return filters.row >= 0 || filters.low !== null || filters.high !== null;
 }
 
-function boxIsLike(picture, box) {
+function boxIsLike(image, box) {
   if (filters.row >= 0 && boxClasses[box] !== filters.row) return false;
   if (filters.low === null && filters.high === null) return true;
-  const side = boxSide(picture, box);
+  const side = boxSide(image, box);
   return (filters.low === null || side >= filters.low) && (filters.high === null || side < filters.high);
 }
 
-function boxAsked(picture, box) {
-  return (!filters.bits || (boxFlags[box] & filters.bits) !== 0) && boxIsLike(picture, box);
+function boxAsked(image, box) {
+  return (!filters.bits || (boxFlags[box] & filters.bits) !== 0) && boxIsLike(image, box);
 }
 
-function someBox(picture, test) {
-  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
-    if (test(picture, box)) return true;
+function someBox(image, test) {
+  for (let box = offsets[image]; box < offsets[image + 1]; box += 1) {
+    if (test(image, box)) return true;
   }
   return false;
 }
 
-function pictureAsked(picture, sought) {
-  if (filters.shown && !thumbnails[picture]) return false;
-  if (sought && !ids[picture].toLowerCase().includes(sought)) return false;
-  if (filters.with >= 0 && !someBox(picture, (_, box) => boxClasses[box] === filters.with)) return false;
-  // Of the kinds that are chosen one is enough, be it of the picture or of a box.
-  if (filters.pictureBits & pictureFlags[picture]) return !asksForClassOrSize() || someBox(picture, boxIsLike);
-  if (filters.pictureBits && !filters.bits) return false;
-  return !asksForBoxes() || someBox(picture, boxAsked);
+function imageAsked(image, sought) {
+  if (filters.shown && !thumbnails[image]) return false;
+  if (sought && !ids[image].toLowerCase().includes(sought)) return false;
+  if (filters.with >= 0 && !someBox(image, (_, box) => boxClasses[box] === filters.with)) return false;
+  // Of the kinds that are chosen one is enough, be it of the image or of a box.
+  if (filters.imageBits & imageFlags[image]) return !asksForClassOrSize() || someBox(image, boxIsLike);
+  if (filters.imageBits && !filters.bits) return false;
+  return !asksForBoxes() || someBox(image, boxAsked);
 }
 
-// The listed pictures that are asked for, in the order that is.
-function askedPictures() {
+// The listed images that are asked for, in the order that is.
+function askedImages() {
   const sought = filters.text.trim().toLowerCase();
   const found = [];
-  for (let picture = 0; picture < ids.length; picture += 1) {
-    if (pictureAsked(picture, sought)) found.push(picture);
+  for (let image = 0; image < ids.length; image += 1) {
+    if (imageAsked(image, sought)) found.push(image);
   }
   const key = SORTS[filters.sort].key;
   const compareNames = (a, b) => (ids[a] < ids[b] ? -1 : ids[a] > ids[b] ? 1 : a - b);
   if (!key) return found.sort(compareNames);
-  const keys = new Map(found.map((picture) => [picture, key(picture)]));
+  const keys = new Map(found.map((image) => [image, key(image)]));
   // Of equals, those that can be seen come first.
   return found.sort((a, b) => keys.get(a) - keys.get(b) || !thumbnails[a] - !thumbnails[b] || compareNames(a, b));
 }
@@ -105,10 +105,10 @@ function drawFilters(onChange) {
   };
   const number = (event) => (event.target.value === "" ? null : Number(event.target.value));
   const boxCounts = statistics.all.flags;
-  const pictureCounts = statistics.all.pictureFlags;
+  const imageCounts = statistics.all.imageFlags;
   const chips = [
     ...BOX_FLAGS.filter((flag) => boxCounts[flag.bit]).map((flag) => flagChip(flag, "bits", boxCounts[flag.bit], onChange)),
-    ...PICTURE_FLAGS.filter((flag) => pictureCounts[flag.bit]).map((flag) => flagChip(flag, "pictureBits", pictureCounts[flag.bit], onChange)),
+    ...IMAGE_FLAGS.filter((flag) => imageCounts[flag.bit]).map((flag) => flagChip(flag, "imageBits", imageCounts[flag.bit], onChange)),
   ];
   byId("filters").replaceChildren(
     element("label", {}, "Class", element("select", { id: "filter-class", onchange: (event) => set("row", Number(event.target.value)) }, classOptions("all classes"))),
@@ -121,7 +121,7 @@ function drawFilters(onChange) {
     element("label", { class: "check" }, element("input", { id: "filter-shown", type: "checkbox", onchange: (event) => set("shown", event.target.checked) }), "with thumbnail only"),
     element("label", { class: "check" }, element("input", { id: "filter-alone", type: "checkbox", onchange: (event) => set("alone", event.target.checked) }), "hide other boxes"),
     element("button", { type: "button", id: "reset", onclick: () => {
-      Object.assign(filters, { row: -1, with: -1, low: null, high: null, text: "", bits: 0, pictureBits: 0, shown: false, alone: false });
+      Object.assign(filters, { row: -1, with: -1, low: null, high: null, text: "", bits: 0, imageBits: 0, shown: false, alone: false });
       onChange();
     } }, "Reset"),
     chips.length ? element("div", { class: "flags" }, element("span", {}, "with any of"), chips) : "");

@@ -1,27 +1,27 @@
-// The pictures that are asked for, and one of them at large.
+// The images that are asked for, and one of them at large.
 
-const PICTURES_AT_A_TIME = 48;
-const MAX_BOXES = 400; // on a small picture
+const IMAGES_AT_A_TIME = 48;
+const MAX_BOXES = 400; // on a small image
 const gallery = { found: [], drawn: 0, opened: -1 };
 
-function shapeOf(picture) {
-  return widths[picture] && heights[picture] ? widths[picture] / heights[picture] : 4 / 3;
+function shapeOf(image) {
+  return widths[image] && heights[image] ? widths[image] / heights[image] : 4 / 3;
 }
 
 function boxWords(box) {
   return BOX_FLAGS.filter((flag) => boxFlags[box] & flag.bit).map((flag) => flag.word);
 }
 
-// The picture, or a blank in its shape, with its boxes; `width` and `height` are what it will about have, in pixels.
-function frameOf(picture, large, width, height) {
-  const encoded = thumbnails[picture];
-  const why = pictureFlags[picture] & NO_PICTURE ? "no picture" : "no thumbnail";
+// The image, or a blank in its shape, with its boxes; `width` and `height` are what it will about have, in pixels.
+function frameOf(image, large, width, height) {
+  const encoded = thumbnails[image];
+  const why = imageFlags[image] & NO_IMAGE ? "no image" : "no thumbnail";
   const frame = element("span", { class: encoded ? "frame" : "frame blank", "data-why": encoded ? null : why });
-  if (encoded) frame.append(element("img", { src: `data:image/jpeg;base64,${encoded}`, alt: ids[picture], draggable: "false" }));
+  if (encoded) frame.append(element("img", { src: `data:image/jpeg;base64,${encoded}`, alt: ids[image], draggable: "false" }));
   const asks = asksForBoxes();
   const rows = [];
-  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
-    const asked = !asks || boxAsked(picture, box);
+  for (let box = offsets[image]; box < offsets[image + 1]; box += 1) {
+    const asked = !asks || boxAsked(image, box);
     if (asked || large || !filters.alone) rows.push([box, asked]);
   }
   // Small ones last, so that they lie above large ones; those that are not asked for below all others.
@@ -42,20 +42,20 @@ function boxElement(box, asked, place) {
   return placedBox(edgesOf(box), classColour(boxClasses[box]), classes[boxClasses[box]].name, place, { class: asked ? "box" : "box other", "data-box": box });
 }
 
-function card(picture) {
-  const { stage, setWidth } = stageFor(shapeOf(picture), (width, height) => frameOf(picture, false, width, height));
-  const count = offsets[picture + 1] - offsets[picture];
-  const size = widths[picture] ? `${widths[picture]} x ${heights[picture]}, ` : "";
-  const made = element("button", { type: "button", class: "picture", "data-picture": picture, onclick: () => openViewer(picture) }, stage,
-    element("span", { class: "caption" }, element("bdi", {}, ids[picture]), element("small", {}, `${size}${countOf(count, "box", "boxes")}`), tagsOf(picture)));
+function card(image) {
+  const { stage, setWidth } = stageFor(shapeOf(image), (width, height) => frameOf(image, false, width, height));
+  const count = offsets[image + 1] - offsets[image];
+  const size = widths[image] ? `${widths[image]} x ${heights[image]}, ` : "";
+  const made = element("button", { type: "button", class: "image", "data-image": image, onclick: () => openViewer(image) }, stage,
+    element("span", { class: "caption" }, element("bdi", {}, ids[image]), element("small", {}, `${size}${countOf(count, "box", "boxes")}`), tagsOf(image)));
   setWidth(made);
   return made;
 }
 
-function tagsOf(picture) {
+function tagsOf(image) {
   const counts = new Map();
-  for (const flag of PICTURE_FLAGS) if (pictureFlags[picture] & flag.bit) counts.set(flag.word, 0);
-  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
+  for (const flag of IMAGE_FLAGS) if (imageFlags[image] & flag.bit) counts.set(flag.word, 0);
+  for (let box = offsets[image]; box < offsets[image + 1]; box += 1) {
     for (const flag of BOX_FLAGS) {
       if (flag.suspicious && boxFlags[box] & flag.bit) counts.set(flag.word, (counts.get(flag.word) ?? 0) + 1);
     }
@@ -65,21 +65,21 @@ function tagsOf(picture) {
 }
 
 function drawGallery() {
-  gallery.found = askedPictures();
+  gallery.found = askedImages();
   gallery.drawn = 0;
   byId("gallery").replaceChildren();
   drawMore();
 }
 
 function drawMore() {
-  const next = gallery.found.slice(gallery.drawn, gallery.drawn + PICTURES_AT_A_TIME);
+  const next = gallery.found.slice(gallery.drawn, gallery.drawn + IMAGES_AT_A_TIME);
   byId("gallery").append(...next.map(card));
   gallery.drawn += next.length;
-  const seen = gallery.found.reduce((sum, picture) => sum + (thumbnails[picture] ? 1 : 0), 0);
-  const listed = ids.length < data.numPictures ? "listed " : "";
+  const seen = gallery.found.reduce((sum, image) => sum + (thumbnails[image] ? 1 : 0), 0);
+  const listed = ids.length < data.numImages ? "listed " : "";
   byId("result").textContent = gallery.found.length
-    ? `${gallery.found.length.toLocaleString("en")} of ${ids.length.toLocaleString("en")} ${listed}pictures, ${seen.toLocaleString("en")} with a thumbnail; ${gallery.drawn.toLocaleString("en")} drawn below.`
-    : "No picture is like this. Reset the filters to see all.";
+    ? `${gallery.found.length.toLocaleString("en")} of ${ids.length.toLocaleString("en")} ${listed}images, ${seen.toLocaleString("en")} with a thumbnail; ${gallery.drawn.toLocaleString("en")} drawn below.`
+    : "No image is like this. Reset the filters to see all.";
   byId("more").hidden = gallery.drawn >= gallery.found.length;
 }
 
@@ -88,14 +88,14 @@ function stepViewer(by) {
   if (next !== undefined) openViewer(next);
 }
 
-function openViewer(picture) {
-  const place = gallery.found.indexOf(picture);
+function openViewer(image) {
+  const place = gallery.found.indexOf(image);
   gallery.opened = place;
   const viewer = byId("viewer");
   const light = (box, on) => viewer.querySelector(`[data-box="${box}"]`)?.classList.toggle("lit", on);
   const lines = [];
-  for (let box = offsets[picture]; box < offsets[picture + 1]; box += 1) {
-    const sides = boxPixels(picture, box);
+  for (let box = offsets[image]; box < offsets[image + 1]; box += 1) {
+    const sides = boxPixels(image, box);
     const swatch = element("span", { class: "swatch" });
     swatch.style.background = classColour(boxClasses[box]);
     lines.push(element("tr", { onpointerenter: () => light(box, true), onpointerleave: () => light(box, false) },
@@ -104,15 +104,15 @@ function openViewer(picture) {
       element("td", {}, boxWords(box).join(", "))));
   }
   const stage = element("div", { class: "stage" });
-  const size = widths[picture] ? `${widths[picture]} x ${heights[picture]} pixels, ` : "";
+  const size = widths[image] ? `${widths[image]} x ${heights[image]} pixels, ` : "";
   viewer.replaceChildren(element("div", { class: "viewer" },
-    element("header", {}, element("bdi", {}, ids[picture]),
+    element("header", {}, element("bdi", {}, ids[image]),
       element("button", { type: "button", id: "previous", onclick: () => stepViewer(-1), disabled: place <= 0 }, "← Previous"),
       element("button", { type: "button", id: "next", onclick: () => stepViewer(1), disabled: place < 0 || place + 1 >= gallery.found.length }, "Next →"),
       element("button", { type: "button", id: "close", onclick: () => viewer.close() }, "Close")),
     stage,
-    element("aside", {}, element("p", { class: "quiet" }, `${size}${countOf(lines.length, "box", "boxes")}`), tagsOf(picture) ? element("p", {}, tagsOf(picture)) : null,
-      element("table", {}, element("thead", {}, element("tr", {}, ["class", widths[picture] ? "width x height" : "side", ""].map((title) => element("th", {}, title)))), element("tbody", {}, lines)))));
+    element("aside", {}, element("p", { class: "quiet" }, `${size}${countOf(lines.length, "box", "boxes")}`), tagsOf(image) ? element("p", {}, tagsOf(image)) : null,
+      element("table", {}, element("thead", {}, element("tr", {}, ["class", widths[image] ? "width x height" : "side", ""].map((title) => element("th", {}, title)))), element("tbody", {}, lines)))));
   if (!viewer.open) viewer.showModal();
-  fillStage(stage, shapeOf(picture), (width, height) => frameOf(picture, true, width, height));
+  fillStage(stage, shapeOf(image), (width, height) => frameOf(image, true, width, height));
 }

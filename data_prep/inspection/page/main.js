@@ -10,21 +10,21 @@ function drawOverview() {
   const measured = sides.reduce((sum, count) => sum + count, 0);
   const small = sides.slice(0, 3).reduce((sum, count) => sum + count, 0);
   byId("tiles").replaceChildren(
-    tile(data.numPictures.toLocaleString("en"), data.numPictures === 1 ? "picture" : "pictures"),
+    tile(data.numImages.toLocaleString("en"), data.numImages === 1 ? "image" : "images"),
     tile(data.numBoxes.toLocaleString("en"), data.numBoxes === 1 ? "box" : "boxes"),
     tile(used.toLocaleString("en"), unused ? `classes; ${unused.toLocaleString("en")} more have no box` : "classes"),
-    tile((data.numBoxes / Math.max(1, data.numPictures)).toFixed(1), "boxes a picture"),
+    tile((data.numBoxes / Math.max(1, data.numImages)).toFixed(1), "boxes per image"),
     ...(measured ? [tile(percent(small / measured), "of boxes below 32 x 32 pixels")] : []),
     ...(data.coverage ? [tile(percent(data.coverage.share), "of boxes have an anchor that matches")] : []));
   byId("kinds").replaceChildren(
     ...BOX_FLAGS.filter((flag) => flag.suspicious && (flag.word !== "no anchor" || data.coverage))
       .map((flag) => kindButton(flag, "bits", statistics.all.flags[flag.bit] ?? 0, "box", "boxes")),
-    ...PICTURE_FLAGS.map((flag) => kindButton(flag, "pictureBits", statistics.all.pictureFlags[flag.bit] ?? 0, "picture", "pictures")));
+    ...IMAGE_FLAGS.map((flag) => kindButton(flag, "imageBits", statistics.all.imageFlags[flag.bit] ?? 0, "image", "images")));
   const shown = thumbnails.reduce((sum, encoded) => sum + (encoded ? 1 : 0), 0);
-  const words = ids.length < data.numPictures
-    ? `The page lists ${ids.length.toLocaleString("en")} of the ${countOf(data.numPictures, "picture")}: those with a thumbnail, then the most suspicious, then others at random. `
+  const words = ids.length < data.numImages
+    ? `The page lists ${ids.length.toLocaleString("en")} of the ${countOf(data.numImages, "image")}: those with a thumbnail, then the most suspicious, then others at random. `
     : "";
-  byId("listed").textContent = `${words}${shown.toLocaleString("en")} of ${countOf(data.numPictures, "picture")} are shown${shown < data.numPictures ? ", chosen by suspicion and in turn for every class; of the others there are the boxes" : ""}. Choose a picture to see it at large.`;
+  byId("listed").textContent = `${words}${shown.toLocaleString("en")} of ${countOf(data.numImages, "image")} are shown${shown < data.numImages ? ", chosen by suspicion and in turn for every class; of the others there are the boxes" : ""}. Choose an image to see it at large.`;
 }
 
 // What verify_tfrecords would report of the records.
@@ -46,10 +46,10 @@ function kindButton(flag, kind, count, one, many) {
     type: "button", class: count ? "kind" : "kind none", "data-kind": kind, "data-bit": flag.bit, "aria-pressed": "false",
     onclick: () => {
       const isChosen = filters[kind] & flag.bit;
-      Object.assign(filters, { bits: 0, pictureBits: 0 });
+      Object.assign(filters, { bits: 0, imageBits: 0 });
       filters[kind] = isChosen ? 0 : flag.bit;
       refresh();
-      if (!isChosen) byId("pictures").scrollIntoView();
+      if (!isChosen) byId("images").scrollIntoView();
     },
   }, flag.word, element("b", {}, count.toLocaleString("en"))), `${countOf(count, one, many)}: ${flag.why}`);
 }
@@ -72,7 +72,7 @@ function refresh() {
     drawCharts(filters.row, (low, high) => {
       Object.assign(filters, { low, high });
       refresh();
-      byId("pictures").scrollIntoView();
+      byId("images").scrollIntoView();
     });
     const scrolled = byId("class-table").scrollTop;
     drawClassTable(pickClass);
@@ -91,19 +91,19 @@ drawProblems();
 drawFilters(refresh);
 if (statistics.together.classes.length > 1) {
   byId("together").replaceChildren(element("h3", {}, "What comes together"),
-    element("p", { class: "quiet" }, "the share of a row's pictures that hold the column's class too; choose a cell to see them"),
+    element("p", { class: "quiet" }, "the share of a row's images that hold the column's class too; choose a cell to see them"),
     matrixChart(statistics.together, (row, other) => {
       pickClass(row, other);
-      byId("pictures").scrollIntoView();
+      byId("images").scrollIntoView();
     }));
 } else byId("together").hidden = true;
 drawCoverage((row) => {
   pickClass(row);
-  byId("pictures").scrollIntoView();
+  byId("images").scrollIntoView();
 }, () => {
-  Object.assign(filters, { bits: 1 << 13, pictureBits: 0 });
+  Object.assign(filters, { bits: 1 << 13, imageBits: 0 });
   refresh();
-  byId("pictures").scrollIntoView();
+  byId("images").scrollIntoView();
 });
 byId("class-search").addEventListener("input", (event) => {
   classTable.search = event.target.value;

@@ -62,7 +62,7 @@ def test_an_optimizer_alone_takes_the_given_ones_learning_rate():
 def test_a_batch_in_parts_is_shown_and_must_divide():
     loaded = read("extensions { gradient_accumulation { } learning_rate_decay_by_depth: 0.8 }")
     words = in_words(loaded)
-    assert words["batch"][0].startswith("8 pictures in 2 parts of 4; 240 steps, 1920 pictures in all")
+    assert words["batch"][0].startswith("8 images in 2 parts of 4; 240 steps, 1920 images in all")
     assert "learning_rate_decay_by_depth: 0.8" in words["extension"]
     (problem,) = read("extensions { gradient_accumulation { steps: 3 } }").problems
     assert problem.path == "extensions.gradient_accumulation.steps"

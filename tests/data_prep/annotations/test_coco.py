@@ -148,7 +148,7 @@ def test_bad_annotations_are_rejected_one_by_one_with_their_place(tmp_path: Path
         "bad.json:annotations[1]": "not a box",
         "bad.json:annotations[2]": "box without area",
         "bad.json:annotations[3]": "reversed box",
-        "bad.json:annotations[4]": "box outside the picture",
+        "bad.json:annotations[4]": "box outside the image",
         "bad.json:annotations[5]": "not a number",
         "bad.json:annotations[6]": "not a number",
         "bad.json:annotations[7]": "unknown category",

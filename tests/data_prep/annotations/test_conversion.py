@@ -73,8 +73,8 @@ def test_an_image_of_another_shape_is_rejected_and_a_scaled_one_is_kept(tmp_path
     [
         ((0, 0, 100, 80), (0, 0, 1, 1)),
         ((-1, -1, 101, 81), (0, 0, 1, 1)),
-        ((-3, 0, 50, 80), "box outside the picture"),
-        ((0, 0, 50, 82), "box outside the picture"),
+        ((-3, 0, 50, 80), "box outside the image"),
+        ((0, 0, 50, 82), "box outside the image"),
         ((100, 10, 101, 20), "box without area"),
         ((-2, 10, -1, 20), "box without area"),
     ],
@@ -90,7 +90,7 @@ def test_boxes_that_stick_out_a_little_are_cut_and_counted(edges: Any, outcome: 
     else:
         assert [annotations[0][key] for key in ("x0", "y0", "x1", "y1")] == list(outcome)
         assert summary.boxes_cut == (edges[0] < 0)
-    if outcome == "box outside the picture":
+    if outcome == "box outside the image":
         points, summary, _ = run([source(edges=edges)], Options(max_overhang=1.0))
         assert len(points[0]["annotations"]) == 1 and summary.boxes_cut == 1
 
@@ -110,14 +110,14 @@ def test_images_that_are_none_or_not_there_are_rejected(tmp_path: Path) -> None:
     names = ["html.jpg", "empty.jpg", "missing.jpg", "../a.jpg"]
     points, _, rejected = run([source(name) for name in names], Options(image_directory=tmp_path))
     assert points == []
-    assert [reason for _, reason, _ in rejected] == ["not a picture", "empty file", "missing", "unsafe image name"]
+    assert [reason for _, reason, _ in rejected] == ["not an image", "empty file", "missing", "unsafe image name"]
 
 
 def test_images_are_found_by_name_then_by_file_name_then_by_stem(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("sub/a.jpg", "b.PNG", "c.jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    (tmp_path / "c.txt").write_text("no picture")
+    (tmp_path / "c.txt").write_text("no image")
     (tmp_path.parent / "outside.jpg").write_bytes(b"x")
     found = {name: find_image_file(tmp_path, name) for name in ("sub/a.jpg", "sub\\a", "x/y/b.jpg", "c.txt", "d.jpg")}
     assert found == {

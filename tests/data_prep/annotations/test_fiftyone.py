@@ -84,7 +84,7 @@ def test_attributes_confidences_absolute_paths_and_unlabelled_images(tmp_path: P
     assert second["is_crowd"] and second["is_group_of"] and second["confidence"] == 1
     source = read_fiftyone_labels(path, image_directory=None, reject=lambda *_: None)
     assert sum(1 for _ in source.images) == 2
-    assert source.remarks[0].startswith("1 pictures left out that nobody has labelled")
+    assert source.remarks[0].startswith("1 images left out that nobody has labelled")
 
 
 def test_bad_objects_are_rejected_with_their_place(tmp_path: Path, converted: Any) -> None:
@@ -107,7 +107,7 @@ def test_bad_objects_are_rejected_with_their_place(tmp_path: Path, converted: An
         ("labels.json:labels['a'][6]", "unknown class"),
         ("labels.json:labels['a'][7]", "bad confidence"),
         ("labels.json:labels['a'][8]", "bad flag"),
-        ("labels.json:labels['a'][9]", "box outside the picture"),
+        ("labels.json:labels['a'][9]", "box outside the image"),
         ("labels.json:labels['b']", "not an annotation"),
     ]
     assert [len(point["annotations"]) for point in result.points] == [1]
@@ -167,8 +167,8 @@ def test_the_zoos_boxes_are_those_of_the_images_that_are_there(tmp_path: Path, s
     source = read_fiftyone_open_images(path, splits=None, image_directory=None, reject=lambda *_: None)
     assert sum(1 for _ in source.images) == 3
     assert source.remarks == [
-        "train: 5 of 6 boxes are of the 4 pictures in data",
-        "train: 1 pictures left out on which nobody has drawn boxes",
+        "train: 5 of 6 boxes are of the 4 images in data",
+        "train: 1 images left out on which nobody has drawn boxes",
     ]
 
 
@@ -221,7 +221,7 @@ def test_the_command_reads_an_export_by_its_folder_or_file(tmp_path: Path, scene
             "--label_map_path", tmp_path / "label_map.pbtxt", "--image_output_directory", tmp_path / "images",
         ]  # fmt: skip
         outcome = run(import_annotations.main, *flags)
-        assert outcome.code == 0 and "pictures: 4 read, 4 kept, 1 of them without a box" in outcome.output
+        assert outcome.code == 0 and "images: 4 read, 4 kept, 1 of them without a box" in outcome.output
         assert run(import_annotations.main, *flags).output.startswith("nothing to do")
         scenes[0].draw().save(path.parent / "data" / scenes[0].file_name, quality=90)
-        assert "pictures: 4 read" in run(import_annotations.main, *flags).output
+        assert "images: 4 read" in run(import_annotations.main, *flags).output

@@ -65,11 +65,11 @@ def test_the_rule_for_pixels_and_shares_is_said_and_can_be_overruled(tmp_path: P
         source = read_flat_csv(path, coordinates=coordinates, first_pixel=0, reject=lambda *_: None)
         return source.remarks[0]
 
-    assert remark(0.1, 0.9, 1.0).startswith("coordinates: relative (shares of the picture), for 3 of 3 boxes")
+    assert remark(0.1, 0.9, 1.0).startswith("coordinates: relative (shares of the image), for 3 of 3 boxes")
     assert remark(10, 400, 3).startswith("coordinates: pixel, for 0 of 3 boxes")
     assert remark(*[0.5] * 19, 640).startswith("coordinates: relative")  # one bad row among many
     assert remark(*[99] * 19, 1).startswith("coordinates: pixel")
-    assert remark("x", "nan", 0.5).startswith("coordinates: relative (shares of the picture), for 1 of 1")
+    assert remark("x", "nan", 0.5).startswith("coordinates: relative (shares of the image), for 1 of 1")
     assert remark(0.5, 640, coordinates="pixel") == "coordinates: pixel, as --coordinates says"
     with pytest.raises(UsageError, match=r"1 of 2 boxes .* --coordinates"):
         remark(0.5, 640)
@@ -122,11 +122,11 @@ def test_bad_rows_are_rejected_with_their_line(tmp_path: Path, converted: Any) -
     assert sorted((int(where.rpartition(":")[2]), reason) for where, reason, _ in result.rejected) == [
         (3, "reversed box"),
         (4, "box without area"),
-        (5, "box outside the picture"),
+        (5, "box outside the image"),
         (6, "bad label"),
         (7, "not a number"),
         (8, "not a number"),
-        (9, "two sizes of one picture"),
+        (9, "two sizes of one image"),
         (10, "wrong number of cells"),
         (11, "unsafe image name"),
         (12, "unsafe image name"),

@@ -49,7 +49,7 @@ def test_boxes_of_an_image_in_several_class_folders_are_united(
     assert converted(read_oidv4_toolkit, tmp_path, **ALL).points == result.points
     source = read_oidv4_toolkit(tmp_path, reject=lambda *_: None, **ALL)
     assert sum(len(image.boxes) for image in source.images) == 5
-    assert source.remarks == ["1 pictures are in the folders of several classes: their boxes are united"]
+    assert source.remarks == ["1 images are in the folders of several classes: their boxes are united"]
     one_class = converted(read_oidv4_toolkit, tmp_path / "Dataset" / "train" / "blue block", **ALL)
     assert one_class.summary.kept_by_label == {"blue block": 3}
 
@@ -60,7 +60,7 @@ def test_a_folder_of_several_classes_and_lines_written_twice(tmp_path: Path, sce
         write_class(folder, scenes, {"red block", "blue block"})
     source = read_oidv4_toolkit(tmp_path, reject=lambda *_: None, **ALL)
     assert [len(image.boxes) for image in source.images] == [2, 2]
-    assert source.remarks == ["4 lines that their picture has twice are taken once"]
+    assert source.remarks == ["4 lines that their image has twice are taken once"]
     result = converted(read_oidv4_toolkit, tmp_path, **ALL)
     assert result.boxes_in_pixels("000001", 160, 120) == [
         ("red block", 16, 8, 64, 56), ("blue block", 80, 40, 160, 120)
@@ -88,7 +88,7 @@ def test_bad_lines_and_images_without_labels_are_rejected_with_their_place(tmp_p
         ("Apple/Label/a.txt:2", "reversed box"),
         ("Apple/Label/a.txt:3", "wrong number of cells"),
         ("Apple/Label/a.txt:4", "not a number"),
-        ("Apple/Label/a.txt:5", "box outside the picture"),
+        ("Apple/Label/a.txt:5", "box outside the image"),
         ("Apple/Label/a.txt:6", "not a number"),
         ("Apple/Label/b.txt", "not text"),
         ("Apple/Label/gone.txt", "missing"),

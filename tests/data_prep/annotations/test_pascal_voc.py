@@ -94,7 +94,7 @@ def test_bad_objects_are_rejected_and_the_rest_of_the_file_is_kept(tmp_path: Pat
         (3, "not a box"),
         (4, "reversed box"),
         (5, "box without area"),
-        (6, "box outside the picture"),
+        (6, "box outside the image"),
         (7, "not a number"),
         (8, "not a number"),
         (9, "bad label"),

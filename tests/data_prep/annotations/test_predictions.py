@@ -11,8 +11,8 @@ from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import Ledger
 
 
-def answer(picture: str, *detections: dict, **more) -> str:
-    return json.dumps({"picture": picture, "width": 64, "height": 48, "detections": list(detections), **more})
+def answer(image: str, *detections: dict, **more) -> str:
+    return json.dumps({"picture": image, "width": 64, "height": 48, "detections": list(detections), **more})
 
 
 def detection(name="Bed", score=0.5, box=(1.0, 2.0, 30.0, 40.0)) -> dict:
@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_rejected_with_its_line(tmp_path):
         "not a number": 2,
         "bad label": 1,
         "not a detection": 1,
-        "picture without an answer": 1,
+        "image without an answer": 1,
         "not a prediction": 1,
     }
 

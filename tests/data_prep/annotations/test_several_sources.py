@@ -83,7 +83,7 @@ def test_an_image_of_two_files_is_rejected_and_can_be_united(tmp_path: Path, run
     flags = words("coco", [cats, dogs], tmp_path)
     outcome = run(import_annotations.main, *flags)
     assert outcome.code == 3
-    assert "1 entries left out: their pictures have an entry already; --images_listed_twice unite" in outcome.output
+    assert "1 entries left out: their images have an entry already; --images_listed_twice unite" in outcome.output
     (entry,) = map(json.loads, (tmp_path / "points.rejected.jsonl").read_text().splitlines())
     assert entry["item"] == f"{tmp_path}/2/instances.json:images[0] (id 0)"
     assert f"as at {tmp_path}/1/instances.json:images[0]" in entry["detail"]
@@ -91,10 +91,9 @@ def test_an_image_of_two_files_is_rejected_and_can_be_united(tmp_path: Path, run
 
     outcome = run(import_annotations.main, *flags, "--images_listed_twice", "unite", "--max_failures", "0%")
     assert outcome.code == 0, outcome.error
-    assert "pictures: 3 read, 2 kept" in outcome.output and "boxes: 4 read, 3 kept" in outcome.output
+    assert "images: 3 read, 2 kept" in outcome.output and "boxes: 4 read, 3 kept" in outcome.output
     assert (
-        "1 entries were united with an earlier one of their picture, 1 boxes that both have taken once"
-        in outcome.output
+        "1 entries were united with an earlier one of their image, 1 boxes that both have taken once" in outcome.output
     )
     assert boxes_of(tmp_path) == {
         "a": [("cat", 0, 0, 0.5, 0.5), ("dog", 0.5, 0.5, 1, 1)],
@@ -117,14 +116,14 @@ def test_two_images_of_one_name_are_not_united(tmp_path: Path, run: RunCommand) 
     unite = ("--images_listed_twice", "unite", "--image_output_directory", tmp_path / "placed")
     outcome = run(import_annotations.main, *words("coco", paths, tmp_path, *folders, *unite))
     assert outcome.code == 3
-    assert "1 two pictures of one id" in outcome.output
+    assert "1 two images of one id" in outcome.output
     assert {name: len(boxes) for name, boxes in boxes_of(tmp_path).items()} == {"frame": 1, "0": 1, "1": 1}
     assert (tmp_path / "placed" / "1.jpg").resolve() == tmp_path / "images1" / "1.jpg"
     (tmp_path / "images1" / "frame.jpg").write_bytes((tmp_path / "images0" / "frame.jpg").read_bytes())
     assert run(import_annotations.main, *words("coco", paths, tmp_path, *folders, *unite)).code == 0
     sizes = [write_coco(tmp_path / f"of{n}.json", {1: "cat"}, [("frame.jpg", 1, (0, 0, 9, 9))], n) for n in (100, 90)]
     outcome = run(import_annotations.main, *words("coco", sizes, tmp_path, *unite[:2]))
-    assert outcome.code == 3 and "1 two pictures of one id" in outcome.output
+    assert outcome.code == 3 and "1 two images of one id" in outcome.output
 
 
 def test_folders_are_told_apart_in_the_ledger_and_any_change_is_noticed(tmp_path: Path, run: RunCommand) -> None:
@@ -139,10 +138,10 @@ def test_folders_are_told_apart_in_the_ledger_and_any_change_is_noticed(tmp_path
     assert [entry["item"] for entry in ledger] == [f"{path}/{path.parent.name}.txt:2" for path in paths]
     assert run(import_annotations.main, *flags).output.startswith("nothing to do")
     (paths[1] / "new.txt").write_text("0 .5 .5 .2 .2\n")
-    assert "pictures: 3 read, 3 kept" in run(import_annotations.main, *flags).output
+    assert "images: 3 read, 3 kept" in run(import_annotations.main, *flags).output
     (tmp_path / "val" / "data.yaml").write_text("names: [dog]\n")
     outcome = run(import_annotations.main, *flags)
-    assert "pictures: 3 read, 3 kept" in outcome.output
+    assert "images: 3 read, 3 kept" in outcome.output
     assert ids_of(tmp_path) == {"cat": 1, "dog": 2}
 
 

@@ -79,7 +79,7 @@ def test_the_scenes_come_out_as_drawn_images_too(
     ]  # fmt: skip
     outcome = run(import_annotations.main, *flags, "--image_output_directory", tmp_path / "images")
     assert outcome.code == 0, outcome.error
-    assert f"pictures in {tmp_path}/images: 4 written out of their records, 0 were there" in outcome.output
+    assert f"images in {tmp_path}/images: 4 written out of their records, 0 were there" in outcome.output
     assert [(item.id, item.name) for item in read_label_map(tmp_path / "label_map.pbtxt")] == list(enumerate(NAMES, 1))
     points = {point["id"]: point["annotations"] for point in read_points(tmp_path / "points.json")}
     assert points.keys() == {scene.stem for scene in scenes}
@@ -135,7 +135,7 @@ def test_bad_records_are_rejected_with_their_place(tmp_path: Path, scenes: Any, 
     assert [point["id"] for point in result.points] == ["000001", "d", "street-2"]
     shard = "mine-train.tfrecord-0000%d-of-00002:%d"
     assert [(where, reason) for where, reason, _ in result.rejected] == [
-        (shard % (0, 2), "not a picture"),
+        (shard % (0, 2), "not an image"),
         (shard % (0, 3), "features of different lengths"),
         (shard % (0, 4) + ": object 2", "unknown class number"),
         (shard % (0, 5), "unsafe image name"),

@@ -109,7 +109,7 @@ def test_splits_stamps_and_images_of_the_command(tmp_path: Path, scenes: Any, ru
     (tmp_path / "set" / "labels" / "train" / "000001.txt").write_text("0 .5 .5 .5 .5\n")  # beside the YAML's folder
     assert "boxes: 2 read, 2 kept" in run(import_annotations.main, *flags, "--splits", "train").output
     outcome = run(import_annotations.main, *flags, "--splits", "val", "train")
-    assert outcome.code == 0 and "pictures: 3 read, 3 kept" in outcome.output
+    assert outcome.code == 0 and "images: 3 read, 3 kept" in outcome.output
 
 
 def test_a_folder_with_images_and_labels_needs_no_other(

@@ -16,7 +16,7 @@ def test_records_and_manifest_are_those_of_the_local_tools(road: Any) -> None:
     outcome = road.beam()
     assert outcome.code == 0, outcome.error
     assert f"{NUM_IMAGES} points: {NUM_IMAGES} records, 50 of them without a box; 0 rejected" in outcome.output
-    assert f"workers fetched {NUM_IMAGES} pictures" in outcome.output
+    assert f"workers fetched {NUM_IMAGES} images" in outcome.output
     assert "wrote 4 of 4 shards" in outcome.output
     road.step_by_step()
     of_beam, of_tools = road.contents("beam"), road.contents("local")
@@ -38,7 +38,7 @@ def test_what_cannot_be_used_is_listed_and_what_may_pass_is_tried_again(road: An
         road.put(f"good{number}", road.encoded(number), "/m/03ssj5")
     contents = {
         "cut": sound[: len(sound) // 2],
-        "page": b"<html>no picture</html>" * 9,
+        "page": b"<html>no image</html>" * 9,
         "small": road.encoded(1, 12, 40),
     }
     for name, content in {**contents, "gone": None, "busy": road.encoded(7)}.items():
@@ -53,14 +53,14 @@ def test_what_cannot_be_used_is_listed_and_what_may_pass_is_tried_again(road: An
     permanent = [
         ("cut", "does not decode"),
         ("gone", "HTTP 404"),
-        ("page", "not a picture"),
+        ("page", "not an image"),
         ("small", "too small"),
         ("thin /m/03ssj5", "box without area"),
         ("unlisted", "missing"),
     ]
     assert road.rejects() == sorted([*permanent, ("busy", "HTTP 503")])
     assert "13 points: 7 records, 1 of them without a box; 7 rejected" in outcome.output
-    assert "1 shards lack pictures that failed for a reason that may pass" in outcome.output
+    assert "1 shards lack images that failed for a reason that may pass" in outcome.output
 
     asked = Counter(road.site.requests)
     outcome = road.beam("--max_failures", 6)
@@ -110,7 +110,7 @@ def test_images_that_are_kept_are_not_fetched_again(road: Any) -> None:
     asked = Counter(road.site.requests)
     outcome = road.beam("--image_saving_directory", saved, "--rewrite", output="again")
     assert outcome.code == 0
-    assert "workers fetched 1 pictures" in outcome.output
+    assert "workers fetched 1 images" in outcome.output
     assert "read 11" in outcome.output
     assert road.site.requests - asked == {"/train/p001.jpg": 1}
     assert road.contents("again") == first
@@ -123,7 +123,7 @@ def test_nothing_is_touched_where_no_image_can_be_used(road: Any) -> None:
     road.site.pages.clear()
     outcome = road.beam("--rewrite")
     assert outcome.code == 1
-    assert "error: none of the 5 pictures can be used, so no records are written" in outcome.error
+    assert "error: none of the 5 images can be used, so no records are written" in outcome.error
     assert len(road.rejects()) == 5
     after = road.contents("beam")
     assert after.pop("train.record.rejected.jsonl")

@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from data_prep.cleaning import image_validation
-from data_prep.cleaning.image_validation import Outcome, Validation, validate_images
+from data_prep.cleaning import image_validation, validation_run
+from data_prep.cleaning.image_validation import Outcome, Validation
+from data_prep.cleaning.validation_run import validate_images
 from data_prep.runtime.atomic_files import new_temporary_path
 from data_prep.runtime.command_line import UserError
 from tests.data_prep.icc_profiles import ADOBE_RGB, in_srgb, rgb_profile
@@ -109,10 +110,10 @@ HOSTILE = {
     "gif_bomb.gif": (GIF_BOMB, "too many pixels"),
     "bmp_bomb.bmp": (BMP_BOMB, "too many pixels"),
     "scan_bomb.jpg": (jpeg_of_many_scans(5000), "too many scans"),
-    "garbage.jpg": (GARBAGE, "not a picture"),
-    "garbage_jpeg.jpg": (b"\xff\xd8\xff\xe0" + GARBAGE, ("not a picture", "does not decode")),
-    "html.jpg": (b"<!DOCTYPE html><title>404</title>", "not a picture"),
-    "svg.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+    "garbage.jpg": (GARBAGE, "not an image"),
+    "garbage_jpeg.jpg": (b"\xff\xd8\xff\xe0" + GARBAGE, ("not an image", "does not decode")),
+    "html.jpg": (b"<!DOCTYPE html><title>404</title>", "not an image"),
+    "svg.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     "empty.jpg": (b"", "empty file"),
     "animated.gif": (encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), "animation"),
     "animated_webp.webp": (encoded(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]), "animation"),
@@ -125,7 +126,7 @@ HOSTILE = {
     "cut_progressive.jpg": (encoded(photo(0), progressive=True)[:-1000], "does not decode"),
     "cut_grey.jpg": (encoded(photo(0).convert("L"))[:-500], "does not decode"),
     "cut_cmyk.jpg": (encoded(photo(0).convert("CMYK"))[:-1000], "does not decode"),
-    "cut_webp.webp": (encoded(photo(0), "WEBP")[:-1000], ("does not decode", "not a picture")),
+    "cut_webp.webp": (encoded(photo(0), "WEBP")[:-1000], ("does not decode", "not an image")),
 }  # fmt: skip
 
 
@@ -153,7 +154,9 @@ def test_bombs_take_little_memory(folder: Folder) -> None:
         if "bomb" in name or "huge" in name:
             folder.put(name, content)
     program = (
-        "import sys, resource; from pathlib import Path; from data_prep.cleaning.image_validation import *\n"
+        "import sys, resource; from pathlib import Path\n"
+        "from data_prep.cleaning.image_validation import Validation\n"
+        "from data_prep.cleaning.validation_run import validate_images\n"
         "validation = Validation(Path(sys.argv[1]), Path(sys.argv[2]), 200)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print([outcome.kept for outcome in validate_images(sys.argv[3:], validation, num_processes=1)])\n"
@@ -247,13 +250,13 @@ def test_a_second_run_decodes_nothing(folder: Folder, monkeypatch: pytest.Monkey
         "done by an earlier run": 21, "does not decode": 1, "too small": 1, "missing": 1,
     }  # fmt: skip
     assert [outcome.detail for outcome in second[:-1]] == [outcome.detail for outcome in first]
-    monkeypatch.setattr(image_validation, "process_pool", refuse)
+    monkeypatch.setattr(validation_run, "process_pool", refuse)
     assert len(folder.validate(num_processes=2)) == 23
     assert folder.results() == results
 
 
 def refuse(*_: Any) -> Any:
-    raise AssertionError("a picture was read again")
+    raise AssertionError("an image was read again")
 
 
 def test_only_what_is_new_or_changed_is_looked_at(folder: Folder) -> None:

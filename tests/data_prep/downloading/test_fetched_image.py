@@ -125,11 +125,11 @@ def test_flickrs_placeholder_by_its_content() -> None:
 
 
 def test_sums_and_sizes_come_before_decoding() -> None:
-    content = b"no picture at all, but 34 bytes long"
+    content = b"no image at all, but 34 bytes long"
     md5 = base64.b64encode(hashlib.md5(content).digest()).decode()
     assert refused(content, ImageSource("a", URL, md5, 35)).reason == "wrong size"
     assert refused(content, ImageSource("a", URL, "AAAA" + md5[4:], len(content))).reason == "wrong MD5"
-    assert refused(content, ImageSource("a", URL, md5, len(content))).reason == "not a picture"
+    assert refused(content, ImageSource("a", URL, md5, len(content))).reason == "not an image"
     image = encoded("JPEG")
     md5 = base64.b64encode(hashlib.md5(image).digest()).decode()
     for text in (md5, md5.rstrip("=")):
@@ -140,5 +140,5 @@ def test_a_body_is_known_by_its_first_bytes() -> None:
     for image_format in ("JPEG", "PNG", "WEBP", "BMP", "GIF"):
         check_start(encoded(image_format)[:32], URL)
     for start in (b"<!DOCTYPE html><html><head><meta>", b"\x00" * 32, b"%PDF-1.7" + bytes(24), b"\x1f\x8b" + bytes(30)):
-        with pytest.raises(DownloadError, match="not a picture"):
+        with pytest.raises(DownloadError, match="not an image"):
             check_start(start, URL)

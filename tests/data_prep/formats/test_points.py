@@ -45,7 +45,7 @@ def test_what_may_be_left_out_is_filled_in_and_more_is_kept(tmp_path):
         ({"is_crowd": "yes"}, "annotation 2: 'is_crowd' must be true or false, not the text 'yes'"),
         (
             {"segment_area": 7},
-            "annotation 2: 'segment_area' must be a share of the picture above 0 and at most 1, not 7",
+            "annotation 2: 'segment_area' must be a share of the image above 0 and at most 1, not 7",
         ),
         ({"segment_area": None}, "at most 1, not missing or null"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from data_prep.images.colour_profile import MAX_PROFILE_BYTES, ColourProfileError, conversion_to_srgb
-from data_prep.images.image_file import is_srgb, prepare_image
+from data_prep.images.prepared_image import is_srgb, prepare_image
 from data_prep.records.record_images import record_image
 from tests.data_prep.icc_profiles import ADOBE_RGB, DISPLAY_P3, SRGB, grey_profile, in_srgb, rgb_profile
 from tests.data_prep.image_bytes import encoded, new_image

@@ -121,32 +121,3 @@ def test_colors_are_the_same_in_every_process_and_tell_classes_apart() -> None:
     assert there.strip() == str(here)
     ids = [drawing.color_of(class_id) for class_id in range(1, 17)]
     assert len(set(ids)) == 16
-
-
-def test_side_by_side_keeps_images_whole_and_captions_readable() -> None:
-    left, right = Image.new("RGB", (60, 40), (255, 0, 0)), Image.new("L", (30, 80), 255)
-    sheet = drawing.side_by_side([left, right], ["ground truth", "detections"])
-    red = (np.asarray(sheet) == (255, 0, 0)).all(axis=-1)
-    rows, columns = np.nonzero(red)
-    assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (80, 120)
-    without = drawing.side_by_side([left, right])
-    assert sheet.height > without.height
-    assert np.asarray(sheet)[: rows.min() - 2].min() < 120, "a caption stands above"
-
-
-def test_contact_sheet_lays_out_rows() -> None:
-    images = [Image.new("RGB", (40, 30), (0, 0, shade)) for shade in (255, 200, 150)]
-    sheet = drawing.contact_sheet(images, columns=2)
-    assert 2 * 40 < sheet.width < 3 * 40
-    assert 2 * 30 < sheet.height < 3 * 30
-    tall = drawing.contact_sheet([images[0], Image.new("RGB", (10, 300), (255, 0, 0))], columns=2)
-    assert tall.height < 60, "a tall picture is fitted into the cell"
-
-
-def test_sheets_refuse_what_they_cannot_lay_out() -> None:
-    with pytest.raises(ValueError, match="no pictures"):
-        drawing.contact_sheet([], 3)
-    with pytest.raises(ValueError, match="at least 1 column"):
-        drawing.contact_sheet([_grey()], 0)
-    with pytest.raises(ValueError, match="1 pictures, but 2 captions"):
-        drawing.side_by_side([_grey()], ["a", "b"])

@@ -92,7 +92,7 @@ def test_a_image_that_keeps_its_size_is_mended_without_opencv():
         import io, sys
         sys.modules["cv2"] = None  # as where it is not installed
         from PIL import Image
-        from data_prep.images.image_file import prepare_image
+        from data_prep.images.prepared_image import prepare_image
         buffer = io.BytesIO()
         Image.new("CMYK", (40, 30), (0, 200, 0, 0)).save(buffer, "JPEG")
         print(prepare_image(buffer.getvalue()).changes)

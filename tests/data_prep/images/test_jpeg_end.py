@@ -7,8 +7,9 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from data_prep.images.image_file import ImageError, decode_rgb, prepare_image
+from data_prep.images.image_file import ImageError, decode_rgb
 from data_prep.images.jpeg_end import with_end_mark
+from data_prep.images.prepared_image import prepare_image
 from data_prep.records.record_images import record_image
 from tests.data_prep.image_bytes import encoded, new_image
 

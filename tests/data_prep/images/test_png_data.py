@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.images import image_file
+from data_prep.images import image_file, prepared_image
 from data_prep.images.png_data import holds_all_pixels
 
 
@@ -27,10 +27,10 @@ def png(rows: int, height: int = 40, width: int = 30, pieces: int = 1) -> bytes:
 
 @pytest.mark.parametrize("keep_formats", [("JPEG",), ("JPEG", "PNG")])
 def test_a_png_whose_data_end_early_is_no_image_though_it_has_its_end(keep_formats: tuple[str, ...]) -> None:
-    assert image_file.prepare_image(png(rows=40), keep_formats=keep_formats).height == 40
+    assert prepared_image.prepare_image(png(rows=40), keep_formats=keep_formats).height == 40
     for content in (png(rows=39), png(rows=39, pieces=3), png(rows=1), png(rows=0)):
         with pytest.raises(image_file.ImageError) as caught:
-            image_file.prepare_image(content, keep_formats=keep_formats)
+            prepared_image.prepare_image(content, keep_formats=keep_formats)
         assert caught.value.reason == "does not decode"
         with pytest.raises(image_file.ImageError):
             image_file.decode_rgb(content)

@@ -45,7 +45,7 @@ def open_page(files: Any, run: Callable[..., Any], browser: Any) -> Iterator[Cal
         page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: request.url.startswith(("file:", "data:")) or troubles.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_selector(".picture")
+        page.wait_for_selector(".image")
         pages.append(page)
         return page
 
@@ -57,14 +57,14 @@ def open_page(files: Any, run: Callable[..., Any], browser: Any) -> Iterator[Cal
 
 def shown(page: Any) -> list[str]:
     """The ids in the gallery, in order."""
-    return page.locator(".picture .caption bdi").all_inner_texts()
+    return page.locator(".image .caption bdi").all_inner_texts()
 
 
 def test_it_opens_with_the_suspicious_first_and_says_what_there_is(open_page):
     page = open_page()
     assert page.locator("h1").inner_text() == "Data set: points.json"
     tiles = page.locator(".tile").all_inner_texts()
-    assert tiles[0].split() == ["11", "pictures"]
+    assert tiles[0].split() == ["11", "images"]
     assert tiles[1].split() == ["13", "boxes"]
     assert tiles[2].split("\n")[1] == "classes; 1 more have no box"
     ids = shown(page)
@@ -75,7 +75,7 @@ def test_it_opens_with_the_suspicious_first_and_says_what_there_is(open_page):
     kinds = dict(text.split("\n") for text in page.locator("#kinds .kind").all_inner_texts())
     assert {name: count for name, count in kinds.items() if count != "0"} == {
         "extreme ratio": "1", "tiny": "1", "huge": "1", "duplicate": "2", "two classes": "2",
-        "no picture": "1", "no boxes": "1",
+        "no image": "1", "no boxes": "1",
     }  # fmt: skip
     assert page.locator("#anchors").is_hidden()
     assert page.locator("#charts figure").count() == 6
@@ -99,7 +99,7 @@ def test_filters_narrow_the_images_and_reset_brings_them_back(open_page):
     assert shown(page) == ["plain0", "plain1", "plain2", "plain3"]
     page.fill("#filter-text", "nothing")
     assert shown(page) == []
-    assert "No picture is like this" in page.locator("#result").inner_text()
+    assert "No image is like this" in page.locator("#result").inner_text()
     page.click("#reset")
     page.select_option("#filter-with", label="Dog (4)")
     page.select_option("#filter-class", label="Cat (8)")
@@ -168,8 +168,8 @@ def test_the_table_of_classes_sorts_and_finds(open_page):
 def test_boxes_lie_on_their_objects(open_page):
     page = open_page()
     page.fill("#filter-text", "plain0")
-    check_box(page, ".picture")
-    page.click(".picture")
+    check_box(page, ".image")
+    page.click(".image")
     check_box(page, "#viewer")
 
 
@@ -192,7 +192,7 @@ def check_box(page: Any, scope: str) -> None:
 def test_the_viewer_goes_from_image_to_image(open_page):
     page = open_page()
     page.select_option("#filter-sort", "name")
-    page.click(".picture:has-text('doubled')")
+    page.click(".image:has-text('doubled')")
     assert page.locator("#viewer header bdi").inner_text() == "doubled"
     rows = page.locator("#viewer tbody tr").all_inner_texts()
     assert rows[0].split("\t") == ["Cat", "256 x 192", "duplicate, occluded"]
@@ -211,33 +211,33 @@ def test_boxes_of_other_classes_can_be_hidden(open_page):
     page = open_page()
     page.select_option("#filter-class", label="Dog (4)")
     page.fill("#filter-text", "doubled")
-    assert page.locator(".picture .box.other").count() == 2
+    assert page.locator(".image .box.other").count() == 2
     page.check("#filter-alone")
-    assert page.locator(".picture .box").count() == 1
+    assert page.locator(".image .box").count() == 1
 
 
 def test_hostile_names_are_text(open_page):
     page = open_page("--title", "<b>bold</b><script>alert(3)</script>")
     assert page.locator("h1").inner_text() == "<b>bold</b><script>alert(3)</script>"
     page.fill("#filter-text", "stripe")
-    assert page.locator(".picture .box i").inner_text().startswith(HOSTILE_START)
+    assert page.locator(".image .box i").inner_text().startswith(HOSTILE_START)
     page.hover("#together .cell >> nth=-1")
     assert HOSTILE_START in page.locator("#tip").inner_text()
-    page.click(".picture")
+    page.click(".image")
     assert page.locator("#viewer td").first.inner_text().startswith(HOSTILE_START)
     assert page.locator("img[src='x'], script:not([type]) >> nth=1").count() == 0
     assert page.evaluate("document.querySelectorAll('script').length") == 3
 
 
 def test_what_is_not_shown_is_said_and_drawn_blank(open_page):
-    page = open_page("--max_thumbnails", "3", "--max_listed_pictures", "6")
+    page = open_page("--max_thumbnails", "3", "--max_listed_pictures", "6")  # its earlier name
     said = page.locator("#listed").inner_text()
-    assert said.startswith("The page lists 6 of the 11 pictures: those with a thumbnail, then the most suspicious, ")
-    assert "3 of 11 pictures are shown" in said
-    assert page.locator(".picture").count() == 6
-    assert page.locator(".picture img").count() == 3
+    assert said.startswith("The page lists 6 of the 11 images: those with a thumbnail, then the most suspicious, ")
+    assert "3 of 11 images are shown" in said
+    assert page.locator(".image").count() == 6
+    assert page.locator(".image img").count() == 3
     assert page.locator(".frame.blank").count() == 3
-    assert page.locator("#result").inner_text() == "6 of 6 listed pictures, 3 with a thumbnail; 6 drawn below."
+    assert page.locator("#result").inner_text() == "6 of 6 listed images, 3 with a thumbnail; 6 drawn below."
 
 
 def test_a_narrow_window_scrolls_only_down(open_page):
@@ -288,7 +288,7 @@ def test_bad_records_are_named_with_examples_and_can_be_chosen(
     page.on("console", lambda message: troubles.append(message.text))
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(path.as_uri())
-    page.wait_for_selector(".picture")
+    page.wait_for_selector(".image")
     problems = page.locator("#problems")
     assert "1 record would stop training; warnings train all the same" in problems.inner_text()
     problems.locator("summary").click()

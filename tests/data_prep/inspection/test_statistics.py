@@ -21,9 +21,9 @@ def test_counts_by_class_image_and_bin():
     found = statistics(builder.finish("a test"))
 
     cat, dog, owl = found["classes"]
-    assert (cat["name"], cat["boxes"], cat["pictures"], cat["median"]) == ("Cat", 3, 2, 50.0)
-    assert (dog["boxes"], dog["pictures"], dog["present"], dog["absent"]) == (1, 1, 0, 1)
-    assert (owl["boxes"], owl["pictures"], owl["median"]) == (0, 0, None)
+    assert (cat["name"], cat["boxes"], cat["images"], cat["median"]) == ("Cat", 3, 2, 50.0)
+    assert (dog["boxes"], dog["images"], dog["present"], dog["absent"]) == (1, 1, 0, 1)
+    assert (owl["boxes"], owl["images"], owl["median"]) == (0, 0, None)
     assert "charts" not in owl
     assert cat["flags"] == {str(OCCLUDED): 1}
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from data_prep.images.image_file import ImageError, prepare_image
+from data_prep.images.image_file import ImageError
+from data_prep.images.prepared_image import prepare_image
 from data_prep.records.record_images import record_image
 from tests.data_prep.icc_profiles import DISPLAY_P3, SRGB, rgb_profile
 from tests.data_prep.image_bytes import encoded

@@ -107,8 +107,8 @@ def test_exit_codes_and_one_line_for_what_a_person_can_mend(run):
 
     assert run(lambda argv: 0).code == 0
     assert run(lambda argv: 3).code == 3
-    outcome = run(failing_with(UserError("picture 5 is torn")))
-    assert (outcome.code, outcome.error) == (1, "error: picture 5 is torn\n")
+    outcome = run(failing_with(UserError("image 5 is torn")))
+    assert (outcome.code, outcome.error) == (1, "error: image 5 is torn\n")
     outcome = run(failing_with(UsageError("no such class")))
     assert (outcome.code, outcome.error) == (2, "error: no such class\n")
     outcome = run(failing_with(KeyboardInterrupt()))

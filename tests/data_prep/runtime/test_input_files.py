@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from data_prep.runtime import input_files
-from data_prep.runtime.input_files import open_input, open_regular
+from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.input_files import open_input, open_regular, read_text
 
 
 def fifo(folder: Path) -> Path:
@@ -66,3 +67,16 @@ def test_readers_that_go_back_want_a_regular_file(tmp_path: Path) -> None:
     for opened in (open_regular(tmp_path / "file"), open_input(tmp_path / "file")):
         with opened as file:
             assert file.read() == b"x"
+
+
+def test_a_text_is_read_within_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"\xef\xbb\xbfa\nb")
+    assert read_text(path, "list of ids", max_bytes=6) == "a\nb"
+    with pytest.raises(UsageError, match=r"^list of ids .*ids\.txt: larger than 0 MiB, so not a list of ids$"):
+        read_text(path, "list of ids", max_bytes=5)
+    path.write_bytes(b"a\n\xff")
+    with pytest.raises(UsageError, match=r"ids\.txt:2: not UTF-8 text \(byte 2\); save the list of ids as UTF-8$"):
+        read_text(path, "list of ids", max_bytes=6)
+    with pytest.raises(UsageError, match=r"^list of ids .*gone\.txt: No such file"):
+        read_text(tmp_path / "gone.txt", "list of ids", max_bytes=6)

@@ -103,8 +103,8 @@ def test_hostile_files_have_a_reason_each_also_from_the_cache(tmp_path: Path) ->
     outcomes = hashed(ids, folder)
     assert time.process_time() - start < 20
     reasons = [outcome.reason for outcome in outcomes]
-    assert reasons[:4] == ["too many pixels", "empty file", "not a picture", "does not decode"]
-    assert reasons[4] in ("does not decode", "not a picture")
+    assert reasons[:4] == ["too many pixels", "empty file", "not an image", "does not decode"]
+    assert reasons[4] in ("does not decode", "not an image")
     assert [outcome.hash is None for outcome in outcomes] == [True] * 5 + [False]
     again = hashed(ids, folder)
     assert all(outcome.from_cache for outcome in again)

@@ -90,7 +90,7 @@ def test_a_hash_has_64_bits() -> None:
 
 
 def test_what_does_not_decode_has_no_hash() -> None:
-    with pytest.raises(ImageError, match="not a picture"):
+    with pytest.raises(ImageError, match="not an image"):
         hash_content(b"<html>gone</html>")
     with pytest.raises(ImageError, match="does not decode"):
         hash_content(encoded(scene(0))[:2000])

@@ -154,7 +154,7 @@ def test_asyncio_takes_only_what_it_needs_and_leaves_nothing_behind(image):
             async for _ in answers:
                 break
             await answers.aclose()
-            with pytest.raises(ImageRequestError, match="not a picture"):
+            with pytest.raises(ImageRequestError, match="not an image"):
                 await client.detect(b"text")
             found = await client.detect(image((9, 5, 19, 20)))
             return found, len(asyncio.all_tasks())

@@ -77,7 +77,7 @@ def test_the_default_threshold_is_the_commands(client, image):
 def test_detect_raises_for_a_bad_image_and_goes_on(client, image):
     for content, reason in (
         (b"", "empty file"),
-        (b"text", "not a picture"),
+        (b"text", "not an image"),
         (image(None)[:-30], "refused by the server"),
     ):
         with pytest.raises(ImageRequestError) as error:

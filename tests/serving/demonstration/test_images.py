@@ -57,7 +57,7 @@ def test_a_large_image_is_shown_smaller_and_sent_whole():
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"not a picture at all", "not a picture"),
+        (b"not an image at all", "not an image"),
         (encoded(left_is_red((640, 480)))[:2000], "does not decode"),
         (encoded(Image.new("1", (20_000, 6_000)), "PNG"), "too many pixels"),
     ],

@@ -234,7 +234,7 @@ def test_records_of_others_may_leave_out_what_is_optional(workplace):
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_grey_and_cmyk_images_become_rgb(workplace, mode):
-    workplace.write([example("picture", encoded=jpeg(mode=mode))])
+    workplace.write([example("image", encoded=jpeg(mode=mode))])
     ((images, _),) = list(build_evaluation_dataset(workplace.config()))
     assert images.shape == (1, 20, 20, 3)
     assert images[0, 10, 8].numpy().max() > 80
@@ -252,9 +252,12 @@ def test_png_and_gif_decode_whatever_their_format_says(workplace):
 
 
 BROKEN = {
-    "truncated": (lambda: example("x", encoded=jpeg()[:300]), "image 'x': its picture does not decode (300 bytes)"),
-    "not a picture": (lambda: example("x", encoded=b"hello"), "image 'x': its picture does not decode (5 bytes)"),
-    "no bytes": (lambda: example("x", encoded=b""), "image 'x': its picture does not decode (0 bytes)"),
+    "truncated": (
+        lambda: example("x", encoded=jpeg()[:300]),
+        "image 'x': its encoded image does not decode (300 bytes)",
+    ),
+    "not an image": (lambda: example("x", encoded=b"hello"), "image 'x': its encoded image does not decode (5 bytes)"),
+    "no bytes": (lambda: example("x", encoded=b""), "image 'x': its encoded image does not decode (0 bytes)"),
     "unequal": (
         lambda: edited(example("x"), "image/object/bbox/xmax", [0.5, 0.75]),
         "image 'x': image/object/bbox/xmax has 2 values for 1 boxes",
@@ -299,10 +302,10 @@ def test_a_broken_record_stops_with_a_sentence_that_names_it(workplace):
 
 UNUSABLE = {
     "image 'reversed': box 1 (ymin xmin ymax xmax 0.5 0.25 0.25 0.75) is reversed": [0.5, 0.25, 0.25, 0.75],
-    "image 'empty': box 1 (ymin xmin ymax xmax 0.5 0.5 0.5 0.75) has no area in the picture": [0.5, 0.5, 0.5, 0.75],
+    "image 'empty': box 1 (ymin xmin ymax xmax 0.5 0.5 0.5 0.75) has no area in the image": [0.5, 0.5, 0.5, 0.75],
     "image 'beside': box 1 (ymin xmin ymax xmax 1.01 0.1 1.05 0.5) has no area": [1.01, 0.1, 1.05, 0.5],
     "image 'not finite': box 1 (ymin xmin ymax xmax 0.5 nan 0.75 0.75) is not finite": [0.5, float("nan"), 0.75, 0.75],
-    "image 'pixels': box 1 (ymin xmin ymax xmax 5 5 20 30) lies outside the picture: coordinates are": [5, 5, 20, 30],
+    "image 'pixels': box 1 (ymin xmin ymax xmax 5 5 20 30) lies outside the image: coordinates are": [5, 5, 20, 30],
 }
 
 
@@ -329,9 +332,7 @@ def test_boxes_that_cannot_be_trained_on_are_left_out_and_counted_with_the_image
     for sentence in UNUSABLE:
         assert any(found.startswith(sentence) for found in seen.values()), sentence
     (sentence,) = left_out.sentences()
-    assert sentence.startswith(
-        "5 of 15 boxes cannot be trained on and were left out, in 5 of 5 pictures, such as image"
-    )
+    assert sentence.startswith("5 of 15 boxes cannot be trained on and were left out, in 5 of 5 images, such as image")
     assert next(iter(seen.values())) in sentence
 
 
@@ -561,7 +562,7 @@ def test_boxes_whose_class_name_the_label_map_lacks_are_left_out_and_counted(wor
 
 def test_features_that_boxes_do_not_need_are_not_read(workplace):
     record = edited(example("keypoints"), "image/object/keypoint/x", [0.1, 0.2, 0.3])
-    record = edited(record, "image/object/mask", [b"not a picture"])
+    record = edited(record, "image/object/mask", [b"not an image"])
     workplace.write([record])
     ((_, labels),) = list(build_evaluation_dataset(workplace.config()))
     assert labels["source_id"].numpy().tolist() == [b"keypoints"]
@@ -580,10 +581,10 @@ def test_what_was_left_out_is_said_with_the_setting_that_would_keep_it(workplace
         left_out.add(of_batch)
     cut, unknown = left_out.sentences()
     assert cut == (
-        "5 of 17 boxes were cut, in 2 of 3 pictures: eval_input_reader[0].max_number_of_boxes is 5, and 9 would have "
+        "5 of 17 boxes were cut, in 2 of 3 images: eval_input_reader[0].max_number_of_boxes is 5, and 9 would have "
         "kept them all"
     )
-    assert unknown.startswith("1 of 17 boxes were left out, in 1 of 3 pictures: the label map has no class")
+    assert unknown.startswith("1 of 17 boxes were left out, in 1 of 3 images: the label map has no class")
     together = LeftOut.of_training(settings_of(config))
     together.add(add_counts(tf.stack(counts)))
     assert together.counts == left_out.counts

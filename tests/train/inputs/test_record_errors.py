@@ -68,7 +68,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "resumed": lambda folder: batches(settings(folder, "train_input_reader { num_epochs: 9 }"), resume_step=3, count=1),
     "training inputs shown": lambda folder: list(read_training_examples(settings(folder), 99, seed=1)),
     "evaluation inputs shown": lambda folder: list(read_evaluation_examples(settings(folder), 99)),
-    "pictures for parity": lambda folder: images_of_records(settings(folder).eval_input_reader[:1]),
+    "images for parity": lambda folder: images_of_records(settings(folder).eval_input_reader[:1]),
     "records for tflite": lambda folder: read_record_images(f"{folder}/data.record-*", 99, flag="--check_records"),
 }
 
@@ -87,7 +87,7 @@ DAMAGES = [
     ("resumed", "length"),
     ("training inputs shown", "cut"),
     ("evaluation inputs shown", "data"),
-    ("pictures for parity", "data"),
+    ("images for parity", "data"),
     ("records for tflite", "length"),
 ]
 
@@ -95,7 +95,7 @@ DAMAGES = [
 @pytest.mark.parametrize(("reader", "how"), DAMAGES)
 def test_a_damaged_file_is_named_with_the_number_of_its_record(tmp_path: Path, reader: str, how: str) -> None:
     where = damage(tmp_path, how)
-    if reader == "pictures for parity":
+    if reader == "images for parity":
         (tmp_path / "data.record-00000-of-00002").write_bytes(b"")  # of which it reads the first few
     with pytest.raises(UserError) as caught:
         READERS[reader](tmp_path)
@@ -134,10 +134,10 @@ def test_a_record_without_any_name_is_named_by_its_place(tmp_path: Path) -> None
     def edit(features: dict) -> None:
         for key in (tf_example.IMAGE_SOURCE_ID, tf_example.IMAGE_FILENAME, tf_example.IMAGE_SHA256):
             features.pop(key)
-        features[tf_example.IMAGE_ENCODED].bytes_list.value[:] = [b"no picture"]
+        features[tf_example.IMAGE_ENCODED].bytes_list.value[:] = [b"no image"]
 
     where = write(tmp_path, with_features(edit))
-    with pytest.raises(UserError, match=r"image 'record \d+': its picture does not decode") as caught:
+    with pytest.raises(UserError, match=r"image 'record \d+': its encoded image does not decode") as caught:
         explained(settings(tmp_path))
     assert f"({where}: image does not decode" in str(caught.value)
 

@@ -110,7 +110,7 @@ def test_no_record_that_is_left_out_is_decoded(records: Records) -> None:
     settings = records.settings("train_input_reader { shuffle: false }")
     with RecordWriter(records.folder / "data.record-00000-of-00001") as writer:
         for number in range(10):
-            writer.write(example(str(number), encoded=b"no picture" if number < 6 else None))
+            writer.write(example(str(number), encoded=b"no image" if number < 6 else None))
     with pytest.raises(tf.errors.InvalidArgumentError, match="does not decode"):
         batches(settings, 1)
     # From the second epoch on, behind its records 0 to 5.

@@ -30,13 +30,13 @@ STOPS, STRICT_STOPS, TRAINS = Severity.ERROR, Severity.UNUSABLE, Severity.WARNIN
 SOUND = None
 
 
-def picture(image_format: str = "JPEG", mode: str = "RGB") -> bytes:
+def encoded(image_format: str = "JPEG", mode: str = "RGB") -> bytes:
     content = io.BytesIO()
     Image.new(mode, (24, 16)).save(content, image_format)
     return content.getvalue()
 
 
-JPEG = picture()
+JPEG = encoded()
 GOOD: dict[str, Any] = {
     tf_example.IMAGE_ENCODED: [JPEG],
     tf_example.IMAGE_FORMAT: [b"jpeg"],
@@ -80,7 +80,7 @@ TABLE: dict[str, tuple[bytes, Severity | None, int]] = {
     "display name and empty text": (record({"image/object/class/text": [b"Bed", b""]}), SOUND, 2),
     "no objects": (record(NO_OBJECTS), SOUND, 0),
     "empty lists": (record(dict.fromkeys(NO_OBJECTS, NONE)), SOUND, 0),
-    "png": (record({"image/encoded": [picture("PNG")], "image/format": [b"png"]}), SOUND, 2),
+    "png": (record({"image/encoded": [encoded("PNG")], "image/format": [b"png"]}), SOUND, 2),
     "unknown keys": (record({}) + b"\x0a\x00", SOUND, 2),
     # As other tools export them.
     "no source_id": (record({"image/source_id": None}), TRAINS, 2),

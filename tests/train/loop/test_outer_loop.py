@@ -93,8 +93,8 @@ def test_what_was_cut_is_said_with_the_setting(block_config, tmp_path, capsys):
     Run(block_config("ssd"), tmp_path, "train_input_reader { max_number_of_boxes: 1 }", num_steps=3).run.to_the_end()
     out = capsys.readouterr().out
     setting = "train_input_reader.max_number_of_boxes is 1, and 2 would have kept them all"
-    assert f"note: 2 of 4 boxes were cut, in 2 of 2 pictures: {setting}" in out  # after the first step
-    assert f"in all, 6 of 12 boxes were cut, in 6 of 6 pictures: {setting}" in out
+    assert f"note: 2 of 4 boxes were cut, in 2 of 2 images: {setting}" in out  # after the first step
+    assert f"in all, 6 of 12 boxes were cut, in 6 of 6 images: {setting}" in out
 
 
 def test_boxes_that_cannot_be_trained_on_are_said_with_an_images_name(block_config, block_records, tmp_path, capsys):
@@ -114,13 +114,13 @@ def test_boxes_that_cannot_be_trained_on_are_said_with_an_images_name(block_conf
     config.write_text(text)
     Run(config, tmp_path / "run", num_steps=4).run.to_the_end()
     out = capsys.readouterr().out
-    box = "image 'picture0': box 2 (ymin xmin ymax xmax 0.5 0.25 0.5 0.75) has no area in the picture"
-    in_all = f"boxes cannot be trained on and were left out, in {{}} pictures, such as {box}; python -m data_prep"
+    box = "image 'picture0': box 2 (ymin xmin ymax xmax 0.5 0.25 0.5 0.75) has no area in the image"
+    in_all = f"boxes cannot be trained on and were left out, in {{}} images, such as {box}; python -m data_prep"
     assert f"note: 2 of 6 {in_all.format('2 of 2')}" in out  # after the first step
     assert f"in all, 8 of 24 {in_all.format('8 of 8')}" in out
     assert f"1 of 3 {in_all.format('1 of 1')}" in out  # of the evaluation
     strict = Run(config, tmp_path / "strict", "extensions { strict_records: true }", num_steps=4)
-    with pytest.raises(UserError, match=r"^image 'picture0': box 2 .* has no area in the picture$"):
+    with pytest.raises(UserError, match=r"^image 'picture0': box 2 .* has no area in the image$"):
         strict.run.to_the_end()
 
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from data_prep.runtime.command_line import UserError
 from train.checkpoints.files import READ_ERRORS, find_checkpoint
 from train.checkpoints.tensorflow_1.named_source import NamedSource
+from train.checkpoints.values import read_values, unreadable
 
 _AVERAGE = "/ExponentialMovingAverage"
 _OPTIMIZERS = re.compile(
@@ -37,7 +36,7 @@ class NameCheckpoint(NamedSource):
             self._reader = tf.train.load_checkpoint(self.prefix)
             self._shapes: dict[str, list[int]] = self._reader.get_variable_to_shape_map()
         except READ_ERRORS as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.prefix, error) from error
         self.names = sorted(name for name in self._shapes if not _OPTIMIZERS.search(name) and name not in _BOOKKEEPING)
         self.has_moving_averages = any(name.endswith(_AVERAGE) for name in self._shapes)
         if self._shapes.get("global_step") == []:
@@ -55,21 +54,4 @@ class NameCheckpoint(NamedSource):
 
     def read(self, keys: Sequence[str]) -> list[Any]:
         """See `NamedSource.read`; of the file's dtypes."""
-        values = []
-        for key in keys:
-            try:
-                value = self._reader.get_tensor(key)
-            except READ_ERRORS as error:
-                raise self._unreadable(error) from error
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise UserError(
-                    f"{self.prefix}: {key} holds numbers that are not finite: its training diverged; take another"
-                )
-            values.append(value)
-        return values
-
-    def _unreadable(self, error: Exception) -> UserError:
-        detail = str(getattr(error, "message", error)).splitlines()
-        return UserError(
-            f"{self.prefix}: the checkpoint cannot be read: {detail[0][:200] if detail else type(error).__name__}"
-        )
+        return read_values(self._reader, keys, self.prefix)

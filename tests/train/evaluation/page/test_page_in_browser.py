@@ -48,7 +48,7 @@ def page(evaluated: EvaluatedSet, browser: Any) -> Iterator[Any]:
     opened.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     opened.on("request", lambda one: one.url.startswith(("file:", "data:", "blob:")) or troubles.append(one.url))
     opened.goto(evaluated.page.as_uri())
-    opened.wait_for_selector(".picture")
+    opened.wait_for_selector(".image")
     yield opened
     opened.close()
     assert not troubles
@@ -236,7 +236,7 @@ def test_by_keyboard_from_image_to_image_boxes_off_and_on_ticked_and_saved(page,
 
 def test_boxes_lie_on_their_objects_and_say_the_kind_of_a_mistake(page):
     page.click("#views button:has-text('False positives')")
-    page.locator(".one .picture").first.click()
+    page.locator(".one .image").first.click()
     lit = page.locator("#viewer .box.wanted")
     assert lit.count() == 1
     assert any(lit.locator("i").inner_text().endswith(kind) for kind in KINDS)

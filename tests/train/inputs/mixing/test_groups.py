@@ -81,8 +81,8 @@ def test_groups_that_are_left_out_are_not_decoded(records: Records) -> None:
     path = records.folder / "data.record-00000-of-00001"
     with tf.io.TFRecordWriter(str(path)) as writer:
         for number in range(8):
-            writer.write(example(str(number), encoded=b"no picture" if number < 4 else None))
+            writer.write(example(str(number), encoded=b"no image" if number < 4 else None))
     settings = records.settings(MIXING, "train_input_reader { shuffle: false }")
-    with pytest.raises(tf.errors.InvalidArgumentError, match="its picture does not decode"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="its encoded image does not decode"):
         next(iter(build_training_dataset(settings, batch_size=5, seed=1)))
     assert ids(batches(settings, 2, batch_size=2, resume_step=2)) == list("4567")

@@ -97,7 +97,7 @@ function card(item, place) {
   tick.checked = isTicked;
   const made = element("div", { class: isTicked ? "one ticked" : "one", "data-image": item.image, "data-place": place },
     element("label", { class: "tick" }, tick),
-    element("button", { type: "button", class: "picture", onclick: () => openViewer(place) }, stage,
+    element("button", { type: "button", class: "image", onclick: () => openViewer(place) }, stage,
       element("span", { class: "caption" }, element("bdi", {}, ids[item.image]), element("small", {}, captionOf(item)))));
   setWidth(made);
   return made;
@@ -109,7 +109,7 @@ function drawGallery() {
   gallery.drawn = 0;
   byId("gallery").replaceChildren();
   drawMore();
-  if (focused !== undefined) byId("gallery").children[Number(focused)]?.querySelector(".picture").focus({ preventScroll: true });
+  if (focused !== undefined) byId("gallery").children[Number(focused)]?.querySelector(".image").focus({ preventScroll: true });
 }
 
 function drawMore() {
@@ -154,6 +154,6 @@ function moveFocus(key) {
   }
   const chosen = cards[Math.max(0, Math.min(next, cards.length - 1))];
   if (!chosen) return;
-  chosen.querySelector(".picture").focus({ preventScroll: true });
+  chosen.querySelector(".image").focus({ preventScroll: true });
   chosen.scrollIntoView({ block: "nearest" });
 }

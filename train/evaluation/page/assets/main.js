@@ -184,7 +184,7 @@ drawFilters(change, () => saveIds(gallery.items));
 byId("shown").after(legend());
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("more").addEventListener("click", drawMore);
-byId("viewer").addEventListener("close", () => byId("gallery").children[gallery.opened]?.querySelector(".picture").focus());
+byId("viewer").addEventListener("close", () => byId("gallery").children[gallery.opened]?.querySelector(".image").focus());
 document.addEventListener("keydown", onKey);
 applyShown();
 drawCounts();
