@@ -62,15 +62,21 @@ def missing_package(error: ImportError, command: str) -> str | None:
     return f"{command} needs the package {package}, which is not installed; {how_to_install(extra)}"
 
 
+def command_run() -> str:
+    """Returns which command `python -m` is about to run, such as `serving.client`; "" where it is none of ours."""
+    words = sys.orig_argv
+    module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
+    return module if module.split(".")[0] in _ROOMS and sys.argv[:1] == ["-m"] else ""
+
+
 def explain_missing_packages() -> None:
     """Has Python say in one line what a command lacks, where this process is `python -m` of one of ours.
 
     To be called where a room is imported first, as most packages are missed before a command's own code runs. A program
     of somebody else's that imports the project is left alone.
     """
-    words = sys.orig_argv
-    module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
-    if module.split(".")[0] not in _ROOMS or sys.argv[:1] != ["-m"]:
+    module = command_run()
+    if not module:
         return
 
     def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
