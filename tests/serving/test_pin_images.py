@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -107,6 +109,16 @@ def test_every_image_of_our_deployments_is_pinned_and_stays_so(deploy, registry,
     written = {path: path.stat().st_mtime_ns for path in before}
     assert main([str(deploy), "--mirror", registry.url]) == 0
     assert written == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on the path")
+@pytest.mark.parametrize(("name", "tag"), [("base", "2.20.0"), ("gpu", "2.20.0-gpu"), ("production", "2.20.0")])
+def test_kustomize_keeps_the_digests(deploy, registry, name, tag):
+    main([str(deploy), "--mirror", registry.url])
+    command = ["kubectl", "kustomize", str(deploy / "kubernetes" / name)]
+    built = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    servers = {image for image in re.findall(r"image: (\S+)", built) if image.startswith("tensorflow/")}
+    assert servers == {f"tensorflow/serving:{tag}@{digest_for('tensorflow/serving', tag)}"}
 
 
 def test_a_tag_that_has_moved_is_told_and_pinned_anew(deploy, registry, capsys):
