@@ -37,7 +37,8 @@ def test_the_wheel_with_serve_serves_loads_and_detects_without_a_checkout(encode
         done = run(folder, programs / "detection-client", *server, "--json", "photo.png")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[0])["detections"][0]["box_pixels"]["xmax"] == 30
-        done = run(folder, programs / "detection", "load_test", *server, "--concurrency", "1", "--max_requests", "5", ".")
+        load = ("--concurrency", "1", "--max_requests", "5", ".")
+        done = run(folder, programs / "detection", "load_test", *server, *load)
         assert done.returncode == 0 and "server MB" in done.stdout, done.stdout + done.stderr
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
