@@ -49,6 +49,6 @@ def test_the_wheel_with_serve_serves_loads_and_detects_without_a_checkout(encode
         process.stdout.close()
 
     code = f"from serving.local_detector import LocalDetector as D; d = D({str(encoded_model / '1')!r}); "
-    code += "print(round(d.detect('photo.png').detections[0].box_pixels[2]))"
+    code += "print(round(d.detect('photo.png').detections[0].box_pixels[3]))"
     done = run(folder, programs / "python", "-c", code)
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "30", done.stdout + done.stderr
