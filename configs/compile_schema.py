@@ -20,6 +20,7 @@ from google.protobuf import descriptor_pb2
 from configs.schema.descriptors import DESCRIPTOR_SET_PATH, PROTO_PATH
 from configs.schema.problem import ConfigError
 from data_prep.runtime.atomic_files import write_bytes
+from data_prep.runtime.missing_packages import how_to_install
 
 
 def compile_schema(proto_path: Path = PROTO_PATH) -> descriptor_pb2.FileDescriptorSet:
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         compiled = compile_schema()
     except ImportError:
-        print("error: grpcio-tools is missing: pip install -r requirements-dev.txt", file=sys.stderr)
+        print(f"error: grpcio-tools is not installed; {how_to_install('dev')}", file=sys.stderr)
         return 2
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -46,6 +46,7 @@ from data_prep.runtime.command_line import (
     run_command,
 )
 from data_prep.runtime.failure_limit import FailureLimit, Loss, add_max_failures_flag
+from data_prep.runtime.missing_packages import how_to_install
 from data_prep.runtime.url_credentials import without_credentials
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags, others = make_parser().parse_known_args(words[:end])
     template = _check(flags)
     if importlib.util.find_spec("apache_beam") is None:
-        raise UserError("Apache Beam is not installed; pip install -r requirements-beam.txt")
+        raise UserError(f"Apache Beam is not installed; {how_to_install('beam')}")
     from data_prep.beam import files, pipeline
 
     options = pipeline.pipeline_options(others, words[end + 1 :])

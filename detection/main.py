@@ -22,6 +22,7 @@ from data_prep.runtime.command_line import (
     run_command,
 )
 from data_prep.runtime.missing_packages import missing_package
+from data_prep.runtime.quiet_grpc import quiet_grpc
 from detection import __version__
 from detection.commands import ROOMS, ROOT, Command, command_called, find_commands
 from detection.completion import SHELLS, completion_script, flags_in
@@ -127,6 +128,7 @@ def _named(name: str, commands: Sequence[Command]) -> Command:
 def _run(command: Command, words: list[str]) -> int:
     """Runs a command as `python -m` does; returns its exit code."""
     _check_rooms()
+    quiet_grpc()
     # Plugins and the like are looked for in the working folder, after all that is installed.
     sys.path.append(str(Path.cwd()))
     sys.argv[1:] = words

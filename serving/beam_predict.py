@@ -14,6 +14,7 @@ from data_prep.runtime.command_line import (
     UserError,
     run_command,
 )
+from data_prep.runtime.missing_packages import how_to_install
 from serving.client_library.client_flags import add_min_score_flag, min_score_of
 from serving.folders.detector_choice import (
     WRITTEN_MIN_SCORE,
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         import apache_beam as beam
     except ImportError as error:
-        raise UserError(f"{error}; pip install -r requirements-beam.txt") from error
+        raise UserError(f"Apache Beam is not installed ({error}); {how_to_install('beam')}") from error
     from apache_beam.io import fileio
     from apache_beam.io.filesystem import BeamIOError
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from data_prep.runtime.atomic_files import atomic_path
 from data_prep.runtime.command_line import ArgumentParser, UsageError, UserError, run_command
+from data_prep.runtime.missing_packages import installed_requirements
 from serving.folders.zipapp_start import MANIFEST_NAME
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,8 +135,10 @@ def this_machine() -> dict[str, str]:
 
 
 def requirements() -> list[str]:
-    """Returns the packages of a client, in the versions that `requirements.txt` takes."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    """Returns the packages of a client, in the versions that a checkout's `requirements.txt` or the wheel takes."""
+    lines = installed_requirements()
+    if lines is None:
+        lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if (match := _REQUIREMENT.match(line)) and match[1].lower() in PACKAGES]
 
 

@@ -169,6 +169,7 @@ def local_server_of(settings: ServerSettings, arguments: argparse.Namespace) -> 
 def _loading_options(settings: ServerSettings, arguments: argparse.Namespace) -> LoadingOptions:
     poll_wait_seconds = arguments.file_system_poll_wait_seconds
     iterations = arguments.num_request_iterations_for_warmup or 1
+    intra_op_threads, inter_op_threads = _threads(arguments)
     return LoadingOptions(
         poll_wait_seconds=1.0 if poll_wait_seconds is None else poll_wait_seconds,
         wait_for_model=arguments.wait_for_model,
@@ -176,9 +177,25 @@ def _loading_options(settings: ServerSettings, arguments: argparse.Namespace) ->
         model_config_file=settings.model_config_file,
         model_config_poll_wait_seconds=arguments.model_config_file_poll_wait_seconds or 0,
         warm_up_iterations=iterations if arguments.enable_model_warmup in (None, True) else 0,
-        intra_op_threads=arguments.tensorflow_intra_op_parallelism or arguments.tensorflow_session_parallelism or 0,
-        inter_op_threads=arguments.tensorflow_inter_op_parallelism or arguments.tensorflow_session_parallelism or 0,
+        intra_op_threads=intra_op_threads,
+        inter_op_threads=inter_op_threads,
     )
+
+
+def _threads(arguments: argparse.Namespace) -> tuple[int, int]:
+    """Returns the threads of one op and the ops at a time, 0 for TensorFlow's choice: as in the real server.
+
+    Raises:
+        UsageError: All three flags say something.
+    """
+    session = arguments.tensorflow_session_parallelism or 0
+    intra_op, inter_op = arguments.tensorflow_intra_op_parallelism or 0, arguments.tensorflow_inter_op_parallelism or 0
+    if session and intra_op and inter_op:
+        raise UsageError(
+            "give --tensorflow_session_parallelism, or --tensorflow_intra_op_parallelism and "
+            "--tensorflow_inter_op_parallelism, but not all three"
+        )
+    return (intra_op, inter_op) if intra_op or inter_op else (session, session)
 
 
 def _rest_options(settings: ServerSettings, arguments: argparse.Namespace) -> RestOptions | None:

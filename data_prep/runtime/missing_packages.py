@@ -38,7 +38,7 @@ _IN_FILE = re.compile(r"^([A-Za-z][\w.-]*)", re.MULTILINE)
 
 def how_to_install(extra: str) -> str:
     """Returns the words that install an extra, such as `serve`: of the installed project, or of a checkout's files."""
-    if _requirements() is not None:
+    if installed_requirements() is not None:
         return f"pip install '{DISTRIBUTION}[{extra}]'" if extra else f"pip install {DISTRIBUTION}"
     return f"pip install -r {_FILES.get(extra, _FILES[''])}"
 
@@ -59,7 +59,17 @@ def missing_package(error: ImportError, command: str) -> str | None:
     extra = _extra_of(package)
     if extra is None:
         return None
+    # What these need beyond it is in [train] as well: else the next package would be missing.
+    if extra in ("serve", "tables") and command.startswith(("data_prep.", "train.")):
+        extra = "train"
     return f"{command} needs the package {package}, which is not installed; {how_to_install(extra)}"
+
+
+def command_run() -> str:
+    """Returns which command `python -m` is about to run, such as `serving.client`; "" where it is none of ours."""
+    words = sys.orig_argv
+    module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
+    return module if module.split(".")[0] in _ROOMS and sys.argv[:1] == ["-m"] else ""
 
 
 def explain_missing_packages() -> None:
@@ -68,9 +78,8 @@ def explain_missing_packages() -> None:
     To be called where a room is imported first, as most packages are missed before a command's own code runs. A program
     of somebody else's that imports the project is left alone.
     """
-    words = sys.orig_argv
-    module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
-    if module.split(".")[0] not in _ROOMS or sys.argv[:1] != ["-m"]:
+    module = command_run()
+    if not module:
         return
 
     def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -87,7 +96,7 @@ def explain_missing_packages() -> None:
 
 def _extra_of(package: str) -> str | None:
     """Returns the smallest extra that brings a package, "" for the base, None where nothing of ours needs it."""
-    requirements = _requirements()
+    requirements = installed_requirements()
     if requirements is None:
         names = {extra: _IN_FILE.findall(_text(ROOT / file)) for extra, file in _FILES.items()}
     else:
@@ -99,7 +108,7 @@ def _extra_of(package: str) -> str | None:
     return min(found, key=lambda extra: (extra != "", len(names[extra])), default=None)
 
 
-def _requirements() -> list[str] | None:
+def installed_requirements() -> list[str] | None:
     """Returns what the installed project requires; None for a checkout beside which nothing is installed."""
     try:
         distribution = importlib.metadata.distribution(DISTRIBUTION)

@@ -44,6 +44,9 @@ def start() -> None:
             file=sys.stderr,
         )
         sys.exit(EXIT_FAILED)
+    from data_prep.runtime.quiet_grpc import quiet_grpc
+
+    quiet_grpc()
     runpy.run_module(manifest["command"], run_name="__main__", alter_sys=False)
 
 

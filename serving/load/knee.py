@@ -77,7 +77,7 @@ def _trouble(step: Step, max_p99_milliseconds: float | None) -> str:
     if step.offered_per_second is not None and step.answered_per_second < KEEPS_UP_FRACTION * step.offered_per_second:
         return (
             f"at {step.pace}, {step.offered_per_second:.1f} requests a second fell due and "
-            f"{step.answered_per_second:.1f} were answered, p99 {step.milliseconds_at(99):.1f} ms"
+            f"{step.requests_per_second:.1f} were answered, p99 {step.milliseconds_at(99):.1f} ms"
         )
     # A step without an answer has no percentile, and is not within a bound.
     if max_p99_milliseconds is not None and not step.milliseconds_at(99) <= max_p99_milliseconds:
@@ -86,5 +86,4 @@ def _trouble(step: Step, max_p99_milliseconds: float | None) -> str:
 
 
 def _figures(step: Step) -> str:
-    answered = step.requests_per_second if step.offered_per_second is None else step.answered_per_second
-    return f"{answered:.1f} answered a second, p99 {step.milliseconds_at(99):.1f} ms"
+    return f"{step.requests_per_second:.1f} answered a second, p99 {step.milliseconds_at(99):.1f} ms"

@@ -25,7 +25,7 @@ from serving.local_server.models import Models
 from serving.local_server.options import RestOptions
 from serving.local_server.prediction_service import count_request
 from serving.local_server.predictor import Predictor
-from serving.local_server.request_memory import COPIES_OF_JSON, RequestMemory
+from serving.local_server.request_memory import COPIES_OF_TENSOR, RequestMemory, bytes_of_json
 from serving.local_server.rest_bodies import UnreadBodyError, inflated, is_chunked, length_of, read_chunks
 from serving.local_server.rest_paths import (
     API_PATH,
@@ -280,13 +280,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _predict(self, model_spec: Any, body: bytes, caller: Caller) -> bytes:
         predictor = self._rest.predictor
-        caller.memory.grow(len(body) * COPIES_OF_JSON, caller.seconds_left)
+        caller.memory.grow(bytes_of_json(body), caller.seconds_left)
         request = rest_json.parse_request(body)
         with self._rest.models.use(model_spec) as model:
             signature = model.signatures.get(request.signature_name)
             if signature is None:
                 raise invalid_argument(f'Serving signature name: "{request.signature_name}" not found in signature def')
             arrays = rest_json.arrays_of(request, signature, max_bytes=predictor.limits.max_tensor_bytes)
+            numbers = sum(array.nbytes for array in arrays.values() if array.dtype != object)
+            caller.memory.grow(numbers * COPIES_OF_TENSOR, caller.seconds_left)
             outputs = predictor.run(model_spec.name, model, signature, arrays, sorted(signature.outputs), caller)
         return rest_json.answer_of(outputs, request.layout)
 

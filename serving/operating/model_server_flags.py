@@ -1,6 +1,8 @@
 """Every flag of `tensorflow_model_server`, and what the local server does with it.
 
-The names are those of `main.cc` in TensorFlow Serving 2.20. The real server and its container get each that is given.
+The names are those of `main.cc` in TensorFlow Serving: 43 are in an older one of its own, all 48 in a copy of April 2025;
+release 2.20's was not at hand. The real server and its container get each that is given, and words after `--` as they
+are, for a release that has others.
 """
 
 from __future__ import annotations
@@ -144,7 +146,7 @@ FLAGS: tuple[ModelServerFlag, ...] = (
     ),
     ModelServerFlag(
         "tensorflow_session_parallelism",
-        "threads of one op and ops at a time, where the two flags for these say nothing",
+        "threads of one op and ops at a time, where the two flags for these say nothing; not with both of them",
         int_from_zero,
     ),
     _refused(

@@ -262,18 +262,11 @@ def test_a_server_starts_without_tensorflow_s_own_lines(server):
     assert [line for line in server.lines if not own.match(line)] == []
 
 
-def test_grpc_s_own_lines_are_kept_out(photos):
+@pytest.mark.parametrize("command", [["serving.client"], ["detection", "client"]])
+def test_grpc_s_own_lines_are_kept_out(photos, command):
     with StandInDetector() as plain:
-        command = [
-            sys.executable,
-            "-m",
-            "serving.client",
-            "--server",
-            plain.address,
-            "--tls",
-            "--model_name",
-            "detector",
-        ]
+        flags = ["--server", plain.address, "--tls", "--model_name", "detector"]
+        command = [sys.executable, "-m", *command, *flags]
         done = subprocess.run([*command, str(photos)], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "does not speak TLS" in done.stderr, done.stderr

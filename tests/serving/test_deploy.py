@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -91,7 +92,7 @@ def test_compose_mounts_what_the_flags_name_and_opens_ports_to_this_machine_only
     assert set(services) == {"serving", "prometheus", "grafana"}
     for service in services.values():
         assert service["healthcheck"]["test"][0] == "CMD"
-        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"])  # pinned
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", service["image"])
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         for volume in service["volumes"]:
             source, target, *mode = re.sub(r"\$\{[^}]*\}", "/given", volume).split(":")
@@ -302,6 +303,48 @@ def test_kustomize_builds_production_with_all_parts():
             assert ("ConfigMap", reference["configMap"]["name"]) in found
     assert found["NetworkPolicy", "serving"]["spec"]["podSelector"]["matchLabels"] == labels
     assert found["PodMonitor", "serving"]["spec"]["selector"]["matchLabels"] == labels
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on the path")
+@pytest.mark.parametrize("name", ["base", "gpu", "production"])
+def test_what_kustomize_builds_fits_kubernetes_schemas(name):
+    kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes" / name)]
+    built = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    for part in yaml.safe_load_all(built.stdout):
+        if not part["apiVersion"].startswith("monitoring.coreos.com/"):  # the operator's, not Kubernetes' own
+            kubernetes_validate.validate(part, "1.31", strict=True)
+
+
+def compose_command() -> list[str] | None:
+    """Docker's compose, which needs no daemon to check files; the first generation does not know `name:`."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]) is not None:
+            asked = subprocess.run([*command, "version"], capture_output=True, text=True, check=False, timeout=60)
+            if asked.returncode == 0 and (found := re.search(r"version v?(\d+)\.", asked.stdout)) and int(found[1]) > 1:
+                return command
+    return None
+
+
+@pytest.mark.parametrize("files", [["compose.yaml"], ["compose.yaml", "compose.gpu.yaml"]], ids=["cpu", "gpu"])
+def test_docker_compose_takes_the_files(files, tmp_path):
+    command = compose_command()
+    if command is None:
+        pytest.skip("no docker compose on the path")
+    flags = [word for name in files for word in ("-f", str(DEPLOY / name))]
+
+    def config(**settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **settings}
+        words = [*command, *flags, "config", "--format", "json"]
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    done = config(MODELS_DIRECTORY=str(tmp_path), DETECTOR_CORES="3")
+    assert done.returncode == 0, done.stderr
+    serving = json.loads(done.stdout)["services"]["serving"]
+    assert serving["cpus"] == 3 and "--tensorflow_intra_op_parallelism=3" in serving["command"]
+    assert serving["init"] is True and serving["image"].partition("@")[0].endswith("-gpu") == (len(files) == 2)
+    without = config(MODELS_DIRECTORY="")
+    assert without.returncode != 0 and "the folder with a folder for each model" in without.stderr
 
 
 def test_the_page_names_every_file_and_every_knob():

@@ -85,6 +85,7 @@ def test_the_command_asks_a_server(programs, server, photograph, tmp_path):
     [
         ("serving.load_test", "requests", "serve"),
         ("train.evaluate", "pycocotools", "train"),
+        ("train.check_gpu", "tensorflow", "train"),
         ("data_prep.process_metadata", "google-crc32c", "train"),
     ],
 )

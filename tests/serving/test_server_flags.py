@@ -17,7 +17,7 @@ from serving.serve import build_parser, local_server_of
 from tests.serving.test_deploy import server_arguments
 
 README = Path(__file__).resolve().parents[2] / "serving" / "README.md"
-# `main.cc` of TensorFlow Serving 2.20.
+# Of `main.cc`; `model_server_flags` says of which.
 NAMES = """
 port grpc_socket_path rest_api_port rest_api_num_threads rest_api_timeout_in_ms rest_api_enable_cors_support
 enable_batching allow_version_labels_for_unavailable_models batching_parameters_file
@@ -94,7 +94,7 @@ def test_each_is_handed_on_and_done_or_said_to_change_nothing_or_refused(flag, b
 def test_what_is_done_reaches_the_local_server(base_path):
     words = ["--grpc_socket_path=here.sock", "--rest_api_port=0", "--grpc_max_threads=3", "--port=0"]
     words += ["--enable_serialization_as_tensor_content", "--tensorflow_session_parallelism=5"]
-    words += ["--tensorflow_inter_op_parallelism=2", "--grpc_channel_arguments=grpc.max_connection_age_ms=7,grpc.a=b"]
+    words += ["--grpc_channel_arguments=grpc.max_connection_age_ms=7,grpc.a=b"]
     arguments = parsed(base_path, *words)
     server = local_server_of(settings_of(arguments), arguments)
     options = server.options
@@ -102,11 +102,21 @@ def test_what_is_done_reaches_the_local_server(base_path):
     assert options.socket_path == Path("here.sock").absolute() and options.workers == 3
     assert options.channel_arguments == [("grpc.max_connection_age_ms", 7), ("grpc.a", "b")]
     assert options.answer_in_one_piece and options.rest is None
-    assert (options.loading.intra_op_threads, options.loading.inter_op_threads) == (5, 2)
+    assert (options.loading.intra_op_threads, options.loading.inter_op_threads) == (5, 5)
     with pytest.raises(UsageError, match="'nonsense' is not name=value"):
         channel_arguments("grpc.a=1,nonsense")
     arguments = parsed(base_path, "--rest_api_enable_cors_support", "--rest_api_port=18999")
     assert local_server_of(settings_of(arguments), arguments).options.rest.allow_other_origins
+
+
+def test_threads_are_those_of_the_session_or_of_ops_and_not_of_all_three(base_path):
+    words = [f"--tensorflow_{name}_parallelism={value}" for name, value in (("session", 5), ("intra_op", 3))]
+    arguments = parsed(base_path, *words)
+    loading = local_server_of(settings_of(arguments), arguments).options.loading
+    assert (loading.intra_op_threads, loading.inter_op_threads) == (3, 0)  # as there, the session's says nothing then
+    arguments = parsed(base_path, *words, "--tensorflow_inter_op_parallelism=2")
+    with pytest.raises(UsageError, match="not all three"):
+        local_server_of(settings_of(arguments), arguments)
 
 
 def test_the_version_is_told_without_a_model(capsys):

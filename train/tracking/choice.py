@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.runtime.command_line import UsageError
+from data_prep.runtime.missing_packages import how_to_install
 from train.tracking.identity import TRACKING_NAME, read_identity
 
 # The module of each, which is imported only where it is asked for; it is called as its package is, and `_tracker`.
@@ -39,7 +40,7 @@ def require_installed(trackers: Sequence[str]) -> None:
         spec = importlib.util.find_spec(name)
         # Without an origin it is a mere folder of that name, such as wandb makes for its runs.
         if spec is None or spec.origin is None:
-            raise UsageError(f"--track {name}: the package {name} is not installed; pip install -r {REQUIREMENTS}")
+            raise UsageError(f"--track {name}: the package {name} is not installed; {how_to_install('tracking')}")
 
 
 def tracker_module(name: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -13,6 +15,7 @@ from data_prep.runtime.command_line import UsageError, UserError
 from serving.client_library.connection import Connection, check_address
 from serving.client_library.detection_client import DetectionClient, ServerError
 from tests.serving.certificates import certificate
+from tests.serving.conftest import REPOSITORY
 from tests.serving.stand_in_detector import StandInDetector
 
 
@@ -123,3 +126,10 @@ def test_a_key_that_is_not_the_certificate_s_is_told_before_a_connection(certifi
     files = {"client_certificate_file": pem / certificate_name, "client_key_file": pem / key_name}
     with pytest.raises(UsageError, match=sentence):
         Connection("localhost:1", ca_file=pem / "authority.pem", **files).open_channel()
+
+
+def test_importing_the_client_leaves_the_environment_as_it_is():
+    code = "import os; before = dict(os.environ); import serving.client_library.detection_client; "
+    code += "print(dict(os.environ) == before)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import grpc
 import pytest
 
 from data_prep.runtime.command_line import UsageError
 from serving.local_server.options import MAX_MESSAGE_MEBIBYTES, ServerOptions
-from serving.local_server.request_memory import HeldMemory, RequestMemory, half_of_memory
+from serving.local_server.request_memory import HeldMemory, RequestMemory, bytes_of_json, half_of_memory
+from serving.local_server.rest_json import arrays_of, parse_request
 from serving.saved_models.status_errors import StatusError
+from serving.wire.tensors import DT_STRING
 
 MEBIBYTE = 1 << 20
+DT_FLOAT = 1  # types.proto
 
 
 def nothing() -> None:
@@ -106,3 +112,27 @@ def test_a_message_may_be_a_quarter_of_the_memory_and_never_more_than_protobuf_r
         ServerOptions(max_message_mebibytes=2048)
     with pytest.raises(UsageError, match="is above --max_request_memory_mebibytes, 100"):
         ServerOptions(max_message_mebibytes=101, max_request_memory_mebibytes=100)
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["1", "0.5", "255", "[12,204,255]", "[]", "[1]", "[[]]", "{}", '{"":0}', '{"b64":"AAAA"}', '""', '"ab"', '"é"'],
+)
+def test_the_memory_that_json_takes_is_not_underestimated(part):
+    values = ",".join([part] * (400_000 // len(part)))
+    body = f'{{"instances": [{values}]}}'.encode()
+    inputs = {"input_tensor": SimpleNamespace(dtype=DT_STRING if '"' in part else DT_FLOAT)}
+    tracemalloc.start()
+    try:
+        request = parse_request(body)
+        with contextlib.suppress(StatusError):  # what is no tensor takes its memory all the same
+            arrays_of(request, SimpleNamespace(inputs=inputs), max_bytes=1 << 31)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= bytes_of_json(body) <= 8 * peak
+
+
+def test_an_image_in_json_takes_three_times_its_text():
+    body = b'{"instances": [{"b64": "' + b"A" * 4_000_000 + b'"}]}'
+    assert 3 * len(body) < bytes_of_json(body) < 3.01 * len(body)

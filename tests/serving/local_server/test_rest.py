@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import requests
 
+from data_prep.formats.example_proto import example_class
 from serving.local_server import LoadingOptions, LocalServer, RestOptions, ServerOptions
 from serving.local_server.rest_paths import http_status
 
@@ -140,6 +141,11 @@ def test_an_image_bomb_is_refused_by_its_header(url):
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\x00" * 100)) + chunk(b"IEND", b"")
     answer = post(url, {"instances": [b64(bomb)]})
     assert answer.status_code == 400 and "too many pixels" in answer.json()["error"]
+    record = example_class()()
+    record.features.feature["image/encoded"].bytes_list.value.append(bomb)
+    answer = post(url, {"instances": [b64(record.SerializeToString())]})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("input_tensor[0], image/encoded of its tf.Example, is not a picture")
 
 
 def test_bodies_are_bounded_and_gzip_is_inflated_within_bounds(rest, url, image):
