@@ -17,9 +17,7 @@ from serving.folders.sorting import ImageSorter
 
 MAX_FILE_BYTES = 20_000
 BOX = Box(0.1, 0.1, 0.5, 0.5)
-RESULTS = [
-    ImageDetections(f"{number}.jpg", 100, 100, (Detection(1, "Bed", 0.9, BOX, BOX),)) for number in range(2_000)
-]
+RESULTS = [ImageDetections(f"{number}.jpg", 100, 100, (Detection(1, "Bed", 0.9, BOX, BOX),)) for number in range(2_000)]
 
 
 @pytest.fixture(autouse=True)
