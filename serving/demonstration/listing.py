@@ -77,7 +77,7 @@ def _show_amenity(amenity: Amenity, corrections: Corrections) -> None:
             MOST,
             step=1,
             key=number,
-            width=150,  # narrower ones have no buttons
+            width=130,  # narrower ones have no buttons
             disabled=not amenity.listed,
             label_visibility="collapsed",
             on_change=lambda: corrections.counts.update({amenity.name: _state()[number]}),
