@@ -24,10 +24,10 @@ def take_photos(settings: Settings, troubles: list[str]) -> list[UploadedImage]:
         settings: How many are taken.
         troubles: Gets why others cannot be, in an engineer's words.
     """
-    files: list[tuple[str, bytes]] = [
-        (file.name, file.getvalue())
-        for file in st.file_uploader("Photos of one place", type=SUFFIXES, accept_multiple_files=True)
-    ]
+    # On a phone Streamlit only marks a file that is larger: the limit has to be read before.
+    label = f"Photos of one place, each up to {st.get_option('server.maxUploadSize')} MB"
+    uploaded = st.file_uploader(label, type=SUFFIXES, accept_multiple_files=True)
+    files = [(file.name, file.getvalue()) for file in uploaded]
     taken = _taken_by_camera()
     if st.toggle("Take photos here, with the camera"):  # the browser asks for it as soon as the widget is there
         photo = st.camera_input("Take a photo of a room")
