@@ -1,32 +1,52 @@
-"""A page in the browser, for a phone too: drop an image, see what a served detector finds, list the amenities.
+"""A page in the browser, for a phone too: photos of a home in, the list of its amenities out, for a host to correct.
 
-    streamlit run serving/app.py -- --server localhost:8500 --model_name detector --label_map_path label_map.pbtxt
+    python -m serving.app --server localhost:8500 --model_name detector --label_map_path label_map.pbtxt
 
-`python -m serving.app` with the same flags starts Streamlit itself. It needs requirements-app.txt.
+It listens on this machine only; --host opens it up. It needs requirements-app.txt.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serving.demonstration.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
+HERE = "localhost"
+ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Checks the flags and becomes `streamlit run`, which runs this file anew for every page."""
     from data_prep.runtime.command_line import UserError
+    from serving.client_library.channels import is_loopback
     from serving.demonstration.settings import read_settings
 
     words = sys.argv[1:] if argv is None else list(argv)
-    read_settings(words)
+    settings = read_settings(words)
     if importlib.util.find_spec("streamlit") is None:
         raise UserError("streamlit is not installed; pip install -r requirements-app.txt")
+    if settings.host is not None and not is_loopback(f"{settings.host}:0"):
+        print(f"listens at {settings.host}: whoever reaches it can use the page, which has no login", file=sys.stderr)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", __file__, "--", *words])
+    own = words[: words.index("--")] if "--" in words else words
+    command = [sys.executable, "-m", "streamlit", "run", __file__, *streamlit_flags(settings), "--", *own]
+    os.execv(sys.executable, command)
+
+
+def streamlit_flags(settings: Settings) -> list[str]:
+    """Returns where Streamlit listens and what it says of it, and the flags that are its own."""
+    host = settings.host or HERE
+    told = socket.gethostname() if host in ALL_ADDRESSES else host
+    port = [] if settings.port is None else [f"--server.port={settings.port}"]
+    return [f"--server.address={host}", f"--browser.serverAddress={told}", *port, *settings.streamlit_flags]
 
 
 def show() -> None:
@@ -37,10 +57,22 @@ def show() -> None:
 
     try:
         settings = read_settings(sys.argv[1:])
+        _check_address(settings)
     except UserError as error:
         show_mistake(error)
     else:
         show_page(settings)
+
+
+def _check_address(settings: Settings) -> None:
+    """Raises UsageError where Streamlit was started otherwise than the flags say."""
+    import streamlit as st
+
+    from data_prep.runtime.command_line import UsageError
+
+    for flag, given, option in (("--host", settings.host, "server.address"), ("--port", settings.port, "server.port")):
+        if given is not None and given != st.get_option(option):
+            raise UsageError(f"{flag} is for python -m serving.app; streamlit run takes --{option}, before its --")
 
 
 def _in_streamlit() -> bool:

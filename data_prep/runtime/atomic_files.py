@@ -19,7 +19,7 @@ from typing import Any
 TEMPORARY_PREFIX = ".partial-"
 _NAME_LENGTH = 80  # that is kept of a file's name
 _START = time.time()
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit, or a file system of small files
 
 
 @contextlib.contextmanager
@@ -38,15 +38,31 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = new_temporary_path(target)
     try:
-        with held(temporary):
+        with naming_full_disk(target), held(temporary):
             yield temporary
             temporary.replace(target)
-    except OSError as error:
-        if error.errno in _NO_ROOM and error.filename is None:
-            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
-        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names the file that is written where the disk is full: the system's own error of a write names none.
+
+    Raises:
+        OSError: Of a disk or a quota that is full, with `path` as its `filename`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_full_disk(error) and (error.filename is None or error.filename2 is not None):  # shutil names the source
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
+        raise
+
+
+def is_full_disk(error: OSError) -> bool:
+    """Whether an error says that there is no room for a file, or for more of it."""
+    return error.errno in _NO_ROOM
 
 
 @contextlib.contextmanager

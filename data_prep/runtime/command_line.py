@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
+from data_prep.runtime.atomic_files import is_full_disk
 from data_prep.runtime.url_credentials import without_credentials
 
 EXIT_DONE = 0
@@ -170,8 +171,9 @@ def run_command(
         code = EXIT_DONE
     except OSError as error:
         # A disk that is full, a folder that is a file, rights that are missing: the system's message and the path.
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        # Files are named where they are written (`atomic_files.naming_full_disk`); what is printed has no such place.
+        name = error.filename or ("standard output" if is_full_disk(error) and not sys.stdout.isatty() else None)
+        print(f"error: {f'{name}: ' if name else ''}{error.strerror or error}", file=sys.stderr)
         code = EXIT_FAILED
     sys.exit(code)
 

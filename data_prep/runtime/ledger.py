@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-from data_prep.runtime.atomic_files import held, new_temporary_path, remove_leftovers
+from data_prep.runtime.atomic_files import held, naming_full_disk, new_temporary_path, remove_leftovers
 from data_prep.runtime.command_line import EXIT_DONE, EXIT_TOO_MANY_REJECTED
 from data_prep.runtime.url_credentials import without_credentials
 
@@ -88,7 +88,8 @@ class Ledger:
             self._file = temporary.open("w", encoding="utf-8")
         item, detail = (without_credentials(text)[:MAX_VALUE_LENGTH] for text in (item, detail))
         entry = {"item": item, "reason": reason, "detail": detail}
-        self._file.write(json.dumps(entry) + "\n")
+        with naming_full_disk(self.path):
+            self._file.write(json.dumps(entry) + "\n")
 
     def close(self) -> None:
         """Puts the file in its place, or removes an earlier run's when nothing was rejected."""
@@ -97,8 +98,8 @@ class Ledger:
         if self._file is None:
             self.path.unlink(missing_ok=True)
             return
-        self._file.close()
-        with self._held:
+        with self._held, naming_full_disk(self.path):
+            self._file.close()
             Path(self._file.name).replace(self.path)
         self._file = None
 

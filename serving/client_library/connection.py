@@ -127,7 +127,9 @@ def check_address(server: str) -> None:
     if url and url["scheme"] not in _GRPC_SCHEMES:
         tls = ", with --tls" if url["scheme"] == "https" else ""
         host = url["rest"].partition("/")[0]
-        raise UserError(f"server {server!r} is a URL; give host:port, here {host or 'localhost:8500'}{tls}")
+        if not host.rpartition("]")[2].rpartition(":")[2].isdigit():  # the browser's port is not the model server's
+            host = f"{host or 'localhost'}:8500"
+        raise UserError(f"server {server!r} is a URL; give host:port, here {host}{tls}")
     if server.partition(":")[0] in _GRPC_SCHEMES:
         return
     found = _HOST_AND_PORT.fullmatch(server)

@@ -98,8 +98,8 @@ def _not_trusted(cause: str, server: str) -> str:
 
 def _other_name(server: str) -> str:
     return (
-        f"the certificate of {server} is not for {server.rpartition(':')[0]!r}, nor for --tls_server_name where that "
-        "is given; give the name that it carries as --tls_server_name"
+        f"the certificate of {server} is for another name: it has to carry {server.rpartition(':')[0]!r}, or what "
+        "--tls_server_name says; give there the name that it carries"
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
 from data_prep.formats.label_map import LabelMap
-from data_prep.runtime.atomic_files import new_temporary_path
+from data_prep.runtime.atomic_files import naming_full_disk, new_temporary_path
 from data_prep.runtime.command_line import UsageError
 from serving.client_library.detections import TABLE_COLUMNS, ImageDetections
 
@@ -27,7 +29,8 @@ class ResultFile(Protocol):
 class _GrowingFile:
     """A text file under a temporary name, which `close` renames.
 
-    A run that ends early leaves what was answered until then, as the ledger does: each entry is whole.
+    A run that ends early leaves what was answered until then, as the ledger does: each entry is whole. Where the disk
+    is full the last would be torn: the file is removed, and what was there before stays.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,8 +45,20 @@ class _GrowingFile:
     def close(self) -> None:
         """Puts the file in its place, whatever was there before."""
         if not self._file.closed:
-            self._file.close()
-            self._temporary.replace(self.path)
+            with self._writing():
+                self._file.close()
+                self._temporary.replace(self.path)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with naming_full_disk(self.path):
+                yield
+        except OSError:
+            with contextlib.suppress(OSError):  # closing writes what is left, which fails again
+                self._file.close()
+            self._temporary.unlink(missing_ok=True)
+            raise
 
 
 class JsonLinesFile(_GrowingFile):
@@ -51,7 +66,8 @@ class JsonLinesFile(_GrowingFile):
 
     def add(self, result: ImageDetections) -> None:
         """Writes one line."""
-        self._file.write(json.dumps(result.as_json()) + "\n")
+        with self._writing():
+            self._file.write(json.dumps(result.as_json()) + "\n")
 
 
 class CsvFile(_GrowingFile):
@@ -64,8 +80,9 @@ class CsvFile(_GrowingFile):
 
     def add(self, result: ImageDetections) -> None:
         """Writes an image's rows, best score first."""
-        for *named, score, xmin, ymin, xmax, ymax in result.table_rows():
-            self._writer.writerow((*named, f"{score:.6f}", *(f"{side:.2f}" for side in (xmin, ymin, xmax, ymax))))
+        with self._writing():
+            for *named, score, xmin, ymin, xmax, ymax in result.table_rows():
+                self._writer.writerow((*named, f"{score:.6f}", *(f"{side:.2f}" for side in (xmin, ymin, xmax, ymax))))
 
 
 class CocoFile(_GrowingFile):
@@ -96,24 +113,28 @@ class CocoFile(_GrowingFile):
             return
         self._images += 1
         image = {"id": self._images, "file_name": result.image, "width": result.width, "height": result.height}
-        self._waiting.write(("" if self._images == 1 else ",\n") + json.dumps(image))
         for detection in result.detections:
             self._categories.setdefault(detection.class_id, detection.name)
-        for annotation in result.to_coco(self._images, self._annotations + 1):
-            self._annotations += 1
-            self._file.write(("\n" if self._annotations == 1 else ",\n") + json.dumps(annotation))
+        with self._writing():
+            with naming_full_disk(tempfile.gettempdir()):
+                self._waiting.write(("" if self._images == 1 else ",\n") + json.dumps(image))
+            for annotation in result.to_coco(self._images, self._annotations + 1):
+                self._annotations += 1
+                self._file.write(("\n" if self._annotations == 1 else ",\n") + json.dumps(annotation))
 
     def close(self) -> None:
         """Writes the images and categories, and puts the file in its place."""
         if self._file.closed:
             return
-        self._file.write('],\n"images": [\n')
-        self._waiting.seek(0)
-        while piece := self._waiting.read(1 << 20):
-            self._file.write(piece)
-        self._waiting.close()
-        categories = [{"id": class_id, "name": name} for class_id, name in sorted(self._categories.items())]
-        self._file.write(f'],\n"categories": {json.dumps(categories)}}}\n')
+        with self._writing():
+            self._file.write('],\n"images": [\n')
+            with naming_full_disk(tempfile.gettempdir()):
+                self._waiting.seek(0)  # writes what is left
+            while piece := self._waiting.read(1 << 20):
+                self._file.write(piece)
+            self._waiting.close()
+            categories = [{"id": class_id, "name": name} for class_id, name in sorted(self._categories.items())]
+            self._file.write(f'],\n"categories": {json.dumps(categories)}}}\n')
         super().close()
 
 
@@ -146,5 +167,6 @@ class ResultFiles:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for file in self._files:
-            file.close()
+        with contextlib.ExitStack() as closing:  # the others also where one fails
+            for file in reversed(self._files):
+                closing.callback(file.close)

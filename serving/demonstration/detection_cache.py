@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -107,13 +107,20 @@ class DetectionCache:
     def __init__(self) -> None:
         self._cache: dict[tuple[int, str], TimedDetections] = {}
 
-    def detect(self, settings: Settings, number: int, images: Collection[UploadedImage]) -> list[TimedDetections]:
+    def detect(
+        self,
+        settings: Settings,
+        number: int,
+        images: Collection[UploadedImage],
+        progress: Callable[[int, int], object] = lambda done, of: None,
+    ) -> list[TimedDetections]:
         """Returns what a version detects in images; those that it has answered before are not sent again.
 
         Args:
             settings: Where to ask.
             number: Which version.
             images: Which images.
+            progress: Called before each image that is sent, with how many were, and how many will be.
 
         Returns:
             As many answers, in order. One that the server refuses has a failure, which is not kept: the next time it
@@ -127,7 +134,8 @@ class DetectionCache:
         if unknown:
             with open_client(settings, number) as client:
                 client.connect()
-                for image in unknown:
+                for position, image in enumerate(unknown):
+                    progress(position, len(unknown))
                     begin = time.perf_counter()
                     try:
                         found = client.detect(image.content)

@@ -1,11 +1,10 @@
-"""Detections as the page presents them: chosen, drawn, compared between versions, listed as amenities, and as JSON."""
+"""Detections as the page presents them: chosen, drawn, compared between versions, and as JSON."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,17 +12,13 @@ from PIL import Image
 
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.boxes import iou
-from data_prep.images.drawing import draw_boxes
+from data_prep.images.drawing import color_of, draw_boxes
 from serving.client_library.detections import Detection, ImageDetections
+from serving.demonstration.amenities import Amenity
 from serving.demonstration.detection_cache import Version
+from serving.demonstration.markdown import plain
 
 SAME_IOU = 0.5  # as the Pascal VOC metric has it
-UNSURE_FRACTION = 0.5  # of the threshold: from there on the user is asked to confirm
-MAX_LENGTH = 600
-# Streamlit makes links of bare addresses and images of :words:, whatever is escaped; an invisible joiner stops it.
-_ADDRESS = re.compile(r"(:(?=//)|:(?!\d{4,5}:)(?=[\w+-]+:)|@|\bwww(?=\.))", re.IGNORECASE)
-_WORD_JOINER = "\u2060"
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def chosen(found: ImageDetections, min_score: float, names: Collection[str]) -> ImageDetections:
@@ -43,19 +38,22 @@ def names_to_choose(label_map: LabelMap | None, answers: Iterable[ImageDetection
     return sorted({detection.name for found in answers for detection in found.detections}, key=str.casefold)
 
 
-def drawn(shown: Image.Image, found: ImageDetections) -> Image.Image:
-    """Returns an image with the detections' boxes, names and scores on it.
+def drawn(shown: Image.Image, detections: Sequence[Detection], words: Sequence[str] | None = None) -> Image.Image:
+    """Returns an image with detections' boxes on it.
 
     Args:
         shown: The image, at any size.
-        found: What to draw; its boxes are cut off at the image's edges.
+        detections: What to draw; boxes are cut off at the image's edges.
+        words: What is written at each box; None for names and scores.
     """
-    boxes_ymin_xmin_ymax_xmax = np.array([detection.box_normalized for detection in found.detections]).reshape(-1, 4)
+    boxes_ymin_xmin_ymax_xmax = np.array([detection.box_normalized for detection in detections]).reshape(-1, 4)
+    names = [detection.name for detection in detections]
     return draw_boxes(
         shown,
         boxes_ymin_xmin_ymax_xmax.clip(0.0, 1.0) * (shown.height, shown.width, shown.height, shown.width),
-        [detection.name for detection in found.detections],
-        [detection.score for detection in found.detections],
+        names if words is None else words,
+        [detection.score for detection in detections] if words is None else None,
+        colors=[color_of(name) for name in names],
     )
 
 
@@ -89,53 +87,6 @@ def compare(first: ImageDetections, second: ImageDetections) -> Comparison:
     return Comparison(both, only_first, free)
 
 
-@dataclass(frozen=True)
-class Amenity:
-    """One kind of thing that a place offers.
-
-    Attributes:
-        name: What people call it.
-        count: The most that one image shows. Images of a room show the same things again, so that their sum
-            would list two lamps as six.
-        score: That of the best detection, 0..1.
-        sure: Whether a detection reaches the threshold; otherwise the host has to say.
-    """
-
-    name: str
-    count: int
-    score: float
-    sure: bool
-
-    def __str__(self) -> str:
-        """Returns the line of the listing."""
-        return f"{self.name} ({self.count})" if self.count > 1 else self.name
-
-
-def list_amenities(answers: Iterable[ImageDetections], min_score: float, names: Collection[str] = ()) -> list[Amenity]:
-    """Returns what the images of one place show, the surest first.
-
-    Args:
-        answers: Each image's detections, weak ones included.
-        min_score: The threshold, 0..1; from half of it on an amenity is listed as not sure.
-        names: Only these classes; all where there are none.
-    """
-    best: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    for found in answers:
-        here: dict[str, int] = {}
-        for detection in found.detections:
-            if names and detection.name not in names:
-                continue
-            if detection.score < UNSURE_FRACTION * min_score:
-                continue
-            best[detection.name] = max(best.get(detection.name, 0.0), detection.score)
-            here[detection.name] = here.get(detection.name, 0) + int(detection.score >= min_score)
-        for name, count in here.items():
-            counts[name] = max(counts.get(name, 0), count)
-    amenities = [Amenity(name, max(1, counts[name]), score, score >= min_score) for name, score in best.items()]
-    return sorted(amenities, key=lambda amenity: (-amenity.score, amenity.name))
-
-
 def as_json_text(
     *,
     model_name: str,
@@ -144,9 +95,10 @@ def as_json_text(
     shown: Mapping[Version, Sequence[ImageDetections]],
     turned: Sequence[bool],
     amenities: Sequence[Amenity],
-    confirmed: Collection[str],
 ) -> str:
     """Returns the JSON text: the choice, each version's detections by image as the client writes them, the listing.
+
+    An amenity's `count` is what its host says; `pictures` is how many show it, and `score` is null of what was added.
 
     Args:
         model_name: What the server calls the model.
@@ -154,8 +106,7 @@ def as_json_text(
         names: The classes that were picked; empty for all.
         shown: Each version's answers, one an image.
         turned: For each image, whether it was turned upright first; its boxes are those of the upright image.
-        amenities: What the listing offered to its host.
-        confirmed: The names of those that are ticked.
+        amenities: As the host has them; those that are not listed are left out.
     """
     versions: list[dict[str, Any]] = []
     for version, answers in shown.items():
@@ -167,9 +118,14 @@ def as_json_text(
             entry["version_label"] = version.label
         versions.append({**entry, "pictures": images})
     listing = [
-        {"name": amenity.name, "count": amenity.count, "score": round(amenity.score, 6)}
+        {
+            "name": amenity.name,
+            "count": amenity.count,
+            "pictures": amenity.num_images,
+            "score": None if amenity.score is None else round(amenity.score, 6),
+        }
         for amenity in amenities
-        if amenity.name in confirmed
+        if amenity.listed
     ]
     document = {
         "model_name": model_name,
@@ -179,20 +135,6 @@ def as_json_text(
         "amenities": listing,
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def plain(text: object) -> str:
-    """Returns one line of Markdown that shows `text` as it is: no link, image, colour or formula in it is one."""
-    words = " ".join(str(text).split())
-    if len(words) > MAX_LENGTH:
-        words = words[:MAX_LENGTH] + "..."
-    return _PUNCTUATION.sub(r"\\\1", _ADDRESS.sub(rf"\1{_WORD_JOINER}", words))
-
-
-def sentence(error: object) -> str:
-    """Returns an error's message as a sentence of Markdown, begun with a capital and ended with a full stop."""
-    words = plain(error)
-    return words[:1].upper() + words[1:].removesuffix(r"\.") + "."
 
 
 def differences(comparison: Comparison, first: object, second: object) -> str:

@@ -1,4 +1,4 @@
-"""Settings of the page, from its command line: where the server is, which model, how the classes are called."""
+"""Settings of the page, from its command line: where it listens, where the server is, which model, its classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from data_prep.formats.label_map import LabelMap, read_label_map
-from data_prep.runtime.command_line import ArgumentParser, UsageError, number_above_zero, positive_int
+from data_prep.runtime.command_line import ArgumentParser, UsageError, int_between, number_above_zero, positive_int
 from serving.client_library.channels import SERVING_DEFAULT
 from serving.client_library.client_flags import (
     add_connection_flags,
@@ -19,13 +19,14 @@ from serving.client_library.client_flags import (
 from serving.client_library.connection import Connection
 from serving.client_library.detections import BY_THE_MODEL, MinScore
 
-DESCRIPTION = """A page that shows what a served detector finds in pictures dropped on it or taken with a phone's camera
+DESCRIPTION = """A page that lists the amenities in photos of a home, as a detector sees them, for its host to correct
 
-It asks the server over gRPC and holds no model. Streamlit's own flags (--server.port, --server.sslCertFile and the
-like) go before the -- of `streamlit run`. A phone's browser gives a page its camera over https only."""
-EXAMPLE = """  streamlit run serving/app.py -- --server localhost:8500 --model_name detector \\
-      --label_map_path label_map.pbtxt
-  streamlit run serving/app.py --server.port 8080 -- --model_name rooms --version_label stable --version_label canary"""
+It asks the server over gRPC and holds no model. It listens on this machine only, until --host opens it up: it has no
+login. Streamlit's own flags (--server.sslCertFile and the like) go after a --. A phone's browser gives a page its
+camera over https only. `streamlit run serving/app.py [Streamlit's flags] -- [these flags]` is the same page."""
+EXAMPLE = """  python -m serving.app --server localhost:8500 --model_name detector --label_map_path label_map.pbtxt
+  python -m serving.app --model_name rooms --version_label stable --version_label canary --host 0.0.0.0 --port 8080 \\
+      -- --server.sslCertFile cert.pem --server.sslKeyFile key.pem"""
 
 DEFAULT_MAX_IMAGES = 20  # a listing's photographs; each is held in memory for as long as the page is open
 
@@ -43,6 +44,9 @@ class Settings:
         min_score: Where the threshold stands at first: a score, or what the model says.
         max_images: More at once are not taken.
         timeout_seconds: The deadline of each request.
+        host: The address that the page listens at; None where nothing was said.
+        port: Its port; None for Streamlit's choice.
+        streamlit_flags: What Streamlit is given beside them.
     """
 
     connection: Connection
@@ -53,6 +57,9 @@ class Settings:
     min_score: MinScore = BY_THE_MODEL
     max_images: int = DEFAULT_MAX_IMAGES
     timeout_seconds: float = 30.0
+    host: str | None = None
+    port: int | None = None
+    streamlit_flags: tuple[str, ...] = ()
 
 
 def build_parser() -> ArgumentParser:
@@ -72,6 +79,15 @@ def build_parser() -> ArgumentParser:
     add_min_score_flag(parser, "where the threshold stands at first")
     parser.add_argument("--max_pictures", type=positive_int, default=DEFAULT_MAX_IMAGES, help="taken at once")
     parser.add_argument("--timeout_seconds", type=number_above_zero, default=30.0, help="the deadline of each question")
+    parser.add_argument(
+        "--host",
+        help="the address that the page listens at, 0.0.0.0 for all of this machine's: whoever reaches it can use the "
+        "page (default: localhost)",
+    )
+    parser.add_argument(
+        "--port", type=int_between(1, 65535, "port"), help="of the page (default: the first free one from 8501 on)"
+    )
+    parser.add_argument("streamlit_flags", nargs="*", metavar="-- FLAG", help="passed to Streamlit")
     return parser
 
 
@@ -83,6 +99,8 @@ def read_settings(words: Sequence[str]) -> Settings:
         UsageError: A flag is missing, unknown or wrong, or a file that it names cannot be read.
     """
     arguments = build_parser().parse_args(list(words))
+    if arguments.streamlit_flags and not arguments.streamlit_flags[0].startswith("-"):
+        raise UsageError(f"{arguments.streamlit_flags[0]!r} is not a flag; Streamlit's follow a --")
     return Settings(
         connection_of(arguments),
         arguments.model_name,
@@ -92,6 +110,9 @@ def read_settings(words: Sequence[str]) -> Settings:
         min_score=min_score_of(arguments),
         max_images=arguments.max_pictures,
         timeout_seconds=arguments.timeout_seconds,
+        host=arguments.host,
+        port=arguments.port,
+        streamlit_flags=tuple(arguments.streamlit_flags),
     )
 
 

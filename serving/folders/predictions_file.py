@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from data_prep.runtime.atomic_files import write_json
+from data_prep.runtime.atomic_files import naming_full_disk, write_json
 from data_prep.runtime.command_line import UsageError, UserError
 from serving.client_library.detections import Box, Detection, ImageDetections
 
@@ -67,7 +67,8 @@ class PredictionsFile:
     def __exit__(self, *error: object) -> None:
         """Closes the file, which lets another process have it."""
         if self._file is not None:
-            self._file.close()
+            with naming_full_disk(self.path):  # it tries once more to write what did not fit
+                self._file.close()
             self._file = None
 
     def add(self, result: ImageDetections) -> None:
@@ -78,8 +79,9 @@ class PredictionsFile:
         """
         if result.failure is not None or self._file is None:
             raise ValueError("only answers are written, and only to an open file")
-        self._file.write(json.dumps(result.as_json()).encode("ascii") + b"\n")
-        self._file.flush()
+        with naming_full_disk(self.path):
+            self._file.write(json.dumps(result.as_json()).encode("ascii") + b"\n")
+            self._file.flush()
         self.answered.add(result.image)
 
     def _check_run(self) -> None:

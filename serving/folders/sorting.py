@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path
+from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path, naming_full_disk
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
 from serving.client_library.detections import ImageDetections
@@ -123,7 +123,7 @@ class ImageSorter:
             ledger: Gets those that cannot be copied.
         """
         counts = SortCounts()
-        with self._journal_path.open("ab") as journal:
+        with naming_full_disk(self._journal_path), self._journal_path.open("ab") as journal:
             for result in results:
                 if result.image in self._targets:
                     counts.there += 1

@@ -178,6 +178,16 @@ run_command(main, leaves_at_once={leaves_at_once})
     process.stderr.close()
 
 
+def test_output_that_a_full_disk_does_not_take_is_one_line():
+    program = "from data_prep.runtime.command_line import run_command\nrun_command(lambda words: print('found') or 0)"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], check=False, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.stderr == "error: standard output: No space left on device\n"
+    assert done.returncode == 1
+
+
 def test_types_explain_themselves():
     assert positive_int("12") == 12
     assert fraction("0.25") == 0.25

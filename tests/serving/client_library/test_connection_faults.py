@@ -68,7 +68,7 @@ def error_of(connection):
         (
             "tls",
             {"ca_file": "authority.pem", "tls_server_name": "elsewhere"},
-            "is not for .* give the name that it carries as --tls_server_name",
+            "is for another name: it has to carry 'localhost', or what --tls_server_name says",
         ),
         ("mutual", {"ca_file": "authority.pem"}, "it may want a client's certificate: give --client_certificate_file"),
     ],
@@ -90,6 +90,7 @@ def test_a_name_that_is_no_machine_s():
     [
         ("http://localhost:8500", "'http://localhost:8500' is a URL; give host:port, here localhost:8500$"),
         ("https://models.example:443/v1", "is a URL; give host:port, here models.example:443, with --tls"),
+        ("http://models.example/v1", "is a URL; give host:port, here models.example:8500$"),
         ("grpc://h:1", "is a URL; give host:port, here h:1"),
         ("localhost", "has no port"),
         ("localhost:", "is not host:port with a port"),

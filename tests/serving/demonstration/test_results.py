@@ -1,4 +1,4 @@
-"""Thresholds, classes, and the drawn image."""
+"""Thresholds, classes, the drawn image, and two versions compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 from data_prep.formats.label_map import LabelMap, LabelMapItem
 from data_prep.images.drawing import color_of
-from serving.demonstration.results import chosen, compare, differences, drawn, list_amenities, names_to_choose
+from serving.demonstration.results import chosen, compare, differences, drawn, names_to_choose
 
 
 def test_weak_detections_and_other_classes_are_left_out(detection, found):
@@ -26,36 +26,12 @@ def test_all_classes_of_the_label_map_can_be_picked_and_without_one_those_that_w
 def test_boxes_are_drawn_where_they_are_at_any_size(detection, found):
     answer = found(detection(1, 0.9, (0.25, 0.5, 0.75, 1.5)))
     for size in ((200, 100), (800, 400)):
-        pixels = np.asarray(drawn(Image.new("RGB", size, (120, 120, 120)), answer))
+        pixels = np.asarray(drawn(Image.new("RGB", size, (120, 120, 120)), answer.detections))
         ys, xs = np.nonzero((pixels == color_of("Bed")).all(-1))
         assert abs(ys.max() / size[1] - 0.75) < 0.03  # the plate with the name is above the box
         assert (abs(xs.min() / size[0] - 0.5) < 0.03, xs.max() >= size[0] - 2) == (True, True)
-
-
-def test_each_amenity_is_listed_once_with_the_most_that_one_image_shows(detection, found):
-    first = found(detection(2, 0.9), detection(2, 0.7), detection(1, 0.8))
-    second = found(detection(2, 0.95))
-    listed = list_amenities([first, second], 0.5)
-    assert [(str(amenity), amenity.count, amenity.score) for amenity in listed] == [
-        ("Lamp (2)", 2, 0.95),
-        ("Bed", 1, 0.8),
-    ]
-    assert all(amenity.sure for amenity in listed)
-
-
-def test_what_nearly_reaches_the_threshold_is_left_to_the_host_and_the_rest_is_left_out(detection, found):
-    answers = [found(detection(1, 0.5), detection(2, 0.49), detection(2, 0.26), detection(3, 0.24))]
-    listed = list_amenities(answers, 0.5)
-    assert [(amenity.name, amenity.sure, amenity.count) for amenity in listed] == [("Bed", True, 1), ("Lamp", False, 1)]
-
-
-def test_only_the_classes_that_were_picked_are_listed(detection, found):
-    answers = [found(detection(1, 0.9), detection(2, 0.8))]
-    assert [amenity.name for amenity in list_amenities(answers, 0.5, ["Lamp"])] == ["Lamp"]
-
-
-def test_nothing_is_listed_of_images_that_show_nothing(found):
-    assert list_amenities([found()], 0.5) == []
+        asked = np.asarray(drawn(Image.new("RGB", size, (120, 120, 120)), answer.detections, ["Bed?"]))
+        assert (asked == color_of("Bed")).all(-1).any()  # the class's colour, whatever is written
 
 
 def test_the_same_thing_is_paired_and_each_box_only_once(detection, found):
