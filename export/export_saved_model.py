@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.settings.api_flags import EXPORT_INFERENCE_GRAPH, EXPORTER_MAIN_V2, add_api_arguments, settle_api_flags
 from configs.settings.loading import add_config_arguments
 from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
-from data_prep.runtime.command_line import EXIT_DONE, UsageError, positive_int, run_command
+from data_prep.runtime.command_line import EXIT_DONE, UsageError, fraction, positive_int, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, add_thresholds_argument, with_nms_flags
 from train.evaluation.thresholds_file import read_thresholds
@@ -17,6 +17,7 @@ from train.pipeline import pipeline_from
 from train.tracking.choice import add_track_argument, record_export, require_installed, require_tracked
 
 INPUT_TYPES = ("encoded_image_string_tensor", "image_tensor", "float_image_tensor", "tf_example")
+WEIGHTS_DTYPES = ("float32", "float16", "bfloat16")
 MORE_OUTPUTS = (
     "raw_detection_boxes",
     "raw_detection_scores",
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         thresholds = read_thresholds(arguments.thresholds, pipeline.names_by_id)
 
     quiet_tensorflow()
+    from export.approximation import Approximation
     from export.saved_model import export, next_version, require_new
     from export.signatures import BakedThresholds, signature_names
     from train.checkpoints.files import find_checkpoint
@@ -60,8 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     averages = pipeline.settings.eval_config.use_moving_averages
     step = restore_trained(detector, prefix, moving_averages=averages)
     print(f"restored {prefix}, step {step}", flush=True)
+    approximation = Approximation(
+        weights_dtype=arguments.weights_dtype,
+        scaled_jpeg=arguments.scaled_jpeg_decode,
+        min_agreement=arguments.min_agreement,
+        min_score=arguments.check_min_score,
+    )
     baked = BakedThresholds(thresholds, arguments.also_all_detections) if thresholds is not None else None
-    report = export(
+    written = export(
         pipeline=pipeline,
         detector=detector,
         input_types=input_types,
@@ -72,8 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parity_images=arguments.parity_pictures,
         warmup_batch_sizes=arguments.warmup_batch_sizes,
         also_frozen_graph=arguments.also_frozen_graph,
+        approximation=approximation,
     )
-    print(report.summary())
+    print(written.summary())
     print(
         f"signatures: {', '.join(f'{name} takes {kind}' for name, kind in signature_names(input_types, baked).items())}"
     )
@@ -138,6 +147,29 @@ def _parser() -> AbslArgumentParser:
         default=False,
         help="also write a signature all_detections, which answers without the thresholds",
     )
+    group = parser.add_argument_group(
+        "smaller and faster, for detections that differ a little: how many do, is measured, told and bounded"
+    )
+    group.add_argument(
+        "--weights_dtype",
+        choices=WEIGHTS_DTYPES,
+        default=WEIGHTS_DTYPES[0],
+        help="in which the SavedModel's kernels are stored: two bytes a weight make it half as large, and as fast, for "
+        "they are float32 again once it is loaded; float16 is the nearer of the two",
+    )
+    group.add_argument(
+        "--scaled_jpeg_decode",
+        action=BooleanFlag,
+        default=False,
+        help="decode JPEGs at 1/2, 1/4 or 1/8 of their size where the image_resizer shrinks them by so much",
+    )
+    group.add_argument(
+        "--min_agreement",
+        type=fraction,
+        default=0.8,
+        help="the share of detections that such a model must have in common with the checkpoint",
+    )
+    group.add_argument("--check_min_score", type=fraction, default=0.3, help="what detections count from in that")
     parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
     parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
     parser.add_argument(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from configs.settings.resizers import ImageResizer
 from data_prep.formats.tf_example import IMAGE_ENCODED
+from export.scaled_jpeg import scaled_decoder
 from train.inputs.resize import pad_to_size, resize_image
 
 INPUT_NAME = "input_tensor"
@@ -25,6 +26,11 @@ _PARALLEL_IMAGES = 16
 Batch = tuple[tf.Tensor, tf.Tensor]
 
 
+def is_encoded(input_type: str) -> bool:
+    """Tells whether images come encoded, each of a size of its own."""
+    return INPUT_SPECS[input_type].dtype == tf.string
+
+
 def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG or PNG (string scalar) to uint8 [H, W, 3], RGB, as the training input does."""
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
@@ -32,21 +38,23 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     return image
 
 
-def batch_reader(input_type: str, resizer: ImageResizer) -> Callable[[tf.Tensor], Batch]:
+def batch_reader(input_type: str, resizer: ImageResizer, *, scaled_jpeg: bool = False) -> Callable[[tf.Tensor], Batch]:
     """Makes the function from requests to a detector's batch.
 
     Args:
         input_type: A key of `INPUT_SPECS`.
         resizer: The model's.
+        scaled_jpeg: Whether JPEGs that the resizer shrinks are decoded at a fraction of their size; see `scaled_jpeg`.
 
     Returns:
         Takes a tensor as that spec says; returns images float32 [B, H, W, 3], RGB 0..255, and their shapes without
         padding, int32 [B, 3]. Strings are decoded, resized and padded in parallel, each image as its size asks for.
     """
     height, width = resizer.static_size
+    decode = scaled_decoder(resizer, decode_image) if scaled_jpeg else decode_image
 
     def decode_and_resize(encoded: tf.Tensor) -> Batch:
-        return resize_image(decode_image(encoded), resizer)
+        return resize_image(decode(encoded), resizer)
 
     def read(input_tensor: tf.Tensor) -> Batch:
         if input_type == "tf_example":

@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError
 from export.comparison import Differences, Outputs, compare_detections, compare_raw
-from export.image_inputs import INPUT_NAME, batch_reader
+from export.image_inputs import INPUT_NAME, batch_reader, decode_image, is_encoded
 from export.parity_images import SampleImage, generated_images
+from export.scaled_jpeg import scaled_decoder
 from export.score_thresholds import below_thresholds, comparable
 from export.signatures import ALL_DETECTIONS, OUTPUT_NAMES, RAW_OUTPUTS, BakedThresholds, signature_names
 from train.evaluation.thresholds_file import ClassThresholds
@@ -118,6 +119,7 @@ def check_parity(
     *,
     before_nms_dir: Path | None = None,
     baked: BakedThresholds | None = None,
+    scaled_jpeg: bool = False,
 ) -> ParityReport:
     """Loads what was written in both ways, asks every signature, and compares.
 
@@ -129,13 +131,18 @@ def check_parity(
         before_nms_dir: A SavedModel whose `serving_default` is the module's `before_nms`; None compares no raw
             predictions.
         baked: Thresholds that the SavedModel applies: they are applied to the checkpoint's detections too.
+        scaled_jpeg: Whether it decodes JPEGs at a fraction of their size: the checkpoint gets the same images.
 
     Raises:
         UserError: The two differ, or an image cannot be read.
     """
     images = list(images) or generated_images()
     pixels = [image.pixels() for image in images]
-    expected = ask_checkpoint(detector, pixels)
+    of_pixels = ask_checkpoint(detector, pixels)
+    of_encoded = of_pixels
+    if scaled_jpeg:
+        decode = scaled_decoder(detector.settings.image_resizer, decode_image)
+        of_encoded = ask_checkpoint(detector, [decode(tf.constant(image.encoded)).numpy() for image in images])
     checks = []
     plans: list[tuple[Path, str, dict[str, str], tuple[str, ...]]] = [
         (saved_model_dir, AFTER, signature_names(input_types, baked), OUTPUT_NAMES)
@@ -146,7 +153,8 @@ def check_parity(
         for read_as, load in LOADERS.items():
             with load(folder) as ask:
                 for signature, input_type in signatures.items():
-                    requests = [_request(input_type, *given) for given in zip(images, pixels, strict=True)]
+                    expected = of_encoded if is_encoded(input_type) else of_pixels
+                    requests = [request_of(input_type, *given) for given in zip(images, pixels, strict=True)]
                     answers = [_ask(ask, signature, request, outputs) for request in requests]
                     applied = baked.thresholds if baked and stage == AFTER and signature != ALL_DETECTIONS else None
                     found = _compare(stage, images, pixels, expected, answers, applied)
@@ -203,7 +211,8 @@ def ask_checkpoint(detector: Detector, pixels: Sequence[np.ndarray]) -> list[Out
     return [{name: value.numpy()[0] for name, value in detect(array[np.newaxis]).items()} for array in pixels]
 
 
-def _request(input_type: str, image: SampleImage, pixels: np.ndarray) -> np.ndarray:
+def request_of(input_type: str, image: SampleImage, pixels: np.ndarray) -> np.ndarray:
+    """One image as a signature takes it: a batch of one."""
     if input_type == "image_tensor":
         return pixels[np.newaxis]
     if input_type == "float_image_tensor":

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,6 +14,8 @@ from data_prep.formats.label_map import LABEL_MAP_NAME
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.staged_folder import staged
+from export.agreement import Agreement
+from export.approximation import Approximation
 from export.frozen_graph import FROZEN_GRAPH_NAME, check_frozen_graph, write_frozen_graph
 from export.parity import ParityReport, check_parity
 from export.parity_images import images_for
@@ -25,6 +28,7 @@ from export.signatures import (
     signature_names,
 )
 from export.warmup import write_warmup
+from export.weights_dtype import rounded_weights
 from train.checkpoints.files import CHECKPOINT_NAME
 from train.checkpoints.trunk_check import CHILD_NAME, TrunkExpectations
 from train.evaluation.thresholds_file import THRESHOLDS_NAME
@@ -32,6 +36,39 @@ from train.models.detector import Detector
 from train.pipeline import Pipeline, write_config_and_label_map
 
 PARITY_NAME = "parity.json"
+EXACT = Approximation()
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What is known of a SavedModel that was written.
+
+    Attributes:
+        parity: Its differences from the checkpoint, with the weights and images that the approximation leaves.
+        approximation: What was given up.
+        agreement: Detections in common with the checkpoint as it is; None where nothing was given up.
+        num_bytes: Of the SavedModel's files.
+    """
+
+    parity: ParityReport
+    approximation: Approximation
+    agreement: Agreement | None
+    num_bytes: int
+
+    def summary(self) -> str:
+        """For people."""
+        lines = [self.parity.summary()]
+        if self.agreement is not None:
+            lines.append(self.approximation.summary(self.agreement))
+        return "\n".join([*lines, f"the SavedModel has {self.num_bytes / 1e6:.1f} MB"])
+
+    def to_json(self) -> dict[str, Any]:
+        """For a file beside the export."""
+        written = self.parity.to_json()
+        if self.agreement is not None:
+            found = {**dataclasses.asdict(self.agreement), "share": self.agreement.share}
+            written["approximation"] = {**dataclasses.asdict(self.approximation), **found}
+        return written
 
 
 def next_version(model_base_path: Path) -> int:
@@ -68,7 +105,8 @@ def export(
     parity_images: Sequence[Path] = (),
     warmup_batch_sizes: Sequence[int] = (),
     also_frozen_graph: bool = False,
-) -> ParityReport:
+    approximation: Approximation = EXACT,
+) -> Written:
     """Writes a detector as the Object Detection API's exporter does, and as a version folder for TensorFlow Serving.
 
     `output_directory` gets `saved_model/`, `checkpoint/`, `pipeline.config`, `label_map.pbtxt` and `parity.json`; the
@@ -86,16 +124,19 @@ def export(
         parity_images: What to compare detections on. Without them, the first evaluation records; without these,
             generated images.
         warmup_batch_sizes: The version folder gets warm-up requests of these sizes, made from the same images.
-        also_frozen_graph: Whether `output_directory` gets `frozen_inference_graph.pb` too.
+        also_frozen_graph: Whether `output_directory` gets `frozen_inference_graph.pb` too, which is exact.
+        approximation: What to give up for a smaller or faster SavedModel.
 
     Returns:
-        How well what was written equals the checkpoint.
+        How well what was written equals the checkpoint, and its size.
 
     Raises:
         UsageError: Something would be overwritten, or an output has no source.
         UserError: What was written does not detect what the checkpoint does; nothing is left behind.
     """
     require_new(output_directory, version_directory)
+    approximation.require_encoded(input_types)
+    images = images_for(parity_images, pipeline)
     with staged(output_directory) as staging:
         saved_model_dir, before_nms_dir = staging / "saved_model", staging / "before_nms"
         write_config_and_label_map(staging, _as_exported(pipeline))
@@ -104,25 +145,40 @@ def export(
         if baked is not None:  # an asset goes by the name of its file
             copy = shutil.copyfile(baked.thresholds.path, staging / THRESHOLDS_NAME)
             in_assets = dataclasses.replace(baked, thresholds=dataclasses.replace(baked.thresholds, path=copy))
-        module = ServingModule(detector, input_types, more_outputs=more_outputs, labels=labels, baked=in_assets)
-        tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures, options=SAVE_OPTIONS)
-        if module.before_nms is not None:
-            before_nms = {DEFAULT_SIGNATURE: module.before_nms}
-            tf.saved_model.save(module, str(before_nms_dir), signatures=before_nms, options=SAVE_OPTIONS)
-        report = check_parity(
-            saved_model_dir,
-            detector,
-            input_types,
-            images_for(parity_images, pipeline),
-            before_nms_dir=before_nms_dir if module.before_nms is not None else None,
-            baked=baked,
-        )
+        with rounded_weights(detector, approximation.weights_dtype):
+            module = ServingModule(
+                detector,
+                input_types,
+                more_outputs=more_outputs,
+                labels=labels,
+                baked=in_assets,
+                scaled_jpeg=approximation.scaled_jpeg,
+                weights_dtype=approximation.weights_dtype,
+            )
+            tf.saved_model.save(module, str(saved_model_dir), signatures=module.signatures, options=SAVE_OPTIONS)
+            if module.before_nms is not None:
+                before_nms = {DEFAULT_SIGNATURE: module.before_nms}
+                tf.saved_model.save(module, str(before_nms_dir), signatures=before_nms, options=SAVE_OPTIONS)
+            report = check_parity(
+                saved_model_dir,
+                detector,
+                input_types,
+                images,
+                before_nms_dir=before_nms_dir if module.before_nms is not None else None,
+                baked=baked,
+                scaled_jpeg=approximation.scaled_jpeg,
+            )
+        agreement = None
+        if not approximation.is_exact:
+            agreement = approximation.check(saved_model_dir, detector, input_types, images, baked)
         shutil.rmtree(before_nms_dir, ignore_errors=True)
         if also_frozen_graph:
             applied = baked.thresholds if baked is not None else None
             write_frozen_graph(staging / FROZEN_GRAPH_NAME, detector, applied)
-            check_frozen_graph(staging / FROZEN_GRAPH_NAME, detector, images_for(parity_images, pipeline), applied)
-        write_json(staging / PARITY_NAME, report.to_json(), indent=1)
+            check_frozen_graph(staging / FROZEN_GRAPH_NAME, detector, images, applied)
+        num_bytes = sum(path.stat().st_size for path in saved_model_dir.rglob("*") if path.is_file())
+        written = Written(report, approximation, agreement, num_bytes)
+        write_json(staging / PARITY_NAME, written.to_json(), indent=1)
         checkpoint = tf.train.Checkpoint(model=detector.network, **{CHILD_NAME: TrunkExpectations(detector.network)})
         tf.train.CheckpointManager(
             checkpoint, str(staging / "checkpoint"), max_to_keep=1, checkpoint_name=CHECKPOINT_NAME
@@ -133,11 +189,11 @@ def export(
                 if warmup_batch_sizes:
                     write_warmup(
                         version_staging,
-                        images_for(parity_images, pipeline),
+                        images,
                         batch_sizes=warmup_batch_sizes,
                         input_types=signature_names(input_types, baked),
                     )
-    return report
+    return written
 
 
 def _as_exported(pipeline: Pipeline) -> Pipeline:

@@ -5,13 +5,20 @@ Twice: as the graph does it, and by hand on one image's arrays, for the comparis
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
 from export.comparison import MAX_SCORE_DIFFERENCE, Outputs
 from train.evaluation.thresholds_file import ClassThresholds
+from train.models.detector import Detector
 
 DETECTION_THRESHOLDS = "detection_thresholds"
+# Where a model's settings have the last NMS.
+_POST_PROCESSING = ("second_stage_post_processing", "post_processing")
 # What has a row a detection; `raw_...` has one an anchor.
 _OF_DETECTIONS = (
     "detection_boxes",
@@ -20,6 +27,35 @@ _OF_DETECTIONS = (
     "detection_multiclass_scores",
     "detection_anchor_indices",
 )
+
+
+@contextlib.contextmanager
+def nms_from(detector: Detector, thresholds: ClassThresholds | None) -> Iterator[None]:
+    """Lets a detector's NMS, within a `with`, leave out what scores less than every class's threshold.
+
+    What scores less suppresses nothing that scores more, so that `with_thresholds` gives the same, and the NMS has less
+    to do.
+
+    Args:
+        detector: It has its own settings again afterwards.
+        thresholds: Of all classes; None changes nothing.
+    """
+    own = detector.settings
+    place = next((name for name in _POST_PROCESSING if hasattr(own, name)), None)
+    if thresholds is not None and place is not None:
+        processing = getattr(own, place)
+        nms = processing.batch_non_max_suppression
+        least = np.float32(min(thresholds.by_class.values(), default=0.0))
+        # A score has to exceed the NMS's threshold, and to reach its class's.
+        below = float(np.nextafter(np.minimum(least, np.float32(2.0)), np.float32(-1.0)))
+        nms = dataclasses.replace(nms, score_threshold=max(nms.score_threshold, below))
+        detector.settings = dataclasses.replace(
+            own, **{place: dataclasses.replace(processing, batch_non_max_suppression=nms)}
+        )
+    try:
+        yield
+    finally:
+        detector.settings = own
 
 
 def with_thresholds(found: dict[str, tf.Tensor], thresholds: ClassThresholds, num_classes: int) -> dict[str, tf.Tensor]:
@@ -51,6 +87,11 @@ def with_thresholds(found: dict[str, tf.Tensor], thresholds: ClassThresholds, nu
 
     kept = {name: moved_up(found[name]) for name in _OF_DETECTIONS if name in found}
     return {**found, **kept, "num_detections": tf.cast(count, tf.float32), DETECTION_THRESHOLDS: moved_up(least)}
+
+
+def applied_to(found: Outputs, thresholds: ClassThresholds) -> dict[str, np.ndarray]:
+    """One image's detections, those below their class's threshold taken out, by the file's own numbers."""
+    return _rows_where(found, found["detection_scores"] - _least(found, thresholds) >= 0)
 
 
 def comparable(

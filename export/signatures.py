@@ -10,16 +10,20 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from configs.settings.resizers import ImageResizer
 from data_prep.formats.label_map import LabelMap
 from data_prep.runtime.command_line import UsageError
 from export.image_inputs import INPUT_NAME, INPUT_SPECS, batch_reader, decode_image
-from export.score_thresholds import DETECTION_THRESHOLDS, with_thresholds
+from export.scaled_jpeg import least_sides
+from export.score_thresholds import DETECTION_THRESHOLDS, nms_from, with_thresholds
+from export.weights_dtype import FLOAT32, store_weights_in
 from train.evaluation.thresholds_file import ClassThresholds
 from train.models.detector import Detector
 
 __all__ = [
     "ALL_DETECTIONS",
     "DEFAULT_SIGNATURE",
+    "IMAGE_RESIZER",
     "INPUT_NAME",
     "INPUT_SPECS",
     "MORE_OUTPUTS",
@@ -35,6 +39,8 @@ __all__ = [
 
 DEFAULT_SIGNATURE = "serving_default"
 ALL_DETECTIONS = "all_detections"
+# Tells, for as many rows as it is given numbers, what the model's resizer shrinks images to; see `least_sides`.
+IMAGE_RESIZER = "image_resizer"
 OUTPUT_NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 CLASS_NAMES = "detection_class_names"
 RAW_OUTPUTS = ("raw_detection_boxes", "raw_detection_scores")
@@ -109,7 +115,8 @@ class ServingModule(tf.Module):
     signatures call one function from pixels to detections, so that the weights are written once.
 
     Attributes:
-        signatures: By the names of `signature_names`; what `tf.saved_model.save` takes.
+        signatures: By the names of `signature_names`, and `image_resizer` where that shrinks images; what
+            `tf.saved_model.save` takes.
         before_nms: From the first input type's requests to `raw_detection_boxes` and `raw_detection_scores`, by the
             same function; None where the detector has none. No signature, unless somebody makes it one.
         label_map: The asset; None without labels.
@@ -124,6 +131,8 @@ class ServingModule(tf.Module):
         more_outputs: Sequence[str] = (),
         labels: Labels | None = None,
         baked: BakedThresholds | None = None,
+        scaled_jpeg: bool = False,
+        weights_dtype: str = FLOAT32,
     ) -> None:
         """Traces and freezes.
 
@@ -134,12 +143,17 @@ class ServingModule(tf.Module):
             labels: The classes' names, for the SavedModel's `assets/` and for `detection_class_names`.
             baked: Thresholds that detections have to reach, in all signatures but `all_detections`. With them there is
                 one more output, `detection_thresholds`, by which clients see that detections have been chosen.
+            scaled_jpeg: Whether JPEGs are decoded at a fraction of their size; see `scaled_decoder`.
+            weights_dtype: In which kernels are stored; of the detector's, see `rounded_weights`.
 
         Raises:
-            UsageError: The detector, or the lack of labels, leaves an output without a source.
+            UsageError: The resizer shrinks no JPEG; or the detector, or the lack of labels, leaves an output without a
+                source.
         """
         super().__init__()
-        frozen = _freeze(detector, with_anchors=any(name in more_outputs for name in _OUTPUTS_OF_ANCHORS))
+        with_anchors = any(name in more_outputs for name in _OUTPUTS_OF_ANCHORS)
+        with nms_from(detector, baked.thresholds if baked is not None and not baked.also_all_detections else None):
+            frozen = _freeze(detector, with_anchors=with_anchors, weights_dtype=weights_dtype)
         class_names = _class_names(labels, detector.num_classes) if labels is not None else None
         available = {*frozen.names, *([CLASS_NAMES] if class_names else [])}
         missing = [name for name in more_outputs if name not in available]
@@ -149,7 +163,7 @@ class ServingModule(tf.Module):
         names = (*OUTPUT_NAMES, *more_outputs)
 
         def answer(input_type: str, outputs: Sequence[str], thresholds: ClassThresholds | None = None) -> Any:
-            read = batch_reader(input_type, detector.settings.image_resizer)
+            read = batch_reader(input_type, detector.settings.image_resizer, scaled_jpeg=scaled_jpeg)
 
             @tf.autograph.experimental.do_not_convert
             def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -171,7 +185,10 @@ class ServingModule(tf.Module):
         self.label_map = tf.saved_model.Asset(str(labels.path)) if labels is not None else None
         self.thresholds = tf.saved_model.Asset(str(baked.thresholds.path)) if baked is not None else None
         self._functions = _Functions(
-            {name: signature(name, kind) for name, kind in signature_names(input_types, baked).items()},
+            {
+                **{name: signature(name, kind) for name, kind in signature_names(input_types, baked).items()},
+                **_resizer_signature(detector.settings.image_resizer),
+            },
             answer(input_types[0], RAW_OUTPUTS) if available.issuperset(RAW_OUTPUTS) else None,
         )
         # `tf.saved_model.load(path)(image)` asks serving_default, as it asks a model of the API's.
@@ -210,8 +227,8 @@ class _Frozen:
         return dict(zip(self.names, self._function(images, true_shapes), strict=True))
 
 
-def _freeze(detector: Detector, *, with_anchors: bool) -> _Frozen:
-    """Traces a detector and makes its weights constants."""
+def _freeze(detector: Detector, *, with_anchors: bool, weights_dtype: str) -> _Frozen:
+    """Traces a detector and makes its weights constants, of which kernels are stored in `weights_dtype`."""
     height, width = detector.input_shape
 
     @tf.autograph.experimental.do_not_convert
@@ -222,7 +239,22 @@ def _freeze(detector: Detector, *, with_anchors: bool) -> _Frozen:
     concrete = tf.function(detect, input_signature=specs).get_concrete_function()
     # Model Garden's models hold functions of their own; inlining them lets their weights become constants too.
     function = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    if weights_dtype != FLOAT32:
+        weights = {placeholder.op.name for placeholder in concrete.graph.internal_captures}
+        function = store_weights_in(function, weights, weights_dtype)
     return _Frozen(function, sorted(concrete.structured_outputs))
+
+
+def _resizer_signature(resizer: ImageResizer) -> dict[str, Any]:
+    """The signature by which clients see what they may shrink images to; none, where the model shrinks none."""
+    sides = least_sides(resizer)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name=INPUT_NAME)])
+    @tf.autograph.experimental.do_not_convert
+    def tell(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.fill(tf.shape(input_tensor), side) for name, side in sides.items()}
+
+    return {IMAGE_RESIZER: tell} if sides else {}
 
 
 def _class_names(labels: Labels, num_classes: int) -> list[str]:

@@ -25,7 +25,7 @@ from data_prep.records.record_files import CorruptRecordError, RecordWriter, rea
 from data_prep.runtime.atomic_files import atomic_path
 from data_prep.runtime.command_line import UsageError, UserError
 from export.parity_images import SampleImage
-from export.signatures import OUTPUT_NAMES
+from export.signatures import IMAGE_RESIZER, OUTPUT_NAMES
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 DEFAULT_BATCH_SIZES = (1, 2, 3, 4)  # what batching allows on a CPU by default
@@ -98,7 +98,7 @@ def write_warmup(
         images: What the requests hold, in turn; those of a batch of strings have sizes of their own.
         batch_sizes: A request of each for every signature: all that batching allows, or 1 where it is off.
         model_name: As the requests call it; servers do not look at it.
-        signatures: Which ones; all where none is named.
+        signatures: Which ones; all that take images where none is named.
         input_types: What each signature takes, as in `--input_type`; found out by asking where not given.
 
     Raises:
@@ -306,4 +306,4 @@ def _chosen(signatures: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     unknown = [name for name in names if name not in signatures]
     if unknown:
         raise UsageError(f"there is no signature {unknown[0]!r}; there are {', '.join(signatures)}")
-    return list(names) or list(signatures)
+    return list(names) or [name for name in signatures if name != IMAGE_RESIZER]

@@ -27,9 +27,11 @@ from serving.client_library.client_flags import (
     add_min_score_flag,
     add_model_flags,
     add_retry_flags,
+    add_shrink_flags,
     client_settings_of,
     connection_of,
     min_score_of,
+    shrink_of,
 )
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import ImageDetections
@@ -56,6 +58,7 @@ def build_parser() -> ArgumentParser:
     add_model_flags(parser)
     add_retry_flags(parser)
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
+    add_shrink_flags(parser)
     add_min_score_flag(parser, "detections below it are left out")
     parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture on standard output, no table")
@@ -100,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         min_score=min_score_of(arguments),
         max_in_flight=arguments.max_in_flight,
         batch_size=arguments.batch_size,
+        shrink=shrink_of(arguments),
         **client_settings_of(arguments),
     )
     with client, Ledger(arguments.ledger_path) as ledger:

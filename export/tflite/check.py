@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from configs.settings.post_processing import BatchNonMaxSuppression
+from export.agreement import Agreement, agree
 from export.comparison import MAX_SCORE_DIFFERENCE, Differences, Outputs, compare_detections
 from export.image_inputs import batch_reader
 from export.parity_images import SampleImage
-from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_nms
+from export.tflite.comparison import RawDifferences, compare_before_nms
 from export.tflite.graph import NmsOptions, without_weak_scores
 from export.tflite.report import ModelCheck
 from export.tflite.requirements import FLOAT

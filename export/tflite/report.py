@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from export.agreement import Agreement
 from export.comparison import Differences
-from export.tflite.comparison import Agreement, RawDifferences
+from export.tflite.comparison import RawDifferences
 from export.tflite.requirements import FLOAT, FULL_INTEGER
 
 # Below this share of detections in common a model is worth a look.

@@ -17,6 +17,7 @@ from data_prep.runtime.command_line import (
 from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVING_DEFAULT
 from serving.client_library.connection import Connection, read_api_key
 from serving.client_library.detections import USUAL_MIN_SCORE, MinScore, ThresholdsOr
+from serving.client_library.shrinking import DEFAULT_QUALITY, MAX_QUALITY, Shrink
 
 DEFAULT_API_KEY_HEADER = "x-api-key"
 
@@ -116,6 +117,40 @@ def add_retry_flags(parser: ArgumentParser) -> None:
         help="send a request a second time where the first has no answer after so long, for at most one in ten; "
         "by default never",
     )
+
+
+def add_shrink_flags(parser: ArgumentParser) -> None:
+    """Adds --shrink and its like, which `shrink_of` reads."""
+    group = parser.add_argument_group("shrinking pictures before they are sent")
+    group.add_argument(
+        "--shrink",
+        action="store_true",
+        help="to what the model's image_resizer makes of them, which the model tells: bytes are saved and detections "
+        "change a little",
+    )
+    group.add_argument(
+        "--shrink_to",
+        type=positive_int,
+        metavar="PIXELS",
+        help="to this shorter side in its place, for models that do not tell",
+    )
+    group.add_argument(
+        "--shrink_quality", type=_jpeg_quality, default=DEFAULT_QUALITY, help="of the JPEGs that are sent, 1 to 95"
+    )
+
+
+def shrink_of(arguments: argparse.Namespace) -> Shrink | None:
+    """Returns what the flags of `add_shrink_flags` say; None for images as they are."""
+    if not arguments.shrink and arguments.shrink_to is None:
+        return None
+    return Shrink(arguments.shrink_to, arguments.shrink_quality)
+
+
+def _jpeg_quality(text: str) -> int:
+    quality = positive_int(text)
+    if quality > MAX_QUALITY:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MAX_QUALITY}")
+    return quality
 
 
 def add_min_score_flag(parser: ArgumentParser, what: str, usual: float = USUAL_MIN_SCORE) -> None:

@@ -11,6 +11,7 @@ from serving.client_library.channels import DEFAULT_MAX_MESSAGE_MEBIBYTES, SERVI
 from serving.client_library.connection import Connection
 from serving.client_library.detections import BY_THE_MODEL, MinScore
 from serving.client_library.detector_exchanges import DetectorExchanges, DetectorSignature
+from serving.client_library.shrinking import Shrink
 
 
 class ClientSettings:
@@ -42,6 +43,7 @@ class ClientSettings:
         max_in_flight: int = 4,
         batch_size: int = 1,
         max_message_mebibytes: int = DEFAULT_MAX_MESSAGE_MEBIBYTES,
+        shrink: Shrink | None = None,
     ) -> None:
         """Sets up a client; nothing is sent before the first request.
 
@@ -63,6 +65,8 @@ class ClientSettings:
             max_in_flight: Requests of `detect_many` on their way at the same time.
             batch_size: Images in one request of `detect_many`, where the model takes several.
             max_message_mebibytes: The largest request, and so the largest image; a `Connection` says it itself.
+            shrink: Send images no larger than the model's resizer makes of them: `Shrink()`, or `Shrink(640)` for
+                models that do not tell what they need. None sends them as they are.
 
         Raises:
             UserError: The server has no port.
@@ -90,6 +94,7 @@ class ClientSettings:
             min_score=min_score,
             max_message_bytes=server.max_message_bytes,
             encrypted=server.encrypted,
+            shrink=shrink,
         )
         self._metadata = tuple(server.metadata)
         self._signature: DetectorSignature | None = None

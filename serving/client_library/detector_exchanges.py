@@ -6,11 +6,13 @@ what came of it. So the client in threads and the client in asyncio share all bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import functools
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import grpc
+import numpy as np
 
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import ImageError
@@ -44,6 +46,7 @@ from serving.client_library.image_requests import (
     read_image,
 )
 from serving.client_library.image_sources import ImageSource
+from serving.client_library.shrinking import IMAGE_RESIZER, SIDES_TOLD, LeastSides, Shrink, shrink_image
 from serving.wire.messages import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,
@@ -92,11 +95,13 @@ class DetectorSignature(NamedTuple):
         encoded: Any number of encoded images; otherwise one image's pixels.
         class_names: It answers the classes' names itself.
         thresholds: It leaves out itself what is below its class's threshold.
+        least_sides: What images are shrunk to before they are sent; None where they are not.
     """
 
     encoded: bool
     class_names: bool
     thresholds: bool
+    least_sides: LeastSides | None = None
 
 
 Exchange = Generator[Request, Any, Returned]
@@ -117,6 +122,7 @@ class DetectorExchanges:
         min_score: Weaker detections are left out; `ThresholdsOr` leaves it to a model that has thresholds.
         max_message_bytes: The largest request and answer.
         encrypted: Whether TLS is spoken, for messages.
+        shrink: How images are shrunk before they are sent; None sends them as they are.
     """
 
     server: str
@@ -129,6 +135,7 @@ class DetectorExchanges:
     min_score: MinScore = 0.0
     max_message_bytes: int = 0
     encrypted: bool = False
+    shrink: Shrink | None = None
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -173,7 +180,43 @@ class DetectorExchanges:
                 "(DT_UINT8): export with --input_type encoded_image_string_tensor or image_tensor"
             )
         outputs = signature.outputs
-        return DetectorSignature(data_type == DT_STRING, CLASS_NAMES in outputs, THRESHOLDS in outputs)
+        sides = self.shrink.own_sides if self.shrink is not None else None
+        if self.shrink is not None and sides is None:
+            sides = yield from self._read_least_sides(signatures, model)
+        return DetectorSignature(data_type == DT_STRING, CLASS_NAMES in outputs, THRESHOLDS in outputs, sides)
+
+    def _read_least_sides(self, signatures: Mapping[str, Any], model: str) -> Exchange[LeastSides]:
+        """Asks the model what its resizer shrinks images to.
+
+        Raises:
+            ServerError: It does not tell.
+        """
+        outputs = signatures[IMAGE_RESIZER].outputs if IMAGE_RESIZER in signatures else {}
+        names = next((names for names in SIDES_TOLD if all(name in outputs for name in names)), None)
+        if names is None:
+            raise ServerError(
+                f"{model} does not tell what it shrinks pictures to: its resizer shrinks none, or it was exported "
+                "before that was written; give the shorter side that it needs (--shrink_to), or export it anew"
+            )
+        request = predict_request(
+            self.model_name,
+            IMAGE_RESIZER,
+            self.model_version,
+            np.zeros(1, np.int32),
+            version_label=self.version_label,
+            output_names=names,
+        )
+        try:
+            response = yield Request(PREDICT, request)
+        except grpc.RpcError as error:
+            raise self._server_error(error) from error
+        try:
+            sides = {name: int(array_of(response.outputs[name], max_bytes=64).reshape(-1)[0]) for name in names}
+        except (TensorError, IndexError) as error:
+            raise ServerError(f"{model} answers no sides of pictures: {error}") from error
+        if min(sides.values()) < 1:
+            raise ServerError(f"{model} shrinks pictures to {sides}, which are no sides; give --shrink_to")
+        return sides
 
     def detect(self, sources: Sequence[ImageSource], signature: DetectorSignature) -> Exchange[list[ImageDetections]]:
         """Asks about images in one request; where the server refuses several at once, about each alone.
@@ -188,7 +231,12 @@ class DetectorExchanges:
         Raises:
             ServerError: The server cannot be asked.
         """
-        batch = ImageBatch(sources, self._max_image_bytes, max_group_bytes=self._max_image_bytes)
+        batch = ImageBatch(
+            sources,
+            self._max_image_bytes,
+            max_group_bytes=self._max_image_bytes,
+            prepare=functools.partial(self._shrunk, signature),
+        )
         for group in batch.groups():
             try:
                 answers = yield from self._one_request(group, signature)
@@ -244,13 +292,19 @@ class DetectorExchanges:
             ImageError: One cannot be read, or all together do not fit into a request.
         """
         try:
-            images = [read_image(source, self._max_image_bytes) for source in sources]
+            images = [self._shrunk(signature, read_image(source, self._max_image_bytes)) for source in sources]
         except ImageError as error:
             raise ImageRequestError(Failure(error.reason, error.detail)) from error
         size = sum(len(image.encoded) for image in images)
         if size > self._max_image_bytes or (len(images) > 1 and not signature.encoded):
             raise ImageRequestError(Failure("too many pictures", f"{len(images)} of {size} bytes in one request"))
         return self._predict_request(images, signature)
+
+    def _shrunk(self, signature: DetectorSignature, image: ImageInput) -> ImageInput:
+        """What is sent of an image; raises ImageError where it does not decode."""
+        if self.shrink is None or signature.least_sides is None:
+            return image
+        return shrink_image(image, signature.least_sides, self.shrink.quality)
 
     def _predict_request(self, images: list[ImageInput], signature: DetectorSignature) -> Any:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from data_prep.images.image_file import ImageError
@@ -39,6 +39,7 @@ class ImageBatch:
         *,
         max_group_bytes: int | None = None,
         one_by_one: bool = False,
+        prepare: Callable[[ImageInput], ImageInput] | None = None,
     ) -> None:
         """Reads the images.
 
@@ -47,12 +48,15 @@ class ImageBatch:
             max_image_bytes: Larger files are failures.
             max_group_bytes: Where all of them together are larger, each is asked about alone; None for no limit.
             one_by_one: Whether each is asked about alone in any case.
+            prepare: Makes of each image what is sent; it may raise ImageError.
         """
         self.results = [ImageDetections(name_of(source)) for source in sources]
         members = []
         for position, source in enumerate(sources):
             try:
                 image = read_image(source, max_image_bytes)
+                if prepare is not None:
+                    image = prepare(image)
             except ImageError as error:
                 self._fail(position, Failure(error.reason, error.detail))
             else:

@@ -29,9 +29,9 @@ class ImageInput:
     """An image that can be asked about.
 
     Attributes:
-        encoded: A JPEG or PNG file.
-        width: In pixels.
-        height: In pixels.
+        encoded: A JPEG or PNG file, as it is sent.
+        width: In pixels, before it was shrunk.
+        height: In pixels, before it was shrunk.
     """
 
     encoded: bytes
@@ -85,10 +85,11 @@ def pixels_of(image: ImageInput, max_bytes: int) -> np.ndarray:
     Raises:
         ImageError: It does not decode, or its pixels do not fit into `max_bytes`.
     """
-    size = image.width * image.height * 3
+    sent = read_header(image.encoded)
+    size = sent.width * sent.height * 3
     if size > max_bytes:
         raise ImageError(
-            "too many bytes", f"{image.width}x{image.height} pixels are {size} bytes, at most {max_bytes} fit"
+            "too many bytes", f"{sent.width}x{sent.height} pixels are {size} bytes, at most {max_bytes} fit"
         )
     return np.asarray(decode_rgb(image.encoded), np.uint8)[np.newaxis]
 

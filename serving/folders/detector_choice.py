@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from data_prep.formats.label_map import LabelMap, read_label_map
 from data_prep.runtime.command_line import ArgumentParser, UsageError, number_above_zero, positive_int
 from serving.client_library.channels import SERVING_DEFAULT
-from serving.client_library.client_flags import add_connection_flags, connection_of
+from serving.client_library.client_flags import (
+    add_connection_flags,
+    add_shrink_flags,
+    connection_of,
+    shrink_of,
+)
 from serving.client_library.detection_client import DetectionClient
 from serving.client_library.detections import MinScore
 from serving.folders.predictions_file import fingerprint
@@ -38,6 +44,7 @@ def add_detector_flags(parser: ArgumentParser) -> None:
     model.add_argument("--batch_size", type=positive_int, default=8, help="pictures that go through the model together")
     model.add_argument("--max_in_flight", type=positive_int, default=2, help="batches on their way at the same time")
     add_connection_flags(parser, default_server=None)
+    add_shrink_flags(parser)
 
 
 def check_detector_flags(arguments: argparse.Namespace) -> None:
@@ -50,6 +57,8 @@ def check_detector_flags(arguments: argparse.Namespace) -> None:
         raise UsageError("--saved_model_dir and --server are both given; give one")
     if arguments.saved_model_dir is None and arguments.server is None:
         raise UsageError("no model to ask; give --saved_model_dir, or --server and --model_name")
+    if arguments.saved_model_dir is not None and shrink_of(arguments) is not None:
+        raise UsageError("--shrink and --shrink_to are of pictures that are sent to a --server; leave them out")
     if arguments.server is not None and arguments.model_name is None:
         raise UsageError("--server needs --model_name, what it calls the model")
     if arguments.saved_model_dir is not None and not (arguments.saved_model_dir / "saved_model.pb").is_file():
@@ -96,6 +105,7 @@ def open_detector(
         timeout_seconds=arguments.timeout_seconds,
         max_in_flight=arguments.max_in_flight,
         batch_size=arguments.batch_size,
+        shrink=shrink_of(arguments),
     )
     client.connect()
     return client
@@ -120,6 +130,8 @@ def describe_detector(
     else:
         model = {"served": arguments.model_name, "version": arguments.model_version or arguments.version_label}
     names = {str(class_id): name for class_id, name in label_map.names_by_id().items()} if label_map is not None else {}
+    if (shrink := shrink_of(arguments)) is not None:
+        model["shrink"] = dataclasses.asdict(shrink)
     if has_thresholds:
         model[MODEL_THRESHOLDS] = True
     return {**model, "signature_name": arguments.signature_name, "min_score": min_score, "classes": names}

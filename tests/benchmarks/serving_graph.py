@@ -5,8 +5,9 @@
 A 480x640 JPEG through the SavedModel, against the bare forward pass (frozen) and a decode; against the SavedModel that
 `official.vision.serving.export_saved_model_lib` writes of a RetinaNet of the same shape: MobileNetV2, a pyramid and
 heads of 128 separable channels, the same 12,804 anchors and NMS thresholds; a batch of 8 against 8 single images; and
-loading. Random weights in the MobileNetV2 FPNLite recipe at 80 classes. All candidates take turns in one process, so
-that the ratios hold on a busy machine; those of CPU time hold better. Figures of another machine do not compare.
+loading. Random weights, spread as trained ones are, in the MobileNetV2 FPNLite recipe at 80 classes. All candidates
+take turns in one process, so that the ratios hold on a busy machine; those of CPU time hold better. Figures of another
+machine do not compare.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "configs" / "ssd_mobilenet_v2_fpnlite_320.config"
 SIDE = 320
 NUM_CLASSES = 80
-MOST_OF_FORWARD = 1.5
+MOST_OF_FORWARD = 1.15
+LOGITS_DEVIATION = 0.9  # of the demo's detector on its rooms
 LEAST_OF_MODEL_GARDEN = 4.0
 MOST_OF_LOADING = 0.5
 LOADS = 3
@@ -71,7 +73,24 @@ def build_ours() -> Any:
     from tests.small_models import build_detector
 
     config = merge(read_pipeline_config(RECIPE), f"model {{ ssd {{ num_classes: {NUM_CLASSES} }} }}")
-    return build_detector(config)
+    detector = build_detector(config)
+    spread_scores(detector)
+    return detector
+
+
+def spread_scores(detector: Any) -> None:
+    """Makes the class logits of an SSD with random weights differ as much from anchor to anchor as trained ones do.
+
+    Random weights score all anchors alike, so that NMS has to look at all of them, which it has not with any others.
+    """
+    import tensorflow as tf
+
+    height, width = detector.input_shape
+    photograph = tf.io.decode_jpeg(photograph_jpeg(width, height, quality=90))[tf.newaxis]
+    normalized = detector.preprocess(tf.cast(photograph, tf.float32), tf.constant([[height, width, 3]]))
+    logits = detector.predict(tf.cast(photograph, tf.float32), normalized, training=False)[0]
+    kernels = [v for v in detector.network.head.variables if "class_predictor" in v.name and "kernel" in v.name]
+    kernels[-1].assign(kernels[-1] * LOGITS_DEVIATION / tf.math.reduce_std(logits))
 
 
 def export_model_garden(folder: str) -> None:
@@ -127,7 +146,7 @@ def main() -> int:
     network = detector.network
     module = ServingModule(detector, ["encoded_image_string_tensor"])
 
-    @tf.function(input_signature=[tf.TensorSpec([1, *detector.input_shape, 3], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, *detector.input_shape, 3], tf.float32)])
     @tf.autograph.experimental.do_not_convert
     def forward(images: tf.Tensor) -> object:
         return network.head(network.feature_maps(images, training=False), training=False)[:2]
@@ -144,13 +163,14 @@ def main() -> int:
 
     encoded = photograph_jpeg(640, 480, quality=90)
     one, eight = tf.constant([encoded]), tf.constant([encoded] * 8)
-    images = tf.random.uniform([1, *detector.input_shape, 3])
+    images = tf.random.uniform([8, *detector.input_shape, 3])
     frozen = convert_variables_to_constants_v2(forward.get_concrete_function())
     decode = tf.function(lambda content: tf.io.decode_jpeg(content, channels=3))
     found = measure(
         {
             "exported, one picture": lambda: signature(input_tensor=one),
-            "bare forward pass, frozen": lambda: frozen(images),
+            "bare forward pass, frozen": lambda: frozen(images[:1]),
+            "forward pass of 8, frozen": lambda: frozen(images),
             "JPEG decode": lambda: decode(one[0]),
             "Model Garden's, one picture": lambda: other_signature(**{other_input: one}),
             "exported, batch of 8": lambda: signature(input_tensor=eight),
@@ -163,11 +183,14 @@ def main() -> int:
         print(f"{name:<40}{cost.wall:10.1f} {cost.cpu:10.1f} ms")
     exported = found["exported, one picture"]
     of_forward = exported.over(found["bare forward pass, frozen"] + found["JPEG decode"])
+    eight_decodes = Cost(8 * found["JPEG decode"].wall, 8 * found["JPEG decode"].cpu)
+    of_forward_of_8 = found["exported, batch of 8"].over(found["forward pass of 8, frozen"] + eight_decodes)
     faster = found["Model Garden's, one picture"].over(exported)
     of_singles = found["exported, batch of 8"].over(found["exported, 8 single pictures"])
     of_loading = loading["ours"].over(loading["Model Garden's"])
     for name, ratio, wanted in (
         ("exported / (forward frozen + decode)", of_forward, f"at most {MOST_OF_FORWARD}"),
+        ("batch of 8 / (forward frozen + decodes)", of_forward_of_8, f"at most {MOST_OF_FORWARD}"),
         ("Model Garden's / exported", faster, f"at least {LEAST_OF_MODEL_GARDEN}"),
         ("batch of 8 / 8 single pictures", of_singles, "below 1"),
         ("loading / loading Model Garden's", of_loading, f"below {MOST_OF_LOADING}"),
@@ -175,6 +198,7 @@ def main() -> int:
         print(f"{name:<40}{ratio.wall:10.2f} {ratio.cpu:10.2f}    {wanted}")
     good = (
         of_forward.cpu <= MOST_OF_FORWARD
+        and of_forward_of_8.cpu <= MOST_OF_FORWARD
         and faster.cpu >= LEAST_OF_MODEL_GARDEN
         and of_singles.cpu < 1.0
         and of_loading.cpu < MOST_OF_LOADING

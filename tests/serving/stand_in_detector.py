@@ -53,6 +53,7 @@ class StandInDetector:
         before: Callable[[int, Any], None] = lambda number, context: None,
         credentials: Any = None,
         threads: int = 32,
+        least_sides: dict[str, int] | None = None,
     ) -> None:
         """Sets up a server.
 
@@ -61,12 +62,14 @@ class StandInDetector:
             before: Called with each Predict request's number, from 0, and its gRPC context; may wait, or abort.
             credentials: For TLS.
             threads: Requests at the same time.
+            least_sides: What its signature `image_resizer` tells; None for a model without.
         """
         self.metadata_seen: dict[str, str] = {}
         self.requests: list[Any] = []
         self.most_at_once = 0
         self._at_once = 0
         self._before = before
+        self._least_sides = least_sides
         self._lock = threading.Lock()
         options = [("grpc.max_receive_message_length", MEBIBYTES_64), ("grpc.so_reuseport", 0)]
         self._server = grpc.server(ThreadPoolExecutor(threads), options=options)
@@ -104,6 +107,9 @@ class StandInDetector:
         signature.inputs["input_tensor"].dtype = 7
         for name, data_type in OUTPUTS.items():
             signature.outputs[name].dtype = data_type
+        for name in self._least_sides or ():
+            signatures.signature_def["image_resizer"].inputs["input_tensor"].dtype = 3
+            signatures.signature_def["image_resizer"].outputs[name].dtype = 3
         response = GetModelMetadataResponse()
         response.metadata["signature_def"].Pack(signatures)
         return response
@@ -124,6 +130,11 @@ class StandInDetector:
 
     def _answer(self, request: Any, context: Any) -> Any:
         images = array_of(request.inputs["input_tensor"], max_bytes=MEBIBYTES_64)
+        if request.model_spec.signature_name == "image_resizer":
+            told = PredictResponse()
+            for name, side in self._least_sides.items():
+                fill_tensor(told.outputs[name], np.full(len(images), side, np.int32))
+            return told
         try:
             boxes = np.stack([_red_box(image) for image in images])[:, np.newaxis]
         except UnidentifiedImageError as error:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from export.agreement import Agreement, agree
 from export.comparison import Differences
-from export.tflite.comparison import Agreement, RawDifferences, agree, compare_before_nms
+from export.tflite.comparison import RawDifferences, compare_before_nms
 from export.tflite.report import ModelCheck, TfliteReport
 
 BOXES = np.array([[0.1, 0.1, 0.5, 0.5], [0.2, 0.6, 0.4, 0.9], [0.6, 0.1, 0.9, 0.3]], np.float32)

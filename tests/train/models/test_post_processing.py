@@ -9,6 +9,7 @@ import tensorflow as tf
 from configs.schema.descriptors import message_class
 from configs.settings.post_processing import BatchNonMaxSuppression, PostProcessing
 from configs.settings.reading import read_settings, read_settings_text
+from train.models import post_processing
 from train.models.post_processing import batch_non_max_suppression, convert_scores, scores_from_logits
 
 
@@ -217,3 +218,46 @@ def test_detections_say_which_row_they_are(own_boxes, fields):
             np.testing.assert_allclose(found["detection_boxes"][image, row] * 200, box, rtol=1e-5)
             if "soft_nms_sigma" not in fields:
                 assert found["detection_scores"][image, row] == scores[image, anchor, class_index]
+
+
+def crowded(num_objects: int, *, num_anchors: int = 400, num_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [A, 1, 4] around so many centres, the stronger the nearer, and scores [A, K]."""
+    random = np.random.default_rng(num_objects)
+    of_object = random.integers(0, num_objects, num_anchors)
+    shift = random.uniform(0, 4, [num_anchors, 2])
+    corners = np.stack([of_object % 8 * 40, of_object // 8 * 40], axis=-1) + shift
+    boxes = np.concatenate([corners, corners + 30], axis=-1).astype(np.float32)
+    scores = random.uniform(0.2, 0.9, [num_anchors, num_classes]) * np.exp(-shift.sum(axis=-1, keepdims=True) / 8)
+    return boxes[:, np.newaxis], scores.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("objects", "fields", "looked_at"),
+    [
+        ((60, 60), {}, [40]),
+        ((60, 60), {"use_class_agnostic_nms": True}, [40]),
+        ((1, 1), {}, [40, 400]),  # the strongest lie on each other, and are not enough
+        ((60, 1), {}, [40, 400]),  # of one image of the two
+        ((1, 1), {"score_threshold": 0.8}, [40]),  # no other anchor passes
+        ((1, 60), {"use_class_agnostic_nms": True}, [40, 400]),
+    ],
+)
+def test_few_anchors_are_looked_at_first_and_give_what_all_of_them_do(monkeypatch, objects, fields, looked_at):
+    boxes, scores = (np.stack(values) for values in zip(*map(crowded, objects), strict=True))
+    config = nms_config(**{"max_detections_per_class": 4, "max_total_detections": 4, **fields})
+    shape = tf.constant([[320, 320, 3]] * 2)
+    monkeypatch.setattr(post_processing, "_ANCHORS_A_DETECTION", len(scores[0]))
+    of_all = batch_non_max_suppression(boxes, scores, shape, config, with_anchors=True)
+    monkeypatch.undo()
+    seen, suppress = [], post_processing._suppress
+
+    def spy(boxes, scores, settings):
+        seen.append(boxes.shape[1])
+        return suppress(boxes, scores, settings)
+
+    monkeypatch.setattr(post_processing, "_suppress", spy)
+    found = batch_non_max_suppression(boxes, scores, shape, config, with_anchors=True)
+    assert seen == looked_at
+    assert of_all["num_detections"].numpy().min() > 0
+    for name, expected in of_all.items():
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
