@@ -10,7 +10,7 @@ import numpy as np
 
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.ledger import Ledger
-from train.comparing.bootstrap import DetectorMatches, measure, resampled_figures
+from train.comparing.resampled_figures import DetectorMatches, measure, resampled_figures
 from train.comparing.candidate import Candidate
 from train.comparing.class_matches import match_classes
 from train.comparing.compare_options import CompareOptions
