@@ -17,6 +17,7 @@ from tensorboard.plugins.hparams import api_pb2, summary
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.pr_curve.metadata import create_summary_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
 from train.tracking.tracker import Outcome, RunDescription, Tracker
 
 TRAIN = "train"
