@@ -346,9 +346,6 @@ def test_the_saved_model_the_file_and_the_server_have_one_average_precision(expo
         paths.append(evaluated("served", "--server", server.address, "--model_name", "blocks"))
     truth = json.loads((tmp_path / "saved_model.ground_truth.json").read_text())
     found = json.loads(paths[0].read_text())
-    image_ids = {one["file_name"]: one["id"] for one in truth["images"]} | {
-        one["id"]: one["id"] for one in truth["images"]
-    }
     truth["annotations"] = []
     for number, one in enumerate(found[::2], start=1):
         x, y, width, height = one["bbox"]
