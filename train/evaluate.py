@@ -13,9 +13,10 @@ from configs.settings.api_flags import add_api_arguments, settle_api_flags
 from configs.settings.evaluation import EvalConfig
 from configs.settings.loading import add_config_arguments
 from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
-from data_prep.runtime.command_line import EXIT_DONE, UsageError, int_from_zero, positive_int, run_command
+from data_prep.runtime.command_line import EXIT_DONE, UsageError, int_from_zero, run_command
 from data_prep.runtime.ledger import Ledger
 from train.evaluation.input_flags import add_evaluation_input_arguments, with_evaluation_input
+from train.evaluation.server_flags import add_server_arguments, check_server_arguments, served_detector
 from train.evaluation.study_options import StudyOptions, add_study_arguments, study_options
 from train.loop.processor import prepare_tensorflow
 from train.pipeline import Pipeline, pipeline_from
@@ -41,19 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--saved_model_dir", help="a folder that the exporter wrote, or BASE with versions (the newest) or BASE/3"
     )
     source.add_argument("--tflite_model", metavar="M.tflite", help="a file that export.export_tflite wrote")
-    source.add_argument("--server", metavar="HOST:PORT", help="a served model, asked over gRPC, with --model_name")
     source.add_argument(
         "--from_detections",
         type=Path,
         metavar="D.json|D.csv",
         help="detections of anybody's: COCO's results, COCO annotations with scores, or a CSV with a row a detection",
     )
-    parser.add_argument("--model_name", help="with --server: what the server calls the model")
-    version = parser.add_mutually_exclusive_group()
-    version.add_argument(
-        "--model_version", type=positive_int, help="with --server: which version; by default the newest"
-    )
-    version.add_argument("--version_label", help="with --server: which version, by its label, such as stable")
     parser.add_argument(
         "--ground_truth_path",
         type=Path,
@@ -85,14 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--eval_index", type=int, default=0, help="which eval_input_reader of the config")
     add_evaluation_input_arguments(parser)
     add_study_arguments(parser)
+    add_server_arguments(parser, source)
     add_api_arguments(parser)
     arguments = parser.parse_args(argv)
     settle_api_flags(arguments)
     options = study_options(arguments)
     if arguments.ground_truth_path is not None and arguments.from_detections is None:
         raise UsageError("--ground_truth_path goes with --from_detections: models are measured on the config's records")
-    if (arguments.server is None) != (arguments.model_name is None):
-        raise UsageError("--server and --model_name go together")
+    check_server_arguments(parser, arguments)
     if arguments.pipeline_config_path is None:
         if arguments.ground_truth_path is None:
             raise UsageError("--pipeline_config_path is missing; only --ground_truth_path needs none")
@@ -176,16 +170,7 @@ def _open_detector(pipeline: Pipeline, arguments: argparse.Namespace, stack: con
         path = Path(arguments.tflite_model)
         tflite = TfliteImageDetector(path, pipeline)
         return _Opened(tflite, str(path), path.parent / f"eval_{path.stem}", path.with_name(THRESHOLDS_NAME))
-    from train.evaluation.served_detector import ServedDetector
-
-    served = ServedDetector(
-        arguments.server,
-        arguments.model_name,
-        pipeline,
-        model_version=arguments.model_version,
-        version_label=arguments.version_label,
-    )
-    stack.enter_context(served)
+    served = stack.enter_context(served_detector(arguments, pipeline))
     name = f"{arguments.model_name} at {arguments.server}"
     return _Opened(served, name, Path(f"eval_{arguments.model_name}"), None)
 

@@ -30,6 +30,11 @@ def add_connection_flags(parser: ArgumentParser, default_server: str | None = "l
         default_server: What --server is when it is not given; None for commands that can do without.
     """
     parser.add_argument("--server", default=default_server, help="host:port of the gRPC server")
+    add_channel_flags(parser)
+
+
+def add_channel_flags(parser: ArgumentParser) -> None:
+    """Adds what `add_connection_flags` adds beside --server, for commands that name their servers otherwise."""
     parser.add_argument(
         "--max_message_mebibytes",
         type=positive_int,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parts, averages, bytes_an_image = min(found, key=lambda one: sum(one[0].values()))
         ours = sum(parts.values())
         print(f"ours: {ours:.2f} s ({', '.join(f'{name} {value:.2f}' for name, value in parts.items())})")
-        print(f"{bytes_an_image:.0f} bytes an image", flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(
+            f"{bytes_an_image:.0f} bytes an image are kept; peak memory of the process {peak / 1e6:.0f} MB", flush=True
+        )
         if flags.no_libraries:
             return 0
         images = list(ordinary_images(flags.images, num_classes=flags.classes, num_detections=flags.detections))

@@ -16,13 +16,16 @@ from PIL import Image
 
 from configs.schema.pipeline_file import read_pipeline_config
 from data_prep.runtime.command_line import UserError
+from export.export_saved_model import main as export_saved_model
 from export.export_tflite import main as export
 from export.parity_images import read_record_images
 from export.tflite.check import ask_checkpoint, check_model
 from export.tflite.graph import NmsOptions
 from serving.local_detector import LocalDetector
+from serving.local_server import LocalServer
 from tests.conftest import block_image
 from tests.small_models import build_detector
+from train.evaluate import main as evaluate
 from train.evaluation.tflite_detector import check_labels
 from train.pipeline import load_pipeline
 
@@ -293,8 +296,6 @@ def test_thresholds_of_the_classes_are_in_the_file(exported, block_records, tmp_
 
 @pytest.mark.parametrize("quantization", ["float", "full_integer"])
 def test_an_evaluation_measures_what_the_file_detects(exported, tmp_path, quantization):
-    from train.evaluate import main as evaluate
-
     folder, words, pipeline, detector = exported
     model = folder / f"model_{quantization}.tflite"
     path = tmp_path / "detections.json"
@@ -320,9 +321,49 @@ def test_an_evaluation_measures_what_the_file_detects(exported, tmp_path, quanti
             assert best["category_id"] == int(expected.alike["detection_classes"][0])
 
 
-def test_an_evaluation_refuses_files_that_are_not_of_the_config(exported, block_config, tmp_path):
-    from train.evaluate import main as evaluate
+@pytest.mark.slow
+def test_the_saved_model_the_file_and_the_server_have_one_average_precision(exported, tmp_path):
+    """Of an untrained network, so that the ground truth is what it finds, moved by a few pixels."""
+    folder, words, *_ = exported
+    config, nms = (
+        words[:2],
+        ["--iou_threshold", "0.5", "--max_total_detections", "7", "--max_detections_per_class", "7"],
+    )
+    more = ["--output_directory", str(tmp_path / "exported"), "--model_base_path", str(tmp_path / "versions")]
+    assert export_saved_model([*words[:4], *nms, *more]) == 0
 
+    def evaluated(name, *source):
+        path = tmp_path / f"{name}.json"
+        more = ["--detections_path", str(path), "--eval_dir", str(tmp_path / name)]
+        assert evaluate([*config, *source, *more]) == 0
+        return path
+
+    paths = [
+        evaluated("saved_model", "--saved_model_dir", str(tmp_path / "exported")),
+        evaluated("file", "--tflite_model", str(folder / "model_float.tflite")),
+    ]
+    with LocalServer.of_model("blocks", tmp_path / "versions") as server:
+        paths.append(evaluated("served", "--server", server.address, "--model_name", "blocks"))
+    truth = json.loads((tmp_path / "saved_model.ground_truth.json").read_text())
+    found = json.loads(paths[0].read_text())
+    truth["annotations"] = []
+    for number, one in enumerate(found[::2], start=1):
+        x, y, width, height = one["bbox"]
+        box = [x + number % 5, y, width, height - number % 3]
+        truth["annotations"].append({**one, "id": number, "bbox": box, "area": box[2] * box[3], "iscrowd": 0})
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    averages = []
+    for path in paths:
+        words = ["--ground_truth_path", str(tmp_path / "truth.json"), "--from_detections", str(path)]
+        assert evaluate([*words, "--eval_dir", str(tmp_path / "averages")]) == 0
+        metrics = json.loads((tmp_path / "averages" / "metrics.json").read_text())["metrics"]
+        averages.append([metrics[f"DetectionBoxes_Precision/{name}"] for name in ("mAP", "mAP@.50IOU", "mAP@.75IOU")])
+    assert 0.2 < averages[0][0] < 0.95
+    assert averages[2] == averages[0]  # the same graph
+    assert averages[1] == pytest.approx(averages[0], abs=0.02)  # scores that rounding puts in another order
+
+
+def test_an_evaluation_refuses_files_that_are_not_of_the_config(exported, block_config, tmp_path):
     folder, words, *_ = exported
     model = folder / "model_float.tflite"
     labels = {1: "Red block", 2: "Cat"}

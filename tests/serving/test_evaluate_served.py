@@ -6,8 +6,11 @@ import json
 
 import pytest
 
-from data_prep.runtime.command_line import UserError
+from data_prep.runtime.command_line import UsageError, UserError
 from serving.local_server import LocalServer
+from serving.local_server.options import ServerOptions
+from serving.wire.server_files import SSLConfig
+from tests.serving.certificates import certificate
 from train.evaluate import main as evaluate
 from train.evaluation.record_evaluation import detected_records
 from train.evaluation.saved_model_folder import find_saved_model
@@ -39,6 +42,32 @@ def test_a_served_model_measures_as_its_folder(config, write_model, tmp_path):
     assert newest["DetectionBoxes_PerformanceByCategory/mAP@.50IOU/Red block"] > 0.9
     assert metrics_in(tmp_path / "first")["DetectionBoxes_Precision/mAP"] == 0.0
     assert metrics_in(tmp_path / "served") == pytest.approx(newest, nan_ok=True)
+
+
+def test_a_server_behind_tls_is_asked_with_the_clients_flags(config, write_model, tmp_path):
+    write_model(tmp_path / "base" / "1")
+    authority = certificate(tmp_path, "authority")
+    certificate(tmp_path, "server", authority)
+    certificate(tmp_path, "client", authority)
+    pem = {name: (tmp_path / name).read_text() for name in ("server.key", "server.pem", "authority.pem")}
+    ssl_config = SSLConfig(
+        server_key=pem["server.key"], server_cert=pem["server.pem"], custom_ca=pem["authority.pem"], client_verify=True
+    )
+    options = ServerOptions(ssl_config=ssl_config)
+    with LocalServer.of_model("detector", tmp_path / "base", options) as server:
+        words = ["--pipeline_config_path", config, "--server", server.address, "--model_name", "detector"]
+        words += ["--eval_dir", str(tmp_path / "served"), "--ca_file", str(tmp_path / "authority.pem")]
+        own = ["--client_certificate_file", str(tmp_path / "client.pem"), "--client_key_file"]
+        assert evaluate([*words, *own, str(tmp_path / "client.key")]) == 0
+        with pytest.raises(UserError, match=server.address):
+            evaluate(words)
+    assert metrics_in(tmp_path / "served")["DetectionBoxes_PerformanceByCategory/mAP@.50IOU/Red block"] > 0.9
+
+
+@pytest.mark.parametrize("flags", [["--tls"], ["--api_key_file", "key"], ["--version_label", "stable"]])
+def test_flags_of_a_server_without_one_are_refused(config, flags):
+    with pytest.raises(UsageError, match=f"{flags[0]} goes with --server"):
+        evaluate(["--pipeline_config_path", config, "--checkpoint_dir", "model", *flags])
 
 
 def test_a_server_that_goes_away_is_said_in_a_line(config, write_model, tmp_path):

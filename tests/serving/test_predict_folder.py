@@ -6,6 +6,7 @@ import csv
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,10 +292,26 @@ def test_predictions_become_labels_to_correct_and_records(predicted, photos, lab
     assert make_tfrecords([*words, "--record_output_path", str(tmp_path / "train.record"), "--num_shards", "1"]) == 0
 
 
-def test_the_coco_file_is_read_by_others(predicted):
-    datumaro = pytest.importorskip("datumaro")
-    items = list(datumaro.Dataset.import_from(str(predicted / "coco.json"), "coco_instances"))
-    assert sum(len(item.annotations) for item in items) == len(rows(predicted / "detections.csv"))
+def test_the_coco_file_is_read_by_others(predicted, tmp_path):
+    datumaro = pytest.importorskip("datumaro")  # with which CVAT reads COCO, too
+    folder = tmp_path / "as_it_wants_it" / "annotations"
+    folder.mkdir(parents=True)
+    (folder.parent / "images").mkdir()
+    shutil.copy(predicted / "coco.json", folder / "instances_default.json")
+    read = datumaro.Dataset.import_from(str(folder.parent), "coco_instances")
+    labels = [label.name for label in read.categories()[datumaro.AnnotationType.label]]
+    found = sorted(
+        (labels[box.label], round(box.attributes["score"], 4), round(box.x), round(box.y), round(box.w), round(box.h))
+        for item in read
+        for box in item.annotations
+    )
+    coco = json.loads((predicted / "coco.json").read_text())
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    wanted = [
+        (names[one["category_id"]], round(one["score"], 4), *map(round, one["bbox"])) for one in coco["annotations"]
+    ]
+    assert found == sorted(wanted)
+    assert len(found) == len(rows(predicted / "detections.csv")) > 0
 
 
 def test_the_coco_file_has_what_the_format_asks_for(predicted):

@@ -10,7 +10,6 @@ import numpy as np
 
 from data_prep.runtime.atomic_files import write_json
 from data_prep.runtime.ledger import Ledger
-from train.comparing.bootstrap import DetectorMatches, measure, resampled_figures
 from train.comparing.candidate import Candidate
 from train.comparing.class_matches import match_classes
 from train.comparing.compare_options import CompareOptions
@@ -18,6 +17,7 @@ from train.comparing.compared_images import ComparedImages
 from train.comparing.comparison import Comparison, measured
 from train.comparing.detecting import detect
 from train.comparing.operating import Operation, operate
+from train.comparing.resampled_figures import DetectorMatches, measure, resampled_figures
 from train.metrics.operating_points import BEST_F1, Criterion
 from train.pipeline import Pipeline
 

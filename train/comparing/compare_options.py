@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from train.metrics.bootstrap import CONFIDENCE, NUM_RESAMPLES
+
 AP, AP_50, F1 = "AP", "AP@.50", "F1"
 FIGURES = (AP, AP_50, F1)
 
@@ -22,6 +24,6 @@ class CompareOptions:
 
     metric: str = AP
     min_gain: float = 0.0
-    confidence: float = 0.95
-    resamples: int = 1000
+    confidence: float = CONFIDENCE
+    resamples: int = NUM_RESAMPLES
     seed: int = 0

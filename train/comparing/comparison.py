@@ -11,6 +11,7 @@ import numpy as np
 
 from train.comparing.candidate import Candidate, Cost
 from train.comparing.compare_options import FIGURES, CompareOptions
+from train.metrics.bootstrap import percentile_interval
 
 ALL_CLASSES = "all classes"
 
@@ -26,10 +27,7 @@ class Interval:
     @classmethod
     def of(cls, value: float, samples: np.ndarray, confidence: float) -> Interval:
         """Takes the middle of some samples [R], those that are NaN left out."""
-        samples = samples[~np.isnan(samples)]
-        if not samples.size or math.isnan(value):
-            return cls(value, math.nan, math.nan)
-        low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+        low, high = (math.nan, math.nan) if math.isnan(value) else percentile_interval(samples, confidence)
         return cls(value, low, high)
 
     def to_json(self) -> dict[str, float | None]:

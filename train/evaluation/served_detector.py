@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from data_prep.runtime.command_line import UserError, printable
 from serving.client_library.client_errors import ImageRequestError
+from serving.client_library.connection import Connection
 from serving.client_library.detection_client import DetectionClient
 from train.inputs.decode import DecodedRecord
 from train.pipeline import Pipeline
@@ -20,7 +21,7 @@ class ServedDetector:
 
     def __init__(
         self,
-        server: str,
+        server: str | Connection,
         model_name: str,
         pipeline: Pipeline,
         *,
@@ -31,7 +32,7 @@ class ServedDetector:
         """Asks the server what the model takes.
 
         Args:
-            server: `host:port`.
+            server: `host:port`, or a connection with TLS, keys and the like.
             model_name: What the server calls the model.
             pipeline: Whose classes it detects.
             model_version: Which version; None is the newest, or that of the label.
@@ -41,7 +42,6 @@ class ServedDetector:
         Raises:
             ServerError: No server answers, or it serves no such model, or no detector.
         """
-        self._where = f"{model_name} at {server}"
         self._names = {item.id: {item.name, item.display_name} for item in pipeline.label_map}
         self._asked = 0
         # Without a label map, so that names are the model's own, where it answers with names.
@@ -53,6 +53,7 @@ class ServedDetector:
             min_score=0.0,
             timeout_seconds=timeout_seconds,
         )
+        self._where = f"{model_name} at {self._client.server}"
         try:
             self._client.connect()
         except BaseException:

@@ -111,7 +111,7 @@ def evaluation_image(
 
 
 def _as_uint8(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return values if values.dtype == np.uint8 else np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def _names(classes: np.ndarray, names_by_id: Mapping[int, str]) -> list[str]:

@@ -5,7 +5,8 @@ An image takes 32 bytes a detection and 32 an object (3.4 kB with 100 and 7 of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from train.metrics.measured_image import MeasuredImage, check_named, unique_name
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 # Pixels of "all", small, medium and large objects; both ends belong to it, as in pycocotools.
 AREA_RANGES = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
+
+_Derived = TypeVar("_Derived")
 
 
 class BoxCollection:
@@ -39,7 +42,7 @@ class BoxCollection:
         self._ids = np.array(list(self.names), np.int32)
         self._skip_unlabeled = skip_predictions_for_unlabeled_class
         self._groundtruth, self._detections = BoxList(), BoxList()
-        self._coco_matches: CocoMatches | None = None
+        self._derived: dict[Callable[[BoxCollection], Any], Any] = {}
         self.num_images = 0
         self.num_unknown_detections = 0
 
@@ -68,7 +71,7 @@ class BoxCollection:
         self._detections.append(
             Boxes(self.num_images, image.detection_boxes, image.detection_classes, scores=image.detection_scores)
         )
-        self._coco_matches = None
+        self._derived.clear()
         self.num_images += 1
 
     def groundtruth(self) -> Boxes:
@@ -79,8 +82,16 @@ class BoxCollection:
         """Returns the detections of all images, with `scores`."""
         return self._detections.all()
 
+    def once(self, derive: Callable[[BoxCollection], _Derived]) -> _Derived:
+        """Returns what a function of the collection returns; called anew only where images were added since."""
+        if derive not in self._derived:
+            self._derived[derive] = derive(self)
+        return self._derived[derive]
+
     def coco_matches(self) -> CocoMatches:
         """Returns COCO's matches, at `IOU_THRESHOLDS` in `AREA_RANGES`; computed once."""
-        if self._coco_matches is None:
-            self._coco_matches = match_boxes(self.groundtruth(), self.detections(), IOU_THRESHOLDS, AREA_RANGES)
-        return self._coco_matches
+        return self.once(_match)
+
+
+def _match(boxes: BoxCollection) -> CocoMatches:
+    return match_boxes(boxes.groundtruth(), boxes.detections(), IOU_THRESHOLDS, AREA_RANGES)

@@ -84,7 +84,7 @@ class CocoEvaluator:
             `DetectionBoxes_PerformanceBySuperCategory/GROUP`, and likewise all twelve as `... BySuperCategory/GROUP`,
             are the means over those of its classes that could be measured.
         """
-        by_class, everything = _averages(self.boxes)
+        by_class, everything = self.boxes.once(_averages)
         summaries = {self.boxes.names[class_id]: summary for class_id, summary in by_class.items()}
         by_category: dict[str, float] = {}
         for name, summary in summaries.items():
@@ -113,9 +113,10 @@ class CocoEvaluator:
 def class_averages(boxes: BoxCollection) -> dict[int, dict[str, float]]:
     """Returns COCO's twelve numbers of each class, by its id and by names such as `Precision/mAP (small)`.
 
-    What cannot be measured, for want of ground truth (of that size), is NaN.
+    What cannot be measured, for want of ground truth (of that size), is NaN. `CocoEvaluator.evaluate` of the same boxes
+    has computed them already.
     """
-    return _averages(boxes)[0]
+    return boxes.once(_averages)[0]
 
 
 def _averages(boxes: BoxCollection) -> tuple[dict[int, dict[str, float]], dict[str, float]]:

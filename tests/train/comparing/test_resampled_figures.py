@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from tests.train.comparing.random_detectors import detected, random_images
-from train.comparing.bootstrap import DetectorMatches, draw_weights, measure, resampled_figures
 from train.comparing.candidate import Candidate, Cost, Kind
 from train.comparing.class_matches import match_classes
 from train.comparing.compare_options import AP, AP_50, FIGURES, CompareOptions
 from train.comparing.comparison import ALL_CLASSES, measured
 from train.comparing.operating import f1_scores, operate
+from train.comparing.resampled_figures import DetectorMatches, measure, resampled_figures
+from train.metrics.bootstrap import image_counts
 from train.metrics.box_collection import BoxCollection
 from train.metrics.coco import CocoEvaluator
 from train.metrics.operating_points import BEST_F1, curve_of_all
@@ -40,9 +41,15 @@ def coco(images) -> dict[str, float]:
     return evaluator.evaluate()
 
 
+def without_ties(image):
+    """Copies of an image with two equal scores come one behind the other in a data set, and together in a resample."""
+    places = np.arange(len(image.detection_scores), dtype=np.float32)
+    return dataclasses.replace(image, detection_scores=image.detection_scores - places * np.float32(1e-5))
+
+
 def test_a_resample_has_the_averages_of_its_images_drawn_so_often():
-    images = detected(random_images(40), recall=0.6)
-    weights = np.concatenate([np.ones((40, 1)), draw_weights(40, 2, np.random.default_rng(3))], axis=1)
+    images = [without_ties(image) for image in detected(random_images(40), recall=0.6)]
+    weights = np.concatenate([np.ones((40, 1)), next(image_counts(40, 6)).T], axis=1)
     figures = measure(matches_of(images), weights.astype(np.float32))
     for number, column in enumerate(weights.T.astype(int)):
         drawn = [image for image, times in zip(images, column, strict=True) for _ in range(times)]

@@ -1,13 +1,13 @@
 """Paired bootstrap over images: what figures would be on other images of the same kind.
 
-Each resample draws as many images as there are, with repetition, and measures all detectors on the same draw (Efron and
-Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: percentile intervals). What makes images hard is the
-same for all of them, and drops out of the differences.
+All detectors are measured on the same draws of `train.metrics.bootstrap`. What makes images hard is the same for all of
+them, and drops out of the differences.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +16,7 @@ from data_prep.runtime.progress import progress
 from train.comparing.class_matches import ClassMatches
 from train.comparing.operating import f1_scores
 from train.comparing.resampled_precision import average_precisions
+from train.metrics.bootstrap import image_counts
 
 _AT_A_TIME = 100  # resamples: what is held in memory is so many numbers a detection of one class
 
@@ -31,12 +32,6 @@ class DetectorMatches:
 
     classes: Sequence[ClassMatches]
     counts: np.ndarray
-
-
-def draw_weights(num_images: int, resamples: int, random: np.random.Generator) -> np.ndarray:
-    """Returns how often each resample draws each image, float32 [I, R]; each column adds up to I."""
-    drawn = random.multinomial(num_images, np.full(num_images, 1.0 / num_images), size=resamples)
-    return np.ascontiguousarray(drawn.T, np.float32)
 
 
 def measure(matches: DetectorMatches, weights: np.ndarray) -> np.ndarray:
@@ -71,12 +66,11 @@ def resampled_figures(detectors: Sequence[DetectorMatches], *, resamples: int, s
     Returns:
         Of each detector float64 [F, 1 + C, R], as `measure` returns it.
     """
-    random = np.random.default_rng(seed)
-    num_images = detectors[0].counts.shape[-1]
     parts: list[list[np.ndarray]] = [[] for _ in detectors]
-    sizes = [min(_AT_A_TIME, resamples - start) for start in range(0, resamples, _AT_A_TIME)]
-    for size in progress(sizes, description="resampling", unit=f"x {_AT_A_TIME} resamples"):
-        weights = draw_weights(num_images, size, random)
+    draws = image_counts(detectors[0].counts.shape[-1], resamples, seed=seed, at_once=_AT_A_TIME)
+    total = math.ceil(resamples / _AT_A_TIME)
+    for drawn in progress(draws, description="resampling", total=total, unit=f"x {_AT_A_TIME} resamples"):
+        weights = np.ascontiguousarray(drawn.T, np.float32)
         for part, matches in zip(parts, detectors, strict=True):
             part.append(measure(matches, weights))
     return [np.concatenate(part, axis=-1) for part in parts]
