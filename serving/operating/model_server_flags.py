@@ -1,8 +1,8 @@
 """Every flag of `tensorflow_model_server`, and what the local server does with it.
 
-The names are those of `main.cc` in TensorFlow Serving: 43 are in an older one of its own, all 48 in a copy of April 2025;
-release 2.20's was not at hand. The real server and its container get each that is given, and words after `--` as they
-are, for a release that has others.
+The names are those of `main.cc` in TensorFlow Serving: 43 are in an older one of its own, all 48 in a copy of April
+2025; release 2.20's was not at hand. The real server and its container get each that is given, and words after `--` as
+they are, for a release that has others.
 """
 
 from __future__ import annotations
