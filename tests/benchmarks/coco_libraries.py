@@ -1,9 +1,10 @@
-"""The seconds that pycocotools and, where it is installed, faster-coco-eval take, for metrics.py; in turns.
+"""What pycocotools or faster-coco-eval takes, for metrics.py; each in a process of its own.
 
-    python -m tests.benchmarks.coco_libraries FOLDER ROUNDS
+    python -m tests.benchmarks.coco_libraries LIBRARY FOLDER ROUNDS
 
 FOLDER has data_set.json and results.json; reading them is not counted, what comes after is: index, evaluation,
-accumulation and summary. Prints JSON: seconds on the processor by library, one a round, and the twelve averages.
+accumulation and summary. Prints JSON: seconds on the processor, one a round, the twelve averages, and the peak of the
+process's memory in bytes; nothing where the library is not installed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import importlib
 import io
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -45,14 +47,11 @@ def run(library: str, folder: Path) -> tuple[float, list[float]]:
 
 def main() -> None:
     """Measures, and prints JSON."""
-    folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
-    found: dict[str, dict[str, Any]] = {}
-    for _ in range(rounds):
-        for library in LIBRARIES:
-            with contextlib.suppress(ModuleNotFoundError):
-                seconds, averages = run(library, folder)
-                found.setdefault(library, {"seconds": [], "averages": averages})["seconds"].append(seconds)
-    print(json.dumps(found))
+    library, folder, rounds = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    with contextlib.suppress(ModuleNotFoundError):
+        found = [run(library, folder) for _ in range(rounds)]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": [seconds for seconds, _ in found], "averages": found[0][1], "peak": peak}))
 
 
 if __name__ == "__main__":
