@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import statistics
 import tempfile
@@ -81,9 +82,15 @@ def build_ours() -> Any:
 def spread_scores(detector: Any) -> None:
     """Makes the class logits of an SSD with random weights differ as much from anchor to anchor as trained ones do.
 
-    Random weights score all anchors alike, so that NMS has to look at all of them, which it has not with any others.
+    Random weights score all anchors alike, so that NMS has to look at all of them, which it has not with any others: a
+    recipe's initial kernels, with batch norms that have seen nothing, leave nothing of an image. They get He's.
     """
     import tensorflow as tf
+
+    for variable in detector.network.variables:
+        if variable.shape.rank == 4:
+            fan_in = math.prod(variable.shape[: 2 if "depthwise" in variable.name else 3])
+            variable.assign(variable * math.sqrt(2.0 / fan_in) / tf.maximum(tf.math.reduce_std(variable), 1e-9))
 
     height, width = detector.input_shape
     photograph = tf.io.decode_jpeg(photograph_jpeg(width, height, quality=90))[tf.newaxis]

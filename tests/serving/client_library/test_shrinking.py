@@ -154,7 +154,7 @@ def test_a_served_export_tells_it_and_a_folder_is_predicted_from_shrunk_images(b
             assert predict([*words, "--output_directory", str(out), "--min_score", "0.5"]) == 0
             lines = (out / "predictions.jsonl").read_text().splitlines()
             rows[name] = [json.loads(line) for line in lines]
-    assert json.loads((tmp_path / "shrunk" / "run.json").read_text())["model"]["shrink"]["quality"] == 90
+    assert json.loads((tmp_path / "shrunk" / "run.json").read_text())["shrink"]["quality"] == 90
     for whole, shrunk in zip(rows["whole"], rows["shrunk"], strict=True):
         assert (shrunk["width"], shrunk["height"]) == (640, 480)
         assert whole["detections"] and len(whole["detections"]) == len(shrunk["detections"])
