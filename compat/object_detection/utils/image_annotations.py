@@ -12,10 +12,22 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from data_prep.images.drawing import font_size_for, readable_on
 
 
-def draw_bounding_box_on_image_array(image: np.ndarray, *arguments: Any, **options: Any) -> None:
-    """Draws a box on an array [height, width, 3], in place; arguments as `draw_bounding_box_on_image`."""
+def draw_bounding_box_on_image_array(
+    image: np.ndarray,
+    ymin: float,
+    xmin: float,
+    ymax: float,
+    xmax: float,
+    color: str = "red",
+    thickness: int = 4,
+    display_str_list: Sequence[str] = (),
+    use_normalized_coordinates: bool = True,
+) -> None:
+    """Draws a box on an array [height, width, 3], in place; see `draw_bounding_box_on_image`."""
     pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
-    draw_bounding_box_on_image(pil_image, *arguments, **options)
+    draw_bounding_box_on_image(
+        pil_image, ymin, xmin, ymax, xmax, color, thickness, display_str_list, use_normalized_coordinates
+    )
     np.copyto(image, np.array(pil_image))
 
 
@@ -64,10 +76,16 @@ def draw_bounding_box_on_image(
         y += line_height + 2 * margin
 
 
-def draw_bounding_boxes_on_image_array(image: np.ndarray, *arguments: Any, **options: Any) -> None:
-    """Draws boxes on an array, in place; arguments as `draw_bounding_boxes_on_image`."""
+def draw_bounding_boxes_on_image_array(
+    image: np.ndarray,
+    boxes: Any,
+    color: str = "red",
+    thickness: int = 4,
+    display_str_list_list: Sequence[Sequence[str]] = (),
+) -> None:
+    """Draws boxes on an array, in place; see `draw_bounding_boxes_on_image`."""
     pil_image = Image.fromarray(image)
-    draw_bounding_boxes_on_image(pil_image, *arguments, **options)
+    draw_bounding_boxes_on_image(pil_image, boxes, color, thickness, display_str_list_list)
     np.copyto(image, np.array(pil_image))
 
 
