@@ -101,6 +101,7 @@ class Extensions(Settings, message="Extensions"):
     gradient_accumulation: GradientAccumulation | None = nested(GradientAccumulation, optional=True)
     learning_rate_multiplier: tuple[LearningRateMultiplier, ...] = nested(LearningRateMultiplier, repeated=True)
     learning_rate_decay_by_depth: float = number(above=0.0, at_most=1.0)
+    moving_average_share_of_start: float = number(at_least=0.0, below=1.0, reason="is no share", instead="use 0.5")
     summaries: Summaries = nested(Summaries)
     model_garden_backbone: ModelGardenBackbone | None = nested(ModelGardenBackbone, optional=True)
     optimizer: AdamW | Lamb | None = declared(DECOUPLED)

@@ -87,6 +87,14 @@ class PipelineSettings(Settings, message="TrainEvalPipelineConfig"):
             reason = "training keeps none: train_config.optimizer.use_moving_average is false"
             yield Problem("eval_config.use_moving_averages", reason, "make the two agree")
 
+    @between("train_config", "extensions")
+    def _has_the_share_of_the_start_an_average(self) -> Iterator[Problem]:
+        if self.train_config is None or not self.extensions.moving_average_share_of_start:
+            return
+        if not self.train_config.optimizer.use_moving_average:
+            reason = "training keeps no average: train_config.optimizer.use_moving_average is false"
+            yield Problem("extensions.moving_average_share_of_start", reason, "make the two agree")
+
     @between("model", "train_config", "eval_config")
     def _explain_padding(self) -> Iterator[Note]:
         """Says what becomes of images that the resizer leaves in sizes of their own."""

@@ -213,6 +213,9 @@ def _describe_extensions(config: Any, extensions: Extensions) -> list[str]:
     for name in ("evaluate_every_n_steps", "checkpoint_every_n_steps"):
         if getattr(extensions, name):
             found.append(f"{name}: {getattr(extensions, name)}")
+    if extensions.moving_average_share_of_start:
+        share = shortest_float(extensions.moving_average_share_of_start)
+        found.append(f"moving_average_share_of_start: {share}: the averages are this share of the first weights")
     if extensions.learning_rate_decay_by_depth < 1.0:
         found.append(f"learning_rate_decay_by_depth: {shortest_float(extensions.learning_rate_decay_by_depth)}")
     return found

@@ -71,7 +71,8 @@ def build_optimizer(
     optimizer = _build(chosen, schedule)
     optimizer.multiply_rates(rate_multipliers or {})
     if settings.use_moving_average:
-        return MovingAverage(optimizer, average_decay=settings.moving_average_decay), schedule
+        share = 0.0 if extensions is None else extensions.moving_average_share_of_start
+        return MovingAverage(optimizer, settings.moving_average_decay, share_of_start=share), schedule
     return optimizer, schedule
 
 

@@ -146,7 +146,7 @@ def step_memory(
     trained_bytes = sum(int(np.prod(variable.shape)) * 4 for variable in trained)
     # Copies of every trained weight that the optimizer keeps.
     slots = 1 if isinstance(extensions.optimizer_over(train.optimizer), MomentumOptimizer) else 2
-    slots += int(train.optimizer.use_moving_average)
+    slots += int(train.optimizer.use_moving_average) + int(extensions.moving_average_share_of_start > 0)
     parts = extensions.micro_batches
     return StepMemory(
         batch_shape=shape,

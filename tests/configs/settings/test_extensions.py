@@ -69,6 +69,18 @@ def test_a_batch_in_parts_is_shown_and_must_divide():
     assert problem.reason == "3 parts do not divide train_config.batch_size, 8"
 
 
+def test_a_share_of_the_start_is_shown_and_wants_an_average():
+    kept = "train_config { optimizer { use_moving_average: true } } "
+    loaded = read(kept + "extensions { moving_average_share_of_start: 0.5 }")
+    assert not loaded.problems
+    assert any(text.startswith("moving_average_share_of_start: 0.5") for text in in_words(loaded)["extension"])
+    (problem,) = read("extensions { moving_average_share_of_start: 0.5 }").problems
+    assert problem.path == "extensions.moving_average_share_of_start"
+    assert "use_moving_average is false" in problem.reason
+    (problem,) = read(kept + "extensions { moving_average_share_of_start: 1 }").problems
+    assert problem.path == "extensions.moving_average_share_of_start"
+
+
 def test_what_is_empty_says_nothing_and_is_refused():
     problems = read("extensions { optimizer { } learning_rate { } }").problems
     assert [(problem.path, problem.reason) for problem in problems] == [

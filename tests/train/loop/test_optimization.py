@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from configs.settings.declaration import SettingsError
+from configs.settings.extensions import Extensions
 from configs.settings.optimizers import Optimizer
 from configs.settings.reading import read_settings_text
 from configs.settings.training import TrainConfig
@@ -122,6 +123,41 @@ def test_moving_average_before_the_first_step_is_the_model_itself():
     with moving_averages(optimizer, model):
         for value, variable in zip(before, model.variables, strict=True):
             np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_moving_average_with_a_share_of_the_first_weights(tmp_path):
+    """It is that share of them, and for the rest the average that there is without a share; resumed, it still is."""
+    text = f"momentum_optimizer {{ {CONSTANT} momentum_optimizer_value: 0 }} moving_average_decay: 0.75"
+    settings = read_settings_text(Optimizer, text, "train_config.optimizer")
+    extensions = read_settings_text(Extensions, "moving_average_share_of_start: 0.25", "extensions")
+
+    def step(model, optimizer):
+        optimizer.apply_gradients([(tf.ones_like(v), v) for v in model.trainable_variables])
+
+    def averaged(model, optimizer):
+        with moving_averages(optimizer, model):
+            return model.head.bias.numpy()
+
+    start = np.array([0.5, -2.0], np.float32)
+    plain, between = TinyDetector(), TinyDetector()
+    optimizers = {plain: build_optimizer(settings)[0], between: build_optimizer(settings, extensions)[0]}
+    for model, optimizer in optimizers.items():
+        model.head.bias.assign(start)
+        start_moving_average(optimizer, model)
+        step(model, optimizer)
+    np.testing.assert_allclose(
+        averaged(between, optimizers[between]), 0.25 * start + 0.75 * averaged(plain, optimizers[plain]), rtol=1e-6
+    )
+
+    prefix = tf.train.Checkpoint(model=between, optimizer=optimizers[between]).save(str(tmp_path / "ckpt"))
+    resumed, resumed_optimizer = TinyDetector(), build_optimizer(settings, extensions)[0]
+    start_moving_average(resumed_optimizer, resumed)
+    tf.train.Checkpoint(model=resumed, optimizer=resumed_optimizer).restore(prefix).assert_existing_objects_matched()
+    step(resumed, resumed_optimizer)
+    step(plain, optimizers[plain])
+    np.testing.assert_allclose(
+        averaged(resumed, resumed_optimizer), 0.25 * start + 0.75 * averaged(plain, optimizers[plain]), rtol=1e-6
+    )
 
 
 def test_moving_average_inside_a_loss_scaling_optimizer():
