@@ -7,8 +7,8 @@ images one by one, computes COCO's averages of all and of every class, precision
 thresholds and their intervals, the confusion matrix, calibration and TIDE's split, and writes the study's files. The
 libraries compute COCO's averages from lists in memory. `--libraries_python` is an interpreter with NumPy, pycocotools
 and faster-coco-eval; by default this one, with what it has. Seconds are of the processor, the best of the rounds, so
-that the machine's load weighs little. Returns 1 where ours takes more than a third of pycocotools' time, or the averages
-differ by more than 1e-9.
+that the machine's load weighs little. Returns 1 where ours takes more than a third of pycocotools' time, the averages
+differ by more than 1e-9, or a library's process was killed.
 """
 
 from __future__ import annotations
