@@ -4,11 +4,11 @@
 
 Drawn images of 1 to 14 objects. Ours is all that an evaluation does with detections that are there: it takes the
 images one by one, computes COCO's averages of all and of every class, precision, recall and F1 against score, best
-thresholds, the confusion matrix, calibration and TIDE's split, and writes the study's files. The libraries compute
-COCO's averages from lists in memory. `--libraries_python` is an interpreter with NumPy, pycocotools and
-faster-coco-eval; by default this one, with what it has. Seconds are of the processor, the best of the rounds, so that
-the machine's load weighs little. Returns 1 where ours takes more than a third of pycocotools' time, or the averages
-differ by more than 1e-9.
+thresholds and their intervals, the confusion matrix, calibration and TIDE's split, and writes the study's files. The
+libraries compute COCO's averages from lists in memory. `--libraries_python` is an interpreter with NumPy, pycocotools
+and faster-coco-eval; by default this one, with what it has. Seconds are of the processor, the best of the rounds, so
+that the machine's load weighs little. Returns 1 where ours takes more than a third of pycocotools' time, the averages
+differ by more than 1e-9, or a library's process was killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from tests.train.metrics.pycocotools_reference import as_coco, ordinary_images
 from train.evaluation.operating_study import OperatingStudy
 from train.metrics.box_matches import match_collection
 from train.metrics.coco import CocoEvaluator
-from train.metrics.operating_points import BEST_F1
+from train.metrics.operating_points import BEST_F1, curves_by_class
+from train.metrics.threshold_intervals import threshold_intervals
 
 MOST = 1 / 3  # of pycocotools' time
 AVERAGES_DIFFER = 1e-9
@@ -54,11 +55,14 @@ def measure_ours(flags: argparse.Namespace, folder: Path) -> tuple[dict[str, flo
     metrics = evaluator.evaluate()
     seconds["COCO's averages"] = time.process_time() - started
     started = time.process_time()
-    study = OperatingStudy(match_collection(evaluator.boxes), BEST_F1)
+    study = OperatingStudy(match_collection(evaluator.boxes), BEST_F1, with_intervals=False)
     study.metrics()
     study.table()
     study.write(folder)
     seconds["study"] = time.process_time() - started
+    started = time.process_time()
+    threshold_intervals(study.matches, curves_by_class(study.matches), BEST_F1)
+    seconds["intervals of thresholds"] = time.process_time() - started
     kept = [evaluator.boxes.groundtruth(), evaluator.boxes.detections()]
     num_bytes = sum(values.nbytes for boxes in kept for values in vars(boxes).values())
     return seconds, [value for name, value in metrics.items() if "ByCategory" not in name], num_bytes / flags.images

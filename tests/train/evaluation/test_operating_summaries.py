@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 import urllib.parse
@@ -14,6 +15,8 @@ from tensorboard import program
 
 from configs.settings.evaluation import EvalConfig
 from configs.settings.reading import read_settings_text
+from tests.train.comparing.random_detectors import detected as found_in
+from tests.train.comparing.random_detectors import random_images
 from tests.train.metrics.matched_boxes import A, B, C, matched
 from train.evaluation.confusion_image import MOST_CLASSES, confusion_image
 from train.evaluation.detected_image import DetectedImage
@@ -170,3 +173,27 @@ def test_a_real_tensorboard_serves_the_curves_figures_and_images(evaluated):
 def test_logs_are_where_the_evaluation_says(evaluated):
     folder, _, _ = evaluated
     assert [path.parent.name for path in Path(folder).rglob("events*")] == ["eval"]
+
+
+def test_the_images_that_are_kept_hold_the_worst_of_many_with_crowds_too():
+    random = np.random.default_rng(0)
+    images = []
+    for number, measured in enumerate(found_in(random_images(200), recall=0.7, wrong=3.0)):
+        truth = list(zip(measured.groundtruth_classes.tolist(), measured.groundtruth_boxes.tolist(), strict=True))
+        found = zip(
+            measured.detection_classes.tolist(),
+            measured.detection_scores.tolist(),
+            measured.detection_boxes.tolist(),
+            strict=True,
+        )
+        image = detected(0, truth, list(found))
+        crowds = random.random(len(truth)) < 0.2
+        image = dataclasses.replace(image, groundtruth={**image.groundtruth, "is_crowd": crowds})
+        images.append(dataclasses.replace(image, image=np.full((400, 400, 3), number, np.uint8)))
+    result, study = study_result(measure_images(read_settings_text(EvalConfig, ""), NAMES, iter(images)))
+    assert study is not None
+    assert result.worst is not None
+    losses = f1_losses(study.matches, study.thresholds())
+    drawn = result.worst.draw(study.matches, study.thresholds())
+    numbers = [int(np.median(image[:, : image.shape[1] // 2])) for image in drawn]
+    assert losses[numbers].tolist() == pytest.approx(sorted(losses, reverse=True)[:5])
