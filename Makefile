@@ -80,7 +80,7 @@ test: lint .venv-beam/.installed build/object_detection_api/.installed
 
 # To be run on a machine that does nothing else; each prints its ratio, and ends with 1 where a bound is missed.
 BENCHMARKS := client_start choose_subset read_metadata download clean_images write_records train_step evaluation \
-    evaluation_page metrics serving_graph predict_folder
+    evaluation_page metrics serving_graph nms predict_folder
 
 benchmark: .venv/.installed-dev
 	@failed=0; for benchmark in $(BENCHMARKS); do \

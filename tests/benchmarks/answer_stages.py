@@ -20,7 +20,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from tests.benchmarks.serving_graph import MOST_OF_FORWARD, ROOT, measure, sprea
 
 MODELS = {"demo": ("ssd_efficientnet-lite0_fpn_320", 8), "resnet": ("ssd_resnet50_v1_fpn_640", 80)}
 INPUT_TYPES = ["encoded_image_string_tensor"]
-BATCHES = (1, 8)
 PHOTO = (4000, 3000)
 Run = Callable[[], object]
 
@@ -127,7 +126,7 @@ def nms_of_all_anchors() -> Iterator[None]:
         post_processing._ANCHORS_A_DETECTION = own
 
 
-def print_graph(detector: Any, loaded: Any, rounds: int) -> bool:
+def print_graph(detector: Any, loaded: Any, rounds: int, batches: Sequence[int]) -> bool:
     """Prints the stages of the graph; returns whether the answer keeps its bound."""
     import tensorflow as tf
 
@@ -147,7 +146,7 @@ def print_graph(detector: Any, loaded: Any, rounds: int) -> bool:
     )
     photograph = photograph_jpeg(640, 480, quality=90)
     columns = {}
-    for batch in BATCHES:
+    for batch in batches:
         encoded = tf.constant([photograph] * batch)
         images = read(encoded)
         maps = network(images)
@@ -172,12 +171,12 @@ def print_graph(detector: Any, loaded: Any, rounds: int) -> bool:
         stages |= {"rest": found["answer"].cpu - sum(stages.values()), "answer": found["answer"].cpu}
         stages["with NMS of all anchors"] = found["before"].cpu
         columns[batch] = {name: (value, value / base) for name, value in stages.items()}
-    print(f"{'':<34}" + "".join(f"{f'batch of {batch}':>14}{'':>8}" for batch in BATCHES))
-    for name in columns[BATCHES[0]]:
-        cells = (columns[batch][name] for batch in BATCHES)
+    print(f"{'':<34}" + "".join(f"{f'batch of {batch}':>14}{'':>8}" for batch in batches))
+    for name in columns[batches[0]]:
+        cells = (columns[batch][name] for batch in batches)
         print(f"  {name:<32}" + "".join(f"{value:11.1f} ms{ratio:8.2f}" for value, ratio in cells))
     print(f"  {'':<32}(ratios: to forward + decode; the answer at most {MOST_OF_FORWARD})", flush=True)
-    return all(columns[batch]["answer"][1] <= MOST_OF_FORWARD for batch in BATCHES)
+    return all(columns[batch]["answer"][1] <= MOST_OF_FORWARD for batch in batches)
 
 
 def print_options(detector: Any, rounds: int) -> None:
@@ -266,6 +265,7 @@ def main() -> int:
     parser.add_argument(
         "--parts", nargs="+", choices=("graph", "options", "client"), default=["graph", "options", "client"]
     )
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--pipeline_config_path", type=Path)
     parser.add_argument("--trained_checkpoint_dir", help="weights of the demo's model")
     arguments = parser.parse_args()
@@ -277,7 +277,7 @@ def main() -> int:
         loaded = load()
         print(f"{name}: {MODELS[name][0]}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
         if "graph" in arguments.parts:
-            is_good &= print_graph(detector, loaded, arguments.rounds)
+            is_good &= print_graph(detector, loaded, arguments.rounds, arguments.batches)
         if "options" in arguments.parts:
             print_options(detector, arguments.rounds)
         if "client" in arguments.parts and name == "demo":
