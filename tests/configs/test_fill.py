@@ -120,7 +120,7 @@ def test_the_header_says_what_is_the_recipes_own(data: Path) -> None:
     start = header.index(
         "# The recipe says of itself, of its own number of steps and the sets that it was tried on, not of this file:"
     )
-    reached = [number for number, line in enumerate(header) if "Reaches: AP 0.576" in line]
+    reached = [number for number, line in enumerate(header) if "Reaches: AP 0." in line]
     assert reached and all(number > start and header[number].startswith("#   | ") for number in reached)
     assert (
         "#     python -m train.train --pipeline_config_path data/pipeline.config --model_dir data/model"
