@@ -68,7 +68,7 @@ def chart(figures: Sequence[Figure]) -> str:
         parts.append(_text(x + 10, 24, name))
         x += 34 + LETTER_WIDTH * len(name)
     panels: tuple[tuple[float, str, Callable[[Figure], float]], ...] = (
-        (60, "minutes of training on two CPU cores", lambda figure: figure.minutes),
+        (60, "minutes of training on two idle CPU cores", lambda figure: figure.minutes),
         (60 + PANEL_WIDTH + 100, "milliseconds of CPU time an image", lambda figure: figure.milliseconds),
     )
     for left, title, value in panels:

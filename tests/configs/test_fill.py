@@ -72,7 +72,7 @@ wrote data/pipeline.config, from {LITE}
   train_config.num_steps: 240 -> 2000, 16 passes over 1000 images in batches of 8; the recipe's 240 steps are for \
 another number of images
   stretched with it: evaluate_every_n_steps 120 -> 1000, checkpoint_every_n_steps 120 -> 1000, \
-total_steps 240 -> 2000, warmup_steps 20 -> 167
+total_steps 240 -> 2000, warmup_steps 108 -> 900
 next: python -m train.train --pipeline_config_path data/pipeline.config --model_dir data/model
 """
     )
@@ -84,7 +84,7 @@ next: python -m train.train --pipeline_config_path data/pipeline.config --model_
     (reader,) = config.eval_input_reader
     assert list(reader.tf_record_input_reader.input_path) == ["data/validation.record-?????-of-00001"]
     rate = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
-    assert (rate.total_steps, rate.warmup_steps) == (2000, 167)
+    assert (rate.total_steps, rate.warmup_steps) == (2000, 900)
     assert check(["data/pipeline.config"]) == 0
     assert "to fill" not in capsys.readouterr().out
 
@@ -120,7 +120,7 @@ def test_the_header_says_what_is_the_recipes_own(data: Path) -> None:
     start = header.index(
         "# The recipe says of itself, of its own number of steps and the sets that it was tried on, not of this file:"
     )
-    reached = [number for number, line in enumerate(header) if "Reaches: AP 0.576" in line]
+    reached = [number for number, line in enumerate(header) if "Reaches: AP 0." in line]
     assert reached and all(number > start and header[number].startswith("#   | ") for number in reached)
     assert (
         "#     python -m train.train --pipeline_config_path data/pipeline.config --model_dir data/model"

@@ -53,7 +53,7 @@ def test_an_optimizer_alone_takes_the_given_ones_learning_rate():
     notes = notes_of(loaded)
     assert notes[GIVEN] == "nothing but its learning rate has an effect: extensions.optimizer.lamb is in its place"
     assert "train_config.add_regularization_loss" not in notes
-    assert in_words(loaded)["learning rate"][0] == "step 0: 0.0005, warm-up"
+    assert in_words(loaded)["learning rate"][0] == "step 0: 0.0004, warm-up"
     assert "train_config.add_regularization_loss" not in notes_of(
         read("extensions { optimizer { lamb { weight_decay: 0 } } }")
     )
