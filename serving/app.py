@@ -26,13 +26,14 @@ ALL_ADDRESSES = ("0.0.0.0", "::")
 def main(argv: Sequence[str] | None = None) -> int:
     """Checks the flags and becomes `streamlit run`, which runs this file anew for every page."""
     from data_prep.runtime.command_line import UserError
+    from data_prep.runtime.missing_packages import how_to_install
     from serving.client_library.channels import is_loopback
     from serving.demonstration.settings import read_settings
 
     words = sys.argv[1:] if argv is None else list(argv)
     settings = read_settings(words)
     if importlib.util.find_spec("streamlit") is None:
-        raise UserError("streamlit is not installed; pip install -r requirements-app.txt")
+        raise UserError(f"streamlit is not installed; {how_to_install('app')}")
     if settings.host is not None and not is_loopback(f"{settings.host}:0"):
         print(f"listens at {settings.host}: whoever reaches it can use the page, which has no login", file=sys.stderr)
     sys.stdout.flush()
