@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from data_prep.inspection.data_set import DataSet
 
-SHARE_EDGES: npt.NDArray[np.float64] = np.linspace(0.0, 1.0, 21)  # of a box's side, relative to its image
+SHARE_EDGES: npt.NDArray[np.float64] = np.linspace(
+    0.0, 1.0, 21, dtype=np.float64
+)  # of a box's side, relative to its image
 PIXEL_EDGES = np.array([0, 8, 16, 32, 64, 128, 256, 512, 1024, np.inf])  # of a box's side
 RATIO_EDGES = np.arange(-4.25, 4.5, 0.5, dtype=np.float64)  # of log2(width / height), a bin around each half
 COUNT_EDGES = np.array([0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 21, 31, 51, 101, np.inf])  # of boxes in an image

@@ -63,8 +63,9 @@ def rasterize(parts: Sequence[Part], camera: Camera) -> tuple[Faces, Visible]:
         parts: Solids and sheets, in any order; they may run into each other.
         camera: Its size is the size of the result.
     """
-    normals, colors, emission, owner = [np.zeros((1, 3))], [np.zeros((1, 3))], [np.zeros(1)], [np.full(1, -1)]
-    on_plane = [np.zeros((1, 3))]
+    nothing: np.ndarray = np.zeros((1, 3))
+    normals, colors, on_plane = [nothing], [nothing], [nothing]
+    emission, owner = [np.zeros(1)], [np.full(1, -1)]
     textures: dict[int, Texture] = {}
     windows: dict[int, Window] = {}
     all_outlines: list[list[Outline]] = [[] for _ in parts]

@@ -85,7 +85,7 @@ def near_pairs(hashes: np.ndarray, max_distance: int) -> Iterator[tuple[np.ndarr
         order = np.argsort(keys)
         keys, in_order = keys[order], hashes[order]
         # Within a run of equal keys every two are compared: neighbours first, then those two apart, and so on.
-        positions = np.arange(len(keys) - 1)
+        positions: np.ndarray = np.arange(len(keys) - 1)
         for apart in range(1, len(keys)):
             positions = positions[positions < len(keys) - apart]
             positions = positions[keys[positions] == keys[positions + apart]]

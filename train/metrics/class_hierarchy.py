@@ -64,7 +64,7 @@ class ClassHierarchy:
         rows = np.concatenate([np.column_stack([boxes, classes]), np.column_stack([boxes[origin], as_class])])
         _, firsts, numbers = np.unique(rows, axis=0, return_index=True, return_inverse=True)
         if scores.size:
-            stays = np.zeros(len(rows), bool)
+            stays: np.ndarray = np.zeros(len(rows), bool)
             stays[firsts] = True
             stays = stays[len(boxes) :]
         else:  # of ground truth, copies of two boxes in one place both stay, as in records

@@ -34,7 +34,8 @@ class Boxes:
         self.boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         self.classes = np.asarray(classes, np.int32)
         self.image = np.full(len(self.boxes), image, np.int32)
-        self.scores = self.area = self.is_crowd = self.is_group = np.zeros(0, np.float32)
+        nothing: np.ndarray = np.zeros(0, np.float32)
+        self.scores = self.area = self.is_crowd = self.is_group = nothing
         for name, values in more.items():
             setattr(self, name, np.asarray(values, np.float32))
 

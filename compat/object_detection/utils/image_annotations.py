@@ -24,7 +24,7 @@ def draw_bounding_box_on_image_array(
     use_normalized_coordinates: bool = True,
 ) -> None:
     """Draws a box on an array [height, width, 3], in place; see `draw_bounding_box_on_image`."""
-    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
+    pil_image = Image.fromarray(np.asarray(image, np.uint8)).convert("RGB")
     draw_bounding_box_on_image(
         pil_image, ymin, xmin, ymax, xmax, color, thickness, display_str_list, use_normalized_coordinates
     )
@@ -121,7 +121,7 @@ def draw_bounding_boxes_on_image(
 
 def draw_keypoints_on_image_array(image: np.ndarray, keypoints: Any, *arguments: Any, **options: Any) -> None:
     """Draws keypoints on an array, in place; arguments as `draw_keypoints_on_image`."""
-    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
+    pil_image = Image.fromarray(np.asarray(image, np.uint8)).convert("RGB")
     draw_keypoints_on_image(pil_image, keypoints, *arguments, **options)
     np.copyto(image, np.array(pil_image))
 
@@ -194,4 +194,4 @@ def blend_mask(image: Image.Image, mask: Any, color: str, alpha: float) -> None:
     mask = np.asarray(mask)
     if mask.shape != (image.height, image.width):
         raise ValueError(f"the image has the size {(image.height, image.width)}, and the mask {mask.shape}")
-    image.paste(ImageColor.getrgb(color), mask=Image.fromarray(np.uint8(255 * alpha * (mask > 0))))
+    image.paste(ImageColor.getrgb(color), mask=Image.fromarray(np.asarray(255 * alpha * (mask > 0), np.uint8)))

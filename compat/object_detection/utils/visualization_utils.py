@@ -154,7 +154,7 @@ def visualize_boxes_and_labels_on_image_array(
             drawn.lines.append(": ".join(filter(None, [name, percent, of_track])))
         drawn.take(index, keypoints, keypoint_scores, instance_masks, instance_boundaries)
 
-    pil_image = Image.fromarray(np.uint8(image)).convert("RGB")
+    pil_image = Image.fromarray(np.asarray(image, np.uint8)).convert("RGB")
     thickness = 0 if skip_boxes else line_thickness
     for (ymin, xmin, ymax, xmax), drawn in places.items():
         for mask, color, alpha in ((drawn.mask, drawn.color, mask_alpha), (drawn.boundary, "red", 1.0)):
@@ -267,5 +267,5 @@ def save_image_array_as_png(image: Any, output_path: str) -> None:
 def encode_image_array_as_png_str(image: Any) -> bytes:
     """An array [height, width, 3] of 0..255 as the bytes of a PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(np.uint8(image)).save(buffer, "PNG")
+    Image.fromarray(np.asarray(image, np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()

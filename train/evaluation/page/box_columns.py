@@ -90,7 +90,7 @@ def box_columns(matches: BoxMatches, errors: TideErrors, max_detections: int = M
     """
     scores = matches.detections.scores
     lowest = 0.0
-    kept = np.arange(len(scores))
+    kept: np.ndarray = np.arange(len(scores))
     if len(scores) > max_detections:
         kept = np.flatnonzero(scores > scores[max_detections])
         lowest = float(scores[kept[-1]]) if kept.size else 1.0
