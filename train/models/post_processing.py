@@ -174,9 +174,9 @@ def _best_of_few_anchors(
     """What `_best` returns, looked for among the anchors with the best scores first.
 
     Of 76,725 anchors and 80 classes whose scores all pass the threshold, NMS at once took 164 ms of CPU time, this 4
-    (tests/benchmarks/nms.py). What scores less never suppresses what scores more: if the strongest anchors give all the
-    detections that may be given, or if no other passes the threshold, the answer is that of all anchors. Otherwise all
-    are looked at.
+    (tests/benchmarks/nms.py). What scores less never suppresses what scores more: if the strongest anchors give all
+    the detections that may be given, or if no other passes the threshold, the answer is that of all anchors. Otherwise
+    all are looked at.
 
     Args:
         boxes: float32 [B, A, 1 or K, 4], as for `batch_non_max_suppression`.
