@@ -37,7 +37,7 @@ def test_counts_parameters_anchors_and_bytes_of_a_recipe_that_is_not_filled_in()
     assert [level["count"] for level in found["anchors"]] == [
         count * level["a_place"] for count, level in zip(places, found["anchors"], strict=True)
     ]
-    assert found["anchors"][0]["sizes"][0] == "32x32"
+    assert found["anchors"][0]["sizes"][0] == "24x24"
     memory = found["step_bytes"]
     assert memory["batch_shape"] == [4, 320, 320, 3]
     assert memory["gradients"] == 4 * sum(part["trained"] for part in parts.values())
