@@ -16,12 +16,13 @@ from detection.main import compat_path, listing
 def detection(*words: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join(filter(None, [environment.pop("PYTHONPATH", ""), str(ROOT)]))
     return subprocess.run(
-        [sys.executable, "-c", "from detection.main import main; main()", *words],
+        # As the script on the path: the working folder, which -c puts first, is not searched.
+        [sys.executable, "-c", "import sys; del sys.path[0]; from detection.main import main; main()", *words],
         capture_output=True,
         text=True,
         check=False,
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1", **environment},
+        env={**os.environ, "PYTHONPATH": paths, **environment},
     )
 
 
