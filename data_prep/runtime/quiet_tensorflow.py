@@ -32,6 +32,8 @@ def quiet_tensorflow() -> None:
     _quiet_native_parts()
     # Model Garden feeds its models dictionaries with more levels than they take, and says so at each call.
     warnings.filterwarnings("ignore", message="Input dict contained keys")
+    # Google's API client, which TensorFlow imports where it is, says of Python 3.10 that it will go unsupported.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google.api_core")
 
 
 def _quiet_native_parts() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from data_prep.images.image_file import NOT_AN_IMAGE
+
 NOT_NOW = "We cannot look at your photos right now. Please try again in a few minutes."
 NOT_SET_UP = "This page is not set up yet. Whoever runs it finds the reason below."
 
@@ -11,7 +13,7 @@ _ANOTHER = "We could not look at {photo}. Please add it in another format, such 
 _AGAIN = "We could not look at {photo} just now. Please try again."
 # By the reasons of `ImageError` and of the client's `Failure`.
 _SENTENCES = {
-    "not a picture": "{photo} is not a photo that we can read. Please add a JPEG, PNG or WebP file.",
+    NOT_AN_IMAGE: "{photo} is not a photo that we can read. Please add a JPEG, PNG or WebP file.",
     "empty file": "{photo} is an empty file. Please add it again.",
     "does not decode": f"{{photo}} {_DAMAGED}",
     "damaged": f"{{photo}} {_DAMAGED}",

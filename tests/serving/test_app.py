@@ -320,7 +320,7 @@ def test_photos_of_the_camera_join_the_files_and_can_be_removed(open_page, addre
     page.wait_for_selector("text=/^Camera 1: /")
     page.get_by_text("Take photos here").click()  # off again: what was taken stays
     page.wait_for_selector("[data-testid=stCameraInput]", state="detached")
-    assert page.locator("[data-testid=stImageCaption]").count() == 2
+    page.wait_for_function("document.querySelectorAll('[data-testid=stImageCaption]').length === 2")
     page.get_by_role("button", name="Remove Camera 1").click()
     wait_for_captions(page, f"room.png: {SOFA}")
 
