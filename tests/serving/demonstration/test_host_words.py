@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.images import image_file
+from data_prep.images.image_file import NOT_AN_IMAGE
 from serving.demonstration.host_words import NOT_NOW, NOT_SET_UP, number_of, photo_trouble
 
 REASONS = set(re.findall(r'ImageError\("([^"]+)"', Path(image_file.__file__).read_text(encoding="utf-8")))
@@ -23,7 +24,7 @@ def test_each_trouble_names_the_photo_and_what_to_do(reason):
 
 
 def test_a_damaged_photo_a_large_one_and_one_that_is_none_are_told_apart():
-    sentences = [photo_trouble("a", reason) for reason in ("does not decode", "too many pixels", "not a picture")]
+    sentences = [photo_trouble("a", reason) for reason in ("does not decode", "too many pixels", NOT_AN_IMAGE)]
     assert ["damaged" in sentences[0], "too large" in sentences[1], "not a photo" in sentences[2]] == [True] * 3
     assert len(set(sentences)) == 3
 
