@@ -144,7 +144,7 @@ def bring(page: Any, *files: tuple[str, bytes]) -> None:
 def ready(page: Any) -> None:
     """Waits until the script has run to its end, and the browser has all that it shows."""
     page.wait_for_selector("text=Download the list")
-    page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")  # the status shows only later
     page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached")
     page.wait_for_function("[...document.images].every(image => image.complete)")
 
@@ -185,6 +185,9 @@ def choose(page: Any, label: str, option: str) -> None:
             box.click()
         with contextlib.suppress(playwright.TimeoutError):
             chosen.click(timeout=3_000)
+            # A list that one can choose several of may stay open, and the rest of the page then has no roles.
+            page.keyboard.press("Escape")
+            page.get_by_role("listbox").wait_for(state="hidden")
             return
     raise AssertionError(f"{label!r} does not offer {option!r}")
 
