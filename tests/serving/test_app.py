@@ -186,7 +186,7 @@ def choose(page: Any, label: str, option: str) -> None:
         with contextlib.suppress(playwright.TimeoutError):
             chosen.click(timeout=3_000)
             # A list that one can choose several of may stay open, and the rest of the page then has no roles.
-            page.keyboard.press("Escape")
+            page.mouse.click(4, 4)
             page.get_by_role("listbox").wait_for(state="hidden")
             return
     raise AssertionError(f"{label!r} does not offer {option!r}")
