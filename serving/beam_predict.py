@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from apache_beam.io.filesystem import BeamIOError
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from serving.folders.beam_pipeline import DetectorHandler, build_pipeline
+    from serving.folders.beam_pipeline import DetectorHandler, build_pipeline, leave_mistakes_to_the_command
 
     _check_is_there(arguments.input or arguments.input_list)
     pipeline = beam.Pipeline(options=PipelineOptions(list(for_beam)))
@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths = pipeline | beam.io.ReadFromText(arguments.input_list) | "not empty" >> beam.Filter(bool)
     min_score = min_score_of(arguments, WRITTEN_MIN_SCORE)
     build_pipeline(paths, DetectorHandler(arguments, label_map, min_score), arguments.output_prefix)
+    leave_mistakes_to_the_command()
     try:
         result = pipeline.run()
         result.wait_until_finish()
@@ -110,7 +111,7 @@ def _report(result: Any, output_prefix: str, max_failures: int) -> int:
 
 def _last_line(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    return lines[-1].partition(" [while running ")[0].strip() if lines else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from data_prep.formats.label_map import LabelMap
 from data_prep.images.image_file import MAX_BYTES
+from data_prep.runtime.command_line import UserError
 from serving.client_library.detections import Failure, ImageDetections, MinScore
 from serving.client_library.image_sources import NamedImage
 from serving.folders.detector_choice import open_detector
@@ -27,6 +29,16 @@ from serving.folders.tables import DETECTION_COLUMNS, detection_row
 
 METRICS = "predict"
 ANSWERED, FAILED, DETECTIONS = "pictures_answered", "pictures_failed", "detections"
+
+
+class _NoMistake(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+
+
+def leave_mistakes_to_the_command() -> None:
+    """Keeps Beam from logging a traceback of what the command tells in one line, such as a wrong address."""
+    logging.getLogger("apache_beam.runners.common").addFilter(_NoMistake())
 
 
 class DetectorHandler(ModelHandler[NamedImage, ImageDetections, Any]):

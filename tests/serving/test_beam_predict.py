@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,8 @@ pytest.importorskip("apache_beam", reason="Apache Beam is not installed (require
 
 from serving.beam_predict import main
 from serving.predict_folder import main as predict_folder
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -65,3 +70,15 @@ def test_a_pipeline_through_a_server_takes_a_list_and_names_what_is_missing(phot
     assert set(by_image(read(tmp_path / "run-predictions-*.jsonl"))) == {"1.jpg", "2.jpg"}
     failures = by_image(read(tmp_path / "run-failures-*.jsonl"))
     assert {name: entry["error"]["reason"] for name, entry in failures.items()} == {"gone.jpg": "missing"}
+
+
+def test_a_server_that_does_not_answer_is_told_in_one_line(photos, tmp_path):
+    words = ["--input", f"{photos}/1.jpg", "--output_prefix", str(tmp_path / "run"), "--model_name", "detector"]
+    server = ["--server", "localhost:1", "--timeout_seconds", "5"]
+    command = [sys.executable, "-m", "serving.beam_predict", *words, *server]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    told = ended.stderr.splitlines()[-1]
+    assert told.startswith("error: no server answers at localhost:1: Connection refused")
+    assert "while running" not in told
