@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = pipeline.run()
         result.wait_until_finish()
+    except UserError as error:
+        raise UserError(_last_line(error)) from error
     except (BeamIOError, RuntimeError) as error:
         raise UserError(f"the pipeline failed: {_last_line(error)}") from error
     return _report(result, arguments.output_prefix, arguments.max_failures)
@@ -110,6 +112,7 @@ def _report(result: Any, output_prefix: str, max_failures: int) -> int:
 
 
 def _last_line(error: BaseException) -> str:
+    """Returns what went wrong, without the name of the pipeline's stage that Beam adds."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].partition(" [while running ")[0].strip() if lines else type(error).__name__
 
