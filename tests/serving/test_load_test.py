@@ -140,14 +140,14 @@ METRICS = """# TYPE :tensorflow:serving:batching_session:processed_batch_size hi
 :tensorflow:serving:batching_session:processed_batch_size_bucket{model_name="a",le="2"} ONES
 :tensorflow:serving:batching_session:processed_batch_size_bucket{model_name="a",le="4"} FOURS
 :tensorflow:serving:batching_session:processed_batch_size_bucket{model_name="a",le="+Inf"} FOURS
-:tensorflow:serving:batching_session:processed_batch_size_sum{model_name="a"} PICTURES
+:tensorflow:serving:batching_session:processed_batch_size_sum{model_name="a"} IMAGES
 :tensorflow:serving:batching_session:processed_batch_size_count{model_name="a"} FOURS
 :tensorflow:serving:request_count{model_name="a",status="OK"} 12
 """
 
 
 def metrics(ones, fours):
-    texts = {"ONES": ones, "FOURS": ones + fours, "PICTURES": ones + 4 * fours}
+    texts = {"ONES": ones, "FOURS": ones + fours, "IMAGES": ones + 4 * fours}
     text = METRICS
     for word, value in texts.items():
         text = text.replace(word, str(value))
