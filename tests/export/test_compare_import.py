@@ -47,7 +47,7 @@ def test_the_table_says_how_far_the_import_is_from_the_original(tmp_path, capsys
     (answers,) = ask_checkpoint(detector, [image.pixels()])
     words = ["--pipeline_config_path", str(tmp_path / "pipeline.config")]
     words += ["--trained_checkpoint_dir", str(tmp_path / "checkpoint")]
-    words += ["--parity_images", str(tmp_path / "photo.jpg")]
+    words += ["--parity_pictures", str(tmp_path / "photo.jpg")]  # its earlier name
     assert main([str(graph_that_answers(tmp_path / "same.pb", answers)), *words]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"same\.pb +Session +before NMS", printed) and re.search(r"same\.pb +Session +after NMS", printed)

@@ -62,7 +62,8 @@ def exported(block_config, block_records, tmp_path_factory):
         "--pipeline_config_path", str(config_path), "--trained_checkpoint_dir", str(folder / "model" / "ckpt-0"),
         "--output_directory", str(folder / "models"), "--quantization", *QUANTIZATIONS, "--max_detections", "7",
         "--ssd_use_regular_nms", "--iou_threshold", "0.5", "--check_min_score", "0.05",
-        "--representative_records", str(block_records / "train.record-*"), "--num_representative_images", "4",
+        "--representative_records", str(block_records / "train.record-*"),
+        "--num_representative_pictures", "4",  # its earlier name
     ]  # fmt: skip
     assert export(words) == 0
     return folder / "models", words, load_pipeline(str(config_path)), detector

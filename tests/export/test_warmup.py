@@ -211,3 +211,5 @@ def test_too_much_warm_up_is_refused(version, image_paths, monkeypatch):
         write_warmup(version, read_images(image_paths))
     with pytest.raises(UsageError, match="give --images to make requests from, or --check"):
         main(["--version_directory", str(version)])
+    with pytest.raises(UsageError, match="or --check"):
+        main(["--version_directory", str(version), "--check", "--pictures", "a.jpg"])  # its earlier name

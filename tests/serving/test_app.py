@@ -92,7 +92,7 @@ def address(two_versions: LocalServer, tmp_path_factory: pytest.TempPathFactory)
     )
     with running_page(
         "--server", f"localhost:{two_versions.port}", "--model_name", "detector", "--label_map_path", str(label_map),
-        "--version_label", "stable", "--version_label", "canary", "--max_images", "3",
+        "--version_label", "stable", "--version_label", "canary", "--max_pictures", "3",  # its earlier name
     ) as started:  # fmt: skip
         yield started
 

@@ -103,7 +103,7 @@ def test_errors_are_counted_by_status_and_bounds_make_it_fail(run):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
 
     with StandInDetector(before=refuses) as server:
-        flags = ["--concurrency", 2, "--duration_seconds", 1]
+        flags = ["--concurrency", 2, "--duration_seconds", 1, "--max_pictures", 1]  # its earlier name
         code, out, err = run(server, *flags)
         assert code == 0 and "RESOURCE_EXHAUSTED" in err and out.splitlines()[1].split()[-3] != "0"
         assert run(server, *flags, "--max_error_fraction", 0.1)[0] == 1
