@@ -106,7 +106,7 @@ demo: $(DEMO)/detections.txt
 	@echo
 	@cat $(DEMO)/detections.txt
 	@echo
-	@echo "picture:     $(DEMO)/detections/$$(ls $(DEMO)/detections | head -1)"
+	@echo "image:       $(DEMO)/detections/$$(ls $(DEMO)/detections | head -1)"
 	@echo "metrics:     $(DEMO)/model/eval/metrics.json"
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir $(DEMO)/model"
 	@echo "serve it:    $(IN_VENV) serving.serve --model_name rooms --model_base_path $(DEMO)/serving_models"

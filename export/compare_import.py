@@ -15,18 +15,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(
         description=__doc__ or "",
         example="  python -m export.compare_import frozen_inference_graph.pb --pipeline_config_path "
-        "imported/pipeline.config \\\n      --trained_checkpoint_dir imported/checkpoint --parity_pictures photo.jpg",
+        "imported/pipeline.config \\\n      --trained_checkpoint_dir imported/checkpoint --parity_images photo.jpg",
     )
     parser.add_argument("original", type=Path, help="a frozen graph *.pb or a *.tflite, of a source that you trust")
     add_config_arguments(parser)
     parser.add_argument("--trained_checkpoint_dir", required=True, help="a folder with a checkpoint, or its prefix")
     parser.add_argument(
+        "--parity_images",
         "--parity_pictures",
         nargs="+",
         type=Path,
         default=[],
         metavar="IMAGE",
-        help="JPEGs and PNGs to compare on, at most 16; by default generated ones",
+        help="JPEGs and PNGs to compare on, at most 16; by default generated ones; "
+        "--parity_pictures is its name in earlier versions",
     )
     arguments = parser.parse_args(argv)
 
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     detector = build_model(model_config_from(arguments))
     restore_trained(detector, find_checkpoint(arguments.trained_checkpoint_dir))
-    report = check_import(arguments.original, detector, read_images(arguments.parity_pictures) or generated_images())
+    report = check_import(arguments.original, detector, read_images(arguments.parity_images) or generated_images())
     print(report.summary())
     for check in report.checks:
         if check.problem:

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         baked=baked,
         output_directory=arguments.output_directory,
         version_directory=version_directory,
-        parity_images=arguments.parity_pictures,
+        parity_images=arguments.parity_images,
         warmup_batch_sizes=arguments.warmup_batch_sizes,
         also_frozen_graph=arguments.also_frozen_graph,
         approximation=approximation,
@@ -173,13 +173,14 @@ def _parser() -> AbslArgumentParser:
     parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
     parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
     parser.add_argument(
+        "--parity_images",
         "--parity_pictures",
         nargs="+",
         type=Path,
         default=[],
-        metavar="PICTURE",
+        metavar="IMAGE",
         help="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default the first evaluation records, "
-        "or generated pictures where there are none",
+        "or generated images where there are none; --parity_pictures is its name in earlier versions",
     )
     parser.add_argument(
         "--warmup_batch_sizes",
@@ -187,8 +188,8 @@ def _parser() -> AbslArgumentParser:
         type=positive_int,
         default=[1, 2, 3, 4],
         metavar="N",
-        help="warm-up requests that the version folder gets, made from the same pictures and replayed: as many "
-        "pictures each as batching.config allows; none where no number follows",
+        help="warm-up requests that the version folder gets, made from the same images and replayed: as many "
+        "images each as batching.config allows; none where no number follows",
     )
     add_track_argument(parser, "the exported model's path, into the training's run,")
     add_api_arguments(parser, EXPORTER_MAIN_V2, EXPORT_INFERENCE_GRAPH)

@@ -52,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from train.models.build import build_or_explain
 
     require_new(arguments.output_directory, None)
-    check_images = check_images_for(arguments.parity_pictures, arguments.check_records, pipeline)
+    check_images = check_images_for(arguments.parity_images, arguments.check_records, pipeline)
     representative = []
     if FULL_INTEGER in quantizations:
         representative = read_record_images(
             arguments.representative_records,
-            arguments.num_representative_pictures,
+            arguments.num_representative_images,
             flag="--representative_records",
         )
     prefix = find_checkpoint(arguments.trained_checkpoint_dir)
@@ -110,7 +110,7 @@ def _parser() -> AbslArgumentParser:
         action="extend",
         choices=QUANTIZATIONS,
         help="a model each, model_float.tflite and so on: as it is; with weights in 8 bits; with everything up to the "
-        f"NMS in 8 bits, which takes pictures as uint8 (default: {QUANTIZATIONS[0]})",
+        f"NMS in 8 bits, which takes images as uint8 (default: {QUANTIZATIONS[0]})",
     )
     parser.add_argument(
         "--max_detections",
@@ -137,20 +137,31 @@ def _parser() -> AbslArgumentParser:
     add_thresholds_argument(parser, "before the NMS")
     ranges = parser.add_argument_group("full_integer")
     ranges.add_argument(
-        "--representative_records", metavar="GLOB", help="records with pictures from which ranges are taken"
+        "--representative_records", metavar="GLOB", help="records with images from which ranges are taken"
     )
     ranges.add_argument(
-        "--num_representative_pictures", type=positive_int, default=100, metavar="N", help="spread over these records"
+        "--num_representative_images",
+        "--num_representative_pictures",
+        type=positive_int,
+        default=100,
+        metavar="N",
+        help="spread over these records; --num_representative_pictures is its name in earlier versions",
     )
     check = parser.add_argument_group("the check against the checkpoint")
     check.add_argument(
         "--check_records",
         metavar="GLOB",
-        help="records with pictures to compare on, 16 spread over them; by default the config's evaluation records, or "
-        "generated pictures where there are none",
+        help="records with images to compare on, 16 spread over them; by default the config's evaluation records, or "
+        "generated images where there are none",
     )
     check.add_argument(
-        "--parity_pictures", nargs="+", type=Path, default=[], metavar="PICTURE", help="JPEGs or PNGs instead"
+        "--parity_images",
+        "--parity_pictures",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="IMAGE",
+        help="JPEGs or PNGs instead; --parity_pictures is its name in earlier versions",
     )
     check.add_argument("--check_min_score", type=fraction, default=0.3, help="what detections count from")
     check.add_argument(

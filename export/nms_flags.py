@@ -16,8 +16,8 @@ _NUMBERS = {
     "iou_threshold": "of two boxes of a class that overlap more, the NMS keeps the better",
 }
 _COUNTS = {
-    "max_detections_per_class": "the most detections of a class in a picture",
-    "max_total_detections": "the most detections in a picture, which is also the size of the outputs",
+    "max_detections_per_class": "the most detections of a class in an image",
+    "max_total_detections": "the most detections in an image, which is also the size of the outputs",
 }
 _PLACES = {"ssd": "post_processing", "faster_rcnn": "second_stage_post_processing"}
 

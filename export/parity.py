@@ -80,7 +80,7 @@ class ParityReport:
 
     def summary(self) -> str:
         """A table for people."""
-        title = f"parity with the checkpoint on {len(self.image_names)} pictures ({', '.join(self.image_names[:2])}"
+        title = f"parity with the checkpoint on {len(self.image_names)} images ({', '.join(self.image_names[:2])}"
         title += ", ...)" if len(self.image_names) > 2 else ")"
         lines = [
             title,
@@ -102,7 +102,7 @@ class ParityReport:
 
     def to_json(self) -> dict[str, Any]:
         """For a file beside the export."""
-        written: dict[str, Any] = {"pictures": list(self.image_names)}
+        written: dict[str, Any] = {"images": list(self.image_names)}
         if self.thresholds is not None:
             written["thresholds"] = {
                 self.thresholds.names[class_id]: threshold if math.isfinite(threshold) else None

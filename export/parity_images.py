@@ -48,7 +48,7 @@ class SampleImage:
         try:
             return np.asarray(decode_image(tf.constant(self.encoded)))
         except tf.errors.InvalidArgumentError:
-            raise UserError(f"{self.name} is not a JPEG or PNG that decodes; give other pictures") from None
+            raise UserError(f"{self.name} is not a JPEG or PNG that decodes; give other images") from None
 
 
 def images_for(paths: Iterable[Path], pipeline: Pipeline) -> list[SampleImage]:
@@ -94,7 +94,7 @@ def images_of_records(readers: Sequence[InputReader]) -> list[SampleImage]:
                     for row, record in enumerate(records.take(_RECORDS_TAKEN))
                 ]
         except tf.errors.OpError as error:
-            raise UserError(f"{where}: {error.message}; give --parity_pictures") from None
+            raise UserError(f"{where}: {error.message}; give --parity_images") from None
     return []
 
 
@@ -135,7 +135,7 @@ def generated_images() -> list[SampleImage]:
         image = Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=90)
-        found.append(_image(f"generated picture {number}", buffer.getvalue()))
+        found.append(_image(f"generated image {number}", buffer.getvalue()))
     return found
 
 

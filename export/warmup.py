@@ -107,7 +107,7 @@ def write_warmup(
         UsageError: No such signature, or no batch size.
     """
     if not images or not batch_sizes or min(batch_sizes) < 1:
-        raise UsageError("warm-up needs pictures, and batch sizes from 1")
+        raise UsageError("warm-up needs images, and batch sizes from 1")
     for image in images:
         image.pixels()  # says by name what does not decode, where a request would only fail
     with _Session(saved_model_dir) as session:
@@ -187,7 +187,7 @@ class _Session:
             else:
                 return candidate
         why = f": {errors[0]}" if errors else f", but {dtype.name}"
-        raise UserError(f"signature {name} takes neither pictures nor records{why}; name others with --signatures")
+        raise UserError(f"signature {name} takes neither images nor records{why}; name others with --signatures")
 
     def replay(self, record: bytes, where: str) -> ReplayedRequest:
         """Runs a record of a warm-up file twice, and looks at the answer."""
@@ -208,7 +208,7 @@ class _Session:
         for output, array in outputs.items():
             if array.shape[:1] != (batch_size,):
                 raise UserError(
-                    f"{where}: {output} of signature {name} has shape {array.shape} for {batch_size} pictures"
+                    f"{where}: {output} of signature {name} has shape {array.shape} for {batch_size} images"
                 )
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise UserError(f"{where}: {output} of signature {name} is not finite")
@@ -283,7 +283,7 @@ def _write(path: Path, logs: Iterator[bytes]) -> None:
             if number == MAX_RECORDS or num_bytes > MAX_FILE_BYTES:
                 raise UserError(
                     f"warm-up would take more than {MAX_RECORDS} requests or {MAX_FILE_BYTES >> 20} MiB; give smaller "
-                    "pictures, fewer --batch_sizes, or --signatures"
+                    "images, fewer --batch_sizes, or --signatures"
                 )
             writer.write(log)
 
@@ -297,7 +297,7 @@ def _first_line(error: Exception) -> str:
 def _only_input(name: str, signature: Any) -> tuple[str, Any]:
     if len(signature.inputs) != 1:
         raise UserError(
-            f"signature {name} has {len(signature.inputs)} inputs, not one of pictures; name others with --signatures"
+            f"signature {name} has {len(signature.inputs)} inputs, not one of images; name others with --signatures"
         )
     return next(iter(signature.inputs.items()))
 

@@ -13,12 +13,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = ArgumentParser(
         description=__doc__ or "",
-        example="  python -m export.write_warmup --version_directory serving_models/1 --pictures a.jpg b.jpg \\\n"
+        example="  python -m export.write_warmup --version_directory serving_models/1 --images a.jpg b.jpg \\\n"
         "      --batch_sizes 1 2 4 8",
     )
     parser.add_argument("--version_directory", type=Path, required=True, help="the folder with saved_model.pb")
     parser.add_argument(
-        "--pictures", type=Path, nargs="+", default=[], metavar="PICTURE", help="JPEGs or PNGs as clients send them"
+        "--images",
+        "--pictures",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="IMAGE",
+        help="JPEGs or PNGs as clients send them; --pictures is its name in earlier versions",
     )
     parser.add_argument(
         "--batch_sizes",
@@ -32,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model_name", default="detector", help="what the requests call the model")
     parser.add_argument("--check", action="store_true", help="write nothing: replay the file that is there")
     arguments = parser.parse_args(argv)
-    if arguments.check == bool(arguments.pictures):
-        raise UsageError("give --pictures to make requests from, or --check to replay those that are there")
+    if arguments.check == bool(arguments.images):
+        raise UsageError("give --images to make requests from, or --check to replay those that are there")
 
     quiet_tensorflow()
     from export.parity_images import read_images
@@ -44,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         report = write_warmup(
             arguments.version_directory,
-            read_images(arguments.pictures),
+            read_images(arguments.images),
             batch_sizes=arguments.batch_sizes,
             model_name=arguments.model_name,
             signatures=arguments.signatures,

@@ -23,27 +23,27 @@ from serving.folders.detector_choice import (
     find_label_map,
 )
 
-DESCRIPTION = """Predicts the pictures of an archive with Apache Beam's RunInference.
+DESCRIPTION = """Predicts the images of an archive with Apache Beam's RunInference.
 
 Needs requirements-beam.txt. Flags that are not listed here go to Beam: --runner, --direct_num_workers, --project, ...
 What is not on this machine's disk is read and written as Beam knows it (gs://, s3://, hdfs://). A SavedModel's folder
 must be there on each worker, as in the workers' container image; a server needs nothing on them but its address."""
 EXAMPLE = """  python -m serving.beam_predict --input 'photos/*.jpg' --saved_model_dir exported/saved_model \\
       --output_prefix out/run1
-  python -m serving.beam_predict --input_list pictures.txt --server detector:8500 --model_name furniture \\
+  python -m serving.beam_predict --input_list images.txt --server detector:8500 --model_name furniture \\
       --label_map_path label_map.pbtxt --output_prefix gs://bucket/run1 --runner DataflowRunner --project my-project"""
 
 
 def build_parser() -> ArgumentParser:
     """Returns the command's parser."""
     parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
-    parser.add_argument("--input", metavar="PATTERN", help="pictures, such as gs://bucket/photos/**.jpg")
-    parser.add_argument("--input_list", metavar="FILE", help="a text file with the path of a picture on each line")
+    parser.add_argument("--input", metavar="PATTERN", help="images, such as gs://bucket/photos/**.jpg")
+    parser.add_argument("--input_list", metavar="FILE", help="a text file with the path of an image on each line")
     parser.add_argument(
         "--output_prefix", required=True, help="of PREFIX-predictions-*.jsonl, -detections-*.csv and -failures-*.jsonl"
     )
     add_min_score_flag(parser, "weaker detections are not written", WRITTEN_MIN_SCORE)
-    parser.add_argument("--max_failures", type=int, default=0, help="with more pictures failed, the exit code is 3")
+    parser.add_argument("--max_failures", type=int, default=0, help="with more images failed, the exit code is 3")
     add_detector_flags(parser)
     return parser
 
@@ -104,7 +104,7 @@ def _report(result: Any, output_prefix: str, max_failures: int) -> int:
     counters = result.metrics().query(MetricsFilter().with_namespace(METRICS))["counters"]
     counts = {counter.key.metric.name: counter.committed or counter.attempted for counter in counters}
     answered, failed = counts.get(ANSWERED, 0), counts.get(FAILED, 0)
-    print(f"{answered} pictures answered, {counts.get(DETECTIONS, 0)} detections: {output_prefix}-predictions-*.jsonl")
+    print(f"{answered} images answered, {counts.get(DETECTIONS, 0)} detections: {output_prefix}-predictions-*.jsonl")
     print(f"{failed} rejected" + (f"; see {output_prefix}-failures-*.jsonl" if failed else ""))
     if not answered:
         return EXIT_FAILED

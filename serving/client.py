@@ -39,7 +39,7 @@ from serving.client_library.drawn_images import DrawnImages
 from serving.client_library.image_requests import find_images
 from serving.client_library.result_files import ResultFiles
 
-DESCRIPTION = """Asks a served detector what is in pictures: a table, JSON lines, or pictures with the boxes drawn.
+DESCRIPTION = """Asks a served detector what is in images: a table, JSON lines, or images with the boxes drawn.
 
 Boxes are those of the pixels as they are stored; an EXIF orientation is not applied, as in training."""
 EXAMPLE = """  python -m serving.client --server localhost:8500 --model_name detector \\
@@ -53,15 +53,15 @@ NOTHING = "(nothing found)"
 def build_parser() -> ArgumentParser:
     """Returns the command's parser."""
     parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of .jpg, .jpeg and .png")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="images, or folders of .jpg, .jpeg and .png")
     add_connection_flags(parser)
     add_model_flags(parser)
     add_retry_flags(parser)
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it they are numbers")
     add_shrink_flags(parser)
     add_min_score_flag(parser, "detections below it are left out")
-    parser.add_argument("--output_directory", type=Path, help="where to write the pictures with boxes and names drawn")
-    parser.add_argument("--json", action="store_true", help="one JSON object a picture on standard output, no table")
+    parser.add_argument("--output_directory", type=Path, help="where to write the images with boxes and names drawn")
+    parser.add_argument("--json", action="store_true", help="one JSON object an image on standard output, no table")
     parser.add_argument("--json_lines_path", type=Path, help="the same into a file, whatever is printed")
     parser.add_argument("--csv_path", type=Path, help="a file with one row a detection, boxes in pixels")
     parser.add_argument(
@@ -76,11 +76,11 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--max_in_flight", type=positive_int, default=4, help="requests on their way at the same time")
     parser.add_argument(
-        "--batch_size", type=positive_int, default=1, help="pictures in a request, where the model takes several"
+        "--batch_size", type=positive_int, default=1, help="images in a request, where the model takes several"
     )
-    parser.add_argument("--ledger_path", type=Path, help="JSON lines that name each picture that failed, and why")
+    parser.add_argument("--ledger_path", type=Path, help="JSON lines that name each image that failed, and why")
     parser.add_argument(
-        "--max_failures", type=int_from_zero, default=0, help="with more pictures failed than this, the exit code is 3"
+        "--max_failures", type=int_from_zero, default=0, help="with more images failed than this, the exit code is 3"
     )
     return parser
 
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _ask(client, images, report)
     report.end(client.counts.retries)
     if report.answered == 0:
-        print(f"error: none of the {len(images)} pictures was answered", file=sys.stderr)
+        print(f"error: none of the {len(images)} images was answered", file=sys.stderr)
         return EXIT_FAILED
     return ledger.exit_code(arguments.max_failures)
 
@@ -128,13 +128,13 @@ def _ask(client: DetectionClient, images: list[Path], report: _Report) -> None:
     report.begin()
     answers: Iterable[ImageDetections] = client.detect_many(images)
     if len(images) > 1 and not sys.stdout.isatty():  # a terminal sees the answers themselves
-        answers = progress(answers, description="asking", total=len(images), unit="pictures")
+        answers = progress(answers, description="asking", total=len(images), unit="images")
     try:
         for result in answers:
             report.add(result)
     except UserError as error:
         report.give_up(str(error))
-        raise UserError(f"{error} (answered until then: {report.answered} of {len(images)} pictures)") from error
+        raise UserError(f"{error} (answered until then: {report.answered} of {len(images)} images)") from error
 
 
 class _Report:
@@ -192,7 +192,7 @@ class _Report:
 
     def end(self, retries: int) -> None:
         drawn = f", {self._drawn} drawn in {self._drawings.directory}" if self._drawings is not None else ""
-        line = f"{self.answered} of {len(self._images)} pictures answered, {self._found} detections{drawn}; "
+        line = f"{self.answered} of {len(self._images)} images answered, {self._found} detections{drawn}; "
         again = f"; {retries} requests sent again" if retries else ""
         print(line + self._ledger.summary() + again, file=sys.stderr if self._json else sys.stdout)
 
@@ -211,13 +211,13 @@ class DetectionsTable:
             images: What will stand in the first column.
             names: What may stand in the second.
         """
-        self._image_width = _width((*images, "picture"), MAX_IMAGE_WIDTH)
+        self._image_width = _width((*images, "image"), MAX_IMAGE_WIDTH)
         self._name_width = _width((*names, "name", NOTHING), MAX_NAME_WIDTH)
 
     def header(self) -> list[str]:
         """Returns the two lines at the top."""
         indent = " " * (self._image_width + 2 + self._name_width + 2 + 6)
-        return [f"{indent}box in pixels", self._line("picture", "name", "score", ("xmin", "ymin", "xmax", "ymax"))]
+        return [f"{indent}box in pixels", self._line("image", "name", "score", ("xmin", "ymin", "xmax", "ymax"))]
 
     def lines(self, result: ImageDetections) -> list[str]:
         """Returns the lines of one image that was answered, best score first."""

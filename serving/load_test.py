@@ -35,7 +35,7 @@ from serving.load.report import html_report, text_header, text_line
 from serving.load.server_counts import BatchCounts, parse_batch_counts, read_metrics
 from serving.load.server_use import ServerUse, listening_process, process_name, use_of_metrics, use_of_process
 
-DESCRIPTION = """Asks a served detector about pictures, over and over, and prints latencies, throughput and errors.
+DESCRIPTION = """Asks a served detector about images, over and over, and prints latencies, throughput and errors.
 
 --concurrency keeps so many requests on their way (closed loop: a slow server is asked less); --rate lets so many fall
 due in a second whether or not the earlier are answered (open loop: as the world asks; latencies count from when a
@@ -55,7 +55,7 @@ _FORWARDERS = ("docker-proxy", "kubectl", "ssh", "sshd")  # that listen for a se
 def build_parser() -> ArgumentParser:
     """Returns the command's parser."""
     parser = ArgumentParser(description=DESCRIPTION, example=EXAMPLE)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of them, asked about in turn")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="images, or folders of them, asked about in turn")
     add_connection_flags(parser)
     add_model_flags(parser)
     pace = parser.add_mutually_exclusive_group()
@@ -67,8 +67,14 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--max_concurrency", type=positive_int, default=256, help="where a sweep ends at the latest")
     parser.add_argument("--arrivals", choices=(POISSON, CONSTANT), default=POISSON, help="how --rate spaces requests")
     parser.add_argument("--max_in_flight", type=positive_int, default=1000, help="with --rate: more are not sent")
-    parser.add_argument("--batch_size", type=positive_int, default=1, help="pictures in a request")
-    parser.add_argument("--max_pictures", type=positive_int, default=100, help="of the pictures, the first so many")
+    parser.add_argument("--batch_size", type=positive_int, default=1, help="images in a request")
+    parser.add_argument(
+        "--max_images",
+        "--max_pictures",
+        type=positive_int,
+        default=100,
+        help="of the images, the first so many; --max_pictures is its name in earlier versions",
+    )
     parser.add_argument("--warm_up_seconds", type=_seconds_or_0, default=2.0, help="at each pace first, not counted")
     parser.add_argument(
         "--duration_seconds", type=number_above_zero, default=10.0, help="how long each pace is measured"
@@ -96,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in (arguments.report_path, arguments.json_path):
         if path is not None and path.is_dir():
             raise UsageError(f"{path} is a folder; name a file")
-    images = find_images(arguments.images)[: arguments.max_pictures]
+    images = find_images(arguments.images)[: arguments.max_images]
     connection = connection_of(arguments)
     requests = _requests(arguments, connection, images)
     observer = _Observer(arguments)
@@ -135,7 +141,7 @@ def _requests(arguments: argparse.Namespace, connection: Connection, images: lis
             ]
             client.detect(images[0])
         except ImageRequestError as error:
-            raise UsageError(f"a picture cannot be asked about: {error}") from error
+            raise UsageError(f"an image cannot be asked about: {error}") from error
     return requests
 
 
@@ -219,7 +225,7 @@ def _measure(
 
 def _write(arguments: argparse.Namespace, steps: list[Step], images: int) -> None:
     about = (
-        f"{arguments.server}, model {arguments.model_name}; {images} pictures, {arguments.batch_size} in a request; "
+        f"{arguments.server}, model {arguments.model_name}; {images} images, {arguments.batch_size} in a request; "
         f"{arguments.duration_seconds:g} s at each pace after {arguments.warm_up_seconds:g} s of warm-up"
     )
     found = find_knee(steps, arguments.max_p99_milliseconds)

@@ -51,10 +51,10 @@ from serving.in_process.detector import InProcessDetector
 FAILURES_NAME = "failures.jsonl"
 MAX_LISTED_CLASSES = 20
 
-DESCRIPTION = """Predicts all pictures of a folder and below, with a SavedModel in this process or through a server.
+DESCRIPTION = """Predicts all images of a folder and below, with a SavedModel in this process or through a server.
 
-The output directory holds predictions.jsonl (a line a picture), detections.csv (a row a detection), pictures.csv (a
-row a picture), failures.jsonl and run.json. Stopped or killed, the same command goes on where it was. Without a model
+The output directory holds predictions.jsonl (a line an image), detections.csv (a row a detection), images.csv (a
+row an image), failures.jsonl and run.json. Stopped or killed, the same command goes on where it was. Without a model
 nothing is predicted: what is there is sorted, or searched for what to label next, with other settings."""
 EXAMPLE = """  python -m serving.predict_folder photos/ --saved_model_dir exported/saved_model --output_directory out
   python -m serving.predict_folder photos/ --server localhost:8500 --model_name furniture \\
@@ -77,39 +77,39 @@ def build_parser() -> ArgumentParser:
     )
     add_min_score_flag(parser, "weaker detections are not written", WRITTEN_MIN_SCORE)
     parser.add_argument(
-        "--max_failures", type=int_from_zero, default=0, help="with more pictures failed than this, the exit code is 3"
+        "--max_failures", type=int_from_zero, default=0, help="with more images failed than this, the exit code is 3"
     )
     add_detector_flags(parser)
     sort = parser.add_argument_group("sorting")
-    sort.add_argument("--sort_into", type=Path, metavar="DIR", help="copy each picture to DIR/BEST CLASS/")
+    sort.add_argument("--sort_into", type=Path, metavar="DIR", help="copy each image to DIR/BEST CLASS/")
     sort.add_argument(
         "--sort_min_score",
         type=fraction,
-        help=f"pictures whose best detection is below it go to --other (default: {USUAL_MIN_SCORE:g}, and 0 for a "
+        help=f"images whose best detection is below it go to --other (default: {USUAL_MIN_SCORE:g}, and 0 for a "
         "model that was exported with thresholds)",
     )
-    sort.add_argument("--other", default=DEFAULT_OTHER, help="the folder of pictures without a class")
+    sort.add_argument("--other", default=DEFAULT_OTHER, help="the folder of images without a class")
     label = parser.add_argument_group("what to label next")
     label.add_argument(
         "--uncertain",
         type=positive_int,
         metavar="N",
-        help="write uncertain.csv, uncertain.html: the N pictures that the model is least sure of",
+        help="write uncertain.csv, uncertain.html: the N images that the model is least sure of",
     )
     label.add_argument(
         "--uncertainty",
         choices=AGGREGATIONS,
         default=SUM,
-        help="what is taken over a picture's detections of (1 - |2 score - 1|)^2 (Brust et al. 2019, 1-vs-2 margin)",
+        help="what is taken over an image's detections of (1 - |2 score - 1|)^2 (Brust et al. 2019, 1-vs-2 margin)",
     )
     cost = parser.add_argument_group("what it would cost; nothing is written")
     cost.add_argument(
-        "--estimate_cost", type=positive_int, metavar="PICTURES", help="time a sample; say hours and money for PICTURES"
+        "--estimate_cost", type=positive_int, metavar="IMAGES", help="time a sample; say hours and money for IMAGES"
     )
     cost.add_argument("--price_per_hour", type=_price, default=1.0, help="of one machine")
     cost.add_argument("--machines", type=positive_int, default=1, help="that share the work")
     cost.add_argument("--batch_sizes", type=positive_int, nargs="+", default=[1, 8, 32], help="sizes to try")
-    cost.add_argument("--sample", type=positive_int, default=64, help="pictures to time, drawn by chance")
+    cost.add_argument("--sample", type=positive_int, default=64, help="images to time, drawn by chance")
     return parser
 
 
@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nothing = write_results(arguments, ledger) == 0
         print(ledger.summary())
         if nothing:
-            print("error: no picture was answered", file=sys.stderr)
+            print("error: no image was answered", file=sys.stderr)
             return EXIT_FAILED
         return ledger.exit_code(arguments.max_failures)
 
@@ -167,7 +167,7 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
         missing = [(name, path) for name, path in zip(names, images, strict=True) if name not in file.answered]
         there = len(images) - len(missing)
         if not missing:
-            print(f"{len(images)} pictures, all predicted before")
+            print(f"{len(images)} images, all predicted before")
             return
         if detector is None:
             detector = open_detector(arguments, label_map, min_score)
@@ -176,7 +176,7 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
         answers = detector.detect_many(path for _, path in missing)
         named = zip((name for name, _ in missing), answers, strict=True)
         try:
-            for name, result in progress(named, description="predicting", total=len(missing), unit="pictures"):
+            for name, result in progress(named, description="predicting", total=len(missing), unit="images"):
                 if result.failure is not None:
                     ledger.reject(name, result.failure.reason, result.failure.detail)
                     continue
@@ -184,10 +184,10 @@ def predict(arguments: argparse.Namespace, ledger: Ledger) -> None:
                 answered += 1
         except UserError as error:
             raise UserError(
-                f"{error} (answered until then: {there + answered} of {len(images)} pictures; the same command "
+                f"{error} (answered until then: {there + answered} of {len(images)} images; the same command "
                 "goes on from there)"
             ) from error
-    print(f"{len(images)} pictures: {there} predicted before, {answered} now")
+    print(f"{len(images)} images: {there} predicted before, {answered} now")
 
 
 def write_results(arguments: argparse.Namespace, ledger: Ledger) -> int:
@@ -195,9 +195,9 @@ def write_results(arguments: argparse.Namespace, ledger: Ledger) -> int:
     out = arguments.output_directory
     predictions = out / PREDICTIONS_NAME
     counts = write_tables(
-        read_predictions(predictions), out / "detections.csv", out / "pictures.csv", arguments.uncertainty
+        read_predictions(predictions), out / "detections.csv", out / "images.csv", arguments.uncertainty
     )
-    print(f"{counts.detections} detections in {counts.images} pictures: {predictions}, detections.csv, pictures.csv")
+    print(f"{counts.detections} detections in {counts.images} images: {predictions}, detections.csv, images.csv")
     for name, number in counts.by_name.most_common(MAX_LISTED_CLASSES):
         print(f"  {number:>8}  {printable(name)}")
     if len(counts.by_name) > MAX_LISTED_CLASSES:
@@ -212,9 +212,7 @@ def write_results(arguments: argparse.Namespace, ledger: Ledger) -> int:
         _sort(arguments, predictions, ledger)
     if arguments.uncertain is not None:
         images, classes = least_sure(read_predictions(predictions), arguments.uncertain, arguments.uncertainty)
-        formula = (
-            f"Uncertainty is the {arguments.uncertainty} over a picture's detections of (1 - |2 score - 1|)\u00b2."
-        )
+        formula = f"Uncertainty is the {arguments.uncertainty} over an image's detections of (1 - |2 score - 1|)\u00b2."
         write_uncertain_csv(out / "uncertain.csv", images)
         shown = write_uncertain_page(
             out / "uncertain.html",
@@ -224,7 +222,7 @@ def write_results(arguments: argparse.Namespace, ledger: Ledger) -> int:
             num_images=counts.images,
             formula=formula,
         )
-        print(f"least sure of {len(images)} pictures: {out / 'uncertain.csv'}, {shown} in uncertain.html")
+        print(f"least sure of {len(images)} images: {out / 'uncertain.csv'}, {shown} in uncertain.html")
     return counts.images
 
 
@@ -242,8 +240,8 @@ def estimate_cost(arguments: argparse.Namespace) -> int:
         device = getattr(detector, "device", None) or f"server {arguments.server}"
         timings = time_detector(detector, device, sample, sizes)
     print(
-        f"timed {len(sample)} of {len(images)} pictures, reading and decoding in it; {os.cpu_count()} cores, load "
-        f"{load:.1f} before; {arguments.estimate_cost:,} pictures at {arguments.price_per_hour:g} an hour:"
+        f"timed {len(sample)} of {len(images)} images, reading and decoding in it; {os.cpu_count()} cores, load "
+        f"{load:.1f} before; {arguments.estimate_cost:,} images at {arguments.price_per_hour:g} an hour:"
     )
     print("\n".join(cost_table(timings, arguments.estimate_cost, arguments.price_per_hour, arguments.machines)))
     return 0
@@ -268,15 +266,15 @@ def _sort(arguments: argparse.Namespace, predictions: Path, ledger: Ledger) -> N
         other=arguments.other,
     )
     results: Iterator[ImageDetections] = read_predictions(predictions)
-    counts = sorter.sort(progress(results, description="copying", unit="pictures"), ledger)
-    print(f"{counts.copied.total()} pictures copied into {arguments.sort_into}, {counts.there} were there before")
+    counts = sorter.sort(progress(results, description="copying", unit="images"), ledger)
+    print(f"{counts.copied.total()} images copied into {arguments.sort_into}, {counts.there} were there before")
     for folder, number in sorted(counts.copied.items()):
         print(f"  {number:>8}  {printable(folder)}/")
 
 
 def _refuse_inside(folder: Path, flag: str, target: Path | None) -> None:
     if target is not None and target.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"--{flag} {target} lies in {folder}, so its pictures would be predicted as well")
+        raise UsageError(f"--{flag} {target} lies in {folder}, so its images would be predicted as well")
 
 
 def _price(text: str) -> float:

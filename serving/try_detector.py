@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--base_url", default=PUBLISHED_AT, help="of the zoo, or of a mirror with the same folders")
     flags = parser.parse_args(argv)
     if missing := [str(path) for path in flags.images if not path.exists()]:
-        raise UsageError(f"no such picture: {missing[0]}")
+        raise UsageError(f"no such image: {missing[0]}")
     output = flags.output_directory or Path("build", "try", _folder_name(flags.model))
     with exclusive_folder(output):
         _try(flags.model, output, flags.images, flags.label_map_path, flags.min_score, flags.base_url)

@@ -191,7 +191,7 @@ def write_records(path: Path, numbers: range) -> None:
                 make_example(
                     encoded_image=encoded,
                     image_format="jpeg",
-                    source_id=f"picture{number}",
+                    source_id=f"photo{number}",
                     height=96,
                     width=128,
                     boxes_ymin_xmin_ymax_xmax=boxes,

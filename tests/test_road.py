@@ -142,7 +142,7 @@ def test_make_demo_from_a_fresh_clone_and_again(tmp_path):
     )
     metrics = json.loads((tmp_path / "clone/build/demo/model/eval/metrics.json").read_text())["metrics"]
     assert metrics["DetectionBoxes_Precision/mAP@.50IOU"] >= 0.8
-    assert "picture:" in first.stdout
+    assert "image:       " in first.stdout
     started = time.monotonic()
     subprocess.run(["make", "demo", "PORT=8599"], cwd=tmp_path / "clone", capture_output=True, text=True, check=True)
     assert time.monotonic() - started < 30

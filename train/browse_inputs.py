@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 CONTACT_SHEET = "contact_sheet.jpg"
-IMAGES = "pictures"
+IMAGES = "images"
 _AUGMENTATION = ("train_config.data_augmentation_options",)
 _SPLITS = ("train", "evaluation")
 _JPEG_QUALITY = 90

@@ -1,9 +1,10 @@
 """A detector's answers, a JSON object a line, as `serving.predict_folder` and `serving.client --json` write them.
 
-    {"picture": "a/b.jpg", "width": 640, "height": 480, "detections": [{"class_id": 1, "name": "Bed", "score": 0.9,
+    {"image": "a/b.jpg", "width": 640, "height": 480, "detections": [{"class_id": 1, "name": "Bed", "score": 0.9,
      "box_pixels": {"ymin": 1.0, "xmin": 2.0, "ymax": 30.0, "xmax": 40.0}, ...}]}
 
-An image without detections has an empty list; one that was not answered an `error` in place of it.
+An image without detections has an empty list; one that was not answered an `error` in place of it. Earlier versions
+wrote `picture` for `image`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from data_prep.annotations.source_image import (
     read_side,
     shown,
 )
+from data_prep.formats.earlier_names import value_of
 from data_prep.metadata.csv_rows import open_bytes
 from data_prep.runtime.command_line import UsageError
 from data_prep.runtime.ledger import RejectedError
@@ -66,7 +68,7 @@ def _images(path: Path, reject: Reject) -> Iterator[SourceImage]:
                     if number == 1 and error.reason == _NOT_A_LINE:
                         raise UsageError(
                             f"{path}: its first line is no prediction, {error.detail}; a line is an object with "
-                            "picture, width, height and detections, as serving.predict_folder writes"
+                            "image, width, height and detections, as serving.predict_folder writes"
                         ) from error
                     reject(where, error.reason, error.detail)
     except (EOFError, OSError) as error:
@@ -78,9 +80,12 @@ def _read_line(where: str, line: bytes, reject: Reject) -> SourceImage:
         entry = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise RejectedError(_NOT_A_LINE, f"no JSON: {shown(line[:40].decode('utf-8', 'replace'))}") from error
-    name = entry.get("picture") if isinstance(entry, dict) else None
+    try:
+        name = value_of(entry, "image")
+    except (KeyError, TypeError):
+        name = None
     if not isinstance(name, str) or not name:
-        raise RejectedError(_NOT_A_LINE, f"'picture' is {shown(name)}")
+        raise RejectedError(_NOT_A_LINE, f"'image' is {shown(name)}")
     if "error" in entry:
         raise RejectedError(NOT_ANSWERED, shown(name))
     found = entry.get("detections")

@@ -12,7 +12,7 @@ from data_prep.annotations.source_formats import FORMATS, asked_columns
 from data_prep.runtime.command_line import ArgumentParser, UsageError, fraction, require_folder
 
 _COLUMN_HELP = {
-    "file": "the image's file, if not called filename, image, path, picture or the like",
+    "file": "the image's file, if not called filename, image, path or the like",
     "class": "the class, if not called class, label, category, name or the like",
     "xmin": "the left edge, if not called xmin, x1 or left; so for the other edges",
     "ymin": "the upper edge",

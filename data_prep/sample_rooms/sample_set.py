@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data_prep.formats.earlier_names import value_of
 from data_prep.images.drawing import draw_boxes
 from data_prep.images.image_grid import contact_sheet
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, write_json
@@ -189,7 +190,7 @@ def _write_set(
         "generator_version": GENERATOR_VERSION,
         "options": asdict(options),
         "boxes": boxes,
-        "pictures_with": images_with,
+        "images_with": images_with,
     }
     write_json(building / MANIFEST_NAME, manifest, indent=2)
     return manifest  # type: ignore[return-value]
@@ -216,7 +217,8 @@ def _read_manifest(directory: Path) -> dict | None:
         manifest = json.loads((directory / MANIFEST_NAME).read_text(encoding="utf-8"))
         known = manifest["generator_version"] == GENERATOR_VERSION
         SampleSetOptions(**manifest["options"])
-        if not {"boxes", "pictures_with"} <= set(manifest):
+        manifest["images_with"] = value_of(manifest, "images_with")
+        if "boxes" not in manifest:
             raise ValueError("it counts no boxes")
     except FileNotFoundError:
         raise UsageError(
@@ -266,6 +268,6 @@ def _summary(directory: Path, manifest: dict, *, reused: bool) -> SampleSetSumma
         reused=reused,
         images={subset: options.count_of(subset) for subset in SUBSETS},
         boxes=manifest["boxes"],
-        images_with=manifest["pictures_with"],
+        images_with=manifest["images_with"],
         contact_sheet=directory / CONTACT_SHEET_NAME,
     )

@@ -91,7 +91,7 @@ class TfliteReport:
         """A table for people."""
         names = f"{', '.join(self.image_names[:2])}{', ...' if len(self.image_names) > 2 else ''}"
         lines = [
-            f"parity with the checkpoint on {len(self.image_names)} pictures ({names}), detections from score "
+            f"parity with the checkpoint on {len(self.image_names)} images ({names}), detections from score "
             f"{self.min_score:g}",
             f"NMS: {self.nms}",
             f"  {'':<26} {'':>6} {'':>6}  {'before NMS':^25}  {'after NMS':^48}",
@@ -114,7 +114,7 @@ class TfliteReport:
             {**dataclasses.asdict(model), "agreement_share": round(model.agreement.share, 4)} for model in self.models
         ]
         return {
-            "pictures": list(self.image_names),
+            "images": list(self.image_names),
             "min_score": self.min_score,
             "suppression": self.nms,
             "models": models,

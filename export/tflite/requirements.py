@@ -62,12 +62,12 @@ def _require_fixed_input(resizer: ImageResizer) -> None:
         if isinstance(resizer, KeepAspectRatioResizer):
             instead = "pad_to_max_dimension: true there, or fixed_shape_resizer"
         raise UsageError(
-            f"{where}.{kind} gives every picture a size of its own, and a TensorFlow Lite model has one; write "
+            f"{where}.{kind} gives every image a size of its own, and a TensorFlow Lite model has one; write "
             f"{instead} (export_tflite_graph_tf2 takes fixed_shape_resizer alone), and train with it"
         )
     if resizer.is_grey:
         raise UsageError(
-            f"{where}.{kind}.convert_to_grayscale: a phone gives a TensorFlow Lite model pictures in colour; train "
+            f"{where}.{kind}.convert_to_grayscale: a phone gives a TensorFlow Lite model images in colour; train "
             "without it, or use export.export_saved_model"
         )
 

@@ -35,7 +35,7 @@ class AsyncDetectionClient(ClientSettings):
         self._channel = self.connection.open_async_channel()
         self._methods = {method: self._channel.unary_unary(*method) for method in (PREDICT, GET_METADATA)}
         self._connect_lock = asyncio.Lock()
-        self._readers = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="read pictures")
+        self._readers = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="read images")
 
     async def connect(self) -> None:
         """As `DetectionClient.connect`."""

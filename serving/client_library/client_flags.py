@@ -126,7 +126,7 @@ def add_retry_flags(parser: ArgumentParser) -> None:
 
 def add_shrink_flags(parser: ArgumentParser) -> None:
     """Adds --shrink and its like, which `shrink_of` reads."""
-    group = parser.add_argument_group("shrinking pictures before they are sent")
+    group = parser.add_argument_group("shrinking images before they are sent")
     group.add_argument(
         "--shrink",
         action="store_true",

@@ -22,7 +22,7 @@ OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num
 CLASS_NAMES = "detection_class_names"  # an output of models that were exported with it
 THRESHOLDS = "detection_thresholds"  # an output of models that were exported with thresholds of their classes
 USUAL_MIN_SCORE = 0.5
-TABLE_COLUMNS = ("picture", "width", "height", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")
+TABLE_COLUMNS = ("image", "width", "height", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class ImageDetections:
     def as_json(self) -> dict[str, Any]:
         """Returns what one line of `--json` holds."""
         if self.failure is not None:
-            return {"picture": self.image, "error": {"reason": self.failure.reason, "detail": self.failure.detail}}
+            return {"image": self.image, "error": {"reason": self.failure.reason, "detail": self.failure.detail}}
         found = [
             {
                 "class_id": detection.class_id,
@@ -143,7 +143,7 @@ class ImageDetections:
             }
             for detection in self.detections
         ]
-        entry = {"picture": self.image, "width": self.width, "height": self.height, "detections": found}
+        entry = {"image": self.image, "width": self.width, "height": self.height, "detections": found}
         if self.extra_outputs:
             entry["extra_outputs"] = {name: _as_json(value) for name, value in self.extra_outputs.items()}
         return entry

@@ -176,7 +176,7 @@ class DetectorExchanges:
         data_type = signature.inputs[INPUT_NAME].dtype
         if data_type not in (DT_STRING, DT_UINT8):
             raise ServerError(
-                f"{model} takes {type_name(data_type)}; the client sends encoded pictures (DT_STRING) or pixels "
+                f"{model} takes {type_name(data_type)}; the client sends encoded images (DT_STRING) or pixels "
                 "(DT_UINT8): export with --input_type encoded_image_string_tensor or image_tensor"
             )
         outputs = signature.outputs
@@ -195,7 +195,7 @@ class DetectorExchanges:
         names = next((names for names in SIDES_TOLD if all(name in outputs for name in names)), None)
         if names is None:
             raise ServerError(
-                f"{model} does not tell what it shrinks pictures to: its resizer shrinks none, or it was exported "
+                f"{model} does not tell what it shrinks images to: its resizer shrinks none, or it was exported "
                 "before that was written; give the shorter side that it needs (--shrink_to), or export it anew"
             )
         request = predict_request(
@@ -213,9 +213,9 @@ class DetectorExchanges:
         try:
             sides = {name: int(array_of(response.outputs[name], max_bytes=64).reshape(-1)[0]) for name in names}
         except (TensorError, IndexError) as error:
-            raise ServerError(f"{model} answers no sides of pictures: {error}") from error
+            raise ServerError(f"{model} answers no sides of images: {error}") from error
         if min(sides.values()) < 1:
-            raise ServerError(f"{model} shrinks pictures to {sides}, which are no sides; give --shrink_to")
+            raise ServerError(f"{model} shrinks images to {sides}, which are no sides; give --shrink_to")
         return sides
 
     def detect(self, sources: Sequence[ImageSource], signature: DetectorSignature) -> Exchange[list[ImageDetections]]:
@@ -265,7 +265,7 @@ class DetectorExchanges:
             extra = [name for name in self.output_names if name not in OUTPUT_NAMES]
             for name in extra:
                 if not outputs[name].ndim or len(outputs[name]) < len(group):
-                    raise ValueError(f"{name} {list(outputs[name].shape)} for {len(group)} pictures")
+                    raise ValueError(f"{name} {list(outputs[name].shape)} for {len(group)} images")
             return [
                 ImageDetections(
                     member.name,
@@ -297,7 +297,7 @@ class DetectorExchanges:
             raise ImageRequestError(Failure(error.reason, error.detail)) from error
         size = sum(len(image.encoded) for image in images)
         if size > self._max_image_bytes or (len(images) > 1 and not signature.encoded):
-            raise ImageRequestError(Failure("too many pictures", f"{len(images)} of {size} bytes in one request"))
+            raise ImageRequestError(Failure("too many images", f"{len(images)} of {size} bytes in one request"))
         return self._predict_request(images, signature)
 
     def _shrunk(self, signature: DetectorSignature, image: ImageInput) -> ImageInput:

@@ -47,7 +47,7 @@ class DrawnImages:
 
     def _name_for(self, image: Path) -> str:
         stem = _NOT_IN_A_NAME.sub("_", image.stem.encode("utf-8", "replace").decode("utf-8"))[:MAX_STEM_LENGTH]
-        stem = (stem.lstrip(".") or "picture") + SUFFIX
+        stem = (stem.lstrip(".") or "image") + SUFFIX
         number, name = 1, f"{stem}.jpg"
         while name.casefold() in self._taken:
             number += 1

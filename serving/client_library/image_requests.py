@@ -57,7 +57,7 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
         else:
             raise UsageError(f"there is no file or folder {str(path)!r}")
     if not found:
-        raise UsageError(f"no picture ({', '.join(IMAGE_SUFFIXES)}) in {', '.join(map(str, arguments))}")
+        raise UsageError(f"no image ({', '.join(IMAGE_SUFFIXES)}) in {', '.join(map(str, arguments))}")
     return found
 
 

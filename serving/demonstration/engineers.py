@@ -131,7 +131,7 @@ def _show_table(
 ) -> None:
     rows = [
         {
-            "picture": found.image,
+            "image": found.image,
             "size": f"{found.width} x {found.height}",
             "version": str(version),
             "seconds": round(answer.seconds, 2),

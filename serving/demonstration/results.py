@@ -98,7 +98,7 @@ def as_json_text(
 ) -> str:
     """Returns the JSON text: the choice, each version's detections by image as the client writes them, the listing.
 
-    An amenity's `count` is what its host says; `pictures` is how many show it, and `score` is null of what was added.
+    An amenity's `count` is what its host says; `images` is how many show it, and `score` is null of what was added.
 
     Args:
         model_name: What the server calls the model.
@@ -116,12 +116,12 @@ def as_json_text(
         entry: dict[str, Any] = {"version": version.number}
         if version.label:
             entry["version_label"] = version.label
-        versions.append({**entry, "pictures": images})
+        versions.append({**entry, "images": images})
     listing = [
         {
             "name": amenity.name,
             "count": amenity.count,
-            "pictures": amenity.num_images,
+            "images": amenity.num_images,
             "score": None if amenity.score is None else round(amenity.score, 6),
         }
         for amenity in amenities

@@ -77,7 +77,13 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--signature_name", default=SERVING_DEFAULT, help="which of the model's signatures to ask")
     parser.add_argument("--label_map_path", type=Path, help="names the classes; without it the model does, or numbers")
     add_min_score_flag(parser, "where the threshold stands at first")
-    parser.add_argument("--max_pictures", type=positive_int, default=DEFAULT_MAX_IMAGES, help="taken at once")
+    parser.add_argument(
+        "--max_images",
+        "--max_pictures",
+        type=positive_int,
+        default=DEFAULT_MAX_IMAGES,
+        help="taken at once; --max_pictures is its name in earlier versions",
+    )
     parser.add_argument("--timeout_seconds", type=number_above_zero, default=30.0, help="the deadline of each question")
     parser.add_argument(
         "--host",
@@ -108,7 +114,7 @@ def read_settings(words: Sequence[str]) -> Settings:
         signature_name=arguments.signature_name,
         label_map=read_label_map(arguments.label_map_path) if arguments.label_map_path is not None else None,
         min_score=min_score_of(arguments),
-        max_images=arguments.max_pictures,
+        max_images=arguments.max_images,
         timeout_seconds=arguments.timeout_seconds,
         host=arguments.host,
         port=arguments.port,

@@ -28,7 +28,7 @@ from serving.folders.detector_choice import open_detector
 from serving.folders.tables import DETECTION_COLUMNS, detection_row
 
 METRICS = "predict"
-ANSWERED, FAILED, DETECTIONS = "pictures_answered", "pictures_failed", "detections"
+ANSWERED, FAILED, DETECTIONS = "images_answered", "images_failed", "detections"
 
 
 class _NoMistake(logging.Filter):

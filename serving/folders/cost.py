@@ -94,13 +94,13 @@ def time_detector(
 def cost_table(timings: Sequence[Timing], num_images: int, price_per_hour: float, num_machines: int = 1) -> list[str]:
     """Returns the lines of a table: device, batch size, an image's time, hours, days on the machines, money."""
     width = max(len("device"), *(len(timing.device) for timing in timings))
-    header = f"{'device':<{width}}  batch  ms/picture  slowest  pictures/s  machine hours"
+    header = f"{'device':<{width}}  batch  ms/image  slowest  images/s  machine hours"
     lines = [f"{header}  {'days on ' + str(num_machines):>11}  {'price':>12}"]
     for timing in timings:
         cost = cost_of(num_images, timing.seconds_per_image, price_per_hour)
         lines.append(
-            f"{timing.device:<{width}}  {timing.batch_size:>5}  {1000 * timing.seconds_per_image:>10.1f}  "
-            f"{1000 * timing.slowest_seconds_per_image:>7.1f}  {1 / timing.seconds_per_image:>10.1f}  "
+            f"{timing.device:<{width}}  {timing.batch_size:>5}  {1000 * timing.seconds_per_image:>8.1f}  "
+            f"{1000 * timing.slowest_seconds_per_image:>7.1f}  {1 / timing.seconds_per_image:>8.1f}  "
             f"{cost.machine_hours:>13,.1f}  {cost.machine_hours / 24 / num_machines:>11,.1f}  {cost.price:>12,.2f}"
         )
     return lines

@@ -41,7 +41,7 @@ def add_detector_flags(parser: ArgumentParser) -> None:
         type=Path,
         help="names the classes; by default the one in or beside the SavedModel; without any they are numbers",
     )
-    model.add_argument("--batch_size", type=positive_int, default=8, help="pictures that go through the model together")
+    model.add_argument("--batch_size", type=positive_int, default=8, help="images that go through the model together")
     model.add_argument("--max_in_flight", type=positive_int, default=2, help="batches on their way at the same time")
     add_connection_flags(parser, default_server=None)
     add_shrink_flags(parser)
@@ -58,7 +58,7 @@ def check_detector_flags(arguments: argparse.Namespace) -> None:
     if arguments.saved_model_dir is None and arguments.server is None:
         raise UsageError("no model to ask; give --saved_model_dir, or --server and --model_name")
     if arguments.saved_model_dir is not None and shrink_of(arguments) is not None:
-        raise UsageError("--shrink and --shrink_to are of pictures that are sent to a --server; leave them out")
+        raise UsageError("--shrink and --shrink_to are of images that are sent to a --server; leave them out")
     if arguments.server is not None and arguments.model_name is None:
         raise UsageError("--server needs --model_name, what it calls the model")
     if arguments.saved_model_dir is not None and not (arguments.saved_model_dir / "saved_model.pb").is_file():

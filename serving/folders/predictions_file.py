@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from data_prep.formats.earlier_names import value_of
 from data_prep.runtime.atomic_files import naming_full_disk, write_json
 from data_prep.runtime.command_line import UsageError, UserError
 from serving.client_library.detections import Box, Detection, ImageDetections
@@ -139,7 +140,7 @@ def read_predictions(path: Path) -> Iterator[ImageDetections]:
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
                     f"{path}, line {number}: not a prediction ({type(error).__name__}: {error}); remove the line, and "
-                    "its picture is asked about again"
+                    "its image is asked about again"
                 ) from error
 
 
@@ -149,8 +150,9 @@ def prediction_of_json(entry: dict[str, Any]) -> ImageDetections:
     Raises:
         ValueError, KeyError, TypeError: It is not of that form.
     """
-    if not isinstance(entry["picture"], str):
-        raise ValueError("'picture' is no text")
+    image = value_of(entry, "image")
+    if not isinstance(image, str):
+        raise ValueError("'image' is no text")
     detections = tuple(
         Detection(
             int(found["class_id"]),
@@ -161,7 +163,7 @@ def prediction_of_json(entry: dict[str, Any]) -> ImageDetections:
         )
         for found in entry["detections"]
     )
-    return ImageDetections(entry["picture"], int(entry["width"]), int(entry["height"]), detections)
+    return ImageDetections(image, int(entry["width"]), int(entry["height"]), detections)
 
 
 def fingerprint(saved_model_dir: Path) -> str:

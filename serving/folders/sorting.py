@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data_prep.formats.earlier_names import value_of
 from data_prep.runtime.atomic_files import TEMPORARY_PREFIX, atomic_path, naming_full_disk
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.ledger import Ledger
@@ -135,7 +136,7 @@ class ImageSorter:
                 class_id = best_class(result, self._min_score)
                 folder = self._other if class_id is None else self._folders[class_id]
                 copy = self._free_name(folder, Path(result.image).name)
-                journal.write(json.dumps({"picture": result.image, "copy": copy}).encode("ascii") + b"\n")
+                journal.write(json.dumps({"image": result.image, "copy": copy}).encode("ascii") + b"\n")
                 journal.flush()
                 self._targets[result.image] = copy
                 self._taken.add(copy.casefold())
@@ -175,7 +176,7 @@ class ImageSorter:
                 self._interrupted = "complete" not in entry
                 if not self._interrupted:
                     continue
-                targets[str(entry["picture"])] = _checked(str(entry["copy"]))
+                targets[str(value_of(entry, "image"))] = _checked(str(entry["copy"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{self._journal_path}, line {number}: {error}; remove the line") from error
         return targets

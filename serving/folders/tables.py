@@ -14,8 +14,8 @@ from data_prep.runtime.atomic_files import atomic_path
 from serving.client_library.detections import Detection, ImageDetections
 from serving.folders.uncertainty import uncertainty_of_image
 
-DETECTION_COLUMNS = ("picture", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")
-IMAGE_COLUMNS = ("picture", "width", "height", "num_detections", "best_name", "best_score", "uncertainty")
+DETECTION_COLUMNS = ("image", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax")
+IMAGE_COLUMNS = ("image", "width", "height", "num_detections", "best_name", "best_score", "uncertainty")
 
 
 @dataclass

@@ -20,11 +20,11 @@ MAX_CLASSES = 100
 MAX_DRAWN = 6  # detections of an image: those that make it uncertain; dozens of weak ones would hide it
 THUMBNAIL_PIXELS = 360  # of the longer side
 THUMBNAIL_QUALITY = 78
-COLUMNS = ("rank", "picture", "uncertainty", "num_detections", "least_sure_name", "least_sure_score")
+COLUMNS = ("rank", "image", "uncertainty", "num_detections", "least_sure_name", "least_sure_score")
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Pictures to label next</title>
+<title>Images to label next</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <style>
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em; color: #222; }
@@ -79,9 +79,9 @@ def write_uncertain_page(
     shown = images[:MAX_SHOWN]
     figures = [
         _figure(rank, folder, image)
-        for rank, image in enumerate(progress(shown, description="drawing", unit="pictures"), start=1)
+        for rank, image in enumerate(progress(shown, description="drawing", unit="images"), start=1)
     ]
-    text = f"<h1>Pictures to label next</h1>\n<p>The {len(shown)} of {num_images} pictures that the model is least "
+    text = f"<h1>Images to label next</h1>\n<p>The {len(shown)} of {num_images} images that the model is least "
     text += f"sure of, least sure first. {html.escape(formula)}</p>\n"
     rows = "".join(
         f"<tr><td>{_escaped(each.name)}</td><td>{each.num_detections}</td><td>{each.mean_uncertainty:.2f}</td></tr>\n"

@@ -122,11 +122,11 @@ class Step:
         return {
             "concurrency": self.pace.concurrency,
             "rate_per_second": self.pace.rate_per_second,
-            "pictures_per_request": self.images_per_request,
+            "images_per_request": self.images_per_request,
             "seconds": round(self.seconds, 3),
             "requests": self.requests,
             "requests_per_second": round(self.requests_per_second, 3),
-            "pictures_per_second": round(self.images_per_second, 3),
+            "images_per_second": round(self.images_per_second, 3),
             "latency_milliseconds": {
                 **{f"p{value:g}": round(self.milliseconds_at(value), 3) for value in PERCENTILES if answered},
                 **({"max": round(self.milliseconds_at(100), 3)} if answered else {}),

@@ -26,7 +26,7 @@ def text_header(*, has_batches: bool, has_use: bool) -> str:
     batches = f"{'mean batch':>12}" if has_batches else ""
     use = f"{'server cores':>14}{'server MB':>11}" if has_use else ""
     percentiles = "".join(f"{f'p{value:g} ms':>10}" for value in PERCENTILES)
-    return f"{'pace':<20}{'requests/s':>12}{'pictures/s':>12}{percentiles}{'max ms':>10}{'errors':>8}{batches}{use}"
+    return f"{'pace':<20}{'requests/s':>12}{'images/s':>12}{percentiles}{'max ms':>10}{'errors':>8}{batches}{use}"
 
 
 def text_line(step: Step, *, has_batches: bool, has_use: bool) -> str:
@@ -91,7 +91,7 @@ def _percentile_chart(steps: Sequence[Step]) -> str:
 
 
 def _table(steps: Sequence[Step], best: Step | None) -> str:
-    heads = ["pace", "requests/s", "pictures/s", *(f"p{value:g} ms" for value in PERCENTILES), "max ms"]
+    heads = ["pace", "requests/s", "images/s", *(f"p{value:g} ms" for value in PERCENTILES), "max ms"]
     heads += ["how they ended", "batch sizes", "server cores", "server MB"]
     rows = []
     for step in steps:

@@ -76,8 +76,8 @@ def batching_options(parameters: Any) -> BatchingOptions:
     """
     if parameters.pad_variable_length_inputs:
         raise UsageError(
-            "batching parameters: pad_variable_length_inputs would put zeros beside pictures and move their boxes; "
-            "leave it out, and pictures of different sizes go into different batches"
+            "batching parameters: pad_variable_length_inputs would put zeros beside images and move their boxes; "
+            "leave it out, and images of different sizes go into different batches"
         )
     given: dict[str, Any] = {
         name: getattr(parameters, name).value

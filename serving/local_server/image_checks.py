@@ -43,7 +43,7 @@ def count_pixels(name: str, values: Sequence[bytes], max_image_pixels: int, *, a
             total_pixels += _pixels_of(f"{place}, {key} of its tf.Example,", image, max_image_pixels)
     if total_pixels > IMAGES_OF_FULL_SIZE * max_image_pixels:
         raise invalid_argument(
-            f"{name} holds pictures of {total_pixels / 1e6:.0f} megapixels together; at most "
+            f"{name} holds images of {total_pixels / 1e6:.0f} megapixels together; at most "
             f"{IMAGES_OF_FULL_SIZE * max_image_pixels / 1e6:.0f} are taken: send fewer in one request"
         )
     return total_pixels
@@ -53,7 +53,7 @@ def _pixels_of(place: str, image: bytes, max_image_pixels: int) -> int:
     try:
         header = read_header(image, max_image_pixels)
     except ImageError as error:
-        raise invalid_argument(f"{place} is not a picture that can be decoded: {error}") from error
+        raise invalid_argument(f"{place} is not an image that can be decoded: {error}") from error
     return header.width * header.height
 
 

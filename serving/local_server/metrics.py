@@ -44,9 +44,9 @@ _HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     RUNTIME_LATENCY: ("Distribution of wall time (in microseconds) of TensorFlow's part.", _LATENCY_BOUNDS),
     WARMUP_LATENCY: ("Distribution of wall time (in microseconds) of warming a version.", _LATENCY_BOUNDS),
     QUEUING_LATENCY: ("Distribution of wall time (in microseconds) spent waiting for a batch.", _QUEUING_BOUNDS),
-    INPUT_BATCH_SIZE: ("Distribution of the number of pictures in a request that is batched.", _SIZE_BOUNDS),
-    PROCESSED_BATCH_SIZE: ("Distribution of the number of pictures in a batch, padding included.", _SIZE_BOUNDS),
-    PADDING_SIZE: ("Distribution of the number of pictures that only fill a batch.", (0, *_SIZE_BOUNDS)),
+    INPUT_BATCH_SIZE: ("Distribution of the number of images in a request that is batched.", _SIZE_BOUNDS),
+    PROCESSED_BATCH_SIZE: ("Distribution of the number of images in a batch, padding included.", _SIZE_BOUNDS),
+    PADDING_SIZE: ("Distribution of the number of images that only fill a batch.", (0, *_SIZE_BOUNDS)),
 }
 _Labels = tuple[tuple[str, str], ...]
 

@@ -71,7 +71,7 @@ def add_own_flags(parser: ArgumentParser) -> None:
         "--max_image_megapixels",
         type=number_above_zero,
         default=DEFAULT_MAX_IMAGE_MEGAPIXELS,
-        help="the largest encoded picture",
+        help="the largest encoded image",
     )
     local.add_argument(
         "--drain_seconds", type=int_from_zero, default=30, help="how long running requests may go on after SIGTERM"

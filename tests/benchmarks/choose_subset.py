@@ -1,6 +1,6 @@
 """Choosing a tenth of Open Images' size: seconds and megabytes, and how near it comes to the distribution of all.
 
-    python -m tests.benchmarks.choose_subset [--pictures 200000] [--most 1700000]
+    python -m tests.benchmarks.choose_subset [--num_images 200000] [--most 1700000]
 
 Made-up images of 600 classes whose shares fall as those of Open Images do, 8.4 boxes an image. Two baselines: the
 same algorithm as it is usually written, over a dense matrix of images and classes (one row of it at a time, all rows
@@ -118,7 +118,7 @@ def write_points(path: Path, images: np.ndarray, classes: np.ndarray, boxes: np.
 def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=200_000)
+    parser.add_argument("--num_images", type=int, default=200_000)
     parser.add_argument("--most", type=int, default=0)
     flags = parser.parse_args()
     print(f"load of the machine at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -126,22 +126,22 @@ def main() -> int:
     ours, splits = cpu_seconds(lambda: stratified(images, classes, BASELINE_IMAGES))
     dense, dense_splits = cpu_seconds(lambda: dense_stratification(images, classes, BASELINE_IMAGES))
     drawn = (np.random.default_rng(0).permutation(BASELINE_IMAGES) >= FRACTION * BASELINE_IMAGES).astype(int)
-    print(f"{BASELINE_IMAGES} pictures: {ours:.2f} s, the dense way {dense:.2f} s: {dense / ours:.1f} times")
+    print(f"{BASELINE_IMAGES} images: {ours:.2f} s, the dense way {dense:.2f} s: {dense / ours:.1f} times")
     print(
         "  largest difference of a class's share: "
         f"{largest_difference(images, classes, splits):.4f} points, the dense way "
         f"{largest_difference(images, classes, dense_splits):.4f}, a random draw "
         f"{largest_difference(images, classes, drawn):.4f}"
     )
-    for num_images in (flags.pictures // 4, flags.pictures, *([flags.most] if flags.most else [])):
+    for num_images in (flags.num_images // 4, flags.num_images, *([flags.most] if flags.most else [])):
         images, classes, _ = new_images(num_images)
         seconds, splits = cpu_seconds(lambda i=images, c=classes, n=num_images: stratified(i, c, n))  # type: ignore[misc]
         difference = largest_difference(images, classes, splits)
-        print(f"{num_images} pictures: {seconds:.2f} s, largest difference {difference:.4f} points", flush=True)
+        print(f"{num_images} images: {seconds:.2f} s, largest difference {difference:.4f} points", flush=True)
     print(f"peak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "points.json"
-        write_points(path, *new_images(flags.pictures), flags.pictures)
+        write_points(path, *new_images(flags.num_images), flags.num_images)
         words = ["--fraction", str(FRACTION), "--datapoints_input_path", str(path)]
         words += ["--datapoints_output_path", str(Path(folder) / "small.json"), "--num_classes_shown", "3"]
         before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
@@ -150,8 +150,8 @@ def main() -> int:
         user = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before[1]
         count = len(json.loads((Path(folder) / "small.json").read_text()))
         size = path.stat().st_size / 2**20
-        print(f"the command, {flags.pictures} pictures in {size:.0f} MB: {wall:.1f} s, {user:.1f} s of processor time")
-        print(f"  {count} pictures chosen; {done.stdout.splitlines()[-1]}")
+        print(f"the command, {flags.num_images} images in {size:.0f} MB: {wall:.1f} s, {user:.1f} s of processor time")
+        print(f"  {count} images chosen; {done.stdout.splitlines()[-1]}")
     return 0
 
 

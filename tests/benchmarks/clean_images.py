@@ -1,6 +1,6 @@
 """Validating and shrinking photographs from 2560 to 640 pixels, against the way of a well-known tutorial with Pillow.
 
-    python -m tests.benchmarks.clean_images [--pictures 6] [--rounds 30] [--images DIR]
+    python -m tests.benchmarks.clean_images [--num_images 6] [--rounds 30] [--images DIR]
 
 The baseline opens each image, verifies it, opens it again (a verified image of Pillow's cannot be used any more),
 makes a thumbnail and saves it as JPEG at Pillow's own quality. It decodes no image that needs no shrinking, and what
@@ -153,7 +153,7 @@ def print_scaling(images: Sequence[bytes], num_copies: int) -> None:
             (folder / "images" / f"{number}.jpg").write_bytes(images[number % len(images)])
         points = [{"id": str(number), "annotations": []} for number in range(num_copies)]
         (folder / "points.json").write_text(json.dumps(points))
-        print(f"the command from its start (half a second a process), {num_copies} pictures, {cores} cores:")
+        print(f"the command from its start (half a second a process), {num_copies} images, {cores} cores:")
         num_processes = 1
         walls = {}
         while True:
@@ -164,26 +164,24 @@ def print_scaling(images: Sequence[bytes], num_copies: int) -> None:
             if num_processes >= cores:
                 break
             num_processes = min(2 * num_processes, cores)
-        print(
-            f"  scaling: {num_processes} processes do {walls[1] / walls[num_processes]:.2f} times the pictures of one"
-        )
+        print(f"  scaling: {num_processes} processes do {walls[1] / walls[num_processes]:.2f} times the images of one")
         wall, cpu = run_command(folder, num_processes, f"clean{num_processes}")
-        print(f"  run again: {1e6 * wall / num_copies:.0f} microseconds a picture")
+        print(f"  run again: {1e6 * wall / num_copies:.0f} microseconds an image")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures and prints; returns 1 when ours is not 2.5 times as fast, or of lower quality."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=6)
+    parser.add_argument("--num_images", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--copies", type=int, default=400, help="how many pictures the command runs over")
+    parser.add_argument("--copies", type=int, default=400, help="how many images the command runs over")
     parser.add_argument("--images", type=Path, help="a folder of JPEGs to take instead of made ones")
     flags = parser.parse_args(argv)
     print(f"load at the start: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     if flags.images:
-        images = [path.read_bytes() for path in sorted(flags.images.glob("*.jpg"))[: flags.pictures]]
+        images = [path.read_bytes() for path in sorted(flags.images.glob("*.jpg"))[: flags.num_images]]
     else:
-        images = [photograph_jpeg(seed) for seed in range(flags.pictures)]
+        images = [photograph_jpeg(seed) for seed in range(flags.num_images)]
     ways = {
         "tutorial": tutorial_way,
         "tutorial, at our JPEG quality": lambda content: tutorial_way(content, 92),
@@ -194,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (cpu, wall) in taken.items():
         ssim, kilobytes = qualities[name]
         print(
-            f"{name:<30} {1 / cpu:6.1f} pictures a CPU second, {1 / wall:6.1f} a second; SSIM {ssim:.4f}, "
+            f"{name:<30} {1 / cpu:6.1f} images a CPU second, {1 / wall:6.1f} a second; SSIM {ssim:.4f}, "
             f"{kilobytes:.0f} kB"
         )
     ratio = taken["tutorial"][0] / taken["validate_images"][0]

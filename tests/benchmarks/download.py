@@ -109,7 +109,7 @@ def measure(width: int, height: int, num_images: int) -> float:
     """Prints both candidates' figures for images of one size, and returns the ratio of images a second."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        image = folder / "picture.jpg"
+        image = folder / "image.jpg"
         image.write_bytes(photograph_jpeg(width, height))
         rates: dict[str, list[float]] = {"tutorial": [], "ours": []}
         costs: dict[str, list[float]] = {"tutorial": [], "ours": []}
@@ -136,9 +136,9 @@ def measure(width: int, height: int, num_images: int) -> float:
     print(f"{width}x{height}, {len(photograph_jpeg(width, height)) / 1000:.0f} kB:")
     for candidate in candidates:
         per_second, milliseconds = max(rates[candidate]), min(costs[candidate])
-        print(f"  {candidate:<9}{per_second:7.0f} pictures/s {milliseconds:7.2f} ms of CPU time a picture")
+        print(f"  {candidate:<9}{per_second:7.0f} images/s {milliseconds:7.2f} ms of CPU time an image")
     ratio = max(rates["ours"]) / max(rates["tutorial"])
-    print(f"  ratio of pictures a second: {ratio:.1f}")
+    print(f"  ratio of images a second: {ratio:.1f}")
     return ratio
 
 

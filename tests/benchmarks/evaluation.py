@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found[name].append(candidates[name]())
             print(in_words(name, found[name][-1]), flush=True)
         single = evaluate_here(folder, 1, flags.images)
-    print(in_words(f"{OURS}, one picture at a time", single))
+    print(in_words(f"{OURS}, one image at a time", single))
     return compare(found[OURS], found[THEIRS], single) if flags.baseline_python else 0
 
 

@@ -1,6 +1,6 @@
 """Images a second of `serving.predict_folder`, against the plain loop that one would write first.
 
-    python -m tests.benchmarks.predict_folder [--pictures 32] [--rounds 3] [--saved_model_dir DIR] [--images DIR]
+    python -m tests.benchmarks.predict_folder [--num_images 32] [--rounds 3] [--saved_model_dir DIR] [--images DIR]
 
 The loop opens each image, decodes it with Pillow, calls the SavedModel's signature `image_tensor` with its pixels,
 and writes a line of JSON. `predict_folder` reads, batches and writes as the command does. Both have the same SavedModel
@@ -87,7 +87,7 @@ def plain_loop(signature: Any, images: list[Path], path: Path) -> int:
                 if score >= MIN_SCORE
             ]
             found += len(detections)
-            file.write(json.dumps({"picture": photo.name, "detections": detections}) + "\n")
+            file.write(json.dumps({"image": photo.name, "detections": detections}) + "\n")
     return found
 
 
@@ -109,14 +109,14 @@ def timed(run: Callable[[], int]) -> tuple[int, float, float]:
 def main() -> int:
     """Measures and prints; returns 1 when the command is not clearly faster."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=32, help="how many")
+    parser.add_argument("--num_images", type=int, default=32, help="how many")
     parser.add_argument("--rounds", type=int, default=3, help="how often each way takes its turn")
     parser.add_argument("--batch_size", type=int, default=8, help="the command's --batch_size")
     parser.add_argument("--max_in_flight", type=int, default=2, help="the command's --max_in_flight")
     parser.add_argument(
         "--saved_model_dir", type=Path, help="a SavedModel with the signature image_tensor beside its own"
     )
-    parser.add_argument("--images", type=Path, help="a folder of pictures of one's own")
+    parser.add_argument("--images", type=Path, help="a folder of images of one's own")
     arguments = parser.parse_args()
     print(f"load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     quiet_tensorflow()
@@ -128,11 +128,11 @@ def main() -> int:
         if images is None:
             images = folder / "images"
             images.mkdir()
-            write_photographs(images, arguments.pictures)
+            write_photographs(images, arguments.num_images)
         if saved_model is None:
             saved_model = folder / "model"
             write_model(saved_model)
-        photos = find_images([images])[: arguments.pictures]
+        photos = find_images([images])[: arguments.num_images]
         loaded = tf.saved_model.load(str(saved_model))
         sizes = {"batch_size": arguments.batch_size, "max_in_flight": arguments.max_in_flight}
         with InProcessDetector(SavedModel(saved_model, device="cpu"), min_score=MIN_SCORE, **sizes) as detector:
@@ -155,8 +155,8 @@ def main() -> int:
     for name, (wall, cpu) in medians.items():
         found = spent[name][0][0] / len(photos)
         print(
-            f"{name:<16}{len(photos) / wall:8.1f} pictures/s, {1000 * cpu / len(photos):7.1f} ms of CPU a picture, "
-            f"{found:.1f} detections a picture"
+            f"{name:<16}{len(photos) / wall:8.1f} images/s, {1000 * cpu / len(photos):7.1f} ms of CPU an image, "
+            f"{found:.1f} detections an image"
         )
     (loop_wall, loop_cpu), (our_wall, our_cpu) = medians["plain loop"], medians["predict_folder"]
     print(f"predict_folder / plain loop: {loop_wall / our_wall:.2f} in wall time, {loop_cpu / our_cpu:.2f} in CPU time")

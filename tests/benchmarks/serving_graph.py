@@ -175,31 +175,31 @@ def main() -> int:
     decode = tf.function(lambda content: tf.io.decode_jpeg(content, channels=3))
     found = measure(
         {
-            "exported, one picture": lambda: signature(input_tensor=one),
+            "exported, one image": lambda: signature(input_tensor=one),
             "bare forward pass, frozen": lambda: frozen(images[:1]),
             "forward pass of 8, frozen": lambda: frozen(images),
             "JPEG decode": lambda: decode(one[0]),
-            "Model Garden's, one picture": lambda: other_signature(**{other_input: one}),
+            "Model Garden's, one image": lambda: other_signature(**{other_input: one}),
             "exported, batch of 8": lambda: signature(input_tensor=eight),
-            "exported, 8 single pictures": lambda: [signature(input_tensor=one) for _ in range(8)],
+            "exported, 8 single images": lambda: [signature(input_tensor=one) for _ in range(8)],
         },
         rounds,
     )
     print(f"{'':<40}{'wall':>10} {'CPU':>13}")
     for name, cost in [*found.items(), *((f"loading, {name}", cost) for name, cost in loading.items())]:
         print(f"{name:<40}{cost.wall:10.1f} {cost.cpu:10.1f} ms")
-    exported = found["exported, one picture"]
+    exported = found["exported, one image"]
     of_forward = exported.over(found["bare forward pass, frozen"] + found["JPEG decode"])
     eight_decodes = Cost(8 * found["JPEG decode"].wall, 8 * found["JPEG decode"].cpu)
     of_forward_of_8 = found["exported, batch of 8"].over(found["forward pass of 8, frozen"] + eight_decodes)
-    faster = found["Model Garden's, one picture"].over(exported)
-    of_singles = found["exported, batch of 8"].over(found["exported, 8 single pictures"])
+    faster = found["Model Garden's, one image"].over(exported)
+    of_singles = found["exported, batch of 8"].over(found["exported, 8 single images"])
     of_loading = loading["ours"].over(loading["Model Garden's"])
     for name, ratio, wanted in (
         ("exported / (forward frozen + decode)", of_forward, f"at most {MOST_OF_FORWARD}"),
         ("batch of 8 / (forward frozen + decodes)", of_forward_of_8, f"at most {MOST_OF_FORWARD}"),
         ("Model Garden's / exported", faster, f"at least {LEAST_OF_MODEL_GARDEN}"),
-        ("batch of 8 / 8 single pictures", of_singles, "below 1"),
+        ("batch of 8 / 8 single images", of_singles, "below 1"),
         ("loading / loading Model Garden's", of_loading, f"below {MOST_OF_LOADING}"),
     ):
         print(f"{name:<40}{ratio.wall:10.2f} {ratio.cpu:10.2f}    {wanted}")

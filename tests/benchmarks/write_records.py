@@ -196,9 +196,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         num_bytes = make_inputs(folder, flags.images)
-        print(f"{flags.images} pictures of {num_bytes / flags.images / 1000:.0f} kB, {BOXES_AN_IMAGE} boxes each")
+        print(f"{flags.images} images of {num_bytes / flags.images / 1000:.0f} kB, {BOXES_AN_IMAGE} boxes each")
         validate(folder)
-        base, ours, unseen = "the API's loop", "make_tfrecords", "make_tfrecords, pictures never validated"
+        base, ours, unseen = "the API's loop", "make_tfrecords", "make_tfrecords, images never validated"
         candidates = {
             base: [sys.executable, "-m", "tests.benchmarks.write_records", "--api", str(folder)],
             ours: our_words(folder, flags.processes, "images"),
@@ -221,7 +221,7 @@ def main() -> int:
         best = {name: tuple(map(min, zip(*rounds, strict=True))) for name, rounds in found.items()}
         for name, (wall, processor) in best.items():
             print(
-                f"{name:<42}{flags.images / wall:7.0f} pictures/s, {best[base][0] / wall:5.2f} x;"
+                f"{name:<42}{flags.images / wall:7.0f} images/s, {best[base][0] / wall:5.2f} x;"
                 f"{1000 * processor / flags.images:7.2f} ms of CPU each, {best[base][1] / processor:5.2f} x"
             )
         print(f"of the API's {best[base][0]:.1f} s, its loop alone takes {min(loops):.1f} s")

@@ -33,7 +33,7 @@ def images(tmp_path) -> Path:
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(3):
-        (folder / f"picture{number}.jpg").write_bytes(block_image(number)[0])
+        (folder / f"photo{number}.jpg").write_bytes(block_image(number)[0])
     return folder
 
 
@@ -76,8 +76,7 @@ def test_coco(images, tmp_path):
         json.dumps(
             {
                 "images": [
-                    {"id": number, "file_name": f"picture{number}.jpg", "width": 128, "height": 96}
-                    for number in range(3)
+                    {"id": number, "file_name": f"photo{number}.jpg", "width": 128, "height": 96} for number in range(3)
                 ],
                 "annotations": annotations,
                 "categories": [{"id": 3, "name": "red"}, {"id": 7, "name": "blue"}],
@@ -105,11 +104,11 @@ def test_pascal_voc(images, tmp_path):
             "</bndbox></object>"
             for box, class_id in zip(boxes, ids, strict=True)
         )
-        (year / "Annotations" / f"picture{number}.xml").write_text(
-            f"<annotation><filename>picture{number}.jpg</filename><size><width>128</width><height>96</height>"
+        (year / "Annotations" / f"photo{number}.xml").write_text(
+            f"<annotation><filename>photo{number}.jpg</filename><size><width>128</width><height>96</height>"
             f"<depth>3</depth></size>{objects}</annotation>"
         )
-    lines = [f"picture{number} {'-1' if number else ' 1'}\n" for number in range(3)]
+    lines = [f"photo{number} {'-1' if number else ' 1'}\n" for number in range(3)]
     (year / "ImageSets" / "Main" / "aeroplane_train.txt").write_text("".join(lines))
     (tmp_path / "map.pbtxt").write_text(LABEL_MAP)
     run(
@@ -128,7 +127,7 @@ def test_open_images(images, tmp_path):
         _, boxes, ids = block_image(number)
         for (ymin, xmin, ymax, xmax), class_id in zip(boxes.tolist(), ids, strict=True):
             name = {1: "red", 2: "blue"}[class_id]
-            lines.append(f"picture{number},xclick,{name},1,{xmin},{xmax},{ymin},{ymax},0,0,0,0,0")
+            lines.append(f"photo{number},xclick,{name},1,{xmin},{xmax},{ymin},{ymax},0,0,0,0,0")
     (tmp_path / "boxes.csv").write_text("\n".join(lines) + "\n")
     run(
         "create_oid_tf_record.py", tmp_path, "--input_box_annotations_csv=boxes.csv",
@@ -149,7 +148,7 @@ def test_somebodys_own_train_is_not_run(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(TOOLS.parents[1])}
     words = [sys.executable, "-c", "import object_detection, train.pipeline; print('imported')"]
     (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "picture.jpg").touch()
+    (tmp_path / "train" / "image.jpg").touch()
 
     def imported() -> str:
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

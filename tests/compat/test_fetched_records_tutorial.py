@@ -96,7 +96,7 @@ def write_unpacked(folder: Path, numbers: range) -> None:
             columns = dict(zip(("ymin", "xmin", "ymax", "xmax"), boxes.T.tolist(), strict=True))
             feature = {
                 "image/encoded": dataset_util.bytes_feature(encoded),
-                "image/filename": dataset_util.bytes_feature(f"picture{number}_jpg.rf.0a1b2c.jpg".encode()),
+                "image/filename": dataset_util.bytes_feature(f"photo{number}_jpg.rf.0a1b2c.jpg".encode()),
                 "image/format": dataset_util.bytes_feature(b"jpeg"),
                 "image/height": dataset_util.int64_feature(96),
                 "image/width": dataset_util.int64_feature(128),
@@ -104,7 +104,7 @@ def write_unpacked(folder: Path, numbers: range) -> None:
                 "image/object/class/label": dataset_util.int64_list_feature(ids),
             } | {f"image/object/bbox/{side}": dataset_util.float_list_feature(one) for side, one in columns.items()}
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-    (folder / f"picture{numbers[0]}.jpg").write_bytes(block_image(numbers[0])[0])
+    (folder / f"photo{numbers[0]}.jpg").write_bytes(block_image(numbers[0])[0])
 
 
 def get_num_classes(pbtxt_fname):
@@ -175,7 +175,7 @@ def test_exported(content):
         "--output_directory", "fine_tuned_model", "--pipeline_config_path", content / "pipeline_file.config",
     )  # fmt: skip
     detect_fn = tf.saved_model.load(str(content / "fine_tuned_model" / "saved_model"))
-    image = tf.io.decode_jpeg((content / "test" / "picture200.jpg").read_bytes())
+    image = tf.io.decode_jpeg((content / "test" / "photo200.jpg").read_bytes())
     assert set(detect_fn(image[tf.newaxis])["detection_classes"].numpy().ravel()) <= {1, 2}
 
 

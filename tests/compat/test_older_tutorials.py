@@ -136,7 +136,7 @@ from utils import label_map_util
 from utils import visualization_utils as vis_util
 
 MODEL_NAME = 'inference_graph'
-IMAGE_NAME = 'images/test/picture100.jpg'
+IMAGE_NAME = 'images/test/photo100.jpg'
 CWD_PATH = os.getcwd()
 PATH_TO_CKPT = os.path.join(CWD_PATH, MODEL_NAME, 'frozen_inference_graph.pb')
 PATH_TO_LABELS = os.path.join(CWD_PATH, 'training', 'labelmap.pbtxt')
@@ -256,7 +256,7 @@ def test_the_raccoon_detector(tmp_path):
     )  # fmt: skip
     assert (root / "raccoon_inference_graph" / "frozen_inference_graph.pb").is_file()
     detect_fn = tf.saved_model.load(str(root / "raccoon_inference_graph" / "saved_model"))
-    detections = detect_fn(tf.io.decode_jpeg((root / "images" / "picture100.jpg").read_bytes())[tf.newaxis])
+    detections = detect_fn(tf.io.decode_jpeg((root / "images" / "photo100.jpg").read_bytes())[tf.newaxis])
     assert set(detections["detection_classes"].numpy().ravel()) == {1.0}
 
 
@@ -316,9 +316,9 @@ def test_the_card_detector(tmp_path):
     (root / "Object_detection_image.py").write_text(for_tensorflow_2(OBJECT_DETECTION_IMAGE))
     python(root, "Object_detection_image.py", python_path=(COMPAT, SCRIPTS, ROOT))
     found = np.load(root / "detected.npz")
-    picture = str(root / "images" / "test" / "picture100.jpg")
-    assert (cv2.imread(str(root / "detected.png")) != cv2.imread(picture)).any()
-    image = tf.io.decode_jpeg(tf.io.read_file(picture), dct_method="INTEGER_ACCURATE")[tf.newaxis]
+    photo = str(root / "images" / "test" / "photo100.jpg")
+    assert (cv2.imread(str(root / "detected.png")) != cv2.imread(photo)).any()
+    image = tf.io.decode_jpeg(tf.io.read_file(photo), dct_method="INTEGER_ACCURATE")[tf.newaxis]
     expected = tf.saved_model.load(str(root / "inference_graph" / "saved_model"))(image)
     assert found["num"] == expected["num_detections"].numpy() > 0
     assert np.allclose(found["scores"], expected["detection_scores"], atol=0.01)

@@ -151,7 +151,7 @@ def test_exported_by_the_script_and_called_as_a_function(workspace):
         str(workspace / "annotations" / "label_map.pbtxt"), use_display_name=True
     )
     detect_fn = tf.saved_model.load(str(exported / "saved_model"))
-    image_np = tf.io.decode_jpeg((workspace / "images" / "test" / "picture100.jpg").read_bytes()).numpy()
+    image_np = tf.io.decode_jpeg((workspace / "images" / "test" / "photo100.jpg").read_bytes()).numpy()
     input_tensor = tf.convert_to_tensor(image_np)[tf.newaxis, ...]
     detections = detect_fn(input_tensor)
     assert {"raw_detection_boxes", "raw_detection_scores", "detection_multiclass_scores"} <= set(detections)
@@ -195,7 +195,7 @@ def test_restored_from_the_trainings_checkpoint(workspace):
         prediction_dict = detection_model.predict(image, shapes)
         return detection_model.postprocess(prediction_dict, shapes)
 
-    img = tf.io.decode_jpeg((workspace / "images" / "test" / "picture101.jpg").read_bytes()).numpy()
+    img = tf.io.decode_jpeg((workspace / "images" / "test" / "photo101.jpg").read_bytes()).numpy()
     detections = detect_fn(tf.convert_to_tensor(np.expand_dims(img, 0), dtype=tf.float32))
     assert detections["detection_boxes"].shape == (1, 20, 4)
     assert set(detections["detection_classes"].numpy().ravel().astype(np.int64) + 1) <= {1, 2}

@@ -22,7 +22,7 @@ def drawn(monkeypatch):
     """What each box was drawn with: corners, colour, thickness, lines of text."""
     found = []
 
-    def draw(picture, ymin, xmin, ymax, xmax, color, thickness, lines, normalized):
+    def draw(image, ymin, xmin, ymax, xmax, color, thickness, lines, normalized):
         found.append(((ymin, xmin, ymax, xmax), color, thickness, list(lines), normalized))
 
     monkeypatch.setattr(vis, "draw_bounding_box_on_image", draw)

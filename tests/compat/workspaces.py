@@ -32,14 +32,14 @@ def write_labelled_image(
 ) -> None:
     """An image and its XML, as LabelImg writes it; the XML beside it if no folder is named."""
     encoded, boxes, ids = block_image(number)
-    (folder / f"picture{number}.jpg").write_bytes(encoded)
+    (folder / f"photo{number}.jpg").write_bytes(encoded)
     objects = "".join(
         f"<object><name>{names[class_id - 1]}</name><pose>Unspecified</pose><truncated>0</truncated>"
         f"<difficult>0</difficult><bndbox><xmin>{round(box[1] * 128)}</xmin><ymin>{round(box[0] * 96)}</ymin>"
         f"<xmax>{round(box[3] * 128)}</xmax><ymax>{round(box[2] * 96)}</ymax></bndbox></object>"
         for box, class_id in zip(boxes, ids, strict=True)
     )
-    ((xml_folder or folder) / f"picture{number}.xml").write_text(
-        f"<annotation><filename>picture{number}.jpg</filename><size><width>128</width><height>96</height>"
+    ((xml_folder or folder) / f"photo{number}.xml").write_text(
+        f"<annotation><filename>photo{number}.jpg</filename><size><width>128</width><height>96</height>"
         f"<depth>3</depth></size>{objects}</annotation>"
     )

@@ -80,7 +80,7 @@ def result_in(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("words", [(), ("--max_dimension", "128")], ids=["as it comes", "shrunk"])
 def test_the_result_is_that_of_an_undisturbed_run(site: Site, tmp_path: Path, words: tuple[str, ...]) -> None:
     url = f"http://127.0.0.1:{site.server_address[1]}"
-    entries = [{"id": f"picture{number}", "url": f"{url}/{number}.jpg"} for number in range(NUM_IMAGES)]
+    entries = [{"id": f"photo{number}", "url": f"{url}/{number}.jpg"} for number in range(NUM_IMAGES)]
     (tmp_path / "images.json").write_text(json.dumps(entries))
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert start_download(undisturbed, *words).wait(120) == 0

@@ -192,7 +192,7 @@ def records_of(folder: Path, run: RunCommand) -> list[object]:
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("coco", 4e-6), ("pascal_voc", 4e-6), ("yolo", 2e-7)])
-def test_records_give_the_same_and_their_pictures(folder: Path, run: RunCommand, kind: str, tolerance: float) -> None:
+def test_records_give_the_same_and_their_images(folder: Path, run: RunCommand, kind: str, tolerance: float) -> None:
     source = records_of(folder, run)
     images = folder / "out" / "images" / "train" if kind == "yolo" else folder / "placed"
     more: list[object] = ["--image_output_directory", images, *["--fractional_pixels"] * (kind == "pascal_voc")]
@@ -217,7 +217,7 @@ def test_records_give_the_same_and_their_pictures(folder: Path, run: RunCommand,
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_pictures_in_records_that_exif_turns(folder: Path, run: RunCommand, suffix: str) -> None:
+def test_images_in_records_that_exif_turns(folder: Path, run: RunCommand, suffix: str) -> None:
     """As strangers' records may have them; the box is written about the image as viewers show it."""
     exif = Image.Exif()
     exif[0x0112] = 8
@@ -242,7 +242,7 @@ def test_pictures_in_records_that_exif_turns(folder: Path, run: RunCommand, suff
 
 
 @pytest.mark.parametrize("placing", ["link", "copy"])
-def test_pictures_of_points_are_linked_or_copied(folder: Path, run: RunCommand, placing: str) -> None:
+def test_images_of_points_are_linked_or_copied(folder: Path, run: RunCommand, placing: str) -> None:
     placed = folder / "placed"
     more = ["--image_output_directory", placed, "--image_placing", placing]
     for _ in range(2):
@@ -301,7 +301,7 @@ def test_ids_with_gaps(folder: Path, run: RunCommand) -> None:
     )
 
 
-def test_missing_pictures_and_unknown_labels(folder: Path, run: RunCommand) -> None:
+def test_missing_images_and_unknown_labels(folder: Path, run: RunCommand) -> None:
     (folder / "images" / "one.jpg").unlink()
     (folder / "images" / "turned.jpg").write_bytes(b"<html>")
     items = [item for item in LABEL_MAP if item.id != 1]

@@ -34,7 +34,7 @@ RunCommand = Callable[..., Any]
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Three images, of which two are not called as ids can be."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     (folder / "sub").mkdir(parents=True)
     for name, (size, boxes) in IMAGES.items():
         image = Image.new("RGB", size, "gray")

@@ -131,6 +131,18 @@ def test_other_options_are_refused_unless_overwrite(rooms: Path, tmp_path: Path)
     assert len([name for name in after if name.endswith(".jpg")]) == 3, "two images and the sheet, none of the old"
 
 
+def test_a_set_of_an_earlier_version_is_used_again(rooms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _make(rooms)
+    printed = capsys.readouterr().out
+    manifest = rooms / "sample_set.json"
+    written = manifest.read_text()
+    assert '"images_with"' in written
+    manifest.write_text(written.replace('"images_with"', '"pictures_with"'))
+    _make(rooms)
+    assert capsys.readouterr().out == printed
+    manifest.write_text(written)
+
+
 def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"precious")
     for extra in ([], ["--overwrite"]):

@@ -62,7 +62,7 @@ def exported(detector, tmp_path_factory):
         "--pipeline_config_path", str(config_path), "--trained_checkpoint_dir", str(folder / "model" / "ckpt-0"),
         "--output_directory", str(folder / "exported"), "--input_type", *INPUT_TYPES,
         "--weights_dtype", "float16", "--scaled_jpeg_decode", "--check_min_score", "0.02", "--min_agreement", "0.3",
-        "--parity_pictures", str(folder / "0.jpg"), str(folder / "1.jpg"),
+        "--parity_pictures", str(folder / "0.jpg"), str(folder / "1.jpg"),  # its earlier name
     ]  # fmt: skip
     assert export(words) == 0
     return folder / "exported", words

@@ -42,12 +42,12 @@ def test_the_table_says_how_far_the_import_is_from_the_original(tmp_path, capsys
     (tmp_path / "pipeline.config").write_text(text)
     detector = build_detector(parse_pipeline_config(text))
     write_api_checkpoint(detector.network, tmp_path)
-    picture = generated_images()[0]
-    (tmp_path / "picture.jpg").write_bytes(picture.encoded)
-    (answers,) = ask_checkpoint(detector, [picture.pixels()])
+    image = generated_images()[0]
+    (tmp_path / "photo.jpg").write_bytes(image.encoded)
+    (answers,) = ask_checkpoint(detector, [image.pixels()])
     words = ["--pipeline_config_path", str(tmp_path / "pipeline.config")]
     words += ["--trained_checkpoint_dir", str(tmp_path / "checkpoint")]
-    words += ["--parity_pictures", str(tmp_path / "picture.jpg")]
+    words += ["--parity_pictures", str(tmp_path / "photo.jpg")]  # its earlier name
     assert main([str(graph_that_answers(tmp_path / "same.pb", answers)), *words]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"same\.pb +Session +before NMS", printed) and re.search(r"same\.pb +Session +after NMS", printed)
@@ -57,7 +57,7 @@ def test_the_table_says_how_far_the_import_is_from_the_original(tmp_path, capsys
     with pytest.raises(UserError, match=r"has no tensor detection_boxes:0"):
         main([str(graph_that_answers(tmp_path / "half.pb", answers)), *words])
     with pytest.raises(UserError, match="only a frozen graph"):
-        main([str(tmp_path / "picture.jpg"), *words])
+        main([str(tmp_path / "photo.jpg"), *words])
 
 
 @pytest.mark.skipif(not WEIGHTS.is_dir() or not PHOTOGRAPHS.is_dir(), reason="Google's models are not on this machine")
@@ -75,7 +75,7 @@ def test_googles_own_detectors_predict_the_same_after_import(name, labels, varia
     photographs = [str(path) for path in sorted(PHOTOGRAPHS.rglob("*.jpg"))[::64][:4]]
     assert len(photographs) == 4
     words = ["--pipeline_config_path", str(tmp_path / "imported" / "pipeline.config")]
-    words += ["--trained_checkpoint_dir", str(tmp_path / "imported" / "checkpoint"), "--parity_pictures", *photographs]
+    words += ["--trained_checkpoint_dir", str(tmp_path / "imported" / "checkpoint"), "--parity_images", *photographs]
     assert main([str(WEIGHTS / name), *words]) == 0
     row = re.search(r"before NMS +7668 +(\S+) +(\S+) +0 +0 +0\n", capsys.readouterr().out + "\n")
     assert row and float(row[1]) < 0.01 and float(row[2]) < 1e-5

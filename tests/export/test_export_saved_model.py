@@ -118,7 +118,7 @@ def test_nothing_is_left_when_the_check_fails(exported, tmp_path):
     out, base = tmp_path / "out", tmp_path / "base"
     arguments = [*words[:4], "--output_directory", str(out), "--model_base_path", str(base)]
     with pytest.raises(UserError, match=r"broken\.jpg is not a JPEG or PNG that decodes"):
-        export([*arguments, "--parity_pictures", str(broken)])
+        export([*arguments, "--parity_pictures", str(broken)])  # its earlier name
     assert not out.exists() and not (base / "1").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["broken.jpg"]
 

@@ -62,7 +62,8 @@ def exported(block_config, block_records, tmp_path_factory):
         "--pipeline_config_path", str(config_path), "--trained_checkpoint_dir", str(folder / "model" / "ckpt-0"),
         "--output_directory", str(folder / "models"), "--quantization", *QUANTIZATIONS, "--max_detections", "7",
         "--ssd_use_regular_nms", "--iou_threshold", "0.5", "--check_min_score", "0.05",
-        "--representative_records", str(block_records / "train.record-*"), "--num_representative_pictures", "4",
+        "--representative_records", str(block_records / "train.record-*"),
+        "--num_representative_pictures", "4",  # its earlier name
     ]  # fmt: skip
     assert export(words) == 0
     return folder / "models", words, load_pipeline(str(config_path)), detector
@@ -117,7 +118,7 @@ def test_all_models_are_written_with_a_report(exported):
         "tflite_report.json", "model_float.tflite", "model_dynamic_range.tflite", "model_full_integer.tflite"
     }  # fmt: skip
     first, *quantized = report["models"]
-    assert len(report["pictures"]) == 6
+    assert len(report["images"]) == 6
     assert first["alike"]["num_compared"] > 0 and not first["alike"]["unmatched"]
     assert first["before_suppression"]["num_beyond_rounding"] == 0
     assert first["agreement_share"] == 1.0 and first["agreement"]["num_matched"] > 0
@@ -308,7 +309,7 @@ def test_an_evaluation_measures_what_the_file_detects(exported, tmp_path, quanti
     images = read_record_images(pipeline.settings.eval_input_reader[0].input_paths[0], 6, flag="")
     for number, expected in enumerate(ask_checkpoint(detector, nms, images), start=100):
         count = int(expected.alike["num_detections"])
-        of_image = [one for one in found if one["image_id"] == f"picture{number}"]
+        of_image = [one for one in found if one["image_id"] == f"photo{number}"]
         scores = sorted((one["score"] for one in of_image), reverse=True)
         wanted = sorted(expected.alike["detection_scores"][:count].tolist(), reverse=True)
         # Eight bits move scores; and TensorFlow decodes a pixel here and there by one apart from the check's decoder,

@@ -121,7 +121,7 @@ def test_weights_are_written_once_and_the_label_map_is_inside(exported, tmp_path
 
 def test_the_report_says_every_way_in(exported):
     written = json.loads((exported[0] / "exported" / "parity.json").read_text())
-    assert written["pictures"] == ["record 0", "record 1", "record 2", "record 3"]
+    assert written["images"] == ["record 0", "record 1", "record 2", "record 3"]
     ways = {(check["signature"], check["read_as"], check["stage"]) for check in written["checks"]}
     assert {(name, how, "after NMS") for name in NAMES for how in LOADERS} < ways
     assert {("serving_default", how, "before NMS") for how in LOADERS} < ways

@@ -83,7 +83,7 @@ def version(versions: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def image_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three JPEGs and PNGs of different sizes, one of them larger than what requests of pixels hold."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     paths = []
     for number, (name, size) in enumerate((("a.jpg", (1280, 960)), ("b.png", (64, 48)), ("c.jpg", (50, 70)))):
         noise = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
@@ -133,8 +133,7 @@ def test_a_server_warms_up_on_what_was_written(version, image_paths, capsys):
     from serving.saved_models.loaded_model import LoadedModel
 
     assert (
-        main(["--version_directory", str(version), "--batch_sizes", "1", "3", "--pictures", *map(str, image_paths)])
-        == 0
+        main(["--version_directory", str(version), "--batch_sizes", "1", "3", "--images", *map(str, image_paths)]) == 0
     )
     printed = capsys.readouterr().out
     assert (
@@ -177,7 +176,7 @@ def test_a_signature_of_something_else_is_named(versions, image_paths, tmp_path)
     model = Brightness()
     tf.saved_model.save(model, str(tmp_path / "1"), signatures={"serving_default": model.encoded, "sum": model.numbers})
     images = read_images(image_paths)
-    with pytest.raises(UserError, match="signature sum takes neither pictures nor records, but int64; name others"):
+    with pytest.raises(UserError, match="signature sum takes neither images nor records, but int64; name others"):
         write_warmup(tmp_path / "1", images)
     assert not (tmp_path / "1" / WARMUP_PATH).exists()
     assert len(write_warmup(tmp_path / "1", images, signatures=["serving_default"]).requests) == 8
@@ -208,7 +207,9 @@ def test_a_replay_tells_what_a_server_would_stumble_over(version, image_paths):
 
 def test_too_much_warm_up_is_refused(version, image_paths, monkeypatch):
     monkeypatch.setattr("export.warmup.MAX_FILE_BYTES", 1 << 20)
-    with pytest.raises(UserError, match="more than 1000 requests or 1 MiB; give smaller pictures"):
+    with pytest.raises(UserError, match="more than 1000 requests or 1 MiB; give smaller images"):
         write_warmup(version, read_images(image_paths))
-    with pytest.raises(UsageError, match="give --pictures to make requests from, or --check"):
+    with pytest.raises(UsageError, match="give --images to make requests from, or --check"):
         main(["--version_directory", str(version)])
+    with pytest.raises(UsageError, match="or --check"):
+        main(["--version_directory", str(version), "--check", "--pictures", "a.jpg"])  # its earlier name

@@ -92,7 +92,7 @@ def address(two_versions: LocalServer, tmp_path_factory: pytest.TempPathFactory)
     )
     with running_page(
         "--server", f"localhost:{two_versions.port}", "--model_name", "detector", "--label_map_path", str(label_map),
-        "--version_label", "stable", "--version_label", "canary", "--max_pictures", "3",
+        "--version_label", "stable", "--version_label", "canary", "--max_pictures", "3",  # its earlier name
     ) as started:  # fmt: skip
         yield started
 
@@ -248,9 +248,9 @@ def test_what_a_host_corrects_is_what_leaves_and_more_photos_undo_nothing(open_p
     assert downloaded(page) == "Sauna\n"
     unfold(page)
     saved = json.loads(downloaded(page, "Download JSON"))
-    assert saved["amenities"] == [{"name": "Sauna", "count": 1, "pictures": 0, "score": None}]
+    assert saved["amenities"] == [{"name": "Sauna", "count": 1, "images": 0, "score": None}]
     (version,) = saved["versions"]
-    assert [len(found["detections"]) for found in version["pictures"]] == [1, 1, 1]  # what the model said stays
+    assert [len(found["detections"]) for found in version["images"]] == [1, 1, 1]  # what the model said stays
 
 
 def test_engineers_unfold_threshold_classes_and_the_json(open_page, address, image):
@@ -259,10 +259,10 @@ def test_engineers_unfold_threshold_classes_and_the_json(open_page, address, ima
     unfold(page)
     saved = json.loads(downloaded(page, "Download JSON"))
     assert (saved["model_name"], saved["min_score"], saved["classes"]) == ("detector", 0.5, [])
-    assert saved["amenities"] == [{"name": SOFA, "count": 1, "pictures": 1, "score": 0.9}]
+    assert saved["amenities"] == [{"name": SOFA, "count": 1, "images": 1, "score": 0.9}]
     (version,) = saved["versions"]
     assert (version["version"], version["version_label"]) == (1, "stable")
-    (detection,) = version["pictures"][0]["detections"]
+    (detection,) = version["images"][0]["detections"]
     assert detection["box_pixels"] == {"ymin": 12.0, "xmin": 16.0, "ymax": 36.0, "xmax": 48.0}
     slider = page.get_by_role("slider")
     slider.focus()
@@ -296,7 +296,7 @@ def test_two_versions_stand_side_by_side_and_their_differences_are_told(open_pag
     assert left["x"] + left["width"] <= right["x"]
     saved = json.loads(downloaded(page, "Download JSON"))
     assert [entry["version"] for entry in saved["versions"]] == [1, 2]
-    names = [entry["pictures"][0]["detections"][0]["name"] for entry in saved["versions"]]
+    names = [entry["images"][0]["detections"][0]["name"] for entry in saved["versions"]]
     assert names == [SOFA, "Lamp"]
 
 

@@ -24,7 +24,7 @@ def photos(tmp_path, image):
     folder.mkdir()
     for number in range(5):
         (folder / f"{number}.jpg").write_bytes(image((10 * number, 20, 30 * number + 9, 40), (128, 96), "JPEG"))
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "empty.jpg").write_bytes(b"")
     return folder
 
@@ -35,15 +35,15 @@ def read(pattern):
 
 def by_image(texts):
     entries = [json.loads(line) for text in texts for line in text.splitlines()]
-    assert len({entry["picture"] for entry in entries}) == len(entries)
-    return {entry["picture"].rsplit("/", 1)[-1]: entry for entry in entries}
+    assert len({entry["image"] for entry in entries}) == len(entries)
+    return {entry["image"].rsplit("/", 1)[-1]: entry for entry in entries}
 
 
 def test_a_pipeline_in_process_writes_what_predict_folder_does(photos, encoded_model, tmp_path, capsys):
     flags = ["--saved_model_dir", str(encoded_model / "1"), "--min_score", "0.3"]
     assert main(["--input", f"{photos}/*.jpg", "--output_prefix", str(tmp_path / "beam/run"), *flags]) == 3
     out = capsys.readouterr().out
-    assert "5 pictures answered, 5 detections" in out and "2 rejected" in out
+    assert "5 images answered, 5 detections" in out and "2 rejected" in out
     assert predict_folder([str(photos), "--output_directory", str(tmp_path / "own"), *flags]) == 3
     beam = by_image(read(tmp_path / "beam/run-predictions-*.jsonl"))
     own = by_image([(tmp_path / "own/predictions.jsonl").read_text()])
@@ -52,8 +52,8 @@ def test_a_pipeline_in_process_writes_what_predict_folder_does(photos, encoded_m
     }
     rows = [row for text in read(tmp_path / "beam/run-detections-*.csv") for row in csv.DictReader(text.splitlines())]
     with (tmp_path / "own/detections.csv").open(newline="") as file:
-        expected = [{**row, "picture": str(photos / row["picture"])} for row in csv.DictReader(file)]
-    assert sorted(rows, key=lambda row: row["picture"]) == expected
+        expected = [{**row, "image": str(photos / row["image"])} for row in csv.DictReader(file)]
+    assert sorted(rows, key=lambda row: row["image"]) == expected
     failures = by_image(read(tmp_path / "beam/run-failures-*.jsonl"))
     assert {name: entry["error"]["reason"] for name, entry in failures.items()} == {
         "text.jpg": "not an image",
@@ -62,11 +62,11 @@ def test_a_pipeline_in_process_writes_what_predict_folder_does(photos, encoded_m
 
 
 def test_a_pipeline_through_a_server_takes_a_list_and_names_what_is_missing(photos, server, tmp_path, capsys):
-    listed = tmp_path / "pictures.txt"
+    listed = tmp_path / "images.txt"
     listed.write_text("".join(f"{photos}/{name}\n" for name in ("1.jpg", "2.jpg", "gone.jpg")) + "\n")
     flags = ["--server", server.address, "--model_name", "detector", "--max_failures", "1"]
     assert main(["--input_list", str(listed), "--output_prefix", str(tmp_path / "run"), *flags]) == 0
-    assert "2 pictures answered" in capsys.readouterr().out
+    assert "2 images answered" in capsys.readouterr().out
     assert set(by_image(read(tmp_path / "run-predictions-*.jsonl"))) == {"1.jpg", "2.jpg"}
     failures = by_image(read(tmp_path / "run-failures-*.jsonl"))
     assert {name: entry["error"]["reason"] for name, entry in failures.items()} == {"gone.jpg": "missing"}

@@ -46,7 +46,7 @@ def photos(tmp_path, image):
     (folder / "b" / "empty.jpg").write_bytes(b"")
     (folder / "nothing.png").write_bytes(image(None))
     (folder / "readme.txt").write_text("not asked about")
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "truncated.jpg").write_bytes(image((100, 50, 300, 200), (640, 480), "JPEG")[:-2500])
     (folder / ".partial-1.jpg").write_bytes(b"")
     return folder
@@ -59,11 +59,11 @@ def test_the_table_shows_names_scores_and_pixels(ask, label_map_path, tmp_path, 
     assert (code, err) == (0, "")
     header, titles, line, summary = out.splitlines()
     assert header.strip() == "box in pixels"
-    assert titles.split() == ["picture", "name", "score", "xmin", "ymin", "xmax", "ymax"]
+    assert titles.split() == ["image", "name", "score", "xmin", "ymin", "xmax", "ymax"]
     assert line.split()[-7:] == ["Red", "thing", "0.90", "10", "20", "30", "40"]
     assert line.split()[0].endswith("/one.png")
     assert titles.index("score") + len("score") == line.index("0.90") + 4  # right under it
-    assert summary == "1 of 1 pictures answered, 1 detections; 0 rejected"
+    assert summary == "1 of 1 images answered, 1 detections; 0 rejected"
 
 
 def test_json_lines_are_alone_on_standard_output_in_order(ask, label_map_path, photos):
@@ -71,7 +71,7 @@ def test_json_lines_are_alone_on_standard_output_in_order(ask, label_map_path, p
     assert code == 3
     entries = [json.loads(line) for line in out.splitlines()]
     names = ["a.png", "nothing.png", "text.jpg", "truncated.jpg", "b/a.PNG", "b/empty.jpg", "b/deep/large.jpeg"]
-    assert [entry["picture"] for entry in entries] == [str(photos / name) for name in names]
+    assert [entry["image"] for entry in entries] == [str(photos / name) for name in names]
     by_name = dict(zip(names, entries, strict=True))
     (detection,) = by_name["a.png"]["detections"]
     assert (detection["class_id"], detection["name"], detection["score"]) == (1, "Red thing", pytest.approx(0.9))
@@ -86,7 +86,7 @@ def test_json_lines_are_alone_on_standard_output_in_order(ask, label_map_path, p
         "b/empty.jpg": "empty file",
     }
     assert "input_tensor[0] does not decode" in by_name["truncated.jpg"]["error"]["detail"]
-    assert "4 of 7 pictures answered, 3 detections; 3 rejected" in err
+    assert "4 of 7 images answered, 3 detections; 3 rejected" in err
 
 
 def test_failures_go_to_the_ledger_and_max_failures_sets_the_exit_code(ask, photos, tmp_path):
@@ -144,7 +144,7 @@ def test_hostile_file_names_are_shown_and_written_harmlessly(ask, tmp_path, imag
     assert code == 0 and "\x1b" not in out and len(out.splitlines()) == 2 + 3 + 1
     assert len(list((tmp_path / "drawn").iterdir())) == 3
     code, out, _ = ask(folder, "--json")
-    assert {json.loads(line)["picture"] for line in out.splitlines()} == {str(path) for path in folder.iterdir()}
+    assert {json.loads(line)["image"] for line in out.splitlines()} == {str(path) for path in folder.iterdir()}
 
 
 def test_min_score_0_shows_what_the_model_is_unsure_of(ask, tmp_path, image):
@@ -156,7 +156,7 @@ def test_min_score_0_shows_what_the_model_is_unsure_of(ask, tmp_path, image):
 def test_a_model_that_takes_pixels_gets_pixels(run, pixel_server, photos):
     code, out, _ = run("--server", pixel_server.address, "--model_name", "pixels", photos, "--json", "--batch_size", 4)
     assert code == 3
-    by_name = {Path(entry["picture"]).name: entry for entry in map(json.loads, out.splitlines())}
+    by_name = {Path(entry["image"]).name: entry for entry in map(json.loads, out.splitlines())}
     box = by_name["large.jpeg"]["detections"][0]["box_pixels"]
     assert box == pytest.approx({"ymin": 50, "xmin": 100, "ymax": 200, "xmax": 300}, abs=2)
     assert by_name["truncated.jpg"]["error"]["reason"] == "does not decode"
@@ -174,7 +174,7 @@ def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp
     code, out, _ = ask(tmp_path, tmp_path / "a.webp", "--json")
     assert code == 0
     found = {
-        Path(entry["picture"]).name: [list(d["box_pixels"].values()) for d in entry["detections"]]
+        Path(entry["image"]).name: [list(d["box_pixels"].values()) for d in entry["detections"]]
         for entry in map(json.loads, out.splitlines())
     }
     assert found["grey.png"] == []
@@ -185,7 +185,7 @@ def test_other_formats_are_converted_and_colour_modes_left_to_the_model(ask, tmp
 def test_all_images_failing_is_exit_1(ask, tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     code, _, err = ask(tmp_path / "empty.jpg", "--max_failures", 10)
-    assert code == 1 and err.splitlines()[-1] == "error: none of the 1 pictures was answered"
+    assert code == 1 and err.splitlines()[-1] == "error: none of the 1 images was answered"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_mistakes_are_one_line(ask, photos, flags, code, message):
 
 def test_a_folder_without_images_is_bad_usage(ask, tmp_path):
     code, _, err = ask(tmp_path)
-    assert code == 2 and "no picture (.jpg, .jpeg, .png) in" in err
+    assert code == 2 and "no image (.jpg, .jpeg, .png) in" in err
 
 
 def test_no_server_is_one_line_and_exit_1_soon(run, photos):

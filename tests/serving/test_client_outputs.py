@@ -37,7 +37,7 @@ def photos(tmp_path, image):
     (folder / "a.png").write_bytes(image((10, 20, 30, 40)))
     (folder / "b, ü.png").write_bytes(image((1, 2, 3, 4), (80, 60)))
     (folder / "nothing.png").write_bytes(image(None))
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     return folder
 
 
@@ -53,7 +53,7 @@ def test_one_run_writes_every_kind_of_file(run, photos, tmp_path):
     printed = [json.loads(line) for line in out.splitlines()]
     for entry in printed:
         entry.pop("drawn", None)
-    assert lines == printed and [Path(line["picture"]).name for line in lines][1] == "b, ü.png"
+    assert lines == printed and [Path(line["image"]).name for line in lines][1] == "b, ü.png"
     assert lines[3]["error"]["reason"] == "not an image"
     (rejected,) = map(json.loads, paths["ledger.jsonl"].read_text().splitlines())
     assert rejected["item"] == str(photos / "text.jpg")
@@ -66,7 +66,7 @@ def test_one_run_writes_every_kind_of_file(run, photos, tmp_path):
     ]
 
     coco = COCO(str(paths["r.json"]))
-    assert [image["file_name"] for image in coco.loadImgs([1, 2, 3])] == [line["picture"] for line in lines[:3]]
+    assert [image["file_name"] for image in coco.loadImgs([1, 2, 3])] == [line["image"] for line in lines[:3]]
     assert {category["id"]: category["name"] for category in coco.loadCats([1, 7])} == {
         1: 'Red, "thing"',
         7: "/m/blue",
@@ -102,9 +102,9 @@ def test_a_server_that_is_gone_leaves_what_was_answered_and_names_the_rest(
         flags = ["--json_lines_path", out_path, "--ledger_path", ledger_path]
         code, _, err = run(server, tmp_path, *flags, "--timeout_seconds", 2, "--max_in_flight", in_flight)
     assert code == 1
-    answered = [json.loads(line)["picture"] for line in out_path.read_text().splitlines()]
+    answered = [json.loads(line)["image"] for line in out_path.read_text().splitlines()]
     assert least_answered <= len(answered) <= 8  # of two on their way, the later one may reach the server first
-    assert "no server answers at" in err and f"answered until then: {len(answered)} of 20 pictures" in err
+    assert "no server answers at" in err and f"answered until then: {len(answered)} of 20 images" in err
     entries = [json.loads(line) for line in ledger_path.read_text().splitlines()]
     assert {entry["reason"] for entry in entries} == {"not answered"}
     assert answered + [entry["item"] for entry in entries] == [str(tmp_path / f"{index:02}.png") for index in range(20)]

@@ -20,7 +20,7 @@ IMAGES = 400
 @pytest.mark.slow
 def test_a_killed_server_that_comes_back_costs_retries_not_results(start_server, write_model, image, tmp_path):
     write_model(tmp_path / "base" / "1", busy_seconds=0.05)
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for index in range(IMAGES):
         (folder / f"{index:03}.png").write_bytes(image((index % 40, 5, index % 40 + 10, 20)))
@@ -52,9 +52,9 @@ def test_a_killed_server_that_comes_back_costs_retries_not_results(start_server,
             client.wait(30)
             client.stdout.close()
     summary = rest.splitlines()[-1]
-    assert summary.startswith(f"{IMAGES} of {IMAGES} pictures answered") and "requests sent again" in summary
+    assert summary.startswith(f"{IMAGES} of {IMAGES} images answered") and "requests sent again" in summary
     found = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [Path(entry["picture"]).name for entry in found] == [f"{index:03}.png" for index in range(IMAGES)]
+    assert [Path(entry["image"]).name for entry in found] == [f"{index:03}.png" for index in range(IMAGES)]
     assert [entry["detections"][0]["box_pixels"]["xmin"] for entry in found] == pytest.approx(
         [index % 40 for index in range(IMAGES)], abs=0.01
     )

@@ -80,7 +80,7 @@ def test_a_server_that_goes_away_is_said_in_a_line(config, write_model, tmp_path
     with (
         detector,
         pytest.raises(
-            UserError, match=r"detector at .*, image 'picture101' \(after 1 answers\): (no server answers|timed out)"
+            UserError, match=r"detector at .*, image 'photo101' \(after 1 answers\): (no server answers|timed out)"
         ),
     ):
         list(images)
@@ -92,7 +92,7 @@ def test_a_model_of_other_classes_is_refused(config, write_model, tmp_path):
     write_model(tmp_path / "base" / "1", class_id=7)
     with LocalServer.of_model("detector", tmp_path / "base") as server:
         words = ["--pipeline_config_path", config, "--server", server.address, "--model_name", "detector"]
-        with pytest.raises(UserError, match=r"class 7 .* in image 'picture100' is not in the config's label map"):
+        with pytest.raises(UserError, match=r"class 7 .* in image 'photo100' is not in the config's label map"):
             evaluate([*words, "--eval_dir", str(tmp_path / "e")])
 
 

@@ -103,7 +103,7 @@ def test_errors_are_counted_by_status_and_bounds_make_it_fail(run):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
 
     with StandInDetector(before=refuses) as server:
-        flags = ["--concurrency", 2, "--duration_seconds", 1]
+        flags = ["--concurrency", 2, "--duration_seconds", 1, "--max_pictures", 1]  # its earlier name
         code, out, err = run(server, *flags)
         assert code == 0 and "RESOURCE_EXHAUSTED" in err and out.splitlines()[1].split()[-3] != "0"
         assert run(server, *flags, "--max_error_fraction", 0.1)[0] == 1
@@ -140,14 +140,14 @@ METRICS = """# TYPE :tensorflow:serving:batching_session:processed_batch_size hi
 :tensorflow:serving:batching_session:processed_batch_size_bucket{model_name="a",le="2"} ONES
 :tensorflow:serving:batching_session:processed_batch_size_bucket{model_name="a",le="4"} FOURS
 :tensorflow:serving:batching_session:processed_batch_size_bucket{model_name="a",le="+Inf"} FOURS
-:tensorflow:serving:batching_session:processed_batch_size_sum{model_name="a"} PICTURES
+:tensorflow:serving:batching_session:processed_batch_size_sum{model_name="a"} IMAGES
 :tensorflow:serving:batching_session:processed_batch_size_count{model_name="a"} FOURS
 :tensorflow:serving:request_count{model_name="a",status="OK"} 12
 """
 
 
 def metrics(ones, fours):
-    texts = {"ONES": ones, "FOURS": ones + fours, "PICTURES": ones + 4 * fours}
+    texts = {"ONES": ones, "FOURS": ones + fours, "IMAGES": ones + 4 * fours}
     text = METRICS
     for word, value in texts.items():
         text = text.replace(word, str(value))

@@ -36,7 +36,7 @@ def photos(tmp_path, image):
     (folder / "b" / "a.png").write_bytes(image((1, 2, 3, 4), (80, 60)))
     (folder / "b" / "deep" / "ünï\n.jpeg").write_bytes(image((100, 50, 300, 200), (640, 480), "JPEG"))
     (folder / "nothing.png").write_bytes(image(None))
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "truncated.jpg").write_bytes(image((100, 50, 300, 200), (640, 480), "JPEG")[:-2500])
     return folder
 
@@ -68,23 +68,23 @@ def test_in_process_and_through_a_server_the_same_is_written(
 ):
     both = ["--label_map_path", label_map_path, "--min_score", "0.3", "--batch_size", "4"]
     code, out, _ = run(photos, "--saved_model_dir", encoded_model / "1", "--output_directory", tmp_path / "own", *both)
-    assert code == 3 and "6 pictures: 0 predicted before, 4 now" in out and "2 rejected" in out
+    assert code == 3 and "6 images: 0 predicted before, 4 now" in out and "2 rejected" in out
     code, _, _ = run(
         photos, "--server", server.address, "--model_name", "detector", "--output_directory", tmp_path / "asked", *both
     )
     assert code == 3
-    for name in ("predictions.jsonl", "detections.csv", "pictures.csv"):
+    for name in ("predictions.jsonl", "detections.csv", "images.csv"):
         assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "asked" / name).read_bytes()
-    entries = {entry["picture"]: entry for entry in lines(tmp_path / "own" / "predictions.jsonl")}
+    entries = {entry["image"]: entry for entry in lines(tmp_path / "own" / "predictions.jsonl")}
     assert list(entries) == ["a.png", "nothing.png", "b/a.png", "b/deep/ünï\n.jpeg"]
     assert entries["a.png"]["detections"][0]["box_pixels"] == {"ymin": 20.0, "xmin": 10.0, "ymax": 40.0, "xmax": 30.0}
     assert entries["nothing.png"]["detections"] == []
     detections = rows(tmp_path / "own" / "detections.csv")
-    assert [row["picture"] for row in detections] == ["a.png", "b/a.png", "b/deep/ünï\n.jpeg"]
+    assert [row["image"] for row in detections] == ["a.png", "b/a.png", "b/deep/ünï\n.jpeg"]
     assert [detections[0][key] for key in ("name", "score", "xmin", "ymin", "xmax", "ymax")] == [
         "Red thing", "0.9", "10.0", "20.0", "30.0", "40.0"
     ]  # fmt: skip
-    images = rows(tmp_path / "own" / "pictures.csv")
+    images = rows(tmp_path / "own" / "images.csv")
     assert [row["num_detections"] for row in images] == ["1", "0", "1", "1"]
     assert float(images[0]["uncertainty"]) == pytest.approx((1 - 0.8) ** 2, abs=1e-5)
     failures = {entry["item"]: entry["reason"] for entry in lines(tmp_path / "own" / "failures.jsonl")}
@@ -98,11 +98,25 @@ def test_a_second_run_asks_only_about_what_has_no_answer(run, server, photos, im
     (photos / "text.jpg").write_bytes(image((5, 5, 9, 9)))
     (photos / "truncated.jpg").unlink()
     code, out, _ = run(photos, *flags)
-    assert code == 0 and "5 pictures: 4 predicted before, 1 now" in out and "0 rejected" in out
+    assert code == 0 and "5 images: 4 predicted before, 1 now" in out and "0 rejected" in out
     after = lines(tmp_path / "out" / "predictions.jsonl")
-    assert after[:4] == before and [entry["picture"] for entry in after[4:]] == ["text.jpg"]
+    assert after[:4] == before and [entry["image"] for entry in after[4:]] == ["text.jpg"]
     assert not (tmp_path / "out" / "failures.jsonl").exists()
-    assert "5 pictures, all predicted before" in run(photos, *flags)[1]
+    assert "5 images, all predicted before" in run(photos, *flags)[1]
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(run, server, photos, tmp_path):
+    out = tmp_path / "out"
+    flags = ["--server", server.address, "--model_name", "detector", "--output_directory", out, "--max_failures", 2]
+    run(photos, *flags)
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    first, second, *_ = whole["predictions.jsonl"].replace(b'"image"', b'"picture"').splitlines(keepends=True)
+    (out / "predictions.jsonl").write_bytes(first + second)
+    code, output, _ = run(photos, *flags)
+    assert code == 0 and "6 images: 2 predicted before, 2 now" in output
+    assert [sorted(entry)[2] for entry in lines(out / "predictions.jsonl")] == ["picture", "picture", "image", "image"]
+    for name in ("detections.csv", "images.csv"):
+        assert (out / name).read_bytes() == whole[name]
 
 
 def test_sorted_and_listed_from_what_was_predicted_without_a_model(run, server, photos, label_map_path, tmp_path):
@@ -110,12 +124,12 @@ def test_sorted_and_listed_from_what_was_predicted_without_a_model(run, server, 
     ask = ["--server", server.address, "--model_name", "detector", "--label_map_path", label_map_path]
     run(photos, *ask, *out_flags, "--max_failures", 1)
     code, out, _ = run(photos, *out_flags, "--sort_into", tmp_path / "sorted", "--uncertain", 2)
-    assert code == 0 and "4 pictures copied" in out
+    assert code == 0 and "4 images copied" in out
     copies = {path.relative_to(tmp_path / "sorted").as_posix() for path in (tmp_path / "sorted").rglob("*.*g")}
     assert copies == {"Red thing/a.png", "Red thing/a-2.png", "Red thing/ünï\n.jpeg", "other/nothing.png"}
     assert (tmp_path / "sorted/Red thing/a-2.png").read_bytes() == (photos / "b/a.png").read_bytes()
     uncertain = rows(tmp_path / "out" / "uncertain.csv")
-    assert [row["picture"] for row in uncertain] == ["a.png", "b/a.png"]
+    assert [row["image"] for row in uncertain] == ["a.png", "b/a.png"]
     assert (tmp_path / "out" / "uncertain.html").read_text().count("<figure>") == 2
     code, out, _ = run(photos, *out_flags, "--sort_into", tmp_path / "strict", "--sort_min_score", 0.95)
     assert {path.parent.name for path in (tmp_path / "strict").rglob("*.*g")} == {"other"}
@@ -175,7 +189,7 @@ def test_a_cost_estimate_times_the_server_and_writes_nothing(run, server, image,
         *(tmp_path / "photos", "--server", server.address, "--model_name", "detector"),
         *("--estimate_cost", 1_000_000, "--price_per_hour", 2, "--batch_sizes", 1, 4, "--sample", 4),
     )
-    assert code == 0 and "timed 4 of 6 pictures" in out
+    assert code == 0 and "timed 4 of 6 images" in out
     for line, size in zip(out.splitlines()[2:], (1, 4), strict=True):
         cells = line.removeprefix(f"server {server.address}").split()
         milliseconds, hours, price = float(cells[1]), float(cells[4].replace(",", "")), float(cells[6].replace(",", ""))
@@ -212,13 +226,13 @@ def test_killed_again_and_again_it_goes_on_and_does_nothing_twice(server, image,
         counts.append(predictions.read_bytes().count(b"\n"))
     assert counts[0] < counts[1] < 300 == counts[2]
     with journal.open("a") as file:
-        file.write('{"picture": "25')  # as a kill within a write leaves it
+        file.write('{"image": "25')  # as a kill within a write leaves it
     process = start(photos, out, server, "--sort_into", target)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     names = [f"{number:03}.jpg" for number in range(300)]
-    assert [entry["picture"] for entry in lines(predictions)] == names
-    assert [row["picture"] for row in rows(out / "detections.csv") if float(row["score"]) > 0.5] == names
+    assert [entry["image"] for entry in lines(predictions)] == names
+    assert [row["image"] for row in rows(out / "detections.csv") if float(row["score"]) > 0.5] == names
     assert sorted(path.name for path in target.rglob("*") if path.is_file()) == [".sorted.jsonl", *names]
     assert {path.read_bytes() for path in target.rglob("*.jpg")} == {encoded}
 

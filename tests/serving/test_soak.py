@@ -112,7 +112,7 @@ class Crowd:
         self._hostile = {
             "empty": (predict_request(b""), invalid),
             "truncated": (predict_request(jpeg[:-1500]), invalid),
-            "not a picture": (predict_request(b"\xff\xd8\xff nothing"), invalid),
+            "not an image": (predict_request(b"\xff\xd8\xff nothing"), invalid),
             "400 megapixels": (predict_request(png_bomb(20_000, 20_000)), invalid),
             "wrong type": (predict_request(b"", dtype=DT_FLOAT), invalid),
             "wrong rank": (predict_request(self.images[0], rank=2), invalid),

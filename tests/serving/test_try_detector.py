@@ -71,7 +71,7 @@ def test_a_name_of_the_zoo_ends_in_drawn_images_and_a_second_run_only_asks(zoo, 
     said = run()
     steps = ["train.fetch_zoo_checkpoint", "export.export_saved_model", "serving.client"]
     assert [f"({step})" in said for step in steps] == [True] * 3
-    assert "class names: COCO's" in said and "1 of 1 pictures answered" in said
+    assert "class names: COCO's" in said and "1 of 1 images answered" in said
     (drawn,) = (tmp_path / "tried" / "drawn").iterdir()
     assert drawn.read_bytes()[:2] == b"\xff\xd8"
     assert (tmp_path / "tried" / "serving_models" / "1" / "saved_model.pb").is_file()
@@ -83,7 +83,7 @@ def test_a_name_of_the_zoo_ends_in_drawn_images_and_a_second_run_only_asks(zoo, 
 @pytest.mark.parametrize(
     ("model", "image", "message"),
     [
-        (NAME, "nowhere.jpg", r"no such picture: nowhere\.jpg"),
+        (NAME, "nowhere.jpg", r"no such image: nowhere\.jpg"),
         ("empty", "photograph.jpg", r"empty: holds no pipeline\.config and checkpoint/"),
         ("ssd_of_nobody", "photograph.jpg", "ssd_of_nobody"),
     ],

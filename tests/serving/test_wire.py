@@ -61,10 +61,10 @@ def test_a_request_reads_the_same_in_the_installed_package():
     ours.model_spec.name = "detector"
     ours.model_spec.version.value = 7
     ours.output_filter.append("detection_boxes")
-    fill_tensor(ours.inputs["input_tensor"], np.array([b"\x00\xffpicture\x00", b""], object))
+    fill_tensor(ours.inputs["input_tensor"], np.array([b"\x00\xffphoto\x00", b""], object))
     theirs = predict_pb2.PredictRequest.FromString(ours.SerializeToString())
     assert (theirs.model_spec.name, theirs.model_spec.version.value) == ("detector", 7)
-    assert list(theirs.inputs["input_tensor"].string_val) == [b"\x00\xffpicture\x00", b""]
+    assert list(theirs.inputs["input_tensor"].string_val) == [b"\x00\xffphoto\x00", b""]
     back = messages.PredictRequest.FromString(theirs.SerializeToString())
     assert back == ours
 

@@ -80,7 +80,7 @@ def test_the_page_needs_nothing_but_the_files_beside_it(written):
     assert any(meta.get("name") == "viewport" for meta in page.meta)
     assert not {"script", "link", "iframe", "base"} & set(page.tags)
     for link in page.links:
-        assert re.fullmatch(r"pictures/\d{4}_(record|fed)\.jpg", link), link
+        assert re.fullmatch(r"images/\d{4}_(record|fed)\.jpg", link), link
         with Image.open(written / link) as photo:
             photo.verify()
     assert "url(" not in (written / "index.html").read_text("utf-8")
@@ -88,7 +88,7 @@ def test_the_page_needs_nothing_but_the_files_beside_it(written):
 
 def test_the_page_says_where_each_image_comes_from_and_what_became_of_its_boxes(written):
     words = Page((written / "index.html").read_text("utf-8")).words
-    ids = re.findall(r"\d+\. (picture\d)", words)
+    ids = re.findall(r"\d+\. (photo\d)", words)
     assert len(ids) == len(set(ids)) == 6
     assert words.count("128 x 96") >= 6
     assert words.count("96 x 96") >= 6
@@ -107,7 +107,7 @@ def test_boxes_are_drawn_around_their_blocks(written):
     page = (written / "index.html").read_text("utf-8")
     for number in range(1, 7):
         for which in ("record", "fed"):
-            image = Image.open(written / f"pictures/{number:04d}_{which}.jpg")
+            image = Image.open(written / f"images/{number:04d}_{which}.jpg")
             pixels = np.asarray(image, np.int32)
             red = (pixels[..., 0] > 180) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)
             ys, xs = np.nonzero(red & ~frame("Red block", image))
@@ -185,7 +185,7 @@ def test_ids_from_records_are_text_and_nothing_else(block_records, block_config,
     assert "&lt;script&gt;../../x&lt;/script&gt;" in text
     assert "Red block, weight 0.25" in text
     assert "Blue block, group" in text
-    assert sorted(path.name for path in (tmp_path / "out" / "pictures").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out" / "images").iterdir()) == [
         "0001_fed.jpg",
         "0001_record.jpg",
     ]

@@ -21,13 +21,13 @@ def perfect_rows(numbers=NUMBERS, suffix=".jpg"):
         _, boxes, ids = block_image(number)
         for (ymin, xmin, ymax, xmax), class_id in zip(boxes, ids, strict=True):
             edges = (xmin * 128, ymin * 96, xmax * 128, ymax * 96)
-            yield [f"picture{number}{suffix}", class_id, CLASSES[class_id - 1], 0.9, *edges]
+            yield [f"photo{number}{suffix}", class_id, CLASSES[class_id - 1], 0.9, *edges]
 
 
 def write_csv(path: Path, rows) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["picture", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax"])
+        writer.writerow(["image", "class_id", "name", "score", "xmin", "ymin", "xmax", "ymax"])
         writer.writerows(rows)
     return path
 
@@ -84,15 +84,15 @@ def test_images_that_only_one_side_has_are_counted_and_named(words, tmp_path, ca
     assert evaluate([*words, *more]) == 3
     out = capsys.readouterr().out
     assert "4 detections in 2 of 6 images" in out
-    assert "4 x image without detections: picture102, picture103, picture104, ..." in out
-    assert "1 x image not in the ground truth: picture200.jpg" in out
+    assert "4 x image without detections: photo102, photo103, photo104, ..." in out
+    assert "1 x image not in the ground truth: photo200.jpg" in out
     ledger = [json.loads(line) for line in (tmp_path / "e" / "rejected_detections.jsonl").read_text().splitlines()]
     assert {entry["item"] for entry in ledger} == {
-        "picture102",
-        "picture103",
-        "picture104",
-        "picture105",
-        "picture200.jpg",
+        "photo102",
+        "photo103",
+        "photo104",
+        "photo105",
+        "photo200.jpg",
     }
     # A third of the objects was found, without a mistake: 34 of the 101 recalls.
     assert metrics_in(tmp_path / "e")["DetectionBoxes_Precision/mAP"] == pytest.approx(34 / 101)
@@ -101,22 +101,22 @@ def test_images_that_only_one_side_has_are_counted_and_named(words, tmp_path, ca
 
 def test_a_file_of_other_images_or_other_classes_is_refused(words, tmp_path):
     path = write_csv(tmp_path / "detections.csv", perfect_rows([200, 201]))
-    with pytest.raises(UserError, match="none of its images is in the ground truth; its images: picture200"):
+    with pytest.raises(UserError, match="none of its images is in the ground truth; its images: photo200"):
         evaluate([*words, "--from_detections", str(path)])
     results = tmp_path / "results.json"
-    results.write_text(json.dumps([{"image_id": "picture100", "category_id": 77, "bbox": [1, 2, 30, 4], "score": 0.5}]))
+    results.write_text(json.dumps([{"image_id": "photo100", "category_id": 77, "bbox": [1, 2, 30, 4], "score": 0.5}]))
     with pytest.raises(UserError, match=r"1 rejected \(1 unknown class.*they are of another label map than this one"):
         evaluate([*words, "--from_detections", str(results)])
 
 
 def test_what_predict_folder_writes_is_measured(words, tmp_path):
-    images: dict[str, list[dict]] = {f"picture{number}.jpg": [] for number in NUMBERS}
-    for picture, class_id, name, score, *edges in perfect_rows():
+    images: dict[str, list[dict]] = {f"photo{number}.jpg": [] for number in NUMBERS}
+    for image, class_id, name, score, *edges in perfect_rows():
         box = dict(zip(("xmin", "ymin", "xmax", "ymax"), map(float, edges), strict=True))
-        images[picture].append({"class_id": class_id, "name": name, "score": score, "box_pixels": box})
-    images["picture105.jpg"][1]["box_pixels"]["xmin"] = float("nan")
+        images[image].append({"class_id": class_id, "name": name, "score": score, "box_pixels": box})
+    images["photo105.jpg"][1]["box_pixels"]["xmin"] = float("nan")
     path = tmp_path / "predictions.jsonl"
-    lines = [{"picture": name, "width": 128, "height": 96, "detections": found} for name, found in images.items()]
+    lines = [{"image": name, "width": 128, "height": 96, "detections": found} for name, found in images.items()]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     more = ["--from_detections", str(path), "--eval_dir", str(tmp_path / "e")]
     assert evaluate([*words, *more]) == 3

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data_prep.formats.earlier_names import value_of
 from train.checkpoints.object_checkpoint import ObjectCheckpoint
 from train.checkpoints.object_paths import children_of
 
@@ -52,7 +53,7 @@ def trunk_statistics(model: Any) -> dict[str, Any] | None:
             rows.append(_statistics(max(maps, key=lambda values: values.shape[1])))
     except (ValueError, TypeError, tf.errors.OpError):  # A trunk for one size of image only.
         return None
-    return {"pictures": rows} if np.isfinite([row["deviation"] for row in rows]).all() else None
+    return {"images": rows} if np.isfinite([row["deviation"] for row in rows]).all() else None
 
 
 def _trunk_of(model: Any) -> Any:
@@ -113,13 +114,13 @@ def parse_statistics(text: bytes | str | None) -> dict[str, Any] | None:
                 **{name: float(row[name]) for name in _NUMBERS},
                 "values": [float(value) for value in row["values"]],
             }
-            for row in json.loads(text)["pictures"]
+            for row in value_of(json.loads(text), "images")
         ]
     except (ValueError, TypeError, KeyError):
         return None
     count = len(_NUMBERS) + _SAMPLES
     usable = all(len(_numbers(row)) == count and math.isfinite(sum(_numbers(row))) for row in images)
-    return {"pictures": images} if len(images) == len(_AMPLITUDES) and usable else None
+    return {"images": images} if len(images) == len(_AMPLITUDES) and usable else None
 
 
 def compare_statistics(expected: dict[str, Any], actual: dict[str, Any], dtype: str = "float32") -> tuple[bool, str]:
@@ -133,11 +134,11 @@ def compare_statistics(expected: dict[str, Any], actual: dict[str, Any], dtype: 
     Returns:
         Whether they are the same, and a sentence that says so.
     """
-    shapes = [[row["shape"] for row in found["pictures"]] for found in (expected, actual)]
+    shapes = [[row["shape"] for row in found["images"]] for found in (expected, actual)]
     if shapes[0] != shapes[1]:
         return False, f"the trunk's first activations have shape {shapes[1][0]}; the checkpoint says {shapes[0][0]}"
     largest = 0.0
-    for theirs, ours in zip(expected["pictures"], actual["pictures"], strict=True):
+    for theirs, ours in zip(expected["images"], actual["images"], strict=True):
         difference = np.abs(np.subtract(_numbers(theirs), _numbers(ours))).max()
         largest = max(largest, float(difference / max(theirs["deviation"], 1e-12)))
     if largest <= _TOLERANCE.get(dtype, _HALF_TOLERANCE):

@@ -25,7 +25,7 @@ UNKNOWN_CLASS = "unknown class"
 _KEYS = frozenset(
     ("annotations", "bbox", "categories", "category_id", "file_name", "id", "image_id", "images", "name", "score")
 )
-_COLUMNS = "a column for the image (picture, file_name, image_id), class (name, label), score, xmin, ymin, xmax, ymax"
+_COLUMNS = "a column for the image (image, file_name, image_id), class (name, label), score, xmin, ymin, xmax, ymax"
 _SUFFIXES = (".json", SUFFIX, ".csv", ".tsv", ".txt")
 # Asked for where there is no column with the class's name.
 _CLASS_ID_COLUMNS = ("class_id", "category_id")

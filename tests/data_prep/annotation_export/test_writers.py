@@ -52,7 +52,7 @@ def test_coco_has_the_ids_of_the_label_map_and_numbers_from_one(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [tmp_path / "coco.json"]
 
 
-def test_a_coco_file_of_many_pictures_takes_no_memory(tmp_path: Path) -> None:
+def test_a_coco_file_of_many_images_takes_no_memory(tmp_path: Path) -> None:
     boxes = tuple(ExportedBox(1, 0.1, 0.25, 0.6, 0.5 + number / 100) for number in range(20))
     tracemalloc.start()
     with coco_writer(tmp_path / "coco.json", CLASSES) as write:
@@ -125,7 +125,7 @@ def test_a_box_below_a_pixel_keeps_an_area_in_pascal_voc() -> None:
             assert 0 <= start - pixels.first < end <= 100, (low, pixels)
 
 
-def test_yolo_counts_from_zero_without_gaps_and_lists_its_pictures(tmp_path: Path) -> None:
+def test_yolo_counts_from_zero_without_gaps_and_lists_its_images(tmp_path: Path) -> None:
     for split, names in (("train", ("one", "empty")), ("val", ("two",))):
         with yolo_writer(tmp_path, split, CLASSES, tmp_path / "images" / split) as write:
             for name in names:
@@ -146,7 +146,7 @@ def test_yolo_counts_from_zero_without_gaps_and_lists_its_pictures(tmp_path: Pat
         pass
 
 
-def test_yolo_boxes_lie_within_the_picture_when_read_again(tmp_path: Path) -> None:
+def test_yolo_boxes_lie_within_the_image_when_read_again(tmp_path: Path) -> None:
     edges = [(0.0, 1 / 3), (0.1 + 0.2, 1.0), (1 - 1e-9, 1.0), (0.0, 1e-9), (2 / 3, 1.0), (0.123456789, 0.987654321)]
     with yolo_writer(tmp_path, "train", CLASSES, tmp_path) as write:
         write(image(*(ExportedBox(1, low, low, high, high) for low, high in edges)))
@@ -169,7 +169,7 @@ def test_classes_need_names_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_boxes_are_turned_as_viewers_turn_the_picture(orientation: int) -> None:
+def test_boxes_are_turned_as_viewers_turn_the_image(orientation: int) -> None:
     """Against Pillow's own turning of the pixels."""
     stored = Image.new("L", (40, 20))
     stored.paste(255, (4, 2, 12, 8))

@@ -65,7 +65,7 @@ def scenes() -> tuple[Scene, ...]:
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
     """The folder that holds the images."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for scene in SCENES:
         scene.draw().save(folder / scene.file_name, quality=95)

@@ -132,7 +132,7 @@ def test_images_are_found_by_name_then_by_file_name_then_by_stem(tmp_path: Path)
 
 
 def test_placed_images_are_found_by_the_next_steps_and_the_originals_are_safe(tmp_path: Path) -> None:
-    images, target = tmp_path / "pictures", tmp_path / "by_id"
+    images, target = tmp_path / "images", tmp_path / "by_id"
     (images / "sub").mkdir(parents=True)
     target.mkdir()
     image = images / "sub" / "My Cat.JPG"

@@ -187,7 +187,7 @@ CAT = {"a": [("cat", 0.1, 0.2, 0.3, 0.4)]}
         "filename\twidth\theight\tclass\txmin\tymin\txmax\tymax\na.jpg\t100\t100\tcat\t10,0\t20\t30\t40\n",
         "Unnamed: 0,Image Path,filename,class,xmin,ymin,xmax,ymax\n0,x,a.jpg,cat,0.1,0.2,0.3,0.4\n",  # pandas
         ",filename,width,height,class,xmin,ymin,xmax,ymax\n0,a.jpg,100.0,100.0,cat,10.0,20.0,30.0,40.0\n",
-        "picture,class_id,name,score,xmin,ymin,xmax,ymax\na.jpg,17,cat,1,0.1,0.2,0.3,0.4\n",
+        "picture,class_id,name,score,xmin,ymin,xmax,ymax\na.jpg,17,cat,1,0.1,0.2,0.3,0.4\n",  # an earlier version
         "Image_Name,Label_Name,left,top,right,bottom\na.jpg,cat,.1,.2,.3,.4\n",
         'path,"x;y",x1,y1,x2,y2,label\na.jpg,9,.1,.2,.3,.4,cat\n',
     ],

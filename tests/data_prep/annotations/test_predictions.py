@@ -12,7 +12,7 @@ from data_prep.runtime.ledger import Ledger
 
 
 def answer(image: str, *detections: dict, **more) -> str:
-    return json.dumps({"picture": image, "width": 64, "height": 48, "detections": list(detections), **more})
+    return json.dumps({"image": image, "width": 64, "height": 48, "detections": list(detections), **more})
 
 
 def detection(name="Bed", score=0.5, box=(1.0, 2.0, 30.0, 40.0)) -> dict:
@@ -38,6 +38,12 @@ def test_boxes_have_scores_and_images_without_any_are_there(tmp_path):
     assert ledger.total == 0
 
 
+def test_lines_of_an_earlier_version_are_read_too(tmp_path):
+    line = answer("a/b.jpg", detection())
+    images, ledger = read(tmp_path / "p.jsonl", line.replace('"image"', '"picture"'), line)
+    assert [image.names for image in images] == [("a/b.jpg",)] * 2 and ledger.total == 0
+
+
 def test_what_cannot_be_used_is_rejected_with_its_line(tmp_path):
     bad = [
         detection(score=2),
@@ -49,10 +55,10 @@ def test_what_cannot_be_used_is_rejected_with_its_line(tmp_path):
     images, ledger = read(
         tmp_path / "p.jsonl",
         answer("a.jpg", *bad, detection()),
-        json.dumps({"picture": "b.jpg", "error": {"reason": "missing", "detail": ""}}),
+        json.dumps({"image": "b.jpg", "error": {"reason": "missing", "detail": ""}}),
         "no json",
         answer("c.jpg"),
-        '{"picture": "torn.jpg", "width',
+        '{"image": "torn.jpg", "width',
         end="",
     )
     assert [image.names for image in images] == [("a.jpg",), ("c.jpg",)]
@@ -68,5 +74,5 @@ def test_what_cannot_be_used_is_rejected_with_its_line(tmp_path):
 
 
 def test_another_format_is_told_by_its_first_line(tmp_path):
-    with pytest.raises(UsageError, match=r"its first line is no prediction, 'picture' is None"):
+    with pytest.raises(UsageError, match=r"its first line is no prediction, 'image' is None"):
         read(tmp_path / "p.jsonl", '{"image_id": 1}')

@@ -16,7 +16,7 @@ from data_prep.downloading.http_download import USER_AGENT, Downloader, Download
 from data_prep.downloading.parallel_download import ParallelDownload
 from tests.data_prep import loopback_site
 
-BODY = b"picture" * 1000
+BODY = b"image" * 1000
 LIMITS = DownloadLimits(
     timeout_seconds=1.5,
     connect_timeout_seconds=0.6,

@@ -12,7 +12,7 @@ BOXES = [[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 1.0, 0.25]]  # ymin xmin ymax xmax
 
 def example(**changes: object) -> bytes:
     arguments: dict[str, object] = {
-        "encoded_image": b"\xff\xd8picture",
+        "encoded_image": b"\xff\xd8photo",
         "image_format": "jpeg",
         "source_id": "abc",
         "filename": "abc.jpg",
@@ -38,11 +38,11 @@ def parse(serialized: bytes) -> dict[str, object]:
 
 def test_what_is_written_is_what_is_read() -> None:
     record = parse(example(group_of=[True, False], truncated=[False, True], weights=[0.5, 1.0]))
-    assert record["image/encoded"] == b"\xff\xd8picture"
+    assert record["image/encoded"] == b"\xff\xd8photo"
     assert record["image/format"] == b"jpeg"
     assert record["image/filename"] == b"abc.jpg"
     assert record["image/source_id"] == b"abc"
-    assert record["image/key/sha256"] == hashlib.sha256(b"\xff\xd8picture").hexdigest().encode()
+    assert record["image/key/sha256"] == hashlib.sha256(b"\xff\xd8photo").hexdigest().encode()
     assert (record["image/height"], record["image/width"]) == (100, 200)
     assert record["image/object/bbox/ymin"] == pytest.approx([0.1, 0.0])
     assert record["image/object/bbox/xmin"] == pytest.approx([0.2, 0.0])

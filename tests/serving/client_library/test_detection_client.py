@@ -168,5 +168,5 @@ def test_arrays_that_do_not_fit_together_are_refused():
 def test_long_paths_keep_their_end_and_control_characters_are_escaped():
     table = DetectionsTable(["x" * 200], [])
     header = table.header()[1]
-    assert header.startswith("picture ") and len(header) < 130
+    assert header.startswith("image ") and len(header) < 130
     assert printable("a\x1b[31m\n\u202eb") == "a\\x1b[31m\\n\\u202eb"

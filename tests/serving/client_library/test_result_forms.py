@@ -28,13 +28,13 @@ NOTHING = ImageDetections("b.jpg", 200, 100)
 
 def test_a_dataframe_has_a_row_a_detection_and_the_same_types_when_empty():
     table = to_dataframe([FOUND, NOTHING, ImageDetections("c.jpg", 200, 100, (DOG,))])
-    assert table["picture"].tolist() == ["a.jpg", "a.jpg", "c.jpg"]
+    assert table["image"].tolist() == ["a.jpg", "a.jpg", "c.jpg"]
     assert table["name"].tolist() == ["Cat", "Dog", "Dog"]
     assert table[["xmin", "ymin", "xmax", "ymax"]].iloc[0].tolist() == [20, 10, 60, 40]
     assert table.groupby("name")["score"].max().to_dict() == {"Cat": 0.9, "Dog": 0.6}
     empty = NOTHING.to_dataframe()
     assert len(empty) == 0
-    numbers = [name for name in table.columns if name not in ("picture", "name")]
+    numbers = [name for name in table.columns if name not in ("image", "name")]
     assert empty[numbers].dtypes.equals(table[numbers].dtypes)
 
 

@@ -117,7 +117,7 @@ def test_a_model_that_does_not_tell_needs_a_number(photo, tmp_path, capsys):
     path.write_bytes(photo)
     with StandInDetector() as server:
         words = ["--server", server.address, "--model_name", "m", str(path), "--json"]
-        with pytest.raises(ServerError, match=r"does not tell what it shrinks pictures to.*--shrink_to"):
+        with pytest.raises(ServerError, match=r"does not tell what it shrinks images to.*--shrink_to"):
             ask([*words, "--shrink"])
         assert ask([*words, "--shrink_to", "480"]) == 0
         (sent,) = array_of(server.requests[-1].inputs["input_tensor"], max_bytes=MANY_BYTES)
@@ -136,7 +136,7 @@ def test_wrong_flags_are_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "saved_model.pb").touch()
     (tmp_path / "photos").mkdir()
     words = [str(tmp_path / "photos"), "--saved_model_dir", str(tmp_path), "--output_directory", str(tmp_path / "out")]
-    with pytest.raises(UsageError, match=r"--shrink and --shrink_to are of pictures that are sent"):
+    with pytest.raises(UsageError, match=r"--shrink and --shrink_to are of images that are sent"):
         predict([*words, "--shrink"])
 
 

@@ -146,9 +146,19 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_end(photos, tmp_path, lines,
         copy.write_bytes((whole / json.loads(line)["copy"]).read_bytes())
     if not copy_was_made:
         copy.rename(copy.with_name(".partial-0123-x"))
-    (cut / JOURNAL_NAME).write_text("".join(journal) + '{"picture": "torn')
+    (cut / JOURNAL_NAME).write_text("".join(journal) + '{"image": "torn')
     sort(photos, cut)
     assert files_below(cut) == EXPECTED
+
+
+def test_a_journal_of_an_earlier_version_is_gone_on_with(photos, tmp_path):
+    target = tmp_path / "sorted"
+    sort(photos, target)
+    journal = target / JOURNAL_NAME
+    journal.write_text(journal.read_text().replace('"image"', '"picture"'))
+    counts, _ = sort(photos, target)
+    assert (counts.copied.total(), counts.there) == (0, 4)
+    assert files_below(target) == EXPECTED
 
 
 def test_an_image_that_is_gone_is_in_the_ledger(photos, tmp_path):
@@ -157,7 +167,7 @@ def test_an_image_that_is_gone_is_in_the_ledger(photos, tmp_path):
     assert counts.copied.total() == 3 and dict(ledger.counts) == {"cannot be copied": 1}
 
 
-@pytest.mark.parametrize("line", ['{"picture": "d.jpg", "copy": "../../d.jpg"}', "{}", "7", "no JSON"])
+@pytest.mark.parametrize("line", ['{"image": "d.jpg", "copy": "../../d.jpg"}', "{}", "7", "no JSON"])
 def test_a_broken_journal_is_refused_with_its_line(photos, tmp_path, line):
     target = tmp_path / "sorted"
     target.mkdir()

@@ -65,7 +65,7 @@ def test_the_csv_and_the_page_hold_hostile_names_as_text(tmp_path, image):
     write_uncertain_csv(tmp_path / "uncertain.csv", images)
     with (tmp_path / "uncertain.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["picture"] for row in rows] == sorted(names)
+    assert [row["image"] for row in rows] == sorted(names)
     assert (rows[0]["rank"], rows[0]["num_detections"], rows[0]["least_sure_score"]) == ("1", "2", "0.5")
     shown = write_uncertain_page(tmp_path / "page.html", tmp_path, images, classes, num_images=3, formula="1 < 2")
     page = (tmp_path / "page.html").read_text()

@@ -205,7 +205,7 @@ def test_warm_up_requests_are_replayed_and_a_version_that_refuses_them_is_not_se
         "detector", tmp_path, ServerOptions(loading=LoadingOptions(poll_wait_seconds=0))
     ) as server:
         assert server.version == 1
-        assert "warm-up request 1 fails: input_tensor[0] is not a picture" in statuses(server)[2][1]
+        assert "warm-up request 1 fails: input_tensor[0] is not an image" in statuses(server)[2][1]
         assert "tf_serving_warmup_requests cannot be read" in statuses(server)[3][1]
     assert any("2 warm-up requests run" in record.getMessage() for record in caplog.records)
 

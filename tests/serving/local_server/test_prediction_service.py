@@ -145,11 +145,11 @@ def test_wrong_type_and_shape_are_refused(prediction, images, message):
 def test_an_image_that_does_not_decode_is_named_by_its_place(prediction, image):
     good = image((10, 20, 30, 40), (640, 480), "JPEG")
     for bad, message in (
-        (b"", "input_tensor[1] is not a picture that can be decoded: empty file"),
+        (b"", "input_tensor[1] is not an image that can be decoded: empty file"),
         (good[:-1500], "input_tensor[1] does not decode: jpeg::Uncompress failed"),
-        (b"\xff\xd8\xff no picture", "input_tensor[1] is not a picture"),
+        (b"\xff\xd8\xff no image", "input_tensor[1] is not an image"),
         (b"plain text", "input_tensor[1] does not decode: Unknown image file format"),
-        (huge_png(20_000, 20_000), "input_tensor[1] is not a picture that can be decoded: too many pixels"),
+        (huge_png(20_000, 20_000), "input_tensor[1] is not an image that can be decoded: too many pixels"),
     ):
         code, text = refused(prediction, request_for(np.array([good, bad, good], object)))
         assert code is grpc.StatusCode.INVALID_ARGUMENT
@@ -173,7 +173,7 @@ def test_images_within_records_are_looked_at_as_well(prediction, image):
     for key in ("image/encoded", "other"):  # a model may read any key
         code, message = refused(prediction, request_for([record(image(None)), record(huge_png(20_000, 20_000), key)]))
         assert code is grpc.StatusCode.INVALID_ARGUMENT
-        assert message.startswith(f"input_tensor[1], {key} of its tf.Example, is not a picture") and "pixels" in message
+        assert message.startswith(f"input_tensor[1], {key} of its tf.Example, is not an image") and "pixels" in message
     large = np.array([record(huge_png(10_000, 9_900))] * 5, object)
     assert "495 megapixels together" in refused(prediction, request_for(large))[1]
     broken = record(b"\x89PNG\r\n\x1a\n broken")

@@ -123,8 +123,8 @@ def test_status_and_metadata_are_the_models(url, rest):
         ({"instances": [["a"]]}, 400, "has the shape [1, 1]"),
         ({"instances": [{"wrong": "a"}]}, 400, "input tensor alias not found in signature: wrong"),
         ({"instances": [{"input_tensor": "a"}, {"other": "a"}]}, 400, "instances[1] has not the same inputs"),
-        ({"instances": [b64(b"")]}, 400, "input_tensor[0] is not a picture that can be decoded: empty file"),
-        ({"instances": [b64(b"\xff\xd8\xff no")]}, 400, "input_tensor[0] is not a picture"),
+        ({"instances": [b64(b"")]}, 400, "input_tensor[0] is not an image that can be decoded: empty file"),
+        ({"instances": [b64(b"\xff\xd8\xff no")]}, 400, "input_tensor[0] is not an image"),
     ],
 )
 def test_what_is_wrong_is_said_in_json(url, document, code, message):
@@ -145,7 +145,7 @@ def test_an_image_bomb_is_refused_by_its_header(url):
     record.features.feature["image/encoded"].bytes_list.value.append(bomb)
     answer = post(url, {"instances": [b64(record.SerializeToString())]})
     assert answer.status_code == 400
-    assert answer.json()["error"].startswith("input_tensor[0], image/encoded of its tf.Example, is not a picture")
+    assert answer.json()["error"].startswith("input_tensor[0], image/encoded of its tf.Example, is not an image")
 
 
 def test_bodies_are_bounded_and_gzip_is_inflated_within_bounds(rest, url, image):

@@ -260,6 +260,13 @@ class TestTrunkCheck:
         report = restore(other, prefix, "classification")
         assert report.trunk_agrees is False and "are NOT those that the checkpoint says" in report.trunk_check
 
+    def test_what_an_earlier_version_wrote_is_compared_too(self, ssd, monkeypatch, tmp_path):
+        expectations = TrunkExpectations(ssd.network)
+        text = expectations.serialize().replace('"images"', '"pictures"')
+        monkeypatch.setattr(expectations, "serialize", lambda: text)
+        checkpoint = tf.train.Checkpoint(model=ssd.network, trunk_expectations=expectations)
+        assert ssd.restored(checkpoint.write(str(tmp_path / "ckpt-5")), "full")[1].trunk_agrees is True
+
     def test_nothing_is_said_where_the_checkpoint_says_nothing(self, ssd):
         _, report = ssd.restored(ssd.prefix, "full")
         assert report.trunk_agrees is None and report.trunk_check == ""

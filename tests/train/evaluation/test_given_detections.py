@@ -75,8 +75,8 @@ def test_annotations_with_scores_go_by_the_names_of_categories_and_files(tmp_pat
 @pytest.mark.parametrize(
     "text",
     [
-        "picture,class_id,name,score,xmin,ymin,xmax,ymax\na.jpg,1,Bed,0.5,10,20,40,60\n",
-        "\ufeffpicture;name;score;xmin;ymin;xmax;ymax\r\na.jpg;/m/bed;0,5;10,0;20,0;40,0;60,0\r\n",
+        "image,class_id,name,score,xmin,ymin,xmax,ymax\na.jpg,1,Bed,0.5,10,20,40,60\n",
+        "\ufeffpicture;name;score;xmin;ymin;xmax;ymax\r\na.jpg;/m/bed;0,5;10,0;20,0;40,0;60,0\r\n",  # earlier
         "image_id,class_id,score,x1,y1,x2,y2\na.jpg,1,0.5,10,20,40,60\n",
         "file_name,label,confidence,xmin,ymin,xmax,ymax\na.jpg,Bed,0.5,10,20,40,60\n",
     ],

@@ -50,8 +50,8 @@ def original() -> Original:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(5)
     for number in range(6):
         blocks = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -85,10 +85,10 @@ def test_unfolded_batch_norms_give_in_inference_what_the_original_does(original,
     assert report.has_folded_norms
 
 
-def test_statistics_from_images_change_nothing_in_inference_and_hold_in_training(original, pictures, tmp_path, capsys):
+def test_statistics_from_images_change_nothing_in_inference_and_hold_in_training(original, images, tmp_path, capsys):
     path = write_tflite(tmp_path / "detect.tflite", original.convolutions)
     assert main([str(path), "--output_directory", str(tmp_path / "plain")]) == 0
-    words = ["--calibration_images", str(pictures)]
+    words = ["--calibration_images", str(images)]
     assert main([str(path), "--output_directory", str(tmp_path / "calibrated"), *words]) == 0
     printed = capsys.readouterr().out
     assert "from 6 images" in printed and "6 are few: give 20 or more; not read: broken.jpg" in printed
@@ -103,7 +103,7 @@ def test_statistics_from_images_change_nothing_in_inference_and_hold_in_training
     for layer in plain._flatten_layers():
         if isinstance(layer, FreezableBatchNorm):
             layer.frozen = False
-    paths = sorted(pictures.glob("?.jpg"))
+    paths = sorted(images.glob("?.jpg"))
     decoded = [np.asarray(Image.open(path).resize((128, 96)), np.float32) / 127.5 - 1 for path in paths]
     images = tf.constant(np.stack(decoded))
     inference = flat(calibrated(images, training=False))

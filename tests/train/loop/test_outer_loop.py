@@ -114,13 +114,13 @@ def test_boxes_that_cannot_be_trained_on_are_said_with_an_images_name(block_conf
     config.write_text(text)
     Run(config, tmp_path / "run", num_steps=4).run.to_the_end()
     out = capsys.readouterr().out
-    box = "image 'picture0': box 2 (ymin xmin ymax xmax 0.5 0.25 0.5 0.75) has no area in the image"
+    box = "image 'photo0': box 2 (ymin xmin ymax xmax 0.5 0.25 0.5 0.75) has no area in the image"
     in_all = f"boxes cannot be trained on and were left out, in {{}} images, such as {box}; python -m data_prep"
     assert f"note: 2 of 6 {in_all.format('2 of 2')}" in out  # after the first step
     assert f"in all, 8 of 24 {in_all.format('8 of 8')}" in out
     assert f"1 of 3 {in_all.format('1 of 1')}" in out  # of the evaluation
     strict = Run(config, tmp_path / "strict", "extensions { strict_records: true }", num_steps=4)
-    with pytest.raises(UserError, match=r"^image 'picture0': box 2 .* has no area in the image$"):
+    with pytest.raises(UserError, match=r"^image 'photo0': box 2 .* has no area in the image$"):
         strict.run.to_the_end()
 
 

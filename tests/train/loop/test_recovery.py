@@ -13,7 +13,7 @@ from tests.train.loop.one_box import OneBox, Run
 from train.loop.failures import NonFiniteLossError
 from train.loop.recovery import Recovered, Recoveries
 
-BAD_IMAGE = "picture3"
+BAD_IMAGE = "photo3"
 RECOVERY = "extensions { recovery { max_trials: 2 } }"
 
 

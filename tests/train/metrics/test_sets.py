@@ -160,7 +160,7 @@ def record(number: int, **more) -> bytes:
     """An image with a red block in its left half, difficult, and a group of blue ones in its right."""
     image = tf.fill([96, 128, 3], tf.constant(number, tf.uint8))
     return make_example(
-        encoded_image=tf.io.encode_jpeg(image).numpy(), image_format="jpeg", source_id=f"folder/picture {number}",
+        encoded_image=tf.io.encode_jpeg(image).numpy(), image_format="jpeg", source_id=f"folder/image {number}",
         height=96, width=128, boxes_ymin_xmin_ymax_xmax=[[0.25, 0.125, 0.75, 0.375], [0.0, 0.5, 1.0, 1.0]],
         class_labels=[1, 2], class_texts=["Red block", "Blue block"], difficult=[True, False], group_of=[False, True],
         **more,
@@ -265,16 +265,16 @@ def test_images_alone_without_ground_truth_and_exported(evaluated, tmp_path):
     config, _, detector = evaluated
     pipeline = load_pipeline(
         str(config),
-        f'eval_config {{ visualization_export_dir: "{tmp_path}/pictures" num_examples: 2 ignore_groundtruth: true '
+        f'eval_config {{ visualization_export_dir: "{tmp_path}/images" num_examples: 2 ignore_groundtruth: true '
         "keep_image_id_for_visualization_export: true }",
     )
     result = CheckpointEvaluator(pipeline, detector).evaluate()
     assert list(result.metrics) == ["images_per_second"]
     assert result.num_images == 2
     assert result.table().split()[0] == "images_per_second"
-    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert names == ["export-image-0-folder_picture_1.png", "export-image-1-folder_picture_2.png"]
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "pictures" / names[1])), result.images[1])
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert names == ["export-image-0-folder_image_1.png", "export-image-1-folder_image_2.png"]
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "images" / names[1])), result.images[1])
 
 
 def test_dummy_losses_are_none(evaluated):
