@@ -7,7 +7,6 @@ pipeline.proto says what each field means. Reading is strict; `configs.settings`
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
@@ -18,6 +17,7 @@ from configs.schema.diagnosis import diagnose
 from configs.schema.fields import is_unfilled
 from configs.schema.problem import ConfigError
 from data_prep.runtime.atomic_files import write_bytes
+from data_prep.runtime.input_files import TooLargeError, line_and_column, read_bounded_text
 
 CONFIG_NAME = "pipeline.config"  # beside an export, a checkpoint and a run
 # The largest config that the API published has 14 kB. What is larger is some other file.
@@ -50,19 +50,15 @@ def read_config_text(path: str | os.PathLike[str]) -> str:
         ConfigError: The file is missing, too large, or not UTF-8.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
+        return read_bounded_text(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a pipeline config is needed") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is no pipeline config")
-    try:
-        return content.decode("utf-8-sig")
+    except TooLargeError:
+        raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is no pipeline config") from None
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
+        line, column = line_and_column(error)
         raise ConfigError(f"{path}:{line}:{column}: not UTF-8 text; a pipeline config is a text file") from None
 
 
