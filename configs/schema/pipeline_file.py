@@ -78,20 +78,22 @@ def parse_pipeline_config(text: str, where: str = "") -> Any:
     return parse_text(text, where or "pipeline config")
 
 
-def parse_text(text: str, where: str, message_name: str = ROOT_MESSAGE) -> Message:
+def parse_text(text: str, where: str, message_name: str = ROOT_MESSAGE, *, later_wins: bool = False) -> Message:
     """Parses text format strictly: unknown fields, wrong types and fields given twice are errors.
 
     Args:
         text: The config.
         where: What to call it in errors, such as its file name.
         message_name: The type to read.
+        later_wins: Whether a field may be given again: messages are merged, and of values the last is taken.
 
     Raises:
         ConfigError: A line for each problem found: `where:line:column: full.path: what is wrong`.
     """
     message = message_class(message_name)()
+    parse = text_format.Merge if later_wins else text_format.Parse
     try:
-        text_format.Parse(text, message, descriptor_pool=schema_pool())
+        parse(text, message, descriptor_pool=schema_pool())
     except text_format.ParseError as error:
         raise ConfigError(diagnose(error, text, where, message.DESCRIPTOR)) from None
     return message
@@ -101,8 +103,9 @@ def merge(config: Message, text: str, where: str = "config override") -> Any:
     """Merges a text config over a message, as `--config_override` does.
 
     A value replaces the one that was there, a member of a oneof the member that was there, and lists grow, as in every
-    protobuf merge and as in the API. With one addition: elements of a list that still hold PATH_TO_BE_CONFIGURED give
-    way to the override's elements of that list, so that a recipe can be run without an edit:
+    protobuf merge and as in the API; within the text too, where overrides are written one behind another. With one
+    addition: elements of a list that still hold PATH_TO_BE_CONFIGURED give way to the override's elements of that list,
+    so that a recipe can be run without an edit:
     `train_input_reader { tf_record_input_reader { input_path: "x" } }` replaces the recipe's input path, and
     `eval_input_reader { ... }` the recipe's whole reader, if anything in it was still to be filled in.
 
@@ -117,7 +120,7 @@ def merge(config: Message, text: str, where: str = "config override") -> Any:
     Raises:
         ConfigError: A line for each problem of the text.
     """
-    override = parse_pipeline_config(text, where)
+    override = parse_text(text, where, later_wins=True)
     merged = message_class(ROOT_MESSAGE)()
     merged.CopyFrom(config)
     _make_way(merged, override)
