@@ -32,12 +32,7 @@ def count(num_images: int, **changes: Any) -> tuple[int, str]:
         (78, {"recipe_steps": 100, "starts_as_detector": True}, 100, "as the recipe has it, 10 passes over 78 images"),
         (128, {"recipe_steps": 100, "starts_as_detector": True}, 100, "as the recipe has it, 6.2 passes"),
         (128, {"recipe_steps": 100}, 256, "16 passes over 128 images"),
-        (
-            1000,
-            {"recipe_steps": 100, "starts_as_detector": True},
-            625,
-            "5 passes over 1000 images in batches of 8; the",
-        ),
+        (1000, {"recipe_steps": 100, "starts_as_detector": True}, 625, "5 passes over 1000 images in batches of 8"),
         (1000, {"recipe_steps": 0, "starts_as_detector": True}, 2000, "16 passes over 1000 images in batches of 8"),
         (1000, {"num_epochs": 0.5}, 63, "0.5 passes over 1000 images in batches of 8"),
         (1000, {"num_epochs": 1e-9}, 1, "1e-09 passes"),
