@@ -1,9 +1,10 @@
 """Fills a recipe in, or any pipeline config: classes, paths, and training steps from the number of images.
 
 The records' manifests tell how many images there are. Without --num_epochs and --num_steps, the recipe's own number of
-steps stays where it makes 16 to 200 passes over the training images; else it becomes 16 or 200 passes, within 300 and
-100000 steps, of which the recipe may have fewer or more. Schedules and intervals are stretched with it. The recipe's
-text stays, comments included; its header is quoted. A file that was edited since it was filled in is not overwritten.
+steps stays where it makes 16 to 200 passes over the training images (5 to 200 where it begins with a whole detector,
+fine_tune_checkpoint_type: "full"); else it becomes 16 (5) or 200 passes, within 300 and 100000 steps, of which the
+recipe may have fewer or more. Schedules and intervals are stretched with it. The recipe's text stays, comments
+included; its header is quoted. A file that was edited since it was filled in is not overwritten.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tensorflow.core.framework import graph_pb2
 from data_prep.runtime.command_line import UserError
 from data_prep.runtime.standard_error import standard_error_aside
 from export.comparison import Outputs
-from export.tflite.file import detection_operator
+from train.evaluation.tflite_model import detection_operator
 from train.inputs.resize import resize_image
 from train.models.post_processing import scores_from_logits
 from train.models.ssd import SsdDetector

@@ -133,6 +133,7 @@ def fill_recipe(
         batch_size=batch_size,
         recipe_steps=recipe_steps,
         recipe_batch_size=config.train_config.batch_size,
+        starts_as_detector=_starts_as_detector(config.train_config, wishes),
         num_epochs=wishes.num_epochs,
         num_steps=wishes.num_steps,
     )
@@ -192,6 +193,12 @@ def _evaluation_changes(config: Any, label_map_path: str, validation: RecordSour
         yield Change(f"eval_input_reader[{index}]", None)
     if config.eval_config.HasField("num_examples"):
         yield Change("eval_config.num_examples", validation.num_images)
+
+
+def _starts_as_detector(train_config: Any, wishes: Wishes) -> bool:
+    wished = wishes.fine_tune_checkpoint
+    checkpoint = train_config.fine_tune_checkpoint if wished is None else wished
+    return checkpoint not in ("", FROM_SCRATCH) and train_config.fine_tune_checkpoint_type == "full"
 
 
 def _wished(config: Any, wishes: Wishes) -> Iterator[Change]:

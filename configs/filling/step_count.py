@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from data_prep.runtime.command_line import UsageError
 
 MIN_EPOCHS = 16  # what the rooms' recipe takes: from fewer passes, a head that begins at random learns little
+MIN_EPOCHS_OF_DETECTOR = 5  # where no weight begins at random: five passes lost 0.003 AP to ten (docs/benchmarks.md)
 MAX_EPOCHS = 200  # a small set is known by heart long before
 MIN_STEPS = 300
 MAX_STEPS = 100_000
@@ -32,20 +33,22 @@ def count_steps(
     batch_size: int,
     recipe_steps: int,
     recipe_batch_size: int,
+    starts_as_detector: bool = False,
     num_epochs: float | None = None,
     num_steps: int | None = None,
 ) -> StepCount:
     """Chooses the number of steps.
 
     What the caller asks for is taken. Otherwise the recipe's own number is kept, as a number of images seen, where that
-    makes `MIN_EPOCHS` to `MAX_EPOCHS` passes over the images; else the nearer of the two is taken, within `MIN_STEPS`
-    and `MAX_STEPS`, of which the recipe may have fewer or more.
+    makes `MIN_EPOCHS` (or `MIN_EPOCHS_OF_DETECTOR`) to `MAX_EPOCHS` passes over the images; else the nearer of the two
+    is taken, within `MIN_STEPS` and `MAX_STEPS`, of which the recipe may have fewer or more.
 
     Args:
         num_images: To train on, from 1.
         batch_size: Images a step.
         recipe_steps: The recipe's `num_steps`; 0 where it has none.
         recipe_batch_size: Images a step in the recipe.
+        starts_as_detector: Whether training begins with a whole detector's weights, those of its heads among them.
         num_epochs: Passes over the images that are asked for.
         num_steps: Steps that are asked for.
 
@@ -58,7 +61,8 @@ def count_steps(
         steps = -(-num_epochs * num_images // batch_size)
         return _counted(max(1, steps), f"{num_epochs:g} passes over {num_images} images in batches of {batch_size}")
     of_recipe = -(-recipe_steps * recipe_batch_size // batch_size)
-    least, most = (-(-epochs * num_images // batch_size) for epochs in (MIN_EPOCHS, MAX_EPOCHS))
+    min_epochs = MIN_EPOCHS_OF_DETECTOR if starts_as_detector and of_recipe else MIN_EPOCHS
+    least, most = (-(-epochs * num_images // batch_size) for epochs in (min_epochs, MAX_EPOCHS))
     wanted = min(max(of_recipe, least), most) if of_recipe else least
     fewest, largest = min(of_recipe or MIN_STEPS, MIN_STEPS), max(of_recipe, MAX_STEPS)
     steps = min(max(wanted, fewest), largest)

@@ -7,7 +7,6 @@ pipeline.proto says what each field means. Reading is strict; `configs.settings`
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
@@ -18,6 +17,7 @@ from configs.schema.diagnosis import diagnose
 from configs.schema.fields import is_unfilled
 from configs.schema.problem import ConfigError
 from data_prep.runtime.atomic_files import write_bytes
+from data_prep.runtime.input_files import TooLargeError, line_and_column, read_bounded_text
 
 CONFIG_NAME = "pipeline.config"  # beside an export, a checkpoint and a run
 # The largest config that the API published has 14 kB. What is larger is some other file.
@@ -50,19 +50,15 @@ def read_config_text(path: str | os.PathLike[str]) -> str:
         ConfigError: The file is missing, too large, or not UTF-8.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
+        return read_bounded_text(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a pipeline config is needed") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is no pipeline config")
-    try:
-        return content.decode("utf-8-sig")
+    except TooLargeError:
+        raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is no pipeline config") from None
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
+        line, column = line_and_column(error)
         raise ConfigError(f"{path}:{line}:{column}: not UTF-8 text; a pipeline config is a text file") from None
 
 
@@ -82,20 +78,22 @@ def parse_pipeline_config(text: str, where: str = "") -> Any:
     return parse_text(text, where or "pipeline config")
 
 
-def parse_text(text: str, where: str, message_name: str = ROOT_MESSAGE) -> Message:
+def parse_text(text: str, where: str, message_name: str = ROOT_MESSAGE, *, later_wins: bool = False) -> Message:
     """Parses text format strictly: unknown fields, wrong types and fields given twice are errors.
 
     Args:
         text: The config.
         where: What to call it in errors, such as its file name.
         message_name: The type to read.
+        later_wins: Whether a field may be given again: messages are merged, and of values the last is taken.
 
     Raises:
         ConfigError: A line for each problem found: `where:line:column: full.path: what is wrong`.
     """
     message = message_class(message_name)()
+    parse = text_format.Merge if later_wins else text_format.Parse
     try:
-        text_format.Parse(text, message, descriptor_pool=schema_pool())
+        parse(text, message, descriptor_pool=schema_pool())
     except text_format.ParseError as error:
         raise ConfigError(diagnose(error, text, where, message.DESCRIPTOR)) from None
     return message
@@ -105,8 +103,9 @@ def merge(config: Message, text: str, where: str = "config override") -> Any:
     """Merges a text config over a message, as `--config_override` does.
 
     A value replaces the one that was there, a member of a oneof the member that was there, and lists grow, as in every
-    protobuf merge and as in the API. With one addition: elements of a list that still hold PATH_TO_BE_CONFIGURED give
-    way to the override's elements of that list, so that a recipe can be run without an edit:
+    protobuf merge and as in the API; within the text too, where overrides are written one behind another. With one
+    addition: elements of a list that still hold PATH_TO_BE_CONFIGURED give way to the override's elements of that list,
+    so that a recipe can be run without an edit:
     `train_input_reader { tf_record_input_reader { input_path: "x" } }` replaces the recipe's input path, and
     `eval_input_reader { ... }` the recipe's whole reader, if anything in it was still to be filled in.
 
@@ -121,7 +120,7 @@ def merge(config: Message, text: str, where: str = "config override") -> Any:
     Raises:
         ConfigError: A line for each problem of the text.
     """
-    override = parse_pipeline_config(text, where)
+    override = parse_text(text, where, later_wins=True)
     merged = message_class(ROOT_MESSAGE)()
     merged.CopyFrom(config)
     _make_way(merged, override)

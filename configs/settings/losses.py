@@ -38,7 +38,7 @@ class WeightedSmoothL1(Settings, message="WeightedSmoothL1LocalizationLoss"):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightedIou(Settings, message="WeightedIOULocalizationLoss"):
-    """1 minus intersection over union."""
+    """1 minus intersection over union; of an SSD's box codes, read as corners."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,14 @@ class L1Localization(Settings, message="L1LocalizationLoss"):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightedGiou(Settings, message="WeightedGIOULocalizationLoss"):
-    """1 minus generalised intersection over union."""
+    """1 minus generalised intersection over union; of an SSD's box codes, read as corners, with which it diverges."""
 
+
+# A code is a reversed box as often as not, and what overlaps with that grows and falls beyond all bounds.
+_OF_CODES_AS_CORNERS: dict[type[Settings], str] = {
+    WeightedIou: "codes that are no boxes teach nothing",
+    WeightedGiou: "the loss falls without end, and training diverges",
+}
 
 LocalizationLoss: TypeAlias = WeightedL2 | WeightedSmoothL1 | WeightedIou | L1Localization | WeightedGiou
 
@@ -221,6 +227,7 @@ class Loss(Settings, message="Loss"):
 
     def notes(self) -> Iterator[Note]:
         """See `Settings.notes`."""
-        if isinstance(self.localization_loss, WeightedIou | WeightedGiou):
-            text = "compares box codes as if they were corners, which is what the API's SSD does with it"
-            yield Note(self.path_of("localization_loss"), text)
+        outcome = _OF_CODES_AS_CORNERS.get(type(self.localization_loss))
+        if outcome is not None:
+            what = "reads box codes as if they were corners, as the API's SSD does"
+            yield Note(self.path_of("localization_loss"), f"{what}: {outcome}; use weighted_smooth_l1 {{ }}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_prep.runtime.input_files import TooLargeError, read_bounded_text
 from data_prep.runtime.ledger import RejectedError
 
 MAX_LABEL_BYTES = 16 * 1024 * 1024  # of one image's file
@@ -17,15 +18,13 @@ def read_label_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         RejectedError: The file cannot be read, is too large, or is not UTF-8 text.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_LABEL_BYTES + 1)
-        text = content.decode("utf-8-sig")
+        text = read_bounded_text(path, MAX_LABEL_BYTES)
     except OSError as error:
         raise RejectedError("unreadable", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise RejectedError("not text", f"byte {error.start} is not UTF-8") from error
-    if len(content) > MAX_LABEL_BYTES:
-        raise RejectedError("too many bytes", f"more than {MAX_LABEL_BYTES // 2**20} MiB")
+    except TooLargeError as error:
+        raise RejectedError("too many bytes", f"more than {MAX_LABEL_BYTES // 2**20} MiB") from error
     for number, line in enumerate(text.split("\n"), start=1):
         if words := line.split():
             yield number, words

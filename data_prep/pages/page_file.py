@@ -23,6 +23,7 @@ _PARTS = Path(__file__).resolve().parent / "parts"
 _SHARED_SCRIPTS = ("elements.js", "values.js", "frames.js")  # in this order, before a page's own
 _SHARED_STYLE = "base.css"
 _HEAD = "head.html"  # what all templates begin with
+_TAIL = "tail.html"  # and end with: the image at large, the data and the script
 
 
 def page_pieces(
@@ -31,12 +32,12 @@ def page_pieces(
     """Yields a page's text, piece by piece, so that a large one is never in memory as a whole.
 
     Args:
-        folder: Holds `page.html`, which follows the head that all pages have, `page.css` and the scripts. In the
-            template, `@@POLICY@@`, `@@TITLE@@`, `@@STYLE@@`, `@@SCRIPT@@` and the names of `contents` stand for what
-            they name.
+        folder: Holds `page.html`, which goes between the head and the tail that all pages have, `page.css` and the
+            scripts. In the template, `@@POLICY@@`, `@@TITLE@@`, `@@STYLE@@`, `@@SCRIPT@@` and the names of `contents`
+            stand for what they name.
         scripts: Names of files, in the order in which they run, behind those that all pages share.
         title: Of the page.
-        contents: Further pieces of the template by name; see `script_json`.
+        contents: Further pieces of the template by name, `DATA` and `THUMBNAILS` among them; see `script_json`.
     """
     style = "\n".join((path / name).read_text(encoding="utf-8") for path, name in _styles(folder))
     paths = [*(_PARTS / name for name in _SHARED_SCRIPTS), *(folder / name for name in scripts)]
@@ -45,7 +46,8 @@ def page_pieces(
     policy = ("default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}")
     parts = {"POLICY": "; ".join(policy), "TITLE": html.escape(title), "STYLE": style, "SCRIPT": script, **contents}
     # One piece after the other, so that no part is looked through for the marks of another.
-    template = "".join(path.read_text(encoding="utf-8") for path in (_PARTS / _HEAD, folder / "page.html"))
+    templates = (_PARTS / _HEAD, folder / "page.html", _PARTS / _TAIL)
+    template = "".join(path.read_text(encoding="utf-8") for path in templates)
     for index, piece in enumerate(template.split("@@")):
         part = parts[piece] if index % 2 else piece
         if isinstance(part, str):

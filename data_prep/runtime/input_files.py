@@ -33,6 +33,35 @@ def open_input(path: str | os.PathLike[str]) -> BufferedReader:
     return source.open("rb")
 
 
+class TooLargeError(Exception):
+    """A file is larger than what it should be ever is."""
+
+
+def read_bounded_text(path: str | os.PathLike[str], max_bytes: int) -> str:
+    """Returns the text of a small file, which may be a pipe; `read_text` has errors for people.
+
+    Args:
+        path: The file: UTF-8, with or without a byte order mark.
+        max_bytes: A larger file is refused.
+
+    Raises:
+        OSError: It cannot be read.
+        TooLargeError: It is too large.
+        UnicodeDecodeError: It is not UTF-8; `line_and_column` says where.
+    """
+    with open_input(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise TooLargeError(f"{path}: larger than {max_bytes} bytes")
+    return content.decode("utf-8-sig")
+
+
+def line_and_column(error: UnicodeDecodeError) -> tuple[int, int]:
+    """Returns where the first byte is that is no text, both from 1; the column in bytes."""
+    before = error.object[: error.start]
+    return before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+
+
 def read_text(path: str | os.PathLike[str], what: str, *, max_bytes: int) -> str:
     """Returns the text of a small file, which may be a pipe.
 
@@ -45,16 +74,13 @@ def read_text(path: str | os.PathLike[str], what: str, *, max_bytes: int) -> str
         UsageError: It cannot be read, is too large, or is not UTF-8; with the file, and the line where there is one.
     """
     try:
-        with open_input(path) as file:
-            content = file.read(max_bytes + 1)
+        return read_bounded_text(path, max_bytes)
     except OSError as error:
         raise UsageError(f"{what} {path}: {error.strerror or error}") from error
-    if len(content) > max_bytes:
-        raise UsageError(f"{what} {path}: larger than {max_bytes // 2**20} MiB, so not a {what}")
-    try:
-        return content.decode("utf-8-sig")
+    except TooLargeError as error:
+        raise UsageError(f"{what} {path}: larger than {max_bytes // 2**20} MiB, so not a {what}") from error
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line, _ = line_and_column(error)
         raise UsageError(f"{path}:{line}: not UTF-8 text (byte {error.start}); save the {what} as UTF-8") from error
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from train.evaluation.tflite_model import detection_operator
+
 METADATA_NAME = "TFLITE_METADATA"
-POST_PROCESS = "TFLite_Detection_PostProcess"
 _MODEL_IDENTIFIER = b"TFL3"
 # The schema's `force_align` of a buffer, which the generated Python classes forget.
 _BUFFER_ALIGNMENT = 16
@@ -45,19 +45,6 @@ def finish(model: bytes, metadata: bytes, files: dict[str, str]) -> bytes:
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), text)
     return packed.getvalue()
-
-
-def detection_operator(model: schema.ModelT) -> Any:
-    """The NMS of a model: an `OperatorT` whose inputs are box codes, scores and anchors.
-
-    Raises:
-        ValueError: It has none.
-    """
-    for operator in model.subgraphs[0].operators:
-        name = model.operatorCodes[operator.opcodeIndex].customCode
-        if name is not None and name.decode() == POST_PROCESS:
-            return operator
-    raise ValueError(f"the model has no {POST_PROCESS}")
 
 
 class _AlignedBuffer:

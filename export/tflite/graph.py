@@ -13,7 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from configs.settings.post_processing import BatchNonMaxSuppression
 from export.signatures import SAVE_OPTIONS
-from export.tflite.file import POST_PROCESS
+from train.evaluation.tflite_model import POST_PROCESS
 from train.evaluation.thresholds_file import ClassThresholds
 from train.models.box_coders import FasterRcnnBoxCoder
 from train.models.post_processing import scores_from_logits

@@ -8,10 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from export.tflite.file import detection_operator
-from train.evaluation.tflite_model import TfliteModel
+from train.evaluation.tflite_model import TfliteModel, detection_operator
 
 
 class TfliteDetector(TfliteModel):
@@ -20,8 +18,8 @@ class TfliteDetector(TfliteModel):
     def __init__(self, path: Path) -> None:
         """Loads it; `path` is a file that `file.finish` made."""
         super().__init__(path)
-        operator = detection_operator(schema.ModelT.InitFromPackedBuf(self.content))
-        self._codes, self._scores, self._anchors = (int(index) for index in operator.inputs)
+        inputs = detection_operator(self.parsed).inputs
+        self._codes, self._scores, self._anchors = (int(index) for index in inputs)
         self._slow = self.load(path, experimental_preserve_all_tensors=True)
 
     def before_nms(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

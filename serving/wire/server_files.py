@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, text_format
 
 from data_prep.runtime.command_line import UserError
+from data_prep.runtime.input_files import TooLargeError, read_bounded_text
 from serving.wire.messages import POOL, ModelServerConfig, message_class
 
 MODELS_FILE = "models.config"
@@ -97,14 +98,12 @@ def read_server_file(path: Path, message: type[Any]) -> Any:
         UserError: It cannot be read, is larger than a megabyte, or is not such a message.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        text = read_bounded_text(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise UserError(f"{path} is larger than {MAX_FILE_BYTES} bytes, too large for a {message.DESCRIPTOR.name}")
-    try:
-        text = content.decode("utf-8")
+    except TooLargeError as error:
+        name = message.DESCRIPTOR.name
+        raise UserError(f"{path} is larger than {MAX_FILE_BYTES} bytes, too large for a {name}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text: {error.reason} at byte {error.start}") from error
     return parse_server_file(text, message, str(path))

@@ -142,6 +142,17 @@ def test_a_checkpoint_that_is_still_to_be_named_is_said(data: Path, capsys: pyte
     assert train.fine_tune_checkpoint_type == "detection"
 
 
+def test_a_recipe_that_begins_with_a_whole_detector_keeps_its_few_steps(data: Path) -> None:
+    recipe = "ssd_mobilenet_v2_428_finetune.config"
+    write_counts(data, "train", 128)
+    for checkpoint in ([], ["--fine_tune_checkpoint", "mine/ckpt-0"]):
+        assert fill(recipe, *checkpoint) == 0
+        config = read_pipeline_config(data / "pipeline.config")
+        assert (config.train_config.num_steps, config.extensions.evaluate_every_n_steps) == (100, 100)
+    assert fill(recipe, "--fine_tune_checkpoint", "none") == 0
+    assert read_pipeline_config(data / "pipeline.config").train_config.num_steps == 256
+
+
 def test_run_again_unchanged_it_leaves_the_file_and_changed_it_writes(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

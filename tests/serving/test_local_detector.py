@@ -55,7 +55,7 @@ def test_what_is_no_model_is_said(tmp_path):
     with pytest.raises(UsageError, match="holds no SavedModel"):
         LocalDetector(tmp_path)
     (tmp_path / "text.tflite").write_text("not a model")
-    with pytest.raises(UserError, match="is no TensorFlow Lite model"):
+    with pytest.raises(UserError, match="no TensorFlow Lite file"):
         LocalDetector(tmp_path / "text.tflite")
     (tmp_path / "cut.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(60))
     with pytest.raises(UserError, match=r"cut\.tflite"):
@@ -75,5 +75,6 @@ def test_what_it_needs_is_named_where_it_is_missing(encoded_model, tmp_path, mon
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r"a SavedModel in this process needs TensorFlow .*: pip install"):
         LocalDetector(encoded_model)
+    monkeypatch.delitem(sys.modules, "train.evaluation.tflite_model", raising=False)
     with pytest.raises(UserError, match=r"a \.tflite file needs LiteRT .*: pip install"):
         LocalDetector(tmp_path / "a.tflite")

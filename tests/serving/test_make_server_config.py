@@ -89,6 +89,8 @@ def test_files_as_people_write_them_are_read(tmp_path):
     batching = read_server_file(path, BatchingParameters)
     assert batching.enable_large_batch_splitting.value and list(batching.allowed_batch_sizes) == [64, 128]
     assert text_format.Parse(server_file_text(batching), BatchingParameters()) == batching
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as some editors save
+    assert read_server_file(path, BatchingParameters) == batching
     path.write_text("max_batch_sise { value: 1 }")
     with pytest.raises(UserError, match=r'batching.config is no BatchingParameters: 1:1 : .*named "max_batch_sise"'):
         read_server_file(path, BatchingParameters)

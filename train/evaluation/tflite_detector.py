@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import tensorflow as tf
 
 from configs.settings.ssd import Ssd
 from data_prep.runtime.command_line import UsageError
-from train.evaluation.tflite_model import LABELS_NAME, NO_CLASS, TfliteModel, detections_in_image
+from train.evaluation.tflite_model import TfliteModel, class_names, detections_in_image
 from train.inputs.decode import DecodedRecord
 from train.inputs.resize import resize_image
 from train.models.build import build_or_explain
@@ -70,12 +68,9 @@ def check_labels(path: Path, content: bytes, names_by_id: Mapping[int, str]) -> 
     Raises:
         UsageError: With the first class that differs.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            labels = archive.read(LABELS_NAME)[: 1 << 20].decode("utf-8").splitlines()
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+    names = class_names(content)
+    if names is None:
         return
-    names = {number: name for number, name in enumerate(labels, start=1) if name != NO_CLASS}
     for class_id in sorted({*names, *names_by_id}):
         if names.get(class_id) != names_by_id.get(class_id):
             raise UsageError(

@@ -15,25 +15,22 @@ import tensorflow as tf
 from data_prep.runtime.command_line import UserError
 from train.checkpoints.files import CHECKPOINT_NAME, newest_checkpoint
 from train.checkpoints.object_checkpoint import ObjectCheckpoint
-from train.evaluation.evaluator import CheckpointEvaluator, EvaluationResult
-from train.evaluation.operating_summaries import record_study, study_result
+from train.evaluation.evaluator import EvaluationResult
 from train.loop.checkpoint_files import BestCheckpoint, TrainingEnd, write_training_end
 from train.loop.evaluation_history import EvaluationHistory
 from train.loop.failures import NonFiniteLossError, explained_failures
 from train.loop.input_wait import InputBottleneck
-from train.loop.moving_average import moving_averages
 from train.loop.orbit_summaries import OrbitSummaries
 from train.loop.profiling import ProfiledTrainer, require_profiled
 from train.loop.progress import TrainingProgress
 from train.loop.recovery import Recoveries
+from train.loop.run_evaluations import RunEvaluations
 from train.loop.step import DetectionTrainer, step_of
 from train.loop.stopping import StopRequests, TrainingStopped
 from train.loop.weight_histograms import weights_by_name
 from train.loop.workers import Workers
 from train.models.batch_norm import synchronize
-from train.models.build import build_or_explain
 from train.models.detector import Detector
-from train.models.replicas import copy_values
 from train.pipeline import Pipeline
 from train.tracking.recorder import Recorder
 from train.tracking.tensorboard_tracker import TRAIN
@@ -121,16 +118,21 @@ class TrainingRun:
         self._go_back = go_back
         self._progress = TrainingProgress(self._start_step, num_steps, is_shown=workers.is_chief)
         self._network = detector.network
-        self._optimizer = optimizer
         self._history = history
-        self._best = BestCheckpoint(checkpoint_folder, manager.checkpoint, CHECKPOINT_NAME)
-        self._evaluates = evaluates and bool(pipeline.settings.eval_input_reader)
-        self._evaluator: CheckpointEvaluator | None = None
-        if self._evaluates and workers.is_chief:
-            # With several workers, reading a variable may ask all of them; a copy of the network belongs to the chief.
-            self._measured = build_or_explain(pipeline.settings) if workers.are_several else detector
-            self._evaluator = CheckpointEvaluator(pipeline, self._measured)
-        self._result: EvaluationResult | None = None
+        self._evaluations: RunEvaluations | None = None
+        if evaluates and pipeline.settings.eval_input_reader:
+            self._evaluations = RunEvaluations(
+                pipeline=pipeline,
+                model_dir=model_dir,
+                detector=detector,
+                optimizer=optimizer,
+                history=history,
+                best=BestCheckpoint(checkpoint_folder, manager.checkpoint, CHECKPOINT_NAME),
+                workers=workers,
+                stop=stop,
+                recorder=recorder,
+                say=self._progress.say,
+            )
         self._saved: dict[int, str] = {}
         self._told: list[str] = []
         self._recorder = recorder
@@ -203,12 +205,14 @@ class TrainingRun:
             self._recorder.start(self._description, self._start_step)
         if self._recoveries.are_allowed and newest_checkpoint(str(self._model_dir)) is None:
             self._save(self._start_step)
-        self._evaluate_what_was_missed()
-        reason = self._reason_to_stop() if self._evaluates else ""
+        evaluations, reason = self._evaluations, ""
+        if evaluations is not None:
+            self._evaluate_what_was_missed(evaluations)
+            reason = evaluations.reason_to_stop()
         while not reason:
             step = step_of(self._global_step)
             target = min(_next_multiple(step, self._intervals.checkpoint_every_n), self._num_steps)
-            if self._evaluates:
+            if evaluations is not None:
                 target = min(target, _next_multiple(step, self._intervals.evaluate_every_n))
             try:
                 has_more = self._train_to(target)
@@ -224,13 +228,13 @@ class TrainingRun:
             step = step_of(self._global_step)
             if reason or step % self._intervals.checkpoint_every_n == 0:
                 self._save(step)
-            if self._evaluates and (reason or step % self._intervals.evaluate_every_n == 0):
-                self._evaluate(step)
-                if not reason and (reason := self._reason_to_stop()):
+            if evaluations is not None and (reason or step % self._intervals.evaluate_every_n == 0):
+                self._evaluate(evaluations, step)
+                if not reason and (reason := evaluations.reason_to_stop()):
                     self._progress.say(f"step {step}: stopping early: {reason}")
                     self._save(step)
         self._end(step_of(self._global_step), reason)
-        return self._result
+        return evaluations.last if evaluations is not None else None
 
     def _train_to(self, target: int) -> bool:
         """Trains up to a step; returns False where the input ended before it."""
@@ -281,50 +285,15 @@ class TrainingRun:
             if self._pipeline.settings.extensions.summaries.histograms:
                 self._recorder.histograms(TRAIN, weights_by_name(self._network), step)
 
-    def _evaluate_what_was_missed(self) -> None:
+    def _evaluate_what_was_missed(self, evaluations: RunEvaluations) -> None:
         """Makes up for the evaluation that an earlier run was ended before, so that early stopping counts right."""
         step = self._start_step
         is_due = step > 0 and step % self._intervals.evaluate_every_n == 0 and not self._history.has(step)
-        if self._evaluates and self._history.rule.patience is not None and is_due:
-            self._evaluate(step)
+        if self._history.rule.patience is not None and is_due:
+            self._evaluate(evaluations, step)
 
-    def _evaluate(self, step: int) -> None:
-        """Evaluates, which the chief does for all; the best checkpoint is saved by all."""
-        synchronize(self._network, self._workers.strategy)
-        result: EvaluationResult | None = None
-        # Of several workers, one that left here would leave the others waiting: they stop after their next step.
-        with self._stop.deferred() if self._workers.are_several else contextlib.nullcontext():
-            if self._evaluator is not None:
-                result = self._measure(self._evaluator, step)
-            is_best = result is not None and self._history.would_be_best(result.metrics)
-            if self._workers.of_chief(is_best):
-                # Before it is in the history, so that a run ended in between measures and keeps this one again.
-                metrics = result.metrics if result is not None else {}
-                path = self._best.save(step, metrics, self._history.rule.metric)
-                self._progress.say(f"step {step}: the best so far, kept as {path}")
-        if result is not None:
-            self._history.add(step, result.metrics)
-        self._result = result
-
-    def _measure(self, evaluator: CheckpointEvaluator, step: int) -> EvaluationResult:
-        with explained_failures(), self._evaluated_weights():
-            if self._workers.are_several:
-                copy_values(self._network, self._measured.network, self._workers.strategy)
-            result, study = study_result(evaluator.evaluate())
-        source = self._saved.get(step, "a network that is not saved")
-        result.write(self._model_dir / evaluator.folder, step=step, source=source)
-        result.record(self._recorder, str(evaluator.folder), step=step)
-        if study is not None:
-            record_study(study, result, self._recorder, str(evaluator.folder), step=step)
-        self._progress.say(f"step {step}: evaluated on {result.num_images} images\n{result.table(max_classes=12)}")
-        return result
-
-    def _reason_to_stop(self) -> str:
-        """A sentence that says why to stop early, or nothing; the chief's evaluations decide for all."""
-        reason = self._history.reason_to_stop()
-        if self._workers.of_chief(bool(reason)):
-            return reason or "the evaluations no longer improve"
-        return ""
+    def _evaluate(self, evaluations: RunEvaluations, step: int) -> None:
+        evaluations.evaluate(step, source=self._saved.get(step, "a network that is not saved"))
 
     def _end(self, step: int, reason: str) -> None:
         if self._workers.is_chief:
@@ -338,12 +307,6 @@ class TrainingRun:
             best_step, value = self._history.best
             self._progress.say(f"the best checkpoint is of step {best_step}: {self._history.rule.metric} {value:.4f}")
         self._progress.say(f"watch the run with: tensorboard --logdir {self._model_dir}")
-
-    def _evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
-        """The moving averages in the variables' place, where `eval_config` asks for them."""
-        if not self._pipeline.settings.eval_config.use_moving_averages:
-            return contextlib.nullcontext()
-        return moving_averages(self._optimizer, self._network)
 
 
 def _next_multiple(step: int, every: int) -> int:

@@ -233,6 +233,20 @@ class TestMerging:
         steps = [s.WhichOneof("preprocessing_step") for s in merged.train_config.data_augmentation_options]
         assert steps == ["random_horizontal_flip", "random_crop_image", "random_rotation90"]
 
+    def test_overrides_written_one_behind_another_are_merged(self, ssd_config: Any) -> None:
+        """As the API's text_format.Merge does."""
+        merged = pipeline_file.merge(
+            ssd_config,
+            "extensions { checkpoint_every_n_steps: 3 } extensions { evaluate_every_n_steps: 4 } "
+            "train_config { batch_size: 2 optimizer { adam_optimizer { epsilon: 1 } } } "
+            "train_config { batch_size: 4 optimizer { momentum_optimizer { } } }",
+        )
+        assert (merged.extensions.checkpoint_every_n_steps, merged.extensions.evaluate_every_n_steps) == (3, 4)
+        assert merged.train_config.batch_size == 4
+        assert merged.train_config.optimizer.WhichOneof("optimizer") == "momentum_optimizer"
+        with pytest.raises(ConfigError, match=r"1:44: train_config\.batchsize: "):
+            pipeline_file.merge(ssd_config, "train_config { batch_size: 2 batch_size: 3 batchsize: 2 }")
+
     def test_tells_what_is_wrong_with_the_override(self, ssd_config: Any) -> None:
         with pytest.raises(ConfigError, match=r"^config override:1:16: train_config\.batchsize: .*'batch_size'"):
             pipeline_file.merge(ssd_config, "train_config { batchsize: 2 }")

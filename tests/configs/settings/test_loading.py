@@ -164,3 +164,18 @@ class TestUnfilled:
             pipeline_file.merge(pipeline_file.read_pipeline_config(ROOT / SSD), override), override
         )
         assert list(merged.train_input_reader.tf_record_input_reader.input_path) == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "outcome"),
+    [
+        ("weighted_giou", "the loss falls without end, and training diverges"),
+        ("weighted_iou", "codes that are no boxes teach nothing"),
+    ],
+)
+def test_a_loss_that_takes_codes_for_corners_is_told_with_what_to_use(ssd_config: Any, loss: str, outcome: str) -> None:
+    found = notes_of(ssd_config, f"model {{ ssd {{ loss {{ localization_loss {{ {loss} {{ }} }} }} }} }}")
+    assert found[f"model.ssd.loss.localization_loss.{loss}"] == (
+        f"reads box codes as if they were corners, as the API's SSD does: {outcome}; use weighted_smooth_l1 {{ }}"
+    )
+    assert not any("localization_loss" in path for path in notes_of(ssd_config, ""))

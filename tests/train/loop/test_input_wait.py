@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
@@ -11,6 +12,8 @@ import pytest
 import tensorflow as tf
 
 from configs.settings.pipeline import PipelineSettings
+from data_prep.runtime.worker_pool import default_num_processes
+from train.loop.core_use import CoreMeter, CoreUse
 from train.loop.input_wait import SECONDS_PER_STEP, WAIT_PER_STEP, InputBottleneck, InputWait, LoopTime
 from train.pipeline import load_pipeline
 
@@ -83,8 +86,11 @@ def settings(block_config) -> PipelineSettings:
     return load_pipeline(str(block_config("ssd"))).settings
 
 
-def sentences(bottleneck: InputBottleneck, *loops: tuple[int, float, float]) -> list[str]:
-    return [sentence for loop in loops if (sentence := bottleneck.sentence(LoopTime(*loop)))]
+ALONE = CoreUse(own=default_num_processes(), idle=0.0)
+
+
+def sentences(bottleneck: InputBottleneck, *loops: tuple[int, float, float], cores: CoreUse = ALONE) -> list[str]:
+    return [sentence for loop in loops if (sentence := bottleneck.sentence(LoopTime(*loop, cores)))]
 
 
 def test_a_wait_is_said_once_with_what_to_change_and_again_when_it_is_over(settings):
@@ -122,3 +128,31 @@ def test_the_first_loop_and_a_handful_of_quick_steps_say_nothing(settings):
     assert sentences(InputBottleneck(settings), first, *[(20, 0.3, 0.0)] * 5) == []
     assert sentences(InputBottleneck(settings), first, *[(5, 0.5, 0.4)] * 3) == []
     assert sentences(InputBottleneck(settings), first, *[(20, 0.01, 0.008)] * 20) == []
+
+
+def test_a_wait_for_cores_that_other_processes_have_is_told_as_that(settings):
+    slow, num_cores = (20, 0.5, 0.2), default_num_processes()
+    crowded = CoreUse(own=0.4 * num_cores, idle=0.0)
+    bottleneck = InputBottleneck(settings)
+    assert sentences(bottleneck, *[slow] * 6, cores=crowded) == [
+        f"the machine is busy with other processes: this one had {0.4 * num_cores:.1f} of {num_cores} cores, and "
+        "waited for its input for 40% of the last 20 steps; whether the input is slow, an idle machine tells"
+    ]
+    (said,) = sentences(bottleneck, *[slow] * 6)  # once it has the cores
+    assert said.startswith("the input is the bottleneck")
+    # A slow disk, or one thread that the others wait for, leaves cores idle; where nothing tells, it is as before.
+    for idle in (0.5 * (os.cpu_count() or 1), math.inf):
+        (said,) = sentences(InputBottleneck(settings), *[slow] * 3, cores=CoreUse(0.1 * num_cores, idle))
+        assert said.startswith("the input is the bottleneck")
+
+
+def test_cores_are_measured():
+    meter = CoreMeter()
+    while time.process_time() - meter._own < 0.3:
+        pass
+    worked = meter.end()
+    meter.begin()
+    time.sleep(0.3)
+    slept = meter.end()
+    assert 0.05 < worked.own < 1.5 and slept.own < worked.own
+    assert 0.0 <= slept.idle <= (os.cpu_count() or 1) + 0.2
