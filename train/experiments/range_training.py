@@ -89,7 +89,7 @@ def run_range_test(
                 ) from None
             return None
 
-    with stop.listening(), stop.deferred():
+    with stop.deferred(), stop.listening():
         return measure(rising_rates(lowest_rate, highest_rate, num_steps), loss_of_step)
 
 

@@ -158,6 +158,7 @@ def test_a_network_that_breaks_at_once_is_told_and_nothing_is_written(
 
 def test_ctrl_c_before_enough_steps_writes_nothing(block_config, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "train.find_learning_rate", str(block_config("ssd")), "--output", "rates.png"]
+    words += ["--num_steps", "200"]  # their time is what a busy machine has to bring the signal
     process = subprocess.Popen(
         words,
         cwd=tmp_path,
