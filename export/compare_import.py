@@ -8,6 +8,7 @@ from pathlib import Path
 from configs.settings.loading import add_config_arguments
 from data_prep.runtime.command_line import EXIT_DONE, ArgumentParser, UserError, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
+from export.parity_flags import add_parity_images_flag
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,16 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("original", type=Path, help="a frozen graph *.pb or a *.tflite, of a source that you trust")
     add_config_arguments(parser)
     parser.add_argument("--trained_checkpoint_dir", required=True, help="a folder with a checkpoint, or its prefix")
-    parser.add_argument(
-        "--parity_images",
-        "--parity_pictures",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="IMAGE",
-        help="JPEGs and PNGs to compare on, at most 16; by default generated ones; "
-        "--parity_pictures is its name in earlier versions",
-    )
+    add_parity_images_flag(parser, help_text="JPEGs and PNGs to compare on, at most 16; by default generated ones")
     arguments = parser.parse_args(argv)
 
     quiet_tensorflow()

@@ -12,6 +12,7 @@ from data_prep.runtime.absl_flags import AbslArgumentParser, BooleanFlag
 from data_prep.runtime.command_line import EXIT_DONE, UsageError, fraction, positive_int, run_command
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, add_thresholds_argument, with_nms_flags
+from export.parity_flags import add_parity_images_flag
 from train.evaluation.thresholds_file import read_thresholds
 from train.pipeline import pipeline_from
 from train.tracking.choice import add_track_argument, record_export, require_installed, require_tracked
@@ -172,15 +173,10 @@ def _parser() -> AbslArgumentParser:
     group.add_argument("--check_min_score", type=fraction, default=0.3, help="what detections count from in that")
     parser.add_argument("--model_base_path", type=Path, help="also write the SavedModel here, as a version folder")
     parser.add_argument("--model_version", type=positive_int, help="of that folder; by default the next free number")
-    parser.add_argument(
-        "--parity_images",
-        "--parity_pictures",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="IMAGE",
-        help="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default the first evaluation records, "
-        "or generated images where there are none; --parity_pictures is its name in earlier versions",
+    add_parity_images_flag(
+        parser,
+        help_text="JPEGs or PNGs to compare the SavedModel with the checkpoint on; by default the first evaluation "
+        "records, or generated images where there are none",
     )
     parser.add_argument(
         "--warmup_batch_sizes",

@@ -19,6 +19,7 @@ from data_prep.runtime.command_line import (
 )
 from data_prep.runtime.quiet_tensorflow import quiet_tensorflow
 from export.nms_flags import add_nms_arguments, add_thresholds_argument, with_nms_flags
+from export.parity_flags import add_parity_images_flag
 from export.tflite.requirements import FULL_INTEGER, QUANTIZATIONS, require_convertible
 from train.evaluation.thresholds_file import read_thresholds
 from train.pipeline import pipeline_from
@@ -154,15 +155,7 @@ def _parser() -> AbslArgumentParser:
         help="records with images to compare on, 16 spread over them; by default the config's evaluation records, or "
         "generated images where there are none",
     )
-    check.add_argument(
-        "--parity_images",
-        "--parity_pictures",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="IMAGE",
-        help="JPEGs or PNGs instead; --parity_pictures is its name in earlier versions",
-    )
+    add_parity_images_flag(check, help_text="JPEGs or PNGs instead")
     check.add_argument("--check_min_score", type=fraction, default=0.3, help="what detections count from")
     check.add_argument(
         "--min_agreement",
